@@ -1,0 +1,201 @@
+//! The log and the bus beneath the hub: what orders, keeps and carries messages.
+//!
+//! A [`Log`] drops a repeat of an id, gives a message its numbers, stores it and answers; then it puts it on the
+//! node's one stream of [`Delivery`]s, in the order of the numbers. A [`Bus`] puts events that are not kept on the
+//! same stream. The hub reads that stream and nothing else, so the publisher's own node delivers like every other
+//! and a member sees one order.
+//!
+//! A backend knows no connections, no grants and no protocol.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde_json::value::RawValue;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        ConnectionId, Ephemeral, Epoch, EventName, Message, MessageId, RoomKey, Sender, Seq,
+        Timestamp,
+    },
+};
+
+#[cfg(test)]
+mod conformance;
+pub mod memory;
+pub mod retention;
+pub mod sqlite;
+mod tail;
+
+pub use retention::Retention;
+
+/// A message on its way to the log.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Where it goes.
+    pub room: RoomKey,
+    /// The sender's id for it. The same id again in the same room, inside the idempotency window, is the same
+    /// message. `None`: the log gives it a fresh one.
+    pub id: Option<MessageId>,
+    /// The name it is delivered under.
+    pub event: EventName,
+    /// Who sends it.
+    pub from: Option<Sender>,
+    /// What is sent, byte for byte.
+    pub data: Arc<RawValue>,
+    /// The connection that is not to get it back (`echo: false`). Not stored.
+    pub except: Option<ConnectionId>,
+}
+
+/// What the log answers once a message is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The message's id.
+    pub id: MessageId,
+    /// Its number in the room.
+    pub seq: Seq,
+    /// The room's epoch.
+    pub epoch: Epoch,
+    /// When it was stored; for a repeat, when it was stored first.
+    pub ts: Timestamp,
+    /// It had been stored before: nothing was stored or delivered now.
+    pub duplicate: bool,
+}
+
+/// The coming answer to an accepted draft.
+///
+/// Drafts accepted one after another are stored in that order whether or not their receipts are awaited. Dropping a
+/// receipt does not take the draft back.
+#[derive(Debug)]
+pub struct Receipt(oneshot::Receiver<Result<Appended>>);
+
+impl Receipt {
+    /// A receipt, and the sender that settles it.
+    pub fn new() -> (oneshot::Sender<Result<Appended>>, Self) {
+        let (settle, receipt) = oneshot::channel();
+        (settle, Self(receipt))
+    }
+
+    /// Waits until the message is stored and on its way to the members, or could not be.
+    pub async fn settled(self) -> Result<Appended> {
+        self.0.await.unwrap_or_else(|_| {
+            Err(Error::unavailable(
+                "the log has closed; retry with the same id",
+            ))
+        })
+    }
+}
+
+/// Which messages of a room to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// Those after a number, oldest first.
+    After(Seq),
+    /// The last ones before a number.
+    Before(Seq),
+    /// The last ones.
+    Last,
+}
+
+/// How much one read may return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageSize {
+    /// Messages; 0 reads only the room's position.
+    pub messages: usize,
+    /// Bytes of `data` in all; a page has at least one message all the same.
+    pub bytes: usize,
+}
+
+/// Part of a room's log, as it was at one moment.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The room's epoch.
+    pub epoch: Epoch,
+    /// The room's last number at that moment; 0 before the first message.
+    pub head: Seq,
+    /// The number of the oldest message that is still kept; `head + 1` when none is.
+    pub oldest: Seq,
+    /// The messages, oldest first, numbers without holes.
+    pub messages: Vec<Arc<Message>>,
+    /// More of what was asked for exists beyond the page's size.
+    pub more: bool,
+}
+
+/// What comes up from the backend to the hub, in order.
+#[derive(Clone, Debug)]
+pub enum Delivery {
+    /// A stored message, and the connection that is not to get it.
+    Message(Arc<Message>, Option<ConnectionId>),
+    /// An event that is not kept, and the connection that is not to get it.
+    Ephemeral(Arc<Ephemeral>, Option<ConnectionId>),
+}
+
+/// The node's stream of deliveries: the receiving end, for the hub.
+pub type Deliveries = mpsc::Receiver<Delivery>;
+
+/// How many deliveries may wait for the hub before appends wait too.
+const DELIVERIES: usize = 1024;
+
+/// A new stream of deliveries.
+pub fn deliveries() -> (mpsc::Sender<Delivery>, Deliveries) {
+    mpsc::channel(DELIVERIES)
+}
+
+/// Orders and keeps messages.
+#[async_trait]
+pub trait Log: Send + Sync + 'static {
+    /// Accepts a draft; its place in the order is taken when this returns. Waits while the log is behind, and
+    /// fails with `unavailable` if it is closed.
+    async fn append(&self, draft: Draft) -> Result<Receipt>;
+
+    /// Reads part of a room, or only its position. Never waits for an append. A room that was never written gets its
+    /// epoch now and keeps it.
+    async fn read(&self, room: &RoomKey, range: Range, size: PageSize) -> Result<Page>;
+
+    /// Whether appends and reads can be served now.
+    async fn ready(&self) -> Result<()>;
+
+    /// Stores whatever was accepted and ends; later calls fail with `unavailable`.
+    async fn close(&self);
+}
+
+/// Carries events that are not kept.
+#[async_trait]
+pub trait Bus: Send + Sync + 'static {
+    /// Puts an event on the stream of every node that has members in its room, after whatever this node's log has
+    /// settled before.
+    async fn send(&self, event: Arc<Ephemeral>, except: Option<ConnectionId>) -> Result<()>;
+}
+
+/// A bus of one node: straight to its own stream.
+pub struct LocalBus(mpsc::Sender<Delivery>);
+
+impl LocalBus {
+    /// A bus into `stream`.
+    pub fn new(stream: mpsc::Sender<Delivery>) -> Self {
+        Self(stream)
+    }
+}
+
+#[async_trait]
+impl Bus for LocalBus {
+    async fn send(&self, event: Arc<Ephemeral>, except: Option<ConnectionId>) -> Result<()> {
+        self.0
+            .send(Delivery::Ephemeral(event, except))
+            .await
+            .map_err(|_| Error::unavailable("the server is stopping"))
+    }
+}
+
+/// A log and a bus that share one stream of deliveries.
+#[derive(Clone)]
+pub struct Backend {
+    /// What orders and keeps.
+    pub log: Arc<dyn Log>,
+    /// What carries.
+    pub bus: Arc<dyn Bus>,
+}
+
+/// How long the sender of an id can repeat it, by default.
+pub const IDEMPOTENCY: Duration = Duration::from_secs(3600);

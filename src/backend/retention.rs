@@ -1,0 +1,4 @@
+//! (being written)
+/// x
+#[derive(Clone, Debug)]
+pub struct Retention;

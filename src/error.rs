@@ -1,0 +1,206 @@
+//! What can go wrong, as clients see it: one shape, and codes that never change their meaning.
+//!
+//! Every rule in the hub and every parser at a door answers with [`Error`]; a door turns it into its own
+//! protocol once, at the boundary. The cause stays in `source()` for the log and is never shown to clients.
+
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+
+use serde::{Serialize, ser::SerializeStruct};
+
+/// A result whose error a client may see.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A stable word for a kind of failure; clients branch on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Code {
+    /// The request is malformed: the message says what was expected.
+    BadRequest,
+    /// No identity, or one that cannot be verified.
+    Unauthorized,
+    /// The token was good and no longer is.
+    TokenExpired,
+    /// The identity is known and may not do this.
+    Forbidden,
+    /// The room must be joined first.
+    NotJoined,
+    /// There is no such thing.
+    NotFound,
+    /// Larger than a configured size.
+    TooLarge,
+    /// Faster than a configured rate; `retry_after_ms` says when to try again.
+    RateLimited,
+    /// More than a configured number.
+    LimitReached,
+    /// Storage cannot take it now; the same request with the same `id` is safe to repeat.
+    Unavailable,
+    /// This node is going down; connect again.
+    Draining,
+    /// A defect of the server.
+    Internal,
+}
+
+impl Code {
+    /// Every code, for documentation and metrics.
+    pub const ALL: [Code; 12] = [
+        Code::BadRequest,
+        Code::Unauthorized,
+        Code::TokenExpired,
+        Code::Forbidden,
+        Code::NotJoined,
+        Code::NotFound,
+        Code::TooLarge,
+        Code::RateLimited,
+        Code::LimitReached,
+        Code::Unavailable,
+        Code::Draining,
+        Code::Internal,
+    ];
+
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Code::BadRequest => "bad_request",
+            Code::Unauthorized => "unauthorized",
+            Code::TokenExpired => "token_expired",
+            Code::Forbidden => "forbidden",
+            Code::NotJoined => "not_joined",
+            Code::NotFound => "not_found",
+            Code::TooLarge => "too_large",
+            Code::RateLimited => "rate_limited",
+            Code::LimitReached => "limit_reached",
+            Code::Unavailable => "unavailable",
+            Code::Draining => "draining",
+            Code::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A failure with its [`Code`], a sentence for a human, and perhaps a time to wait.
+///
+/// Serializes as `{ "code", "message", "retry_after_ms"? }`.
+#[derive(Clone, Debug)]
+pub struct Error {
+    code: Code,
+    message: Cow<'static, str>,
+    retry_after: Option<Duration>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error that a client may see in full.
+    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            retry_after: None,
+            source: None,
+        }
+    }
+
+    /// Malformed input; `message` says what was expected.
+    pub fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::BadRequest, message)
+    }
+
+    /// Not allowed to this identity.
+    pub fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::Forbidden, message)
+    }
+
+    /// No usable identity.
+    pub fn unauthorized(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::Unauthorized, message)
+    }
+
+    /// Storage cannot take it now.
+    pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::Unavailable, message)
+    }
+
+    /// Keeps the cause for the log.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// Says when trying again makes sense.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// The stable word.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The sentence for a human.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// How long to wait before trying again, when known; whole milliseconds, at least one.
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        self.retry_after
+            .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl Serialize for Error {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let wait = self.retry_after_ms();
+        let mut error = serializer.serialize_struct("Error", 2 + usize::from(wait.is_some()))?;
+        error.serialize_field("code", self.code.as_str())?;
+        error.serialize_field("message", &self.message)?;
+        if let Some(wait) = wait {
+            error.serialize_field("retry_after_ms", &wait)?;
+        }
+        error.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_shows_its_code_and_message_and_hides_its_cause() {
+        let error = Error::unavailable("the log cannot take it now; retry with the same id")
+            .caused_by(std::io::Error::other("disk full"))
+            .retry_after(Duration::from_micros(300));
+        assert_eq!(
+            serde_json::to_string(&error).expect("plain strings"),
+            r#"{"code":"unavailable","message":"the log cannot take it now; retry with the same id","retry_after_ms":1}"#
+        );
+    }
+
+    #[test]
+    fn every_code_has_its_own_word() {
+        let words: std::collections::HashSet<_> =
+            Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(words.len(), Code::ALL.len());
+    }
+}

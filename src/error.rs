@@ -82,6 +82,67 @@ impl fmt::Display for Code {
     }
 }
 
+/// A limit that a client can run into, by its configuration name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Limit {
+    /// Size of a message's `data`.
+    MessageBytes,
+    /// Length of a name.
+    NameBytes,
+    /// Levels of arrays and objects in an event.
+    Nesting,
+    /// Messages a second of one connection.
+    MessagesPerSecond,
+    /// Messages a second of one user, over all connections.
+    UserMessagesPerSecond,
+    /// Joins a second of one connection.
+    JoinsPerSecond,
+    /// Rooms one connection has joined.
+    RoomsPerConnection,
+    /// Events of one connection that wait to be handled.
+    Inbox,
+    /// Connections of this node.
+    Connections,
+    /// Connections of one address.
+    ConnectionsPerIp,
+    /// Connections of one user.
+    ConnectionsPerUser,
+}
+
+impl Limit {
+    /// Every limit, for metrics.
+    pub const ALL: [Limit; 11] = [
+        Limit::MessageBytes,
+        Limit::NameBytes,
+        Limit::Nesting,
+        Limit::MessagesPerSecond,
+        Limit::UserMessagesPerSecond,
+        Limit::JoinsPerSecond,
+        Limit::RoomsPerConnection,
+        Limit::Inbox,
+        Limit::Connections,
+        Limit::ConnectionsPerIp,
+        Limit::ConnectionsPerUser,
+    ];
+
+    /// The name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Limit::MessageBytes => "message_bytes",
+            Limit::NameBytes => "name_bytes",
+            Limit::Nesting => "nesting",
+            Limit::MessagesPerSecond => "messages_per_second",
+            Limit::UserMessagesPerSecond => "user_messages_per_second",
+            Limit::JoinsPerSecond => "joins_per_second",
+            Limit::RoomsPerConnection => "rooms_per_connection",
+            Limit::Inbox => "inbox",
+            Limit::Connections => "connections",
+            Limit::ConnectionsPerIp => "connections_per_ip",
+            Limit::ConnectionsPerUser => "connections_per_user",
+        }
+    }
+}
+
 /// A failure with its [`Code`], a sentence for a human, and perhaps a time to wait.
 ///
 /// Serializes as `{ "code", "message", "retry_after_ms"? }`.
@@ -90,6 +151,7 @@ pub struct Error {
     code: Code,
     message: Cow<'static, str>,
     retry_after: Option<Duration>,
+    limit: Option<Limit>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -100,6 +162,7 @@ impl Error {
             code,
             message: message.into(),
             retry_after: None,
+            limit: None,
             source: None,
         }
     }
@@ -131,6 +194,13 @@ impl Error {
         self
     }
 
+    /// Says which limit was reached, for the metrics.
+    #[must_use]
+    pub fn for_limit(mut self, limit: Limit) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
     /// Says when trying again makes sense.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
@@ -141,6 +211,11 @@ impl Error {
     /// The stable word.
     pub fn code(&self) -> Code {
         self.code
+    }
+
+    /// The limit that was reached, if it is about one.
+    pub fn limit(&self) -> Option<Limit> {
+        self.limit
     }
 
     /// The sentence for a human.

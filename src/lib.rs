@@ -1,12 +1,57 @@
 //! Switchboard: a realtime server you run instead of write.
+//!
+//! Any socket.io client connects unchanged and finds rooms, acknowledged and numbered messages, history and identity.
+//!
+//! ```text
+//! socket.io                      doors: speak a protocol, know no rules
+//!     |
+//!    hub                         the rules: who may, who is here, in what order
+//!     |
+//!  backend                       one log + bus: orders, keeps, delivers
+//! memory | sqlite
+//! ```
+//!
+//! # Embedding
+//!
+//! The binary is a thin wrapper around [`App`]. An application that needs events or routes of its own runs it itself:
+//!
+//! ```no_run
+//! use serde::{Deserialize, Serialize};
+//! use switchboard::{App, config::Config};
+//!
+//! #[derive(Deserialize)]
+//! struct Roll { sides: u32 }
+//!
+//! #[derive(Serialize)]
+//! struct Rolled { value: u32 }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let app = App::builder(Config::default())
+//!     .event("roll", async |_context, roll: Roll| Ok(Rolled { value: roll.sides }))
+//!     .build()
+//!     .await?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! app.run(listener, async { drop(tokio::signal::ctrl_c().await) }).await;
+//! # Ok(())
+//! # }
+//! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod api;
+pub mod app;
 pub mod auth;
 pub mod backend;
+pub mod cli;
 pub mod config;
+mod drain;
 pub mod error;
 pub mod hub;
 pub mod limits;
 pub mod model;
+pub mod pattern;
 pub mod telemetry;
 pub mod transport;
+
+pub use app::{App, StartError};
+pub use error::{Code, Error, Result};
+pub use transport::socketio::EventContext;

@@ -1,2 +1,7 @@
-//! Starts the server.
-fn main() {}
+//! The `switchboard` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    switchboard::cli::main()
+}

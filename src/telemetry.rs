@@ -1,1 +1,204 @@
-//! (being written)
+//! What the server says about itself: metrics in Prometheus' text format, and logs.
+//!
+//! Metrics are values handed down, not globals: two servers in one process count apart. Names and help texts stand
+//! here once; `/metrics` and the README's list come from them.
+
+use std::{fmt::Write as _, sync::Mutex, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use crate::error::{Code, Error, Limit};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCode {
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByLimit {
+    limit: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    reason: &'static str,
+}
+
+/// Every metric of one server.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    /// Engine.IO sessions that are open.
+    pub sessions: Gauge,
+    /// Connections to namespaces that are open.
+    pub connections: Gauge,
+    /// Rooms with members on this node.
+    pub rooms: Gauge,
+    /// Memberships on this node.
+    pub members: Gauge,
+    /// Messages stored.
+    pub messages: Counter,
+    /// Messages answered as repeats of an id.
+    pub duplicates: Counter,
+    /// Events that are not kept, passed on.
+    pub ephemeral: Counter,
+    /// Events handed to connections.
+    pub deliveries: Counter,
+    append_seconds: Histogram,
+    errors: Family<ByCode, Counter>,
+    limited: Family<ByLimit, Counter>,
+    closed: Family<ByReason, Counter>,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("switchboard");
+        let latencies = [
+            0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+        ];
+        let metrics = Self {
+            sessions: Gauge::default(),
+            connections: Gauge::default(),
+            rooms: Gauge::default(),
+            members: Gauge::default(),
+            messages: Counter::default(),
+            duplicates: Counter::default(),
+            ephemeral: Counter::default(),
+            deliveries: Counter::default(),
+            append_seconds: Histogram::new(latencies),
+            errors: Family::default(),
+            limited: Family::default(),
+            closed: Family::default(),
+            registry: Mutex::new(Registry::default()),
+        };
+        metrics.register(&mut registry);
+        // Every code and limit shows from the start, so that a dashboard can tell zero from unknown.
+        for code in Code::ALL.map(Code::as_str) {
+            metrics.errors.get_or_create(&ByCode { code }).inc_by(0);
+        }
+        for limit in Limit::ALL.map(Limit::name) {
+            metrics.limited.get_or_create(&ByLimit { limit }).inc_by(0);
+        }
+        Self {
+            registry: Mutex::new(registry),
+            ..metrics
+        }
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "sessions",
+            "Engine.IO sessions that are open",
+            self.sessions.clone(),
+        );
+        registry.register(
+            "connections",
+            "Connections to namespaces that are open",
+            self.connections.clone(),
+        );
+        registry.register(
+            "rooms",
+            "Rooms with members on this node",
+            self.rooms.clone(),
+        );
+        registry.register("members", "Memberships on this node", self.members.clone());
+        registry.register("messages", "Messages stored", self.messages.clone());
+        registry.register(
+            "duplicates",
+            "Messages answered as repeats of an id",
+            self.duplicates.clone(),
+        );
+        registry.register(
+            "ephemeral_events",
+            "Events that are not kept, passed on",
+            self.ephemeral.clone(),
+        );
+        registry.register(
+            "deliveries",
+            "Events handed to connections",
+            self.deliveries.clone(),
+        );
+        registry.register_with_unit(
+            "append",
+            "Time from a message's arrival in order until it is stored",
+            Unit::Seconds,
+            self.append_seconds.clone(),
+        );
+        registry.register("errors", "Errors answered to clients", self.errors.clone());
+        registry.register(
+            "limited",
+            "Times a limit was reached, by its configuration name",
+            self.limited.clone(),
+        );
+        registry.register(
+            "connections_closed",
+            "Connections closed by the server",
+            self.closed.clone(),
+        );
+    }
+
+    /// Counts an error that a client was told, and the limit that it is about.
+    pub fn error(&self, error: &Error) {
+        let code = error.code().as_str();
+        self.errors.get_or_create(&ByCode { code }).inc();
+        if let Some(limit) = error.limit() {
+            let limit = limit.name();
+            self.limited.get_or_create(&ByLimit { limit }).inc();
+        }
+    }
+
+    /// Counts a connection that the server closed.
+    pub fn closed(&self, reason: &'static str) {
+        self.closed.get_or_create(&ByReason { reason }).inc();
+    }
+
+    /// Records how long storing a message took.
+    pub fn appended(&self, took: Duration) {
+        self.append_seconds.observe(took.as_secs_f64());
+    }
+
+    /// The exposition that `/metrics` serves.
+    pub fn render(&self) -> String {
+        let mut page = String::new();
+        let registry = self
+            .registry
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if text::encode(&mut page, &registry).is_err() {
+            let _ = writeln!(page, "# metrics could not be written");
+        }
+        page
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_stands_on_the_page() {
+        let metrics = Metrics::new();
+        metrics.messages.inc_by(3);
+        metrics.error(&Error::new(Code::TooLarge, "").for_limit(Limit::MessageBytes));
+        let page = metrics.render();
+        for line in [
+            "switchboard_messages_total 3",
+            "switchboard_limited_total{limit=\"message_bytes\"} 1",
+            "switchboard_errors_total{code=\"too_large\"} 1",
+            "switchboard_errors_total{code=\"internal\"} 0",
+        ] {
+            assert!(page.contains(line), "{line} missing in\n{page}");
+        }
+    }
+}

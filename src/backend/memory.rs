@@ -1,1 +1,258 @@
-//! (being written)
+//! A log in memory: the same promises as the embedded one, except that it ends with the process.
+//!
+//! For trying things out, for tests, and for rooms whose past nobody needs. Bounded by retention only.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use indexmap::IndexMap;
+use tokio::sync::mpsc;
+
+use crate::{
+    backend::{
+        Appended, Backend, Clock, Deliveries, Delivery, Draft, IDEMPOTENCY, Keep, LocalBus, Log,
+        Page, PageSize, Range, Receipt, Retention, closed, deliveries, recent::Recent,
+    },
+    error::Result,
+    model::{Epoch, Message, MessageId, Namespace, Offset, RoomKey, Seq, Timestamp},
+};
+
+/// How many rooms each call looks at to take away what is too old: all rooms have their turn, and no call takes long.
+const SWEEP: usize = 2;
+
+/// What a memory log keeps.
+#[derive(Clone, Debug)]
+pub struct MemoryConfig {
+    /// How much of each room.
+    pub retention: Retention,
+    /// How long an id can be repeated.
+    pub idempotency: Duration,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self {
+            retention: Retention::default(),
+            idempotency: IDEMPOTENCY,
+        }
+    }
+}
+
+/// A new, empty log.
+pub fn open(config: MemoryConfig) -> (Backend, Deliveries) {
+    let (log, stream, deliveries) = open_with(config, Arc::new(Timestamp::now));
+    let backend = Backend {
+        log,
+        bus: Arc::new(LocalBus::new(stream)),
+    };
+    (backend, deliveries)
+}
+
+pub(super) fn open_with(
+    config: MemoryConfig,
+    clock: Clock,
+) -> (Arc<MemoryLog>, mpsc::Sender<Delivery>, Deliveries) {
+    let (stream, deliveries) = deliveries();
+    let log = MemoryLog {
+        stream: stream.clone(),
+        clock,
+        rooms: Mutex::new(Some(Rooms {
+            config,
+            ..Rooms::default()
+        })),
+    };
+    (Arc::new(log), stream, deliveries)
+}
+
+pub(super) struct MemoryLog {
+    stream: mpsc::Sender<Delivery>,
+    clock: Clock,
+    // A std mutex: it is held for a few map operations and never across an await. `None` once closed.
+    rooms: Mutex<Option<Rooms>>,
+}
+
+#[derive(Default)]
+struct Rooms {
+    config: MemoryConfig,
+    rooms: IndexMap<RoomKey, Room>,
+    offsets: HashMap<Namespace, Offset>,
+    /// Ids that may be repeated, in the order in which that ends.
+    ids: VecDeque<(Timestamp, RoomKey, MessageId)>,
+    /// Which room is looked at next.
+    sweep: usize,
+}
+
+struct Room {
+    recent: Recent,
+    keep: Keep,
+    ids: HashMap<MessageId, (Seq, Timestamp)>,
+    /// When it was last written, or created.
+    ts: Timestamp,
+}
+
+impl MemoryLog {
+    fn lock(&self) -> MutexGuard<'_, Option<Rooms>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes away everything that is not to be kept at `now`.
+    #[cfg(test)]
+    pub(super) fn trim(&self, now: Timestamp) {
+        if let Some(rooms) = self.lock().as_mut() {
+            rooms.forget_ids(now);
+            // Backwards, since a forgotten room's place is taken by the last one.
+            for index in (0..rooms.rooms.len()).rev() {
+                rooms.sweep_room(index, now);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Log for MemoryLog {
+    async fn append(&self, draft: Draft) -> Result<Receipt> {
+        let (settle, receipt) = Receipt::new();
+        // The place on the stream comes first, so that numbering and delivering are one step under the lock. Without
+        // anybody to deliver to, messages are stored all the same.
+        let place = self.stream.reserve().await.ok();
+        let mut rooms = self.lock();
+        let rooms = rooms.as_mut().ok_or_else(closed)?;
+        let except = draft.except;
+        let (appended, message) = rooms.append(draft, (self.clock)());
+        if let (Some(place), Some(message)) = (place, message) {
+            place.send(Delivery::Message(message, except));
+        }
+        // Nobody may be waiting; the draft is stored all the same.
+        let _ = settle.send(Ok(appended));
+        Ok(receipt)
+    }
+
+    async fn read(&self, room: &RoomKey, range: Range, size: PageSize) -> Result<Page> {
+        let now = (self.clock)();
+        let mut rooms = self.lock();
+        let rooms = rooms.as_mut().ok_or_else(closed)?;
+        rooms.sweep(now);
+        let room = rooms.room(room, now);
+        if room.keep.fading(room.ts, now) {
+            room.ts = now;
+        }
+        let cutoff = room.keep.cutoff(now);
+        let page = room.recent.page(range, size, cutoff);
+        Ok(page.expect("all that is kept is in memory"))
+    }
+
+    async fn ready(&self) -> Result<()> {
+        self.lock().as_ref().map(|_| ()).ok_or_else(closed)
+    }
+
+    async fn close(&self) {
+        self.lock().take();
+    }
+}
+
+impl Rooms {
+    /// The answer, and the message if it is a new one.
+    fn append(&mut self, draft: Draft, now: Timestamp) -> (Appended, Option<Arc<Message>>) {
+        self.forget_ids(now);
+        self.sweep(now);
+        let room = self.room(&draft.room, now);
+        let given = draft.id.is_some();
+        let id = draft.id.unwrap_or_else(MessageId::fresh);
+        if let Some(&(seq, ts)) = room.ids.get(&id) {
+            return (room.appended(id, seq, ts, true), None);
+        }
+        // Times never fall within a room, whatever the clock does.
+        let ts = room.ts.max(now);
+        room.ts = ts;
+        let seq = room.recent.head().next();
+        let appended = room.appended(id.clone(), seq, ts, false);
+        if given {
+            room.ids.insert(id.clone(), (seq, ts));
+            self.ids.push_back((now, draft.room.clone(), id.clone()));
+        }
+        let offset = self
+            .offsets
+            .entry(draft.room.namespace.clone())
+            .or_default();
+        offset.0 += 1;
+        let message = Arc::new(Message {
+            room: draft.room,
+            id,
+            seq,
+            offset: *offset,
+            event: draft.event,
+            from: draft.from,
+            data: draft.data,
+            ts,
+        });
+        let room = self.room(&message.room, now);
+        room.recent.push(message.clone());
+        room.trim(now);
+        (appended, Some(message))
+    }
+
+    fn room(&mut self, key: &RoomKey, now: Timestamp) -> &mut Room {
+        if !self.rooms.contains_key(key) {
+            let room = Room {
+                recent: Recent::new(Epoch::fresh(), Seq(0), Seq(1)),
+                keep: self.config.retention.keep(&key.room),
+                ids: HashMap::new(),
+                ts: now,
+            };
+            self.rooms.insert(key.clone(), room);
+        }
+        self.rooms.get_mut(key).expect("it was there or is now")
+    }
+
+    fn forget_ids(&mut self, now: Timestamp) {
+        let expired = now.before(self.config.idempotency);
+        while let Some((ts, ..)) = self.ids.front()
+            && *ts < expired
+            && let Some((_, room, id)) = self.ids.pop_front()
+        {
+            if let Some(room) = self.rooms.get_mut(&room) {
+                room.ids.remove(&id);
+            }
+        }
+    }
+
+    /// Takes what is too old out of the next few rooms.
+    fn sweep(&mut self, now: Timestamp) {
+        for _ in 0..SWEEP.min(self.rooms.len()) {
+            self.sweep = (self.sweep + 1) % self.rooms.len().max(1);
+            self.sweep_room(self.sweep, now);
+        }
+    }
+
+    fn sweep_room(&mut self, index: usize, now: Timestamp) {
+        let Some((_, room)) = self.rooms.get_index_mut(index) else {
+            return;
+        };
+        room.trim(now);
+        if room.recent.is_empty() && room.ids.is_empty() && room.keep.forgettable(room.ts, now) {
+            self.rooms.swap_remove_index(index);
+        }
+    }
+}
+
+impl Room {
+    fn trim(&mut self, now: Timestamp) {
+        let first = self.keep.first_by_count(self.recent.head());
+        self.recent.trim(first);
+        self.recent.drop_old(self.keep.cutoff(now));
+    }
+
+    fn appended(&self, id: MessageId, seq: Seq, ts: Timestamp, duplicate: bool) -> Appended {
+        Appended {
+            id,
+            seq,
+            epoch: self.recent.epoch().clone(),
+            ts,
+            duplicate,
+        }
+    }
+}

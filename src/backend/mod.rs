@@ -10,6 +10,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
@@ -24,11 +25,14 @@ use crate::{
 #[cfg(test)]
 mod conformance;
 pub mod memory;
+mod recent;
 pub mod retention;
+mod settings;
 pub mod sqlite;
 mod tail;
 
-pub use retention::Retention;
+pub use retention::{Keep, Retention};
+pub use settings::{HistorySettings, RetentionRule, RetentionRules, SqliteSettings, Synchronous};
 
 /// A message on its way to the log.
 #[derive(Clone, Debug)]
@@ -49,7 +53,7 @@ pub struct Draft {
 }
 
 /// What the log answers once a message is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Appended {
     /// The message's id.
     pub id: MessageId,
@@ -60,6 +64,7 @@ pub struct Appended {
     /// When it was stored; for a repeat, when it was stored first.
     pub ts: Timestamp,
     /// It had been stored before: nothing was stored or delivered now.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
 }
 
@@ -79,11 +84,7 @@ impl Receipt {
 
     /// Waits until the message is stored and on its way to the members, or could not be.
     pub async fn settled(self) -> Result<Appended> {
-        self.0.await.unwrap_or_else(|_| {
-            Err(Error::unavailable(
-                "the log has closed; retry with the same id",
-            ))
-        })
+        self.0.await.unwrap_or_else(|_| Err(closed()))
     }
 }
 
@@ -123,12 +124,14 @@ pub struct Page {
 }
 
 /// What comes up from the backend to the hub, in order.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Delivery {
     /// A stored message, and the connection that is not to get it.
     Message(Arc<Message>, Option<ConnectionId>),
     /// An event that is not kept, and the connection that is not to get it.
     Ephemeral(Arc<Ephemeral>, Option<ConnectionId>),
+    /// Somebody waits until everything before this has been delivered.
+    Mark(oneshot::Sender<()>),
 }
 
 /// The node's stream of deliveries: the receiving end, for the hub.
@@ -156,7 +159,8 @@ pub trait Log: Send + Sync + 'static {
     /// Whether appends and reads can be served now.
     async fn ready(&self) -> Result<()>;
 
-    /// Stores whatever was accepted and ends; later calls fail with `unavailable`.
+    /// Stores whatever was accepted and ends; later calls fail with `unavailable`. What is stored is still delivered:
+    /// go on reading the deliveries meanwhile, or drop them.
     async fn close(&self);
 }
 
@@ -166,6 +170,9 @@ pub trait Bus: Send + Sync + 'static {
     /// Puts an event on the stream of every node that has members in its room, after whatever this node's log has
     /// settled before.
     async fn send(&self, event: Arc<Ephemeral>, except: Option<ConnectionId>) -> Result<()>;
+
+    /// Waits until whatever this node's log has settled before has been delivered to this node's members.
+    async fn delivered(&self);
 }
 
 /// A bus of one node: straight to its own stream.
@@ -186,6 +193,14 @@ impl Bus for LocalBus {
             .await
             .map_err(|_| Error::unavailable("the server is stopping"))
     }
+
+    async fn delivered(&self) {
+        let (reached, waiting) = oneshot::channel();
+        if self.0.send(Delivery::Mark(reached)).await.is_ok() {
+            // A stream that ends meanwhile delivers nothing more either.
+            let _ = waiting.await;
+        }
+    }
 }
 
 /// A log and a bus that share one stream of deliveries.
@@ -199,3 +214,10 @@ pub struct Backend {
 
 /// How long the sender of an id can repeat it, by default.
 pub const IDEMPOTENCY: Duration = Duration::from_secs(3600);
+
+/// Where a log takes the time from.
+type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+fn closed() -> Error {
+    Error::unavailable("the log has closed; retry with the same id")
+}

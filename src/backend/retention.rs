@@ -1,4 +1,148 @@
-//! (being written)
-/// x
-#[derive(Clone, Debug)]
-pub struct Retention;
+//! What a room keeps: how many messages and for how long, by the room's name; and how fast the rest is taken away.
+//!
+//! Pure: the time comes in as an argument, and nothing here knows how messages are stored.
+
+use std::time::Duration;
+
+use crate::{
+    model::{RoomName, Seq, Timestamp},
+    pattern::Pattern,
+};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// An empty room is remembered at least this long, so that positions in it stay valid.
+const LINGER: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A room may hold this many messages more than its limit, or a tenth more, before trimming starts: deleting in
+/// batches costs far less than deleting one message for each that comes.
+const SLACK: u64 = 64;
+
+/// The limits of one room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// How many messages are kept; 0 keeps none, and numbering goes on all the same.
+    pub messages: u64,
+    /// How long a message is kept.
+    pub age: Duration,
+}
+
+impl Keep {
+    /// The number of the oldest message that the count allows in a room whose last is `head`.
+    pub(super) fn first_by_count(self, head: Seq) -> Seq {
+        Seq(head.0.saturating_sub(self.messages) + 1)
+    }
+
+    /// Messages from before this time are not shown.
+    pub(super) fn cutoff(self, now: Timestamp) -> Timestamp {
+        now.before(self.age)
+    }
+
+    /// Whether a room that holds `oldest..=head` is far enough over its count to be trimmed.
+    pub(super) fn overfull(self, oldest: Seq, head: Seq) -> bool {
+        let held = (head.0 + 1).saturating_sub(oldest.0);
+        held > self.messages.saturating_add(SLACK.max(self.messages / 10))
+    }
+
+    /// Whether an empty room last written at `ts` may be forgotten, epoch and all.
+    pub(super) fn forgettable(self, ts: Timestamp, now: Timestamp) -> bool {
+        ts < now.before(self.age.max(LINGER))
+    }
+
+    /// Whether reading an empty room last written at `ts` should count as use, lest it be forgotten.
+    pub(super) fn fading(self, ts: Timestamp, now: Timestamp) -> bool {
+        ts < now.before(DAY)
+    }
+}
+
+/// The limits of every room: the first rule whose pattern matches the room's name, else the default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// For rooms that no rule names.
+    pub default: Keep,
+    /// Patterns on the room's name, in which `*` matches any run of characters, and their limits.
+    pub rules: Vec<(Pattern, Keep)>,
+}
+
+impl Default for Retention {
+    /// 10,000 messages or 7 days, whichever ends first.
+    fn default() -> Self {
+        Self {
+            default: Keep {
+                messages: 10_000,
+                age: 7 * DAY,
+            },
+            rules: Vec::new(),
+        }
+    }
+}
+
+impl Retention {
+    /// The limits of `room`.
+    pub fn keep(&self, room: &RoomName) -> Keep {
+        self.rules
+            .iter()
+            .find(|(pattern, _)| pattern.matches(room.as_str()))
+            .map_or(self.default, |(_, keep)| *keep)
+    }
+}
+
+/// How long to wait between two passes over all rooms.
+const PASS: Duration = Duration::from_secs(60);
+
+/// How long trimming rests after a step that took `took`: a tenth of the time at most is spent on it, and a log that
+/// is busy with appends, whose queue a step waits in, is asked less often.
+pub(super) fn rest(more: bool, took: Duration) -> Duration {
+    if more {
+        (took * 9).clamp(Duration::from_millis(10), Duration::from_secs(1))
+    } else {
+        PASS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_rule_that_matches_wins() {
+        let keep = |messages| Keep { messages, age: DAY };
+        let retention = Retention {
+            default: keep(1),
+            rules: vec![
+                (Pattern::parse("team:*").unwrap(), keep(2)),
+                (Pattern::any(), keep(3)),
+            ],
+        };
+        let of = |name| retention.keep(&RoomName::parse(name).unwrap()).messages;
+        assert_eq!((of("team:7"), of("lobby")), (2, 3));
+        assert_eq!(
+            Retention::default()
+                .keep(&RoomName::parse("x").unwrap())
+                .messages,
+            10_000
+        );
+    }
+
+    #[test]
+    fn trimming_starts_a_tenth_or_64_above_the_limit() {
+        let keep = |messages| Keep { messages, age: DAY };
+        assert!(!keep(10).overfull(Seq(1), Seq(74)));
+        assert!(keep(10).overfull(Seq(1), Seq(75)));
+        assert!(!keep(1000).overfull(Seq(1), Seq(1100)));
+        assert!(keep(1000).overfull(Seq(1), Seq(1101)));
+        assert!(!keep(u64::MAX).overfull(Seq(1), Seq(u64::MAX - 1)));
+        assert_eq!(keep(10).first_by_count(Seq(75)), Seq(66));
+        assert_eq!(keep(0).first_by_count(Seq(75)), Seq(76));
+        assert_eq!(keep(10).first_by_count(Seq(3)), Seq(1));
+    }
+
+    #[test]
+    fn trimming_takes_a_tenth_of_the_time_at_most() {
+        let took = Duration::from_millis(7);
+        assert_eq!(rest(true, took), took * 9);
+        assert_eq!(rest(true, Duration::ZERO), Duration::from_millis(10));
+        assert_eq!(rest(true, Duration::from_secs(9)), Duration::from_secs(1));
+        assert_eq!(rest(false, took), PASS);
+    }
+}

@@ -1,1 +1,244 @@
-//! (being written)
+//! The hot tail: the newest messages of all rooms in memory, so that most reads need no storage.
+//!
+//! Holds only what is stored already. It is a window over everything that was stored, bounded in bytes: the message
+//! stored longest ago leaves first, whatever its room, and a room leaves with its last message here.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    backend::{Page, PageSize, Range, recent::Recent},
+    model::{Epoch, Message, RoomKey, Seq, Timestamp},
+};
+
+/// What a message costs here besides itself: its places in two queues and its share of the room's entry.
+const OVERHEAD: usize = 128;
+
+/// A stored message with what its room looks like now.
+pub(super) struct Stored {
+    pub(super) message: Arc<Message>,
+    pub(super) epoch: Epoch,
+    /// The oldest message the room keeps.
+    pub(super) oldest: Seq,
+}
+
+/// Shared by whoever stores and whoever reads.
+pub(super) struct Tail {
+    most: usize,
+    // A std mutex: it is held for a few map operations and never across an await.
+    window: Mutex<Window>,
+}
+
+#[derive(Default)]
+struct Window {
+    rooms: HashMap<RoomKey, Recent>,
+    /// Every message here, in the order stored. One whose room was forgotten is still listed, and counted.
+    order: VecDeque<Arc<Message>>,
+    bytes: usize,
+}
+
+impl Tail {
+    /// An empty tail of at most `most` bytes.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            window: Mutex::default(),
+        }
+    }
+
+    /// Takes what was just stored, in the order of its numbers.
+    pub(super) fn extend(&self, stored: impl IntoIterator<Item = Stored>) {
+        let mut window = self.lock();
+        for message in stored {
+            window.push(message);
+        }
+        while window.bytes > self.most {
+            window.evict();
+        }
+    }
+
+    /// Nothing of `room` before `oldest` is kept any more.
+    pub(super) fn trim(&self, room: &RoomKey, oldest: Seq) {
+        if let Some(recent) = self.lock().rooms.get_mut(room) {
+            recent.trim(oldest);
+        }
+    }
+
+    /// The room does not exist any more.
+    pub(super) fn forget(&self, room: &RoomKey) {
+        self.lock().rooms.remove(room);
+    }
+
+    /// Learns from a full read which message was the oldest young enough.
+    pub(super) fn learn(&self, room: &RoomKey, epoch: &Epoch, seq: Seq, ts: Timestamp) {
+        if let Some(recent) = self.lock().rooms.get_mut(room)
+            && recent.epoch() == epoch
+        {
+            recent.learn(seq, ts);
+        }
+    }
+
+    /// The page asked for, without what is from before `cutoff`; `None` if more than the tail is needed.
+    pub(super) fn page(
+        &self,
+        room: &RoomKey,
+        range: Range,
+        size: PageSize,
+        cutoff: Timestamp,
+    ) -> Option<Page> {
+        self.lock().rooms.get(room)?.page(range, size, cutoff)
+    }
+
+    /// Bytes held now.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Window {
+    fn push(&mut self, stored: Stored) {
+        let Stored {
+            message,
+            epoch,
+            oldest,
+        } = stored;
+        let before = Seq(message.seq.0 - 1);
+        let recent = self
+            .rooms
+            .entry(message.room.clone())
+            .or_insert_with(|| Recent::new(epoch, before, oldest));
+        recent.trim(oldest);
+        recent.push(message.clone());
+        self.bytes += message.cost() + OVERHEAD;
+        self.order.push_back(message);
+    }
+
+    fn evict(&mut self) {
+        let Some(message) = self.order.pop_front() else {
+            return;
+        };
+        self.bytes -= message.cost() + OVERHEAD;
+        let Some(recent) = self.rooms.get_mut(&message.room) else {
+            return;
+        };
+        // The room may have been forgotten and written anew since this message was listed.
+        if recent
+            .front()
+            .is_some_and(|front| Arc::ptr_eq(front, &message))
+        {
+            recent.unload_front();
+        }
+        if recent.is_empty() {
+            self.rooms.remove(&message.room);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{EventName, MessageId, Namespace, Offset, RoomName};
+
+    fn stored(room: &str, seq: u64) -> Stored {
+        Stored {
+            message: Arc::new(Message {
+                room: key(room),
+                id: MessageId::parse("id").unwrap(),
+                seq: Seq(seq),
+                offset: Offset(seq),
+                event: EventName::message(),
+                from: None,
+                data: serde_json::value::to_raw_value(&seq).unwrap().into(),
+                ts: Timestamp(seq),
+            }),
+            epoch: Epoch::from_text("e"),
+            oldest: Seq(1),
+        }
+    }
+
+    fn key(room: &str) -> RoomKey {
+        RoomKey {
+            namespace: Namespace::root(),
+            room: RoomName::parse(room).unwrap(),
+        }
+    }
+
+    fn after(tail: &Tail, room: &str, seq: u64, cutoff: u64) -> Option<Vec<u64>> {
+        let size = PageSize {
+            messages: 100,
+            bytes: 10_000,
+        };
+        let page = tail.page(&key(room), Range::After(Seq(seq)), size, Timestamp(cutoff))?;
+        Some(page.messages.iter().map(|message| message.seq.0).collect())
+    }
+
+    #[test]
+    fn the_bound_in_bytes_holds_and_the_message_stored_longest_ago_leaves_first() {
+        let one = stored("a", 1).message.cost() + OVERHEAD;
+        let tail = Tail::new(3 * one);
+        tail.extend([stored("a", 1), stored("b", 1), stored("b", 2)]);
+        assert_eq!(tail.bytes(), 3 * one);
+        assert_eq!(after(&tail, "a", 0, 0), Some(vec![1]));
+        tail.extend([stored("b", 3), stored("b", 4)]);
+        assert_eq!(tail.bytes(), 3 * one);
+        assert_eq!(after(&tail, "a", 0, 0), None);
+        assert_eq!(after(&tail, "b", 0, 0), None, "1 is kept, but not here");
+        tail.learn(&key("b"), &Epoch::from_text("e"), Seq(1), Timestamp(1));
+        assert_eq!(after(&tail, "b", 0, 0), None, "1 is kept, but not here");
+        assert_eq!(after(&tail, "b", 1, 0), Some(vec![2, 3, 4]));
+        assert_eq!(after(&tail, "b", 4, 0), Some(vec![]));
+    }
+
+    #[test]
+    fn a_full_page_that_begins_where_memory_does_needs_nothing_more() {
+        let one = stored("a", 1).message.cost() + OVERHEAD;
+        let tail = Tail::new(2 * one);
+        tail.extend((1..=4).map(|seq| stored("a", seq)));
+        tail.learn(&key("a"), &Epoch::from_text("e"), Seq(1), Timestamp(1));
+        let last = |messages| {
+            let size = PageSize {
+                messages,
+                bytes: 10_000,
+            };
+            let page = tail.page(&key("a"), Range::Last, size, Timestamp(0))?;
+            Some((page.messages.len(), page.oldest, page.more))
+        };
+        assert_eq!(last(2), Some((2, Seq(1), true)));
+        assert_eq!(last(3), None);
+    }
+
+    #[test]
+    fn a_room_written_anew_shows_nothing_of_its_former_life() {
+        let tail = Tail::new(1 << 20);
+        tail.extend([stored("a", 1), stored("a", 2)]);
+        tail.forget(&key("a"));
+        assert_eq!(after(&tail, "a", 0, 0), None);
+        tail.extend([stored("a", 1)]);
+        assert_eq!(after(&tail, "a", 0, 0), Some(vec![1]));
+    }
+
+    #[test]
+    fn which_message_is_the_oldest_is_told_only_as_long_as_it_is_certain() {
+        let one = stored("a", 1).message.cost() + OVERHEAD;
+        let tail = Tail::new(2 * one);
+        tail.extend((1..=6).map(|seq| stored("a", seq)));
+        assert_eq!(after(&tail, "a", 4, 2), None, "2, 3 and 4 are out of sight");
+        tail.learn(&key("a"), &Epoch::from_text("e"), Seq(2), Timestamp(2));
+        assert_eq!(after(&tail, "a", 4, 2), Some(vec![5, 6]));
+        assert_eq!(after(&tail, "a", 4, 3), None, "2 has become too old");
+        assert_eq!(
+            after(&tail, "a", 4, 6),
+            Some(vec![6]),
+            "5 in sight is too old"
+        );
+        tail.trim(&key("a"), Seq(7));
+        assert_eq!(after(&tail, "a", 4, 0), Some(vec![]));
+    }
+}

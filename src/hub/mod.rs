@@ -1,1 +1,281 @@
-//! (being written)
+//! The rules: who may, who is where, in what order.
+//!
+//! Doors call one verb a request ([`Hub::connect`], [`join`](Hub::join), [`leave`](Hub::leave),
+//! [`publish`](Hub::publish), [`history`](Hub::history), [`refresh`](Hub::refresh), [`disconnect`](Hub::disconnect))
+//! and hand over the [`Connection`] it is for; the backend's stream comes in by [`deliver`](Hub::deliver_all) and
+//! goes out through each connection's [`Outlet`]. The hub knows no protocol, and no door knows a rule.
+//!
+//! The verbs of one connection are to be called in the order its requests came; the hub keeps that order.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use dashmap::DashMap;
+
+use crate::{
+    auth::{Authority, Principal},
+    backend::{Backend, PageSize, Range},
+    error::{Code, Error, Limit, Result},
+    limits::{Counts, Place, Rate, SharedBucket},
+    model::{ConnectionId, Namespace, RoomName, UserId},
+    telemetry::Metrics,
+};
+
+mod connection;
+mod deliver;
+mod event;
+mod history;
+mod join;
+mod publish;
+mod refresh;
+mod rooms;
+mod settings;
+
+pub use connection::{Close, Connection, Outlet};
+pub use event::{Arguments, Event, Outgoing};
+pub use history::{History, HistoryPage};
+pub use join::{Join, Joined, Replay};
+pub use publish::{Publish, Publishing};
+pub use rooms::{Members, Present};
+pub use settings::LimitSettings;
+
+/// How much one answer may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct PageLimits {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of their data.
+    pub bytes: usize,
+}
+
+/// An identity that has been admitted and is about to connect.
+#[derive(Debug)]
+pub struct Entrant {
+    principal: Principal,
+    place: Place<UserId, SharedBucket>,
+}
+
+/// How often rooms with members are read: well within the days that a log remembers an idle room.
+const KNOWN_FOR: Duration = Duration::from_secs(12 * 3600);
+
+/// The rules over one backend; cheap to clone.
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+struct Inner {
+    backend: Backend,
+    authority: Authority,
+    limits: LimitSettings,
+    pages: PageLimits,
+    messages: Rate,
+    user_messages: Rate,
+    joins: Rate,
+    rooms: rooms::Rooms,
+    connections: DashMap<ConnectionId, Arc<Connection>>,
+    users: Arc<Counts<UserId, SharedBucket>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Hub {
+    /// Rules over `backend`, with identities from `authority`.
+    pub fn new(
+        backend: Backend,
+        authority: Authority,
+        limits: LimitSettings,
+        pages: PageLimits,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            backend,
+            authority,
+            messages: Rate::new(limits.messages_per_second, limits.messages_burst),
+            user_messages: Rate::new(limits.user_messages_per_second, limits.user_messages_burst),
+            joins: Rate::new(limits.joins_per_second, limits.joins_burst),
+            limits,
+            pages,
+            rooms: rooms::Rooms::new(metrics.clone()),
+            connections: DashMap::new(),
+            users: Arc::default(),
+            metrics,
+        }))
+    }
+
+    /// Admits one more connection of a user; the place is held until the [`Entrant`], or the connection that it
+    /// becomes, is dropped. Fails when the user has too many.
+    pub fn admit(&self, principal: Principal) -> Result<Entrant> {
+        self.check_name(principal.user.as_str())?;
+        let most = self.0.limits.connections_per_user;
+        let place = self
+            .0
+            .users
+            .take(principal.user.clone(), most)
+            .ok_or_else(|| {
+                reached(
+                    Limit::ConnectionsPerUser,
+                    format!("a user may hold {most} connections"),
+                )
+            })?;
+        Ok(Entrant { principal, place })
+    }
+
+    /// Makes an entrant a connection: from now on it gets what is sent to its user, by `outlet`. What `greet` makes
+    /// of the connection is the first that it gets.
+    pub fn connect(
+        &self,
+        namespace: Namespace,
+        entrant: Entrant,
+        outlet: Arc<dyn Outlet>,
+        greet: impl FnOnce(&Connection) -> Arc<Outgoing>,
+    ) -> Arc<Connection> {
+        let connection = Arc::new(Connection::new(namespace, entrant, outlet));
+        let personal = RoomName::personal(&connection.principal().user);
+        // Nobody else has the connection yet, so it cannot have left for good.
+        let entered = connection.enter(&personal, 0);
+        debug_assert_eq!(entered, Ok(true));
+        connection.push(&greet(&connection));
+        self.0
+            .rooms
+            .enter_live(&connection.key(&personal), &connection);
+        self.0
+            .connections
+            .insert(connection.id(), connection.clone());
+        self.0.metrics.connections.inc();
+        connection
+    }
+
+    /// Ends a connection's part: it leaves every room and enters none any more. Calling it again does nothing.
+    pub fn disconnect(&self, connection: &Arc<Connection>) {
+        for room in connection.leave_for_good() {
+            self.0.rooms.leave(&connection.key(&room), connection.id());
+        }
+        if self.0.connections.remove(&connection.id()).is_some() {
+            self.0.metrics.connections.dec();
+        }
+    }
+
+    /// Takes `connection` out of `room`. What was stored there before is delivered to it first.
+    pub async fn leave(&self, connection: &Connection, room: &RoomName) -> Result<()> {
+        if room.belongs_to(&connection.principal().user) {
+            return Err(Error::forbidden("the personal room cannot be left"));
+        }
+        if connection.is_in(room) {
+            self.0.backend.bus.delivered().await;
+        }
+        if !connection.leave(room) {
+            return Err(Error::new(
+                Code::NotJoined,
+                format!("this connection is not in {room}; join it first"),
+            ));
+        }
+        self.0.rooms.leave(&connection.key(room), connection.id());
+        Ok(())
+    }
+
+    /// Every connection that is open, in no order.
+    pub fn connections(&self) -> Vec<Arc<Connection>> {
+        self.0
+            .connections
+            .iter()
+            .map(|entry| entry.value().clone())
+            .collect()
+    }
+
+    /// Who is in `room` of a connection's namespace.
+    pub fn members(&self, connection: &Connection, room: &RoomName) -> Members {
+        self.0
+            .rooms
+            .members(&connection.key(room), rooms::LISTED_USERS)
+    }
+
+    /// Reads the position of every room with members, now and then, for as long as it is polled.
+    ///
+    /// A log may forget a room that is empty, not written and not read for days, and numbers it anew from 1 after that.
+    /// A room that somebody is in must not be forgotten: its members would take the new numbers for old messages.
+    pub async fn keep_rooms_known(self) {
+        loop {
+            tokio::time::sleep(KNOWN_FOR).await;
+            self.touch_rooms().await;
+        }
+    }
+
+    /// One round of [`keep_rooms_known`](Self::keep_rooms_known).
+    async fn touch_rooms(&self) {
+        let nothing = PageSize {
+            messages: 0,
+            bytes: 0,
+        };
+        for room in self.0.rooms.keys() {
+            if let Err(error) = self.0.backend.log.read(&room, Range::Last, nothing).await {
+                tracing::debug!(?room, %error, "a room could not be read");
+            }
+        }
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &LimitSettings {
+        &self.0.limits
+    }
+
+    /// Who checks tokens.
+    pub fn authority(&self) -> &Authority {
+        &self.0.authority
+    }
+
+    /// Whether requests can be served now.
+    pub async fn ready(&self) -> Result<()> {
+        self.0.backend.log.ready().await
+    }
+
+    /// A disconnect that ran while a room was being entered has not seen it: undo the entry then.
+    fn leave_if_gone(&self, connection: &Connection, room: &RoomName) {
+        if !connection.is_in(room) {
+            self.0.rooms.leave(&connection.key(room), connection.id());
+        }
+    }
+
+    /// Refuses a name longer than configured; whatever is longer than the contract allows never gets here.
+    fn check_name(&self, name: &str) -> Result<()> {
+        let most = self.0.limits.name_bytes;
+        if name.len() <= most {
+            return Ok(());
+        }
+        let message = format!(
+            "a name may have {most} bytes here, this one has {}",
+            name.len()
+        );
+        Err(Error::bad_request(message).for_limit(Limit::NameBytes))
+    }
+
+    /// Takes a permit to send a message, from the connection's rate and its user's.
+    pub fn take_message_permit(&self, connection: &Connection, now: Instant) -> Result<()> {
+        connection
+            .rates()
+            .messages
+            .take(self.0.messages, now)
+            .map_err(|wait| too_fast(Limit::MessagesPerSecond, wait))?;
+        connection
+            .user_bucket()
+            .take(self.0.user_messages, now)
+            .map_err(|wait| too_fast(Limit::UserMessagesPerSecond, wait))
+    }
+}
+
+/// More than a configured number.
+fn reached(limit: Limit, message: String) -> Error {
+    Error::new(Code::LimitReached, message).for_limit(limit)
+}
+
+/// Faster than a configured rate.
+fn too_fast(limit: Limit, wait: Duration) -> Error {
+    let message = format!("too fast: limits.{} is reached", limit.name());
+    Error::new(Code::RateLimited, message)
+        .for_limit(limit)
+        .retry_after(wait)
+}

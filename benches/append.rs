@@ -1,0 +1,90 @@
+//! Appends a second, by backend, by safety of a commit, and by how many senders wait at once. Each case runs for half
+//! a second; `cargo bench --bench append`.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::value::RawValue;
+use switchboard::{
+    backend::{
+        Backend, Deliveries, Draft, Log, Synchronous,
+        memory::{self, MemoryConfig},
+        sqlite::{self, SqliteConfig},
+    },
+    model::{EventName, Namespace, RoomKey, RoomName},
+};
+
+const CASE: Duration = Duration::from_millis(500);
+const ROOMS: usize = 16;
+
+fn draft(sender: usize) -> Result<Draft, Box<dyn std::error::Error>> {
+    Ok(Draft {
+        room: RoomKey {
+            namespace: Namespace::root(),
+            room: RoomName::parse(&format!("room-{}", sender % ROOMS))?,
+        },
+        id: None,
+        event: EventName::message(),
+        from: None,
+        data: RawValue::from_string(format!("\"{}\"", "x".repeat(126)))?.into(),
+        except: None,
+    })
+}
+
+/// Appends until the time is up, each only when the one before is settled.
+async fn send(log: Arc<dyn Log>, draft: Draft, end: Instant) -> u64 {
+    let mut sent = 0;
+    while Instant::now() < end {
+        let Ok(receipt) = log.append(draft.clone()).await else {
+            break;
+        };
+        if receipt.settled().await.is_err() {
+            break;
+        }
+        sent += 1;
+    }
+    sent
+}
+
+async fn measure(
+    name: &str,
+    (backend, mut deliveries): (Backend, Deliveries),
+) -> Result<(), Box<dyn std::error::Error>> {
+    let drain = tokio::spawn(async move { while deliveries.recv().await.is_some() {} });
+    for senders in [1, 64, 1024] {
+        let begun = Instant::now();
+        let mut tasks = Vec::new();
+        for sender in 0..senders {
+            let draft = draft(sender)?;
+            tasks.push(tokio::spawn(send(backend.log.clone(), draft, begun + CASE)));
+        }
+        let mut sent = 0;
+        for task in tasks {
+            sent += task.await?;
+        }
+        let rate = sent as f64 / begun.elapsed().as_secs_f64();
+        println!("{name:<14} {senders:>5} senders {rate:>10.0} appends/s");
+    }
+    backend.log.close().await;
+    drain.abort();
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    measure("memory", memory::open(MemoryConfig::default())).await?;
+    for (name, synchronous) in [
+        ("sqlite full", Synchronous::Full),
+        ("sqlite normal", Synchronous::Normal),
+    ] {
+        let folder = tempfile::tempdir()?;
+        let config = SqliteConfig {
+            synchronous,
+            ..SqliteConfig::new(folder.path())
+        };
+        measure(name, sqlite::open(config)?).await?;
+    }
+    Ok(())
+}

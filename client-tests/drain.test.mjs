@@ -1,0 +1,77 @@
+// Draining: a server that is told to end says so, ends its connections so that stock clients come back, and loses
+// nothing; the next process on the same port has them again.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MATRIX, open, upTo } from "./support/clients.mjs";
+import { eventually } from "./support/scope.mjs";
+import { serve, UNLIMITED } from "./support/server.mjs";
+
+const DRAIN = { ...UNLIMITED, "drain-over": "1s" };
+
+test("every client is told, sees the transport close, and is back at the next process by itself", async (t) => {
+  const server = await serve(t, DRAIN);
+  const clients = await Promise.all(MATRIX.map(({ v, mode }) => open(t, server, { v, mode, user: `${mode}${v}` })));
+  const told = clients.map((client) => client.on("draining"));
+  const gone = clients.map((client) => client.on("disconnect"));
+  const failures = clients.map((client) => client.on("connect_error"));
+  for (const client of clients) await client.ok("join", "lobby");
+  await clients[0].ok("message", { room: "lobby", data: "before" });
+
+  const began = Date.now();
+  const ended = await server.stop();
+  assert.deepEqual(ended, { code: 0, signal: null }, server.log);
+  assert.ok(Date.now() - began < 15_000, "in time");
+  for (const [i, { v, mode }] of MATRIX.entries()) {
+    const who = `client ${v} over ${mode}`;
+    const [[notice]] = await told[i].count(1);
+    assert.ok(Number.isInteger(notice.reconnect_in_ms) && notice.reconnect_in_ms >= 0, who);
+    const [[reason]] = await gone[i].count(1);
+    // Not "io server disconnect": after that a stock client would stay away.
+    assert.match(reason, /^transport (close|error)$/, who);
+  }
+
+  await server.start();
+  await Promise.all(clients.map((client) => client.session(2)));
+  for (const [i, client] of clients.entries()) {
+    const { messages } = await client.ok("join", { room: "lobby", history: 10 });
+    assert.deepEqual(messages.map((message) => message.data), ["before"]);
+    for (const [error] of failures[i].items) assert.notEqual(error.message, "Invalid namespace");
+  }
+});
+
+test("a server that ends under load has stored everything it acknowledged", async (t) => {
+  const server = await serve(t, { ...DRAIN, "history-messages": 1_000_000 });
+  const clients = await Promise.all([2, 3, 4].map((v) => open(t, server, { v, user: `u${v}` })));
+  const acked = new Map();
+  let refused = [];
+  for (const client of clients) {
+    let n = 0;
+    const send = () => {
+      if (!client.socket.connected) return;
+      const id = `${client.v}-${n++}`;
+      client.socket.emit("message", { room: "lobby", id, data: id }, (ack) => {
+        if (ack.ok) acked.set(id, ack.seq);
+        else refused.push(ack.error.code);
+        setImmediate(send);
+      });
+    };
+    for (let i = 0; i < 8; i += 1) send();
+  }
+  await eventually(() => acked.size > 200, "the load did not start");
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
+  assert.deepEqual(refused.filter((code) => code !== "draining" && code !== "unavailable"), []);
+
+  await server.start();
+  const reader = await open(t, server, { user: "reader" });
+  const stored = await reader.history("lobby", 1000);
+  assert.deepEqual(stored.map((message) => message.seq), upTo(stored.length));
+  const places = new Map(stored.map((message) => [message.id, message.seq]));
+  assert.equal(places.size, stored.length);
+  for (const [id, seq] of acked) assert.equal(places.get(id), seq, id);
+});
+
+test("a server without connections ends at once", async (t) => {
+  const server = await serve(t, { "drain-over": "20s", "drain-deadline": "30s" });
+  assert.deepEqual(await server.stop(5_000), { code: 0, signal: null });
+});

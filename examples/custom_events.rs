@@ -1,0 +1,59 @@
+//! Switchboard inside an application: one typed event and one route of its own, beside everything the server does.
+//!
+//! `cargo run --example custom_events`; then, in a client, `socket.emitWithAck("roll", { room: "table", sides: 6 })`,
+//! or in a shell `curl -X POST http://127.0.0.1:3000/bell/table`.
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    routing::post,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use switchboard::{
+    App, Error, EventContext, Result,
+    app::stop_signal,
+    config::Config,
+    hub::{Hub, Publish},
+    model::{Namespace, RoomName},
+};
+
+#[derive(Deserialize)]
+struct Roll {
+    room: RoomName,
+    sides: u32,
+}
+
+/// Rolls a die on the server and tells the room, in the name of whoever asked.
+async fn roll(context: EventContext, roll: Roll) -> Result<Value> {
+    if roll.sides == 0 {
+        return Err(Error::bad_request("a die has at least one side"));
+    }
+    let rolled = rand::random_range(1..=roll.sides);
+    let publish = Publish::new(roll.room, "rolled", &rolled)?;
+    context.publish(publish).await?.settled().await?;
+    Ok(json!({ "value": rolled }))
+}
+
+/// Rings in a room, in nobody's name.
+async fn bell(State(hub): State<Hub>, Path(room): Path<RoomName>) -> Result<()> {
+    let publish = Publish::new(room, "bell", &"ding")?;
+    let publishing = hub.publish_as(&Namespace::root(), publish, None).await?;
+    publishing.settled().await.map(drop)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let app = App::builder(Config::default())
+        .event("roll", roll)
+        .routes(|hub| {
+            Router::new()
+                .route("/bell/{room}", post(bell))
+                .with_state(hub)
+        })
+        .build()
+        .await?;
+    let listener = tokio::net::TcpListener::bind(app.config().listen).await?;
+    app.run(listener, stop_signal()).await;
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! The whole server: its parts made from a configuration, and run until it is told to stop.
+//!
+//! [`App::builder`] is also how an application embeds Switchboard: it adds typed events and routes of its own, keeps a
+//! [`Hub`] to send by, and decides about listener and shutdown.
+
+use std::{
+    future::Future,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use axum::Router;
+use serde::{Serialize, de::DeserializeOwned};
+use socketioxide::SocketIo;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
+
+use crate::{
+    api,
+    backend::{self, Backend, Deliveries},
+    config::{Config, Problems, Store},
+    drain::drain,
+    error::Result,
+    hub::{Hub, PageLimits},
+    telemetry::Metrics,
+    transport::{
+        http::{self, Accepting},
+        origins::Origins,
+        socketio::{self, CustomEvents, DoorConfig, EventContext},
+    },
+};
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration is wrong; every problem is named.
+    #[error("{0}")]
+    Config(#[from] Problems),
+    /// The embedded log could not be opened.
+    #[error("{0}")]
+    Store(#[from] backend::sqlite::OpenError),
+    /// The address could not be listened on.
+    #[error(
+        "cannot listen on {address}: {source}; is another server running there? `listen` chooses another address"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A server that is ready to run.
+pub struct App {
+    config: Config,
+    hub: Hub,
+    io: SocketIo,
+    router: Router,
+    backend: Backend,
+    deliveries: Deliveries,
+    draining: Arc<AtomicBool>,
+    keys: CancellationToken,
+}
+
+/// A server in the making.
+pub struct Builder {
+    config: Config,
+    events: CustomEvents,
+    routes: Vec<Box<dyn FnOnce(Hub) -> Router>>,
+}
+
+impl App {
+    /// Begins a server with this configuration.
+    pub fn builder(config: Config) -> Builder {
+        Builder {
+            config,
+            events: CustomEvents::default(),
+            routes: Vec::new(),
+        }
+    }
+
+    /// The rules: send to rooms, see who is connected. Cheap to clone.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// socketioxide's own handle, for whatever an application emits itself.
+    pub fn io(&self) -> &SocketIo {
+        &self.io
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Serves `listener` until `shutdown` is ready; then clients are told, closed at a pace, and everything that was
+    /// accepted is stored before this returns.
+    pub async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let (stop, end) = (CancellationToken::new(), CancellationToken::new());
+        let accepting = Accepting {
+            header_timeout: self.config.http.header_timeout,
+            trusted_proxies: self.config.http.trusted_proxies.iter().copied().collect(),
+            connections: self.config.limits.connections,
+        };
+        let delivering = tokio::spawn(self.hub.clone().deliver_all(self.deliveries));
+        let known = tokio::spawn(self.hub.clone().keep_rooms_known());
+        let serving = tokio::spawn(http::serve(
+            listener,
+            self.router,
+            accepting,
+            stop.clone(),
+            end.clone(),
+        ));
+        shutdown.await;
+        drain(&self.hub, &self.config.drain, &self.draining).await;
+        stop.cancel();
+        end.cancel();
+        // What was accepted is stored whether or not somebody still waits for an answer.
+        self.backend.log.close().await;
+        self.keys.cancel();
+        if tokio::time::timeout(LAST_ANSWERS, serving).await.is_err() {
+            tracing::debug!("an HTTP request was still under way at the end");
+        }
+        delivering.abort();
+        known.abort();
+    }
+}
+
+/// How long HTTP requests may still be answered when everything else is done.
+const LAST_ANSWERS: std::time::Duration = std::time::Duration::from_millis(500);
+
+impl Builder {
+    /// Adds a Socket.IO event of the application's own: `handler` is called with the event's one argument, in order
+    /// with the connection's other events, and what it returns goes into the ack beside `ok: true`.
+    ///
+    /// # Panics
+    /// If the name is one of the server's own events.
+    #[must_use]
+    pub fn event<F, Fut, T, R>(mut self, name: &str, handler: F) -> Self
+    where
+        F: Fn(EventContext, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+        T: DeserializeOwned,
+        R: Serialize + 'static,
+    {
+        self.events.insert(name, handler);
+        self
+    }
+
+    /// Adds HTTP routes of the application's own, beside the server's; `routes` is given the hub to send by.
+    #[must_use]
+    pub fn routes(mut self, routes: impl FnOnce(Hub) -> Router + 'static) -> Self {
+        self.routes.push(Box::new(routes));
+        self
+    }
+
+    /// Opens the log and the keys, and puts the parts together. Needs a tokio runtime.
+    pub async fn build(self) -> Result<App, StartError> {
+        let config = self.config;
+        config.check()?;
+        let authority = config.auth.authority().map_err(Problems::of_keys)?;
+        let keys = CancellationToken::new();
+        authority.start(keys.clone()).await;
+        let (backend, deliveries) = open_backend(&config)?;
+        let metrics = Arc::new(Metrics::new());
+        let pages = PageLimits {
+            messages: config.history.page,
+            bytes: config.history.page_bytes.bytes(),
+        };
+        let origins = Origins::new(
+            config.http.origins.clone(),
+            authority.is_open() && !config.auth.allow_anyone,
+        );
+        let hub = Hub::new(
+            backend.clone(),
+            authority,
+            config.limits.clone(),
+            pages,
+            metrics,
+        );
+        let draining = Arc::new(AtomicBool::new(false));
+        let (door, io) = socketio::open(
+            &hub,
+            DoorConfig {
+                settings: &config.socketio,
+                origins: origins.clone(),
+                cookie: config.auth.cookie.clone(),
+                body_timeout: config.http.body_timeout,
+                grace: config.auth.grace,
+                node: config.node.clone().unwrap_or_else(made_up_name),
+                custom: self.events,
+                draining: draining.clone(),
+            },
+        );
+        let mut router = door.merge(api::routes(&hub, draining.clone()));
+        for routes in self.routes {
+            router = router.merge(routes(hub.clone()));
+        }
+        let router = router.fallback(api::nothing_here).layer(cors(origins));
+        Ok(App {
+            config,
+            hub,
+            io,
+            router,
+            backend,
+            deliveries,
+            draining,
+            keys,
+        })
+    }
+}
+
+fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartError> {
+    let retention = config.history.retention();
+    Ok(match config.store {
+        Store::Memory => backend::memory::open(backend::memory::MemoryConfig {
+            retention,
+            idempotency: config.history.idempotency,
+        }),
+        Store::Sqlite => backend::sqlite::open(backend::sqlite::SqliteConfig {
+            folder: config.data.clone(),
+            synchronous: config.sqlite.synchronous,
+            readers: config.sqlite.readers,
+            hot_bytes: config.history.hot_bytes.bytes(),
+            retention,
+            idempotency: config.history.idempotency,
+        })?,
+    })
+}
+
+/// A name for a node that was given none, so that its connections can be told from another's.
+fn made_up_name() -> String {
+    format!("node-{}", crate::model::Epoch::fresh())
+}
+
+/// CORS from the same list that WebSocket upgrades are checked against.
+fn cors(origins: Origins) -> CorsLayer {
+    let layer = CorsLayer::new()
+        .allow_methods(AllowMethods::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .max_age(std::time::Duration::from_secs(3600));
+    if origins.anyone() {
+        return layer.allow_origin(AllowOrigin::any());
+    }
+    layer
+        .allow_credentials(true)
+        .allow_origin(AllowOrigin::predicate(move |origin, request| {
+            origins.allow_origin(origin, &request.headers)
+        }))
+}
+
+/// Ready when the process is told to stop, by Ctrl-C or SIGTERM. The second time ends it at once.
+///
+/// Signals are caught from this call on, so call it before whatever must not be cut short.
+pub fn stop_signal() -> impl Future<Output = ()> {
+    let interrupt = signal(SignalKind::interrupt());
+    let terminate = signal(SignalKind::terminate());
+    async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
+            tracing::error!("signals cannot be received; the server runs until it is killed");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        eprintln!("stopping: clients are told and closed; once more to stop at once");
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            std::process::exit(130);
+        });
+    }
+}

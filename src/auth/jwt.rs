@@ -1,0 +1,385 @@
+//! A JSON Web Token (RFC 7519, in the compact form of RFC 7515) taken apart, and its claims judged.
+//!
+//! Does no I/O and is given the time. Which keys there are is `Authority`'s matter; nothing in the claims is
+//! looked at before the signature is known to be good.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::Algorithm;
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde_json::value::RawValue;
+
+use super::{
+    grants::Grants,
+    keys::Key,
+    principal::{Principal, parse_info, parse_name},
+};
+use crate::{
+    error::{Code, Error, Result},
+    model::{Timestamp, UserId},
+};
+
+/// Longest token, in bytes.
+pub const TOKEN_BYTES: usize = 8 * 1024;
+
+/// A token whose form is right and whose signature is still to be checked.
+pub(super) struct Signed<'a> {
+    message: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+    pub(super) algorithm: Algorithm,
+    pub(super) kid: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    crit: Option<IgnoredAny>,
+}
+
+impl<'a> Signed<'a> {
+    /// Takes `token` apart.
+    pub(super) fn parse(token: &'a str) -> Result<Self> {
+        if token.len() > TOKEN_BYTES {
+            return Err(Error::unauthorized(format!(
+                "a token has at most {TOKEN_BYTES} bytes, this one has {}",
+                token.len()
+            )));
+        }
+        let malformed = || Error::unauthorized("the token is not a signed JSON Web Token");
+        let (message, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
+        let (header, payload) = message.split_once('.').ok_or_else(malformed)?;
+        if payload.contains('.') {
+            return Err(malformed());
+        }
+        let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| malformed())?;
+        let header: Header = serde_json::from_slice(&header).map_err(|_| malformed())?;
+        if header.crit.is_some() {
+            // RFC 7515, 4.1.11: whoever does not understand what is critical has to refuse.
+            return Err(Error::unauthorized(
+                "the token has a crit header, which is not understood here",
+            ));
+        }
+        Ok(Self {
+            message,
+            payload,
+            signature,
+            algorithm: algorithm(&header.alg)?,
+            kid: header.kid,
+        })
+    }
+
+    /// Whether `key` may be the one that signed, and did.
+    pub(super) fn is_signed_with(&self, key: &Key) -> bool {
+        key.fits(self.algorithm, self.kid.as_deref()) && key.verifies(self.message, self.signature)
+    }
+
+    /// The claims; to be called only once the signature is known to be good.
+    pub(super) fn claims(&self) -> Result<Claims> {
+        let unusable = || Error::unauthorized("the token's payload is not base64url");
+        let payload = URL_SAFE_NO_PAD
+            .decode(self.payload)
+            .map_err(|_| unusable())?;
+        serde_json::from_slice(&payload).map_err(|error| {
+            Error::unauthorized(format!("the token's claims cannot be used: {error}"))
+        })
+    }
+}
+
+fn algorithm(name: &str) -> Result<Algorithm> {
+    match name {
+        "HS256" => Ok(Algorithm::HS256),
+        "RS256" => Ok(Algorithm::RS256),
+        "ES256" => Ok(Algorithm::ES256),
+        "EdDSA" => Ok(Algorithm::EdDSA),
+        _ => Err(Error::unauthorized(
+            "the token's algorithm is none of HS256, RS256, ES256 and EdDSA",
+        )),
+    }
+}
+
+/// What a token says.
+#[derive(Deserialize)]
+pub(super) struct Claims {
+    sub: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    exp: Option<f64>,
+    #[serde(default, deserialize_with = "given")]
+    nbf: Option<f64>,
+    iss: Option<String>,
+    aud: Option<Audience>,
+    name: Option<String>,
+    info: Option<Box<RawValue>>,
+    rooms: Option<Grants>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a string or a list of strings")]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// A time that is given has to be a number: `"exp": null` must not mean "for ever".
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    f64::deserialize(deserializer).map(Some)
+}
+
+/// What the claims of a good token have to say, and what holds where they are silent.
+pub(super) struct Terms {
+    pub(super) issuer: Option<String>,
+    pub(super) audience: Vec<String>,
+    pub(super) leeway: Duration,
+    pub(super) default_grants: Arc<Grants>,
+}
+
+impl Terms {
+    /// The principal that the claims describe, if they are good at `now`.
+    pub(super) fn admit(&self, claims: Claims, now: Timestamp) -> Result<Principal> {
+        self.check_times(&claims, now)?;
+        self.check_parties(&claims)?;
+        let Claims {
+            sub, name, info, ..
+        } = claims;
+        let sub = sub.ok_or_else(|| Error::unauthorized("the token has no sub"))?;
+        let grants = match claims.rooms {
+            Some(rooms) => Arc::new(rooms),
+            None => Arc::clone(&self.default_grants),
+        };
+        Ok(Principal {
+            user: UserId::parse(&sub).map_err(|error| unfit("sub", &error))?,
+            name: parse_name(name.as_deref().unwrap_or_default())
+                .map_err(|error| unfit("name", &error))?,
+            info: info
+                .map(parse_info)
+                .transpose()
+                .map_err(|error| unfit("info", &error))?,
+            grants,
+            expires_at: claims.exp.map(numeric_date),
+        })
+    }
+
+    /// `exp` is the first moment at which the token is no longer good (RFC 7519, 4.1.4).
+    fn check_times(&self, claims: &Claims, now: Timestamp) -> Result<()> {
+        let leeway = u64::try_from(self.leeway.as_millis()).unwrap_or(u64::MAX);
+        if let Some(exp) = claims.exp.map(numeric_date)
+            && now.0 >= exp.0.saturating_add(leeway)
+        {
+            return Err(Error::new(Code::TokenExpired, "the token has expired"));
+        }
+        if let Some(nbf) = claims.nbf.map(numeric_date)
+            && now.0.saturating_add(leeway) < nbf.0
+        {
+            return Err(Error::unauthorized("the token is not valid yet (nbf)"));
+        }
+        Ok(())
+    }
+
+    fn check_parties(&self, claims: &Claims) -> Result<()> {
+        if self.issuer.is_some() && claims.iss != self.issuer {
+            return Err(Error::unauthorized(
+                "the token is from another issuer (iss) than the one this server trusts",
+            ));
+        }
+        let meant = match &claims.aud {
+            None => &[],
+            Some(Audience::One(one)) => std::slice::from_ref(one),
+            Some(Audience::Many(many)) => many.as_slice(),
+        };
+        if !self.audience.is_empty() && !meant.iter().any(|aud| self.audience.contains(aud)) {
+            return Err(Error::unauthorized(
+                "the token is for another audience (aud) than this server",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn unfit(claim: &str, error: &Error) -> Error {
+    Error::unauthorized(format!("the token's {claim}: {}", error.message()))
+}
+
+/// Seconds since the epoch, with or without fraction; what is before it is at it.
+fn numeric_date(seconds: f64) -> Timestamp {
+    // A cast from a float saturates, which is what a time beyond all times should do.
+    Timestamp((seconds * 1000.0).round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn terms() -> Terms {
+        Terms {
+            issuer: None,
+            audience: Vec::new(),
+            leeway: Duration::from_secs(5),
+            default_grants: Arc::new(Grants::parse("lobby=join").unwrap()),
+        }
+    }
+
+    fn admit(terms: &Terms, claims: &serde_json::Value, now_ms: u64) -> Result<Principal> {
+        let text = claims.to_string();
+        let claims =
+            serde_json::from_str(&text).map_err(|error| Error::unauthorized(error.to_string()))?;
+        terms.admit(claims, Timestamp(now_ms))
+    }
+
+    fn code(terms: &Terms, claims: &serde_json::Value, now_ms: u64) -> Option<Code> {
+        admit(terms, claims, now_ms).err().map(|error| error.code())
+    }
+
+    #[test]
+    fn a_token_ends_at_exp_and_is_endured_for_the_leeway() {
+        let claims = json!({"sub": "alice", "exp": 1000});
+        let alice = admit(&terms(), &claims, 1_004_999).unwrap();
+        assert_eq!(alice.expires_at, Some(Timestamp(1_000_000)));
+        assert_eq!(code(&terms(), &claims, 1_005_000), Some(Code::TokenExpired));
+        let claims = json!({"sub": "alice", "exp": 1000.5});
+        assert_eq!(code(&terms(), &claims, 1_005_499), None);
+        assert_eq!(code(&terms(), &claims, 1_005_500), Some(Code::TokenExpired));
+    }
+
+    #[test]
+    fn a_token_without_exp_does_not_end() {
+        let alice = admit(&terms(), &json!({"sub": "alice"}), u64::MAX).unwrap();
+        assert_eq!(alice.expires_at, None);
+    }
+
+    #[test]
+    fn a_time_that_is_no_number_is_refused_and_a_strange_one_means_what_it_says() {
+        for exp in [json!(null), json!("1000"), json!([]), json!({})] {
+            let claims = json!({"sub": "alice", "exp": exp});
+            assert_eq!(
+                code(&terms(), &claims, 0),
+                Some(Code::Unauthorized),
+                "{exp}"
+            );
+        }
+        let never = json!({"sub": "alice", "exp": 1e300});
+        assert_eq!(code(&terms(), &never, u64::MAX - 1), None);
+        let before_all = json!({"sub": "alice", "exp": -1e300});
+        assert_eq!(code(&terms(), &before_all, 5000), Some(Code::TokenExpired));
+    }
+
+    #[test]
+    fn a_token_is_good_from_nbf_less_the_leeway_on() {
+        let claims = json!({"sub": "alice", "nbf": 1000});
+        assert_eq!(code(&terms(), &claims, 994_999), Some(Code::Unauthorized));
+        assert_eq!(code(&terms(), &claims, 995_000), None);
+    }
+
+    #[test]
+    fn issuer_and_audience_have_to_be_the_configured_ones() {
+        let terms = Terms {
+            issuer: Some("https://id".into()),
+            audience: vec!["chat".into(), "app".into()],
+            ..terms()
+        };
+        let with = |iss: serde_json::Value, aud: serde_json::Value| {
+            code(&terms, &json!({"sub": "alice", "iss": iss, "aud": aud}), 0)
+        };
+        assert_eq!(with(json!("https://id"), json!("app")), None);
+        assert_eq!(with(json!("https://id"), json!(["x", "chat"])), None);
+        for (iss, aud) in [
+            (json!("https://id/"), json!("app")),
+            (json!(null), json!("app")),
+            (json!("https://id"), json!("application")),
+            (json!("https://id"), json!([])),
+            (json!("https://id"), json!(null)),
+            (json!("https://id"), json!(7)),
+        ] {
+            assert_eq!(
+                with(iss.clone(), aud.clone()),
+                Some(Code::Unauthorized),
+                "{iss} {aud}"
+            );
+        }
+    }
+
+    #[test]
+    fn claims_become_the_principal_and_defaults_fill_what_is_missing() {
+        let text = r#"{"sub":"alice","name":"Alice","info":{"b":1.0,"a":[]},
+            "rooms":[{"match":"team:*","can":["publish"]}],"other":{}}"#;
+        let alice = terms()
+            .admit(serde_json::from_str(text).unwrap(), Timestamp(0))
+            .unwrap();
+        assert_eq!(alice.user.as_str(), "alice");
+        assert_eq!(alice.name.as_deref(), Some("Alice"));
+        assert_eq!(alice.info.unwrap().get(), r#"{"b":1.0,"a":[]}"#);
+        assert_eq!(alice.grants.to_string(), "team:*=publish");
+
+        let bare = json!({"sub": "bob", "name": "", "info": null});
+        let bob = admit(&terms(), &bare, 0).unwrap();
+        assert!(bob.name.is_none() && bob.info.is_none());
+        assert_eq!(bob.grants.to_string(), "lobby=join");
+        // Saying "nothing" is not the same as saying nothing.
+        let nowhere = admit(&terms(), &json!({"sub": "bob", "rooms": []}), 0).unwrap();
+        assert!(nowhere.grants.is_empty());
+    }
+
+    #[test]
+    fn claims_that_name_no_user_or_hold_nonsense_are_refused_with_the_claim_named() {
+        for (claims, named) in [
+            (json!({}), "sub"),
+            (json!({"sub": "a b"}), "sub"),
+            (json!({"sub": "x".repeat(124)}), "sub"),
+            (json!({"sub": 7}), "string"),
+            (json!({"sub": "a", "name": "\u{7}"}), "name"),
+            (json!({"sub": "a", "info": []}), "info"),
+            (json!({"sub": "a", "rooms": "all"}), "sequence"),
+            (json!([]), "expected"),
+        ] {
+            let error = admit(&terms(), &claims, 0).unwrap_err();
+            assert_eq!(error.code(), Code::Unauthorized);
+            assert!(error.message().contains(named), "{claims}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_claim_that_is_there_twice_is_refused() {
+        let twice = r#"{"sub":"alice","sub":"admin"}"#;
+        assert!(serde_json::from_str::<Claims>(twice).is_err());
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused_before_anything_is_checked() {
+        let header = |json: &str| URL_SAFE_NO_PAD.encode(json);
+        let good = header(r#"{"alg":"HS256"}"#);
+        assert!(Signed::parse(&format!("{good}.e30.c2ln")).is_ok());
+        for token in [
+            String::new(),
+            "a.b".into(),
+            "..".into(),
+            format!("{good}.e30"),
+            format!("{good}.e30.c2ln.x"),
+            format!("{}.e30.", header(r#"{"alg":"none"}"#)),
+            format!("{}.e30.", header(r#"{"alg":"nOnE"}"#)),
+            format!("{}.e30.c2ln", header(r#"{"alg":"HS512"}"#)),
+            format!("{}.e30.c2ln", header(r#"{"typ":"JWT"}"#)),
+            format!("{}.e30.c2ln", header(r#"{"alg":"HS256","crit":["b64"]}"#)),
+            format!("{good}.{}.c2ln", "A".repeat(TOKEN_BYTES)),
+        ] {
+            let error = Signed::parse(&token).err().expect(&token);
+            assert_eq!(error.code(), Code::Unauthorized);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_taking_a_token_apart_panic(text in "[A-Za-z0-9._=-]{0,60}|\\PC{0,40}") {
+            let _ = Signed::parse(&text).map(|token| token.claims().is_ok());
+        }
+
+        #[test]
+        fn no_time_makes_judging_it_panic(exp: f64, nbf: f64, now: u64) {
+            let claims = json!({"sub": "alice", "exp": exp, "nbf": nbf});
+            let _ = admit(&terms(), &claims, now);
+        }
+    }
+}

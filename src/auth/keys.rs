@@ -1,0 +1,335 @@
+//! Keys that check signatures, each bound to the one algorithm it is for.
+//!
+//! The binding is what makes algorithm confusion impossible: a token chooses among keys by its `alg`, never how
+//! a key is used. Knows nothing of claims or of where keys come from.
+
+use base64::{Engine, engine::general_purpose as base64_engine};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, DecodingKeyKind, crypto,
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
+};
+
+/// Shortest secret for HS256, in bytes: as long as its hash (RFC 7518, 3.2).
+pub const SECRET_BYTES: usize = 32;
+/// RSA moduli that signatures can be checked with, in bits (at least 2048: RFC 7518, 3.3).
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+/// The DER of the object identifier of P-256, 1.2.840.10045.3.1.7.
+const P256_OID: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+
+/// Why something is not a key that can be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum KeyError {
+    #[error("the secret has {0} bytes; HS256 needs at least {SECRET_BYTES} random ones")]
+    ShortSecret(usize),
+    #[error("there is no PEM block (-----BEGIN PUBLIC KEY-----)")]
+    NoPem,
+    #[error("a PEM block has no end (-----END {0}-----)")]
+    UnendedPem(String),
+    #[error("a PEM block holds a {0}; expected is a PUBLIC KEY")]
+    OtherPem(String),
+    #[error("it is malformed")]
+    Malformed,
+    #[error("it is none of RSA, EC P-256 and Ed25519")]
+    UnsupportedKind,
+    #[error("it is a symmetric key, which has no place in a public key set")]
+    Symmetric,
+    #[error("its modulus has {0} bits; RS256 takes 2048 to 8192")]
+    RsaSize(usize),
+    #[error("it is not meant for checking signatures")]
+    OtherUse,
+    #[error("it is meant for another algorithm than {0:?}")]
+    OtherAlgorithm(Algorithm),
+}
+
+/// A key, its algorithm, and the id it has in a key set.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    kid: Option<String>,
+    algorithm: Algorithm,
+    verifier: DecodingKey,
+}
+
+impl Key {
+    /// A shared secret, for HS256.
+    pub(super) fn from_secret(secret: &str) -> Result<Self, KeyError> {
+        if secret.len() < SECRET_BYTES {
+            return Err(KeyError::ShortSecret(secret.len()));
+        }
+        Ok(Self {
+            kid: None,
+            algorithm: Algorithm::HS256,
+            verifier: DecodingKey::from_secret(secret.as_bytes()),
+        })
+    }
+
+    /// Every public key in a text of PEM blocks; their kinds are told from the keys themselves.
+    pub(super) fn all_from_pem(text: &str) -> Result<Vec<Self>, KeyError> {
+        // What an environment variable or a one-line setting makes of line ends.
+        let text = text.replace("\\n", "\n");
+        let blocks = pem_blocks(&text)?;
+        if blocks.is_empty() {
+            return Err(KeyError::NoPem);
+        }
+        blocks.into_iter().map(Self::from_pem).collect()
+    }
+
+    fn from_pem(block: &str) -> Result<Self, KeyError> {
+        let pem = block.as_bytes();
+        let verifier = DecodingKey::from_rsa_pem(pem)
+            .or_else(|_| DecodingKey::from_ec_pem(pem))
+            .or_else(|_| DecodingKey::from_ed_pem(pem))
+            .map_err(|_| KeyError::UnsupportedKind)?;
+        let jwk = Jwk::from_decoding_key(&verifier, None).map_err(|_| KeyError::UnsupportedKind)?;
+        let algorithm = algorithm_for(&jwk.algorithm)?;
+        // The curve was guessed from the size, and P-256 is not the only one of this size.
+        if algorithm == Algorithm::ES256 && !der(block).windows(10).any(|part| part == P256_OID) {
+            return Err(KeyError::UnsupportedKind);
+        }
+        Ok(Self {
+            kid: None,
+            algorithm,
+            verifier,
+        })
+    }
+
+    /// A public key of a key set.
+    pub(super) fn from_jwk(jwk: &Jwk) -> Result<Self, KeyError> {
+        let algorithm = algorithm_for(&jwk.algorithm)?;
+        let common = &jwk.common;
+        let for_signatures = common
+            .public_key_use
+            .as_ref()
+            .is_none_or(|meant| *meant == PublicKeyUse::Signature)
+            && common
+                .key_operations
+                .as_ref()
+                .is_none_or(|meant| meant.contains(&KeyOperations::Verify));
+        if !for_signatures {
+            return Err(KeyError::OtherUse);
+        }
+        // Ed25519 keys have one use; providers write it EdDSA or, since RFC 9864, Ed25519.
+        if algorithm != Algorithm::EdDSA
+            && common
+                .key_algorithm
+                .is_some_and(|meant| meant != KeyAlgorithm::from(algorithm))
+        {
+            return Err(KeyError::OtherAlgorithm(algorithm));
+        }
+        Ok(Self {
+            kid: common.key_id.clone(),
+            algorithm,
+            verifier: DecodingKey::from_jwk(jwk).map_err(|_| KeyError::Malformed)?,
+        })
+    }
+
+    /// Whether a token of this algorithm and key id may have been signed with this key.
+    ///
+    /// A key or a token that names no id cannot be told apart by it.
+    pub(super) fn fits(&self, algorithm: Algorithm, kid: Option<&str>) -> bool {
+        self.algorithm == algorithm
+            && match (&self.kid, kid) {
+                (Some(own), Some(asked)) => own == asked,
+                _ => true,
+            }
+    }
+
+    /// Whether the key is known by this id.
+    pub(super) fn is_called(&self, kid: &str) -> bool {
+        self.kid.as_deref() == Some(kid)
+    }
+
+    /// Whether `signature`, in base64url, is this key's for `message`.
+    pub(super) fn verifies(&self, message: &str, signature: &str) -> bool {
+        crypto::verify(
+            signature,
+            message.as_bytes(),
+            &self.verifier,
+            self.algorithm,
+        )
+        .unwrap_or(false)
+    }
+
+    /// Whether both are one key under one id.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        use DecodingKeyKind::{RsaModulusExponent, SecretOrDer};
+        self.kid == other.kid
+            && self.algorithm == other.algorithm
+            && match (self.verifier.kind(), other.verifier.kind()) {
+                (SecretOrDer(a), SecretOrDer(b)) => a == b,
+                (RsaModulusExponent { n, e }, RsaModulusExponent { n: m, e: f }) => {
+                    n == m && e == f
+                }
+                _ => false,
+            }
+    }
+}
+
+/// The one algorithm that a key of these parameters is used with.
+fn algorithm_for(parameters: &AlgorithmParameters) -> Result<Algorithm, KeyError> {
+    match parameters {
+        AlgorithmParameters::RSA(rsa) => {
+            let modulus = component(&rsa.n)?;
+            let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
+            let bits = modulus.get(zeros).map_or(0, |first| {
+                (modulus.len() - zeros) * 8 - first.leading_zeros() as usize
+            });
+            if !RSA_BITS.contains(&bits) {
+                return Err(KeyError::RsaSize(bits));
+            }
+            Ok(Algorithm::RS256)
+        }
+        AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => {
+            let whole = component(&ec.x)?.len() == 32 && component(&ec.y)?.len() == 32;
+            whole.then_some(Algorithm::ES256).ok_or(KeyError::Malformed)
+        }
+        AlgorithmParameters::OctetKeyPair(okp) if okp.curve == EllipticCurve::Ed25519 => {
+            let whole = component(&okp.x)?.len() == 32;
+            whole.then_some(Algorithm::EdDSA).ok_or(KeyError::Malformed)
+        }
+        AlgorithmParameters::OctetKey(_) => Err(KeyError::Symmetric),
+        _ => Err(KeyError::UnsupportedKind),
+    }
+}
+
+fn component(text: &str) -> Result<Vec<u8>, KeyError> {
+    base64_engine::URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| KeyError::Malformed)
+}
+
+/// The PEM blocks of a text, all of which have to be public keys.
+fn pem_blocks(text: &str) -> Result<Vec<&str>, KeyError> {
+    const BEGIN: &str = "-----BEGIN ";
+    let mut blocks = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(BEGIN) {
+        rest = &rest[at..];
+        let (label, _) = rest[BEGIN.len()..]
+            .split_once("-----")
+            .ok_or(KeyError::Malformed)?;
+        // Also keeps a certificate, whose first key need not be its own, and a private key, which this
+        // server has no business to hold, from being taken.
+        if !matches!(label, "PUBLIC KEY" | "RSA PUBLIC KEY") {
+            return Err(KeyError::OtherPem(label.chars().take(64).collect()));
+        }
+        let end = format!("-----END {label}-----");
+        let at = rest
+            .find(&end)
+            .ok_or_else(|| KeyError::UnendedPem(label.to_owned()))?;
+        let (block, after) = rest.split_at(at + end.len());
+        blocks.push(block);
+        rest = after;
+    }
+    Ok(blocks)
+}
+
+fn der(block: &str) -> Vec<u8> {
+    let body: String = block
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .map(str::trim)
+        .collect();
+    base64_engine::STANDARD.decode(body).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::testing::{Signer, pem},
+        *,
+    };
+
+    fn algorithms(pem: &str) -> Vec<Algorithm> {
+        let keys = Key::all_from_pem(pem).unwrap();
+        keys.iter().map(|key| key.algorithm).collect()
+    }
+
+    #[test]
+    fn the_kind_of_each_pem_block_is_told_from_the_key_itself() {
+        let (rsa, ec, ed) = (Signer::rsa(), Signer::ec(), Signer::ed());
+        assert_eq!(algorithms(&rsa.public_pem), [Algorithm::RS256]);
+        // The older form, PKCS #1, is what the newer wraps in 24 bytes of header.
+        let pkcs1 = pem("RSA PUBLIC KEY", &der(&rsa.public_pem)[24..]);
+        assert_eq!(algorithms(&pkcs1), [Algorithm::RS256]);
+        let all = format!(
+            "# ours\n{}\n{}{}",
+            ec.public_pem, ed.public_pem, rsa.public_pem
+        );
+        let expected = [Algorithm::ES256, Algorithm::EdDSA, Algorithm::RS256];
+        assert_eq!(algorithms(&all), expected);
+        assert_eq!(algorithms(&all.replace('\n', "\\n")), expected);
+        assert_eq!(algorithms(&all.replace('\n', "\r\n")), expected);
+    }
+
+    #[test]
+    fn what_is_no_public_key_of_a_known_kind_is_refused() {
+        let ec = Signer::ec().public_pem;
+        let secp256k1 = "-----BEGIN PUBLIC KEY-----\n\
+            MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEsdifcaP3emq7XZNIUyIGrsrjKYZRXScA\n\
+            adrP4Y2yAcraPnrpMILbDtB2SSUnTBZpybFKOC4/IKD9TmrDE0KLgA==\n\
+            -----END PUBLIC KEY-----\n";
+        for (text, expected) in [
+            ("", "no PEM block"),
+            (&ec[..ec.len() - 10], "has no end"),
+            (&ec.replace("PUBLIC", "PRIVATE"), "holds a PRIVATE KEY"),
+            (
+                &ec.replace("PUBLIC KEY", "CERTIFICATE"),
+                "holds a CERTIFICATE",
+            ),
+            (
+                "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
+                "none of RSA",
+            ),
+            (secp256k1, "none of RSA"),
+        ] {
+            let error = Key::all_from_pem(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_shorter_than_its_hash_is_refused() {
+        assert!(Key::from_secret(&"s".repeat(32)).is_ok());
+        let error = Key::from_secret(&"s".repeat(31)).unwrap_err();
+        assert!(matches!(error, KeyError::ShortSecret(31)), "{error}");
+    }
+
+    #[test]
+    fn a_jwk_for_another_purpose_is_refused() {
+        let jwk = |change: &dyn Fn(&mut serde_json::Value)| {
+            let mut value = serde_json::to_value(Signer::rsa().jwk("k")).unwrap();
+            change(&mut value);
+            Key::from_jwk(&serde_json::from_value(value).unwrap()).map(|key| key.algorithm)
+        };
+        assert!(matches!(jwk(&|_| {}), Ok(Algorithm::RS256)));
+        assert!(jwk(&|key| key["use"] = "sig".into()).is_ok());
+        assert!(matches!(
+            jwk(&|key| key["use"] = "enc".into()),
+            Err(KeyError::OtherUse)
+        ));
+        assert!(matches!(
+            jwk(&|key| key["key_ops"] = serde_json::json!(["encrypt"])),
+            Err(KeyError::OtherUse)
+        ));
+        assert!(matches!(
+            jwk(&|key| key["alg"] = "PS256".into()),
+            Err(KeyError::OtherAlgorithm(_))
+        ));
+        assert!(matches!(
+            jwk(&|key| key["n"] = "AQAB".into()),
+            Err(KeyError::RsaSize(17))
+        ));
+        assert!(matches!(
+            jwk(&|key| key["n"] = "!".into()),
+            Err(KeyError::Malformed)
+        ));
+        assert!(matches!(
+            jwk(&|key| *key = serde_json::json!({"kty": "oct", "k": "AAAA"})),
+            Err(KeyError::Symmetric)
+        ));
+        assert!(matches!(
+            jwk(&|key| *key = serde_json::json!({"kty": "EC", "crv": "P-384", "x": "", "y": ""})),
+            Err(KeyError::UnsupportedKind)
+        ));
+    }
+}

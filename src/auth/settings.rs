@@ -1,0 +1,124 @@
+//! What can be set about identity. Knows files of keys, and no token.
+
+use std::{fs, io, path::PathBuf, time::Duration};
+
+use super::{Authority, AuthorityConfig, Grants, KeyProblem};
+use crate::config::{Problem, Secret, Setting, Unfit, Value, section};
+
+section! {
+    /// Who may connect, and how that is known.
+    pub struct AuthSettings at "auth" {
+        /// The secret that tokens are signed with (HS256).
+        hmac_secret: Option<Secret> = "",
+        /// A file that holds the secret that tokens are signed with (HS256); line breaks at its end do not count.
+        hmac_secret_file: Option<PathBuf> = "",
+        /// Public keys that tokens are verified with (RS256, ES256, EdDSA): PEM, or the path of a PEM file.
+        public_key: Option<String> = "",
+        /// A JSON Web Key Set that tokens are verified with: its URL, or the path of a file.
+        jwks: Option<String> = "",
+        /// How often the key set is read again.
+        jwks_refresh: Duration = "5m",
+        /// How long a key that has left the key set is still accepted.
+        jwks_keep: Duration = "10m",
+        /// The `iss` that a token must have.
+        issuer: Option<String> = "",
+        /// The `aud` that a token must have; one of them is enough.
+        audience: Vec<String> = "",
+        /// Name of the cookie that may hold a token.
+        cookie: Option<String> = "",
+        /// What a token without `rooms` may do: `pattern=what,what` for each kind of room, with `;` or white space between.
+        grants: Grants = "*=join,publish,history,presence",
+        /// How long after a token's end its connection stays, waiting for a new one.
+        grace: Duration = "25s",
+        /// By how much clocks may differ.
+        leeway: Duration = "5s",
+        /// Without any key, lets anybody connect from anywhere, under any name.
+        allow_anyone: bool = "false",
+    }
+}
+
+impl Setting for Grants {
+    const METAVAR: &'static str = "RULES";
+
+    fn expected() -> String {
+        "rules such as *=join,publish;team:*=history, with the words join, publish, history, presence and signal".to_owned()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text).ok()
+    }
+
+    fn show(&self) -> Value {
+        Value::Text(self.to_string())
+    }
+
+    fn read(value: &Value) -> Result<Self, Unfit> {
+        let text = match value {
+            Value::Text(text) | Value::Bare(text) => text.clone(),
+            Value::Items(rules) => rules.join(";"),
+        };
+        <Self as Setting>::parse(&text)
+            .ok_or_else(|| Unfit::expected(<Self as Setting>::expected()))
+    }
+}
+
+impl AuthSettings {
+    /// Whether tokens can be verified at all; if not, the server is open.
+    pub fn has_key(&self) -> bool {
+        self.hmac_secret.is_some()
+            || self.hmac_secret_file.is_some()
+            || self.public_key.is_some()
+            || self.jwks.is_some()
+    }
+
+    /// The secret that tokens are signed with, from wherever it is kept.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn signing_secret(&self) -> io::Result<Option<Secret>> {
+        match (&self.hmac_secret, &self.hmac_secret_file) {
+            (Some(secret), _) => Ok(Some(secret.clone())),
+            (None, Some(file)) => {
+                let text = fs::read_to_string(file)?;
+                Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Who verifies tokens on these terms.
+    ///
+    /// # Errors
+    /// Every key that cannot be used.
+    pub fn authority(&self) -> Result<Authority, Vec<KeyProblem>> {
+        Authority::new(AuthorityConfig {
+            hmac_secret: self
+                .hmac_secret
+                .as_ref()
+                .map(|secret| secret.expose().to_owned()),
+            hmac_secret_file: self.hmac_secret_file.clone(),
+            public_key: self.public_key.clone(),
+            jwks: self.jwks.clone(),
+            jwks_refresh: self.jwks_refresh,
+            jwks_keep: self.jwks_keep,
+            issuer: self.issuer.clone(),
+            audience: self.audience.clone(),
+            default_grants: self.grants.clone(),
+            leeway: self.leeway,
+        })
+    }
+
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        let mut settings = self.clone();
+        if self.hmac_secret.is_some() && self.hmac_secret_file.is_some() {
+            problems.push(Problem::rule(
+                &["auth.hmac_secret", "auth.hmac_secret_file"],
+                "both are set; keep one",
+            ));
+            (settings.hmac_secret, settings.hmac_secret_file) = (None, None);
+        }
+        // Making the authority reads every key, and keeps none of it here.
+        let unusable = settings.authority().err().unwrap_or_default();
+        problems.extend(unusable.into_iter().map(Problem::from));
+    }
+}

@@ -1,0 +1,242 @@
+//! The promises of [`Log`] as tests that every implementation passes: what is said in the trait's documentation, and
+//! nothing that only one of them does.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use serde_json::value::RawValue;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::model::{Namespace, RoomName};
+
+mod appending;
+mod keeping;
+mod paging;
+
+/// A log that can be told to take away at once what it would take away by and by.
+#[async_trait]
+pub(super) trait Tested: Log {
+    async fn trim_all(&self, now: Timestamp);
+}
+
+#[async_trait]
+impl Tested for memory::MemoryLog {
+    async fn trim_all(&self, now: Timestamp) {
+        self.trim(now);
+    }
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Clone)]
+pub(super) struct Hands(Arc<AtomicU64>);
+
+impl Hands {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(AtomicU64::new(1_711_000_000_000)))
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        let hands = self.0.clone();
+        Arc::new(move || Timestamp(hands.load(Ordering::SeqCst)))
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+
+    pub(super) fn advance(&self, by: Duration) {
+        self.0.fetch_add(by.as_millis() as u64, Ordering::SeqCst);
+    }
+
+    pub(super) fn turn_back(&self, by: Duration) {
+        self.0.fetch_sub(by.as_millis() as u64, Ordering::SeqCst);
+    }
+}
+
+/// One log under test.
+pub(super) struct Rig {
+    pub(super) log: Arc<dyn Tested>,
+    pub(super) stream: mpsc::Sender<Delivery>,
+    pub(super) deliveries: Deliveries,
+    pub(super) hands: Hands,
+    _folder: Option<TempDir>,
+}
+
+/// Which implementation, and for the embedded one how much of it is in memory.
+#[derive(Clone, Copy)]
+enum Kind {
+    Memory,
+    /// Every read comes from the database.
+    Cold,
+    /// Some do.
+    Warm,
+    /// Most come from memory.
+    Hot,
+}
+
+impl Kind {
+    fn rig(self, retention: Retention) -> Rig {
+        let hot_bytes = match self {
+            Kind::Memory => return memory_rig(retention),
+            Kind::Cold => 0,
+            Kind::Warm => 20_000,
+            Kind::Hot => 1 << 30,
+        };
+        let hands = Hands::new();
+        let folder = tempfile::tempdir().unwrap();
+        let config = sqlite::SqliteConfig {
+            hot_bytes,
+            retention,
+            synchronous: crate::backend::Synchronous::Off,
+            ..sqlite::SqliteConfig::new(folder.path())
+        };
+        let (log, stream, deliveries) = sqlite::tests::open(config, hands.clock());
+        Rig {
+            log,
+            stream,
+            deliveries,
+            hands,
+            _folder: Some(folder),
+        }
+    }
+}
+
+fn memory_rig(retention: Retention) -> Rig {
+    let hands = Hands::new();
+    let config = memory::MemoryConfig {
+        retention,
+        idempotency: IDEMPOTENCY,
+    };
+    let (log, stream, deliveries) = memory::open_with(config, hands.clock());
+    Rig {
+        log,
+        stream,
+        deliveries,
+        hands,
+        _folder: None,
+    }
+}
+
+impl Rig {
+    /// Accepts a draft and waits until it is stored.
+    pub(super) async fn send(&self, draft: Draft) -> Appended {
+        self.log
+            .append(draft)
+            .await
+            .unwrap()
+            .settled()
+            .await
+            .unwrap()
+    }
+
+    pub(super) async fn page(&self, room: &str, range: Range, messages: usize) -> Page {
+        let size = PageSize {
+            messages,
+            bytes: usize::MAX,
+        };
+        self.log.read(&key("/", room), range, size).await.unwrap()
+    }
+
+    /// The numbers of everything that is kept of a room.
+    pub(super) async fn kept(&self, room: &str) -> Vec<u64> {
+        seqs(&self.page(room, Range::After(Seq(0)), usize::MAX).await)
+    }
+
+    /// The next message on its way, which must be there already.
+    pub(super) fn delivered(&mut self) -> Option<(Arc<Message>, Option<ConnectionId>)> {
+        match self.deliveries.try_recv() {
+            Ok(Delivery::Message(message, except)) => Some((message, except)),
+            Ok(other) => panic!("{other:?} is no message"),
+            Err(_) => None,
+        }
+    }
+}
+
+pub(super) fn key(namespace: &str, room: &str) -> RoomKey {
+    RoomKey {
+        namespace: Namespace::parse(namespace).unwrap(),
+        room: RoomName::parse(room).unwrap(),
+    }
+}
+
+/// A draft to a room of the default namespace.
+pub(super) fn draft(room: &str, data: &str) -> Draft {
+    Draft {
+        room: key("/", room),
+        id: None,
+        event: EventName::message(),
+        from: None,
+        data: RawValue::from_string(data.to_owned()).unwrap().into(),
+        except: None,
+    }
+}
+
+/// A draft whose sender chose its id.
+pub(super) fn named(room: &str, id: &str) -> Draft {
+    Draft {
+        id: Some(MessageId::parse(id).unwrap()),
+        ..draft(room, "1")
+    }
+}
+
+pub(super) fn seqs(page: &Page) -> Vec<u64> {
+    page.messages.iter().map(|message| message.seq.0).collect()
+}
+
+pub(super) fn keep(messages: u64, age: Duration) -> Keep {
+    Keep { messages, age }
+}
+
+/// Makes one test of each function for each kind of log.
+macro_rules! suite {
+    (@kind $module:ident $kind:ident $($test:path => $name:ident,)*) => {
+        mod $module {
+            use super::*;
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    $test(Kind::$kind).await;
+                }
+            )*
+        }
+    };
+    ($($from:ident: $($name:ident),* $(,)?;)*) => {
+        suite!(@kind in_memory Memory $($($from::$name => $name,)*)*);
+        suite!(@kind in_sqlite_cold Cold $($($from::$name => $name,)*)*);
+        suite!(@kind in_sqlite_warm Warm $($($from::$name => $name,)*)*);
+        suite!(@kind in_sqlite_hot Hot $($($from::$name => $name,)*)*);
+    };
+}
+
+suite! {
+    appending:
+        drafts_are_stored_in_the_order_they_were_accepted,
+        offsets_grow_over_all_rooms_of_a_namespace_and_namespaces_are_apart,
+        an_id_again_is_answered_with_the_first_result_and_stored_once,
+        an_id_is_remembered_when_its_message_is_gone_and_no_longer_than_its_window,
+        a_message_is_on_its_way_before_its_receipt_is_settled,
+        a_draft_whose_receipt_is_dropped_is_stored,
+        everything_about_a_message_comes_back_as_it_was_sent,
+        an_event_sent_after_a_settled_append_is_delivered_after_it,
+        appends_go_on_when_nobody_takes_the_deliveries_any_more,
+        closing_stores_what_was_accepted_and_refuses_the_rest;
+    paging:
+        a_room_keeps_the_epoch_it_was_first_read_with,
+        a_settled_message_is_seen_by_every_later_read,
+        every_page_is_what_a_plain_list_would_give;
+    keeping:
+        each_room_keeps_the_number_its_first_matching_rule_says,
+        a_message_too_old_is_not_shown_even_before_it_is_taken_away,
+        a_room_that_keeps_nothing_numbers_and_delivers_all_the_same,
+        a_room_over_its_limit_is_trimmed_while_it_is_written,
+        a_room_is_forgotten_when_it_was_empty_and_unused_for_a_week,
+        times_never_fall_within_a_room;
+}

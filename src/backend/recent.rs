@@ -1,0 +1,205 @@
+//! The newest messages of one room in memory, and the pages that can be cut from them.
+//!
+//! Knows nothing of where older messages are: a page that would need them is refused.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use crate::{
+    backend::{Page, PageSize, Range},
+    model::{Epoch, Message, Seq, Timestamp},
+};
+
+/// A run of messages without holes that ends with the room's last one.
+#[derive(Debug)]
+pub(super) struct Recent {
+    epoch: Epoch,
+    head: Seq,
+    /// No message before this one is kept; it need not be in memory.
+    oldest: Seq,
+    /// The oldest message that was young enough when somebody last looked, and its time. It stays the oldest until it
+    /// is itself too old, since times never fall within a room.
+    seen: Option<(Seq, Timestamp)>,
+    messages: VecDeque<Arc<Message>>,
+}
+
+impl Recent {
+    /// A room whose last message is `head` and whose oldest kept one is `oldest`, none of them in memory.
+    pub(super) fn new(epoch: Epoch, head: Seq, oldest: Seq) -> Self {
+        Self {
+            epoch,
+            head,
+            oldest,
+            seen: None,
+            messages: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    pub(super) fn head(&self) -> Seq {
+        self.head
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    pub(super) fn front(&self) -> Option<&Arc<Message>> {
+        self.messages.front()
+    }
+
+    /// Takes the room's next message.
+    pub(super) fn push(&mut self, message: Arc<Message>) {
+        debug_assert_eq!(message.seq, self.head.next());
+        self.head = message.seq;
+        self.messages.push_back(message);
+    }
+
+    /// Drops the first message from memory only; it is still kept elsewhere.
+    pub(super) fn unload_front(&mut self) {
+        self.messages.pop_front();
+    }
+
+    /// From now on nothing before `oldest` is kept, here or elsewhere.
+    pub(super) fn trim(&mut self, oldest: Seq) {
+        self.oldest = self.oldest.max(oldest);
+    }
+
+    /// Drops from memory what is no longer kept, and what is from before `cutoff`.
+    pub(super) fn drop_old(&mut self, cutoff: Timestamp) {
+        while let Some(front) = self.messages.front()
+            && (front.seq < self.oldest || front.ts < cutoff)
+        {
+            self.oldest = self.oldest.max(front.seq.next());
+            self.messages.pop_front();
+        }
+    }
+
+    /// Learns which message was the oldest young enough, from somebody who could look at all of them.
+    pub(super) fn learn(&mut self, seq: Seq, ts: Timestamp) {
+        if self.seen.is_none_or(|(before, _)| before < seq) {
+            self.seen = Some((seq, ts));
+        }
+    }
+
+    /// The first number in memory, or the next one.
+    fn first(&self) -> Seq {
+        self.messages
+            .front()
+            .map_or(self.head.next(), |front| front.seq)
+    }
+
+    fn index(&self, seq: Seq) -> usize {
+        usize::try_from(seq.0.saturating_sub(self.first().0)).unwrap_or(usize::MAX)
+    }
+
+    /// The oldest message that is kept and not from before `cutoff`, if that can be told from here.
+    fn oldest(&self, cutoff: Timestamp) -> Option<Seq> {
+        let first = self.first();
+        let front_is_old = self.front().is_some_and(|front| front.ts < cutoff);
+        if self.oldest >= first || front_is_old {
+            let old = self.messages.partition_point(|message| message.ts < cutoff);
+            return Some(self.oldest.max(Seq(first.0 + old as u64)));
+        }
+        self.seen
+            .filter(|&(seq, ts)| seq >= self.oldest && ts >= cutoff)
+            .map(|(seq, _)| seq)
+    }
+
+    /// The page asked for, or `None` if it needs messages that are not in memory.
+    pub(super) fn page(&self, range: Range, size: PageSize, cutoff: Timestamp) -> Option<Page> {
+        let oldest = self.oldest(cutoff)?;
+        let (messages, more) = match range {
+            Range::After(seq) => self.forward(seq.min(self.head).next().max(oldest), size)?,
+            Range::Before(seq) => self.backward(seq.min(self.head.next()), oldest, size)?,
+            Range::Last => self.backward(self.head.next(), oldest, size)?,
+        };
+        Some(Page {
+            epoch: self.epoch.clone(),
+            head: self.head,
+            oldest,
+            messages,
+            more,
+        })
+    }
+
+    fn forward(&self, from: Seq, size: PageSize) -> Option<(Vec<Arc<Message>>, bool)> {
+        if from > self.head || size.messages == 0 {
+            return Some((Vec::new(), from <= self.head));
+        }
+        if from < self.first() {
+            return None;
+        }
+        let mut space = Space::new(size);
+        let taken: Vec<_> = self
+            .messages
+            .range(self.index(from)..)
+            .take_while(|message| space.admits(message.data.get().len()))
+            .cloned()
+            .collect();
+        let more = taken.last().is_some_and(|last| last.seq < self.head);
+        Some((taken, more))
+    }
+
+    fn backward(&self, end: Seq, oldest: Seq, size: PageSize) -> Option<(Vec<Arc<Message>>, bool)> {
+        if end <= oldest || size.messages == 0 {
+            return Some((Vec::new(), end > oldest));
+        }
+        let mut space = Space::new(size);
+        let start = self.index(oldest.max(self.first()));
+        let end = self.index(end);
+        let mut cut = false;
+        let mut taken: Vec<_> = self
+            .messages
+            .range(start.min(end)..end)
+            .rev()
+            .take_while(|message| {
+                cut = !space.admits(message.data.get().len());
+                !cut
+            })
+            .cloned()
+            .collect();
+        taken.reverse();
+        // The page ended where memory does, and not because it was full or nothing older is kept.
+        if !cut && self.first() > oldest && !space.is_full() {
+            return None;
+        }
+        let more = taken.first().is_some_and(|first| first.seq > oldest);
+        Some((taken, more))
+    }
+}
+
+/// What is left of a page while it is filled.
+pub(super) struct Space {
+    messages: usize,
+    bytes: usize,
+    empty: bool,
+}
+
+impl Space {
+    /// An empty page of `size`.
+    pub(super) fn new(size: PageSize) -> Self {
+        Self {
+            messages: size.messages,
+            bytes: size.bytes,
+            empty: true,
+        }
+    }
+
+    /// Whether a message of so many bytes still fits; it is counted if it does. The first always does.
+    pub(super) fn admits(&mut self, bytes: usize) -> bool {
+        if self.messages == 0 || (bytes > self.bytes && !self.empty) {
+            return false;
+        }
+        self.empty = false;
+        self.messages -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        true
+    }
+
+    fn is_full(&self) -> bool {
+        self.messages == 0
+    }
+}

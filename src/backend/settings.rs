@@ -1,0 +1,172 @@
+//! What can be set about the log: how much of each room it keeps, and how SQLite writes it.
+
+use std::time::Duration;
+
+use super::{Keep, Retention};
+use crate::{
+    config::{
+        ByteSize, Problem, Setting, Value, above_zero, choice, parse_duration, section,
+        show_duration,
+    },
+    pattern::Pattern,
+};
+
+section! {
+    /// What is kept of each room, and how it is read back.
+    pub struct HistorySettings at "history" {
+        /// Messages kept of a room; 0 keeps none.
+        messages: u64 = "10000",
+        /// How long a message is kept.
+        age: Duration = "7d",
+        /// Other bounds for some rooms, the first that fits: `pattern=messages,age`, with `;` or white space between rules.
+        rooms: RetentionRules = "",
+        /// Messages in one answer, at most.
+        page: usize = "1000",
+        /// Bytes of messages in one answer, at most.
+        page_bytes: ByteSize = "1 MiB",
+        /// Memory for the newest messages of the rooms in use, so that recovery seldom reads the disk.
+        hot_bytes: ByteSize = "64 MiB",
+        /// How long a message can be sent again under its `id` without being stored twice.
+        idempotency: Duration = "1h",
+    }
+}
+
+section! {
+    /// How the embedded log is written and read.
+    pub struct SqliteSettings at "sqlite" {
+        /// When a message is on the disk: `full` before it is acknowledged, `normal` some time later, `off` when the
+        /// system likes.
+        synchronous: Synchronous = "full",
+        /// Connections that read while another writes.
+        readers: usize = "2",
+    }
+}
+
+choice! {
+    /// When a message is on the disk; SQLite's `PRAGMA synchronous`.
+    pub enum Synchronous {
+        /// Before it is acknowledged.
+        Full = "full",
+        /// Some time later: power loss may take the last messages.
+        Normal = "normal",
+        /// When the system likes: power loss may take the whole log.
+        Off = "off",
+    }
+}
+
+/// Bounds for the rooms that a pattern fits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionRule {
+    /// Which rooms; `*` matches any run of characters.
+    pub pattern: Pattern,
+    /// Messages kept of such a room.
+    pub messages: u64,
+    /// How long a message is kept.
+    pub age: Duration,
+}
+
+/// Rules in the order they are tried: the first that fits a room counts.
+pub type RetentionRules = Vec<RetentionRule>;
+
+impl Setting for RetentionRule {
+    const METAVAR: &'static str = "RULE";
+    const SEPARATORS: fn(char) -> bool = |c| c == ';' || c.is_whitespace();
+
+    fn expected() -> String {
+        "a rule pattern=messages,age such as team:*=1000,30d".to_owned()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (pattern, bounds) = text.trim().split_once('=')?;
+        let (messages, age) = bounds.split_once(',')?;
+        Some(Self {
+            pattern: Pattern::parse(pattern.trim_end()).ok()?,
+            messages: messages.trim().parse().ok()?,
+            age: parse_duration(age)?,
+        })
+    }
+
+    fn show(&self) -> Value {
+        Value::Text(format!(
+            "{}={},{}",
+            self.pattern,
+            self.messages,
+            show_duration(self.age)
+        ))
+    }
+}
+
+impl HistorySettings {
+    /// What is kept of each room.
+    pub fn retention(&self) -> Retention {
+        let rule = |rule: &RetentionRule| {
+            let keep = Keep {
+                messages: rule.messages,
+                age: rule.age,
+            };
+            (rule.pattern.clone(), keep)
+        };
+        Retention {
+            default: Keep {
+                messages: self.messages,
+                age: self.age,
+            },
+            rules: self.rooms.iter().map(rule).collect(),
+        }
+    }
+
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        above_zero(&["history.age"], &self.age, problems);
+        above_zero(&["history.page"], &self.page, problems);
+        above_zero(&["history.page_bytes"], &self.page_bytes.bytes(), problems);
+        if self.rooms.iter().any(|rule| rule.age.is_zero()) {
+            problems.push(Problem::rule(
+                &["history.rooms"],
+                "the age of every rule must be more than 0",
+            ));
+        }
+    }
+}
+
+impl SqliteSettings {
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        above_zero(&["sqlite.readers"], &self.readers, problems);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_for_rooms_stand_between_semicolons_or_white_space() {
+        let rules = RetentionRules::parse("team:*=1000,30d; ab*=5,1h\nuser:*=0,1d").unwrap();
+        let read: Vec<_> = rules
+            .iter()
+            .map(|rule| (rule.pattern.as_str(), rule.messages, rule.age.as_secs()))
+            .collect();
+        assert_eq!(
+            read,
+            [
+                ("team:*", 1000, 2_592_000),
+                ("ab*", 5, 3600),
+                ("user:*", 0, 86_400)
+            ]
+        );
+        assert_eq!(RetentionRules::read(&rules.show()), Ok(rules));
+    }
+
+    #[test]
+    fn a_rule_without_pattern_count_or_age_is_refused() {
+        for text in [
+            "team",
+            "team=5",
+            "=5,1d",
+            "team=x,1d",
+            "team=5,1",
+            "team=5,1d,2",
+        ] {
+            assert_eq!(RetentionRule::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The database file: how a connection to it is set up, what its tables are, and which files are refused.
+//!
+//! Meant to be read by people too: data is text, and the view `log` shows every message with names and times.
+
+use std::{
+    fs::{File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::backend::Synchronous;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+/// The version that this code writes, in `PRAGMA user_version`.
+const VERSION: i64 = 1;
+
+/// One row a room and a namespace; both outlive their messages, since numbering goes on. `messages` lies in the order
+/// it is read in. `ids` holds only those that senders chose:
+/// `sent` is the message's time, `ts` the clock's, which the window is measured by.
+const TABLES: &str = r#"
+CREATE TABLE namespaces (
+    id       INTEGER PRIMARY KEY,
+    name     TEXT NOT NULL UNIQUE,
+    "offset" INTEGER NOT NULL
+) STRICT;
+CREATE TABLE rooms (
+    id        INTEGER PRIMARY KEY,
+    namespace INTEGER NOT NULL REFERENCES namespaces (id),
+    name      TEXT NOT NULL,
+    epoch     TEXT NOT NULL,
+    head      INTEGER NOT NULL,
+    oldest    INTEGER NOT NULL,
+    ts        INTEGER NOT NULL,
+    UNIQUE (namespace, name)
+) STRICT;
+CREATE TABLE messages (
+    room     INTEGER NOT NULL,
+    seq      INTEGER NOT NULL,
+    "offset" INTEGER NOT NULL,
+    ts       INTEGER NOT NULL,
+    id       TEXT NOT NULL,
+    event    TEXT NOT NULL,
+    user     TEXT,
+    name     TEXT,
+    data     TEXT NOT NULL,
+    PRIMARY KEY (room, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE ids (
+    room INTEGER NOT NULL,
+    id   TEXT NOT NULL,
+    seq  INTEGER NOT NULL,
+    sent INTEGER NOT NULL,
+    ts   INTEGER NOT NULL,
+    PRIMARY KEY (room, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX ids_by_time ON ids (ts);
+CREATE VIEW log AS
+    SELECT namespaces.name AS namespace, rooms.name AS room, messages.seq, messages."offset",
+           datetime(messages.ts / 1000, 'unixepoch') AS time, messages.id, event, user, data
+    FROM messages JOIN rooms ON rooms.id = messages.room JOIN namespaces ON namespaces.id = rooms.namespace;
+"#;
+
+/// Why a log could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The folder cannot be used.
+    #[error("the folder {} cannot be used for the log; make it writable or choose another", .path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process has the log open.
+    #[error("the log in {} is in use by another process; stop that one, or give this one its own folder", .path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A later version of the program wrote it.
+    #[error("{} was written by a newer version (schema {found}, this one knows {VERSION}); upgrade, or choose another folder", .path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
+    /// There is a file of that name, and it is something else or damaged.
+    #[error("{} is not a log, or is damaged; move it away or restore it from a backup, or choose another folder", .path.display())]
+    NotALog {
+        /// The file.
+        path: PathBuf,
+    },
+    /// SQLite failed in another way.
+    #[error("{} cannot be opened", .path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// The log's threads could not be started.
+    #[error("the log's threads cannot be started")]
+    Threads(#[source] io::Error),
+}
+
+impl OpenError {
+    fn database(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::NotALog { path },
+            _ => Self::Database { path, source },
+        }
+    }
+}
+
+/// Creates the folder if need be and makes it this process's own, for as long as the file is open.
+pub(super) fn lock(folder: &Path) -> Result<File, OpenError> {
+    let unusable = |source| OpenError::Folder {
+        path: folder.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(folder).map_err(unusable)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(folder.join("switchboard.lock"))
+        .map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
+            path: folder.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}
+
+/// The one connection that writes; creates the tables in a new file.
+pub(super) fn writer(
+    path: &Path,
+    synchronous: Synchronous,
+    busy: Duration,
+) -> Result<Connection, OpenError> {
+    let failed = |source| OpenError::database(path, source);
+    let db = Connection::open(path).map_err(failed)?;
+    db.busy_timeout(busy).map_err(failed)?;
+    check(&db, path)?;
+    let setting = match synchronous {
+        Synchronous::Full => "FULL",
+        Synchronous::Normal => "NORMAL",
+        Synchronous::Off => "OFF",
+    };
+    db.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = {setting};
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -32000;
+         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA journal_size_limit = 67108864;"
+    ))
+    .and_then(|()| create(&db))
+    .map_err(failed)?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(db)
+}
+
+/// A connection that only reads.
+pub(super) fn reader(path: &Path, busy: Duration) -> Result<Connection, OpenError> {
+    let failed = |source| OpenError::database(path, source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags).map_err(failed)?;
+    db.busy_timeout(busy).map_err(failed)?;
+    db.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000;")
+        .map_err(failed)?;
+    Ok(db)
+}
+
+/// Refuses files of others and of later versions, before anything is written to them.
+fn check(db: &Connection, path: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::database(path, source);
+    let found = version(db).map_err(failed)?;
+    let tables: i64 = db
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(failed)?;
+    let path = path.to_owned();
+    match found {
+        0 if tables > 0 => Err(OpenError::NotALog { path }),
+        0..=VERSION => Ok(()),
+        _ => Err(OpenError::Newer { path, found }),
+    }
+}
+
+fn version(db: &Connection) -> rusqlite::Result<i64> {
+    db.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn create(db: &Connection) -> rusqlite::Result<()> {
+    if version(db)? == VERSION {
+        return Ok(());
+    }
+    // One transaction, so that a process killed here leaves an empty file and not half of a schema.
+    let transaction = db.unchecked_transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
+
+/// Writes something that changes nothing, for the disk to accept or refuse.
+pub(super) fn touch(db: &Connection) -> rusqlite::Result<()> {
+    db.pragma_update(None, "user_version", VERSION)
+}

@@ -1,0 +1,367 @@
+//! What only the embedded log promises: that it comes back as it was, and that trouble with the file is survived.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::{
+    backend::conformance::{Hands, Tested, draft, keep, key, named, seqs},
+    error::Code,
+    model::Seq,
+};
+
+/// Short, so that a test of a file in use need not wait long.
+const IMPATIENT: Duration = Duration::from_millis(50);
+
+pub(in crate::backend) fn open(
+    config: SqliteConfig,
+    clock: Clock,
+) -> (Arc<dyn Tested>, mpsc::Sender<Delivery>, Deliveries) {
+    let (log, stream, deliveries) = open_with(config, BUSY, clock).unwrap();
+    (Arc::new(log), stream, deliveries)
+}
+
+#[async_trait]
+impl Tested for SqliteLog {
+    async fn trim_all(&self, now: Timestamp) {
+        self.trim(now).await.unwrap();
+    }
+}
+
+/// A log that is waited for only shortly, with nobody listening.
+fn alone(folder: &Path, hot_bytes: usize) -> SqliteLog {
+    let config = SqliteConfig {
+        hot_bytes,
+        ..SqliteConfig::new(folder)
+    };
+    open_with(config, IMPATIENT, Hands::new().clock())
+        .unwrap()
+        .0
+}
+
+fn error_of(config: SqliteConfig) -> OpenError {
+    match open_with(config, IMPATIENT, Hands::new().clock()) {
+        Ok(_) => panic!("the log opened"),
+        Err(error) => error,
+    }
+}
+
+async fn send(log: &SqliteLog, draft: Draft) -> Result<crate::backend::Appended> {
+    log.append(draft).await?.settled().await
+}
+
+async fn kept(log: &SqliteLog, room: &str) -> Page {
+    let size = PageSize {
+        messages: usize::MAX,
+        bytes: usize::MAX,
+    };
+    log.read(&key("/", room), Range::After(Seq(0)), size)
+        .await
+        .unwrap()
+}
+
+impl SqliteLog {
+    /// Has the writer do something to its connection before it does anything else.
+    async fn meddle(&self, meddle: impl FnOnce(&Connection) + Send + 'static) {
+        assert!(
+            self.queue
+                .send(Command::Meddle(Box::new(meddle)))
+                .await
+                .is_ok()
+        );
+    }
+}
+
+fn with_database(folder: &Path) -> Connection {
+    Connection::open(folder.join("switchboard.db")).unwrap()
+}
+
+#[tokio::test]
+async fn a_log_opened_again_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = alone(folder.path(), 1 << 20);
+    let first = send(&log, named("r", "one")).await.unwrap();
+    send(&log, draft("s", r#""ü""#)).await.unwrap();
+    let seen = kept(&log, "seen").await.epoch;
+    log.close().await;
+
+    let log = alone(folder.path(), 1 << 20);
+    assert_eq!(kept(&log, "seen").await.epoch, seen);
+    let page = kept(&log, "r").await;
+    assert_eq!(
+        (page.epoch.clone(), seqs(&page)),
+        (first.epoch.clone(), vec![1])
+    );
+    assert_eq!(kept(&log, "s").await.messages[0].data.get(), r#""ü""#);
+    let again = send(&log, named("r", "one")).await.unwrap();
+    assert!(again.duplicate);
+    assert_eq!(
+        (again.seq, again.ts, again.epoch),
+        (first.seq, first.ts, first.epoch)
+    );
+    send(&log, named("r", "two")).await.unwrap();
+    let page = kept(&log, "r").await;
+    let offsets: Vec<_> = page
+        .messages
+        .iter()
+        .map(|message| message.offset.0)
+        .collect();
+    assert_eq!((seqs(&page), offsets), (vec![1, 2], vec![1, 3]));
+    log.close().await;
+}
+
+#[tokio::test]
+async fn a_closed_log_is_one_file_that_people_can_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = alone(folder.path(), 0);
+    send(&log, draft("lobby", r#"{"text":"hello"}"#))
+        .await
+        .unwrap();
+    log.close().await;
+    let wal = folder.path().join("switchboard.db-wal");
+    assert!(!wal.exists() || wal.metadata().unwrap().len() == 0);
+    let row: (String, i64, String) = with_database(folder.path())
+        .query_row("SELECT room, seq, data FROM log", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .unwrap();
+    assert_eq!(row, ("lobby".into(), 1, r#"{"text":"hello"}"#.into()));
+}
+
+#[tokio::test]
+async fn a_log_dropped_without_closing_keeps_what_was_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = alone(folder.path(), 0);
+    let appended = send(&log, draft("r", "1")).await.unwrap();
+    drop(log);
+    // The threads end by themselves; until then the folder is theirs.
+    let log = loop {
+        match open_with(
+            SqliteConfig::new(folder.path()),
+            IMPATIENT,
+            Hands::new().clock(),
+        ) {
+            Ok((log, ..)) => break log,
+            Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let page = kept(&log, "r").await;
+    assert_eq!((page.epoch.clone(), seqs(&page)), (appended.epoch, vec![1]));
+}
+
+#[tokio::test]
+async fn reads_are_answered_while_the_writer_is_stuck() {
+    let folder = tempfile::tempdir().unwrap();
+    for hot_bytes in [0, 1 << 20] {
+        let log = alone(folder.path(), hot_bytes);
+        let room = format!("r{hot_bytes}");
+        send(&log, draft(&room, "1")).await.unwrap();
+        let (release, stuck) = std::sync::mpsc::channel::<()>();
+        log.meddle(move |_| {
+            let _ = stuck.recv();
+        })
+        .await;
+        let waiting = log.append(draft(&room, "2")).await.unwrap();
+        for _ in 0..100 {
+            assert_eq!(seqs(&kept(&log, &room).await), [1]);
+        }
+        drop(release);
+        assert_eq!(waiting.settled().await.unwrap().seq, Seq(2));
+        assert_eq!(seqs(&kept(&log, &room).await), [1, 2]);
+        log.close().await;
+    }
+}
+
+#[tokio::test]
+async fn appends_during_a_lock_of_another_process_are_refused_and_then_work_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = alone(folder.path(), 0);
+    send(&log, named("r", "one")).await.unwrap();
+    let other = with_database(folder.path());
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(seqs(&kept(&log, "r").await), [1]);
+    let error = send(&log, named("r", "two")).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(
+        std::error::Error::source(&error).is_some(),
+        "the cause is kept"
+    );
+    assert_eq!(log.ready().await.unwrap_err().code(), Code::Unavailable);
+
+    other.execute_batch("ROLLBACK").unwrap();
+    log.ready().await.unwrap();
+    let appended = send(&log, named("r", "two")).await.unwrap();
+    assert_eq!((appended.seq, appended.duplicate), (Seq(2), false));
+    assert_eq!(seqs(&kept(&log, "r").await), [1, 2]);
+    log.close().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_messages_and_leaves_no_hole_when_there_is_space_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = alone(folder.path(), 1 << 20);
+    send(&log, draft("r", "1")).await.unwrap();
+    log.meddle(|db| {
+        let pages: i64 = db
+            .query_row("PRAGMA page_count", [], |row| row.get(0))
+            .unwrap();
+        db.query_row(
+            &format!("PRAGMA max_page_count = {}", pages + 2),
+            [],
+            |_| Ok(()),
+        )
+        .unwrap();
+    })
+    .await;
+    let large = format!("\"{}\"", "x".repeat(60_000));
+    for _ in 0..3 {
+        let error = send(&log, draft("r", &large)).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable);
+        assert!(log.health.failing());
+    }
+    let page = kept(&log, "r").await;
+    assert_eq!(
+        (page.head, seqs(&page)),
+        (Seq(1), vec![1]),
+        "nothing refused is shown"
+    );
+
+    log.meddle(|db| {
+        db.query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(()))
+            .unwrap();
+    })
+    .await;
+    assert_eq!(send(&log, draft("r", &large)).await.unwrap().seq, Seq(2));
+    log.ready().await.unwrap();
+    assert_eq!(seqs(&kept(&log, "r").await), [1, 2]);
+    let offsets: Vec<_> = kept(&log, "r")
+        .await
+        .messages
+        .iter()
+        .map(|message| message.offset.0)
+        .collect();
+    assert_eq!(offsets, [1, 2]);
+    log.close().await;
+}
+
+#[tokio::test]
+async fn a_log_in_use_is_refused_with_advice() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = alone(folder.path(), 0);
+    let error = error_of(SqliteConfig::new(folder.path()));
+    assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
+    assert!(error.to_string().contains("its own folder"), "{error}");
+    log.close().await;
+    alone(folder.path(), 0).close().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_log_or_a_newer_one_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("switchboard.db");
+    let garbage = "not a database ".repeat(1000);
+    std::fs::write(&file, &garbage).unwrap();
+    let error = error_of(SqliteConfig::new(folder.path()));
+    assert!(
+        error.to_string().contains("not a log, or is damaged"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), garbage);
+
+    std::fs::remove_file(&file).unwrap();
+    with_database(folder.path())
+        .execute_batch("CREATE TABLE recipes (x)")
+        .unwrap();
+    let error = error_of(SqliteConfig::new(folder.path()));
+    assert!(matches!(error, OpenError::NotALog { .. }), "{error:?}");
+
+    std::fs::remove_file(&file).unwrap();
+    alone(folder.path(), 0).close().await;
+    with_database(folder.path())
+        .execute_batch("PRAGMA user_version = 99")
+        .unwrap();
+    let error = error_of(SqliteConfig::new(folder.path()));
+    assert!(
+        error.to_string().contains("newer version (schema 99"),
+        "{error}"
+    );
+
+    let error = error_of(SqliteConfig::new(file.join("under a file")));
+    assert!(error.to_string().contains("make it writable"), "{error}");
+}
+
+#[tokio::test]
+async fn what_waits_is_stored_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Arc::new(alone(folder.path(), 1 << 20));
+    let (release, stuck) = std::sync::mpsc::channel::<()>();
+    log.meddle(move |_| {
+        let _ = stuck.recv();
+    })
+    .await;
+    let mut receipts = Vec::new();
+    for nth in 0..2000 {
+        receipts.push(
+            log.append(draft(&format!("r{}", nth % 10), "1"))
+                .await
+                .unwrap(),
+        );
+    }
+    let before = log.health.commits();
+    drop(release);
+    for receipt in receipts {
+        receipt.settled().await.unwrap();
+    }
+    let commits = log.health.commits() - before;
+    assert!(commits <= 20, "{commits} commits for 2000 messages");
+    log.close().await;
+}
+
+#[tokio::test]
+async fn memory_stays_within_its_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = alone(folder.path(), 10_000);
+    let data = format!("\"{}\"", "x".repeat(500));
+    for nth in 0..100 {
+        send(&log, draft(&format!("r{}", nth % 7), &data))
+            .await
+            .unwrap();
+        assert!(log.tail.bytes() <= 10_000);
+    }
+    assert!(log.tail.bytes() > 5_000, "it is used");
+    log.close().await;
+}
+
+#[tokio::test]
+async fn limits_that_change_between_two_runs_hold_for_what_was_stored_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let config = |messages| SqliteConfig {
+        retention: Retention {
+            default: keep(messages, Duration::from_secs(3600)),
+            rules: Vec::new(),
+        },
+        ..SqliteConfig::new(folder.path())
+    };
+    for (limit, appends, expected) in [(1000, 700, 1..701), (0, 1, 0..0), (5, 2, 702..704)] {
+        let (log, ..) = open_with(config(limit), BUSY, hands.clock()).unwrap();
+        for _ in 0..appends {
+            send(&log, draft("r", "1")).await.unwrap();
+        }
+        let expected: Vec<u64> = expected.collect();
+        assert_eq!(seqs(&kept(&log, "r").await), expected, "limit {limit}");
+        log.trim(hands.now()).await.unwrap();
+        assert_eq!(
+            seqs(&kept(&log, "r").await),
+            expected,
+            "limit {limit}, trimmed"
+        );
+        log.close().await;
+    }
+    let left: i64 = with_database(folder.path())
+        .query_row("SELECT count(*) FROM messages", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(left, 2);
+}

@@ -1,0 +1,187 @@
+//! Takes away what is no longer kept, in steps small enough to share a transaction with waiting appends.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    books::{Books, int, nat},
+    reader::first_since,
+};
+use crate::{
+    backend::Keep,
+    model::{Namespace, RoomKey, RoomName, Seq, Timestamp},
+};
+
+/// How many rows one step deletes at most, and how many rooms it looks at.
+const STEP: usize = 256;
+
+/// What a step took away, for the tail to follow once it is committed.
+pub(super) enum Taken {
+    /// The room's messages before this one.
+    Messages(RoomKey, Seq),
+    /// The room.
+    Room(RoomKey),
+}
+
+/// Where a pass over all rooms stands.
+#[derive(Default)]
+pub(super) struct Pass {
+    /// The last room that was done.
+    after: i64,
+}
+
+struct Candidate {
+    id: i64,
+    key: RoomKey,
+    head: Seq,
+    oldest: Seq,
+    ts: Timestamp,
+}
+
+/// Trims rooms that are far over their count. `appends` is how many drafts the transaction holds: as many rows are
+/// deleted at least, or a busy room would grow without end.
+pub(super) fn overfull(
+    db: &Connection,
+    books: &mut Books,
+    appends: usize,
+    now: Timestamp,
+    taken: &mut Vec<Taken>,
+) -> rusqlite::Result<()> {
+    let mut budget = STEP.max(appends) as u64;
+    while budget > 0
+        && let Some(key) = books.overfull.first().cloned()
+    {
+        let row = books.room(db, &key, now)?;
+        let target = row.keep.first_by_count(row.head);
+        let end = target.min(Seq(row.oldest.0 + budget));
+        if end > row.oldest {
+            budget -= end.0 - row.oldest.0;
+            let id = row.id;
+            delete(db, books, id, &key, end)?;
+            taken.push(Taken::Messages(key.clone(), end));
+        }
+        if end == target {
+            books.overfull.swap_remove(&key);
+        }
+    }
+    Ok(())
+}
+
+impl Pass {
+    /// One step; whether there is more to do.
+    pub(super) fn step(
+        &mut self,
+        db: &Connection,
+        books: &mut Books,
+        now: Timestamp,
+        taken: &mut Vec<Taken>,
+    ) -> rusqlite::Result<bool> {
+        let expired = forget_ids(db, books.ids_expired(now))?;
+        let rooms = candidates(db, self.after)?;
+        let mut more = rooms.len() == STEP;
+        let mut budget = STEP as u64;
+        for room in rooms {
+            if budget == 0 {
+                more = true;
+                break;
+            }
+            let keep = books.retention.keep(&room.key.room);
+            let deleted = sweep(db, books, &room, keep, budget, now, taken)?;
+            budget -= deleted;
+            if budget > 0 {
+                self.after = room.id;
+            }
+        }
+        if !more && budget > 0 {
+            *self = Self::default();
+        }
+        Ok(more || budget == 0 || expired == STEP)
+    }
+}
+
+/// How many messages were deleted, at most `budget`; if as many, the room may not be done.
+fn sweep(
+    db: &Connection,
+    books: &mut Books,
+    room: &Candidate,
+    keep: Keep,
+    budget: u64,
+    now: Timestamp,
+    taken: &mut Vec<Taken>,
+) -> rusqlite::Result<u64> {
+    let first = first_stored(db, room.id)?.unwrap_or(room.head.next());
+    let young = first_since(db, room.id, first, room.head, keep.cutoff(now))?;
+    // What lies before `oldest` is left from a time when the room's limits were others.
+    let target = young.max(keep.first_by_count(room.head)).max(room.oldest);
+    let end = target.min(Seq(first.0 + budget));
+    if end > room.head && keep.forgettable(room.ts, now) {
+        forget(db, room.id)?;
+        books.forget(&room.key);
+        taken.push(Taken::Room(room.key.clone()));
+    } else if end > first {
+        delete(db, books, room.id, &room.key, end)?;
+        taken.push(Taken::Messages(room.key.clone(), end));
+    }
+    Ok(end.0.saturating_sub(first.0))
+}
+
+fn candidates(db: &Connection, after: i64) -> rusqlite::Result<Vec<Candidate>> {
+    db.prepare_cached(
+        "SELECT rooms.id, namespaces.name, rooms.name, head, oldest, ts
+         FROM rooms JOIN namespaces ON namespaces.id = rooms.namespace
+         WHERE rooms.id > ?1 ORDER BY rooms.id LIMIT ?2",
+    )?
+    .query_map(params![after, int(STEP as u64)], |row| {
+        Ok(Candidate {
+            id: row.get(0)?,
+            key: RoomKey {
+                namespace: Namespace::from_log(row.get_ref(1)?.as_str()?),
+                room: RoomName::from_log(row.get_ref(2)?.as_str()?),
+            },
+            head: Seq(nat(row.get(3)?)),
+            oldest: Seq(nat(row.get(4)?)),
+            ts: Timestamp(nat(row.get(5)?)),
+        })
+    })?
+    .collect()
+}
+
+fn first_stored(db: &Connection, room: i64) -> rusqlite::Result<Option<Seq>> {
+    db.prepare_cached("SELECT seq FROM messages WHERE room = ?1 ORDER BY seq LIMIT 1")?
+        .query_row([room], |row| Ok(Seq(nat(row.get(0)?))))
+        .optional()
+}
+
+/// Deletes the room's messages before `end`; its row and the books follow.
+fn delete(
+    db: &Connection,
+    books: &mut Books,
+    room: i64,
+    key: &RoomKey,
+    end: Seq,
+) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM messages WHERE room = ?1 AND seq < ?2")?
+        .execute(params![room, int(end.0)])?;
+    db.prepare_cached("UPDATE rooms SET oldest = max(oldest, ?2) WHERE id = ?1")?
+        .execute(params![room, int(end.0)])?;
+    books.trimmed(key, end);
+    Ok(())
+}
+
+/// A later room may be given the same id in this database, so nothing of this one may stay.
+fn forget(db: &Connection, room: i64) -> rusqlite::Result<()> {
+    for table in ["messages", "ids"] {
+        db.prepare_cached(&format!("DELETE FROM {table} WHERE room = ?1"))?
+            .execute([room])?;
+    }
+    db.prepare_cached("DELETE FROM rooms WHERE id = ?1")?
+        .execute([room])?;
+    Ok(())
+}
+
+fn forget_ids(db: &Connection, expired: Timestamp) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "DELETE FROM ids WHERE (room, id) IN
+         (SELECT room, id FROM ids WHERE ts < ?1 ORDER BY ts LIMIT ?2)",
+    )?
+    .execute(params![int(expired.0), int(STEP as u64)])
+}

@@ -1,0 +1,256 @@
+//! The one thread that writes: whatever waits is stored in one transaction, then shown, delivered and answered.
+//!
+//! In that order: a receipt is settled only when the message is safely stored, can be read, and is on its way.
+
+use std::{
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::{
+    books::{Books, Outcome},
+    schema,
+    trim::{self, Pass, Taken},
+};
+use crate::{
+    backend::{Appended, Clock, Delivery, Draft, tail::Tail},
+    error::{Error, Result},
+    model::{RoomKey, Timestamp},
+};
+
+/// How many commands one transaction takes at most.
+const BATCH: usize = 4096;
+
+/// What the writer is asked to do.
+pub(super) enum Command {
+    /// Store a draft.
+    Append {
+        draft: Draft,
+        settle: oneshot::Sender<Result<Appended>>,
+        /// The draft's share of the bytes that may wait; given back when this is dropped.
+        space: OwnedSemaphorePermit,
+    },
+    /// Create a room that is read and was never written, or note that it is still in use.
+    Visit {
+        room: RoomKey,
+        done: oneshot::Sender<Result<()>>,
+    },
+    /// Take one step of a pass over all rooms; answers whether there is more to do.
+    Trim {
+        now: Timestamp,
+        done: oneshot::Sender<Result<bool>>,
+    },
+    /// Find out whether storing works again.
+    Probe { done: oneshot::Sender<Result<()>> },
+    /// Store what was accepted and end.
+    Close,
+    /// Whatever a test wants to do to the connection.
+    #[cfg(test)]
+    Meddle(Box<dyn FnOnce(&Connection) + Send>),
+}
+
+/// How the writer is doing, for others to see.
+#[derive(Default)]
+pub(super) struct Health {
+    failing: AtomicBool,
+    commits: AtomicU64,
+}
+
+impl Health {
+    /// Whether the last transaction failed.
+    pub(super) fn failing(&self) -> bool {
+        self.failing.load(Ordering::Acquire)
+    }
+
+    /// How many transactions were committed.
+    #[cfg(test)]
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Acquire)
+    }
+
+    /// Logs a change, and only a change: a full disk fails every batch.
+    fn note(&self, outcome: &rusqlite::Result<Done>) {
+        match outcome {
+            Ok(done) => {
+                self.commits.fetch_add(1, Ordering::AcqRel);
+                if done.wrote && self.failing.swap(false, Ordering::AcqRel) {
+                    tracing::info!("the log stores messages again");
+                }
+            }
+            Err(error) => {
+                if !self.failing.swap(true, Ordering::AcqRel) {
+                    tracing::error!(%error, "the log cannot store messages; they are refused until it can");
+                }
+            }
+        }
+    }
+}
+
+pub(super) struct Writer {
+    pub(super) db: Connection,
+    pub(super) queue: mpsc::Receiver<Command>,
+    pub(super) books: Books,
+    pub(super) pass: Pass,
+    pub(super) tail: Arc<Tail>,
+    pub(super) stream: mpsc::Sender<Delivery>,
+    pub(super) health: Arc<Health>,
+    pub(super) clock: Clock,
+    /// Keeps other processes out for as long as this thread lives.
+    pub(super) _lock: File,
+}
+
+/// What a transaction did, to be told once it is committed.
+#[derive(Default)]
+struct Done {
+    /// One for each append, in order.
+    appends: Vec<Outcome>,
+    taken: Vec<Taken>,
+    more_to_trim: bool,
+    /// Something was surely written; an empty transaction succeeds on a full disk too.
+    wrote: bool,
+}
+
+impl Writer {
+    /// Works until nobody can ask any more.
+    pub(super) fn run(mut self) {
+        let mut batch = Vec::new();
+        while self.queue.blocking_recv_many(&mut batch, BATCH) > 0 {
+            #[cfg(test)]
+            self.meddle(&mut batch);
+            let done = self.transact(&batch);
+            self.health.note(&done);
+            match done {
+                Ok(done) => self.tell(batch.drain(..), done),
+                Err(error) => {
+                    self.books.discard();
+                    self.refuse(batch.drain(..), error);
+                }
+            }
+        }
+        // A later start is quicker when the log proper holds everything; it is not needed for safety.
+        if let Err(error) = self
+            .db
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        {
+            tracing::warn!(%error, "cannot tidy the log while closing; nothing is lost");
+        }
+    }
+
+    fn transact(&mut self, batch: &[Command]) -> rusqlite::Result<Done> {
+        let now = (self.clock)();
+        let mut done = Done::default();
+        let db = self
+            .db
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // A room that is read at this moment is not to be forgotten by the trimming.
+        for command in batch {
+            if let Command::Visit { room, .. } = command {
+                self.books.visit(&db, room, now)?;
+            }
+        }
+        self.books.flush(&db)?;
+        // Then what makes room: on a full disk this may be what lets the appends succeed.
+        for command in batch {
+            if let Command::Trim { now, .. } = command {
+                done.more_to_trim = self
+                    .pass
+                    .step(&db, &mut self.books, *now, &mut done.taken)?;
+            }
+        }
+        trim::overfull(&db, &mut self.books, batch.len(), now, &mut done.taken)?;
+        for command in batch {
+            match command {
+                Command::Append { draft, .. } => {
+                    let outcome = self.books.append(&db, draft, now)?;
+                    done.wrote |= outcome.stored.is_some();
+                    done.appends.push(outcome);
+                }
+                Command::Probe { .. } => {
+                    schema::touch(&db)?;
+                    done.wrote = true;
+                }
+                _ => {}
+            }
+        }
+        self.books.flush(&db)?;
+        db.commit()?;
+        Ok(done)
+    }
+
+    fn tell(&mut self, batch: impl Iterator<Item = Command>, done: Done) {
+        for taken in done.taken {
+            match taken {
+                Taken::Messages(room, oldest) => self.tail.trim(&room, oldest),
+                Taken::Room(room) => self.tail.forget(&room),
+            }
+        }
+        self.tail
+            .extend(done.appends.iter().filter_map(Outcome::for_tail));
+        let mut appends = done.appends.into_iter();
+        for command in batch {
+            // Whoever asked may be gone; what was asked is done all the same.
+            match command {
+                Command::Append {
+                    draft,
+                    settle,
+                    space,
+                } => {
+                    drop(space);
+                    let outcome = appends.next().expect("one outcome for each append");
+                    if let Some(message) = outcome.stored {
+                        // Waits while the hub is behind, and with it all who append.
+                        let _ = self
+                            .stream
+                            .blocking_send(Delivery::Message(message, draft.except));
+                    }
+                    let _ = settle.send(Ok(outcome.appended));
+                }
+                Command::Visit { done, .. } | Command::Probe { done } => {
+                    let _ = done.send(Ok(()));
+                }
+                Command::Trim { done: answer, .. } => {
+                    let _ = answer.send(Ok(done.more_to_trim));
+                }
+                Command::Close => self.queue.close(),
+                #[cfg(test)]
+                Command::Meddle(_) => {}
+            }
+        }
+    }
+
+    fn refuse(&mut self, batch: impl Iterator<Item = Command>, cause: rusqlite::Error) {
+        let error = Error::unavailable("the log cannot store it now; retry with the same id")
+            .caused_by(cause);
+        for command in batch {
+            match command {
+                Command::Append { settle, .. } => {
+                    let _ = settle.send(Err(error.clone()));
+                }
+                Command::Visit { done, .. } | Command::Probe { done } => {
+                    let _ = done.send(Err(error.clone()));
+                }
+                Command::Trim { done, .. } => {
+                    let _ = done.send(Err(error.clone()));
+                }
+                Command::Close => self.queue.close(),
+                #[cfg(test)]
+                Command::Meddle(_) => {}
+            }
+        }
+    }
+
+    #[cfg(test)]
+    fn meddle(&self, batch: &mut Vec<Command>) {
+        for command in batch.extract_if(.., |command| matches!(command, Command::Meddle(_))) {
+            if let Command::Meddle(meddle) = command {
+                meddle(&self.db);
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! `switchboard serve`: the server in the foreground, until Ctrl-C or SIGTERM.
+
+use std::{io::IsTerminal, process::ExitCode};
+
+use tokio::net::TcpListener;
+
+use crate::{
+    app::{App, StartError, stop_signal},
+    config::{Config, Loaded, LogFormat, LogSettings, Store},
+};
+
+/// Serves until the process is told to stop.
+pub(super) fn run(loaded: Loaded) -> ExitCode {
+    start_log(&loaded.config.log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return super::fail(&format_args!("the runtime cannot start: {error}")),
+    };
+    match runtime.block_on(serve(loaded.config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(StartError::Config(problems)) => super::refuse_configuration(&problems),
+        Err(error) => super::fail(&error),
+    }
+}
+
+async fn serve(config: Config) -> Result<(), StartError> {
+    // The address first: a server that cannot have it should not touch the log of the one that has.
+    let address = config.listen;
+    let cannot_listen = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
+    let bound = listener.local_addr().map_err(cannot_listen)?;
+    let stop = stop_signal();
+    let app = App::builder(config).build().await?;
+    print!(
+        "{}",
+        Welcome {
+            config: app.config(),
+            address: bound
+        }
+    );
+    app.run(listener, stop).await;
+    Ok(())
+}
+
+fn start_log(settings: &LogSettings) {
+    let filter = tracing_subscriber::EnvFilter::new(&settings.filter);
+    // Standard output has the start-up block and whatever a pipe reads of it; what happens goes to standard error.
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match settings.format {
+        LogFormat::Text => log.with_target(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+/// What is printed once the server listens.
+struct Welcome<'a> {
+    config: &'a Config,
+    address: std::net::SocketAddr,
+}
+
+impl std::fmt::Display for Welcome<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let url = format!("http://{}", self.address);
+        writeln!(
+            f,
+            "Switchboard {} listens on {url}",
+            env!("CARGO_PKG_VERSION")
+        )?;
+        let mode = match (self.config.auth.has_key(), self.config.auth.allow_anyone) {
+            (true, _) => "tokens are checked",
+            (false, false) => "open: whoever is on this machine may connect, under any name",
+            (false, true) => "open: anybody may connect, from anywhere, under any name",
+        };
+        writeln!(f, "  mode  {mode}")?;
+        match self.config.store {
+            Store::Sqlite => writeln!(f, "  data  {}", self.config.data.display())?,
+            Store::Memory => writeln!(f, "  data  in memory, gone when the server stops")?,
+        }
+        let auth = if self.config.auth.has_key() {
+            ",{auth:{token:process.env.TOKEN}}"
+        } else {
+            ""
+        };
+        writeln!(
+            f,
+            "  try   npm i socket.io-client && node -e \"require('socket.io-client').io('{url}'{auth}).on('session',console.log)\""
+        )
+    }
+}

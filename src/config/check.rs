@@ -1,0 +1,102 @@
+//! Rules over several options, and what can only be known by looking: whether they go together.
+
+use tracing_subscriber::EnvFilter;
+
+use super::{
+    Config,
+    problem::{Problem, Problems},
+};
+
+/// What an event needs around its `data`: names, ids, the frame.
+const ENVELOPE_BYTES: usize = 1024;
+
+impl Config {
+    /// Whether the values go together and the files that they name can be used; says everything that is wrong.
+    ///
+    /// # Errors
+    /// All broken rules at once.
+    pub fn check(&self) -> Result<(), Problems> {
+        let mut problems = Vec::new();
+        self.auth.check(&mut problems);
+        self.http.check(&mut problems);
+        self.history.check(&mut problems);
+        self.sqlite.check(&mut problems);
+        self.limits.check(&mut problems);
+        self.socketio.check(&mut problems);
+        self.check_openness(&mut problems);
+        self.check_sizes(&mut problems);
+        self.check_drain(&mut problems);
+        self.check_log(&mut problems);
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Problems {
+            problems,
+            warnings: Vec::new(),
+        })
+    }
+
+    fn check_openness(&self, problems: &mut Vec<Problem>) {
+        if !self.listen.ip().is_loopback() && !self.auth.has_key() && !self.auth.allow_anyone {
+            problems.push(Problem::rule(
+                &["listen", "auth.hmac_secret", "auth.hmac_secret_file", "auth.public_key", "auth.jwks"],
+                format!(
+                    "{} can be reached from other machines, and no key is configured: set auth.hmac_secret, \
+                     auth.public_key or auth.jwks, or say auth.allow_anyone = true if anybody at all may connect",
+                    self.listen
+                ),
+            ));
+        }
+    }
+
+    fn check_sizes(&self, problems: &mut Vec<Problem>) {
+        let message = self.limits.message_bytes.bytes();
+        if self.socketio.max_payload.bytes() < message.saturating_add(ENVELOPE_BYTES) {
+            problems.push(Problem::rule(
+                &["socketio.max_payload", "limits.message_bytes"],
+                format!(
+                    "a payload of {} cannot hold a message of {}; make max_payload at least 1 KiB more",
+                    self.socketio.max_payload, self.limits.message_bytes
+                ),
+            ));
+        }
+        if self.limits.inbox_bytes.bytes() < self.socketio.max_payload.bytes() {
+            problems.push(Problem::rule(
+                &["limits.inbox_bytes", "socketio.max_payload"],
+                format!(
+                    "an inbox of {} cannot hold one payload of {}; make inbox_bytes at least as much",
+                    self.limits.inbox_bytes, self.socketio.max_payload
+                ),
+            ));
+        }
+    }
+
+    fn check_drain(&self, problems: &mut Vec<Problem>) {
+        if self.drain.deadline < self.drain.over {
+            problems.push(Problem::rule(
+                &["drain.deadline", "drain.over"],
+                "the deadline comes before all connections are closed; make it at least drain.over",
+            ));
+        }
+    }
+
+    fn check_log(&self, problems: &mut Vec<Problem>) {
+        if let Err(error) = EnvFilter::builder().parse(&self.log.filter) {
+            problems.push(Problem::rule(
+                &["log.filter"],
+                format!("{:?} cannot be used: {error}", self.log.filter),
+            ));
+        }
+    }
+}
+
+/// Says so if `value` is zero.
+pub(crate) fn above_zero<T: Default + PartialEq>(
+    option: &[&'static str],
+    value: &T,
+    problems: &mut Vec<Problem>,
+) {
+    if *value == T::default() {
+        problems.push(Problem::rule(option, "must be more than 0"));
+    }
+}

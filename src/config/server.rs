@@ -1,0 +1,84 @@
+//! The root of the configuration, and the sections that belong to no other module.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::section::{choice, section};
+use crate::{
+    auth::AuthSettings,
+    backend::{HistorySettings, SqliteSettings},
+    hub::LimitSettings,
+    transport::{HttpSettings, SocketIoSettings},
+};
+
+section! {
+    /// Everything that can be set. The default is a server for the machine it runs on, with a log in `./data`.
+    pub struct Config at "" {
+        /// Address and port to serve.
+        listen: SocketAddr = "127.0.0.1:3000",
+        /// Folder of the embedded log.
+        data: PathBuf = "./data",
+        /// Where messages are kept: `sqlite`, in a file below `data`, or `memory`, until the server stops.
+        store: Store = "sqlite",
+        /// Name of this node in `session`; made up when not set.
+        node: Option<String> = "",
+    }
+    sections {
+        /// Who may connect.
+        auth: AuthSettings,
+        /// The HTTP side of the server.
+        http: HttpSettings,
+        /// What is kept of each room.
+        history: HistorySettings,
+        /// The embedded log.
+        sqlite: SqliteSettings,
+        /// How much anybody may ask for.
+        limits: LimitSettings,
+        /// The Socket.IO side of the server.
+        socketio: SocketIoSettings,
+        /// Stopping.
+        drain: DrainSettings,
+        /// What the server says about itself.
+        log: LogSettings,
+    }
+}
+
+choice! {
+    /// Where messages are kept.
+    pub enum Store {
+        /// In a SQLite file.
+        Sqlite = "sqlite",
+        /// In memory, until the server stops.
+        Memory = "memory",
+    }
+}
+
+section! {
+    /// How the server stops.
+    pub struct DrainSettings at "drain" {
+        /// Connections are closed spread over this time, so that not all come back at once.
+        over: Duration = "3s",
+        /// The server has stopped after this time, whatever is still open.
+        deadline: Duration = "25s",
+    }
+}
+
+section! {
+    /// What the server writes about itself, on standard error.
+    pub struct LogSettings at "log" {
+        /// Lines for people (`text`) or for machines (`json`).
+        format: LogFormat = "text",
+        /// What is written: `error`, `warn`, `info`, `debug`, `trace`, or such for single modules, as in
+        /// `info,switchboard::hub=debug`.
+        filter: String = "info",
+    }
+}
+
+choice! {
+    /// The shape of a line of the log.
+    pub enum LogFormat {
+        /// For people.
+        Text = "text",
+        /// For machines: one JSON object a line.
+        Json = "json",
+    }
+}

@@ -1,0 +1,48 @@
+//! Guesses what a misspelt name was meant to be.
+
+/// The candidate that `name` was probably meant to be: the only one that ends in it, or the nearest of those that are
+/// a slip of the hand away.
+///
+/// `separator` stands between the parts of a name.
+pub fn suggest(name: &str, candidates: &[String], separator: char) -> Option<String> {
+    let mut ending = candidates.iter().filter(|candidate| {
+        candidate
+            .strip_suffix(name)
+            .is_some_and(|before| before.ends_with(separator))
+    });
+    if let (Some(only), None) = (ending.next(), ending.next()) {
+        return Some(only.clone());
+    }
+    candidates
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= 1.max(name.len() / 5))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_hand_is_noticed_and_a_stranger_is_not() {
+        let options = ["listen", "node", "limits.message_bytes", "socketio.path"].map(String::from);
+        for (name, meant) in [
+            ("lisen", Some("listen")),
+            ("limit.message_bytes", Some("limits.message_bytes")),
+            ("limits.mesage_byte", Some("limits.message_bytes")),
+            ("message_bytes", Some("limits.message_bytes")),
+            ("port", None),
+            ("colour", None),
+        ] {
+            assert_eq!(suggest(name, &options, '.').as_deref(), meant, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_could_be_several_suggests_none() {
+        let options = ["a.burst", "b.burst"].map(String::from);
+        assert_eq!(suggest("burst", &options, '.'), None);
+    }
+}

@@ -1,0 +1,492 @@
+//! Loading from several sources, everything that can be wrong with them, and printing.
+
+use std::{fs, path::Path, time::Duration};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::{
+    ByteSize, Config, Loaded, OptionSpec, Origin, Origins, Problems, Section, Sources, Store,
+    Value, file, load, print, table,
+};
+
+/// Long enough to sign with.
+const SECRET: &str = "hush, hush, hush, hush, hush, hush";
+
+/// Loads what a folder's `switchboard.toml`, variables and flags say.
+fn loaded(
+    file: &str,
+    environment: &[(&str, &str)],
+    flags: &[(&str, &str)],
+) -> Result<Loaded, Problems> {
+    let folder = TempDir::new().unwrap();
+    if !file.is_empty() {
+        fs::write(folder.path().join("switchboard.toml"), file).unwrap();
+    }
+    load(&Sources {
+        flags: owned(flags),
+        environment: owned(environment),
+        file: None,
+        folder: folder.path().to_owned(),
+    })
+}
+
+fn owned<T: for<'a> From<&'a str>>(pairs: &[(&str, &str)]) -> Vec<(T, T)> {
+    pairs
+        .iter()
+        .map(|(name, value)| (T::from(name), T::from(value)))
+        .collect()
+}
+
+/// The problems as the operator sees them.
+fn problems(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> String {
+    loaded(file, environment, flags)
+        .expect_err("this configuration is wrong")
+        .to_string()
+}
+
+fn assert_says(said: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(said.contains(part), "{part:?} is missing from:\n{said}");
+    }
+}
+
+#[test]
+fn nothing_set_is_the_default_and_the_defaults_go_together() {
+    let Loaded {
+        config,
+        origins,
+        warnings,
+    } = loaded("", &[], &[]).unwrap();
+    assert_eq!(config, Config::default());
+    assert!(origins.is_empty() && warnings.is_empty());
+    assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
+    assert_eq!(config.store, Store::Sqlite);
+    assert_eq!(config.limits.message_bytes, ByteSize::new(65536));
+    assert_eq!(config.history.age, Duration::from_secs(7 * 86_400));
+    assert_eq!(config.socketio.namespaces.len(), 1);
+}
+
+#[test]
+fn a_flag_comes_before_a_variable_before_the_file_before_the_default() {
+    let file = "node = 'file'\n[limits]\nconnections = 1\ninbox = 1\n[drain]\nover = '1s'\n";
+    let environment = [
+        ("SWITCHBOARD_LIMITS_CONNECTIONS", "2"),
+        ("SWITCHBOARD_LIMITS_INBOX", "2"),
+    ];
+    let found = loaded(file, &environment, &[("limits.connections", "3")]).unwrap();
+    assert_eq!(found.config.limits.connections, 3);
+    assert_eq!(found.config.limits.inbox, 2);
+    assert_eq!(found.config.drain.over, Duration::from_secs(1));
+    assert_eq!(found.config.drain.deadline, Duration::from_secs(25));
+    assert_eq!(
+        found.origins["limits.connections"],
+        Origin::Flag("limits-connections".into())
+    );
+    assert_eq!(
+        found.origins["limits.inbox"],
+        Origin::Environment("SWITCHBOARD_LIMITS_INBOX".into())
+    );
+    assert!(matches!(&found.origins["drain.over"], Origin::File(_, 6)));
+    assert!(!found.origins.contains_key("drain.deadline"));
+}
+
+#[test]
+fn the_file_takes_numbers_truth_values_texts_and_arrays() {
+    let file = r#"
+        listen = "localhost:80"
+        [auth]
+        allow_anyone = true
+        [limits]
+        message_bytes = 0x400
+        messages_burst = "60"
+        [history]
+        rooms = ["team:*=5,1h", "*=1,1d"]
+        [http]
+        trusted_proxies = ["10.0.0.7", "192.168.0.0/16"]
+        [socketio]
+        relay = "chat message, draw"
+    "#;
+    let config = loaded(file, &[], &[]).unwrap().config;
+    assert_eq!(config.listen.to_string(), "127.0.0.1:80");
+    assert!(config.auth.allow_anyone);
+    assert_eq!(config.limits.message_bytes.bytes(), 1024);
+    assert_eq!(config.limits.messages_burst, 60);
+    assert_eq!(config.history.rooms.len(), 2);
+    assert_eq!(config.http.trusted_proxies.len(), 2);
+    assert_eq!(config.socketio.relay, ["chat message", "draw"]);
+}
+
+#[test]
+fn every_problem_is_listed_at_once_with_where_it_is_and_what_was_expected() {
+    let file = "lisen = '127.0.0.1:1'\n[limits]\nmessage_bytes = 'lots'\n\n[socketio]\nping_timeout = '0s'\n";
+    let environment = [
+        ("SWITCHBOARD_STORE", "redis"),
+        ("SWITCHBOARD_HISTORY_AGE", "7"),
+    ];
+    let flags = [
+        ("limits.connections", "-1"),
+        ("socketio.namespaces", "/, chat"),
+    ];
+    let said = problems(file, &environment, &flags);
+    assert_says(
+        &said,
+        &[
+            "7 problems",
+            "switchboard.toml:1: there is no option lisen; did you mean listen?",
+            "switchboard.toml:3: limits.message_bytes is \"lots\"; expected a size",
+            "environment SWITCHBOARD_STORE: store is \"redis\"; expected sqlite or memory",
+            "environment SWITCHBOARD_HISTORY_AGE: history.age is \"7\"; expected a length of time",
+            "--limits-connections: limits.connections is \"-1\"; expected a whole number",
+            "--socketio-namespaces: socketio.namespaces has \"chat\"; expected a namespace",
+            "socketio.ping_timeout: must be more than 0",
+        ],
+    );
+}
+
+#[test]
+fn a_bad_value_is_a_problem_even_where_a_better_source_overrides_it() {
+    let said = problems("[limits]\ninbox = 'x'\n", &[], &[("limits.inbox", "5")]);
+    assert_says(&said, &["limits.inbox is \"x\""]);
+}
+
+#[test]
+fn an_unknown_key_of_the_file_is_a_problem_with_a_suggestion() {
+    let said = problems(
+        "message_bytes = 1\n[limit]\nconnections = 5\n[colour]\n[colours]\nred = 1\n",
+        &[],
+        &[],
+    );
+    assert_says(
+        &said,
+        &[
+            "toml:1: there is no option message_bytes; did you mean limits.message_bytes?",
+            "toml:3: there is no option limit.connections; did you mean limits.connections?",
+            "toml:4: there is no option colour\n",
+            "toml:6: there is no option colours.red",
+        ],
+    );
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_a_problem_with_its_line_and_hides_no_other() {
+    let said = problems(
+        "node = 'n'\nlisten = \n[limits\n",
+        &[("SWITCHBOARD_STORE", "x")],
+        &[],
+    );
+    assert_says(
+        &said,
+        &["switchboard.toml:2: this is not TOML", "SWITCHBOARD_STORE"],
+    );
+}
+
+#[test]
+fn a_table_or_a_nested_list_is_no_value() {
+    let said = problems(
+        "listen = { port = 1 }\n[http]\norigins = [['x']]\n",
+        &[],
+        &[],
+    );
+    assert_says(
+        &said,
+        &["listen has a wrong value", "http.origins has a wrong value"],
+    );
+}
+
+#[test]
+fn only_a_file_that_is_named_must_be_there() {
+    let sources = |file: Option<&Path>, variable: &str| Sources {
+        environment: owned(&[("SWITCHBOARD_CONFIG", variable)]),
+        file: file.map(Into::into),
+        folder: "/nowhere".into(),
+        ..Sources::default()
+    };
+    assert!(load(&sources(None, "")).is_ok());
+    for missing in [
+        sources(Some(Path::new("/nowhere/a.toml")), ""),
+        sources(None, "/nowhere/a.toml"),
+    ] {
+        let said = load(&missing).unwrap_err().to_string();
+        assert_says(&said, &["/nowhere/a.toml: cannot be read"]);
+    }
+}
+
+#[test]
+fn the_named_file_is_read_and_the_usual_one_is_not() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("switchboard.toml"), "node = 'usual'").unwrap();
+    let named = folder.path().join("other.toml");
+    fs::write(&named, "node = 'named'").unwrap();
+    let mut sources = Sources {
+        environment: vec![("SWITCHBOARD_CONFIG".into(), named.clone().into())],
+        folder: folder.path().to_owned(),
+        ..Sources::default()
+    };
+    let node = |sources: &Sources| load(sources).unwrap().config.node.unwrap();
+    assert_eq!(node(&sources), "named");
+    sources.environment.clear();
+    assert_eq!(node(&sources), "usual");
+    sources.file = Some(named);
+    assert_eq!(node(&sources), "named");
+}
+
+#[test]
+fn an_unknown_variable_is_a_warning_only_when_it_is_nearly_a_known_one() {
+    let kubernetes = [
+        "SWITCHBOARD_PORT",
+        "SWITCHBOARD_PORT_3000_TCP",
+        "SWITCHBOARD_PORT_3000_TCP_ADDR",
+        "SWITCHBOARD_PORT_3000_TCP_PORT",
+        "SWITCHBOARD_PORT_3000_TCP_PROTO",
+        "SWITCHBOARD_SERVICE_HOST",
+        "SWITCHBOARD_SERVICE_PORT",
+        "SWITCHBOARD_SERVICE_PORT_HTTP",
+        "SWITCHBOARD_LOAD_URL",
+    ];
+    let environment = kubernetes.map(|name| (name, "tcp://10.0.0.1:3000"));
+    assert_eq!(loaded("", &environment, &[]).unwrap().warnings, []);
+
+    let found = loaded("", &[("SWITCHBOARD_LIMIT_MESSAGE_BYTES", "5")], &[]).unwrap();
+    assert_says(
+        &found.warnings[0].to_string(),
+        &[
+            "SWITCHBOARD_LIMIT_MESSAGE_BYTES:",
+            "SWITCHBOARD_LIMITS_MESSAGE_BYTES?",
+        ],
+    );
+}
+
+#[test]
+fn rules_over_several_options_are_checked() {
+    let rules: [(&str, &[(&str, &str)]); 14] = [
+        (
+            "both are set",
+            &[
+                ("auth.hmac_secret", "a"),
+                ("auth.hmac_secret_file", "/nowhere"),
+            ],
+        ),
+        (
+            "the file /nowhere cannot be read",
+            &[("auth.hmac_secret_file", "/nowhere")],
+        ),
+        (
+            "the file /nowhere cannot be read",
+            &[("auth.public_key", "/nowhere")],
+        ),
+        (
+            "holds a PRIVATE KEY",
+            &[(
+                "auth.public_key",
+                "-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----",
+            )],
+        ),
+        (
+            "/nowhere: the file cannot be read",
+            &[("auth.jwks", "/nowhere")],
+        ),
+        (
+            "burst of 10 is less than 50",
+            &[("limits.messages_burst", "10")],
+        ),
+        ("burst of 1 is less than 20", &[("limits.joins_burst", "1")]),
+        (
+            "cannot hold a message of 1 MiB",
+            &[("limits.message_bytes", "1 MiB")],
+        ),
+        (
+            "\"socket.io\" is no path",
+            &[("socketio.path", "socket.io")],
+        ),
+        (
+            "\"join\" cannot be passed on",
+            &[("socketio.relay", "draw, join")],
+        ),
+        (
+            "\"kicked\" cannot be passed on",
+            &[("socketio.relay", "kicked")],
+        ),
+        (
+            "fits no origin",
+            &[("http.origins", "https://example.com/chat")],
+        ),
+        ("comes before", &[("drain.over", "1m")]),
+        ("log.filter: \"a=b=c\"", &[("log.filter", "a=b=c")]),
+    ];
+    for (part, flags) in rules {
+        let said = problems("", &[], flags);
+        assert_says(&said, &[part, "a problem in"]);
+    }
+    for good in [
+        ("limits.messages_burst", "0"),
+        ("limits.messages_per_second", "0"),
+        ("socketio.relay", "chat message, new message"),
+        ("http.origins", "https://*.example.com, *"),
+        ("auth.jwks", "https://example.com/jwks.json"),
+    ] {
+        loaded("", &[], &[good]).unwrap_or_else(|problems| panic!("{good:?}: {problems}"));
+    }
+}
+
+#[test]
+fn other_machines_are_served_only_with_a_key_or_when_asked_in_so_many_words() {
+    let public = ("listen", "0.0.0.0:3000");
+    assert_says(
+        &problems("", &[], &[public]),
+        &[
+            "auth.hmac_secret, auth.public_key or auth.jwks",
+            "auth.allow_anyone = true",
+        ],
+    );
+    assert!(loaded("", &[], &[public, ("auth.hmac_secret", SECRET)]).is_ok());
+    assert!(loaded("", &[], &[public, ("auth.allow_anyone", "true")]).is_ok());
+    assert!(loaded("", &[], &[("listen", "[::1]:3000")]).is_ok());
+    // An empty secret, as from an unset variable of a compose file, is no secret.
+    problems("", &[("SWITCHBOARD_AUTH_HMAC_SECRET", "")], &[public]);
+}
+
+#[test]
+fn a_key_that_could_not_be_read_is_not_also_reported_as_missing() {
+    let said = problems(
+        "listen = '0.0.0.0:1'\n[auth]\nhmac_secret = ['hush']\n",
+        &[],
+        &[],
+    );
+    assert_says(
+        &said,
+        &["a problem in", "toml:3: auth.hmac_secret has a wrong value"],
+    );
+    assert!(!said.contains("hush"));
+}
+
+#[test]
+fn a_secret_is_never_printed() {
+    let flags = [("auth.hmac_secret", SECRET), ("node", "n")];
+    let found = loaded("", &[], &flags).unwrap();
+    assert_eq!(
+        found.config.auth.hmac_secret.as_ref().unwrap().expose(),
+        SECRET
+    );
+    let printed = print(&found.config, &found.origins);
+    assert_says(
+        &printed,
+        &["\n# hmac_secret = \"(set)\" # --auth-hmac-secret\n"],
+    );
+    for text in [printed, format!("{found:?}")] {
+        assert!(!text.contains("hush"), "{text}");
+    }
+}
+
+#[test]
+fn a_secret_file_may_end_in_a_line_break() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("secret");
+    let flags = [("auth.hmac_secret_file", path.to_str().unwrap())];
+    fs::write(&path, format!("{SECRET}\n")).unwrap();
+    let auth = loaded("", &[], &flags).unwrap().config.auth;
+    assert_eq!(auth.signing_secret().unwrap().unwrap().expose(), SECRET);
+    fs::write(&path, "hush\n").unwrap();
+    assert_says(
+        &problems("", &[], &flags),
+        &["has 4 bytes", "at least 32 random ones"],
+    );
+}
+
+#[test]
+fn the_names_of_an_option_derive_from_its_path() {
+    let options = Config::options();
+    let names: Vec<_> = options
+        .iter()
+        .filter(|option| ["listen", "message_bytes"].contains(&option.name))
+        .map(|option| (option.path(), option.flag(), option.env()))
+        .collect();
+    let expected = [
+        ("listen", "listen", "SWITCHBOARD_LISTEN"),
+        (
+            "limits.message_bytes",
+            "limits-message-bytes",
+            "SWITCHBOARD_LIMITS_MESSAGE_BYTES",
+        ),
+    ]
+    .map(|(path, flag, env)| (path.to_owned(), flag.to_owned(), env.to_owned()));
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn no_two_options_share_a_flag_or_a_variable_and_each_says_what_it_is_for() {
+    let options = Config::options();
+    for of in [OptionSpec::flag, OptionSpec::env] {
+        let names: std::collections::HashSet<_> = options.iter().map(of).collect();
+        assert_eq!(names.len(), options.len());
+    }
+    for option in &options {
+        let path = option.path();
+        assert!(option.doc.len() > 10 && option.doc.ends_with('.'), "{path}");
+        assert_eq!(
+            table().matches(&format!("| `{path}` |")).count(),
+            1,
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn the_printed_configuration_says_where_values_came_from() {
+    let found = loaded("[limits]\ninbox = 7\n", &[("SWITCHBOARD_NODE", "n")], &[]).unwrap();
+    let printed = print(&found.config, &found.origins);
+    assert_says(
+        &printed,
+        &[
+            "node = \"n\" # environment SWITCHBOARD_NODE\n",
+            "switchboard.toml:2\n",
+            "\ninbox_bytes = \"4 MiB\"\n",
+        ],
+    );
+}
+
+/// Values of every kind; each option takes some of them.
+fn any_value() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        any::<String>(),
+        any::<u16>().prop_map(|number| number.to_string()),
+        any::<u32>().prop_map(|number| format!("{number}ms")),
+        any::<u32>().prop_map(|number| format!("{number} KiB")),
+        any::<[u8; 4]>().prop_map(|[a, b, c, d]| format!("{a}.{b}.{c}.{d}:{d}")),
+        any::<[u8; 4]>().prop_map(|[a, b, c, d]| format!("{a}.{b}.{c}.{d}")),
+        "[a-z:*=\"']{1,9}=[0-9]{1,5},[0-9]{1,3}[dhms]",
+        "/[a-z]{0,8}",
+        prop::sample::select(vec!["true", "false", "memory", "json", "off", "websocket"])
+            .prop_map(str::to_owned),
+    ];
+    prop_oneof![
+        text.clone().prop_map(Value::Text),
+        prop::collection::vec(text, 0..4).prop_map(Value::Items),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_printed_configuration_loads_to_the_same(
+        values in prop::collection::vec((any::<prop::sample::Index>(), any_value()), 1..200)
+    ) {
+        let options = Config::options();
+        let mut config = Config::default();
+        let mut origins = Origins::new();
+        for (index, value) in values {
+            let option = index.get(&options);
+            if !option.secret && config.set(option, &value) == Some(Ok(())) {
+                let file = "a\nb".into();
+                origins.insert(option.path(), Origin::File(file, 1));
+            }
+        }
+        let printed = print(&config, &origins);
+        let read = file::read(Path::new("printed"), &printed, &options);
+        prop_assert!(read.problems.is_empty(), "{:?}\n{}", read.problems, printed);
+        let mut again = Config::default();
+        for (option, value, _) in read.values {
+            prop_assert_eq!(again.set(&option, &value), Some(Ok(())));
+        }
+        prop_assert_eq!(again, config);
+    }
+}

@@ -1,0 +1,372 @@
+//! The types that options have: numbers, texts, lists, addresses, sizes and secrets.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
+
+use ipnet::IpNet;
+
+use super::setting::{Setting, Unfit, Value};
+use crate::{model::Namespace, pattern::Pattern};
+
+/// Types that read and write themselves already, and what is particular to each.
+macro_rules! by_text {
+    ($($type:ty, $metavar:literal, $value:ident, $expected:literal;)+) => { $(
+        impl Setting for $type {
+            const METAVAR: &'static str = $metavar;
+
+            fn expected() -> String {
+                $expected.to_owned()
+            }
+
+            fn parse(text: &str) -> Option<Self> {
+                <$type>::from_str(text.trim()).ok()
+            }
+
+            fn show(&self) -> Value {
+                Value::$value(self.to_string())
+            }
+        }
+    )+ };
+}
+
+by_text! {
+    bool, "true|false", Bare, "true or false";
+    u32, "NUMBER", Bare, "a whole number, 0 to 4294967295";
+    u64, "NUMBER", Bare, "a whole number, 0 or more";
+    usize, "NUMBER", Bare, "a whole number, 0 or more";
+    Pattern, "PATTERN", Text, "a pattern of at most 128 bytes, in which * matches any run of characters, without white space and = , ;";
+    Namespace, "NAMESPACE", Text, "a namespace such as / or /chat: it begins with / and has no white space and none of , ? { }";
+}
+
+impl Setting for String {
+    const METAVAR: &'static str = "TEXT";
+    const FREE: bool = true;
+
+    fn expected() -> String {
+        "text".to_owned()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+
+    fn show(&self) -> Value {
+        Value::Text(self.clone())
+    }
+}
+
+impl Setting for PathBuf {
+    const METAVAR: &'static str = "PATH";
+
+    fn expected() -> String {
+        "a path".to_owned()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| text.into())
+    }
+
+    fn show(&self) -> Value {
+        Value::Text(self.display().to_string())
+    }
+}
+
+impl Setting for SocketAddr {
+    const METAVAR: &'static str = "ADDRESS";
+
+    fn expected() -> String {
+        "an address and a port such as 127.0.0.1:3000, [::1]:3000 or localhost:3000".to_owned()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        match text.strip_prefix("localhost:") {
+            Some(port) => Some((Ipv4Addr::LOCALHOST, port.parse::<u16>().ok()?).into()),
+            None => text.parse().ok(),
+        }
+    }
+
+    fn show(&self) -> Value {
+        Value::Text(self.to_string())
+    }
+}
+
+impl Setting for IpNet {
+    const METAVAR: &'static str = "NETWORK";
+
+    fn expected() -> String {
+        "an address or a network such as 10.0.0.7 or 10.0.0.0/8".to_owned()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        text.parse::<IpAddr>()
+            .map(IpNet::from)
+            .or_else(|_| text.parse())
+            .ok()
+    }
+
+    fn show(&self) -> Value {
+        Value::Text(self.to_string())
+    }
+}
+
+/// Empty text is no value.
+impl<T: Setting> Setting for Option<T> {
+    const METAVAR: &'static str = T::METAVAR;
+    const SECRET: bool = T::SECRET;
+    const FREE: bool = T::FREE;
+
+    fn expected() -> String {
+        T::expected()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(None);
+        }
+        T::parse(text).map(Some)
+    }
+
+    fn show(&self) -> Value {
+        match self {
+            Some(value) => value.show(),
+            None => Value::Text(String::new()),
+        }
+    }
+}
+
+/// As one text the items stand between separators; a file has an array.
+impl<T: Setting> Setting for Vec<T> {
+    const METAVAR: &'static str = "LIST";
+    const SECRET: bool = T::SECRET;
+
+    fn expected() -> String {
+        format!("a list, each item {}", T::expected())
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::read(&Value::Text(text.to_owned())).ok()
+    }
+
+    fn show(&self) -> Value {
+        Value::Items(
+            self.iter()
+                .map(|item| match item.show() {
+                    Value::Text(text) | Value::Bare(text) => text,
+                    Value::Items(items) => items.join(" "),
+                })
+                .collect(),
+        )
+    }
+
+    fn read(value: &Value) -> Result<Self, Unfit> {
+        let item = |text: &str| {
+            T::parse(text).ok_or_else(|| Unfit {
+                expected: T::expected(),
+                item: Some(text.to_owned()),
+            })
+        };
+        match value {
+            Value::Text(text) | Value::Bare(text) => text
+                .split(T::SEPARATORS)
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+                .map(item)
+                .collect(),
+            Value::Items(items) => items.iter().map(|text| item(text)).collect(),
+        }
+    }
+}
+
+/// Text that is never printed, not even by `{:?}`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(set)")
+    }
+}
+
+impl Setting for Secret {
+    const METAVAR: &'static str = "TEXT";
+    const SECRET: bool = true;
+    const FREE: bool = true;
+
+    fn expected() -> String {
+        "text".to_owned()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(Self::new(text))
+    }
+
+    fn show(&self) -> Value {
+        Value::Text("(set)".to_owned())
+    }
+}
+
+/// A number of bytes: `65536`, `64 KiB`, `1MiB`, `2 GB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(u64);
+
+impl ByteSize {
+    /// So many bytes.
+    pub const fn new(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
+    /// The number of bytes; the greatest there is where memory cannot address as many.
+    pub fn bytes(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+/// Units of 1024 first: a size is written with the greatest of those that divides it.
+const UNITS: [(&str, u64); 7] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("KB", 1_000),
+    ("B", 1),
+];
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match UNITS[..3]
+            .iter()
+            .find(|(_, unit)| self.0 != 0 && self.0.is_multiple_of(*unit))
+        {
+            Some((name, unit)) => write!(f, "{} {name}", self.0 / unit),
+            None => write!(f, "{} B", self.0),
+        }
+    }
+}
+
+impl Setting for ByteSize {
+    const METAVAR: &'static str = "SIZE";
+
+    fn expected() -> String {
+        "a size such as 65536, 64 KiB or 1 MiB".to_owned()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let unit = match unit.trim() {
+            "" => 1,
+            unit => UNITS
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(unit))
+                .map(|(_, size)| *size)?,
+        };
+        number.parse::<u64>().ok()?.checked_mul(unit).map(Self)
+    }
+
+    fn show(&self) -> Value {
+        Value::Text(self.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_bytes_or_a_number_with_a_unit() {
+        for (text, bytes) in [
+            ("65536", 65536),
+            ("64 KiB", 65536),
+            ("1MiB", 1 << 20),
+            ("1 mib", 1 << 20),
+            ("2 GB", 2_000_000_000),
+            (" 7 b ", 7),
+        ] {
+            assert_eq!(ByteSize::parse(text), Some(ByteSize(bytes)), "{text}");
+        }
+        for text in [
+            "",
+            "KiB",
+            "-1",
+            "1.5 KiB",
+            "64 K",
+            "64 KiBs",
+            "99999999999 GiB",
+        ] {
+            assert_eq!(ByteSize::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_written_with_the_greatest_unit_that_divides_it() {
+        for text in ["0 B", "1000 B", "1 KiB", "1025 B", "64 MiB", "3 GiB"] {
+            assert_eq!(ByteSize::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn localhost_with_a_port_is_an_address() {
+        assert_eq!(
+            SocketAddr::parse("localhost:80"),
+            "127.0.0.1:80".parse().ok()
+        );
+        assert_eq!(SocketAddr::parse("[::1]:80"), "[::1]:80".parse().ok());
+        for text in ["localhost", "localhost:x", ":80", "127.0.0.1", "host:80"] {
+            assert_eq!(SocketAddr::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bare_address_is_a_network_of_one() {
+        assert_eq!(IpNet::parse("10.0.0.7"), IpNet::parse("10.0.0.7/32"));
+        assert_eq!(IpNet::parse("::1"), IpNet::parse("::1/128"));
+        assert_eq!(IpNet::parse("10.0.0.0/33"), None);
+    }
+
+    #[test]
+    fn a_list_is_text_with_commas_or_an_array_whose_items_stay_whole() {
+        let split = Vec::<String>::read(&Value::Text("a, b c,,d".into()));
+        assert_eq!(split, Ok(vec!["a".into(), "b c".into(), "d".into()]));
+        let whole = Vec::<String>::read(&Value::Items(vec!["a, b".into()]));
+        assert_eq!(whole, Ok(vec!["a, b".into()]));
+        assert_eq!(Vec::<String>::parse(""), Some(vec![]));
+        let wrong = Vec::<u32>::read(&Value::Text("1,x".into())).unwrap_err();
+        assert_eq!(wrong.item.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn empty_text_is_no_value() {
+        assert_eq!(Option::<u32>::parse(""), Some(None));
+        assert_eq!(Option::<u32>::parse("7"), Some(Some(7)));
+        assert_eq!(Option::<u32>::parse("x"), None);
+    }
+
+    #[test]
+    fn a_secret_is_not_shown_by_anything() {
+        let secret = Some(Secret::new("hush"));
+        assert!(!format!("{secret:?}").contains("hush"));
+        assert_eq!(secret.show(), Value::Text("(set)".into()));
+    }
+}

@@ -1,0 +1,85 @@
+//! Stopping in order: refuse, tell, close at a pace, store.
+//!
+//! Clients that are closed together come back together. So each is told first, with a time of its own, and the closing
+//! is spread over the configured time.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rand::{Rng, seq::SliceRandom};
+use serde_json::json;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::{
+    config::DrainSettings,
+    hub::{Close, Connection, Hub, Outgoing},
+};
+
+/// How far apart clients that are closed at the same moment come back.
+const JITTER: Duration = Duration::from_secs(1);
+
+/// The longest pause between two closings: a few clients that come back together are no burden.
+const UNHURRIED: Duration = Duration::from_millis(20);
+
+/// How often connections that came late, or go slowly, are looked for.
+const ROUND: Duration = Duration::from_millis(20);
+
+/// Refuses new clients, tells those that are there, and closes them; returns when all are gone or the time for it is
+/// over.
+pub(crate) async fn drain(hub: &Hub, settings: &DrainSettings, draining: &AtomicBool) {
+    draining.store(true, Ordering::Relaxed);
+    let begin = Instant::now();
+    let plan = plan(hub.connections(), begin, settings.over);
+    tracing::info!(connections = plan.len(), "draining");
+    for (connection, at) in &plan {
+        let reconnect_in = *at - begin + jitter();
+        connection.push(&Outgoing::notice(
+            "draining",
+            &json!({ "reconnect_in_ms": reconnect_in.as_millis() }),
+        ));
+    }
+    let deadline = begin + settings.deadline.saturating_sub(Duration::from_secs(2));
+    for (connection, at) in plan {
+        sleep_until(at.min(deadline)).await;
+        connection.close(Close::Draining);
+    }
+    // Whoever was in the middle of connecting, until everybody is gone.
+    while Instant::now() < deadline {
+        let late = hub.connections();
+        if late.is_empty() {
+            return;
+        }
+        for connection in late {
+            connection.close(Close::Draining);
+        }
+        sleep(ROUND).await;
+    }
+    tracing::warn!(
+        connections = hub.connections().len(),
+        "some connections did not end within drain.deadline"
+    );
+}
+
+/// When each connection is to be closed: at an even pace, in no order that clients could have agreed on.
+fn plan(
+    mut connections: Vec<Arc<Connection>>,
+    begin: Instant,
+    over: Duration,
+) -> Vec<(Arc<Connection>, Instant)> {
+    connections.shuffle(&mut rand::rng());
+    let parts = u32::try_from(connections.len()).unwrap_or(u32::MAX).max(1);
+    let step = (over / parts).min(UNHURRIED);
+    (1u32..)
+        .zip(connections)
+        .map(|(nth, connection)| (connection, begin + step * nth))
+        .collect()
+}
+
+fn jitter() -> Duration {
+    JITTER.mul_f64(rand::rng().random())
+}

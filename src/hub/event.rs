@@ -1,0 +1,225 @@
+//! What the hub hands to connections: an event, turned into its arguments once however many members it has.
+
+use std::sync::{Arc, OnceLock};
+
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::model::{Ephemeral, EventName, Message, MessageId, RoomName, Sender, Seq, Timestamp};
+
+/// Something that happened, as the hub knows it.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A stored message of a room.
+    Message(Arc<Message>),
+    /// An event of a room that is not kept.
+    Ephemeral(Arc<Ephemeral>),
+    /// Something the server says to this connection alone: an event name and one argument.
+    Notice(&'static str, Arc<RawValue>),
+}
+
+/// An event on its way to connections.
+#[derive(Debug)]
+pub struct Outgoing {
+    event: Event,
+    arguments: OnceLock<Arguments>,
+}
+
+/// An event as a name and positional arguments of JSON text.
+#[derive(Debug)]
+pub struct Arguments {
+    /// The event's name.
+    pub name: Box<str>,
+    /// One JSON text an argument.
+    pub values: Vec<Box<RawValue>>,
+}
+
+impl Outgoing {
+    /// Wraps an event; nothing is encoded yet.
+    pub fn new(event: Event) -> Arc<Self> {
+        Arc::new(Self {
+            event,
+            arguments: OnceLock::new(),
+        })
+    }
+
+    /// A notice to one connection.
+    pub fn notice(name: &'static str, argument: &impl Serialize) -> Arc<Self> {
+        Self::new(Event::Notice(name, encode(argument).into()))
+    }
+
+    /// What happened.
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// The number in the room, of a stored message.
+    pub fn seq(&self) -> Option<Seq> {
+        match &self.event {
+            Event::Message(message) => Some(message.seq),
+            Event::Ephemeral(_) | Event::Notice(..) => None,
+        }
+    }
+
+    /// Bytes that holding this event costs; a fair estimate.
+    pub fn cost(&self) -> usize {
+        match &self.event {
+            Event::Message(message) => message.cost(),
+            Event::Ephemeral(event) => size_of::<Ephemeral>() + event.data.get().len(),
+            Event::Notice(_, argument) => argument.get().len(),
+        }
+    }
+
+    /// The event as clients get it, encoded at the first call.
+    pub fn arguments(&self) -> &Arguments {
+        self.arguments.get_or_init(|| Arguments::of(&self.event))
+    }
+}
+
+impl Arguments {
+    fn of(event: &Event) -> Self {
+        match event {
+            Event::Message(message) if message.event.is_message() => Self {
+                name: EventName::MESSAGE.into(),
+                values: vec![encode(message), encode(&message.offset.to_string())],
+            },
+            Event::Message(message) => Self {
+                name: message.event.as_str().into(),
+                values: vec![
+                    message.data.as_ref().to_owned(),
+                    encode(&Meta {
+                        room: &message.room.room,
+                        id: Some(&message.id),
+                        seq: Some(message.seq),
+                        event: &message.event,
+                        from: message.from.as_ref(),
+                        ts: message.ts,
+                    }),
+                    encode(&message.offset.to_string()),
+                ],
+            },
+            Event::Ephemeral(event) => Self {
+                name: event.event.as_str().into(),
+                values: vec![
+                    event.data.as_ref().to_owned(),
+                    encode(&Meta {
+                        room: &event.room.room,
+                        id: event.id.as_ref(),
+                        seq: None,
+                        event: &event.event,
+                        from: event.from.as_ref(),
+                        ts: event.ts,
+                    }),
+                ],
+            },
+            Event::Notice(name, argument) => Self {
+                name: (*name).into(),
+                values: vec![argument.as_ref().to_owned()],
+            },
+        }
+    }
+}
+
+/// A message without its data.
+#[derive(Serialize)]
+struct Meta<'a> {
+    room: &'a RoomName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a MessageId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<Seq>,
+    event: &'a EventName,
+    from: Option<&'a Sender>,
+    ts: Timestamp,
+}
+
+fn encode(value: &(impl Serialize + ?Sized)) -> Box<RawValue> {
+    to_raw_value(value).expect("strings, numbers and raw JSON always serialize")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Namespace, Offset, RoomKey, UserId};
+
+    fn message(event: &str) -> Arc<Message> {
+        Arc::new(Message {
+            room: RoomKey {
+                namespace: Namespace::root(),
+                room: RoomName::parse("lobby").unwrap(),
+            },
+            id: MessageId::parse("m1").unwrap(),
+            seq: Seq(42),
+            offset: Offset(7),
+            event: EventName::parse(event).unwrap(),
+            from: Some(Sender {
+                user: UserId::parse("alice").unwrap(),
+                name: None,
+            }),
+            data: RawValue::from_string(r#"{"b":1.0,"a":"\u0000"}"#.into())
+                .unwrap()
+                .into(),
+            ts: Timestamp(9),
+        })
+    }
+
+    fn texts(event: Event) -> (String, Vec<String>) {
+        let outgoing = Outgoing::new(event);
+        let arguments = outgoing.arguments();
+        (
+            arguments.name.to_string(),
+            arguments
+                .values
+                .iter()
+                .map(|value| value.get().to_owned())
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn a_message_is_one_object_and_an_offset() {
+        let (name, values) = texts(Event::Message(message("message")));
+        assert_eq!(name, "message");
+        assert_eq!(
+            values,
+            [
+                r#"{"room":"lobby","id":"m1","seq":42,"event":"message","from":{"user":"alice"},"data":{"b":1.0,"a":"\u0000"},"ts":9}"#,
+                r#""7""#
+            ]
+        );
+    }
+
+    #[test]
+    fn a_published_event_is_its_data_then_the_rest_then_an_offset() {
+        let (name, values) = texts(Event::Message(message("price")));
+        assert_eq!(name, "price");
+        assert_eq!(
+            values,
+            [
+                r#"{"b":1.0,"a":"\u0000"}"#,
+                r#"{"room":"lobby","id":"m1","seq":42,"event":"price","from":{"user":"alice"},"ts":9}"#,
+                r#""7""#
+            ]
+        );
+    }
+
+    #[test]
+    fn an_event_that_is_not_kept_never_ends_in_a_string() {
+        let kept = message("cursor");
+        let (_, values) = texts(Event::Ephemeral(Arc::new(Ephemeral {
+            room: kept.room.clone(),
+            id: None,
+            event: kept.event.clone(),
+            from: None,
+            data: RawValue::from_string("\"text\"".into()).unwrap().into(),
+            ts: Timestamp(9),
+        })));
+        assert_eq!(
+            values,
+            [
+                "\"text\"",
+                r#"{"room":"lobby","event":"cursor","from":null,"ts":9}"#
+            ]
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! `message` and `publish`: sending to a room.
+
+use std::{sync::Arc, time::Instant};
+
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::{Connection, Hub};
+use crate::{
+    auth::Permission,
+    backend::{Appended, Draft, Receipt},
+    error::{Code, Error, Limit, Result},
+    model::{
+        ConnectionId, Ephemeral, EventName, MessageId, Namespace, RoomKey, RoomName, Sender,
+        Timestamp,
+    },
+};
+
+/// Something to send to a room.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    /// The room.
+    pub room: RoomName,
+    /// The name it is delivered under.
+    pub event: EventName,
+    /// What to send, byte for byte.
+    pub data: Arc<RawValue>,
+    /// The sender's id for it.
+    pub id: Option<MessageId>,
+    /// Not numbered and not kept.
+    pub ephemeral: bool,
+    /// Delivered to the sending connection too.
+    pub echo: bool,
+}
+
+impl Publish {
+    /// `data` for `room` under an event's name: kept, delivered to everybody, with an id of the server's.
+    ///
+    /// # Errors
+    /// `bad_request` if `event` is no event name, or `data` cannot be JSON.
+    pub fn new(room: RoomName, event: &str, data: &impl Serialize) -> Result<Self> {
+        let data = to_raw_value(data)
+            .map_err(|error| Error::bad_request("the data cannot be JSON").caused_by(error))?;
+        Ok(Self {
+            room,
+            event: EventName::parse(event)?,
+            data: data.into(),
+            id: None,
+            ephemeral: false,
+            echo: true,
+        })
+    }
+}
+
+/// What became of a [`Publish`].
+#[derive(Debug)]
+pub enum Publishing {
+    /// It has its place in the order; the receipt tells when it is stored.
+    Accepted(Receipt),
+    /// It was passed on and is not kept.
+    Sent,
+}
+
+impl Publishing {
+    /// Waits until it is stored; what is not kept has no answer to wait for.
+    ///
+    /// # Errors
+    /// `unavailable` if the log could not take it.
+    pub async fn settled(self) -> Result<Option<Appended>> {
+        match self {
+            Publishing::Accepted(receipt) => receipt.settled().await.map(Some),
+            Publishing::Sent => Ok(None),
+        }
+    }
+}
+
+impl Hub {
+    /// Sends to a room in the name of a connection. Its place in the order is taken when this returns.
+    pub async fn publish(&self, connection: &Connection, request: Publish) -> Result<Publishing> {
+        self.take_message_permit(connection, Instant::now())?;
+        let principal = connection.principal();
+        if !principal.may(Permission::Publish, &request.room) {
+            return Err(Error::forbidden(format!(
+                "this identity may not send to {}",
+                request.room
+            )));
+        }
+        let except = (!request.echo).then(|| connection.id());
+        let room = connection.key(&request.room);
+        self.send(room, request, Some(principal.sender()), except)
+            .await
+    }
+
+    /// Sends to a room on behalf of the application itself: no grants and no rates apply, and `from` is whoever the
+    /// application says.
+    pub async fn publish_as(
+        &self,
+        namespace: &Namespace,
+        request: Publish,
+        from: Option<Sender>,
+    ) -> Result<Publishing> {
+        let room = RoomKey {
+            namespace: namespace.clone(),
+            room: request.room.clone(),
+        };
+        self.send(room, request, from, None).await
+    }
+
+    async fn send(
+        &self,
+        room: RoomKey,
+        request: Publish,
+        from: Option<Sender>,
+        except: Option<ConnectionId>,
+    ) -> Result<Publishing> {
+        let most = self.0.limits.message_bytes.bytes();
+        let bytes = request.data.get().len();
+        if bytes > most {
+            let message =
+                format!("the data of a message may have {most} bytes, this one has {bytes}");
+            return Err(Error::new(Code::TooLarge, message).for_limit(Limit::MessageBytes));
+        }
+        self.check_name(request.room.as_str())?;
+        if request.ephemeral {
+            self.send_ephemeral(room, request, from, except).await?;
+            return Ok(Publishing::Sent);
+        }
+        let draft = Draft {
+            room,
+            id: request.id,
+            event: request.event,
+            from,
+            data: request.data,
+            except,
+        };
+        Ok(Publishing::Accepted(
+            self.0.backend.log.append(draft).await?,
+        ))
+    }
+
+    async fn send_ephemeral(
+        &self,
+        room: RoomKey,
+        request: Publish,
+        from: Option<Sender>,
+        except: Option<ConnectionId>,
+    ) -> Result<()> {
+        if request.event.is_message() {
+            return Err(Error::bad_request(
+                "the event message is always kept; give an ephemeral event another name",
+            ));
+        }
+        let event = Ephemeral {
+            room,
+            id: request.id,
+            event: request.event,
+            from,
+            data: request.data,
+            ts: Timestamp::now(),
+        };
+        self.0.backend.bus.send(Arc::new(event), except).await
+    }
+}

@@ -1,0 +1,45 @@
+//! `refresh`: a new token for a connection that stays.
+
+use super::{Connection, Hub, Outgoing};
+use crate::{
+    auth::{Permission, Principal},
+    error::{Error, Result},
+    model::{RoomName, Timestamp},
+};
+
+impl Hub {
+    /// Replaces what a connection may do by what `token` says; the user has to be the same. Rooms that the new
+    /// identity may not join are left, and the connection is told. Answers when the new identity ends.
+    pub async fn refresh(&self, connection: &Connection, token: &str) -> Result<Option<Timestamp>> {
+        if self.0.authority.is_open() {
+            return Err(Error::bad_request(
+                "this server checks no tokens: there is nothing to refresh",
+            ));
+        }
+        let principal = self.0.authority.verify(token, Timestamp::now()).await?;
+        if principal.user != connection.principal().user {
+            return Err(Error::forbidden(
+                "the new token speaks for another user; connect again with it instead",
+            ));
+        }
+        let expires_at = principal.expires_at;
+        let lost = rooms_out_of_reach(connection, &principal);
+        connection.set_principal(principal);
+        for room in lost {
+            if connection.leave(&room) {
+                self.0.rooms.leave(&connection.key(&room), connection.id());
+                connection.push(&Outgoing::notice(
+                    "kicked",
+                    &serde_json::json!({ "room": room, "reason": "forbidden" }),
+                ));
+            }
+        }
+        Ok(expires_at)
+    }
+}
+
+fn rooms_out_of_reach(connection: &Connection, principal: &Principal) -> Vec<RoomName> {
+    let mut rooms = connection.rooms();
+    rooms.retain(|room| !principal.may(Permission::Join, room));
+    rooms
+}

@@ -1,0 +1,93 @@
+//! What can be set about limits: how much one connection, one user or one address may ask for.
+
+use crate::{
+    config::{ByteSize, Problem, above_zero, section},
+    model::NAME_BYTES,
+};
+
+section! {
+    /// How much anybody may ask for; for rates and counts 0 turns a limit off.
+    pub struct LimitSettings at "limits" {
+        /// Largest `data` of a message.
+        message_bytes: ByteSize = "64 KiB",
+        /// Longest room name or user id, in bytes; 128 at most.
+        name_bytes: usize = "128",
+        /// Events that a connection may send a second, for long; 0 turns this off.
+        messages_per_second: u32 = "50",
+        /// Events that a connection may send at once after a rest; 0 turns this off.
+        messages_burst: u32 = "100",
+        /// Events that all connections of a user may send a second, for long; 0 turns this off.
+        user_messages_per_second: u32 = "200",
+        /// Events that all connections of a user may send at once after a rest; 0 turns this off.
+        user_messages_burst: u32 = "400",
+        /// Rooms that a connection may join a second, for long; 0 turns this off.
+        joins_per_second: u32 = "20",
+        /// Rooms that a connection may join at once after a rest; 0 turns this off.
+        joins_burst: u32 = "200",
+        /// Rooms that a connection may be in; 0 turns this off.
+        rooms_per_connection: usize = "200",
+        /// Connections to this node; 0 turns this off.
+        connections: usize = "100000",
+        /// Connections from one address, those from this machine not counted; 0 turns this off.
+        connections_per_ip: usize = "1000",
+        /// Connections of one user; 0 turns this off.
+        connections_per_user: usize = "100",
+        /// Events of one connection that may wait to be handled.
+        inbox: usize = "1024",
+        /// Bytes of the events of one connection that may wait to be handled.
+        inbox_bytes: ByteSize = "4 MiB",
+        /// Levels of arrays and objects in an event.
+        nesting: usize = "64",
+    }
+}
+
+impl LimitSettings {
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        above_zero(
+            &["limits.message_bytes"],
+            &self.message_bytes.bytes(),
+            problems,
+        );
+        if !(1..=NAME_BYTES).contains(&self.name_bytes) {
+            problems.push(Problem::rule(
+                &["limits.name_bytes"],
+                format!(
+                    "{} is no length of a name: expected 1 to {NAME_BYTES}",
+                    self.name_bytes
+                ),
+            ));
+        }
+        above_zero(&["limits.inbox"], &self.inbox, problems);
+        above_zero(&["limits.nesting"], &self.nesting, problems);
+        burst(
+            &["limits.messages_burst", "limits.messages_per_second"],
+            self.messages_burst,
+            self.messages_per_second,
+            problems,
+        );
+        burst(
+            &[
+                "limits.user_messages_burst",
+                "limits.user_messages_per_second",
+            ],
+            self.user_messages_burst,
+            self.user_messages_per_second,
+            problems,
+        );
+        burst(
+            &["limits.joins_burst", "limits.joins_per_second"],
+            self.joins_burst,
+            self.joins_per_second,
+            problems,
+        );
+    }
+}
+
+fn burst(options: &'static [&'static str], burst: u32, rate: u32, problems: &mut Vec<Problem>) {
+    if burst != 0 && burst < rate {
+        problems.push(Problem::rule(
+            options,
+            format!("a burst of {burst} is less than {rate} a second; make it at least as much"),
+        ));
+    }
+}

@@ -1,0 +1,153 @@
+//! Numbers and places in a log.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::ID_CHARS;
+use crate::error::{Error, Result};
+
+/// A message's number in its room: 1, 2, 3 ... without holes. Zero means "before the first".
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// The number after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A message's number among all messages of its namespace, in the order every member is given them.
+/// It grows and may skip. Clients see it as an opaque string.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offset(pub u64);
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Names the life of a room's log; numbers compare only within one epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Epoch(Arc<str>);
+
+impl Epoch {
+    /// A new, random one: 8 lower-case letters and digits.
+    pub fn fresh() -> Self {
+        use rand::Rng;
+        const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+        let mut random = rand::rng();
+        let text: String = (0..8)
+            .map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())]))
+            .collect();
+        Self(text.into())
+    }
+
+    /// An epoch as it was stored or as a client gave it back; any text is one.
+    pub fn from_text(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A place in a room's log: after the message `seq` of `epoch`. Written `epoch:seq`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Which life of the log.
+    pub epoch: Epoch,
+    /// The last message before this place; 0 before the first.
+    pub seq: Seq,
+}
+
+impl Position {
+    /// Reads `epoch:seq`.
+    pub fn parse(text: &str) -> Result<Self> {
+        text.rsplit_once(':')
+            .filter(|(epoch, _)| !epoch.is_empty() && epoch.len() <= ID_CHARS)
+            .and_then(|(epoch, seq)| {
+                Some(Self {
+                    epoch: Epoch::from_text(epoch),
+                    seq: Seq(seq.parse().ok()?),
+                })
+            })
+            .ok_or_else(|| {
+                Error::bad_request(
+                    "a position is \"epoch:seq\" or { epoch, seq }, as an earlier answer gave it",
+                )
+            })
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.epoch, self.seq)
+    }
+}
+
+impl<'de> Deserialize<'de> for Position {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Parts {
+            epoch: String,
+            seq: u64,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "\"epoch:seq\" or { epoch, seq }")]
+        enum Form {
+            Text(String),
+            Parts(Parts),
+        }
+        match Form::deserialize(deserializer)? {
+            Form::Text(text) => Position::parse(&text)
+                .map_err(|error| de::Error::custom(error.message().to_owned())),
+            Form::Parts(Parts { epoch, seq }) => Ok(Position {
+                epoch: Epoch::from_text(&epoch),
+                seq: Seq(seq),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_reads_back_as_it_was_written() {
+        let position = Position {
+            epoch: Epoch::fresh(),
+            seq: Seq(42),
+        };
+        assert_eq!(
+            Position::parse(&position.to_string()).expect("round trip"),
+            position
+        );
+        for bad in ["", "7", ":7", "abc", "abc:", "abc:-1", "abc:x"] {
+            assert!(Position::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

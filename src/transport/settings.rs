@@ -1,0 +1,189 @@
+//! What can be set about the doors: HTTP, and Socket.IO on it.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::{
+    config::{ByteSize, Problem, above_zero, choice, section},
+    model::{EVENT_BYTES, EventName, Namespace},
+    pattern::Pattern,
+};
+
+section! {
+    /// The HTTP side of the server.
+    pub struct HttpSettings at "http" {
+        /// Web pages that may connect: origins, `*` matches any run of characters; the page's own host always may.
+        origins: Vec<Pattern> = "http://localhost:*, https://localhost:*, http://127.0.0.1:*, https://127.0.0.1:*, http://[::1]:*, https://[::1]:*",
+        /// Proxies whose `X-Forwarded-For` is believed: addresses and networks.
+        trusted_proxies: Vec<IpNet> = "",
+        /// How long a request's head may take.
+        header_timeout: Duration = "10s",
+        /// How long a request's body may take.
+        body_timeout: Duration = "15s",
+    }
+}
+
+section! {
+    /// The Socket.IO side of the server.
+    pub struct SocketIoSettings at "socketio" {
+        /// Where clients connect, their `path`.
+        path: String = "/socket.io",
+        /// Namespaces that exist; rooms of different namespaces are different rooms.
+        namespaces: Vec<Namespace> = "/",
+        /// Events that are passed on as they are to the other sockets of the sender's rooms.
+        relay: Vec<String> = "",
+        /// Transports that clients may use.
+        transports: Vec<Transport> = "polling, websocket",
+        /// How often a connection is asked whether it lives.
+        ping_interval: Duration = "25s",
+        /// How long its answer may take.
+        ping_timeout: Duration = "20s",
+        /// How long an upgrade to WebSocket may take.
+        upgrade_timeout: Duration = "10s",
+        /// How long a session may take to join a namespace.
+        connect_timeout: Duration = "10s",
+        /// Largest payload that a client may send in one go.
+        max_payload: ByteSize = "1 MiB",
+        /// Events that may wait for one connection before it is closed as slow.
+        buffer: usize = "16384",
+        /// Memory that each connection reads into.
+        read_buffer: ByteSize = "4 KiB",
+    }
+}
+
+choice! {
+    /// How Socket.IO travels.
+    pub enum Transport {
+        /// HTTP requests.
+        Polling = "polling",
+        /// A WebSocket.
+        WebSocket = "websocket",
+    }
+}
+
+/// What the server itself handles when a client sends it, and so cannot pass on as it is.
+const CLIENT_EVENTS: [&str; 14] = [
+    "join",
+    "leave",
+    "message",
+    "publish",
+    "typing",
+    "typing_start",
+    "typing_stop",
+    "presence",
+    "status",
+    "history",
+    "read",
+    "signal",
+    "refresh",
+    "disconnect",
+];
+
+impl HttpSettings {
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        above_zero(&["http.header_timeout"], &self.header_timeout, problems);
+        above_zero(&["http.body_timeout"], &self.body_timeout, problems);
+        for origin in self
+            .origins
+            .iter()
+            .map(Pattern::as_str)
+            .filter(|origin| !is_origin(origin))
+        {
+            problems.push(Problem::rule(
+                &["http.origins"],
+                format!(
+                    "{origin:?} fits no origin: expected scheme://host, with :port if it is not the usual one and \
+                     nothing after it, or * for every page"
+                ),
+            ));
+        }
+    }
+}
+
+/// Browsers send a scheme, a host and perhaps a port, never a path.
+fn is_origin(pattern: &str) -> bool {
+    if pattern.contains(|c: char| c == ',' || c.is_whitespace()) {
+        return false;
+    }
+    let open = pattern.starts_with('*') || pattern == "null";
+    match pattern.split_once("://") {
+        Some((scheme, host)) => !scheme.is_empty() && !host.is_empty() && !host.contains('/'),
+        None => open,
+    }
+}
+
+impl SocketIoSettings {
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        above_zero(&["socketio.ping_interval"], &self.ping_interval, problems);
+        above_zero(&["socketio.ping_timeout"], &self.ping_timeout, problems);
+        above_zero(
+            &["socketio.upgrade_timeout"],
+            &self.upgrade_timeout,
+            problems,
+        );
+        above_zero(
+            &["socketio.connect_timeout"],
+            &self.connect_timeout,
+            problems,
+        );
+        above_zero(&["socketio.buffer"], &self.buffer, problems);
+        above_zero(
+            &["socketio.read_buffer"],
+            &self.read_buffer.bytes(),
+            problems,
+        );
+        self.check_path(problems);
+        self.check_lists(problems);
+        for name in &self.relay {
+            if let Some(wrong) = wrong_with_relay(name) {
+                problems.push(Problem::rule(
+                    &["socketio.relay"],
+                    format!("{name:?} cannot be passed on: {wrong}"),
+                ));
+            }
+        }
+    }
+
+    fn check_path(&self, problems: &mut Vec<Problem>) {
+        let name = self.path.strip_prefix('/').unwrap_or_default();
+        if name.trim_end_matches('/').is_empty() || self.path.contains(['?', '#', '{', '}', ' ']) {
+            problems.push(Problem::rule(
+                &["socketio.path"],
+                format!(
+                    "{:?} is no path: expected one such as /socket.io",
+                    self.path
+                ),
+            ));
+        }
+    }
+
+    fn check_lists(&self, problems: &mut Vec<Problem>) {
+        if self.namespaces.is_empty() {
+            problems.push(Problem::rule(
+                &["socketio.namespaces"],
+                "is empty; expected one at least, such as /",
+            ));
+        }
+        if self.transports.is_empty() {
+            problems.push(Problem::rule(
+                &["socketio.transports"],
+                "is empty; expected polling, websocket or both",
+            ));
+        }
+    }
+}
+
+fn wrong_with_relay(name: &str) -> Option<String> {
+    if CLIENT_EVENTS.contains(&name) {
+        return Some("the server handles this event itself".to_owned());
+    }
+    if name.trim().is_empty() || name.len() > EVENT_BYTES {
+        return Some(format!("an event name has 1 to {EVENT_BYTES} bytes"));
+    }
+    // Servers that only broadcast like names with blanks, such as `chat message`; otherwise the rules are those of
+    // published events.
+    EventName::parse(&name.replace(' ', "_"))
+        .err()
+        .map(|error| error.message().to_owned())
+}

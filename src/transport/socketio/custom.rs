@@ -1,0 +1,115 @@
+//! Events of the embedding application: typed handlers beside the contract's own events.
+
+use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::{RawValue, to_raw_value};
+use socketioxide::extract::SocketRef;
+
+use super::requests::REQUESTS;
+use crate::{
+    error::{Code, Error, Result},
+    hub::{Connection, Hub, Publish, Publishing},
+};
+
+/// What a handler of an application's event can work with.
+#[derive(Clone)]
+pub struct EventContext {
+    /// The rules: send to rooms, read history.
+    pub hub: Hub,
+    /// Who sent the event, and from where.
+    pub connection: Arc<Connection>,
+    /// The socket itself, for whatever socketioxide offers.
+    pub socket: SocketRef,
+}
+
+impl EventContext {
+    /// Sends to a room in the sender's name; its grants and rates apply.
+    ///
+    /// # Errors
+    /// Whatever [`Hub::publish`] says.
+    pub async fn publish(&self, publish: Publish) -> Result<Publishing> {
+        self.hub.publish(&self.connection, publish).await
+    }
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Box<RawValue>>> + Send>>;
+type Handler = Arc<dyn Fn(EventContext, &RawValue) -> Answer + Send + Sync>;
+
+/// The application's events by name.
+#[derive(Clone, Default)]
+pub(crate) struct CustomEvents(HashMap<String, Handler>);
+
+impl CustomEvents {
+    /// Has `handler` called with the event's argument; its answer goes into the ack beside `ok: true`.
+    ///
+    /// # Panics
+    /// If the name is one of the contract's own events: a defect of the application, found at its start.
+    pub(crate) fn insert<F, Fut, T, R>(&mut self, event: &str, handler: F)
+    where
+        F: Fn(EventContext, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+        T: DeserializeOwned,
+        R: Serialize + 'static,
+    {
+        assert!(
+            !REQUESTS.contains(&event),
+            "{event} is an event of the server itself; choose another name"
+        );
+        let handler: Handler =
+            Arc::new(
+                move |context, argument| match serde_json::from_str(argument.get()) {
+                    Ok(argument) => {
+                        let answer = handler(context, argument);
+                        Box::pin(async move { acknowledged(&answer.await?) })
+                    }
+                    Err(error) => {
+                        let error = Error::bad_request(error.to_string());
+                        Box::pin(async move { Err(error) })
+                    }
+                },
+            );
+        self.0.insert(event.to_owned(), handler);
+    }
+
+    pub(super) fn get(&self, event: &str) -> Option<&Handler> {
+        self.0.get(event)
+    }
+}
+
+/// The ack of something that worked: `{ "ok": true, ... }`.
+pub(super) fn acknowledged(reply: &impl Serialize) -> Result<Box<RawValue>> {
+    #[derive(Serialize)]
+    struct Acknowledged<'a, R> {
+        ok: bool,
+        #[serde(flatten)]
+        reply: &'a R,
+    }
+    to_raw_value(&Acknowledged { ok: true, reply }).map_err(|error| {
+        Error::new(Code::Internal, "the answer could not be encoded").caused_by(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ack_is_one_object_whatever_the_reply() {
+        #[derive(Serialize)]
+        struct Reply<'a> {
+            room: &'a str,
+            data: &'a RawValue,
+        }
+        let data = RawValue::from_string("1.0".into()).unwrap();
+        let reply = Reply {
+            room: "r",
+            data: &data,
+        };
+        assert_eq!(
+            acknowledged(&reply).unwrap().get(),
+            r#"{"ok":true,"room":"r","data":1.0}"#
+        );
+        assert_eq!(acknowledged(&()).unwrap().get(), r#"{"ok":true}"#);
+    }
+}

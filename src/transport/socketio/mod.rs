@@ -1,0 +1,361 @@
+//! The Socket.IO door: stock socket.io clients of Engine.IO 3 and 4, by polling, WebSocket and upgrade.
+//!
+//! The way in: [`gate`] checks a handshake and begins the transport; the connect middleware here checks the identity and
+//! registers the connection's [`inbox`]; after socketioxide has answered CONNECT, one [`worker`] a connection handles what
+//! comes in, in order. The way out: the hub pushes to the connection's [`outlet`].
+
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    time::Duration,
+};
+
+use axum::{Router, body::Body, routing::any};
+use http::{HeaderMap, Request};
+use serde::Serialize;
+use socketioxide::{
+    ParserConfig, SocketIo, SocketIoBuilder, TransportType,
+    adapter::Adapter,
+    extract::SocketRef,
+    handler::{ConnectHandler, FromConnectParts},
+    service::SocketIoService,
+    socket::Socket,
+};
+use socketioxide_core::Value;
+use tokio_util::sync::CancellationToken;
+
+mod custom;
+mod gate;
+mod inbox;
+mod legacy;
+mod link;
+mod outlet;
+mod packet;
+mod relay;
+mod requests;
+mod wire;
+mod worker;
+
+pub(crate) use custom::CustomEvents;
+pub use custom::EventContext;
+
+use super::{SocketIoSettings, Transport, origins::Origins};
+use crate::{
+    auth::{Principal, find_token, query_user},
+    error::{Code, Error, Result},
+    hub::{Connection, Entrant, Hub, LimitSettings, Outgoing},
+    limits::Admission,
+    model::{ConnectionId, Namespace, RoomName, Timestamp, UserId},
+};
+use gate::Gate;
+use inbox::{Bounds, Waiting, inbox};
+use link::Link;
+use outlet::SocketOutlet;
+use worker::Worker;
+
+/// socketioxide's service, which is given every request and stream that has passed the gate.
+type Engine = SocketIoService<engineioxide::service::NotFoundService>;
+
+/// What the door needs to know.
+pub(crate) struct DoorConfig<'a> {
+    pub(crate) settings: &'a SocketIoSettings,
+    pub(crate) origins: Origins,
+    pub(crate) cookie: Option<String>,
+    pub(crate) body_timeout: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) node: String,
+    pub(crate) custom: CustomEvents,
+    pub(crate) draining: Arc<AtomicBool>,
+}
+
+/// What every connection of the door shares.
+struct Door {
+    hub: Hub,
+    node: String,
+    grace: Duration,
+    nesting: usize,
+    inbox: Bounds,
+    relay: HashSet<String>,
+    custom: CustomEvents,
+}
+
+/// The door: its routes, and socketioxide's handle for whatever an application emits itself.
+pub(crate) fn open(hub: &Hub, config: DoorConfig<'_>) -> (Router, SocketIo) {
+    let limits = hub.limits();
+    let (engine, io) = builder(config.settings).build_svc();
+    let door = Arc::new(Door {
+        hub: hub.clone(),
+        node: config.node,
+        grace: config.grace,
+        nesting: limits.nesting,
+        inbox: Bounds {
+            events: limits.inbox,
+            bytes: limits.inbox_bytes.bytes(),
+        },
+        relay: config.settings.relay.iter().cloned().collect(),
+        custom: config.custom,
+    });
+    for namespace in config.settings.namespaces.iter() {
+        serve_namespace(&io, namespace.clone(), door.clone());
+    }
+    let gate = Arc::new(Gate {
+        hub: hub.clone(),
+        engine,
+        origins: config.origins,
+        admission: Admission::new(limits.connections, limits.connections_per_ip),
+        links: Arc::default(),
+        path: config.settings.path.trim_end_matches('/').to_owned(),
+        cookie: config.cookie,
+        body_timeout: config.body_timeout,
+        max_payload: config.settings.max_payload.bytes(),
+        draining: config.draining,
+    });
+    let path = gate.path.clone();
+    let answer = any(move |request: Request<Body>| gate.clone().answer(request));
+    let routes = Router::new()
+        .route(&path, answer.clone())
+        .route(&format!("{path}/"), answer);
+    (routes, io)
+}
+
+/// Binary attachments of one event; what they weigh is bounded by the payload.
+const ATTACHMENTS: usize = 64;
+
+/// Every setting of socketioxide, on purpose.
+fn builder(settings: &SocketIoSettings) -> SocketIoBuilder {
+    let payload = settings.max_payload.bytes();
+    let parser = ParserConfig::common()
+        .max_incoming_binary_buf_size(payload)
+        .max_incoming_binaries(ATTACHMENTS)
+        .packet_completion_timeout(settings.connect_timeout);
+    let builder = SocketIo::builder()
+        .req_path(settings.path.trim_end_matches('/').to_owned())
+        .with_parser(parser)
+        .ping_interval(settings.ping_interval)
+        .ping_timeout(settings.ping_timeout)
+        .upgrade_timeout(settings.upgrade_timeout)
+        .connect_timeout(settings.connect_timeout)
+        .max_buffer_size(settings.buffer)
+        .max_payload(payload as u64)
+        // Polling alone is bound by `max_payload`; these bind WebSockets.
+        .ws_max_message_size(payload)
+        .ws_max_frame_size(payload)
+        .ws_read_buffer_size(settings.read_buffer.bytes());
+    let has = |transport| settings.transports.contains(&transport);
+    match (has(Transport::Polling), has(Transport::WebSocket)) {
+        (true, false) => builder.transports([TransportType::Polling]),
+        (false, true) => builder.transports([TransportType::Websocket]),
+        _ => builder.transports([TransportType::Polling, TransportType::Websocket]),
+    }
+}
+
+fn serve_namespace(io: &SocketIo, namespace: Namespace, door: Arc<Door>) {
+    let entering = door.clone();
+    let middleware = async move |socket: SocketRef, auth: Auth| entering.admit(&socket, auth).await;
+    let path = namespace.to_string();
+    let connected = async move |socket: SocketRef| door.connected(socket, namespace).await;
+    io.ns(path, connected.with(middleware));
+}
+
+/// What the middleware leaves for the moment after CONNECT. It holds nothing that holds the socket: if that moment
+/// never comes, all of it goes with the socket.
+struct Arrival {
+    entrant: Entrant,
+    waiting: Waiting,
+    ended: CancellationToken,
+}
+
+type ArrivalSlot = Arc<Mutex<Option<Arrival>>>;
+
+impl Door {
+    /// Decides about a CONNECT, and registers for what comes after it: registered later, a client's first events
+    /// would find nobody.
+    async fn admit(&self, socket: &SocketRef, auth: Auth) -> Result<(), Refusal> {
+        let admitted = match self.identify(socket, auth).await {
+            Ok(principal) => self.hub.admit(principal),
+            Err(error) => Err(error),
+        };
+        let entrant = admitted.map_err(|error| {
+            self.hub.metrics().error(&error);
+            tracing::debug!(%error, "a CONNECT was refused");
+            Refusal(error.code())
+        })?;
+        let (inbox, waiting) = inbox(self.inbox, self.hub.metrics().clone());
+        let ended = CancellationToken::new();
+        socket.on_fallback(inbox);
+        let end = ended.clone();
+        socket.on_disconnect(async move |_: SocketRef| end.cancel());
+        let arrival: ArrivalSlot = Arc::new(Mutex::new(Some(Arrival {
+            entrant,
+            waiting,
+            ended,
+        })));
+        socket.extensions.insert(arrival);
+        Ok(())
+    }
+
+    /// Who a CONNECT speaks for: its own token first, then the handshake's.
+    async fn identify(&self, socket: &Socket, auth: Auth) -> Result<Principal> {
+        let request = socket.req_parts();
+        let authority = self.hub.authority();
+        if authority.is_open() {
+            let user = auth.user.or_else(|| query_user(request.uri.query()));
+            return authority.open_principal(user.as_deref());
+        }
+        let now = Timestamp::now();
+        if let Some(token) = auth.token {
+            return authority.verify(&token, now).await;
+        }
+        let link = request.extensions.get::<Arc<Link>>();
+        match link.and_then(|link| link.principal()) {
+            Some(principal) if principal.expires_at.is_some_and(|end| end <= now) => Err(
+                Error::new(Code::TokenExpired, "the handshake's token has expired"),
+            ),
+            Some(principal) => Ok(principal.clone()),
+            None => Err(Error::unauthorized(
+                "a token is needed, in auth.token for instance",
+            )),
+        }
+    }
+
+    /// CONNECT has been answered: tells the client its session and starts its worker.
+    async fn connected(self: Arc<Self>, socket: SocketRef, namespace: Namespace) {
+        let arrival = socket
+            .extensions
+            .remove::<ArrivalSlot>()
+            .and_then(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let link = socket.req_parts().extensions.get::<Arc<Link>>().cloned();
+        let (Some(arrival), Some(link)) = (arrival, link) else {
+            tracing::error!("a socket connected that had not passed the door");
+            let _ = socket.disconnect();
+            return;
+        };
+        let metrics = self.hub.metrics().clone();
+        let outlet = Arc::new(SocketOutlet::new(socket.clone(), link, metrics));
+        // The session comes before anything that the rooms bring.
+        let connection =
+            self.hub
+                .connect(namespace, arrival.entrant, outlet.clone(), |connection| {
+                    self.greeting(connection)
+                });
+        let worker = Worker {
+            door: self,
+            socket,
+            connection,
+            outlet,
+            waiting: arrival.waiting,
+            ended: arrival.ended,
+        };
+        worker.run().await;
+    }
+
+    fn greeting(&self, connection: &Connection) -> Arc<Outgoing> {
+        let principal = connection.principal();
+        Outgoing::notice(
+            "session",
+            &Session {
+                user: &principal.user,
+                name: principal.name.as_deref(),
+                connection: connection.id(),
+                node: &self.node,
+                rooms: connection.rooms(),
+                expires_at: principal.expires_at,
+                limits: SessionLimits::of(self.hub.limits()),
+                version: env!("CARGO_PKG_VERSION"),
+                ts: Timestamp::now(),
+            },
+        )
+    }
+}
+
+/// The first event of every connection.
+#[derive(Serialize)]
+struct Session<'a> {
+    user: &'a UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    connection: ConnectionId,
+    node: &'a str,
+    rooms: Vec<RoomName>,
+    expires_at: Option<Timestamp>,
+    limits: SessionLimits,
+    version: &'static str,
+    ts: Timestamp,
+}
+
+/// The limits a client can keep to; 0 is no limit.
+#[derive(Serialize)]
+struct SessionLimits {
+    message_bytes: usize,
+    messages_per_second: u32,
+    messages_burst: u32,
+    joins_per_second: u32,
+    joins_burst: u32,
+    rooms_per_connection: usize,
+}
+
+impl SessionLimits {
+    fn of(limits: &LimitSettings) -> Self {
+        Self {
+            message_bytes: limits.message_bytes.bytes(),
+            messages_per_second: limits.messages_per_second,
+            messages_burst: limits.messages_burst,
+            joins_per_second: limits.joins_per_second,
+            joins_burst: limits.joins_burst,
+            rooms_per_connection: limits.rooms_per_connection,
+        }
+    }
+}
+
+/// What a CONNECT packet brings: `{ token?, user? }`, other fields are the application's. What is no text counts as
+/// absent, and then there is no identity in it. Of socket.io-client 2 it is a query with the same names.
+#[derive(Default, serde::Deserialize)]
+struct Auth {
+    #[serde(default, deserialize_with = "text")]
+    token: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    user: Option<String>,
+}
+
+fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    use serde::Deserialize;
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Text(String),
+        Other(serde::de::IgnoredAny),
+    }
+    Ok(match Form::deserialize(deserializer)? {
+        Form::Text(text) => Some(text),
+        Form::Other(_) => None,
+    })
+}
+
+impl<A: Adapter> FromConnectParts<A> for Auth {
+    type Error = std::convert::Infallible;
+
+    fn from_connect_parts(_: &Arc<Socket<A>>, auth: &Option<Value>) -> Result<Self, Self::Error> {
+        let Some(text) = auth.as_ref().and_then(Value::as_str) else {
+            return Ok(Self::default());
+        };
+        if text.starts_with('{') {
+            return Ok(serde_json::from_str(text.as_str()).unwrap_or_default());
+        }
+        let query = Some(text.trim_end_matches(','));
+        Ok(Self {
+            token: find_token(&HeaderMap::new(), query, None).map(|token| token.text),
+            user: query_user(query),
+        })
+    }
+}
+
+/// Why a CONNECT is refused: clients see the code alone as `err.message`, to branch on.
+#[derive(Debug)]
+struct Refusal(Code);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str())
+    }
+}

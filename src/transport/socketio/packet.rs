@@ -1,0 +1,152 @@
+//! One event packet from a client: its arguments as JSON text, with the binary attachments that came along.
+//!
+//! socketioxide hands over the packet's array as text; nothing has looked into it but for the event's name. Here it is
+//! checked once: depth first, so that no later reader recurses deeper than configured.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use socketioxide::extract::AckSender;
+
+use crate::error::{Code, Error, Limit, Result};
+
+/// An event as it waits to be handled.
+pub(super) struct Packet {
+    /// `["event", argument…]`.
+    pub(super) text: engineioxide::Str,
+    /// What the placeholders in the text stand for.
+    pub(super) attachments: Option<VecDeque<Bytes>>,
+    /// How to answer, if the client asked for an answer.
+    pub(super) ack: Option<AckSender>,
+}
+
+/// The parts of a packet.
+pub(super) struct Arguments<'a> {
+    pub(super) event: String,
+    pub(super) values: Vec<&'a RawValue>,
+}
+
+impl Packet {
+    /// Bytes it holds while it waits.
+    pub(super) fn bytes(&self) -> usize {
+        let attached = self
+            .attachments
+            .iter()
+            .flatten()
+            .map(Bytes::len)
+            .sum::<usize>();
+        self.text.len() + attached
+    }
+
+    /// Takes the array apart; at most `nesting` levels of arrays and objects may stand in an argument.
+    pub(super) fn arguments(&self, nesting: usize) -> Result<Arguments<'_>> {
+        let text = self.text.as_str();
+        if nesting != 0 && depth(text.as_bytes()) > nesting.saturating_add(1) {
+            return Err(Error::new(
+                Code::TooLarge,
+                format!("an event may nest {nesting} arrays and objects"),
+            )
+            .for_limit(Limit::Nesting));
+        }
+        let mut values: Vec<&RawValue> = serde_json::from_str(text)
+            .map_err(|_| Error::bad_request("an event is a JSON array"))?;
+        if values.is_empty() {
+            return Err(Error::bad_request("an event begins with its name"));
+        }
+        let event = serde_json::from_str(values.remove(0).get())
+            .map_err(|_| Error::bad_request("an event begins with its name"))?;
+        Ok(Arguments { event, values })
+    }
+}
+
+impl<'a> Arguments<'a> {
+    /// The only argument.
+    pub(super) fn single(&self) -> Result<&'a RawValue> {
+        match self.values.as_slice() {
+            [value] => Ok(value),
+            values => Err(Error::bad_request(format!(
+                "{} takes one argument, not {}",
+                self.event,
+                values.len()
+            ))),
+        }
+    }
+}
+
+/// The deepest level of arrays and objects in a JSON text. Of malformed text it may say anything; the parser that comes
+/// after refuses that.
+fn depth(text: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0usize);
+    let (mut quoted, mut escaped) = (false, false);
+    for byte in text {
+        if quoted {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => quoted = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => quoted = true,
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(text: &str) -> Packet {
+        Packet {
+            text: text.to_owned().into(),
+            attachments: None,
+            ack: None,
+        }
+    }
+
+    #[test]
+    fn arguments_keep_their_bytes() {
+        let packet = packet(r#"["message", {"data": 1.0 } ,12345678901234567890]"#);
+        let arguments = packet.arguments(64).unwrap();
+        assert_eq!(arguments.event, "message");
+        let texts: Vec<_> = arguments.values.iter().map(|value| value.get()).collect();
+        assert_eq!(texts, [r#"{"data": 1.0 }"#, "12345678901234567890"]);
+        assert!(arguments.single().is_err());
+    }
+
+    #[test]
+    fn depth_is_counted_outside_strings_only() {
+        assert_eq!(depth(br#"["a",{"b":[1,{}]}]"#), 4);
+        assert_eq!(depth(br#"["[[[[","\"[[",{}]"#), 2);
+        assert_eq!(depth(b"]]]["), 1);
+    }
+
+    #[test]
+    fn an_event_that_nests_deeper_than_allowed_is_refused_whatever_its_size() {
+        let nested =
+            |levels: usize| format!("[\"e\",{}{}]", "[".repeat(levels), "]".repeat(levels));
+        assert!(packet(&nested(64)).arguments(64).is_ok());
+        assert_eq!(
+            packet(&nested(65)).arguments(64).err().unwrap().code(),
+            Code::TooLarge
+        );
+        assert!(packet(&nested(200_000)).arguments(64).is_err());
+    }
+
+    #[test]
+    fn what_is_no_event_is_refused() {
+        for text in ["", "[]", "{}", "[1]", "[null]", "[\"a\"", "[\"a\",]", "7"] {
+            assert!(packet(text).arguments(64).is_err(), "{text}");
+        }
+    }
+}

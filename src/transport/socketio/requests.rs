@@ -1,0 +1,352 @@
+//! What clients may ask by event, parsed into the hub's own types.
+//!
+//! A bare string stands for `{ room: <string> }`. Unknown fields are refused: a misspelt option that is ignored costs a
+//! developer more than an error does.
+
+use std::{str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::packet::Arguments;
+use crate::{
+    backend::Range,
+    error::{Error, Result},
+    hub::{History, Join, Publish, Replay},
+    model::{EventName, MessageId, Position, RoomName, Seq},
+};
+
+/// A request of the contract.
+#[derive(Debug)]
+pub(super) enum Request {
+    Join(Join),
+    Leave(RoomName),
+    Publish(Publish),
+    History(History),
+    Refresh(String),
+}
+
+/// The events that are requests.
+pub(super) const REQUESTS: [&str; 6] =
+    ["join", "leave", "message", "publish", "history", "refresh"];
+
+impl Request {
+    /// Reads an event; `None` if it is not a request of the contract.
+    pub(super) fn parse(arguments: &Arguments<'_>) -> Option<Result<Self>> {
+        let parse = match arguments.event.as_str() {
+            "join" => join,
+            "leave" => leave,
+            "message" => message,
+            "publish" => publish,
+            "history" => history,
+            "refresh" => refresh,
+            _ => return None,
+        };
+        Some(arguments.single().and_then(parse))
+    }
+}
+
+/// The room that a request names, for the error that answers it.
+pub(super) fn room_of(arguments: &Arguments<'_>) -> Option<RoomName> {
+    #[derive(Deserialize)]
+    struct Named {
+        room: RoomName,
+    }
+    let value = arguments.values.first()?.get();
+    serde_json::from_str::<RoomName>(value)
+        .ok()
+        .or_else(|| Some(serde_json::from_str::<Named>(value).ok()?.room))
+}
+
+/// Reads `{ room, … }`, or a bare string as its room.
+fn body<'a, T: Deserialize<'a> + From<Name<RoomName>>>(value: &'a RawValue) -> Result<T> {
+    if value.get().starts_with('"') {
+        return read::<Name<RoomName>>(value).map(T::from);
+    }
+    read(value)
+}
+
+/// A name in JSON, parsed as such: serde would keep of its error the sentence alone.
+struct Name<T>(Result<T>);
+
+impl<'de, T: FromStr<Err = Error>> Deserialize<'de> for Name<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Ok(Self(text.parse()))
+    }
+}
+
+/// An optional name.
+fn named<T>(name: Option<Name<T>>) -> Result<Option<T>> {
+    name.map(|name| name.0).transpose()
+}
+
+fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Result<T> {
+    serde_json::from_str(value.get()).map_err(|error| {
+        let text = error.to_string();
+        // The place in the text means nothing to whoever sent an object.
+        let what = text
+            .rsplit_once(" at line")
+            .map_or(text.as_str(), |(what, _)| what);
+        Error::bad_request(what.to_owned())
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a room's name or { room, … }")]
+struct RoomBody {
+    room: Name<RoomName>,
+}
+
+impl From<Name<RoomName>> for RoomBody {
+    fn from(room: Name<RoomName>) -> Self {
+        Self { room }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a room's name or { room, since?, history? }"
+)]
+struct JoinBody {
+    room: Name<RoomName>,
+    since: Option<Position>,
+    history: Option<usize>,
+}
+
+impl From<Name<RoomName>> for JoinBody {
+    fn from(room: Name<RoomName>) -> Self {
+        Self {
+            room,
+            since: None,
+            history: None,
+        }
+    }
+}
+
+fn join(value: &RawValue) -> Result<Request> {
+    let body: JoinBody = body(value)?;
+    Ok(Request::Join(Join {
+        room: body.room.0?,
+        replay: match (body.since, body.history) {
+            (Some(since), otherwise) => Replay::Since(since, otherwise),
+            (None, Some(count)) if count > 0 => Replay::Last(count),
+            (None, _) => Replay::Nothing,
+        },
+    }))
+}
+
+fn leave(value: &RawValue) -> Result<Request> {
+    Ok(Request::Leave(body::<RoomBody>(value)?.room.0?))
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "{ room, data, id?, echo? }")]
+struct MessageBody<'a> {
+    room: Name<RoomName>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+    id: Option<Name<MessageId>>,
+    #[serde(default = "yes")]
+    echo: bool,
+}
+
+fn message(value: &RawValue) -> Result<Request> {
+    let body: MessageBody<'_> = read(value)?;
+    Ok(Request::Publish(Publish {
+        room: body.room.0?,
+        event: EventName::message(),
+        data: kept(body.data),
+        id: named(body.id)?,
+        ephemeral: false,
+        echo: body.echo,
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "{ room, event, data, id?, ephemeral?, echo? }"
+)]
+struct PublishBody<'a> {
+    room: Name<RoomName>,
+    event: Name<EventName>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+    id: Option<Name<MessageId>>,
+    #[serde(default)]
+    ephemeral: bool,
+    #[serde(default = "yes")]
+    echo: bool,
+}
+
+fn publish(value: &RawValue) -> Result<Request> {
+    let body: PublishBody<'_> = read(value)?;
+    Ok(Request::Publish(Publish {
+        room: body.room.0?,
+        event: body.event.0?,
+        data: kept(body.data),
+        id: named(body.id)?,
+        ephemeral: body.ephemeral,
+        echo: body.echo,
+    }))
+}
+
+/// A copy of its own: the packet's text may be a slice of a larger buffer.
+fn kept(data: &RawValue) -> Arc<RawValue> {
+    data.to_owned().into()
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a room's name or { room, before? | after?, limit? }"
+)]
+struct HistoryBody {
+    room: Name<RoomName>,
+    before: Option<Seq>,
+    after: Option<Seq>,
+    limit: Option<usize>,
+}
+
+impl From<Name<RoomName>> for HistoryBody {
+    fn from(room: Name<RoomName>) -> Self {
+        Self {
+            room,
+            before: None,
+            after: None,
+            limit: None,
+        }
+    }
+}
+
+fn history(value: &RawValue) -> Result<Request> {
+    let body: HistoryBody = body(value)?;
+    let range = match (body.before, body.after) {
+        (Some(_), Some(_)) => {
+            return Err(Error::bad_request(
+                "history takes before or after, not both",
+            ));
+        }
+        (Some(seq), None) => Range::Before(seq),
+        (None, Some(seq)) => Range::After(seq),
+        (None, None) => Range::Last,
+    };
+    Ok(Request::History(History {
+        room: body.room.0?,
+        range,
+        limit: body.limit,
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "{ token }")]
+struct RefreshBody {
+    token: String,
+}
+
+fn refresh(value: &RawValue) -> Result<Request> {
+    Ok(Request::Refresh(read::<RefreshBody>(value)?.token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    fn parse(event: &str, value: &str) -> Result<Request> {
+        let value: Box<RawValue> = serde_json::from_str(value).unwrap();
+        let arguments = Arguments {
+            event: event.to_owned(),
+            values: vec![&value],
+        };
+        Request::parse(&arguments).expect("a request")
+    }
+
+    #[test]
+    fn a_bare_string_is_a_room() {
+        assert!(matches!(parse("join", "\"lobby\""), Ok(Request::Join(join))
+            if join.room.as_str() == "lobby" && join.replay == Replay::Nothing));
+        assert!(
+            matches!(parse("leave", "\"lobby\""), Ok(Request::Leave(room)) if room.as_str() == "lobby")
+        );
+        assert!(
+            matches!(parse("history", "\"lobby\""), Ok(Request::History(history))
+            if history.range == Range::Last)
+        );
+    }
+
+    #[test]
+    fn a_position_comes_as_text_or_as_an_object() {
+        for since in [r#""abc:7""#, r#"{"epoch":"abc","seq":7}"#] {
+            let request = parse("join", &format!(r#"{{"room":"r","since":{since}}}"#)).unwrap();
+            assert!(
+                matches!(request, Request::Join(Join { replay: Replay::Since(position, None), .. })
+                if position.to_string() == "abc:7")
+            );
+        }
+    }
+
+    #[test]
+    fn data_is_whatever_json_it_was_even_null() {
+        for data in [
+            "null",
+            "12345678901234567890",
+            "1.0",
+            r#"{"b":1,"a":2}"#,
+            r#""\u0000""#,
+        ] {
+            let request = parse("message", &format!(r#"{{"room":"r","data":{data}}}"#)).unwrap();
+            assert!(matches!(request, Request::Publish(publish) if publish.data.get() == data));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_a_place_in_a_text_nobody_saw() {
+        for (event, value, part) in [
+            ("join", "7", "a room's name or { room, since?, history? }"),
+            (
+                "join",
+                r#"{"room":"r","histroy":5}"#,
+                "unknown field `histroy`",
+            ),
+            ("join", r#"{"room":"a b"}"#, "white space"),
+            ("join", r#"{"room":"r","since":"x"}"#, "epoch:seq"),
+            ("join", r#"{"room":"r","history":-1}"#, "invalid value"),
+            ("message", r#"{"room":"r"}"#, "missing field `data`"),
+            ("message", r#"{"room":"r","data":1,"id":7}"#, "invalid type"),
+            (
+                "publish",
+                r#"{"room":"r","event":"session","data":1}"#,
+                "reserved",
+            ),
+            (
+                "history",
+                r#"{"room":"r","before":1,"after":2}"#,
+                "not both",
+            ),
+            ("refresh", r#"{"token":null}"#, "invalid type"),
+        ] {
+            let error = parse(event, value).expect_err(value);
+            assert_eq!(error.code(), Code::BadRequest);
+            assert!(error.message().contains(part), "{}", error.message());
+            assert!(!error.message().contains("line"), "{}", error.message());
+        }
+    }
+
+    #[test]
+    fn every_request_has_its_name() {
+        for event in REQUESTS {
+            let arguments = Arguments {
+                event: event.to_owned(),
+                values: Vec::new(),
+            };
+            assert!(Request::parse(&arguments).is_some(), "{event}");
+        }
+    }
+}

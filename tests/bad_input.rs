@@ -1,0 +1,167 @@
+//! Whatever a client sends, the server answers others: mutated packets, wrong order, half handshakes.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+mod support;
+
+use proptest::{
+    prelude::*,
+    strategy::ValueTree,
+    test_runner::{Config as Cases, RngAlgorithm, TestRng, TestRunner},
+};
+use serde_json::json;
+use support::{Raw, Server, config, eventually};
+use tokio_tungstenite::tungstenite::Message;
+
+/// Packets that a real client sends; the mutations start from these.
+const REAL: [&str; 14] = [
+    "40",
+    "40{\"user\":\"mallory\"}",
+    "40/chat,{\"token\":\"x\"}",
+    "41",
+    "3",
+    "5",
+    "421[\"join\",{\"room\":\"lobby\",\"since\":\"abc:1\",\"history\":10}]",
+    "422[\"message\",{\"room\":\"lobby\",\"data\":{\"a\":[1,2,3.0]},\"id\":\"m-1\",\"echo\":false}]",
+    "423[\"publish\",{\"room\":\"lobby\",\"event\":\"price\",\"data\":1.50,\"ephemeral\":true}]",
+    "424[\"history\",{\"room\":\"lobby\",\"before\":5,\"limit\":10}]",
+    "42[\"leave\",\"lobby\"]",
+    "425[\"refresh\",{\"token\":\"a.b.c\"}]",
+    "451-[\"draw\",{\"_placeholder\":true,\"num\":0}]",
+    "431[{\"ok\":true}]",
+];
+
+/// A real packet with a few bytes changed, doubled, cut or put in.
+fn mutated() -> impl Strategy<Value = Message> {
+    let edit = (any::<prop::sample::Index>(), 0..4u8, any::<u8>());
+    (
+        prop::sample::select(&REAL[..]),
+        prop::collection::vec(edit, 0..6),
+        any::<u8>(),
+    )
+        .prop_map(|(packet, edits, kind)| {
+            let mut bytes = packet.as_bytes().to_vec();
+            for (at, what, byte) in edits {
+                let at = at.index(bytes.len().max(1));
+                match what {
+                    0 if at < bytes.len() => bytes[at] = byte,
+                    1 => bytes.insert(at.min(bytes.len()), byte),
+                    2 => bytes.truncate(at),
+                    _ => {
+                        let tail = bytes[at.min(bytes.len())..].to_vec();
+                        bytes.extend(tail);
+                    }
+                }
+            }
+            if kind % 16 == 0 {
+                Message::binary(bytes)
+            } else {
+                Message::text(String::from_utf8_lossy(&bytes).into_owned())
+            }
+        })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_mutated_packets_leave_the_server_answering() {
+    let mut config = config();
+    config.socketio.relay = ["draw".to_owned()].into_iter().collect();
+    let server = Server::start(config).await;
+    let mut witness = Raw::connect(&server, "witness").await;
+    witness.call("join", json!("lobby")).await;
+    let cases = Cases::default();
+    let seed = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let mut runner = TestRunner::new_with_rng(cases, seed);
+    let packets = mutated();
+    let mut mallory = Raw::connect(&server, "mallory").await;
+    for _ in 0..1_000 {
+        let packet = packets.new_tree(&mut runner).unwrap().current();
+        if !mallory.try_send(packet).await {
+            mallory = Raw::connect(&server, "mallory").await;
+        }
+    }
+    let answer = witness
+        .call("message", json!({ "room": "lobby", "data": "still here" }))
+        .await;
+    assert_eq!(answer["ok"], true, "{answer}");
+    drop(mallory);
+    eventually("only the witness is left", async || {
+        server.metric("switchboard_sessions") <= 1.0
+    })
+    .await;
+    assert_eq!(
+        server.metric("switchboard_errors_total{code=\"internal\"}"),
+        0.0
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_never_connect_or_break_off_leave_nothing_behind() {
+    let mut config = config();
+    config.socketio.connect_timeout = std::time::Duration::from_millis(200);
+    let server = Server::start(config).await;
+    let client = reqwest::Client::new();
+    for _ in 0..20 {
+        let _websocket = Raw::open(&server).await;
+        let polling = server.url("/socket.io/?EIO=4&transport=polling");
+        assert!(
+            client
+                .get(polling)
+                .send()
+                .await
+                .unwrap()
+                .status()
+                .is_success()
+        );
+    }
+    eventually("every session is gone", async || {
+        server.metric("switchboard_sessions") == 0.0
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_that_breaks_off_ends_its_session() {
+    let server = Server::start(config()).await;
+    let open = reqwest::get(server.url("/socket.io/?EIO=4&transport=polling"))
+        .await
+        .unwrap();
+    let open: serde_json::Value = serde_json::from_str(&open.text().await.unwrap()[1..]).unwrap();
+    let sid = open["sid"].as_str().unwrap();
+    let url = format!(
+        "ws://{}/socket.io/?EIO=4&transport=websocket&sid={sid}",
+        server.address
+    );
+    let (probing, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    assert_eq!(server.metric("switchboard_sessions"), 1.0);
+    drop(probing);
+    eventually("the session is gone", async || {
+        server.metric("switchboard_sessions") == 0.0
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_are_wrong_are_answered_as_stock_clients_know_it() {
+    let server = Server::start(config()).await;
+    for (query, status) in [
+        ("", 400),
+        ("EIO=9&transport=polling", 400),
+        ("EIO=4&transport=pigeon", 400),
+        ("EIO=4&transport=polling&sid=AAAAAAAAAAAAAAAA", 400),
+        ("EIO=4&transport=polling&sid=short", 400),
+        ("EIO=4&transport=websocket", 400),
+        ("EIO=4&transport=websocket&sid=AAAAAAAAAAAAAAAA", 400),
+    ] {
+        let answer = reqwest::get(server.url(&format!("/socket.io/?{query}")))
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), status, "{query}");
+    }
+    assert_eq!(
+        reqwest::get(server.url("/nowhere")).await.unwrap().status(),
+        404
+    );
+    server.stop().await;
+}

@@ -1,0 +1,318 @@
+//! The `switchboard` command as an operator meets it: what it prints, where, and how it ends.
+
+use std::{
+    fs,
+    process::{Command, Output},
+};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Long enough to sign with, and a value all the same though it looks like a flag.
+const SECRET: &str = "-hush, hush, hush, hush, hush, hush";
+
+/// What a command said and how it ended.
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// An empty folder to run the command in, without any variable of ours.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(TempDir::new().expect("a temporary folder"))
+    }
+
+    fn with(self, name: &str, text: &str) -> Self {
+        fs::write(self.0.path().join(name), text).expect("the folder can be written");
+        self
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        self.run_with(&[], arguments)
+    }
+
+    fn run_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Ended {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = Command::new(env!("CARGO_BIN_EXE_switchboard"))
+            .current_dir(self.0.path())
+            .env_clear()
+            .envs(environment.iter().copied())
+            .args(arguments)
+            .output()
+            .expect("the command starts");
+        Ended {
+            code: status.code(),
+            stdout: String::from_utf8(stdout).expect("text"),
+            stderr: String::from_utf8(stderr).expect("text"),
+        }
+    }
+}
+
+impl Ended {
+    #[track_caller]
+    fn refused(&self, parts: &[&str]) {
+        assert_eq!(self.code, Some(2), "{}{}", self.stdout, self.stderr);
+        assert_eq!(self.stdout, "");
+        for part in parts {
+            assert!(
+                self.stderr.contains(part),
+                "{part:?} is missing from:\n{}",
+                self.stderr
+            );
+        }
+    }
+
+    #[track_caller]
+    fn printed(self) -> String {
+        assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
+        self.stdout
+    }
+}
+
+#[test]
+fn an_unknown_flag_is_refused_with_a_suggestion() {
+    Place::new()
+        .run(&["--limits-message-byte", "5"])
+        .refused(&["--limits-message-byte", "'--limits-message-bytes'"]);
+}
+
+#[test]
+fn wrong_values_from_all_sources_are_refused_together() {
+    Place::new()
+        .with("switchboard.toml", "[drain]\nover = 3\n")
+        .run_with(
+            &[("SWITCHBOARD_STORE", "floppy")],
+            &["serve", "--listen", "3000", "--limits-inbox=many"],
+        )
+        .refused(&[
+            "error: 4 problems",
+            "switchboard.toml:2: drain.over is \"3\"; expected a length of time with its unit",
+            "environment SWITCHBOARD_STORE: store is \"floppy\"; expected sqlite or memory",
+            "--listen: listen is \"3000\"; expected an address and a port",
+            "--limits-inbox: limits.inbox is \"many\"; expected a whole number",
+        ]);
+}
+
+#[test]
+fn a_named_file_that_is_missing_is_refused() {
+    Place::new()
+        .run(&["config", "--config", "missing.toml"])
+        .refused(&["missing.toml: cannot be read"]);
+}
+
+#[test]
+fn a_file_with_an_unknown_key_is_refused_with_a_suggestion() {
+    Place::new()
+        .with("switchboard.toml", "[limits]\nmesage_bytes = 5\n")
+        .run(&["config", "--check"])
+        .refused(&["switchboard.toml:2", "did you mean limits.message_bytes?"]);
+}
+
+#[test]
+fn keys_that_cannot_be_read_are_refused() {
+    Place::new()
+        .with("not.pem", "hello")
+        .with("not.json", "[]")
+        .run(&[
+            "--auth-hmac-secret-file=missing",
+            "--auth-public-key=not.pem",
+            "--auth-jwks=not.json",
+        ])
+        .refused(&[
+            "auth.hmac_secret_file: the file missing cannot be read",
+            "auth.public_key: not.pem: ",
+            "auth.jwks: ",
+        ]);
+}
+
+#[test]
+fn serving_other_machines_without_a_key_is_refused_with_the_ways_out() {
+    Place::new().run(&["--listen", "0.0.0.0:3000"]).refused(&[
+        "auth.hmac_secret, auth.public_key or auth.jwks",
+        "auth.allow_anyone = true",
+    ]);
+}
+
+#[test]
+fn a_good_configuration_is_called_good() {
+    let ended = Place::new().run(&["config", "--check", "--listen", "localhost:80"]);
+    assert_eq!(ended.printed(), "configuration is good\n");
+}
+
+#[test]
+fn the_printed_configuration_can_be_loaded_and_shows_no_secret() {
+    let place = Place::new();
+    let first = place
+        .run_with(
+            &[("SWITCHBOARD_AUTH_HMAC_SECRET", SECRET)],
+            &["config", "--limits-inbox", "7", "--auth-allow-anyone"],
+        )
+        .printed();
+    assert!(first.contains("inbox = 7 # --limits-inbox\n"), "{first}");
+    assert!(first.contains("allow_anyone = true"), "{first}");
+    assert!(first.contains("# hmac_secret = \"(set)\""), "{first}");
+    assert!(!first.contains("hush"), "{first}");
+
+    let place = place.with("switchboard.toml", &first);
+    let second = place.run(&["config"]).printed();
+    assert!(second.contains("inbox = 7 # switchboard.toml:"), "{second}");
+}
+
+#[test]
+fn a_flag_counts_before_and_after_the_command() {
+    let place = Place::new();
+    for arguments in [
+        ["--node", "n", "config"],
+        ["config", "--node", "n"],
+        ["--node=m", "config", "--node=n"],
+    ] {
+        let printed = place.run(&arguments).printed();
+        assert!(printed.contains("node = \"n\" # --node\n"), "{printed}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_nearly_an_option_is_warned_about_and_no_hindrance() {
+    let ended = Place::new().run_with(
+        &[
+            ("SWITCHBOARD_LISTN", "x"),
+            ("SWITCHBOARD_SERVICE_HOST", "10.0.0.1"),
+        ],
+        &["config", "--check"],
+    );
+    assert_eq!(
+        ended.stderr,
+        "warning: environment SWITCHBOARD_LISTN: nothing reads this; did you mean SWITCHBOARD_LISTEN?\n"
+    );
+    ended.printed();
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    let place = Place::new();
+    let help = place.run(&["--help"]).printed();
+    for part in [
+        "--limits-message-bytes <SIZE>",
+        "[default: 64 KiB]",
+        "Options of [socketio]:",
+        "--store <sqlite|memory>",
+        "SWITCHBOARD_LIMITS_MESSAGE_BYTES",
+    ] {
+        assert!(help.contains(part), "{part:?} is missing from:\n{help}");
+    }
+    let version = place.run(&["--version"]).printed();
+    assert_eq!(
+        version,
+        concat!("switchboard ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}
+
+/// The claims of a token, unverified.
+fn claims(token: &str) -> Value {
+    let payload = token
+        .trim()
+        .split('.')
+        .nth(1)
+        .expect("header.payload.signature");
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(payload).expect("base64url");
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+#[test]
+fn a_token_says_what_was_asked_and_is_signed_with_the_secret() {
+    let token = Place::new()
+        .with(
+            "switchboard.toml",
+            &format!("[auth]\nhmac_secret = '{SECRET}'\nissuer = 'me'\naudience = ['chat']\n"),
+        )
+        .run(&[
+            "token",
+            "--sub",
+            "alice",
+            "--name",
+            "Alice",
+            "--info",
+            r#"{"team":7}"#,
+            "--room",
+            "team:*=join,publish",
+            "--room",
+            "news=join",
+            "--ttl",
+            "2m",
+        ])
+        .printed();
+    let mut rules = jsonwebtoken::Validation::default();
+    rules.set_issuer(&["me"]);
+    rules.set_audience(&["chat"]);
+    let key = jsonwebtoken::DecodingKey::from_secret(SECRET.as_bytes());
+    let token = jsonwebtoken::decode::<Value>(token.trim(), &key, &rules).expect("a good token");
+    let mut said = token.claims;
+    let lasts = said["exp"]
+        .as_u64()
+        .zip(said["iat"].as_u64())
+        .map(|(end, start)| end - start);
+    // Rounded up to whole seconds, so that the token is never shorter than asked.
+    assert!(matches!(lasts, Some(120 | 121)), "{lasts:?}");
+    said["exp"].take();
+    said["iat"].take();
+    assert_eq!(
+        said,
+        json!({
+            "sub": "alice", "name": "Alice", "info": { "team": 7 }, "iss": "me", "aud": ["chat"],
+            "rooms": [
+                { "match": "team:*", "can": ["join", "publish"] },
+                { "match": "news", "can": ["join"] },
+            ],
+            "exp": null, "iat": null,
+        })
+    );
+}
+
+#[test]
+fn a_token_leaves_out_what_was_not_asked() {
+    let token = Place::new()
+        .run(&["token", "--sub", "alice", "--auth-hmac-secret", SECRET])
+        .printed();
+    let claims = claims(&token);
+    let names: Vec<_> = claims.as_object().expect("an object").keys().collect();
+    assert_eq!(names, ["exp", "iat", "sub"]);
+}
+
+#[test]
+fn a_token_needs_a_secret_a_user_and_rooms_that_can_be_understood() {
+    let place = Place::new();
+    place
+        .run(&["token", "--sub", "alice"])
+        .refused(&["set auth.hmac_secret or auth.hmac_secret_file"]);
+    place
+        .run(&[
+            "token",
+            "--sub",
+            "alice",
+            "--auth-jwks",
+            "https://example.com/keys",
+        ])
+        .refused(&["signed by whoever has the private key"]);
+    place.run(&["token"]).refused(&["--sub <SUB>"]);
+    place
+        .run(&["token", "--sub", "a b"])
+        .refused(&["no white space"]);
+    for (flag, value, expected) in [
+        ("--room", "team", "a rule is written pattern=word,word"),
+        ("--room", "team=fly", "join, publish, history, presence"),
+        ("--info", "[]", "object"),
+        ("--ttl", "1", "expected a length of time"),
+    ] {
+        place
+            .run(&["token", "--sub", "alice", flag, value])
+            .refused(&[expected]);
+    }
+}

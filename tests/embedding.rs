@@ -1,0 +1,111 @@
+//! Switchboard inside an application: its own typed events and routes beside the server's, in order with them.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+mod support;
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    routing::post,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use support::{Raw, Server, config};
+use switchboard::{
+    App, Error, EventContext, Result,
+    app::Builder,
+    hub::{Hub, Publish},
+    model::{Namespace, RoomName},
+};
+
+#[derive(Deserialize)]
+struct Roll {
+    room: RoomName,
+    sides: u32,
+}
+
+async fn roll(context: EventContext, roll: Roll) -> Result<Value> {
+    if roll.sides == 0 {
+        return Err(Error::bad_request("a die has at least one side"));
+    }
+    let publish = Publish::new(roll.room, "rolled", &roll.sides)?;
+    context.publish(publish).await?.settled().await?;
+    Ok(json!({ "value": roll.sides }))
+}
+
+async fn bell(State(hub): State<Hub>, Path(room): Path<RoomName>) -> Result<()> {
+    let publish = Publish::new(room, "bell", &"ding")?;
+    hub.publish_as(&Namespace::root(), publish, None)
+        .await?
+        .settled()
+        .await
+        .map(drop)
+}
+
+fn application() -> Builder {
+    App::builder(config()).event("roll", roll).routes(|hub| {
+        Router::new()
+            .route("/bell/{room}", post(bell))
+            .with_state(hub)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_of_the_applications_own_is_typed_answered_and_in_order() {
+    let server = Server::start_with(application()).await;
+    let mut player = Raw::connect(&server, "player").await;
+    player.call("join", json!("table")).await;
+    let message = player
+        .ask("message", &json!({ "room": "table", "data": "before" }))
+        .await;
+    let rolled = player
+        .call("roll", json!({ "room": "table", "sides": 6 }))
+        .await;
+    assert_eq!(rolled, json!({ "ok": true, "value": 6 }));
+    player.event("rolled").await;
+    let earlier: Vec<_> = player.events.iter().map(|event| &event[0]).collect();
+    assert_eq!(earlier, ["message"], "message {message} was sent first");
+    for (argument, part) in [
+        (json!({ "room": "table" }), "sides"),
+        (json!({ "room": "table", "sides": 0 }), "one side"),
+    ] {
+        let refused = player.call("roll", argument).await;
+        assert_eq!(refused["error"]["code"], "bad_request");
+        assert!(
+            refused["error"]["message"].as_str().unwrap().contains(part),
+            "{refused}"
+        );
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_of_the_applications_own_sends_through_the_hub() {
+    let server = Server::start_with(application()).await;
+    let mut member = Raw::connect(&server, "member").await;
+    member.call("join", json!("table")).await;
+    let answer = reqwest::Client::new()
+        .post(server.url("/bell/table"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    let bell = member.event("bell").await;
+    assert_eq!(
+        (&bell[1], &bell[2]["from"], &bell[2]["seq"]),
+        (&json!("ding"), &Value::Null, &json!(1))
+    );
+    let wrong = reqwest::Client::new()
+        .post(server.url("/bell/a%20b"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(wrong.status(), 400);
+    server.stop().await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "join is an event of the server itself")]
+async fn an_application_cannot_take_an_event_of_the_servers() {
+    let _ = App::builder(config()).event("join", async |_, (): ()| Ok(()));
+}

@@ -1,0 +1,201 @@
+//! What the tests share: a server in this process on a port of its own, and a raw Socket.IO client that shows every
+//! byte.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test file uses its part; a test may fail by panic"
+)]
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use switchboard::{
+    App,
+    app::Builder,
+    config::{Config, Store},
+    hub::Hub,
+};
+use tokio::{net::TcpListener, net::TcpStream, sync::oneshot, task::JoinHandle};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
+
+/// The longest that anything here waits for.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A configuration for tests: in memory, without rates.
+pub fn config() -> Config {
+    let mut config = Config {
+        store: Store::Memory,
+        ..Config::default()
+    };
+    config.limits.messages_per_second = 0;
+    config.limits.user_messages_per_second = 0;
+    config.limits.joins_per_second = 0;
+    config.limits.inbox = 8192;
+    config.drain.over = Duration::from_millis(50);
+    config
+}
+
+/// A server that runs in this process.
+pub struct Server {
+    pub address: SocketAddr,
+    pub hub: Hub,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<()>,
+}
+
+impl Server {
+    pub async fn start(config: Config) -> Self {
+        Self::start_with(App::builder(config)).await
+    }
+
+    pub async fn start_with(builder: Builder) -> Self {
+        let app = builder.build().await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let hub = app.hub().clone();
+        let running = tokio::spawn(app.run(listener, async { drop(stopped.await) }));
+        Self {
+            address,
+            hub,
+            stop: Some(stop),
+            running,
+        }
+    }
+
+    /// Stops in order and waits for the end.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        tokio::time::timeout(DEADLINE, &mut self.running)
+            .await
+            .expect("the server stops in time")
+            .unwrap();
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// One metric's value, by its full name with labels.
+    pub fn metric(&self, name: &str) -> f64 {
+        let page = self.hub.metrics().render();
+        page.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+            .map_or(0.0, |value| value.parse().unwrap())
+    }
+}
+
+/// Waits until `condition` holds.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(DEADLINE, async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "never came true: {what}");
+}
+
+/// A client that speaks Engine.IO 4 and Socket.IO 5 over a WebSocket by hand.
+pub struct Raw {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    acks: u64,
+    /// Events that came while something else was waited for.
+    pub events: Vec<Vec<Value>>,
+}
+
+impl Raw {
+    /// Opens a transport, without CONNECT.
+    pub async fn open(server: &Server) -> Self {
+        let url = format!(
+            "ws://{}/socket.io/?EIO=4&transport=websocket",
+            server.address
+        );
+        let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        let mut raw = Self {
+            socket,
+            acks: 0,
+            events: Vec::new(),
+        };
+        assert!(raw.text().await.unwrap().starts_with("0{"));
+        raw
+    }
+
+    /// Connects to `/` as `user`.
+    pub async fn connect(server: &Server, user: &str) -> Self {
+        let mut raw = Self::open(server).await;
+        raw.send(&format!("40{}", json!({ "user": user }))).await;
+        raw.event("session").await;
+        raw
+    }
+
+    pub async fn send(&mut self, text: &str) {
+        self.socket.send(Message::text(text)).await.unwrap();
+    }
+
+    /// Sends whatever it is; a closed connection is no failure here.
+    pub async fn try_send(&mut self, message: Message) -> bool {
+        self.socket.send(message).await.is_ok()
+    }
+
+    /// The next text, pings answered; `None` when the connection has ended.
+    pub async fn text(&mut self) -> Option<String> {
+        loop {
+            let next = tokio::time::timeout(DEADLINE, self.socket.next())
+                .await
+                .expect("something comes in time");
+            match next {
+                Some(Ok(Message::Text(text))) if text.as_str() == "2" => self.send("3").await,
+                Some(Ok(Message::Text(text))) => return Some(text.to_string()),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// Waits for an event of this name, and keeps the others.
+    pub async fn event(&mut self, name: &str) -> Vec<Value> {
+        if let Some(at) = self.events.iter().position(|event| event[0] == name) {
+            return self.events.remove(at);
+        }
+        loop {
+            let text = self.text().await.expect("the connection holds");
+            let Some(event) = text.strip_prefix("42") else {
+                continue;
+            };
+            let event: Vec<Value> = serde_json::from_str(event).unwrap();
+            if event[0] == name {
+                return event;
+            }
+            self.events.push(event);
+        }
+    }
+
+    /// Sends an event that asks for an ack; answers the ack's number.
+    pub async fn ask(&mut self, event: &str, argument: &Value) -> u64 {
+        self.acks += 1;
+        let number = self.acks;
+        self.send(&format!("42{number}{}", json!([event, argument])))
+            .await;
+        number
+    }
+
+    /// Waits for the ack of a number, and keeps the events that come before it.
+    pub async fn ack(&mut self, number: u64) -> Value {
+        loop {
+            let text = self.text().await.expect("the connection holds");
+            if let Some(event) = text.strip_prefix("42") {
+                self.events.push(serde_json::from_str(event).unwrap());
+            } else if let Some(ack) = text.strip_prefix(&format!("43{number}")) {
+                let [answer]: [Value; 1] = serde_json::from_str(ack).unwrap();
+                return answer;
+            }
+        }
+    }
+
+    /// Sends an event and waits for its ack.
+    pub async fn call(&mut self, event: &str, argument: Value) -> Value {
+        let number = self.ask(event, &argument).await;
+        self.ack(number).await
+    }
+}

@@ -117,7 +117,10 @@ impl Worker {
             }
             Ok(Wanted::Request(request)) => {
                 let refreshes = matches!(request, Request::Refresh(_));
-                (self.perform(request).await, refreshes)
+                let result = self.perform(request).await;
+                // One that was refused changes nothing: the grace time of an expired token would begin anew.
+                let refreshed = refreshes && result.is_ok();
+                (result, refreshed)
             }
             Ok(Wanted::Other(arguments)) => (self.other(&arguments, &packet).await, false),
             Err(error) => (Err(error), false),

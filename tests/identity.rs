@@ -1,0 +1,53 @@
+//! Who a connection speaks for: how long a token holds, and which web pages may bring one.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::json;
+use support::{DEADLINE, Raw, Server, config};
+use switchboard::{
+    auth::{TokenClaims, issue},
+    config::Secret,
+    model::{Timestamp, UserId},
+};
+
+const SECRET: &str = "a secret of thirty-two bytes, or more";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_refresh_does_not_lengthen_the_grace_time_of_an_expired_token() {
+    let mut config = config();
+    config.auth.hmac_secret = Some(Secret::new(SECRET));
+    config.auth.grace = Duration::from_secs(1);
+    let server = Server::start(config).await;
+    let mut claims = TokenClaims::for_user(UserId::parse("alice").unwrap());
+    claims.ttl = Some(Duration::from_secs(1));
+    let token = issue(SECRET, &claims, Timestamp::now()).unwrap();
+    let mut alice = Raw::open(&server).await;
+    alice
+        .send(&format!("40{}", json!({ "token": token })))
+        .await;
+    alice.event("session").await;
+    alice.event("error").await;
+    let ended = tokio::time::timeout(DEADLINE, async {
+        loop {
+            alice
+                .send("42[\"refresh\",{\"token\":\"not.a.token\"}]")
+                .await;
+            // Answers are `error` events; `41` is the disconnect.
+            loop {
+                let text = alice.text().await.expect("the transport stays");
+                if text == "41" {
+                    return;
+                }
+                if text.contains("\"event\":\"refresh\"") {
+                    break;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    assert!(ended.await.is_ok(), "it stays with a token that has ended");
+    server.stop().await;
+}

@@ -34,6 +34,8 @@ pub enum Close {
     Expired,
     /// Storage could not serve it; its client should come back.
     Unavailable,
+    /// Handling one of its events broke off by a defect; its client should come back.
+    Failed,
 }
 
 impl Close {
@@ -44,6 +46,7 @@ impl Close {
             Close::Draining => "draining",
             Close::Expired => "expired",
             Close::Unavailable => "unavailable",
+            Close::Failed => "failed",
         }
     }
 }

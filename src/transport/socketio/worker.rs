@@ -61,9 +61,31 @@ enum Expiry {
     Grace(Instant),
 }
 
+/// Ends the connection's part however its task ends: one that panics, in a handler of the application's perhaps, would
+/// leave a member that is sent to for ever and whose events nobody handles.
+struct Departure {
+    door: Arc<Door>,
+    connection: Arc<Connection>,
+    outlet: Arc<SocketOutlet>,
+}
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        self.door.hub.disconnect(&self.connection);
+        if std::thread::panicking() {
+            self.outlet.close(Close::Failed);
+        }
+    }
+}
+
 impl Worker {
     /// Works until the socket has ended and everything it sent is handled.
     pub(super) async fn run(mut self) {
+        let _departure = Departure {
+            door: self.door.clone(),
+            connection: self.connection.clone(),
+            outlet: self.outlet.clone(),
+        };
         let mut under_way = UnderWay::new();
         let mut expiry = self.expiry();
         let mut ended = false;

@@ -65,6 +65,10 @@ impl Hub {
     /// Makes `connection` a member of a room. Send the answer to the client, then call [`Hub::go_live`].
     pub async fn join(&self, connection: &Arc<Connection>, request: Join) -> Result<Joined> {
         self.check_join(connection, &request)?;
+        if connection.is_in(&request.room) {
+            // What it sent itself before is behind it then, so that a message it did not want back stays away.
+            self.0.backend.bus.delivered().await;
+        }
         let most = self.0.limits.rooms_per_connection;
         let entered = connection
             .enter(&request.room, most)
@@ -78,7 +82,14 @@ impl Hub {
         let key = connection.key(&request.room);
         let before = self.0.rooms.enter(&key, connection);
         self.leave_if_gone(connection, &request.room);
-        match self.replay(&key, &request.replay).await {
+        let replayed = match (self.replay(&key, &request.replay).await, before) {
+            (Ok((page, recovered)), Some(before)) => self
+                .give_on_the_way(connection, &key, before, &page)
+                .await
+                .map(|()| (page, recovered)),
+            (replayed, _) => replayed,
+        };
+        match replayed {
             Ok((page, recovered)) => Ok(Joined {
                 members: self.members_for(connection, &request.room),
                 room: request.room,
@@ -100,13 +111,34 @@ impl Hub {
         }
     }
 
+    /// Gives a member that joins again what was on its way to it: messages after `before`, up to where the answer
+    /// begins. They would be dropped as older than the answer, though they are not in it.
+    async fn give_on_the_way(
+        &self,
+        connection: &Connection,
+        key: &RoomKey,
+        before: Seq,
+        page: &Page,
+    ) -> Result<()> {
+        // The personal room is entered without a look at its log: as long as nothing came, nobody knows from where on.
+        let known = before > Seq(0) || !key.room.is_personal();
+        let until = page
+            .messages
+            .first()
+            .map_or(page.head, |first| Seq(first.seq.0.saturating_sub(1)));
+        if known && before < until {
+            self.catch_up(connection, key, before, until).await?;
+        }
+        Ok(())
+    }
+
     /// Starts the live stream of a member that was told everything up to `after`: what was held meanwhile comes
     /// first. If more was held than fits, the rest is read from the log.
     pub async fn go_live(&self, connection: &Connection, room: &RoomName, after: Seq) {
         let key = connection.key(room);
         let mut after = after;
         while let Caught::Behind(from) = self.0.rooms.go_live(&key, connection.id(), after) {
-            match self.catch_up(connection, &key, from).await {
+            match self.catch_up(connection, &key, from, Seq(u64::MAX)).await {
                 Ok(reached) => after = reached,
                 Err(error) => {
                     tracing::warn!(%room, %error, "a member could not catch up and is closed");
@@ -117,8 +149,14 @@ impl Hub {
         }
     }
 
-    /// Pushes everything after `from` as live events; answers the number that was reached.
-    async fn catch_up(&self, connection: &Connection, key: &RoomKey, from: Seq) -> Result<Seq> {
+    /// Pushes everything after `from`, and not after `until`, as live events; answers the number that was reached.
+    async fn catch_up(
+        &self,
+        connection: &Connection,
+        key: &RoomKey,
+        from: Seq,
+        until: Seq,
+    ) -> Result<Seq> {
         let mut reached = from;
         loop {
             let page = self
@@ -128,6 +166,9 @@ impl Hub {
                 .read(key, Range::After(reached), self.page(None))
                 .await?;
             for message in page.messages {
+                if message.seq > until {
+                    return Ok(reached);
+                }
                 reached = message.seq;
                 connection.push(&Outgoing::new(Event::Message(message)));
             }

@@ -182,7 +182,9 @@ impl Rooms {
         };
         let mut delivered = 0;
         for (connection, member) in &mut lock(&room).members {
-            if Some(*connection) != except && member.offer(event) {
+            if Some(*connection) == except {
+                member.pass_over(event);
+            } else if member.offer(event) {
                 delivered += 1;
             }
         }
@@ -256,6 +258,13 @@ impl Room {
 }
 
 impl Member {
+    /// Notes that a live member is not to get this event, now or later.
+    fn pass_over(&mut self, event: &Outgoing) {
+        if let (Stage::Live { after }, Some(seq)) = (&mut self.stage, event.seq()) {
+            *after = seq.max(*after);
+        }
+    }
+
     /// Pushes or holds the event; true if it was pushed.
     fn offer(&mut self, event: &Arc<Outgoing>) -> bool {
         match &mut self.stage {

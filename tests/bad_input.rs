@@ -10,6 +10,7 @@ use proptest::{
 };
 use serde_json::json;
 use support::{Raw, Server, config, eventually};
+use switchboard::config::Store;
 use tokio_tungstenite::tungstenite::Message;
 
 /// Packets that a real client sends; the mutations start from these.
@@ -164,4 +165,35 @@ async fn requests_that_are_wrong_are_answered_as_stock_clients_know_it() {
         404
     );
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_largest_number_there_is_asks_for_nothing_and_breaks_nothing() {
+    for store in [Store::Memory, Store::Sqlite] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config();
+        config.store = store;
+        config.data = folder.path().to_owned();
+        let server = Server::start(config).await;
+        let mut alice = Raw::connect(&server, "alice").await;
+        alice
+            .call("message", json!({ "room": "lobby", "data": 1 }))
+            .await;
+        for most in [u64::MAX, u64::MAX - 1, 1 << 63, i64::MAX as u64] {
+            let page = alice
+                .call("history", json!({ "room": "lobby", "after": most }))
+                .await;
+            assert_eq!(page["messages"], json!([]), "after {most}: {page}");
+            let page = alice
+                .call("history", json!({ "room": "lobby", "before": most }))
+                .await;
+            assert_eq!(page["messages"][0]["seq"], 1, "before {most}: {page}");
+            let since = json!({ "epoch": page["epoch"], "seq": most });
+            let joined = alice
+                .call("join", json!({ "room": "lobby", "since": since }))
+                .await;
+            assert_eq!(joined["recovered"], false, "{joined}");
+        }
+        server.stop().await;
+    }
 }

@@ -15,10 +15,10 @@ use crate::error::{Error, Result};
 pub struct Seq(pub u64);
 
 impl Seq {
-    /// The number after this one.
+    /// The number after this one; after the largest there is, which only a client can name, that one again.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

@@ -3,9 +3,15 @@
 
 mod support;
 
+use std::time::Duration;
+
 use serde_json::json;
 use support::{Raw, Server, config, eventually};
 use switchboard::App;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handler_of_the_application_that_panics_leaves_no_connection_behind() {
@@ -22,6 +28,34 @@ async fn a_handler_of_the_application_that_panics_leaves_no_connection_behind() 
         server.metric("switchboard_connections") == 0.0
             && server.metric("switchboard_rooms") == 0.0
             && server.metric("switchboard_sessions") == 0.0
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_that_is_reset_while_it_opens_leaves_no_session_behind() {
+    let server = Server::start(config()).await;
+    for round in 0..300u64 {
+        let mut peer = TcpStream::connect(server.address).await.unwrap();
+        let request = format!(
+            "GET /socket.io/?EIO=3&transport=websocket HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            server.address
+        );
+        peer.write_all(request.as_bytes()).await.unwrap();
+        if round % 2 == 0 {
+            let _ = peer.read(&mut [0; 1]).await;
+        } else {
+            tokio::time::sleep(Duration::from_micros(round * 5)).await;
+        }
+        // With unread bytes, or with lingering off, the peer gets a reset.
+        peer.set_zero_linger().unwrap();
+        drop(peer);
+    }
+    eventually("every session is gone", async || {
+        server.metric("switchboard_sessions") == 0.0
+            && server.metric("switchboard_connections") == 0.0
     })
     .await;
     server.stop().await;

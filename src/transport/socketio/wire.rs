@@ -53,6 +53,8 @@ impl Cut {
 pub(super) struct Wire<S, G> {
     stream: S,
     cut: Arc<Cut>,
+    /// Something has been read, or was to be.
+    reading: bool,
     /// Dropped with the stream, to do what is due then.
     _at_end: G,
 }
@@ -63,7 +65,17 @@ impl<S, G> Wire<S, G> {
         Self {
             stream,
             cut,
+            reading: false,
             _at_end: at_end,
+        }
+    }
+
+    /// Before anything is read, nothing that is written fails. engineioxide keeps a session whose first packet could not
+    /// be written, and never looks at it again; one whose first read fails it ends.
+    fn unless_opening<T>(&self, polled: Poll<io::Result<T>>, as_if: T) -> Poll<io::Result<T>> {
+        match polled {
+            Poll::Ready(Err(_)) if !self.reading => Poll::Ready(Ok(as_if)),
+            polled => polled,
         }
     }
 
@@ -94,6 +106,7 @@ impl<S: AsyncRead + Unpin, G: Unpin> AsyncRead for Wire<S, G> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.reading = true;
         if self.cut.is_made() {
             return Poll::Ready(Ok(()));
         }
@@ -109,18 +122,20 @@ impl<S: AsyncWrite + Unpin, G: Unpin> AsyncWrite for Wire<S, G> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if self.cut.is_made() {
-            return Poll::Ready(broken());
+            return self.unless_opening(Poll::Ready(broken()), bytes.len());
         }
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.unless_cut(context, polled, broken)
+        let polled = self.unless_cut(context, polled, broken);
+        self.unless_opening(polled, bytes.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.cut.is_made() {
-            return Poll::Ready(broken());
+            return self.unless_opening(Poll::Ready(broken()), ());
         }
         let polled = Pin::new(&mut self.stream).poll_flush(context);
-        self.unless_cut(context, polled, broken)
+        let polled = self.unless_cut(context, polled, broken);
+        self.unless_opening(polled, ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -150,6 +165,17 @@ mod tests {
             assert_eq!(reading.await.unwrap().unwrap(), 0);
             assert!(writing.await.unwrap().is_err());
         }
+    }
+
+    #[tokio::test]
+    async fn writing_to_a_peer_that_has_gone_fails_only_after_the_first_read() {
+        let (near, far) = duplex(16);
+        drop(far);
+        let mut wire = Wire::new(near, Arc::new(Cut::default()), ());
+        wire.write_all(b"open").await.unwrap();
+        wire.flush().await.unwrap();
+        assert_eq!(wire.read(&mut [0; 8]).await.unwrap(), 0);
+        assert!(wire.write_all(b"more").await.is_err());
     }
 
     #[tokio::test]

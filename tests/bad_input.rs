@@ -3,6 +3,7 @@
 
 mod support;
 
+use futures_util::{SinkExt, StreamExt};
 use proptest::{
     prelude::*,
     strategy::ValueTree,
@@ -10,7 +11,7 @@ use proptest::{
 };
 use serde_json::json;
 use support::{Raw, Server, config, eventually};
-use switchboard::config::Store;
+use switchboard::config::{Secret, Store};
 use tokio_tungstenite::tungstenite::Message;
 
 /// Packets that a real client sends; the mutations start from these.
@@ -196,4 +197,28 @@ async fn the_largest_number_there_is_asks_for_nothing_and_breaks_nothing() {
         }
         server.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_client_that_is_refused_does_not_hold_its_session() {
+    let mut config = config();
+    config.auth.hmac_secret = Some(Secret::new("a secret of thirty-two bytes, or more"));
+    config.socketio.connect_timeout = std::time::Duration::from_millis(200);
+    let server = Server::start(config).await;
+    let url = format!(
+        "ws://{}/socket.io/?EIO=3&transport=websocket",
+        server.address
+    );
+    let (mut refused, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    let ended = tokio::time::timeout(support::DEADLINE, async {
+        // Its pings would keep it for ever.
+        while refused.send(Message::text("2")).await.is_ok() {
+            if !matches!(refused.next().await, Some(Ok(_))) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
+    assert!(ended.await.is_ok(), "the session is held");
+    server.stop().await;
 }

@@ -48,6 +48,7 @@ pub(super) struct Gate {
     pub(super) path: String,
     pub(super) cookie: Option<String>,
     pub(super) body_timeout: Duration,
+    pub(super) connect_timeout: Duration,
     pub(super) max_payload: usize,
     pub(super) draining: Arc<AtomicBool>,
 }
@@ -116,6 +117,9 @@ impl Gate {
             None => {
                 let (parts, body) = request.into_parts();
                 let link = self.open(&parts).await?;
+                if query.protocol == 3 {
+                    link.expect_connect(self.connect_timeout);
+                }
                 let mut request = Request::from_parts(parts, body);
                 if query.websocket {
                     self.upgrade(request, link, query.protocol, false)

@@ -4,7 +4,13 @@
 //! as the session lives. So a link is dropped when its session ends, whatever the transport and however it ended, and
 //! what it holds (a place among the connections) is given back then.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::{
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::body::Body;
 use dashmap::DashMap;
@@ -24,6 +30,7 @@ pub(super) struct Link {
     engine: Engine,
     cut: Arc<Cut>,
     polling: OnceLock<Polling>,
+    connected: AtomicBool,
     metrics: Arc<Metrics>,
     _admitted: Admitted,
 }
@@ -52,6 +59,7 @@ impl Link {
             engine,
             cut: Arc::default(),
             polling: OnceLock::new(),
+            connected: AtomicBool::new(false),
             metrics,
             _admitted: admitted,
         })
@@ -78,6 +86,25 @@ impl Link {
         };
         // A session is opened once; were it noted twice, the first note would hold.
         let _ = self.polling.set(polling);
+    }
+
+    /// Notes that the session has connected to a namespace.
+    pub(super) fn connected(&self) {
+        self.connected.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the session if it has not connected to any namespace within this time. For Engine.IO 3, where socketioxide
+    /// itself lets a session that was refused stay for as long as it pings.
+    pub(super) fn expect_connect(self: &Arc<Self>, within: Duration) {
+        let link = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(within).await;
+            if let Some(link) = link.upgrade()
+                && !link.connected.load(Ordering::Relaxed)
+            {
+                link.close();
+            }
+        });
     }
 
     /// Ends the session so that a stock client sees a transport close and comes back.

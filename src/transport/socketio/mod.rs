@@ -108,6 +108,7 @@ pub(crate) fn open(hub: &Hub, config: DoorConfig<'_>) -> (Router, SocketIo) {
         path: config.settings.path.trim_end_matches('/').to_owned(),
         cookie: config.cookie,
         body_timeout: config.body_timeout,
+        connect_timeout: config.settings.connect_timeout,
         max_payload: config.settings.max_payload.bytes(),
         draining: config.draining,
     });
@@ -231,6 +232,7 @@ impl Door {
             let _ = socket.disconnect();
             return;
         };
+        link.connected();
         let metrics = self.hub.metrics().clone();
         let outlet = Arc::new(SocketOutlet::new(socket.clone(), link, metrics));
         // The session comes before anything that the rooms bring.

@@ -5,6 +5,7 @@ mod support;
 
 use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::json;
 use support::{DEADLINE, Raw, Server, config};
 use switchboard::{
@@ -49,5 +50,43 @@ async fn a_refused_refresh_does_not_lengthen_the_grace_time_of_an_expired_token(
         }
     });
     assert!(ended.await.is_ok(), "it stays with a token that has ended");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_page_cannot_open_a_session_by_a_request_that_carries_no_origin() {
+    let server = Server::start(config()).await;
+    // With Engine.IO 3 a handshake alone connects, as whoever the query says.
+    let handshake = server.url("/socket.io/?EIO=3&transport=polling&user=alice");
+    let port = server.address.port();
+    for (name, value) in [
+        // A page whose name was pointed at this machine: to itself it is the same origin.
+        ("host", format!("rebound.example:{port}")),
+        // An image or a script of a page elsewhere.
+        ("sec-fetch-site", "cross-site".to_owned()),
+        ("sec-fetch-site", "same-site".to_owned()),
+    ] {
+        let answer = reqwest::Client::new()
+            .get(&handshake)
+            .header(name, &value)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{name}: {value}");
+    }
+    assert_eq!(server.metric("switchboard_sessions"), 0.0);
+    for (name, value) in [
+        ("host", format!("localhost:{port}")),
+        ("sec-fetch-site", "same-origin".to_owned()),
+        ("sec-fetch-site", "none".to_owned()),
+    ] {
+        let answer = reqwest::Client::new()
+            .get(&handshake)
+            .header(name, &value)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{name}: {value}");
+    }
     server.stop().await;
 }

@@ -1,7 +1,8 @@
 //! Which web pages may connect: one list for CORS, for polling and for WebSocket upgrades.
 //!
-//! Browsers send `Origin` with every request that matters here; programs that are no browser need not, and a page
-//! cannot leave it out. So a request without one passes, and one from elsewhere is refused.
+//! Browsers send `Origin` with almost every request that matters here; programs that are no browser need not, and a
+//! page cannot leave it out. So a request without one passes unless something else shows that a page sent it, and one
+//! from elsewhere is refused.
 
 use http::{HeaderMap, HeaderValue, header};
 
@@ -33,9 +34,33 @@ impl Origins {
 
     /// Whether a request with these headers may come in.
     pub fn allow(&self, headers: &HeaderMap) -> bool {
-        headers
-            .get(header::ORIGIN)
-            .is_none_or(|origin| self.allow_origin(origin, headers))
+        match headers.get(header::ORIGIN) {
+            Some(origin) => self.allow_origin(origin, headers),
+            None => !self.is_of_another_page(headers),
+        }
+    }
+
+    /// Whether a request without an origin is a page's all the same: browsers leave it out of a GET to the page's own
+    /// host, whatever address that name points at, and out of images and scripts, which a page may take from anywhere.
+    fn is_of_another_page(&self, headers: &HeaderMap) -> bool {
+        let embedded = headers
+            .get("sec-fetch-site")
+            .is_some_and(|site| site == "cross-site" || site == "same-site");
+        let elsewhere = || {
+            headers
+                .get(header::HOST)
+                .and_then(|host| host.to_str().ok())
+                .is_none_or(|host| !is_loopback(host) && !self.lists_host(host))
+        };
+        (embedded && !self.anyone()) || (self.loopback_only && elsewhere())
+    }
+
+    /// Whether pages of `host` are listed: its own pages may reach the server through a proxy there.
+    fn lists_host(&self, host: &str) -> bool {
+        ["http", "https"].iter().any(|scheme| {
+            let origin = format!("{scheme}://{host}");
+            self.patterns.iter().any(|pattern| pattern.matches(&origin))
+        })
     }
 
     /// Whether `origin` is listed, or is the page's own host.
@@ -125,7 +150,31 @@ mod tests {
             "rebound.example:3000",
             Some("http://rebound.example:3000")
         )));
+        assert!(!origins.allow(&headers("rebound.example:3000", None)));
+        assert!(origins.allow(&headers("127.0.0.1:3000", None)));
         assert!(origins.allow(&headers("127.0.0.1:3000", Some("http://127.0.0.1:3000"))));
         assert!(origins.allow(&headers("[::1]:3000", Some("http://[::1]:3000"))));
+    }
+
+    #[test]
+    fn a_page_that_is_listed_reaches_an_open_server_through_the_proxy_of_its_own_host() {
+        let origins = origins(&["http://box.lan:5173"], true);
+        assert!(origins.allow(&headers("box.lan:5173", None)));
+        assert!(!origins.allow(&headers("other.lan:5173", None)));
+    }
+
+    #[test]
+    fn what_a_page_embeds_from_elsewhere_is_refused_though_it_names_no_origin() {
+        let origins = origins(&[], false);
+        for (site, expected) in [
+            ("cross-site", false),
+            ("same-site", false),
+            ("same-origin", true),
+            ("none", true),
+        ] {
+            let mut headers = headers("chat.example", None);
+            headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+            assert_eq!(origins.allow(&headers), expected, "{site}");
+        }
     }
 }

@@ -106,7 +106,8 @@ impl Gate {
     async fn pass(self: Arc<Self>, request: Request<Body>) -> Result<Response> {
         if !self.origins.allow(request.headers()) {
             return Err(Error::forbidden(
-                "pages of this origin may not connect; http.origins lists those that may",
+                "pages of this origin may not connect; http.origins lists those that may, and a server without keys \
+                 answers only to names of its own machine",
             ));
         }
         let Some(query) = Query::read(&request) else {

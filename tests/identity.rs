@@ -6,10 +6,11 @@ mod support;
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{DEADLINE, Raw, Server, config};
 use switchboard::{
-    auth::{TokenClaims, issue},
+    App, EventContext,
+    auth::{Grants, TokenClaims, issue},
     config::Secret,
     model::{Timestamp, UserId},
 };
@@ -88,5 +89,52 @@ async fn a_foreign_page_cannot_open_a_session_by_a_request_that_carries_no_origi
             .unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{name}: {value}");
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refresh_takes_a_socket_out_of_the_rooms_it_lost_and_of_no_other() {
+    let mut config = config();
+    config.auth.hmac_secret = Some(Secret::new(SECRET));
+    let builder = App::builder(config)
+        .event(
+            "enter",
+            async |context: EventContext, room: String| -> switchboard::Result<()> {
+                context.socket.join(room);
+                Ok(())
+            },
+        )
+        .event(
+            "where",
+            async |context: EventContext, _: Value| -> switchboard::Result<Value> {
+                let mut rooms: Vec<String> = context
+                    .socket
+                    .rooms()
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect();
+                rooms.sort();
+                Ok(json!({ "rooms": rooms }))
+            },
+        );
+    let server = Server::start_with(builder).await;
+    let token = |grants: &str| {
+        let mut claims = TokenClaims::for_user(UserId::parse("alice").unwrap());
+        claims.rooms = Some(Grants::parse(grants).unwrap());
+        issue(SECRET, &claims, Timestamp::now()).unwrap()
+    };
+    let mut alice = Raw::open(&server).await;
+    alice
+        .send(&format!("40{}", json!({ "token": token("*=join") })))
+        .await;
+    alice.event("session").await;
+    for room in ["kept", "lost"] {
+        alice.call("join", json!(room)).await;
+    }
+    alice.call("enter", json!("of the application")).await;
+    let narrower = token("kept=join");
+    alice.call("refresh", json!({ "token": narrower })).await;
+    let answer = alice.call("where", json!(null)).await;
+    assert_eq!(answer["rooms"], json!(["kept", "of the application"]));
     server.stop().await;
 }

@@ -209,8 +209,9 @@ impl Worker {
                 acknowledged(&hub.history(&self.connection, history).await?)
             }
             Request::Refresh(token) => {
+                let before = self.connection.rooms();
                 let expires_at = hub.refresh(&self.connection, &token).await?;
-                self.mirror_rooms();
+                self.leave_mirrored(&before);
                 acknowledged(&json!({ "expires_at": expires_at }))
             }
             Request::Join(_) | Request::Publish(_) => Err(Error::new(
@@ -220,13 +221,11 @@ impl Worker {
         }
     }
 
-    /// Leaves the mirrored rooms that the connection is no longer in.
-    fn mirror_rooms(&self) {
-        let rooms = self.connection.rooms();
-        for mirrored in self.socket.rooms() {
-            if !rooms.iter().any(|room| room.as_str() == mirrored.as_ref()) {
-                self.socket.leave(mirrored);
-            }
+    /// Leaves the mirrored ones of `before` that the connection is no longer in. Rooms that the application has put the
+    /// socket into are its own concern.
+    fn leave_mirrored(&self, before: &[RoomName]) {
+        for room in before.iter().filter(|room| !self.connection.is_in(room)) {
+            self.socket.leave(room.to_string());
         }
     }
 

@@ -168,6 +168,30 @@ async fn requests_that_are_wrong_are_answered_as_stock_clients_know_it() {
     server.stop().await;
 }
 
+/// Queries that only engineioxide understood would open sessions that nobody admitted, counted or can end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_spelling_of_a_handshake_gets_past_the_limit_of_connections() {
+    let mut config = config();
+    config.limits.connections = 1;
+    let server = Server::start(config).await;
+    let _only = Raw::connect(&server, "alice").await;
+    for query in [
+        "EIO=4&transport=polling",
+        "EIO=4=&transport=polling",
+        "EIO=4&transport=polling=",
+        "EIO=3=3&transport=polling=polling&b64=1",
+        "transport=polling=x&EIO=4&EIO=9",
+        "EIO=4&transport=polling&sid",
+        "EIO=4&transport=polling&xsid=AAAAAAAAAAAAAAAA",
+    ] {
+        let answer = reqwest::get(server.url(&format!("/socket.io/?{query}")))
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 503, "{query}");
+    }
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_largest_number_there_is_asks_for_nothing_and_breaks_nothing() {
     for store in [Store::Memory, Store::Sqlite] {

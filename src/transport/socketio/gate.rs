@@ -61,7 +61,8 @@ struct Query {
 }
 
 impl Query {
-    /// Reads the query as engineioxide does (the first of each name counts); `None` if it will refuse the request.
+    /// Reads the query as engineioxide does (the first of each name counts, and only up to a second `=`); `None` if it
+    /// will refuse the request. What is refused here and not there would get past every check.
     fn read(request: &Request<Body>) -> Option<Self> {
         let query = request.uri().query()?;
         let first = |name: &str| {
@@ -69,7 +70,8 @@ impl Query {
                 .split('&')
                 .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
         };
-        let protocol = match first("EIO")? {
+        let word = |name| first(name)?.split('=').next();
+        let protocol = match word("EIO")? {
             "3" => 3,
             "4" => 4,
             _ => return None,
@@ -78,7 +80,7 @@ impl Query {
             Some(text) => Some(text.parse().ok()?),
             None => None,
         };
-        let websocket = match first("transport")? {
+        let websocket = match word("transport")? {
             "websocket" => true,
             "polling" => false,
             _ => return None,
@@ -379,6 +381,7 @@ mod tests {
             read("EIO=3&transport=websocket&sid=AAAAAAAAAAAAAAAA"),
             Some((3, true, true))
         );
+        assert_eq!(read("EIO=4=5&transport=polling=x"), Some((4, false, false)));
         for bad in [
             "",
             "EIO=5&transport=polling",

@@ -11,7 +11,10 @@ use proptest::{
 };
 use serde_json::json;
 use support::{Raw, Server, config, eventually};
-use switchboard::config::{Secret, Store};
+use switchboard::{
+    config::{Secret, Store},
+    transport::Transport,
+};
 use tokio_tungstenite::tungstenite::Message;
 
 /// Packets that a real client sends; the mutations start from these.
@@ -190,6 +193,29 @@ async fn no_spelling_of_a_handshake_gets_past_the_limit_of_connections() {
         assert_eq!(answer.status(), 503, "{query}");
     }
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transport_that_is_not_configured_is_refused_before_any_upgrade() {
+    for (only, refused) in [
+        (Transport::Polling, "websocket"),
+        (Transport::WebSocket, "polling"),
+    ] {
+        let mut config = config();
+        config.socketio.transports = [only].into_iter().collect();
+        let server = Server::start(config).await;
+        let answer = reqwest::Client::new()
+            .get(server.url(&format!("/socket.io/?EIO=4&transport={refused}")))
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 400, "{refused}");
+        server.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

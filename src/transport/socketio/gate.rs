@@ -45,6 +45,8 @@ pub(super) struct Gate {
     pub(super) origins: Origins,
     pub(super) admission: Admission,
     pub(super) links: Arc<Links>,
+    /// Whether clients may use WebSockets.
+    pub(super) websocket: bool,
     pub(super) path: String,
     pub(super) cookie: Option<String>,
     pub(super) body_timeout: Duration,
@@ -112,7 +114,8 @@ impl Gate {
                  answers only to names of its own machine",
             ));
         }
-        let Some(query) = Query::read(&request) else {
+        let query = Query::read(&request).filter(|query| self.websocket || !query.websocket);
+        let Some(query) = query else {
             // Whatever is wrong with it, engineioxide says so in the words its clients know.
             return Ok(self.forward(request).await);
         };

@@ -105,6 +105,7 @@ pub(crate) fn open(hub: &Hub, config: DoorConfig<'_>) -> (Router, SocketIo) {
         origins: config.origins,
         admission: Admission::new(limits.connections, limits.connections_per_ip),
         links: Arc::default(),
+        websocket: config.settings.transports.contains(&Transport::WebSocket),
         path: config.settings.path.trim_end_matches('/').to_owned(),
         cookie: config.cookie,
         body_timeout: config.body_timeout,

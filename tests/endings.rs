@@ -60,3 +60,22 @@ async fn a_websocket_that_is_reset_while_it_opens_leaves_no_session_behind() {
     .await;
     server.stop().await;
 }
+
+/// Stock clients send both packets at once when an application calls `disconnect()` and `connect()`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_a_namespace_and_connects_again_at_once_is_connected() {
+    let server = Server::start(config()).await;
+    let mut alice = Raw::connect(&server, "alice").await;
+    for _ in 0..100 {
+        alice.call("join", json!("lobby")).await;
+        alice.send_together(&["41", "40{\"user\":\"alice\"}"]).await;
+        alice.event("session").await;
+        let history = alice.call("history", json!("lobby")).await;
+        assert_eq!(history["ok"], true, "{history}");
+        eventually("only the new connection is there", async || {
+            server.metric("switchboard_connections") == 1.0
+        })
+        .await;
+    }
+    server.stop().await;
+}

@@ -133,6 +133,14 @@ impl Raw {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
+    /// Sends several texts in one piece.
+    pub async fn send_together(&mut self, texts: &[&str]) {
+        for text in texts {
+            self.socket.feed(Message::text(*text)).await.unwrap();
+        }
+        self.socket.flush().await.unwrap();
+    }
+
     /// Sends whatever it is; a closed connection is no failure here.
     pub async fn try_send(&mut self, message: Message) -> bool {
         self.socket.send(message).await.is_ok()

@@ -16,11 +16,11 @@ use http::{HeaderMap, Request};
 use serde::Serialize;
 use socketioxide::{
     ParserConfig, SocketIo, SocketIoBuilder, TransportType,
-    adapter::Adapter,
+    adapter::{Adapter, LocalAdapter},
     extract::SocketRef,
-    handler::{ConnectHandler, FromConnectParts},
+    handler::{ConnectHandler, DisconnectHandler, FromConnectParts},
     service::SocketIoService,
-    socket::Socket,
+    socket::{DisconnectReason, Socket},
 };
 use socketioxide_core::Value;
 use tokio_util::sync::CancellationToken;
@@ -170,6 +170,22 @@ struct Arrival {
 
 type ArrivalSlot = Arc<Mutex<Option<Arrival>>>;
 
+/// Tells a connection's task that its socket has ended, and lets go of the socket at once.
+///
+/// An async closure would be spawned and the socket let go of after it. A CONNECT that comes right behind the disconnect
+/// would then be taken for a repeated one, and never be answered.
+struct End(CancellationToken);
+
+/// Names this handler to socketioxide, which tells handlers apart by their arguments.
+enum AtOnce {}
+
+impl DisconnectHandler<LocalAdapter, AtOnce> for End {
+    fn call_with_defer(&self, socket: Arc<Socket>, _: DisconnectReason, let_go: fn(Arc<Socket>)) {
+        let_go(socket);
+        self.0.cancel();
+    }
+}
+
 impl Door {
     /// Decides about a CONNECT, and registers for what comes after it: registered later, a client's first events
     /// would find nobody.
@@ -186,8 +202,7 @@ impl Door {
         let (inbox, waiting) = inbox(self.inbox, self.hub.metrics().clone());
         let ended = CancellationToken::new();
         socket.on_fallback(inbox);
-        let end = ended.clone();
-        socket.on_disconnect(async move |_: SocketRef| end.cancel());
+        socket.on_disconnect(End(ended.clone()));
         let arrival: ArrivalSlot = Arc::new(Mutex::new(Some(Arrival {
             entrant,
             waiting,

@@ -5,13 +5,16 @@ mod support;
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{Raw, Server, config, eventually};
-use switchboard::App;
+use switchboard::{App, EventContext, config::Store};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+
+/// Clients that leave in the middle of a join.
+const HASTY: u64 = 600;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handler_of_the_application_that_panics_leaves_no_connection_behind() {
@@ -77,5 +80,41 @@ async fn a_client_that_leaves_a_namespace_and_connects_again_at_once_is_connecte
         })
         .await;
     }
+    server.stop().await;
+}
+
+/// socketioxide's rooms mirror the hub's, and a socket that is put into one when it has gone stays there for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_that_ends_after_its_socket_leaves_no_mirrored_room_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.store = Store::Sqlite;
+    config.data = folder.path().to_owned();
+    let builder = App::builder(config).event(
+        "rooms",
+        async |context: EventContext, _: Value| -> switchboard::Result<Value> {
+            // Asked for by name: a list of all rooms is made from the sockets that are there.
+            let names: Vec<_> = (0..HASTY).map(|number| format!("room-{number}")).collect();
+            let everybody = context.socket.within(names);
+            Ok(json!({ "rooms": everybody.rooms().await.unwrap().len() }))
+        },
+    );
+    let server = Server::start_with(builder).await;
+    let mut witness = Raw::connect(&server, "witness").await;
+    for round in 0..HASTY {
+        let mut hasty = Raw::connect(&server, "hasty").await;
+        let join = format!("42[\"join\",\"room-{round}\"]");
+        hasty.send(&join).await;
+        // The end is to fall into the time that the join takes, wherever that is.
+        tokio::time::sleep(Duration::from_micros(round % 30 * 20)).await;
+        hasty.send("41").await;
+        drop(hasty);
+    }
+    eventually("only the witness is left", async || {
+        server.metric("switchboard_connections") == 1.0
+    })
+    .await;
+    let answer = witness.call("rooms", json!(null)).await;
+    assert_eq!(answer["rooms"], 0, "{answer}");
     server.stop().await;
 }

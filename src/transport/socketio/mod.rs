@@ -181,8 +181,10 @@ enum AtOnce {}
 
 impl DisconnectHandler<LocalAdapter, AtOnce> for End {
     fn call_with_defer(&self, socket: Arc<Socket>, _: DisconnectReason, let_go: fn(Arc<Socket>)) {
-        let_go(socket);
+        // In this order: a task that puts the socket into a room, and sees after it that the socket has ended, takes it
+        // out again; if it does not see that, the room is left with all others.
         self.0.cancel();
+        let_go(socket);
     }
 }
 

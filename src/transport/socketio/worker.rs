@@ -188,6 +188,10 @@ impl Worker {
             Ok(joined) => {
                 // Mirrored for relaying and for what an application emits by room.
                 self.socket.join(room.to_string());
+                if self.ended.is_cancelled() {
+                    // Whatever rooms it had have been left already, and nobody else would take it out of this one.
+                    self.socket.leave(room.to_string());
+                }
                 let after = joined.seq;
                 self.answer(asked, acknowledged(&joined));
                 self.door.hub.go_live(&self.connection, &room, after).await;

@@ -21,7 +21,12 @@ use crate::{
     model::{Epoch, Message, MessageId, Namespace, Offset, RoomKey, Seq, Timestamp},
 };
 
-/// How many rooms each call looks at to take away what is too old: all rooms have their turn, and no call takes long.
+mod marks;
+
+use marks::RoomMarks;
+
+/// How many rooms each call looks at to take away what is too old, and how many marks of each: all have their turn, and
+/// no call takes long.
 const SWEEP: usize = 2;
 
 /// What a memory log keeps.
@@ -46,6 +51,7 @@ impl Default for MemoryConfig {
 pub fn open(config: MemoryConfig) -> (Backend, Deliveries) {
     let (log, stream, deliveries) = open_with(config, Arc::new(Timestamp::now));
     let backend = Backend {
+        marks: log.clone(),
         log,
         bus: Arc::new(LocalBus::new(stream)),
     };
@@ -90,6 +96,7 @@ struct Room {
     recent: Recent,
     keep: Keep,
     ids: HashMap<MessageId, (Seq, Timestamp)>,
+    marks: RoomMarks,
     /// When it was last written, or created.
     ts: Timestamp,
 }
@@ -107,6 +114,9 @@ impl MemoryLog {
             // Backwards, since a forgotten room's place is taken by the last one.
             for index in (0..rooms.rooms.len()).rev() {
                 rooms.sweep_room(index, now);
+            }
+            for room in rooms.rooms.values_mut() {
+                room.marks.trim(room.keep, now);
             }
         }
     }
@@ -137,9 +147,7 @@ impl Log for MemoryLog {
         let rooms = rooms.as_mut().ok_or_else(closed)?;
         rooms.sweep(now);
         let room = rooms.room(room, now);
-        if room.keep.fading(room.ts, now) {
-            room.ts = now;
-        }
+        room.visit(now);
         let cutoff = room.keep.cutoff(now);
         let page = room.recent.page(range, size, cutoff);
         Ok(page.expect("all that is kept is in memory"))
@@ -201,6 +209,7 @@ impl Rooms {
                 recent: Recent::new(Epoch::fresh(), Seq(0), Seq(1)),
                 keep: self.config.retention.keep(&key.room),
                 ids: HashMap::new(),
+                marks: RoomMarks::default(),
                 ts: now,
             };
             self.rooms.insert(key.clone(), room);
@@ -233,6 +242,7 @@ impl Rooms {
             return;
         };
         room.trim(now);
+        room.marks.sweep(room.keep, now);
         if room.recent.is_empty() && room.ids.is_empty() && room.keep.forgettable(room.ts, now) {
             self.rooms.swap_remove_index(index);
         }
@@ -240,6 +250,13 @@ impl Rooms {
 }
 
 impl Room {
+    /// Notes that it is in use.
+    fn visit(&mut self, now: Timestamp) {
+        if self.keep.fading(self.ts, now) {
+            self.ts = now;
+        }
+    }
+
     fn trim(&mut self, now: Timestamp) {
         let first = self.keep.first_by_count(self.recent.head());
         self.recent.trim(first);

@@ -3,7 +3,7 @@
 //! A [`Log`] drops a repeat of an id, gives a message its numbers, stores it and answers; then it puts it on the
 //! node's one stream of [`Delivery`]s, in the order of the numbers. A [`Bus`] puts events that are not kept on the
 //! same stream. The hub reads that stream and nothing else, so the publisher's own node delivers like every other
-//! and a member sees one order.
+//! and a member sees one order. [`Marks`] stand beside the log and say how far each user has read.
 //!
 //! A backend knows no connections, no grants and no protocol.
 
@@ -24,6 +24,7 @@ use crate::{
 
 #[cfg(test)]
 mod conformance;
+mod marks;
 pub mod memory;
 mod recent;
 pub mod retention;
@@ -31,6 +32,7 @@ mod settings;
 pub mod sqlite;
 mod tail;
 
+pub use marks::{Mark, Marks};
 pub use retention::{Keep, Retention};
 pub use settings::{HistorySettings, RetentionRule, RetentionRules, SqliteSettings, Synchronous};
 
@@ -203,13 +205,15 @@ impl Bus for LocalBus {
     }
 }
 
-/// A log and a bus that share one stream of deliveries.
+/// A log and a bus that share one stream of deliveries, and the read marks beside the log.
 #[derive(Clone)]
 pub struct Backend {
     /// What orders and keeps.
     pub log: Arc<dyn Log>,
     /// What carries.
     pub bus: Arc<dyn Bus>,
+    /// What knows how far each user has read.
+    pub marks: Arc<dyn Marks>,
 }
 
 /// How long the sender of an id can repeat it, by default.

@@ -14,6 +14,9 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// An empty room is remembered at least this long, so that positions in it stay valid.
 const LINGER: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// A read mark is remembered at least this long.
+const MARK: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// A room may hold this many messages more than its limit, or a tenth more, before trimming starts: deleting in
 /// batches costs far less than deleting one message for each that comes.
 const SLACK: u64 = 64;
@@ -47,6 +50,11 @@ impl Keep {
     /// Whether an empty room last written at `ts` may be forgotten, epoch and all.
     pub(super) fn forgettable(self, ts: Timestamp, now: Timestamp) -> bool {
         ts < now.before(self.age.max(LINGER))
+    }
+
+    /// Whether a read mark last set at `ts` may be forgotten.
+    pub(super) fn stale(self, ts: Timestamp, now: Timestamp) -> bool {
+        ts < now.before(self.age.max(MARK))
     }
 
     /// Whether reading an empty room last written at `ts` should count as use, lest it be forgotten.

@@ -170,16 +170,25 @@ impl Books {
         key: &RoomKey,
         now: Timestamp,
     ) -> rusqlite::Result<&mut RoomRow> {
-        if !self.rooms.contains_key(key) {
+        if !self.holds(db, key)? {
             let namespace = self.namespace(db, &key.namespace)?.id;
             let keep = self.retention.keep(&key.room);
-            let row = match find_room(db, namespace, key, keep)? {
-                Some(row) => row,
-                None => create_room(db, namespace, key, keep, now)?,
-            };
+            let row = create_room(db, namespace, key, keep, now)?;
             self.rooms.insert(key.clone(), row);
         }
         Ok(self.rooms.get_mut(key).expect("it was there or is now"))
+    }
+
+    /// Whether the room exists; from then on it is in the books.
+    pub(super) fn holds(&mut self, db: &Connection, key: &RoomKey) -> rusqlite::Result<bool> {
+        if self.rooms.contains_key(key) {
+            return Ok(true);
+        }
+        let namespace = self.namespace(db, &key.namespace)?.id;
+        let found = find_room(db, namespace, key, self.retention.keep(&key.room))?;
+        let exists = found.is_some();
+        self.rooms.extend(found.map(|row| (key.clone(), row)));
+        Ok(exists)
     }
 
     /// The room's messages before `oldest` were deleted, and the database says so in its row.

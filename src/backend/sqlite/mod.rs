@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod books;
+mod marks;
 mod reader;
 mod schema;
 #[cfg(test)]
@@ -83,8 +84,10 @@ impl SqliteConfig {
 /// If the folder cannot be used, another process has the log open, or the file there is not one of ours.
 pub fn open(config: SqliteConfig) -> Result<(Backend, Deliveries), OpenError> {
     let (log, stream, deliveries) = open_with(config, BUSY, Arc::new(Timestamp::now))?;
+    let log = Arc::new(log);
     let backend = Backend {
-        log: Arc::new(log),
+        marks: log.clone(),
+        log,
         bus: Arc::new(LocalBus::new(stream)),
     };
     Ok((backend, deliveries))

@@ -15,10 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     books::{int, nat},
+    marks,
     schema::{self, OpenError},
 };
 use crate::{
-    backend::{Keep, Page, PageSize, Range, closed, recent::Space},
+    backend::{Keep, Mark, Page, PageSize, Range, closed, recent::Space},
     error::{Error, Result},
     model::{
         Epoch, EventName, Message, MessageId, Offset, RoomKey, Sender, Seq, Timestamp, UserId,
@@ -48,6 +49,7 @@ pub(super) struct Found {
 
 enum Job {
     Read(Request, oneshot::Sender<Result<Option<Found>>>),
+    Marked(RoomKey, UserId, oneshot::Sender<Result<Mark>>),
     Stop,
 }
 
@@ -85,6 +87,16 @@ impl Readers {
         found.await.map_err(|_| closed())?
     }
 
+    /// Where a user's mark stands.
+    pub(super) async fn marked(&self, room: RoomKey, user: UserId) -> Result<Mark> {
+        let (answer, mark) = oneshot::channel();
+        self.jobs
+            .send(Job::Marked(room, user, answer))
+            .await
+            .map_err(|_| closed())?;
+        mark.await.map_err(|_| closed())?
+    }
+
     /// Answers what was asked so far, then ends the threads.
     pub(super) async fn stop(&self) {
         for _ in 0..self.count {
@@ -102,20 +114,28 @@ fn spawn(mut db: Connection, queue: Arc<Mutex<mpsc::Receiver<Job>>>) -> io::Resu
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .blocking_recv();
-            let Some(Job::Read(request, answer)) = job else {
-                return;
-            };
-            let found = find(&mut db, &request).map_err(|error| {
-                tracing::error!(%error, room = %request.room.room, "cannot read the log");
-                Error::unavailable("the log cannot be read now; try again").caused_by(error)
-            });
             // Whoever asked may be gone.
-            let _ = answer.send(found);
+            match job {
+                Some(Job::Read(request, answer)) => {
+                    let found = find(&mut db, &request);
+                    let _ = answer.send(found.map_err(|error| failed(&request.room, error)));
+                }
+                Some(Job::Marked(room, user, answer)) => {
+                    let mark = marks::find(&db, &room, &user);
+                    let _ = answer.send(mark.map_err(|error| failed(&room, error)));
+                }
+                Some(Job::Stop) | None => return,
+            }
         }
     };
     std::thread::Builder::new()
         .name("log-reader".into())
         .spawn(run)
+}
+
+fn failed(room: &RoomKey, error: rusqlite::Error) -> Error {
+    tracing::error!(%error, room = %room.room, "cannot read the log");
+    Error::unavailable("the log cannot be read now; try again").caused_by(error)
 }
 
 fn find(db: &mut Connection, request: &Request) -> rusqlite::Result<Option<Found>> {

@@ -17,7 +17,8 @@ const VERSION: i64 = 1;
 
 /// One row a room and a namespace; both outlive their messages, since numbering goes on. `messages` lies in the order
 /// it is read in. `ids` holds only those that senders chose:
-/// `sent` is the message's time, `ts` the clock's, which the window is measured by.
+/// `sent` is the message's time, `ts` the clock's, which the window is measured by. `marks` says up to which number a
+/// user has read a room, and when that was last said.
 const TABLES: &str = r#"
 CREATE TABLE namespaces (
     id       INTEGER PRIMARY KEY,
@@ -55,6 +56,13 @@ CREATE TABLE ids (
     PRIMARY KEY (room, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ids_by_time ON ids (ts);
+CREATE TABLE marks (
+    room INTEGER NOT NULL,
+    user TEXT NOT NULL,
+    seq  INTEGER NOT NULL,
+    ts   INTEGER NOT NULL,
+    PRIMARY KEY (room, user)
+) STRICT, WITHOUT ROWID;
 CREATE VIEW log AS
     SELECT namespaces.name AS namespace, rooms.name AS room, messages.seq, messages."offset",
            datetime(messages.ts / 1000, 'unixepoch') AS time, messages.id, event, user, data

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     books::{Books, int, nat},
+    marks::Sweep,
     reader::first_since,
 };
 use crate::{
@@ -11,8 +12,8 @@ use crate::{
     model::{Namespace, RoomKey, RoomName, Seq, Timestamp},
 };
 
-/// How many rows one step deletes at most, and how many rooms it looks at.
-const STEP: usize = 256;
+/// How many rows one step deletes at most, and how many rooms or marks it looks at.
+pub(super) const STEP: usize = 256;
 
 /// What a step took away, for the tail to follow once it is committed.
 pub(super) enum Taken {
@@ -22,11 +23,12 @@ pub(super) enum Taken {
     Room(RoomKey),
 }
 
-/// Where a pass over all rooms stands.
+/// Where a pass over all rooms and the sweep over their marks stand.
 #[derive(Default)]
 pub(super) struct Pass {
     /// The last room that was done.
     after: i64,
+    marks: Sweep,
 }
 
 struct Candidate {
@@ -75,6 +77,10 @@ impl Pass {
         now: Timestamp,
         taken: &mut Vec<Taken>,
     ) -> rusqlite::Result<bool> {
+        // A sweep is short and seldom: rooms wait until it is done, lest each of its steps look at them again.
+        if self.marks.step(db, &books.retention, now)? {
+            return Ok(true);
+        }
         let expired = forget_ids(db, books.ids_expired(now))?;
         let rooms = candidates(db, self.after)?;
         let mut more = rooms.len() == STEP;
@@ -92,7 +98,7 @@ impl Pass {
             }
         }
         if !more && budget > 0 {
-            *self = Self::default();
+            self.after = 0;
         }
         Ok(more || budget == 0 || expired == STEP)
     }
@@ -169,7 +175,7 @@ fn delete(
 
 /// A later room may be given the same id in this database, so nothing of this one may stay.
 fn forget(db: &Connection, room: i64) -> rusqlite::Result<()> {
-    for table in ["messages", "ids"] {
+    for table in ["messages", "ids", "marks"] {
         db.prepare_cached(&format!("DELETE FROM {table} WHERE room = ?1"))?
             .execute([room])?;
     }

@@ -15,13 +15,13 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
     books::{Books, Outcome},
-    schema,
+    marks, schema,
     trim::{self, Pass, Taken},
 };
 use crate::{
-    backend::{Appended, Clock, Delivery, Draft, tail::Tail},
+    backend::{Appended, Clock, Delivery, Draft, Mark, tail::Tail},
     error::{Error, Result},
-    model::{RoomKey, Timestamp},
+    model::{RoomKey, Seq, Timestamp, UserId},
 };
 
 /// How many commands one transaction takes at most.
@@ -35,6 +35,13 @@ pub(super) enum Command {
         settle: oneshot::Sender<Result<Appended>>,
         /// The draft's share of the bytes that may wait; given back when this is dropped.
         space: OwnedSemaphorePermit,
+    },
+    /// Move a user's mark forward, in order with the drafts.
+    Mark {
+        room: RoomKey,
+        user: UserId,
+        seq: Seq,
+        done: oneshot::Sender<Result<Mark>>,
     },
     /// Create a room that is read and was never written, or note that it is still in use.
     Visit {
@@ -110,6 +117,8 @@ pub(super) struct Writer {
 struct Done {
     /// One for each append, in order.
     appends: Vec<Outcome>,
+    /// One for each mark, in order.
+    marks: Vec<Mark>,
     taken: Vec<Taken>,
     more_to_trim: bool,
     /// Something was surely written; an empty transaction succeeds on a full disk too.
@@ -171,6 +180,13 @@ impl Writer {
                     done.wrote |= outcome.stored.is_some();
                     done.appends.push(outcome);
                 }
+                Command::Mark {
+                    room, user, seq, ..
+                } => {
+                    let mark = marks::set(&db, &mut self.books, room, user, *seq, now)?;
+                    done.wrote |= mark.moved;
+                    done.marks.push(mark);
+                }
                 Command::Probe { .. } => {
                     schema::touch(&db)?;
                     done.wrote = true;
@@ -193,6 +209,7 @@ impl Writer {
         self.tail
             .extend(done.appends.iter().filter_map(Outcome::for_tail));
         let mut appends = done.appends.into_iter();
+        let mut marks = done.marks.into_iter();
         for command in batch {
             // Whoever asked may be gone; what was asked is done all the same.
             match command {
@@ -210,6 +227,10 @@ impl Writer {
                             .blocking_send(Delivery::Message(message, draft.except));
                     }
                     let _ = settle.send(Ok(outcome.appended));
+                }
+                Command::Mark { done, .. } => {
+                    let mark = marks.next().expect("one answer for each mark");
+                    let _ = done.send(Ok(mark));
                 }
                 Command::Visit { done, .. } | Command::Probe { done } => {
                     let _ = done.send(Ok(()));
@@ -231,6 +252,9 @@ impl Writer {
             match command {
                 Command::Append { settle, .. } => {
                     let _ = settle.send(Err(error.clone()));
+                }
+                Command::Mark { done, .. } => {
+                    let _ = done.send(Err(error.clone()));
                 }
                 Command::Visit { done, .. } | Command::Probe { done } => {
                     let _ = done.send(Err(error.clone()));

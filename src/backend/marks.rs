@@ -1,0 +1,121 @@
+//! Read marks: up to which number a user has read a room.
+//!
+//! Says what a mark promises and by which rule it moves; whoever keeps the log keeps the marks beside it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{
+    error::Result,
+    model::{RoomKey, Seq, Timestamp, UserId},
+};
+
+/// A mark that is set again where it stands counts as used, lest it be swept; noting that once a day will do.
+const NOTED: Duration = Duration::from_secs(24 * 3600);
+
+/// Where a user's mark in a room stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The number up to which the user has read; 0 when nothing was ever marked.
+    pub seq: Seq,
+    /// How many numbers the room has gone beyond it, whether or not those messages are still kept.
+    pub unread: u64,
+    /// This call moved it forward.
+    pub moved: bool,
+}
+
+/// Keeps how far each user has read each room.
+///
+/// A mark only moves forward, and never beyond the room's last message. It belongs to the room's epoch: a room that is
+/// forgotten takes its marks along. A mark nobody has set for 30 days, or for as long as the room keeps messages if
+/// that is longer, may be forgotten too.
+#[async_trait]
+pub trait Marks: Send + Sync + 'static {
+    /// Moves the mark to `seq`, or to the room's last message if that comes first; a mark already there or further on
+    /// stays. Answers once it is stored as safely as a message, in order with the drafts that the log accepted before.
+    /// Dropping the future does not take back what was asked.
+    ///
+    /// In a room that was never written the mark is 0, and nothing is stored.
+    async fn mark(&self, room: &RoomKey, user: &UserId, seq: Seq) -> Result<Mark>;
+
+    /// Where the mark stands, `moved` being false. Never waits for whoever writes, and sees every mark that was
+    /// answered before.
+    async fn marked(&self, room: &RoomKey, user: &UserId) -> Result<Mark>;
+}
+
+impl Mark {
+    /// A mark at `seq` in a room whose last message is `head`.
+    pub(super) fn at(seq: Seq, head: Seq, moved: bool) -> Self {
+        Self {
+            seq,
+            unread: head.0.saturating_sub(seq.0),
+            moved,
+        }
+    }
+}
+
+/// A mark as it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) seq: Seq,
+    /// When it was last set.
+    pub(super) ts: Timestamp,
+}
+
+impl Kept {
+    /// One that was never set.
+    pub(super) const NEVER: Self = Self {
+        seq: Seq(0),
+        ts: Timestamp(0),
+    };
+
+    /// What is to be kept from now on when its user has read up to `seq`; `None` if nothing is to change.
+    pub(super) fn set(self, seq: Seq, head: Seq, now: Timestamp) -> Option<Self> {
+        let seq = self.seq.max(seq.min(head));
+        let used = seq > Seq(0) && self.ts < now.before(NOTED);
+        (seq > self.seq || used).then_some(Self { seq, ts: now })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: Timestamp = Timestamp(1_711_000_000_000);
+
+    fn at(seq: u64) -> Kept {
+        Kept {
+            seq: Seq(seq),
+            ts: NOON,
+        }
+    }
+
+    #[test]
+    fn a_mark_moves_forward_and_no_further_than_the_head() {
+        let set = |old: Kept, seq, head| old.set(Seq(seq), Seq(head), NOON);
+        assert_eq!(set(Kept::NEVER, 3, 5), Some(at(3)));
+        assert_eq!(set(at(3), 9, 5), Some(at(5)));
+        assert_eq!(set(at(3), u64::MAX, 5), Some(at(5)));
+        assert_eq!(set(at(3), 3, 5), None);
+        assert_eq!(set(at(3), 2, 5), None);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_user_who_has_read_nothing() {
+        assert_eq!(Kept::NEVER.set(Seq(0), Seq(5), NOON), None);
+        assert_eq!(Kept::NEVER.set(Seq(5), Seq(0), NOON), None);
+    }
+
+    #[test]
+    fn a_mark_set_again_where_it_stands_is_noted_once_a_day() {
+        let day = Timestamp(NOON.0 + 24 * 3600 * 1000);
+        assert_eq!(at(3).set(Seq(3), Seq(5), day), None);
+        let later = Timestamp(day.0 + 1);
+        let noted = Kept {
+            seq: Seq(3),
+            ts: later,
+        };
+        assert_eq!(at(3).set(Seq(1), Seq(5), later), Some(noted));
+    }
+}

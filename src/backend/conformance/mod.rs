@@ -1,5 +1,5 @@
-//! The promises of [`Log`] as tests that every implementation passes: what is said in the trait's documentation, and
-//! nothing that only one of them does.
+//! The promises of [`Log`] and [`Marks`] as tests that every implementation passes: what is said in the traits'
+//! documentation, and nothing that only one of them does.
 
 use std::{
     sync::{
@@ -19,11 +19,12 @@ use crate::model::{Namespace, RoomName};
 
 mod appending;
 mod keeping;
+mod marking;
 mod paging;
 
 /// A log that can be told to take away at once what it would take away by and by.
 #[async_trait]
-pub(super) trait Tested: Log {
+pub(super) trait Tested: Log + Marks {
     async fn trim_all(&self, now: Timestamp);
 }
 
@@ -239,4 +240,17 @@ suite! {
         a_room_over_its_limit_is_trimmed_while_it_is_written,
         a_room_is_forgotten_when_it_was_empty_and_unused_for_a_week,
         times_never_fall_within_a_room;
+    marking:
+        a_mark_moves_only_forward,
+        a_mark_stops_at_the_last_message,
+        what_comes_after_a_mark_is_unread_even_when_it_is_no_longer_kept,
+        marks_of_users_rooms_and_namespaces_are_apart,
+        a_room_never_written_holds_no_mark,
+        a_mark_that_was_answered_is_seen_by_every_later_read,
+        a_mark_has_its_place_among_the_drafts,
+        a_forgotten_room_takes_its_marks_along,
+        a_room_whose_messages_are_marked_is_in_use,
+        a_mark_is_forgotten_when_it_was_not_set_for_a_month,
+        a_mark_is_remembered_as_long_as_its_room_keeps_messages,
+        a_closed_log_refuses_marks;
 }

@@ -30,7 +30,7 @@ impl Tested for SqliteLog {
 }
 
 /// A log that is waited for only shortly, with nobody listening.
-fn alone(folder: &Path, hot_bytes: usize) -> SqliteLog {
+pub(super) fn alone(folder: &Path, hot_bytes: usize) -> SqliteLog {
     let config = SqliteConfig {
         hot_bytes,
         ..SqliteConfig::new(folder)
@@ -47,7 +47,7 @@ fn error_of(config: SqliteConfig) -> OpenError {
     }
 }
 
-async fn send(log: &SqliteLog, draft: Draft) -> Result<crate::backend::Appended> {
+pub(super) async fn send(log: &SqliteLog, draft: Draft) -> Result<crate::backend::Appended> {
     log.append(draft).await?.settled().await
 }
 
@@ -63,7 +63,7 @@ async fn kept(log: &SqliteLog, room: &str) -> Page {
 
 impl SqliteLog {
     /// Has the writer do something to its connection before it does anything else.
-    async fn meddle(&self, meddle: impl FnOnce(&Connection) + Send + 'static) {
+    pub(super) async fn meddle(&self, meddle: impl FnOnce(&Connection) + Send + 'static) {
         assert!(
             self.queue
                 .send(Command::Meddle(Box::new(meddle)))
@@ -73,7 +73,7 @@ impl SqliteLog {
     }
 }
 
-fn with_database(folder: &Path) -> Connection {
+pub(super) fn with_database(folder: &Path) -> Connection {
     Connection::open(folder.join("switchboard.db")).unwrap()
 }
 

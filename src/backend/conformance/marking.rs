@@ -1,0 +1,247 @@
+//! How far users have read.
+
+use futures_util::future::join_all;
+
+use super::*;
+use crate::{error::Code, model::UserId};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn user(id: &str) -> UserId {
+    UserId::parse(id).unwrap()
+}
+
+fn retention(age: Duration) -> Retention {
+    Retention {
+        default: keep(10, age),
+        rules: Vec::new(),
+    }
+}
+
+/// A mark's number, how many are unread, and whether it moved.
+type Parts = (u64, u64, bool);
+
+fn parts(mark: Mark) -> Parts {
+    (mark.seq.0, mark.unread, mark.moved)
+}
+
+impl Rig {
+    async fn send_many(&self, room: &str, count: usize) {
+        for _ in 0..count {
+            self.send(draft(room, "1")).await;
+        }
+    }
+
+    /// Lets time pass while the room is written once in five days, so that it is not forgotten itself.
+    async fn pass(&self, room: &str, fives: u32) {
+        for _ in 0..fives {
+            self.hands.advance(5 * DAY);
+            self.send_many(room, 1).await;
+        }
+    }
+
+    async fn mark(&self, room: &str, id: &str, seq: u64) -> Parts {
+        let mark = self.log.mark(&key("/", room), &user(id), Seq(seq)).await;
+        parts(mark.unwrap())
+    }
+
+    async fn marked(&self, room: &str, id: &str) -> Parts {
+        let mark = self.log.marked(&key("/", room), &user(id)).await;
+        parts(mark.unwrap())
+    }
+}
+
+pub(super) async fn a_mark_moves_only_forward(kind: Kind) {
+    let rig = kind.rig(Retention::default());
+    rig.send_many("r", 7).await;
+    assert_eq!(rig.marked("r", "alice").await, (0, 7, false));
+    assert_eq!(rig.mark("r", "alice", 0).await, (0, 7, false));
+    assert_eq!(rig.mark("r", "alice", 3).await, (3, 4, true));
+    assert_eq!(rig.mark("r", "alice", 3).await, (3, 4, false));
+    assert_eq!(rig.mark("r", "alice", 2).await, (3, 4, false));
+    assert_eq!(rig.marked("r", "alice").await, (3, 4, false));
+    assert_eq!(rig.mark("r", "alice", 6).await, (6, 1, true));
+}
+
+pub(super) async fn a_mark_stops_at_the_last_message(kind: Kind) {
+    let rig = kind.rig(Retention::default());
+    rig.send_many("r", 2).await;
+    assert_eq!(rig.mark("r", "alice", 3).await, (2, 0, true));
+    assert_eq!(rig.mark("r", "alice", u64::MAX).await, (2, 0, false));
+    rig.send_many("r", 1).await;
+    assert_eq!(rig.marked("r", "alice").await, (2, 1, false));
+    assert_eq!(rig.mark("r", "alice", u64::MAX).await, (3, 0, true));
+}
+
+pub(super) async fn what_comes_after_a_mark_is_unread_even_when_it_is_no_longer_kept(kind: Kind) {
+    for messages in [1000, 3, 0] {
+        let rig = kind.rig(Retention {
+            default: keep(messages, HOUR),
+            rules: Vec::new(),
+        });
+        rig.send_many("r", 1).await;
+        rig.mark("r", "alice", 1).await;
+        for unread in 1..=100 {
+            rig.send_many("r", 1).await;
+            assert_eq!(rig.marked("r", "alice").await, (1, unread, false));
+        }
+        assert_eq!(rig.mark("r", "alice", 50).await, (50, 51, true));
+    }
+}
+
+pub(super) async fn marks_of_users_rooms_and_namespaces_are_apart(kind: Kind) {
+    let rig = kind.rig(Retention::default());
+    let rooms = [key("/", "a"), key("/", "b"), key("/chat", "a")];
+    let ids = ["alice", "Alice", "alic"];
+    for room in &rooms {
+        for _ in 0..10 {
+            rig.send(Draft {
+                room: room.clone(),
+                ..draft("-", "1")
+            })
+            .await;
+        }
+    }
+    let places = || rooms.iter().flat_map(|room| ids.map(|id| (room, user(id))));
+    for ((room, user), seq) in places().zip(1..) {
+        let mark = rig.log.mark(room, &user, Seq(seq)).await.unwrap();
+        assert_eq!(parts(mark), (seq, 10 - seq, true), "{user} in {room:?}");
+    }
+    for ((room, user), seq) in places().zip(1..) {
+        let mark = rig.log.marked(room, &user).await.unwrap();
+        assert_eq!(parts(mark), (seq, 10 - seq, false), "{user} in {room:?}");
+    }
+}
+
+pub(super) async fn a_room_never_written_holds_no_mark(kind: Kind) {
+    let rig = kind.rig(Retention::default());
+    assert_eq!(rig.mark("r", "alice", 5).await, (0, 0, false));
+    assert_eq!(rig.marked("r", "alice").await, (0, 0, false));
+    rig.page("seen", Range::Last, 0).await;
+    assert_eq!(rig.mark("seen", "alice", 5).await, (0, 0, false));
+    for room in ["r", "seen"] {
+        rig.send_many(room, 5).await;
+        assert_eq!(rig.marked(room, "alice").await, (0, 5, false));
+    }
+}
+
+pub(super) async fn a_mark_that_was_answered_is_seen_by_every_later_read(kind: Kind) {
+    let rig = kind.rig(Retention::default());
+    rig.send_many("r", 300).await;
+    for seq in 1..=300 {
+        let id = format!("user{}", seq % 3);
+        assert_eq!(rig.mark("r", &id, seq).await, (seq, 300 - seq, true));
+        assert_eq!(rig.marked("r", &id).await, (seq, 300 - seq, false));
+    }
+}
+
+pub(super) async fn a_mark_has_its_place_among_the_drafts(kind: Kind) {
+    let rig = kind.rig(Retention::default());
+    let (room, alice) = (key("/", "r"), user("alice"));
+    for round in 1..=20 {
+        let mut receipts = Vec::new();
+        for _ in 0..10 {
+            receipts.push(rig.log.append(draft("r", "1")).await.unwrap());
+        }
+        // The first is asked before the second.
+        let (mark, after) = tokio::join!(
+            biased;
+            rig.log.mark(&room, &alice, Seq(u64::MAX)),
+            rig.log.append(draft("r", "1")),
+        );
+        let before = round * 11 - 1;
+        assert_eq!(parts(mark.unwrap()), (before, 0, true));
+        let after = after.unwrap().settled().await.unwrap();
+        assert_eq!(after.seq, Seq(before + 1));
+        assert_eq!(rig.marked("r", "alice").await, (before, 1, false));
+        for receipt in receipts {
+            assert!(receipt.settled().await.unwrap().seq.0 <= before);
+        }
+    }
+}
+
+pub(super) async fn a_forgotten_room_takes_its_marks_along(kind: Kind) {
+    let rig = kind.rig(retention(HOUR));
+    rig.send_many("r", 5).await;
+    let epoch = rig.page("r", Range::Last, 0).await.epoch;
+    rig.mark("r", "alice", 5).await;
+    rig.hands.advance(7 * DAY);
+    rig.log.trim_all(rig.hands.now()).await;
+    assert_eq!(rig.marked("r", "alice").await, (5, 0, false));
+    rig.hands.advance(Duration::from_millis(1));
+    rig.log.trim_all(rig.hands.now()).await;
+    assert_eq!(rig.marked("r", "alice").await, (0, 0, false));
+    assert_eq!(rig.mark("r", "alice", 5).await, (0, 0, false));
+    rig.send_many("r", 7).await;
+    assert_ne!(rig.page("r", Range::Last, 0).await.epoch, epoch);
+    assert_eq!(rig.marked("r", "alice").await, (0, 7, false));
+}
+
+pub(super) async fn a_room_whose_messages_are_marked_is_in_use(kind: Kind) {
+    let rig = kind.rig(retention(HOUR));
+    rig.send_many("r", 5).await;
+    rig.hands.advance(4 * DAY);
+    rig.mark("r", "alice", 5).await;
+    rig.hands.advance(4 * DAY);
+    rig.log.trim_all(rig.hands.now()).await;
+    assert_eq!(rig.marked("r", "alice").await, (5, 0, false));
+}
+
+pub(super) async fn a_mark_is_forgotten_when_it_was_not_set_for_a_month(kind: Kind) {
+    let rig = kind.rig(retention(HOUR));
+    rig.send_many("r", 2).await;
+    let (all, room) = (Seq(u64::MAX), key("/", "r"));
+    let away: Vec<_> = (0..700).map(|nth| user(&format!("away{nth}"))).collect();
+    join_all(away.iter().map(|user| rig.log.mark(&room, user, all))).await;
+    rig.mark("r", "behind", 1).await;
+    rig.mark("r", "moved", 1).await;
+    rig.mark("r", "staying", 2).await;
+    rig.pass("r", 1).await;
+    rig.mark("r", "moved", 2).await;
+    assert_eq!(rig.mark("r", "staying", 2).await, (2, 1, false));
+    // Reading a mark is not setting it.
+    rig.marked("r", "behind").await;
+
+    rig.pass("r", 5).await;
+    rig.log.trim_all(rig.hands.now()).await;
+    assert_eq!(rig.marked("r", "behind").await, (1, 7, false));
+    assert_eq!(rig.marked("r", "away699").await, (2, 6, false));
+    rig.hands.advance(DAY);
+    rig.log.trim_all(rig.hands.now()).await;
+    for user in &away {
+        let mark = rig.log.marked(&room, user).await.unwrap();
+        assert_eq!(parts(mark), (0, 8, false), "{user}");
+    }
+    assert_eq!(rig.marked("r", "behind").await, (0, 8, false));
+    assert_eq!(rig.marked("r", "moved").await, (2, 6, false));
+    assert_eq!(rig.marked("r", "staying").await, (2, 6, false));
+}
+
+pub(super) async fn a_mark_is_remembered_as_long_as_its_room_keeps_messages(kind: Kind) {
+    let rig = kind.rig(Retention {
+        default: keep(10, HOUR),
+        rules: vec![("long:*".parse().unwrap(), keep(10, 60 * DAY))],
+    });
+    for (room, fives) in [("long:1", 12), ("short", 6)] {
+        rig.send_many(room, 1).await;
+        rig.mark(room, "alice", 1).await;
+        rig.pass(room, fives).await;
+        rig.log.trim_all(rig.hands.now()).await;
+        assert_eq!(rig.marked(room, "alice").await.0, 1, "{room} in time");
+        rig.pass(room, 1).await;
+        rig.log.trim_all(rig.hands.now()).await;
+        assert_eq!(rig.marked(room, "alice").await.0, 0, "{room} in the end");
+    }
+}
+
+pub(super) async fn a_closed_log_refuses_marks(kind: Kind) {
+    let rig = kind.rig(Retention::default());
+    rig.send_many("r", 1).await;
+    rig.log.close().await;
+    let (room, alice) = (key("/", "r"), user("alice"));
+    let mark = rig.log.mark(&room, &alice, Seq(1)).await;
+    assert_eq!(mark.unwrap_err().code(), Code::Unavailable);
+    let marked = rig.log.marked(&room, &alice).await;
+    assert_eq!(marked.unwrap_err().code(), Code::Unavailable);
+}

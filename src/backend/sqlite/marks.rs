@@ -169,7 +169,7 @@ fn candidates(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use futures_util::future::join_all;
 
@@ -225,21 +225,32 @@ mod tests {
         }
         assert_eq!(log.mark(&room, &user(1), Seq(1)).await.unwrap().unread, 999);
         let (release, stuck) = std::sync::mpsc::channel::<()>();
+        let (begun, begins) = tokio::sync::oneshot::channel();
         log.meddle(move |_| {
+            begun.send(()).unwrap();
             let _ = stuck.recv();
         })
         .await;
+        // From here on nothing is taken out of the queue.
+        begins.await.unwrap();
         let before = log.health.commits();
         let waiting = log.clone();
         let waiting = tokio::spawn(async move {
             let room = key("/", "r");
             let users: Vec<_> = (1..=1000).map(user).collect();
             let marks = users.iter().zip(1..);
-            join_all(marks.map(|(user, seq)| waiting.mark(&room, user, Seq(seq)))).await
+            let marks = marks.map(|(user, seq)| waiting.mark(&room, user, Seq(seq)));
+            // Otherwise the runtime would interrupt it with places in the queue taken and nothing put there.
+            tokio::task::unconstrained(join_all(marks)).await
         });
-        while QUEUE - log.queue.capacity() < 1000 {
-            tokio::task::yield_now().await;
-        }
+        let all_wait = async {
+            while QUEUE - log.queue.capacity() < 1000 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), all_wait)
+            .await
+            .unwrap();
         let mark = log.marked(&room, &user(1000)).await.unwrap();
         assert_eq!(mark, Mark::at(Seq(0), Seq(1000), false));
         drop(release);

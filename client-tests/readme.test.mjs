@@ -1,6 +1,7 @@
 // The README's client example, run as it stands.
 //
-// The README has one fenced block of JavaScript between the lines `<!-- client -->` and `<!-- /client -->`. It is an
+// The README has a fenced block of JavaScript between the lines `<!-- client -->` and `<!-- /client -->`, and another
+// one between `<!-- social -->` and `<!-- /social -->`. Each is an
 // ES module that imports only `socket.io-client` and connects to http://127.0.0.1:3000 (or localhost). It is run as a
 // process of its own, against a fresh server whose address takes the place of that one. Each comment
 // `// prints: some text` in it promises a line on standard output, in this order, where `…` stands for any text. The
@@ -17,10 +18,15 @@ import { serve } from "./support/server.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 
-test("the client example of the README prints what the README says", async (t) => {
+for (const name of ["client", "social"]) {
+  test(`the ${name} example of the README prints what the README says`, (t) => printsWhatItSays(t, name));
+}
+
+async function printsWhatItSays(t, name) {
   const readme = await readFile(join(here, "../README.md"), "utf8");
-  const code = readme.match(/<!-- client -->[^]*?```(?:js|javascript|mjs)\n([^]*?)```[^]*?<!-- \/client -->/)?.[1];
-  assert.ok(code, "the README has a block of JavaScript between <!-- client --> and <!-- /client -->");
+  const block = new RegExp(`<!-- ${name} -->[^]*?\`\`\`(?:js|javascript|mjs)\\n([^]*?)\`\`\`[^]*?<!-- \\/${name} -->`);
+  const code = readme.match(block)?.[1];
+  assert.ok(code, `the README has a block of JavaScript between <!-- ${name} --> and <!-- /${name} -->`);
   const promised = [...code.matchAll(/\/\/ prints: (.*)$/gm)].map(([, line]) => line.trim());
   assert.notEqual(promised.length, 0, "the example promises to print something");
 
@@ -60,4 +66,4 @@ test("the client example of the README prints what the README says", async (t) =
     assert.match(printed[i] ?? "", pattern, `line ${i + 1}; on standard error: ${complaints}`);
   }
   assert.ok(status === null || status === 0, `the example ended with ${status}: ${complaints}`);
-});
+}

@@ -18,7 +18,7 @@ for (const { v, mode } of MATRIX) {
     const joined = await alice.ok("join", { room: "lobby" });
     assert.deepEqual(
       { ...joined, epoch: "", members: 0 },
-      { ok: true, room: "lobby", epoch: "", seq: 0, messages: [], recovered: joined.recovered, members: 0 },
+      { ok: true, room: "lobby", epoch: "", seq: 0, messages: [], recovered: joined.recovered, members: 0, unread: 0 },
     );
     assert.equal(joined.members.count, 1);
     const second = await bob.ok("join", "lobby");

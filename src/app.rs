@@ -25,7 +25,7 @@ use crate::{
     config::{Config, Problems, Store},
     drain::drain,
     error::Result,
-    hub::{Hub, PageLimits},
+    hub::{Hub, HubSettings, PageLimits},
     telemetry::Metrics,
     transport::{
         http::{self, Accepting},
@@ -110,7 +110,7 @@ impl App {
             connections: self.config.limits.connections,
         };
         let delivering = tokio::spawn(self.hub.clone().deliver_all(self.deliveries));
-        let known = tokio::spawn(self.hub.clone().keep_rooms_known());
+        let tending = tokio::spawn(self.hub.clone().tend());
         let serving = tokio::spawn(http::serve(
             listener,
             self.router,
@@ -129,7 +129,7 @@ impl App {
             tracing::debug!("an HTTP request was still under way at the end");
         }
         delivering.abort();
-        known.abort();
+        tending.abort();
     }
 }
 
@@ -178,13 +178,13 @@ impl Builder {
             config.http.origins.clone(),
             authority.is_open() && !config.auth.allow_anyone,
         );
-        let hub = Hub::new(
-            backend.clone(),
-            authority,
-            config.limits.clone(),
+        let settings = HubSettings {
+            limits: config.limits.clone(),
             pages,
-            metrics,
-        );
+            presence: config.presence.clone(),
+            typing: config.typing.clone(),
+        };
+        let hub = Hub::new(backend.clone(), authority, settings, metrics);
         let draining = Arc::new(AtomicBool::new(false));
         let (door, io) = socketio::open(
             &hub,

@@ -101,6 +101,8 @@ pub enum Limit {
     RoomsPerConnection,
     /// Events of one connection that wait to be handled.
     Inbox,
+    /// Signals of one connection that wait for an answer.
+    Signals,
     /// Connections of this node.
     Connections,
     /// Connections of one address.
@@ -111,7 +113,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit, for metrics.
-    pub const ALL: [Limit; 11] = [
+    pub const ALL: [Limit; 12] = [
         Limit::MessageBytes,
         Limit::NameBytes,
         Limit::Nesting,
@@ -120,6 +122,7 @@ impl Limit {
         Limit::JoinsPerSecond,
         Limit::RoomsPerConnection,
         Limit::Inbox,
+        Limit::Signals,
         Limit::Connections,
         Limit::ConnectionsPerIp,
         Limit::ConnectionsPerUser,
@@ -136,6 +139,7 @@ impl Limit {
             Limit::JoinsPerSecond => "joins_per_second",
             Limit::RoomsPerConnection => "rooms_per_connection",
             Limit::Inbox => "inbox",
+            Limit::Signals => "signals",
             Limit::Connections => "connections",
             Limit::ConnectionsPerIp => "connections_per_ip",
             Limit::ConnectionsPerUser => "connections_per_user",

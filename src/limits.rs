@@ -105,6 +105,14 @@ impl<K: Eq + Hash + Clone, V: Default> Counts<K, V> {
     }
 }
 
+impl<K: Eq + Hash + Clone, V> Counts<K, V> {
+    /// Looks at what the places of a key share; `None` if none is taken.
+    pub fn peek<T>(&self, key: &K, look: impl FnOnce(&V) -> T) -> Option<T> {
+        let held = self.0.get(key)?.clone();
+        Some(look(&held.value))
+    }
+}
+
 impl<K: Eq + Hash + Clone, V: Default> Default for Counts<K, V> {
     fn default() -> Self {
         Self::new()

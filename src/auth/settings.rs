@@ -27,7 +27,7 @@ section! {
         /// Name of the cookie that may hold a token.
         cookie: Option<String> = "",
         /// What a token without `rooms` may do: `pattern=what,what` for each kind of room, with `;` or white space between.
-        grants: Grants = "*=join,publish,history,presence",
+        grants: Grants = "*=join,publish,history,presence,signal",
         /// How long after a token's end its connection stays, waiting for a new one.
         grace: Duration = "25s",
         /// By how much clocks may differ.

@@ -22,6 +22,8 @@ impl Config {
         self.history.check(&mut problems);
         self.sqlite.check(&mut problems);
         self.limits.check(&mut problems);
+        self.presence.check(&mut problems);
+        self.typing.check(&mut problems);
         self.socketio.check(&mut problems);
         self.check_openness(&mut problems);
         self.check_sizes(&mut problems);

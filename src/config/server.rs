@@ -6,7 +6,7 @@ use super::section::{choice, section};
 use crate::{
     auth::AuthSettings,
     backend::{HistorySettings, SqliteSettings},
-    hub::LimitSettings,
+    hub::{LimitSettings, PresenceSettings, TypingSettings},
     transport::{HttpSettings, SocketIoSettings},
 };
 
@@ -33,6 +33,10 @@ section! {
         sqlite: SqliteSettings,
         /// How much anybody may ask for.
         limits: LimitSettings,
+        /// How users are shown to others.
+        presence: PresenceSettings,
+        /// How typing is shown to others.
+        typing: TypingSettings,
         /// The Socket.IO side of the server.
         socketio: SocketIoSettings,
         /// Stopping.

@@ -3,14 +3,19 @@
 //! A door makes it through [`Hub::connect`](super::Hub::connect) and hands it to every verb. It knows its door only
 //! as an [`Outlet`].
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use indexmap::IndexSet;
+use serde_json::value::RawValue;
 
-use super::{Entrant, event::Outgoing};
+use super::{Entrant, event::Outgoing, users::Standing};
 use crate::{
     auth::Principal,
-    limits::{Bucket, Place, SharedBucket},
+    limits::{Bucket, Place},
     model::{ConnectionId, Namespace, RoomKey, RoomName, UserId},
 };
 
@@ -19,9 +24,15 @@ pub trait Outlet: Send + Sync + 'static {
     /// Queues an event behind all earlier ones. Never blocks: an outlet that cannot take more ends its connection.
     fn push(&self, event: &Outgoing);
 
+    /// Queues an event that asks for an answer, and waits for it that long; `None` if there is none.
+    fn ask(&self, event: &Outgoing, within: Duration) -> Asking;
+
     /// Ends the connection.
     fn close(&self, why: Close);
 }
+
+/// The coming answer to [`Outlet::ask`].
+pub type Asking = Pin<Box<dyn Future<Output = Option<Box<RawValue>>> + Send>>;
 
 /// Why the server ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +70,7 @@ pub struct Connection {
     principal: Mutex<Arc<Principal>>,
     rooms: Mutex<Rooms>,
     rates: Mutex<Rates>,
-    user: Place<UserId, SharedBucket>,
+    user: Place<UserId, Standing>,
 }
 
 /// The rooms a connection is in.
@@ -148,8 +159,8 @@ impl Connection {
         lock(&self.rates)
     }
 
-    /// The bucket that all connections of the user share.
-    pub(super) fn user_bucket(&self) -> &SharedBucket {
+    /// What all connections of the user share.
+    pub(super) fn standing(&self) -> &Standing {
         self.user.shared()
     }
 

@@ -79,8 +79,8 @@ impl Outgoing {
 impl Arguments {
     fn of(event: &Event) -> Self {
         match event {
-            Event::Message(message) if message.event.is_message() => Self {
-                name: EventName::MESSAGE.into(),
+            Event::Message(message) if is_whole(&message.event) => Self {
+                name: message.event.as_str().into(),
                 values: vec![encode(message), encode(&message.offset.to_string())],
             },
             Event::Message(message) => Self {
@@ -118,6 +118,11 @@ impl Arguments {
             },
         }
     }
+}
+
+/// Whether a message of this event is shown as one object, and not as its data and the rest.
+fn is_whole(event: &EventName) -> bool {
+    event.is_message() || event.is_notification()
 }
 
 /// A message without its data.

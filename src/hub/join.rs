@@ -13,7 +13,7 @@ use super::{
     connection::{Close, Refused},
     event::Event,
     reached,
-    rooms::Caught,
+    room::Caught,
     too_fast,
 };
 use crate::{
@@ -56,9 +56,18 @@ pub struct Joined {
     pub messages: Vec<Arc<Message>>,
     /// Everything after the position that was asked for is in `messages`.
     pub recovered: bool,
+    /// Messages after what this user has read.
+    pub unread: u64,
     /// Who is in the room; `None` if this identity may not know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<Members>,
+}
+
+/// What was before a member is live.
+struct Past {
+    page: Page,
+    recovered: bool,
+    unread: u64,
 }
 
 impl Hub {
@@ -82,22 +91,19 @@ impl Hub {
         let key = connection.key(&request.room);
         let before = self.0.rooms.enter(&key, connection);
         self.leave_if_gone(connection, &request.room);
-        let replayed = match (self.replay(&key, &request.replay).await, before) {
-            (Ok((page, recovered)), Some(before)) => self
-                .give_on_the_way(connection, &key, before, &page)
-                .await
-                .map(|()| (page, recovered)),
-            (replayed, _) => replayed,
-        };
-        match replayed {
-            Ok((page, recovered)) => Ok(Joined {
-                members: self.members_for(connection, &request.room),
-                room: request.room,
-                epoch: page.epoch,
-                seq: page.head,
-                messages: page.messages,
-                recovered,
-            }),
+        match self.past(connection, &key, &request.replay, before).await {
+            Ok(past) => {
+                self.appear(connection, &key);
+                Ok(Joined {
+                    members: self.members_for(connection, &request.room),
+                    room: request.room,
+                    epoch: past.page.epoch,
+                    seq: past.page.head,
+                    messages: past.page.messages,
+                    recovered: past.recovered,
+                    unread: past.unread,
+                })
+            }
             Err(error) => {
                 if let Some(before) = before {
                     // It was a member before and stays one, from where it stood.
@@ -109,6 +115,27 @@ impl Hub {
                 Err(error)
             }
         }
+    }
+
+    /// Reads what a member is to be told of before it is live; `before` is where it stood if it was one already.
+    async fn past(
+        &self,
+        connection: &Connection,
+        key: &RoomKey,
+        replay: &Replay,
+        before: Option<Seq>,
+    ) -> Result<Past> {
+        let (page, recovered) = self.replay(key, replay).await?;
+        if let Some(before) = before {
+            self.give_on_the_way(connection, key, before, &page).await?;
+        }
+        let user = connection.principal().user.clone();
+        let mark = self.0.backend.marks.marked(key, &user).await?;
+        Ok(Past {
+            unread: page.head.0.saturating_sub(mark.seq.0),
+            page,
+            recovered,
+        })
     }
 
     /// Gives a member that joins again what was on its way to it: messages after `before`, up to where the answer
@@ -147,6 +174,9 @@ impl Hub {
                 }
             }
         }
+        self.0.rooms.with(&key, |room| {
+            room.tell_typists(connection.id(), Instant::now());
+        });
     }
 
     /// Pushes everything after `from`, and not after `until`, as live events; answers the number that was reached.
@@ -165,6 +195,11 @@ impl Hub {
                 .log
                 .read(key, Range::After(reached), self.page(None))
                 .await?;
+            if page.oldest > reached.next() && reached < page.head {
+                return Err(Error::unavailable(
+                    "what a member missed is not kept any more",
+                ));
+            }
             for message in page.messages {
                 if message.seq > until {
                     return Ok(reached);
@@ -198,13 +233,6 @@ impl Hub {
             )));
         }
         Ok(())
-    }
-
-    fn members_for(&self, connection: &Connection, room: &RoomName) -> Option<Members> {
-        connection
-            .principal()
-            .may(Permission::Presence, room)
-            .then(|| self.members(connection, room))
     }
 
     /// Reads what was asked for, and whether that is all there was.

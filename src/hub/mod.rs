@@ -18,28 +18,38 @@ use crate::{
     auth::{Authority, Principal},
     backend::{Backend, PageSize, Range},
     error::{Code, Error, Limit, Result},
-    limits::{Counts, Place, Rate, SharedBucket},
+    limits::{Counts, Place, Rate},
     model::{ConnectionId, Namespace, RoomName, UserId},
     telemetry::Metrics,
 };
 
+mod announce;
 mod connection;
 mod deliver;
 mod event;
 mod history;
 mod join;
+mod presence;
 mod publish;
 mod refresh;
+mod room;
 mod rooms;
 mod settings;
+mod signal;
+mod typing;
+mod users;
+mod who;
 
-pub use connection::{Close, Connection, Outlet};
+pub use announce::ReadTo;
+pub use connection::{Asking, Close, Connection, Outlet};
 pub use event::{Arguments, Event, Outgoing};
 pub use history::{History, HistoryPage};
 pub use join::{Join, Joined, Replay};
+pub use presence::Present;
 pub use publish::{Publish, Publishing};
-pub use rooms::{Members, Present};
-pub use settings::LimitSettings;
+pub use settings::{LimitSettings, PresenceSettings, TypingSettings};
+pub use signal::{Replies, Reply, Signal, To};
+pub use who::{Members, PresencePage, UserState};
 
 /// How much one answer may hold.
 #[derive(Clone, Copy, Debug)]
@@ -50,11 +60,24 @@ pub struct PageLimits {
     pub bytes: usize,
 }
 
+/// What the rules are told by the configuration.
+#[derive(Clone, Debug)]
+pub struct HubSettings {
+    /// How much anybody may ask for.
+    pub limits: LimitSettings,
+    /// How much one answer may hold.
+    pub pages: PageLimits,
+    /// How users are shown to others.
+    pub presence: PresenceSettings,
+    /// How typing is shown to others.
+    pub typing: TypingSettings,
+}
+
 /// An identity that has been admitted and is about to connect.
 #[derive(Debug)]
 pub struct Entrant {
     principal: Principal,
-    place: Place<UserId, SharedBucket>,
+    place: Place<UserId, users::Standing>,
 }
 
 /// How often rooms with members are read: well within the days that a log remembers an idle room.
@@ -69,12 +92,14 @@ struct Inner {
     authority: Authority,
     limits: LimitSettings,
     pages: PageLimits,
+    presence: PresenceSettings,
     messages: Rate,
     user_messages: Rate,
     joins: Rate,
     rooms: rooms::Rooms,
     connections: DashMap<ConnectionId, Arc<Connection>>,
-    users: Arc<Counts<UserId, SharedBucket>>,
+    users: Arc<Counts<UserId, users::Standing>>,
+    last_seen: users::LastSeen,
     metrics: Arc<Metrics>,
 }
 
@@ -83,10 +108,21 @@ impl Hub {
     pub fn new(
         backend: Backend,
         authority: Authority,
-        limits: LimitSettings,
-        pages: PageLimits,
+        settings: HubSettings,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let HubSettings {
+            limits,
+            pages,
+            presence,
+            typing,
+        } = settings;
+        let manners = room::Manners {
+            grace: presence.grace,
+            room_users: presence.room_users,
+            typing: typing.timeout,
+            typists: typing.room_users,
+        };
         Self(Arc::new(Inner {
             backend,
             authority,
@@ -95,9 +131,11 @@ impl Hub {
             joins: Rate::new(limits.joins_per_second, limits.joins_burst),
             limits,
             pages,
-            rooms: rooms::Rooms::new(metrics.clone()),
+            presence,
+            rooms: rooms::Rooms::new(manners, metrics.clone()),
             connections: DashMap::new(),
             users: Arc::default(),
+            last_seen: users::LastSeen::default(),
             metrics,
         }))
     }
@@ -130,7 +168,11 @@ impl Hub {
         greet: impl FnOnce(&Connection) -> Arc<Outgoing>,
     ) -> Arc<Connection> {
         let connection = Arc::new(Connection::new(namespace, entrant, outlet));
-        let personal = RoomName::personal(&connection.principal().user);
+        let user = connection.principal().user.clone();
+        let now = Instant::now();
+        let back = self.0.last_seen.within(&user, self.0.presence.grace, now);
+        connection.standing().connected(connection.id(), back, now);
+        let personal = RoomName::personal(&user);
         // Nobody else has the connection yet, so it cannot have left for good.
         let entered = connection.enter(&personal, 0);
         debug_assert_eq!(entered, Ok(true));
@@ -152,6 +194,14 @@ impl Hub {
         }
         if self.0.connections.remove(&connection.id()).is_some() {
             self.0.metrics.connections.dec();
+            let gone = connection
+                .standing()
+                .disconnected(connection.id(), Instant::now());
+            if let Some(gone) = gone {
+                self.0
+                    .last_seen
+                    .note(connection.principal().user.clone(), gone);
+            }
         }
     }
 
@@ -160,16 +210,11 @@ impl Hub {
         if room.belongs_to(&connection.principal().user) {
             return Err(Error::forbidden("the personal room cannot be left"));
         }
-        if connection.is_in(room) {
-            self.0.backend.bus.delivered().await;
+        who::check_joined(connection, room)?;
+        self.0.backend.bus.delivered().await;
+        if connection.leave(room) {
+            self.0.rooms.leave(&connection.key(room), connection.id());
         }
-        if !connection.leave(room) {
-            return Err(Error::new(
-                Code::NotJoined,
-                format!("this connection is not in {room}; join it first"),
-            ));
-        }
-        self.0.rooms.leave(&connection.key(room), connection.id());
         Ok(())
     }
 
@@ -182,18 +227,29 @@ impl Hub {
             .collect()
     }
 
-    /// Who is in `room` of a connection's namespace.
-    pub fn members(&self, connection: &Connection, room: &RoomName) -> Members {
-        self.0
-            .rooms
-            .members(&connection.key(room), rooms::LISTED_USERS)
+    /// Does what is due in time: users leave, typing ends, idle users are shown as away. For as long as it is polled.
+    pub async fn tend(self) {
+        tokio::join!(
+            self.0.rooms.keep_time(),
+            self.watch_idle(),
+            self.keep_rooms_known()
+        );
+    }
+
+    /// Every connection of a user, over all namespaces.
+    fn connections_of(&self, user: &UserId) -> Vec<Arc<Connection>> {
+        let ids = self.0.users.peek(user, users::Standing::connections);
+        ids.into_iter()
+            .flatten()
+            .filter_map(|id| self.0.connections.get(&id).map(|found| found.clone()))
+            .collect()
     }
 
     /// Reads the position of every room with members, now and then, for as long as it is polled.
     ///
     /// A log may forget a room that is empty, not written and not read for days, and numbers it anew from 1 after that.
     /// A room that somebody is in must not be forgotten: its members would take the new numbers for old messages.
-    pub async fn keep_rooms_known(self) {
+    async fn keep_rooms_known(&self) {
         loop {
             tokio::time::sleep(KNOWN_FOR).await;
             self.touch_rooms().await;
@@ -261,7 +317,8 @@ impl Hub {
             .take(self.0.messages, now)
             .map_err(|wait| too_fast(Limit::MessagesPerSecond, wait))?;
         connection
-            .user_bucket()
+            .standing()
+            .bucket
             .take(self.0.user_messages, now)
             .map_err(|wait| too_fast(Limit::UserMessagesPerSecond, wait))
     }

@@ -12,7 +12,7 @@ use crate::{
     error::{Code, Error, Limit, Result},
     model::{
         ConnectionId, Ephemeral, EventName, MessageId, Namespace, RoomKey, RoomName, Sender,
-        Timestamp,
+        Timestamp, UserId,
     },
 };
 
@@ -48,6 +48,20 @@ impl Publish {
             id: None,
             ephemeral: false,
             echo: true,
+        })
+    }
+}
+
+impl Publish {
+    /// A notification for a user, absent or not: kept in the personal room until the log's retention ends.
+    ///
+    /// # Errors
+    /// `bad_request` if `data` cannot be JSON.
+    pub fn notification(user: &UserId, data: &impl Serialize) -> Result<Self> {
+        let message = Self::new(RoomName::personal(user), EventName::MESSAGE, data)?;
+        Ok(Self {
+            event: EventName::notification(),
+            ..message
         })
     }
 }
@@ -113,14 +127,13 @@ impl Hub {
         from: Option<Sender>,
         except: Option<ConnectionId>,
     ) -> Result<Publishing> {
-        let most = self.0.limits.message_bytes.bytes();
-        let bytes = request.data.get().len();
-        if bytes > most {
-            let message =
-                format!("the data of a message may have {most} bytes, this one has {bytes}");
-            return Err(Error::new(Code::TooLarge, message).for_limit(Limit::MessageBytes));
-        }
+        self.check_size(&request.data)?;
         self.check_name(request.room.as_str())?;
+        if request.event.is_notification() && (request.ephemeral || !request.room.is_personal()) {
+            return Err(Error::bad_request(
+                "a notification is kept, and goes to a user's personal room, user:<id>",
+            ));
+        }
         if request.ephemeral {
             self.send_ephemeral(room, request, from, except).await?;
             return Ok(Publishing::Sent);
@@ -136,6 +149,16 @@ impl Hub {
         Ok(Publishing::Accepted(
             self.0.backend.log.append(draft).await?,
         ))
+    }
+
+    /// Refuses data that is larger than configured.
+    pub(super) fn check_size(&self, data: &RawValue) -> Result<()> {
+        let (bytes, most) = (data.get().len(), self.0.limits.message_bytes.bytes());
+        if bytes <= most {
+            return Ok(());
+        }
+        let message = format!("the data of a message may have {most} bytes, this one has {bytes}");
+        Err(Error::new(Code::TooLarge, message).for_limit(Limit::MessageBytes))
     }
 
     async fn send_ephemeral(

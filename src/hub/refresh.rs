@@ -25,6 +25,11 @@ impl Hub {
         let expires_at = principal.expires_at;
         let lost = rooms_out_of_reach(connection, &principal);
         connection.set_principal(principal);
+        for room in connection.rooms() {
+            self.0
+                .rooms
+                .with(&connection.key(&room), |room| room.refreshed(connection));
+        }
         for room in lost {
             if connection.leave(&room) {
                 self.0.rooms.leave(&connection.key(&room), connection.id());

@@ -1,106 +1,47 @@
-//! The rooms of this node and their members.
+//! The rooms of this node: found by key, begun with the first member, dropped when nothing is left to keep.
 //!
-//! A member is either live or still reading what it missed. While it reads, its live events are held back within a
-//! bound; [`Rooms::go_live`] merges them by `seq` behind what was read. Every member also has the number it was
-//! given everything up to: a message up to that number is never delivered again.
+//! Every room is looked after when its time comes: whoever changes a room notes when that is, and
+//! [`Rooms::keep_time`] waits for the earliest.
 
 use std::{
-    collections::HashMap,
+    cmp::Reverse,
+    collections::BinaryHeap,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use dashmap::{DashMap, Entry};
-use indexmap::IndexMap;
+use tokio::sync::Notify;
 
 use super::{
-    connection::{Connection, Outlet, lock},
+    connection::{Connection, lock},
     event::Outgoing,
+    presence::Arrival,
+    room::{Caught, Held, Manners, Room, Stage},
 };
 use crate::{
-    model::{ConnectionId, RoomKey, Seq, UserId},
+    model::{ConnectionId, RoomKey, Seq, Timestamp},
     telemetry::Metrics,
 };
-
-/// Held events of one member: past either bound the log is read again instead.
-const HELD_EVENTS: usize = 1024;
-const HELD_BYTES: usize = 1 << 20;
-
-/// How many users the answer to `join` lists.
-pub(super) const LISTED_USERS: usize = 100;
 
 /// The rooms with members on this node.
 pub(super) struct Rooms {
     rooms: DashMap<RoomKey, Arc<Mutex<Room>>>,
+    manners: Manners,
+    /// When which room is to be looked after, the earliest first; a room may stand here several times.
+    due: Mutex<BinaryHeap<Reverse<(Instant, RoomKey)>>>,
+    /// Something earlier than before is due.
+    earlier: Notify,
     metrics: Arc<Metrics>,
 }
 
-#[derive(Default)]
-struct Room {
-    members: IndexMap<ConnectionId, Member>,
-    users: HashMap<UserId, Attendance>,
-}
-
-/// A user's connections in a room.
-struct Attendance {
-    name: Option<Arc<str>>,
-    connections: u32,
-}
-
-struct Member {
-    outlet: Arc<dyn Outlet>,
-    user: UserId,
-    stage: Stage,
-}
-
-enum Stage {
-    /// Has everything up to this number and gets what is newer.
-    Live { after: Seq },
-    /// Still reading.
-    Reading(Held),
-}
-
-#[derive(Default)]
-struct Held {
-    events: Vec<Arc<Outgoing>>,
-    bytes: usize,
-    /// Something did not fit: what was held is gone, the log has it.
-    overflowed: bool,
-}
-
-/// Who is in a room of this node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Members {
-    /// Users, each counted once.
-    pub count: usize,
-    /// Some of them.
-    pub users: Vec<Present>,
-}
-
-/// A user in a room.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Present {
-    /// The user.
-    pub user: UserId,
-    /// The name to show.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<Arc<str>>,
-    /// How many connections of the user are in the room.
-    pub connections: u32,
-}
-
-/// Whether a member has caught up.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Caught {
-    /// It is live.
-    Up,
-    /// More came than could be held: read the log after this number and come again.
-    Behind(Seq),
-}
-
 impl Rooms {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(manners: Manners, metrics: Arc<Metrics>) -> Self {
         Self {
             rooms: DashMap::new(),
+            manners,
+            due: Mutex::default(),
+            earlier: Notify::new(),
             metrics,
         }
     }
@@ -119,54 +60,37 @@ impl Rooms {
         self.place(key, connection, Stage::Live { after: Seq(0) });
     }
 
-    /// Puts a member at a stage; the answer is the stage it was at before.
     fn place(&self, key: &RoomKey, connection: &Connection, stage: Stage) -> Option<Stage> {
-        let principal = connection.principal();
-        // The entry stays locked, so that the room cannot be dropped as empty meanwhile.
+        // The entry stays locked, so that the room cannot be dropped meanwhile.
         let entry = self.rooms.entry(key.clone()).or_insert_with(|| {
             self.metrics.rooms.inc();
-            Arc::default()
+            Arc::new(Mutex::new(Room::new(key.room.clone(), self.manners)))
         });
-        let mut room = lock(&entry);
-        if let Some(member) = room.members.get_mut(&connection.id()) {
-            return Some(std::mem::replace(&mut member.stage, stage));
+        let before = lock(&entry).place(connection, stage);
+        if before.is_none() {
+            self.metrics.members.inc();
         }
-        self.metrics.members.inc();
-        let attendance = room
-            .users
-            .entry(principal.user.clone())
-            .or_insert_with(|| Attendance {
-                name: principal.name.clone(),
-                connections: 0,
-            });
-        attendance.connections += 1;
-        room.members.insert(
-            connection.id(),
-            Member {
-                outlet: connection.outlet().clone(),
-                user: principal.user.clone(),
-                stage,
-            },
-        );
-        None
+        before
     }
 
-    /// Ends a membership, and the room if it was the last.
+    /// A member has joined for good.
+    pub(super) fn appear(&self, key: &RoomKey, connection: ConnectionId, who: Arrival) {
+        self.with(key, |room| room.appear(connection, who, Timestamp::now()));
+    }
+
+    /// Ends a membership, and the room if nothing is left to keep of it.
     pub(super) fn leave(&self, key: &RoomKey, connection: ConnectionId) {
-        let Entry::Occupied(entry) = self.rooms.entry(key.clone()) else {
+        let left = self.with(key, |room| {
+            (room.remove(connection, Instant::now()), room.is_over())
+        });
+        let Some((was_member, over)) = left else {
             return;
         };
-        let empty = {
-            let mut room = lock(entry.get());
-            if let Some(member) = room.members.swap_remove(&connection) {
-                self.metrics.members.dec();
-                room.departed(&member.user);
-            }
-            room.members.is_empty()
-        };
-        if empty {
-            entry.remove();
-            self.metrics.rooms.dec();
+        if was_member {
+            self.metrics.members.dec();
+        }
+        if over {
+            self.drop_if_over(key);
         }
     }
 
@@ -177,126 +101,94 @@ impl Rooms {
         event: &Arc<Outgoing>,
         except: Option<ConnectionId>,
     ) {
-        let Some(room) = self.rooms.get(key).map(|room| room.clone()) else {
-            return;
-        };
-        let mut delivered = 0;
-        for (connection, member) in &mut lock(&room).members {
-            if Some(*connection) == except {
-                member.pass_over(event);
-            } else if member.offer(event) {
-                delivered += 1;
-            }
-        }
-        self.metrics.deliveries.inc_by(delivered);
+        self.with(key, |room| room.deliver(event, except));
     }
 
-    /// Releases what was held of a member that has been given everything up to `after`; live from then on.
-    ///
-    /// Held events are pushed in the order they came; those with a number up to `after` were read already.
+    /// See [`Room::go_live`].
     pub(super) fn go_live(&self, key: &RoomKey, connection: ConnectionId, after: Seq) -> Caught {
-        let Some(room) = self.rooms.get(key).map(|room| room.clone()) else {
-            return Caught::Up;
-        };
-        let mut room = lock(&room);
-        let Some(member) = room.members.get_mut(&connection) else {
-            return Caught::Up;
-        };
-        let Stage::Reading(held) = &mut member.stage else {
-            return Caught::Up;
-        };
-        let held = std::mem::take(held);
-        if held.overflowed {
-            return Caught::Behind(after);
-        }
-        member.stage = Stage::Live { after };
-        let delivered = held
-            .events
-            .iter()
-            .filter(|event| member.offer(event))
-            .count();
-        self.metrics.deliveries.inc_by(delivered as u64);
-        Caught::Up
+        self.with(key, |room| room.go_live(connection, after))
+            .unwrap_or(Caught::Up)
     }
 
-    /// The rooms that have members now.
+    /// The rooms there are now.
     pub(super) fn keys(&self) -> Vec<RoomKey> {
         self.rooms.iter().map(|room| room.key().clone()).collect()
     }
 
-    /// Who is in the room, with `listed` users at the most.
-    pub(super) fn members(&self, key: &RoomKey, listed: usize) -> Members {
-        let Some(room) = self.rooms.get(key).map(|room| room.clone()) else {
-            return Members::default();
-        };
-        let room = lock(&room);
-        Members {
-            count: room.users.len(),
-            users: room
-                .users
-                .iter()
-                .take(listed)
-                .map(|(user, attendance)| Present {
-                    user: user.clone(),
-                    name: attendance.name.clone(),
-                    connections: attendance.connections,
-                })
-                .collect(),
+    /// Does something with a room, if it is there: counts what was delivered, and notes when it is due.
+    pub(super) fn with<T>(&self, key: &RoomKey, act: impl FnOnce(&mut Room) -> T) -> Option<T> {
+        let room = self.rooms.get(key).map(|room| room.clone())?;
+        let mut room = lock(&room);
+        let done = act(&mut room);
+        self.metrics
+            .deliveries
+            .inc_by(std::mem::take(&mut room.delivered));
+        if let Some(deadline) = room.next_deadline()
+            && room.scheduled.is_none_or(|scheduled| deadline < scheduled)
+        {
+            room.scheduled = Some(deadline);
+            self.schedule(deadline, key);
+        }
+        Some(done)
+    }
+
+    fn schedule(&self, deadline: Instant, key: &RoomKey) {
+        let mut due = lock(&self.due);
+        let first = due
+            .peek()
+            .is_none_or(|Reverse((first, _))| deadline < *first);
+        due.push(Reverse((deadline, key.clone())));
+        drop(due);
+        if first {
+            self.earlier.notify_one();
         }
     }
-}
 
-impl Room {
-    fn departed(&mut self, user: &UserId) {
-        if let Some(attendance) = self.users.get_mut(user) {
-            attendance.connections -= 1;
-            if attendance.connections == 0 {
-                self.users.remove(user);
+    /// Looks after every room when its time comes, for as long as it is polled.
+    pub(super) async fn keep_time(&self) {
+        loop {
+            let next = lock(&self.due)
+                .peek()
+                .map(|Reverse((deadline, _))| *deadline);
+            match next {
+                Some(deadline) => tokio::select! {
+                    () = tokio::time::sleep_until(deadline.into()) => self.look_after_due(Instant::now()),
+                    () = self.earlier.notified() => {}
+                },
+                None => self.earlier.notified().await,
             }
         }
     }
-}
 
-impl Member {
-    /// Notes that a live member is not to get this event, now or later.
-    fn pass_over(&mut self, event: &Outgoing) {
-        if let (Stage::Live { after }, Some(seq)) = (&mut self.stage, event.seq()) {
-            *after = seq.max(*after);
-        }
-    }
-
-    /// Pushes or holds the event; true if it was pushed.
-    fn offer(&mut self, event: &Arc<Outgoing>) -> bool {
-        match &mut self.stage {
-            Stage::Live { after } => {
-                if let Some(seq) = event.seq() {
-                    if seq <= *after {
-                        return false;
-                    }
-                    *after = seq;
+    fn look_after_due(&self, now: Instant) {
+        loop {
+            let key = {
+                let mut due = lock(&self.due);
+                match due.peek() {
+                    Some(Reverse((deadline, _))) if *deadline <= now => due.pop(),
+                    _ => return,
                 }
-                self.outlet.push(event);
-                true
-            }
-            Stage::Reading(held) => {
-                held.hold(event);
-                false
+            };
+            let Some(Reverse((_, key))) = key else { return };
+            let over = self.with(&key, |room| {
+                room.scheduled = None;
+                room.look_after(now, Timestamp::now());
+                room.is_over()
+            });
+            if over == Some(true) {
+                self.drop_if_over(&key);
             }
         }
     }
-}
 
-impl Held {
-    fn hold(&mut self, event: &Arc<Outgoing>) {
-        if self.overflowed {
-            return;
+    /// Drops a room of which nothing is to be kept, unless somebody came meanwhile.
+    fn drop_if_over(&self, key: &RoomKey) {
+        if let Entry::Occupied(entry) = self.rooms.entry(key.clone()) {
+            let over = lock(entry.get()).is_over();
+            if over {
+                entry.remove();
+                self.metrics.rooms.dec();
+            }
         }
-        self.bytes += event.cost();
-        if self.events.len() >= HELD_EVENTS || self.bytes > HELD_BYTES {
-            self.events = Vec::new();
-            self.overflowed = true;
-            return;
-        }
-        self.events.push(event.clone());
     }
 }

@@ -1,5 +1,7 @@
 //! What can be set about limits: how much one connection, one user or one address may ask for.
 
+use std::time::Duration;
+
 use crate::{
     config::{ByteSize, Problem, above_zero, section},
     model::NAME_BYTES,
@@ -36,8 +38,52 @@ section! {
         inbox: usize = "1024",
         /// Bytes of the events of one connection that may wait to be handled.
         inbox_bytes: ByteSize = "4 MiB",
+        /// Signals of one connection that wait for an answer; 0 turns this off.
+        signals: usize = "100",
         /// Levels of arrays and objects in an event.
         nesting: usize = "64",
+    }
+}
+
+section! {
+    /// How users are shown to others.
+    pub struct PresenceSettings at "presence" {
+        /// How long a user stays after its last connection has gone, so that a reload is no news.
+        grace: Duration = "5s",
+        /// Users of a room beyond which they are only counted: no event tells of single ones. 0 is no limit.
+        room_users: usize = "100",
+        /// After this time without any event a user is shown as `away`.
+        away_after: Option<Duration> = "",
+    }
+}
+
+section! {
+    /// How typing is shown to others.
+    pub struct TypingSettings at "typing" {
+        /// How long somebody is typing who says so once.
+        timeout: Duration = "3s",
+        /// Users of a room who can be typing at once; more are not told of. 0 is no limit.
+        room_users: usize = "100",
+    }
+}
+
+impl PresenceSettings {
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        if self
+            .away_after
+            .is_some_and(|after| after < Duration::from_millis(100))
+        {
+            problems.push(Problem::rule(
+                &["presence.away_after"],
+                "must be at least 100ms, or nothing at all",
+            ));
+        }
+    }
+}
+
+impl TypingSettings {
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        above_zero(&["typing.timeout"], &self.timeout, problems);
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::{
     fmt,
+    str::FromStr,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct};
 use serde_json::value::RawValue;
+
+use crate::error::{Error, Result};
 
 use super::{EventName, MessageId, Namespace, Offset, RoomName, Seq, UserId};
 
@@ -67,6 +70,21 @@ impl ConnectionId {
     /// A new one, 128 random bits.
     pub fn fresh() -> Self {
         Self(rand::random())
+    }
+}
+
+impl FromStr for ConnectionId {
+    type Err = Error;
+
+    /// Any text is the id of some connection, if not of one that there is; only what was given out can be found.
+    fn from_str(text: &str) -> Result<Self> {
+        let known = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match u128::from_str_radix(text, 16) {
+            Ok(id) if known => Ok(Self(id)),
+            _ => Err(Error::bad_request(
+                "a connection's id is the text of 32 characters that session told",
+            )),
+        }
     }
 }
 

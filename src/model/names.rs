@@ -211,6 +211,19 @@ impl EventName {
     /// The name of the ordinary message event.
     pub const MESSAGE: &'static str = "message";
 
+    /// The event of a message to a user's personal room, which the client shows as a notification.
+    pub fn notification() -> Self {
+        Self(Self::NOTIFICATION.into())
+    }
+
+    /// The name of the notification event; only a personal room takes it.
+    pub const NOTIFICATION: &'static str = "notification";
+
+    /// Whether this is the notification event.
+    pub fn is_notification(&self) -> bool {
+        &*self.0 == Self::NOTIFICATION
+    }
+
     /// Whether this is the ordinary message event.
     pub fn is_message(&self) -> bool {
         &*self.0 == Self::MESSAGE

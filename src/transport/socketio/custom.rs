@@ -19,7 +19,7 @@ pub struct EventContext {
     pub hub: Hub,
     /// Who sent the event, and from where.
     pub connection: Arc<Connection>,
-    /// The socket itself, for whatever socketioxide offers.
+    /// The socket itself, for whatever socketioxide offers but its disconnect and fallback handlers, which are taken.
     pub socket: SocketRef,
 }
 

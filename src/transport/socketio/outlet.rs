@@ -1,17 +1,20 @@
 //! The way out of one Socket.IO connection.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use serde::{Serialize, Serializer, ser::SerializeTuple};
 use serde_json::value::RawValue;
-use socketioxide::{SendError, SocketError, extract::SocketRef};
+use socketioxide::{AckError, SendError, SocketError, extract::SocketRef};
 
 use super::link::Link;
 use crate::{
-    hub::{Close, Outgoing, Outlet},
+    hub::{Asking, Close, Outgoing, Outlet},
     telemetry::Metrics,
 };
 
@@ -53,6 +56,28 @@ impl Outlet for SocketOutlet {
             .socket
             .emit(&*arguments.name, &Spread(&arguments.values));
         self.sent(result);
+    }
+
+    fn ask(&self, event: &Outgoing, within: Duration) -> Asking {
+        let arguments = event.arguments();
+        let asked = self
+            .socket
+            .timeout(within)
+            .emit_with_ack::<_, (Box<RawValue>,)>(&*arguments.name, &Spread(&arguments.values));
+        match asked {
+            Ok(answer) => Box::pin(async move {
+                // An ack without an argument is an answer too, one that says nothing.
+                match answer.await {
+                    Ok((data,)) => Some(data),
+                    Err(AckError::Decode(_)) => RawValue::from_string("null".to_owned()).ok(),
+                    Err(_) => None,
+                }
+            }),
+            Err(error) => {
+                self.sent(Err(error));
+                Box::pin(std::future::ready(None))
+            }
+        }
     }
 
     fn close(&self, why: Close) {

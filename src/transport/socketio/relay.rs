@@ -13,17 +13,24 @@ use socketioxide::extract::SocketRef;
 use super::packet::Arguments;
 use crate::{
     auth::Permission,
-    error::{Error, Result},
+    error::{Code, Error, Limit, Result},
     hub::Connection,
 };
 
-/// Passes an event on. The room of a sender that is in none is the namespace.
+/// Passes an event on, with at most `most` bytes of JSON. The room of a sender that is in none is the namespace.
 pub(super) async fn relay(
     socket: &SocketRef,
     connection: &Connection,
     arguments: &Arguments<'_>,
     attachments: Option<&VecDeque<Bytes>>,
+    most: usize,
 ) -> Result<()> {
+    let bytes: usize = arguments.values.iter().map(|value| value.get().len()).sum();
+    if bytes > most {
+        let message =
+            format!("a relayed event may have {most} bytes of JSON, this one has {bytes}");
+        return Err(Error::new(Code::TooLarge, message).for_limit(Limit::MessageBytes));
+    }
     let principal = connection.principal();
     let mut rooms = connection.rooms();
     rooms.retain(|room| !room.is_personal());

@@ -5,7 +5,10 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use futures_util::{StreamExt, stream::FuturesOrdered};
+use futures_util::{
+    StreamExt,
+    stream::{FuturesOrdered, FuturesUnordered},
+};
 use serde::Serialize;
 use serde_json::{json, value::RawValue};
 use socketioxide::extract::{AckSender, SocketRef};
@@ -19,12 +22,12 @@ use super::{
     outlet::SocketOutlet,
     packet::{Arguments, Packet},
     relay::relay,
-    requests::{REQUESTS, Request, room_of},
+    requests::{REQUESTS, Request, Roll, StatusBody, room_of},
 };
 use crate::{
     backend::{Appended, Receipt},
-    error::{Code, Error, Result},
-    hub::{Close, Connection, Join, Outgoing, Outlet, Publish, Publishing},
+    error::{Code, Error, Limit, Result},
+    hub::{Close, Connection, Join, Outgoing, Outlet, Publish, Publishing, Signal},
     model::{RoomName, Timestamp},
 };
 
@@ -50,7 +53,16 @@ struct Asked {
 }
 
 type Answered = (Asked, Result<Box<RawValue>>);
-type UnderWay = FuturesOrdered<Pin<Box<dyn Future<Output = Answered> + Send>>>;
+type Answering = Pin<Box<dyn Future<Output = Answered> + Send>>;
+
+/// What is still to be answered.
+#[derive(Default)]
+struct UnderWay {
+    /// Messages on their way to the log, answered in order.
+    stored: FuturesOrdered<Answering>,
+    /// Signals that wait for others, answered as the answers come.
+    signals: FuturesUnordered<Answering>,
+}
 
 /// Where a connection stands with its token.
 enum Expiry {
@@ -86,20 +98,21 @@ impl Worker {
             connection: self.connection.clone(),
             outlet: self.outlet.clone(),
         };
-        let mut under_way = UnderWay::new();
+        let mut under_way = UnderWay::default();
         let mut expiry = self.expiry();
         let mut ended = false;
         loop {
             tokio::select! {
                 biased;
-                Some((asked, result)) = under_way.next() => self.answer(asked, result),
+                Some((asked, result)) = under_way.stored.next() => self.answer(asked, result),
+                Some((asked, result)) = under_way.signals.next() => self.answer(asked, result),
                 () = self.ended.cancelled(), if !ended => {
                     ended = true;
                     self.door.hub.disconnect(&self.connection);
                     self.waiting.close();
                 }
                 () = until(&expiry), if !ended => expiry = self.expire(&expiry),
-                packet = self.waiting.next(), if under_way.len() < UNDER_WAY => match packet {
+                packet = self.waiting.next(), if under_way.stored.len() < UNDER_WAY => match packet {
                     Some(packet) => {
                         if self.handle(packet, &mut under_way).await {
                             expiry = self.expiry();
@@ -109,13 +122,12 @@ impl Worker {
                 },
             }
         }
-        while let Some((asked, result)) = under_way.next().await {
-            self.answer(asked, result);
-        }
+        self.settle(&mut under_way).await;
     }
 
     /// Handles one packet; true if the connection's identity may have been replaced.
     async fn handle(&self, mut packet: Packet, under_way: &mut UnderWay) -> bool {
+        self.door.hub.acted(&self.connection);
         let ack = packet.ack.take();
         let arguments = packet.arguments(self.door.nesting);
         let asked = Asked::new(arguments.as_ref().ok(), ack);
@@ -137,6 +149,10 @@ impl Worker {
                 self.join(join, asked).await;
                 return false;
             }
+            Ok(Wanted::Request(Request::Signal(signal))) => {
+                self.signal(&signal, asked, under_way);
+                return false;
+            }
             Ok(Wanted::Request(request)) => {
                 let refreshes = matches!(request, Request::Refresh(_));
                 let result = self.perform(request).await;
@@ -156,7 +172,7 @@ impl Worker {
         let (room, began) = (publish.room.clone(), Instant::now());
         let accepted = self.door.hub.publish(&self.connection, publish).await;
         let metrics = self.door.hub.metrics().clone();
-        under_way.push_back(Box::pin(async move {
+        under_way.stored.push_back(Box::pin(async move {
             let result = match accepted {
                 Ok(Publishing::Accepted(receipt)) => stored(room, receipt).await,
                 Ok(Publishing::Sent) => acknowledged(&InRoom { room }),
@@ -174,9 +190,28 @@ impl Worker {
         acknowledged(&InRoom { room })
     }
 
+    /// Sends a signal; it is answered when its receivers have answered.
+    fn signal(&self, signal: &Signal, asked: Asked, under_way: &UnderWay) {
+        let hub = &self.door.hub;
+        let most = hub.limits().signals;
+        let sent = if most != 0 && under_way.signals.len() >= most {
+            let message = format!("{most} signals wait for an answer already");
+            Err(Error::new(Code::LimitReached, message).for_limit(Limit::Signals))
+        } else {
+            hub.signal(&self.connection, signal)
+        };
+        match sent {
+            Ok(replies) => under_way.signals.push(Box::pin(async move {
+                let replies = replies.await;
+                (asked, acknowledged(&replies))
+            })),
+            Err(error) => self.answer(asked, Err(error)),
+        }
+    }
+
     /// Waits until every message under way is stored and answered.
     async fn settle(&self, under_way: &mut UnderWay) {
-        while let Some((asked, result)) = under_way.next().await {
+        while let Some((asked, result)) = under_way.stored.next().await {
             self.answer(asked, result);
         }
     }
@@ -203,6 +238,7 @@ impl Worker {
     /// The requests that have their answer at once.
     async fn perform(&self, request: Request) -> Result<Box<RawValue>> {
         let hub = &self.door.hub;
+        hub.take_message_permit(&self.connection, std::time::Instant::now())?;
         match request {
             Request::Leave(room) => {
                 hub.leave(&self.connection, &room).await?;
@@ -218,7 +254,19 @@ impl Worker {
                 self.leave_mirrored(&before);
                 acknowledged(&json!({ "expires_at": expires_at }))
             }
-            Request::Join(_) | Request::Publish(_) => Err(Error::new(
+            Request::Presence(Roll { room, limit, after }) => {
+                acknowledged(&hub.presence(&self.connection, room, limit, after.as_ref())?)
+            }
+            Request::Status(StatusBody { status, info }) => {
+                let status = hub.status(&self.connection, &status, info)?;
+                acknowledged(&json!({ "status": status }))
+            }
+            Request::Typing(room, typing) => {
+                hub.typing(&self.connection, &room, typing)?;
+                acknowledged(&InRoom { room })
+            }
+            Request::Read(room, seq) => acknowledged(&hub.read(&self.connection, room, seq).await?),
+            Request::Join(_) | Request::Publish(_) | Request::Signal(_) => Err(Error::new(
                 Code::Internal,
                 "this event is handled elsewhere",
             )),
@@ -236,13 +284,13 @@ impl Worker {
     /// The application's own events, and those that are relayed.
     async fn other(&self, arguments: &Arguments<'_>, packet: &Packet) -> Result<Box<RawValue>> {
         let event = arguments.event.as_str();
+        self.door
+            .hub
+            .take_message_permit(&self.connection, std::time::Instant::now())?;
         if let Some(handler) = self.door.custom.get(event) {
             if packet.attachments.is_some() {
                 return Err(no_binary());
             }
-            self.door
-                .hub
-                .take_message_permit(&self.connection, std::time::Instant::now())?;
             let context = EventContext {
                 hub: self.door.hub.clone(),
                 connection: self.connection.clone(),
@@ -251,16 +299,9 @@ impl Worker {
             return handler(context, arguments.single()?).await;
         }
         if self.door.relay.contains(event) {
-            self.door
-                .hub
-                .take_message_permit(&self.connection, std::time::Instant::now())?;
-            relay(
-                &self.socket,
-                &self.connection,
-                arguments,
-                packet.attachments.as_ref(),
-            )
-            .await?;
+            let most = self.door.hub.limits().message_bytes.bytes();
+            let attachments = packet.attachments.as_ref();
+            relay(&self.socket, &self.connection, arguments, attachments, most).await?;
             return acknowledged(&());
         }
         Err(Error::new(

@@ -1,0 +1,381 @@
+//! Typing by hand-made cases, and by random histories against a naive model and a receiver that clears on its own.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const TIMEOUT: Duration = Duration::from_millis(3000);
+
+fn user(id: &str) -> UserId {
+    UserId::parse(id).unwrap()
+}
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn typing(id: &str, left: Duration) -> Announce {
+    Announce {
+        user: user(id),
+        name: None,
+        expires_in: Some(left),
+    }
+}
+
+fn over(id: &str) -> Announce {
+    Announce {
+        user: user(id),
+        name: None,
+        expires_in: None,
+    }
+}
+
+/// A room with a clock that stands where each call says.
+struct Scene {
+    typing: Typing,
+    zero: Instant,
+    phone: ConnectionId,
+    laptop: ConnectionId,
+}
+
+impl Scene {
+    fn new(most: usize) -> Self {
+        Self {
+            typing: Typing::new(TIMEOUT, most),
+            zero: Instant::now(),
+            phone: ConnectionId::fresh(),
+            laptop: ConnectionId::fresh(),
+        }
+    }
+
+    fn start(&mut self, at: u64, connection: ConnectionId, id: &str) -> Option<Announce> {
+        self.typing
+            .start(connection, &user(id), None, self.zero + ms(at))
+    }
+
+    fn stop(&mut self, at: u64, connection: ConnectionId, id: &str) -> Option<Announce> {
+        self.typing.stop(connection, &user(id), self.zero + ms(at))
+    }
+
+    fn due(&mut self, at: u64) -> Vec<Announce> {
+        self.typing.due(self.zero + ms(at))
+    }
+}
+
+#[test]
+fn typing_is_announced_once_and_ends_on_its_own() {
+    let mut scene = Scene::new(0);
+    let phone = scene.phone;
+    assert_eq!(
+        scene.start(0, phone, "alice"),
+        Some(typing("alice", TIMEOUT))
+    );
+    assert_eq!(scene.typing.next_deadline(), Some(scene.zero + TIMEOUT));
+    assert_eq!(scene.due(2999), []);
+    assert_eq!(scene.due(3000), [over("alice")]);
+    assert_eq!(scene.due(9000), []);
+    assert!(scene.typing.is_empty());
+}
+
+#[test]
+fn whoever_goes_on_is_announced_again_when_the_announced_time_ends() {
+    let mut scene = Scene::new(0);
+    let phone = scene.phone;
+    scene.start(0, phone, "alice");
+    assert_eq!(scene.start(1000, phone, "alice"), None);
+    assert_eq!(scene.start(2000, phone, "alice"), None);
+    assert_eq!(scene.due(3000), [typing("alice", ms(2000))]);
+    assert_eq!(scene.start(4000, phone, "alice"), None);
+    assert_eq!(scene.due(5000), [typing("alice", ms(2000))]);
+    assert_eq!(scene.due(7000), [over("alice")]);
+}
+
+#[test]
+fn saying_so_again_and_again_keeps_one_entry_a_connection() {
+    let mut scene = Scene::new(0);
+    let (phone, laptop) = (scene.phone, scene.laptop);
+    for at in 0..1000 {
+        scene.start(at, phone, "alice");
+        scene.start(at, laptop, "alice");
+    }
+    assert_eq!(scene.typing.typists[&user("alice")].connections.len(), 2);
+    assert_eq!(scene.typing.due.len(), 1);
+}
+
+#[test]
+fn a_user_types_until_the_last_of_its_connections_stops() {
+    let mut scene = Scene::new(0);
+    let (phone, laptop) = (scene.phone, scene.laptop);
+    scene.start(0, phone, "alice");
+    assert_eq!(scene.start(10, laptop, "alice"), None);
+    assert_eq!(scene.stop(20, phone, "alice"), None);
+    assert_eq!(scene.stop(21, phone, "alice"), None, "it stopped already");
+    assert_eq!(scene.stop(30, laptop, "alice"), Some(over("alice")));
+    assert_eq!(scene.stop(40, laptop, "alice"), None);
+    assert!(scene.typing.is_empty());
+    assert_eq!(scene.typing.next_deadline(), None);
+}
+
+#[test]
+fn a_user_ends_with_the_connection_that_remains_even_if_more_was_announced() {
+    let mut scene = Scene::new(0);
+    let (phone, laptop) = (scene.phone, scene.laptop);
+    scene.start(0, phone, "alice");
+    scene.start(2900, laptop, "alice");
+    scene.start(2000, phone, "alice");
+    assert_eq!(scene.due(3000), [typing("alice", ms(2900))]);
+    assert_eq!(scene.stop(3100, laptop, "alice"), None);
+    assert_eq!(scene.due(4999), []);
+    assert_eq!(scene.due(5000), [over("alice")]);
+}
+
+#[test]
+fn a_connection_whose_time_is_over_does_not_keep_its_user_typing() {
+    let mut scene = Scene::new(0);
+    let (phone, laptop) = (scene.phone, scene.laptop);
+    scene.start(0, phone, "alice");
+    scene.start(1000, laptop, "alice");
+    scene.due(3000);
+    assert_eq!(scene.stop(3001, laptop, "alice"), Some(over("alice")));
+}
+
+#[test]
+fn a_message_ends_typing_on_all_connections_of_its_user_alone() {
+    let mut scene = Scene::new(0);
+    let (phone, laptop) = (scene.phone, scene.laptop);
+    scene.start(0, phone, "alice");
+    scene.start(0, laptop, "alice");
+    scene.start(0, ConnectionId::fresh(), "bob");
+    assert_eq!(scene.typing.sent(&user("alice")), Some(over("alice")));
+    assert_eq!(scene.typing.sent(&user("alice")), None);
+    assert_eq!(scene.stop(1, laptop, "alice"), None);
+    assert_eq!(scene.due(3000), [over("bob")]);
+}
+
+#[test]
+fn whoever_comes_in_is_told_who_is_typing_and_for_how_long() {
+    let mut scene = Scene::new(0);
+    let phone = scene.phone;
+    scene.start(0, phone, "alice");
+    scene.start(1000, ConnectionId::fresh(), "bob");
+    let at = |millis| scene.typing.now_typing(scene.zero + ms(millis));
+    assert_eq!(
+        at(2000),
+        [typing("alice", ms(1000)), typing("bob", ms(2000))]
+    );
+    assert_eq!(at(3000), [typing("bob", ms(1000))]);
+}
+
+#[test]
+fn beyond_the_bound_nobody_is_kept_until_there_is_room() {
+    let mut scene = Scene::new(1);
+    let (phone, other) = (scene.phone, ConnectionId::fresh());
+    scene.start(0, phone, "alice");
+    assert_eq!(scene.start(1, other, "bob"), None);
+    assert_eq!(scene.stop(2, other, "bob"), None);
+    assert_eq!(scene.start(3, other, "bob"), None);
+    assert_eq!(scene.stop(4, phone, "alice"), Some(over("alice")));
+    assert_eq!(scene.start(5, other, "bob"), Some(typing("bob", TIMEOUT)));
+}
+
+#[test]
+fn an_announcement_reads_as_the_contract_says() {
+    let room = RoomName::parse("lobby").unwrap();
+    let text = |announce: &Announce| serde_json::to_string(&announce.event(&room)).unwrap();
+    let mut announce = typing("alice", TIMEOUT);
+    assert_eq!(
+        text(&announce),
+        r#"{"room":"lobby","user":"alice","typing":true,"expires_in_ms":3000}"#
+    );
+    announce.expires_in = Some(Duration::from_micros(1));
+    assert!(text(&announce).ends_with(r#""typing":true,"expires_in_ms":1}"#));
+    announce.name = Some("Alice".into());
+    announce.expires_in = None;
+    assert_eq!(
+        text(&announce),
+        r#"{"room":"lobby","user":"alice","name":"Alice","typing":false,"expires_in_ms":0}"#
+    );
+}
+
+const USERS: usize = 4;
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// A connection; it belongs to the user of its number modulo `USERS`.
+    Start(usize),
+    Stop(usize),
+    Sent(usize),
+    /// Time passes without anybody looking.
+    Pass(u64),
+    Due,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let connection = 0..USERS * 2;
+    prop_oneof![
+        6 => connection.clone().prop_map(Step::Start),
+        2 => connection.prop_map(Step::Stop),
+        1 => (0..USERS).prop_map(Step::Sent),
+        4 => (1..2000u64).prop_map(Step::Pass),
+        4 => Just(Step::Due),
+    ]
+}
+
+/// When each connection last said that it types, and what a receiver shows.
+struct Model {
+    typing: Typing,
+    most: usize,
+    ids: Vec<ConnectionId>,
+    now: Instant,
+    said: BTreeMap<usize, Instant>,
+    /// Until when the receiver shows a user unless it hears of it again. It is kept here when that is over, so that
+    /// every announcement can be held against the one before.
+    shown: BTreeMap<usize, Instant>,
+}
+
+impl Model {
+    fn new(most: usize) -> Self {
+        Self {
+            typing: Typing::new(TIMEOUT, most),
+            most,
+            ids: (0..USERS * 2).map(|_| ConnectionId::fresh()).collect(),
+            now: Instant::now(),
+            said: BTreeMap::new(),
+            shown: BTreeMap::new(),
+        }
+    }
+
+    /// Until when a user types, by what its connections said.
+    fn until(&self, user: usize) -> Option<Instant> {
+        let own = self.said.iter().filter(|(c, _)| *c % USERS == user);
+        own.map(|(_, said)| *said + TIMEOUT)
+            .filter(|until| *until > self.now)
+            .max()
+    }
+
+    fn hear(&mut self, announce: &Announce) {
+        let user: usize = announce.user.as_str()[1..].parse().unwrap();
+        let before = self.shown.remove(&user);
+        match announce.expires_in {
+            Some(left) => {
+                assert!(before.is_none_or(|until| until <= self.now), "too early");
+                assert_eq!(Some(self.now + left), self.until(user));
+                self.shown.insert(user, self.now + left);
+            }
+            None => {
+                assert!(before.is_some(), "ended twice");
+                assert_eq!(self.until(user), None, "ended while typing");
+            }
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Start(connection) => {
+                let (user, now) = (connection % USERS, self.now);
+                let fits = self.shown.contains_key(&user) || self.shown.len() < self.most;
+                if fits {
+                    self.said.insert(connection, now);
+                }
+                let announce = self
+                    .typing
+                    .start(self.ids[connection], &id(user), None, now);
+                let fresh = fits && !self.shown.contains_key(&user);
+                assert_eq!(announce.is_some(), fresh);
+                announce.iter().for_each(|announce| self.hear(announce));
+            }
+            Step::Stop(connection) => {
+                let user = connection % USERS;
+                self.said.remove(&connection);
+                let announce = self.typing.stop(self.ids[connection], &id(user), self.now);
+                let ends = self.shown.contains_key(&user) && self.until(user).is_none();
+                assert_eq!(announce.is_some(), ends);
+                announce.iter().for_each(|announce| self.hear(announce));
+            }
+            Step::Sent(user) => {
+                self.said.retain(|connection, _| connection % USERS != user);
+                let announce = self.typing.sent(&id(user));
+                assert_eq!(announce.is_some(), self.shown.contains_key(&user));
+                announce.iter().for_each(|announce| self.hear(announce));
+            }
+            Step::Pass(millis) => self.now += ms(millis),
+            Step::Due => {
+                for announce in self.typing.due(self.now) {
+                    self.hear(&announce);
+                }
+                self.check_up_to_date();
+            }
+        }
+    }
+
+    /// After looking, the receiver shows exactly those who are typing, and somebody new is told the same.
+    fn check_up_to_date(&self) {
+        let truth: BTreeMap<_, _> = (0..USERS)
+            .filter_map(|user| Some((id(user), self.until(user)? - self.now)))
+            .collect();
+        let shown: Vec<_> = self.shown.keys().map(|user| id(*user)).collect();
+        assert_eq!(shown, truth.keys().cloned().collect::<Vec<_>>());
+        assert!(self.shown.values().all(|until| *until > self.now));
+        let told: BTreeMap<_, _> = self
+            .typing
+            .now_typing(self.now)
+            .into_iter()
+            .map(|announce| (announce.user, announce.expires_in.unwrap()))
+            .collect();
+        assert_eq!(told, truth);
+    }
+
+    /// Nothing is overlooked: the next deadline is the first end of a user or of what was announced of it.
+    fn check_deadline(&self) {
+        let last = |user: usize| {
+            let own = self.said.iter().filter(move |(c, _)| *c % USERS == user);
+            own.map(|(_, said)| *said + TIMEOUT).max()
+        };
+        let next = self
+            .shown
+            .iter()
+            .filter_map(|(user, announced)| Some(last(*user)?.min(*announced)))
+            .min();
+        assert_eq!(self.typing.next_deadline(), next);
+        assert_eq!(self.typing.is_empty(), self.shown.is_empty());
+    }
+}
+
+fn id(number: usize) -> UserId {
+    user(&format!("u{number}"))
+}
+
+proptest! {
+    #[test]
+    fn a_receiver_shows_exactly_those_who_are_typing(
+        most in prop_oneof![Just(usize::MAX), 1..USERS],
+        steps in prop::collection::vec(step(), 0..150),
+    ) {
+        let mut model = Model::new(most);
+        for step in steps {
+            model.take(step);
+            model.check_deadline();
+        }
+        model.take(Step::Pass(3000));
+        model.take(Step::Due);
+        prop_assert!(model.shown.is_empty());
+        prop_assert!(model.typing.is_empty());
+    }
+
+    #[test]
+    fn a_connection_that_goes_never_leaves_its_user_typing(
+        steps in prop::collection::vec(step(), 0..60),
+    ) {
+        let mut model = Model::new(usize::MAX);
+        for step in steps {
+            model.take(step);
+        }
+        for connection in 0..USERS * 2 {
+            model.take(Step::Stop(connection));
+        }
+        prop_assert!(model.shown.is_empty());
+        prop_assert_eq!(model.typing.next_deadline(), None);
+    }
+}

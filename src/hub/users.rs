@@ -1,0 +1,232 @@
+//! Users across rooms: which connections each has, what it shows of itself, when it was last seen.
+//!
+//! What is shared by a user's connections lives as long as one of them; of users that have gone a bounded number is
+//! remembered, so that a reload keeps the status and others can be told when somebody was last here.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use serde_json::value::RawValue;
+
+use super::{connection::lock, presence::Profile};
+use crate::{
+    auth::Principal,
+    limits::SharedBucket,
+    model::{ConnectionId, Timestamp, UserId},
+};
+
+/// The status of whoever says nothing else.
+pub(super) const ONLINE: &str = "online";
+/// The status of whoever has done nothing for a while.
+pub(super) const AWAY: &str = "away";
+
+/// Users that have gone and are remembered, in each of two generations.
+const REMEMBERED: usize = 50_000;
+
+/// What all connections of a user share.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    pub(super) bucket: SharedBucket,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    connections: Vec<ConnectionId>,
+    /// What it said last; `None`: nothing yet.
+    status: Option<Arc<str>>,
+    info: Option<Arc<RawValue>>,
+    /// Shown as away because it has done nothing.
+    idle: bool,
+    active: Option<Instant>,
+}
+
+/// A user that has gone.
+#[derive(Clone, Debug)]
+pub(super) struct Gone {
+    pub(super) ts: Timestamp,
+    at: Instant,
+    status: Option<Arc<str>>,
+    info: Option<Arc<RawValue>>,
+}
+
+impl Standing {
+    /// A connection has come; what the user showed before it went counts again if it is `back` in time.
+    pub(super) fn connected(&self, connection: ConnectionId, back: Option<Gone>, now: Instant) {
+        let mut state = lock(&self.state);
+        if let Some(gone) = back
+            && state.connections.is_empty()
+        {
+            state.status = gone.status;
+            state.info = gone.info;
+        }
+        state.connections.push(connection);
+        state.active = Some(now);
+    }
+
+    /// A connection has gone; if it was the last, what is to be remembered.
+    pub(super) fn disconnected(&self, connection: ConnectionId, now: Instant) -> Option<Gone> {
+        let mut state = lock(&self.state);
+        state.connections.retain(|other| *other != connection);
+        state.connections.is_empty().then(|| Gone {
+            ts: Timestamp::now(),
+            at: now,
+            status: state.status.clone(),
+            info: state.info.clone(),
+        })
+    }
+
+    pub(super) fn connections(&self) -> Vec<ConnectionId> {
+        lock(&self.state).connections.clone()
+    }
+
+    /// What others are shown.
+    pub(super) fn profile(&self, principal: &Principal) -> Profile {
+        let state = lock(&self.state);
+        let said = || state.status.clone().unwrap_or_else(|| ONLINE.into());
+        Profile {
+            name: principal.name.clone(),
+            status: if state.idle { AWAY.into() } else { said() },
+            info: state.info.clone().or_else(|| principal.info.clone()),
+        }
+    }
+
+    /// The user says how it is; without `info` that stays as it was.
+    pub(super) fn say(&self, status: Arc<str>, info: Option<Arc<RawValue>>) {
+        let mut state = lock(&self.state);
+        state.status = Some(status);
+        state.idle = false;
+        if info.is_some() {
+            state.info = info;
+        }
+    }
+
+    /// The user has done something; true if it was shown as away for doing nothing.
+    pub(super) fn acted(&self, now: Instant) -> bool {
+        let mut state = lock(&self.state);
+        state.active = Some(now);
+        std::mem::take(&mut state.idle)
+    }
+
+    /// Shows the user as away if it has done nothing for `after`; true if that is new. Whoever said how it is, other
+    /// than online, is taken by its word.
+    pub(super) fn idles(&self, after: Duration, now: Instant) -> bool {
+        let mut state = lock(&self.state);
+        let inactive = state
+            .active
+            .is_some_and(|active| now.duration_since(active) >= after);
+        let plain = state
+            .status
+            .as_deref()
+            .is_none_or(|status| status == ONLINE);
+        if state.idle || !inactive || !plain {
+            return false;
+        }
+        state.idle = true;
+        true
+    }
+}
+
+/// Users that have gone, the last of them: two generations, of which the older one goes when the newer one is full.
+#[derive(Debug, Default)]
+pub(super) struct LastSeen(Mutex<[HashMap<UserId, Gone>; 2]>);
+
+impl LastSeen {
+    pub(super) fn note(&self, user: UserId, gone: Gone) {
+        let mut generations = lock(&self.0);
+        let [newer, older] = &mut *generations;
+        if newer.len() >= REMEMBERED {
+            *older = std::mem::take(newer);
+        }
+        newer.insert(user, gone);
+    }
+
+    pub(super) fn of(&self, user: &UserId) -> Option<Gone> {
+        let generations = lock(&self.0);
+        generations
+            .iter()
+            .find_map(|users| users.get(user).cloned())
+    }
+
+    /// What a user showed who went not longer than `grace` ago.
+    pub(super) fn within(&self, user: &UserId, grace: Duration, now: Instant) -> Option<Gone> {
+        self.of(user)
+            .filter(|gone| now.duration_since(gone.at) <= grace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Grants;
+
+    fn principal() -> Principal {
+        Principal {
+            user: UserId::parse("alice").unwrap(),
+            name: None,
+            info: None,
+            grants: Arc::new(Grants::everything()),
+            expires_at: None,
+        }
+    }
+
+    fn status(standing: &Standing) -> String {
+        standing.profile(&principal()).status.to_string()
+    }
+
+    #[test]
+    fn a_user_who_comes_back_within_the_grace_time_shows_what_it_showed() {
+        let (now, grace) = (Instant::now(), Duration::from_secs(5));
+        let (seen, user) = (LastSeen::default(), UserId::parse("alice").unwrap());
+        let (first, second) = (ConnectionId::fresh(), ConnectionId::fresh());
+        let standing = Standing::default();
+        standing.connected(first, None, now);
+        standing.say("busy".into(), None);
+        seen.note(
+            user.clone(),
+            standing.disconnected(first, now).expect("the last one"),
+        );
+        for (later, expected) in [(4, "busy"), (6, "online")] {
+            let now = now + Duration::from_secs(later);
+            let standing = Standing::default();
+            standing.connected(second, seen.within(&user, grace, now), now);
+            assert_eq!(status(&standing), expected, "after {later} s");
+        }
+    }
+
+    #[test]
+    fn who_does_nothing_is_away_until_it_does_something_unless_it_said_how_it_is() {
+        let (begin, after) = (Instant::now(), Duration::from_secs(60));
+        let standing = Standing::default();
+        standing.connected(ConnectionId::fresh(), None, begin);
+        assert!(!standing.idles(after, begin + after / 2));
+        assert!(standing.idles(after, begin + after));
+        assert!(!standing.idles(after, begin + after), "it is away already");
+        assert_eq!(status(&standing), "away");
+        assert!(standing.acted(begin + after));
+        assert_eq!(status(&standing), "online");
+        standing.say("busy".into(), None);
+        assert!(!standing.idles(after, begin + after * 3));
+        assert_eq!(status(&standing), "busy");
+    }
+
+    #[test]
+    fn of_the_users_that_have_gone_a_bounded_number_is_remembered_and_the_last_surely() {
+        let seen = LastSeen::default();
+        let user = |number: usize| UserId::parse(&format!("u{number}")).unwrap();
+        let gone = Standing::default();
+        for number in 0..=2 * REMEMBERED {
+            seen.note(
+                user(number),
+                gone.disconnected(ConnectionId::fresh(), Instant::now())
+                    .unwrap(),
+            );
+        }
+        assert!(seen.of(&user(0)).is_none());
+        assert!(seen.of(&user(2 * REMEMBERED)).is_some());
+        assert!(seen.of(&user(REMEMBERED + 1)).is_some());
+    }
+}

@@ -1,0 +1,226 @@
+//! `presence` and `status`: who is in a room, and how a user says it is.
+
+use std::{sync::Arc, time::Instant};
+
+use indexmap::IndexSet;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{
+    Connection, Hub,
+    presence::{Arrival, Present},
+};
+use crate::{
+    auth::Permission,
+    error::{Code, Error, Result},
+    model::{ConnectionId, RoomKey, RoomName, Timestamp, UserId},
+};
+
+/// Users that the answer to `join` lists.
+pub(super) const LISTED_USERS: usize = 100;
+/// Users that one answer to `presence` lists, at most.
+const PAGE_USERS: usize = 1000;
+
+/// Who is in a room, as the answer to `join` says it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Members {
+    /// Users, each counted once.
+    pub count: usize,
+    /// The first of them; none in a room that is too full to tell of single users.
+    pub users: Vec<Present>,
+}
+
+/// A part of the users of a room.
+#[derive(Clone, Debug, Serialize)]
+pub struct PresencePage {
+    /// The room.
+    pub room: RoomName,
+    /// Users in the room, each counted once.
+    pub count: usize,
+    /// Some of them, in the order of their ids.
+    pub users: Vec<Present>,
+    /// Ask for those after this one to go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<UserId>,
+}
+
+/// A user across rooms.
+#[derive(Clone, Debug, Serialize)]
+pub struct UserState {
+    /// Who.
+    pub user: UserId,
+    /// Whether it has a connection.
+    pub online: bool,
+    /// How many.
+    pub connections: usize,
+    /// The rooms they are in.
+    pub rooms: Vec<RoomName>,
+    /// What it shows.
+    pub status: Option<Arc<str>>,
+    /// When it went, if it is not online and that is remembered; now, if it is.
+    pub last_seen: Option<Timestamp>,
+}
+
+impl Hub {
+    /// The users of a room: `limit` of them behind `after`.
+    pub fn presence(
+        &self,
+        connection: &Connection,
+        room: RoomName,
+        limit: Option<usize>,
+        after: Option<&UserId>,
+    ) -> Result<PresencePage> {
+        if !connection.principal().may(Permission::Presence, &room) {
+            return Err(Error::forbidden(format!(
+                "this identity may not see who is in {room}"
+            )));
+        }
+        check_joined(connection, &room)?;
+        let limit = limit.unwrap_or(LISTED_USERS).min(PAGE_USERS);
+        let found = self.0.rooms.with(&connection.key(&room), |room| {
+            (room.count(), room.page(after, limit))
+        });
+        let (count, page) = found.map_or((0, None), |(count, page)| (count, Some(page)));
+        Ok(PresencePage {
+            room,
+            count,
+            next: page.as_ref().and_then(|page| page.next.clone()),
+            users: page.map(|page| page.users).unwrap_or_default(),
+        })
+    }
+
+    /// A user says how it is, to everybody who shares a room with it.
+    pub fn status(
+        &self,
+        connection: &Connection,
+        status: &str,
+        info: Option<Box<RawValue>>,
+    ) -> Result<Arc<str>> {
+        let status = parse_status(status)?;
+        let info = info.map(crate::auth::parse_info).transpose()?;
+        connection.standing().say(status.clone(), info);
+        // It knows what it said itself.
+        self.show(connection, Some(connection.id()));
+        Ok(status)
+    }
+
+    /// What is known of a user, over all namespaces.
+    pub fn user(&self, user: &UserId) -> UserState {
+        let connections = self.connections_of(user);
+        let gone = self.0.last_seen.of(user).map(|gone| gone.ts);
+        let rooms: IndexSet<_> = connections
+            .iter()
+            .flat_map(|connection| connection.rooms())
+            .collect();
+        let status = connections.first().map(|connection| {
+            connection
+                .standing()
+                .profile(&connection.principal())
+                .status
+        });
+        UserState {
+            user: user.clone(),
+            online: !connections.is_empty(),
+            connections: connections.len(),
+            rooms: rooms.into_iter().collect(),
+            last_seen: status.as_ref().map(|_| Timestamp::now()).or(gone),
+            status,
+        }
+    }
+
+    /// A connection has done something: whoever was away for doing nothing is back.
+    pub fn acted(&self, connection: &Connection) {
+        if self.0.presence.away_after.is_some() && connection.standing().acted(Instant::now()) {
+            self.show(connection, None);
+        }
+    }
+
+    /// Shows users as away that have done nothing for the configured time; for as long as it is polled.
+    pub(super) async fn watch_idle(&self) {
+        let Some(after) = self.0.presence.away_after else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::time::sleep(after / 4).await;
+            let now = Instant::now();
+            for connection in self.connections() {
+                // Connections of one user share their standing, so only the first of them finds it new.
+                if connection.standing().idles(after, now) {
+                    self.show(&connection, None);
+                }
+            }
+        }
+    }
+
+    /// Who is in a room, for the answer to a join; `None` if this identity may not know.
+    pub(super) fn members_for(&self, connection: &Connection, room: &RoomName) -> Option<Members> {
+        if !connection.principal().may(Permission::Presence, room) {
+            return None;
+        }
+        let found = self.0.rooms.with(&connection.key(room), |room| {
+            let listed = if room.is_crowded() { 0 } else { LISTED_USERS };
+            Members {
+                count: room.count(),
+                users: room.page(None, listed).users,
+            }
+        });
+        Some(found.unwrap_or(Members {
+            count: 0,
+            users: Vec::new(),
+        }))
+    }
+
+    /// Makes a member known to the others of its room. A personal room has no others.
+    pub(super) fn appear(&self, connection: &Connection, key: &RoomKey) {
+        if key.room.is_personal() {
+            return;
+        }
+        let principal = connection.principal();
+        let who = Arrival {
+            user: principal.user.clone(),
+            profile: connection.standing().profile(&principal),
+        };
+        self.0.rooms.appear(key, connection.id(), who);
+    }
+
+    /// Shows what a user is like now in every room that it is in, to everybody but `except`.
+    fn show(&self, one: &Connection, except: Option<ConnectionId>) {
+        let principal = one.principal();
+        let profile = one.standing().profile(&principal);
+        let keys: IndexSet<RoomKey> = self
+            .connections_of(&principal.user)
+            .into_iter()
+            .flat_map(|connection| {
+                let rooms = connection.rooms();
+                rooms
+                    .into_iter()
+                    .map(move |room| connection.key(&room))
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        for key in keys {
+            self.0.rooms.with(&key, |room| {
+                room.update(&principal.user, &profile, except, Timestamp::now());
+            });
+        }
+    }
+}
+
+/// Refuses what only members may do.
+pub(super) fn check_joined(connection: &Connection, room: &RoomName) -> Result<()> {
+    if connection.is_in(room) {
+        return Ok(());
+    }
+    let message = format!("this connection is not in {room}; join it first");
+    Err(Error::new(Code::NotJoined, message))
+}
+
+fn parse_status(text: &str) -> Result<Arc<str>> {
+    let characters = text.chars().count();
+    if characters == 0 || characters > 32 || text.chars().any(char::is_control) {
+        return Err(Error::bad_request(
+            "a status is online, away, busy or any word of 1 to 32 characters",
+        ));
+    }
+    Ok(text.into())
+}

@@ -389,7 +389,11 @@ impl Asked {
     fn new(arguments: Option<&Arguments<'_>>, ack: Option<AckSender>) -> Self {
         Self {
             event: arguments.map_or_else(String::new, |arguments| arguments.event.clone()),
-            room: arguments.and_then(room_of),
+            // Reading it is a good part of a message's cost, and acks do not name it.
+            room: match ack {
+                None => arguments.and_then(room_of),
+                Some(_) => None,
+            },
             ack,
         }
     }

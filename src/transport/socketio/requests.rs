@@ -3,17 +3,21 @@
 //! A bare string stands for `{ room: <string> }`. Unknown fields are refused: a misspelt option that is ignored costs a
 //! developer more than an error does.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+mod people;
+
+pub(super) use people::{Roll, StatusBody};
 
 use super::packet::Arguments;
 use crate::{
     backend::Range,
     error::{Error, Result},
-    hub::{History, Join, Publish, Replay, Signal, To},
-    model::{EVENT_BYTES, EventName, MessageId, Position, RoomName, Seq, UserId},
+    hub::{History, Join, Publish, Replay, Signal},
+    model::{EventName, MessageId, Position, RoomName, Seq},
 };
 
 /// A request of the contract.
@@ -29,22 +33,6 @@ pub(super) enum Request {
     Typing(RoomName, bool),
     Read(RoomName, Seq),
     Signal(Signal),
-}
-
-/// Which users of a room to show.
-#[derive(Debug)]
-pub(super) struct Roll {
-    pub(super) room: RoomName,
-    pub(super) limit: Option<usize>,
-    pub(super) after: Option<UserId>,
-}
-
-/// How a user says it is.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "{ status, info? }")]
-pub(super) struct StatusBody {
-    pub(super) status: String,
-    pub(super) info: Option<Box<RawValue>>,
 }
 
 /// The events that are requests.
@@ -74,13 +62,13 @@ impl Request {
             "publish" => publish,
             "history" => history,
             "refresh" => refresh,
-            "presence" => presence,
-            "status" => status,
-            "typing" => typing,
-            "typing_start" => typing_start,
-            "typing_stop" => typing_stop,
-            "read" => read_to,
-            "signal" => signal,
+            "presence" => people::presence,
+            "status" => people::status,
+            "typing" => people::typing,
+            "typing_start" => people::typing_start,
+            "typing_stop" => people::typing_stop,
+            "read" => people::read_to,
+            "signal" => people::signal,
             _ => return None,
         };
         Some(arguments.single().and_then(parse))
@@ -296,114 +284,6 @@ struct RefreshBody {
 
 fn refresh(value: &RawValue) -> Result<Request> {
     Ok(Request::Refresh(read::<RefreshBody>(value)?.token))
-}
-
-#[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a room's name or { room, limit?, after? }"
-)]
-struct PresenceBody {
-    room: Name<RoomName>,
-    limit: Option<usize>,
-    after: Option<Name<UserId>>,
-}
-
-impl From<Name<RoomName>> for PresenceBody {
-    fn from(room: Name<RoomName>) -> Self {
-        Self {
-            room,
-            limit: None,
-            after: None,
-        }
-    }
-}
-
-fn presence(value: &RawValue) -> Result<Request> {
-    let body: PresenceBody = body(value)?;
-    Ok(Request::Presence(Roll {
-        room: body.room.0?,
-        limit: body.limit,
-        after: named(body.after)?,
-    }))
-}
-
-fn status(value: &RawValue) -> Result<Request> {
-    Ok(Request::Status(read(value)?))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "{ room, typing }")]
-struct TypingBody {
-    room: Name<RoomName>,
-    typing: bool,
-}
-
-fn typing(value: &RawValue) -> Result<Request> {
-    let body: TypingBody = read(value)?;
-    Ok(Request::Typing(body.room.0?, body.typing))
-}
-
-fn typing_start(value: &RawValue) -> Result<Request> {
-    Ok(Request::Typing(body::<RoomBody>(value)?.room.0?, true))
-}
-
-fn typing_stop(value: &RawValue) -> Result<Request> {
-    Ok(Request::Typing(body::<RoomBody>(value)?.room.0?, false))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "{ room, seq }")]
-struct ReadBody {
-    room: Name<RoomName>,
-    seq: Seq,
-}
-
-fn read_to(value: &RawValue) -> Result<Request> {
-    let body: ReadBody = read(value)?;
-    Ok(Request::Read(body.room.0?, body.seq))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "{ to, event, data, timeout_ms? }")]
-struct SignalBody<'a> {
-    to: ToBody,
-    event: String,
-    #[serde(borrow)]
-    data: &'a RawValue,
-    timeout_ms: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "{ user } or { connection }")]
-struct ToBody {
-    user: Option<Name<UserId>>,
-    connection: Option<String>,
-}
-
-fn signal(value: &RawValue) -> Result<Request> {
-    let body: SignalBody<'_> = read(value)?;
-    let to = match (named(body.to.user)?, body.to.connection) {
-        (Some(user), None) => To::User(user),
-        // An id is opaque to clients: whatever it is, at worst nobody has it.
-        (None, Some(id)) => id.parse().map_or(To::Nobody, To::Connection),
-        _ => {
-            return Err(Error::bad_request(
-                "a signal goes to { user } or to { connection }, one of them",
-            ));
-        }
-    };
-    if body.event.is_empty() || body.event.len() > EVENT_BYTES {
-        return Err(Error::bad_request(format!(
-            "the event of a signal has 1 to {EVENT_BYTES} bytes"
-        )));
-    }
-    Ok(Request::Signal(Signal {
-        to,
-        event: body.event,
-        data: kept(body.data),
-        timeout: body.timeout_ms.map(Duration::from_millis),
-    }))
 }
 
 #[cfg(test)]

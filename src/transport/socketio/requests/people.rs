@@ -1,0 +1,137 @@
+//! What clients ask and say about people: who is here, who is typing, how far somebody has read, a word to somebody.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Name, Request, RoomBody, body, kept, named, read};
+use crate::{
+    error::{Error, Result},
+    hub::{Signal, To},
+    model::{EVENT_BYTES, RoomName, Seq, UserId},
+};
+
+/// Which users of a room to show.
+#[derive(Debug)]
+pub(in crate::transport::socketio) struct Roll {
+    pub(in crate::transport::socketio) room: RoomName,
+    pub(in crate::transport::socketio) limit: Option<usize>,
+    pub(in crate::transport::socketio) after: Option<UserId>,
+}
+
+/// How a user says it is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "{ status, info? }")]
+pub(in crate::transport::socketio) struct StatusBody {
+    pub(in crate::transport::socketio) status: String,
+    pub(in crate::transport::socketio) info: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a room's name or { room, limit?, after? }"
+)]
+struct PresenceBody {
+    room: Name<RoomName>,
+    limit: Option<usize>,
+    after: Option<Name<UserId>>,
+}
+
+impl From<Name<RoomName>> for PresenceBody {
+    fn from(room: Name<RoomName>) -> Self {
+        Self {
+            room,
+            limit: None,
+            after: None,
+        }
+    }
+}
+
+pub(super) fn presence(value: &RawValue) -> Result<Request> {
+    let body: PresenceBody = body(value)?;
+    Ok(Request::Presence(Roll {
+        room: body.room.0?,
+        limit: body.limit,
+        after: named(body.after)?,
+    }))
+}
+
+pub(super) fn status(value: &RawValue) -> Result<Request> {
+    Ok(Request::Status(read(value)?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "{ room, typing }")]
+struct TypingBody {
+    room: Name<RoomName>,
+    typing: bool,
+}
+
+pub(super) fn typing(value: &RawValue) -> Result<Request> {
+    let body: TypingBody = read(value)?;
+    Ok(Request::Typing(body.room.0?, body.typing))
+}
+
+pub(super) fn typing_start(value: &RawValue) -> Result<Request> {
+    Ok(Request::Typing(body::<RoomBody>(value)?.room.0?, true))
+}
+
+pub(super) fn typing_stop(value: &RawValue) -> Result<Request> {
+    Ok(Request::Typing(body::<RoomBody>(value)?.room.0?, false))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "{ room, seq }")]
+struct ReadBody {
+    room: Name<RoomName>,
+    seq: Seq,
+}
+
+pub(super) fn read_to(value: &RawValue) -> Result<Request> {
+    let body: ReadBody = read(value)?;
+    Ok(Request::Read(body.room.0?, body.seq))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "{ to, event, data, timeout_ms? }")]
+struct SignalBody<'a> {
+    to: ToBody,
+    event: String,
+    #[serde(borrow)]
+    data: &'a RawValue,
+    timeout_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "{ user } or { connection }")]
+struct ToBody {
+    user: Option<Name<UserId>>,
+    connection: Option<String>,
+}
+
+pub(super) fn signal(value: &RawValue) -> Result<Request> {
+    let body: SignalBody<'_> = read(value)?;
+    let to = match (named(body.to.user)?, body.to.connection) {
+        (Some(user), None) => To::User(user),
+        // An id is opaque to clients: whatever it is, at worst nobody has it.
+        (None, Some(id)) => id.parse().map_or(To::Nobody, To::Connection),
+        _ => {
+            return Err(Error::bad_request(
+                "a signal goes to { user } or to { connection }, one of them",
+            ));
+        }
+    };
+    if body.event.is_empty() || body.event.len() > EVENT_BYTES {
+        return Err(Error::bad_request(format!(
+            "the event of a signal has 1 to {EVENT_BYTES} bytes"
+        )));
+    }
+    Ok(Request::Signal(Signal {
+        to,
+        event: body.event,
+        data: kept(body.data),
+        timeout: body.timeout_ms.map(Duration::from_millis),
+    }))
+}

@@ -162,15 +162,22 @@ impl Rooms {
 
     fn look_after_due(&self, now: Instant) {
         loop {
-            let key = {
+            let due = {
                 let mut due = lock(&self.due);
                 match due.peek() {
                     Some(Reverse((deadline, _))) if *deadline <= now => due.pop(),
                     _ => return,
                 }
             };
-            let Some(Reverse((_, key))) = key else { return };
+            let Some(Reverse((deadline, key))) = due else {
+                return;
+            };
             let over = self.with(&key, |room| {
+                // Something earlier was noted after this: the room was looked after then and noted anew. Doing so here
+                // too would keep it noted twice for as long as anything is due.
+                if room.scheduled != Some(deadline) {
+                    return false;
+                }
                 room.scheduled = None;
                 room.look_after(now, Timestamp::now());
                 room.is_over()
@@ -190,5 +197,102 @@ impl Rooms {
                 self.metrics.rooms.dec();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        auth::{Grants, Principal},
+        hub::{
+            Entrant,
+            connection::{Asking, Close, Outlet},
+            users::Standing,
+        },
+        limits::Counts,
+        model::{Namespace, RoomName, UserId},
+    };
+
+    const GRACE: Duration = Duration::from_secs(5);
+    const TYPING: Duration = Duration::from_secs(3);
+
+    struct Nowhere;
+
+    impl Outlet for Nowhere {
+        fn push(&self, _: &Outgoing) {}
+
+        fn ask(&self, _: &Outgoing, _: Duration) -> Asking {
+            Box::pin(std::future::ready(None))
+        }
+
+        fn close(&self, _: Close) {}
+    }
+
+    fn rooms() -> Rooms {
+        let manners = Manners {
+            grace: GRACE,
+            room_users: 0,
+            typing: TYPING,
+            typists: 0,
+        };
+        Rooms::new(manners, Arc::default())
+    }
+
+    fn lobby() -> RoomKey {
+        RoomKey {
+            namespace: Namespace::root(),
+            room: RoomName::parse("lobby").unwrap(),
+        }
+    }
+
+    fn connection(user: &str) -> Connection {
+        let user = UserId::parse(user).unwrap();
+        let users: Arc<Counts<UserId, Standing>> = Arc::default();
+        let place = users.take(user.clone(), 0).unwrap();
+        let principal = Principal {
+            user,
+            name: None,
+            info: None,
+            grants: Arc::new(Grants::everything()),
+            expires_at: None,
+        };
+        Connection::new(
+            Namespace::root(),
+            Entrant { principal, place },
+            Arc::new(Nowhere),
+        )
+    }
+
+    #[test]
+    fn a_room_that_always_has_something_due_is_noted_a_bounded_number_of_times() {
+        let (rooms, key) = (rooms(), lobby());
+        let alice = connection("alice");
+        rooms.enter_live(&key, &alice);
+        let mut now = Instant::now();
+        for round in 0..100 {
+            let guest = connection(&format!("guest-{round}"));
+            let who = Arrival {
+                user: guest.principal().user.clone(),
+                profile: Standing::default().profile(&guest.principal()),
+            };
+            rooms.enter_live(&key, &guest);
+            rooms.appear(&key, guest.id(), who);
+            rooms.with(&key, |room| room.remove(guest.id(), now));
+            // The guest before this one leaves; then typing is due before this one is.
+            let later = now + Duration::from_secs(1);
+            rooms.look_after_due(later);
+            rooms.with(&key, |room| {
+                let user = &alice.principal().user;
+                room.types(alice.id(), user, None, true, later);
+            });
+            rooms.look_after_due(later + TYPING);
+            now += GRACE - Duration::from_millis(500);
+        }
+        assert_eq!(rooms.with(&key, |room| room.count()), Some(1));
+        let noted = lock(&rooms.due).len();
+        assert!(noted <= 2, "{noted} times");
     }
 }

@@ -16,7 +16,6 @@ use tokio::sync::Notify;
 use super::{
     connection::{Connection, lock},
     event::Outgoing,
-    presence::Arrival,
     room::{Caught, Held, Manners, Room, Stage},
 };
 use crate::{
@@ -71,11 +70,6 @@ impl Rooms {
             self.metrics.members.inc();
         }
         before
-    }
-
-    /// A member has joined for good.
-    pub(super) fn appear(&self, key: &RoomKey, connection: ConnectionId, who: Arrival) {
-        self.with(key, |room| room.appear(connection, who, Timestamp::now()));
     }
 
     /// Ends a membership, and the room if nothing is left to keep of it.
@@ -210,6 +204,7 @@ mod tests {
         hub::{
             Entrant,
             connection::{Asking, Close, Outlet},
+            presence::Arrival,
             users::Standing,
         },
         limits::Counts,
@@ -266,6 +261,16 @@ mod tests {
         )
     }
 
+    fn appear(rooms: &Rooms, who: &Connection) {
+        let arrival = Arrival {
+            user: who.principal().user.clone(),
+            profile: who.standing().profile(&who.principal()),
+        };
+        rooms.with(&lobby(), |room| {
+            room.appear(who.id(), arrival, Timestamp::now());
+        });
+    }
+
     #[test]
     fn a_room_that_always_has_something_due_is_noted_a_bounded_number_of_times() {
         let (rooms, key) = (rooms(), lobby());
@@ -274,12 +279,8 @@ mod tests {
         let mut now = Instant::now();
         for round in 0..100 {
             let guest = connection(&format!("guest-{round}"));
-            let who = Arrival {
-                user: guest.principal().user.clone(),
-                profile: Standing::default().profile(&guest.principal()),
-            };
             rooms.enter_live(&key, &guest);
-            rooms.appear(&key, guest.id(), who);
+            appear(&rooms, &guest);
             rooms.with(&key, |room| room.remove(guest.id(), now));
             // The guest before this one leaves; then typing is due before this one is.
             let later = now + Duration::from_secs(1);

@@ -175,20 +175,21 @@ impl Hub {
         if key.room.is_personal() {
             return;
         }
-        let principal = connection.principal();
-        let who = Arrival {
-            user: principal.user.clone(),
-            profile: connection.standing().profile(&principal),
-        };
-        self.0.rooms.appear(key, connection.id(), who);
+        self.0.rooms.with(key, |room| {
+            // Read while the room is locked: a change at the same time is in it, or comes to the room after it.
+            let principal = connection.principal();
+            let who = Arrival {
+                user: principal.user.clone(),
+                profile: connection.standing().profile(&principal),
+            };
+            room.appear(connection.id(), who, Timestamp::now());
+        });
     }
 
     /// Shows what a user is like now in every room that it is in, to everybody but `except`.
     fn show(&self, one: &Connection, except: Option<ConnectionId>) {
-        let principal = one.principal();
-        let profile = one.standing().profile(&principal);
         let keys: IndexSet<RoomKey> = self
-            .connections_of(&principal.user)
+            .connections_of(&one.principal().user)
             .into_iter()
             .flat_map(|connection| {
                 let rooms = connection.rooms();
@@ -200,6 +201,10 @@ impl Hub {
             .collect();
         for key in keys {
             self.0.rooms.with(&key, |room| {
+                // Read while the room is locked: of changes at the same time, the one that comes here last shows what
+                // all of them made of it.
+                let principal = one.principal();
+                let profile = one.standing().profile(&principal);
                 room.update(&principal.user, &profile, except, Timestamp::now());
             });
         }

@@ -1,0 +1,138 @@
+//! What users are shown of each other, whatever happens around it.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::{Raw, Server, config, eventually};
+use switchboard::{
+    hub::Publish,
+    model::{Namespace, RoomName, Timestamp, UserId},
+};
+
+fn alice() -> UserId {
+    UserId::parse("alice").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hub_knows_of_a_user_where_it_is_and_when_it_was_last_here() {
+    let server = Server::start(config()).await;
+    let nobody = server.hub.user(&alice());
+    assert!(!nobody.online && nobody.last_seen.is_none() && nobody.status.is_none());
+    let before = Timestamp::now();
+    let mut phone = Raw::connect(&server, "alice").await;
+    let mut laptop = Raw::connect(&server, "alice").await;
+    phone.call("join", json!("lobby")).await;
+    laptop.call("join", json!("lobby")).await;
+    laptop.call("join", json!("den")).await;
+    phone.call("status", json!({ "status": "busy" })).await;
+    let here = server.hub.user(&alice());
+    let mut rooms: Vec<_> = here.rooms.iter().map(RoomName::as_str).collect();
+    rooms.sort_unstable();
+    assert_eq!(rooms, ["den", "lobby", "user:alice"]);
+    assert!(here.online);
+    assert_eq!(
+        (here.connections, here.status.as_deref()),
+        (2, Some("busy"))
+    );
+    drop((phone, laptop));
+    eventually("alice has gone", async || !server.hub.user(&alice()).online).await;
+    let gone = server.hub.user(&alice());
+    assert_eq!((gone.connections, gone.rooms.len()), (0, 0));
+    assert_eq!(gone.status, None);
+    assert!(gone.last_seen.unwrap() >= before);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_nothing_for_long_enough_is_away_until_the_next_event() {
+    let mut config = config();
+    config.presence.away_after = Some(Duration::from_millis(200));
+    let server = Server::start(config).await;
+    let mut alice = Raw::connect(&server, "alice").await;
+    alice.call("join", json!("lobby")).await;
+    let away = alice.event("presence").await;
+    assert_eq!(away[1]["event"], "update");
+    assert_eq!(
+        (&away[1]["user"], &away[1]["status"]),
+        (&json!("alice"), &json!("away"))
+    );
+    alice.call("presence", json!("lobby")).await;
+    let back = alice.event("presence").await;
+    assert_eq!(
+        (&back[1]["event"], &back[1]["status"]),
+        (&json!("update"), &json!("online"))
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_absent_user_finds_the_notifications_of_the_application() {
+    let server = Server::start(config()).await;
+    let mut first = Raw::connect(&server, "alice").await;
+    let joined = first.call("join", json!("user:alice")).await;
+    let since = format!("{}:{}", joined["epoch"].as_str().unwrap(), joined["seq"]);
+    drop(first);
+    eventually("alice has gone", async || !server.hub.user(&alice()).online).await;
+    let namespace = Namespace::root();
+    for data in ["one", "two"] {
+        let publish = Publish::notification(&alice(), &data).unwrap();
+        let publishing = server.hub.publish_as(&namespace, publish, None);
+        publishing.await.unwrap().settled().await.unwrap();
+    }
+    let mut second = Raw::connect(&server, "alice").await;
+    let joined = second
+        .call("join", json!({ "room": "user:alice", "since": since }))
+        .await;
+    assert_eq!(
+        (&joined["recovered"], &joined["unread"]),
+        (&json!(true), &json!(2))
+    );
+    let found: Vec<_> = joined["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| (&message["event"], &message["data"], &message["from"]))
+        .collect();
+    let notification = json!("notification");
+    let (one, two) = (json!("one"), json!("two"));
+    assert_eq!(
+        found,
+        [
+            (&notification, &one, &Value::Null),
+            (&notification, &two, &Value::Null)
+        ]
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statuses_set_by_two_tabs_at_once_end_the_same_in_every_room() {
+    const ROOMS: usize = 100;
+    let server = Server::start(config()).await;
+    let mut one = Raw::connect(&server, "alice").await;
+    let mut other = Raw::connect(&server, "alice").await;
+    for room in 0..ROOMS {
+        one.call("join", json!(format!("room-{room}"))).await;
+    }
+    for round in 0..100 {
+        let (first, second) = (
+            one.ask("status", &json!({ "status": format!("a{round}") }))
+                .await,
+            other
+                .ask("status", &json!({ "status": format!("b{round}") }))
+                .await,
+        );
+        one.ack(first).await;
+        other.ack(second).await;
+        let status = server.hub.user(&alice()).status.unwrap();
+        for room in 0..ROOMS {
+            let page = one.call("presence", json!(format!("room-{room}"))).await;
+            let shown = page["users"][0]["status"].as_str().unwrap();
+            assert_eq!(shown, &*status, "round {round}, room {room}");
+        }
+    }
+    server.stop().await;
+}

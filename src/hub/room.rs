@@ -130,6 +130,10 @@ impl Room {
 
     /// A member has joined for good: the others are told if its user was not here.
     pub(super) fn appear(&mut self, connection: ConnectionId, who: Arrival, ts: Timestamp) {
+        // One that was taken out meanwhile would stay for ever: nobody takes it out again.
+        if !self.members.contains_key(&connection) {
+            return;
+        }
         if let Some(change) = self.presence.enter(connection, who, ts) {
             self.tell(&change, Some(connection), ts);
         }

@@ -272,6 +272,19 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_went_before_its_join_was_done_is_not_shown() {
+        let (rooms, key) = (rooms(), lobby());
+        let [alice, bob] = ["alice", "bob"].map(connection);
+        for one in [&alice, &bob] {
+            rooms.enter(&key, one);
+        }
+        appear(&rooms, &bob);
+        rooms.leave(&key, alice.id());
+        appear(&rooms, &alice);
+        assert_eq!(rooms.with(&key, |room| room.count()), Some(1));
+    }
+
+    #[test]
     fn a_room_that_always_has_something_due_is_noted_a_bounded_number_of_times() {
         let (rooms, key) = (rooms(), lobby());
         let alice = connection("alice");

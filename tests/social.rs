@@ -5,12 +5,16 @@ mod support;
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use support::{Raw, Server, config, eventually};
 use switchboard::{
+    auth::{TokenClaims, issue},
+    config::Secret,
     hub::Publish,
     model::{Namespace, RoomName, Timestamp, UserId},
 };
+
+const SECRET: &str = "a secret of thirty-two bytes, or more";
 
 fn alice() -> UserId {
     UserId::parse("alice").unwrap()
@@ -134,5 +138,45 @@ async fn statuses_set_by_two_tabs_at_once_end_the_same_in_every_room() {
             assert_eq!(shown, &*status, "round {round}, room {room}");
         }
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_and_an_info_of_a_new_token_are_shown_in_every_room() {
+    let mut config = config();
+    config.auth.hmac_secret = Some(Secret::new(SECRET));
+    let server = Server::start(config).await;
+    let token = |user: &str, name: &str| {
+        let mut claims = TokenClaims::for_user(UserId::parse(user).unwrap());
+        claims.ttl = Some(Duration::from_secs(60));
+        claims.name = Some(name.into());
+        let info = json!({ "title": name }).to_string();
+        claims.info = Some(RawValue::from_string(info).unwrap().into());
+        issue(SECRET, &claims, Timestamp::now()).unwrap()
+    };
+    let mut clients = Vec::new();
+    for (user, name) in [("alice", "Alice"), ("bob", "Bob")] {
+        let mut client = Raw::open(&server).await;
+        let connect = format!("40{}", json!({ "token": token(user, name) }));
+        client.send(&connect).await;
+        client.event("session").await;
+        client.call("join", json!("lobby")).await;
+        clients.push(client);
+    }
+    let [alice, bob] = &mut clients[..] else {
+        unreachable!()
+    };
+    let refreshed = alice
+        .call("refresh", json!({ "token": token("alice", "Dr Alice") }))
+        .await;
+    assert_eq!(refreshed["ok"], true, "{refreshed}");
+    let page = bob.call("presence", json!("lobby")).await;
+    assert_eq!(page["users"][0]["name"], "Dr Alice", "{page}");
+    assert_eq!(page["users"][0]["info"]["title"], "Dr Alice", "{page}");
+    let update = bob.event("presence").await;
+    assert_eq!(
+        (&update[1]["event"], &update[1]["name"]),
+        (&json!("update"), &json!("Dr Alice"))
+    );
     server.stop().await;
 }

@@ -176,20 +176,15 @@ impl Presence {
         Some(deadline)
     }
 
-    /// Shows another status, and another `info` unless that is `None`. An `update` if the user is here and
+    /// Shows another status, and another name and `info` unless those are `None`. An `update` if the user is here and
     /// anything is different.
-    pub fn update(
-        &mut self,
-        user: &UserId,
-        status: Arc<str>,
-        info: Option<Arc<RawValue>>,
-    ) -> Option<Change> {
+    pub fn update(&mut self, user: &UserId, profile: Profile) -> Option<Change> {
         let attendance = self.users.get(user)?;
         let shown = &attendance.profile;
         let profile = Profile {
-            name: shown.name.clone(),
-            status,
-            info: info.or_else(|| shown.info.clone()),
+            name: profile.name.or_else(|| shown.name.clone()),
+            status: profile.status,
+            info: profile.info.or_else(|| shown.info.clone()),
         };
         self.show(user.clone(), profile)
     }

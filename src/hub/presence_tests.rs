@@ -20,6 +20,15 @@ fn profile(status: &str) -> Profile {
     }
 }
 
+/// What a user says of itself, its name not among it.
+fn said(status: &str, info: Option<Arc<RawValue>>) -> Profile {
+    Profile {
+        name: None,
+        info,
+        ..profile(status)
+    }
+}
+
 fn json(text: &str) -> Arc<RawValue> {
     RawValue::from_string(text.into()).unwrap().into()
 }
@@ -150,7 +159,7 @@ fn an_update_is_told_only_when_something_is_different() {
     scene.enter("alice", "online");
     let presence = &mut scene.presence;
     let mut update = |id: &str, status: &str, info: Option<&str>| {
-        let change = presence.update(&user(id), status.into(), info.map(json))?;
+        let change = presence.update(&user(id), said(status, info.map(json)))?;
         Some((show(&change), change.profile.info.map(|i| i.to_string())))
     };
     assert_eq!(update("alice", "online", None), None);
@@ -201,7 +210,7 @@ fn in_a_room_beyond_the_bound_everybody_is_counted_and_nobody_told_of() {
     );
     let (carol, silent) = scene.enter("carol", "online");
     assert_eq!(silent, None);
-    let away = scene.presence.update(&user("bob"), "away".into(), None);
+    let away = scene.presence.update(&user("bob"), said("away", None));
     assert!(away.is_none());
     assert!(scene.presence.is_crowded());
     assert_eq!(scene.presence.count(), 3);
@@ -362,7 +371,7 @@ fn take(
         }
         Step::Update(user, status) => {
             let differs = model.here.get(&user).is_some_and(|shown| *shown != status);
-            let change = presence.update(&id(user), STATUSES[status].into(), None);
+            let change = presence.update(&id(user), said(STATUSES[status], None));
             if differs {
                 model.here.insert(user, status);
             }

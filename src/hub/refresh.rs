@@ -39,6 +39,8 @@ impl Hub {
                 ));
             }
         }
+        // The new token may bring another name or other information to show.
+        self.show(connection, None);
         Ok(expires_at)
     }
 }

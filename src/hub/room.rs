@@ -155,12 +155,11 @@ impl Room {
     pub(super) fn update(
         &mut self,
         user: &UserId,
-        profile: &Profile,
+        profile: Profile,
         except: Option<ConnectionId>,
         ts: Timestamp,
     ) {
-        let (status, info) = (profile.status.clone(), profile.info.clone());
-        if let Some(change) = self.presence.update(user, status, info) {
+        if let Some(change) = self.presence.update(user, profile) {
             self.tell(&change, except, ts);
         }
     }

@@ -187,7 +187,7 @@ impl Hub {
     }
 
     /// Shows what a user is like now in every room that it is in, to everybody but `except`.
-    fn show(&self, one: &Connection, except: Option<ConnectionId>) {
+    pub(super) fn show(&self, one: &Connection, except: Option<ConnectionId>) {
         let keys: IndexSet<RoomKey> = self
             .connections_of(&one.principal().user)
             .into_iter()
@@ -205,7 +205,7 @@ impl Hub {
                 // all of them made of it.
                 let principal = one.principal();
                 let profile = one.standing().profile(&principal);
-                room.update(&principal.user, &profile, except, Timestamp::now());
+                room.update(&principal.user, profile, except, Timestamp::now());
             });
         }
     }

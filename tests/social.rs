@@ -180,3 +180,37 @@ async fn a_name_and_an_info_of_a_new_token_are_shown_in_every_room() {
     );
     server.stop().await;
 }
+
+/// A page that is closed marks what was read and goes, often in one packet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_says_right_before_it_goes_counts() {
+    let server = Server::start(config()).await;
+    for round in 1..=50 {
+        let mut alice = Raw::connect(&server, "alice").await;
+        alice.call("join", json!("lobby")).await;
+        alice
+            .call("message", json!({ "room": "lobby", "data": round }))
+            .await;
+        let read = format!("42[\"read\",{{\"room\":\"lobby\",\"seq\":{round}}}]");
+        alice
+            .send_together(&[&read, "42[\"status\",{\"status\":\"busy\"}]", "41"])
+            .await;
+        eventually("alice has gone", async || {
+            server.metric("switchboard_connections") == 0.0
+        })
+        .await;
+        let mut again = Raw::connect(&server, "alice").await;
+        let joined = again.call("join", json!("lobby")).await;
+        assert_eq!(joined["unread"], 0, "round {round}: {joined}");
+        assert_eq!(
+            joined["members"]["users"][0]["status"], "busy",
+            "round {round}"
+        );
+        drop(again);
+        eventually("alice has gone", async || {
+            server.metric("switchboard_connections") == 0.0
+        })
+        .await;
+    }
+    server.stop().await;
+}

@@ -107,8 +107,9 @@ impl Worker {
                 Some((asked, result)) = under_way.stored.next() => self.answer(asked, result),
                 Some((asked, result)) = under_way.signals.next() => self.answer(asked, result),
                 () = self.ended.cancelled(), if !ended => {
+                    // It stays in its rooms until what it sent before is handled: a page that is closed marks what
+                    // was read and goes, in one packet perhaps.
                     ended = true;
-                    self.door.hub.disconnect(&self.connection);
                     self.waiting.close();
                 }
                 () = until(&expiry), if !ended => expiry = self.expire(&expiry),

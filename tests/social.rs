@@ -214,3 +214,29 @@ async fn what_a_client_says_right_before_it_goes_counts() {
     }
     server.stop().await;
 }
+
+/// Of every message that thousands read, each of them would be told thousands of times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_crowded_room_only_the_readers_own_tabs_are_told_how_far_it_has_read() {
+    let mut config = config();
+    config.presence.room_users = 1;
+    let server = Server::start(config).await;
+    let mut phone = Raw::connect(&server, "alice").await;
+    let mut laptop = Raw::connect(&server, "alice").await;
+    let mut bob = Raw::connect(&server, "bob").await;
+    for client in [&mut phone, &mut laptop, &mut bob] {
+        client.call("join", json!("lobby")).await;
+    }
+    phone
+        .call("message", json!({ "room": "lobby", "data": 1 }))
+        .await;
+    let read = phone
+        .call("read", json!({ "room": "lobby", "seq": 1 }))
+        .await;
+    assert_eq!(read["ok"], true, "{read}");
+    assert_eq!(laptop.event("read").await[1]["seq"], 1);
+    bob.call("presence", json!("lobby")).await;
+    let told: Vec<_> = bob.events.iter().map(|event| &event[0]).collect();
+    assert_eq!(told, ["message"]);
+    server.stop().await;
+}

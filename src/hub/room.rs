@@ -184,7 +184,7 @@ impl Room {
     }
 
     /// Tells the others how far a user has read, unless they know of further: marks that are set by several connections
-    /// at once can come here in any order.
+    /// at once can come here in any order. In a crowded room only the user's own connections are told.
     pub(super) fn has_read(&mut self, user: &UserId, seq: Seq, except: ConnectionId) {
         let told = self.told_read.entry(user.clone()).or_default();
         if *told >= seq {
@@ -192,7 +192,14 @@ impl Room {
         }
         *told = seq;
         let told = json!({ "room": self.name, "user": user, "seq": seq });
-        self.deliver(&Outgoing::notice("read", &told), Some(except));
+        let event = Outgoing::notice("read", &told);
+        let crowded = self.is_crowded();
+        for (connection, member) in &mut self.members {
+            let concerns = !crowded || member.user == *user;
+            if concerns && *connection != except && member.offer(&event) {
+                self.delivered += 1;
+            }
+        }
     }
 
     /// Tells one member who is typing.

@@ -170,8 +170,11 @@ impl Hub {
         let connection = Arc::new(Connection::new(namespace, entrant, outlet));
         let user = connection.principal().user.clone();
         let now = Instant::now();
-        let back = self.0.last_seen.within(&user, self.0.presence.grace, now);
-        connection.standing().connected(connection.id(), back, now);
+        let grace = self.0.presence.grace;
+        let back = self.0.last_seen.within(&user, grace, now);
+        connection
+            .standing()
+            .connected(connection.id(), back, grace, now);
         let personal = RoomName::personal(&user);
         // Nobody else has the connection yet, so it cannot have left for good.
         let entered = connection.enter(&personal, 0);

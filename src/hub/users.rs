@@ -42,6 +42,8 @@ struct State {
     /// Shown as away because it has done nothing.
     idle: bool,
     active: Option<Instant>,
+    /// When the last of its connections went.
+    left: Option<Instant>,
 }
 
 /// A user that has gone.
@@ -55,8 +57,22 @@ pub(super) struct Gone {
 
 impl Standing {
     /// A connection has come; what the user showed before it went counts again if it is `back` in time.
-    pub(super) fn connected(&self, connection: ConnectionId, back: Option<Gone>, now: Instant) {
+    pub(super) fn connected(
+        &self,
+        connection: ConnectionId,
+        back: Option<Gone>,
+        grace: Duration,
+        now: Instant,
+    ) {
         let mut state = lock(&self.state);
+        // This outlives a user's last connection while somebody still holds that; what it showed does not.
+        if state
+            .left
+            .take()
+            .is_some_and(|left| now.saturating_duration_since(left) > grace)
+        {
+            *state = State::default();
+        }
         if let Some(gone) = back
             && state.connections.is_empty()
         {
@@ -71,7 +87,11 @@ impl Standing {
     pub(super) fn disconnected(&self, connection: ConnectionId, now: Instant) -> Option<Gone> {
         let mut state = lock(&self.state);
         state.connections.retain(|other| *other != connection);
-        state.connections.is_empty().then(|| Gone {
+        if !state.connections.is_empty() {
+            return None;
+        }
+        state.left = Some(now);
+        Some(Gone {
             ts: Timestamp::now(),
             at: now,
             status: state.status.clone(),
@@ -183,7 +203,7 @@ mod tests {
         let (seen, user) = (LastSeen::default(), UserId::parse("alice").unwrap());
         let (first, second) = (ConnectionId::fresh(), ConnectionId::fresh());
         let standing = Standing::default();
-        standing.connected(first, None, now);
+        standing.connected(first, None, grace, now);
         standing.say("busy".into(), None);
         seen.note(
             user.clone(),
@@ -192,16 +212,35 @@ mod tests {
         for (later, expected) in [(4, "busy"), (6, "online")] {
             let now = now + Duration::from_secs(later);
             let standing = Standing::default();
-            standing.connected(second, seen.within(&user, grace, now), now);
+            standing.connected(second, seen.within(&user, grace, now), grace, now);
             assert_eq!(status(&standing), expected, "after {later} s");
         }
+    }
+
+    /// What a user's connections share can outlive them: a task of the application may hold one that has ended.
+    #[test]
+    fn a_user_who_comes_back_after_the_grace_time_shows_nothing_from_before_whoever_holds_a_connection()
+     {
+        let (now, grace) = (Instant::now(), Duration::from_secs(5));
+        let (seen, user) = (LastSeen::default(), UserId::parse("alice").unwrap());
+        let (first, second) = (ConnectionId::fresh(), ConnectionId::fresh());
+        let standing = Standing::default();
+        standing.connected(first, None, grace, now);
+        standing.say("busy".into(), None);
+        seen.note(
+            user.clone(),
+            standing.disconnected(first, now).expect("the last one"),
+        );
+        let later = now + 2 * grace;
+        standing.connected(second, seen.within(&user, grace, later), grace, later);
+        assert_eq!(status(&standing), "online");
     }
 
     #[test]
     fn who_does_nothing_is_away_until_it_does_something_unless_it_said_how_it_is() {
         let (begin, after) = (Instant::now(), Duration::from_secs(60));
         let standing = Standing::default();
-        standing.connected(ConnectionId::fresh(), None, begin);
+        standing.connected(ConnectionId::fresh(), None, Duration::ZERO, begin);
         assert!(!standing.idles(after, begin + after / 2));
         assert!(standing.idles(after, begin + after));
         assert!(!standing.idles(after, begin + after), "it is away already");

@@ -240,3 +240,30 @@ async fn in_a_crowded_room_only_the_readers_own_tabs_are_told_how_far_it_has_rea
     assert_eq!(told, ["message"]);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_that_waits_for_a_connection_that_ended_holds_no_place_of_its_user() {
+    let mut config = config();
+    config.limits.connections_per_user = 1;
+    let server = Server::start(config).await;
+    let mut bob = Raw::connect(&server, "bob").await;
+    let mut alice = Raw::connect(&server, "alice").await;
+    bob.call("join", json!("lobby")).await;
+    alice.call("join", json!("lobby")).await;
+    let signal =
+        json!({ "to": { "user": "alice" }, "event": "ring", "data": 1, "timeout_ms": 30_000 });
+    bob.ask("signal", &signal).await;
+    while !alice.text().await.unwrap().contains("\"signal\"") {}
+    drop(alice);
+    eventually("alice has gone", async || {
+        server.metric("switchboard_connections") == 1.0
+    })
+    .await;
+    eventually("alice is let in again", async || {
+        let mut again = Raw::open(&server).await;
+        again.send("40{\"user\":\"alice\"}").await;
+        again.text().await.unwrap().starts_with("40")
+    })
+    .await;
+    server.stop().await;
+}

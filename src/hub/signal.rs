@@ -109,10 +109,12 @@ impl Hub {
             .into_iter()
             .map(|receiver| {
                 let answer = receiver.outlet().ask(&event, within);
+                // Not the connection itself: one that ends would keep its user's place until the time is over.
+                let (user, connection) = (receiver.principal().user.clone(), receiver.id());
                 async move {
                     Some(Reply {
-                        user: receiver.principal().user.clone(),
-                        connection: receiver.id(),
+                        user,
+                        connection,
                         data: answer.await?,
                     })
                 }

@@ -77,7 +77,7 @@ pub(super) enum Stage {
 pub(super) struct Held {
     events: Vec<Arc<Outgoing>>,
     bytes: usize,
-    /// Something did not fit: what was held is gone, the log has it.
+    /// Something did not fit: the messages that were held are gone, the log has them.
     overflowed: bool,
 }
 
@@ -267,10 +267,10 @@ impl Room {
         let Stage::Reading(held) = &mut member.stage else {
             return Caught::Up;
         };
-        let held = std::mem::take(held);
-        if held.overflowed {
+        if std::mem::take(&mut held.overflowed) {
             return Caught::Behind(after);
         }
+        let held = std::mem::take(held);
         member.stage = Stage::Live { after };
         for event in &held.events {
             self.delivered += u64::from(member.offer(event));
@@ -345,15 +345,29 @@ impl Member {
 
 impl Held {
     fn hold(&mut self, event: &Arc<Outgoing>) {
-        if self.overflowed {
+        if self.overflowed && event.seq().is_some() {
             return;
+        }
+        if !self.fits(event) {
+            self.overflowed = true;
+            // Messages are in the log. Nowhere else is who came or went meanwhile, so that stays as far as it fits.
+            self.events.retain(|held| held.seq().is_none());
+            self.bytes = self.events.iter().map(|held| held.cost()).sum();
+            if event.seq().is_some() {
+                return;
+            }
+            if !self.fits(event) {
+                *self = Self {
+                    overflowed: true,
+                    ..Self::default()
+                };
+            }
         }
         self.bytes += event.cost();
-        if self.events.len() >= HELD_EVENTS || self.bytes > HELD_BYTES {
-            self.events = Vec::new();
-            self.overflowed = true;
-            return;
-        }
         self.events.push(event.clone());
+    }
+
+    fn fits(&self, event: &Outgoing) -> bool {
+        self.events.len() < HELD_EVENTS && self.bytes + event.cost() <= HELD_BYTES
     }
 }

@@ -198,26 +198,33 @@ impl Rooms {
 mod tests {
     use std::time::Duration;
 
+    use serde_json::value::RawValue;
+
     use super::*;
     use crate::{
         auth::{Grants, Principal},
         hub::{
             Entrant,
             connection::{Asking, Close, Outlet},
+            event::Event,
             presence::Arrival,
             users::Standing,
         },
         limits::Counts,
-        model::{Namespace, RoomName, UserId},
+        model::{EventName, Message, MessageId, Namespace, Offset, RoomName, UserId},
     };
 
     const GRACE: Duration = Duration::from_secs(5);
     const TYPING: Duration = Duration::from_secs(3);
 
-    struct Nowhere;
+    /// Keeps the names of what it was given.
+    #[derive(Default)]
+    struct Names(Mutex<Vec<String>>);
 
-    impl Outlet for Nowhere {
-        fn push(&self, _: &Outgoing) {}
+    impl Outlet for Names {
+        fn push(&self, event: &Outgoing) {
+            lock(&self.0).push(event.arguments().name.to_string());
+        }
 
         fn ask(&self, _: &Outgoing, _: Duration) -> Asking {
             Box::pin(std::future::ready(None))
@@ -244,6 +251,10 @@ mod tests {
     }
 
     fn connection(user: &str) -> Connection {
+        connection_by(user, Arc::default())
+    }
+
+    fn connection_by(user: &str, outlet: Arc<Names>) -> Connection {
         let user = UserId::parse(user).unwrap();
         let users: Arc<Counts<UserId, Standing>> = Arc::default();
         let place = users.take(user.clone(), 0).unwrap();
@@ -254,11 +265,7 @@ mod tests {
             grants: Arc::new(Grants::everything()),
             expires_at: None,
         };
-        Connection::new(
-            Namespace::root(),
-            Entrant { principal, place },
-            Arc::new(Nowhere),
-        )
+        Connection::new(Namespace::root(), Entrant { principal, place }, outlet)
     }
 
     fn appear(rooms: &Rooms, who: &Connection) {
@@ -282,6 +289,41 @@ mod tests {
         rooms.leave(&key, alice.id());
         appear(&rooms, &alice);
         assert_eq!(rooms.with(&key, |room| room.count()), Some(1));
+    }
+
+    #[test]
+    fn a_member_that_cannot_hold_all_that_comes_while_it_reads_is_told_who_came() {
+        let (rooms, key, names) = (rooms(), lobby(), Arc::<Names>::default());
+        let (alice, bob) = (connection_by("alice", names.clone()), connection("bob"));
+        rooms.enter(&key, &alice);
+        rooms.enter_live(&key, &bob);
+        let fill = || {
+            for seq in 1..=2000 {
+                rooms.deliver(&key, &message(seq), None);
+            }
+        };
+        fill();
+        appear(&rooms, &bob);
+        fill();
+        assert_eq!(
+            rooms.go_live(&key, alice.id(), Seq(0)),
+            Caught::Behind(Seq(0))
+        );
+        assert_eq!(rooms.go_live(&key, alice.id(), Seq(2000)), Caught::Up);
+        assert_eq!(*lock(&names.0), ["presence"]);
+    }
+
+    fn message(seq: u64) -> Arc<Outgoing> {
+        Outgoing::new(Event::Message(Arc::new(Message {
+            room: lobby(),
+            id: MessageId::parse("m").unwrap(),
+            seq: Seq(seq),
+            offset: Offset(seq),
+            event: EventName::message(),
+            from: None,
+            data: RawValue::NULL.to_owned().into(),
+            ts: Timestamp(9),
+        })))
     }
 
     #[test]

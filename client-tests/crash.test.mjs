@@ -31,6 +31,14 @@ class Writer {
     return this.#pending.size === 0;
   }
 
+  // How it stands, for a failure that has to be understood afterwards.
+  toString() {
+    const { connected, io } = this.client.socket;
+    const transport = io.engine?.transport?.name;
+    const waiting = [...this.#pending].join(" ");
+    return `${this.name} connected=${connected} ${transport} ${io.engine?.readyState}, without an ack: ${waiting || "nothing"}`;
+  }
+
   stop() {
     this.#stopping = true;
   }
@@ -49,6 +57,7 @@ class Writer {
     if (!socket.connected) return;
     socket.emit("message", { room: "lobby", id, data: id }, (ack) => {
       if (!ack.ok) {
+        this.last = ack.error;
         // Storage that cannot take it now may be asked again; anything else is a defect.
         if (ack.error.code !== "unavailable") this.refused.push(ack.error);
         setTimeout(() => this.#send(id), 50);
@@ -65,7 +74,13 @@ class Writer {
 }
 
 test(`after ${KILLS} kills at any moment every acknowledged message is stored exactly once`, async (t) => {
-  const server = await serve(t, { ...UNLIMITED, "history-messages": 1_000_000 });
+  const server = await serve(t, {
+    ...UNLIMITED,
+    "history-messages": 1_000_000,
+    // A connection that a kill has left half open is noticed by its heartbeat, here within the time of the test.
+    "socketio-ping-interval": "1s",
+    "socketio-ping-timeout": "2s",
+  });
   const clients = await Promise.all(
     [[2, "websocket"], [3, "upgrade"], [4, "websocket"], [4, "polling"], [4, "upgrade"]].map(([v, mode], i) =>
       open(t, server, { v, mode, user: `writer${i}`, reconnectionDelay: 10, reconnectionDelayMax: 50 }),
@@ -83,7 +98,12 @@ test(`after ${KILLS} kills at any moment every acknowledged message is stored ex
     await server.start();
   }
   writers.forEach((writer) => writer.stop());
-  await eventually(() => writers.every((writer) => writer.idle), "some messages were never acknowledged", 30_000);
+  await eventually(() => writers.every((writer) => writer.idle), "some messages were never acknowledged", 30_000).catch(
+    (error) => {
+      const refusals = JSON.stringify(writers.map(({ last }) => last));
+      throw new Error(`${error.message}\n${writers.join("\n")}\n${refusals}\n${server.log.slice(-3000)}`);
+    },
+  );
 
   for (const writer of writers) assert.deepEqual(writer.refused, []);
   const reader = await open(t, server, { user: "reader" });

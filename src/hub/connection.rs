@@ -5,14 +5,14 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use indexmap::IndexSet;
 use serde_json::value::RawValue;
 
-use super::{Entrant, event::Outgoing, users::Standing};
+use super::{Entrant, event::Outgoing, lock, users::Standing};
 use crate::{
     auth::Principal,
     limits::{Bucket, Place},
@@ -212,10 +212,4 @@ impl std::fmt::Debug for Connection {
             .field("user", &self.principal().user)
             .finish_non_exhaustive()
     }
-}
-
-/// Locks a mutex whose data stays whole even if a holder panicked: every critical section here is a few plain
-/// assignments.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

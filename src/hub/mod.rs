@@ -8,7 +8,7 @@
 //! The verbs of one connection are to be called in the order its requests came; the hub keeps that order.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -338,4 +338,10 @@ fn too_fast(limit: Limit, wait: Duration) -> Error {
     Error::new(Code::RateLimited, message)
         .for_limit(limit)
         .retry_after(wait)
+}
+
+/// Locks a mutex whose data stays whole even if a holder panicked: every critical section here is a few plain
+/// assignments.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

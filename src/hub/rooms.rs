@@ -14,8 +14,9 @@ use dashmap::{DashMap, Entry};
 use tokio::sync::Notify;
 
 use super::{
-    connection::{Connection, lock},
+    connection::Connection,
     event::Outgoing,
+    lock,
     room::{Caught, Held, Manners, Room, Stage},
 };
 use crate::{

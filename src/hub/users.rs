@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::value::RawValue;
 
-use super::{connection::lock, presence::Profile};
+use super::{lock, presence::Profile};
 use crate::{
     auth::Principal,
     limits::SharedBucket,

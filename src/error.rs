@@ -103,6 +103,10 @@ pub enum Limit {
     Inbox,
     /// Signals of one connection that wait for an answer.
     Signals,
+    /// Size of the `info` that a user shows of itself.
+    InfoBytes,
+    /// Users of a room who can be typing at once.
+    Typists,
     /// Connections of this node.
     Connections,
     /// Connections of one address.
@@ -113,7 +117,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit, for metrics.
-    pub const ALL: [Limit; 12] = [
+    pub const ALL: [Limit; 14] = [
         Limit::MessageBytes,
         Limit::NameBytes,
         Limit::Nesting,
@@ -123,6 +127,8 @@ impl Limit {
         Limit::RoomsPerConnection,
         Limit::Inbox,
         Limit::Signals,
+        Limit::InfoBytes,
+        Limit::Typists,
         Limit::Connections,
         Limit::ConnectionsPerIp,
         Limit::ConnectionsPerUser,
@@ -140,6 +146,8 @@ impl Limit {
             Limit::RoomsPerConnection => "rooms_per_connection",
             Limit::Inbox => "inbox",
             Limit::Signals => "signals",
+            Limit::InfoBytes => "info_bytes",
+            Limit::Typists => "typing_room_users",
             Limit::Connections => "connections",
             Limit::ConnectionsPerIp => "connections_per_ip",
             Limit::ConnectionsPerUser => "connections_per_user",

@@ -7,11 +7,14 @@ use std::{fmt::Write as _, sync::Mutex, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
 use crate::error::{Code, Error, Limit};
+
+/// A number that goes up and down.
+pub type Gauge = prometheus_client::metrics::gauge::Gauge;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByCode {
@@ -40,6 +43,12 @@ pub struct Metrics {
     pub rooms: Gauge,
     /// Memberships on this node.
     pub members: Gauge,
+    /// Users in rooms of this node, counted once a room.
+    pub present: Gauge,
+    /// Users who are typing, counted once a room.
+    pub typing: Gauge,
+    /// Signals that wait for an answer.
+    pub signals: Gauge,
     /// Messages stored.
     pub messages: Counter,
     /// Messages answered as repeats of an id.
@@ -66,6 +75,9 @@ impl Metrics {
             connections: Gauge::default(),
             rooms: Gauge::default(),
             members: Gauge::default(),
+            present: Gauge::default(),
+            typing: Gauge::default(),
+            signals: Gauge::default(),
             messages: Counter::default(),
             duplicates: Counter::default(),
             ephemeral: Counter::default(),
@@ -107,6 +119,7 @@ impl Metrics {
             self.rooms.clone(),
         );
         registry.register("members", "Memberships on this node", self.members.clone());
+        self.register_people(registry);
         registry.register("messages", "Messages stored", self.messages.clone());
         registry.register(
             "duplicates",
@@ -142,13 +155,36 @@ impl Metrics {
         );
     }
 
+    fn register_people(&self, registry: &mut Registry) {
+        registry.register(
+            "present_users",
+            "Users in rooms of this node, counted once a room",
+            self.present.clone(),
+        );
+        registry.register(
+            "typing_users",
+            "Users who are typing, counted once a room",
+            self.typing.clone(),
+        );
+        registry.register(
+            "signals_waiting",
+            "Signals that wait for an answer",
+            self.signals.clone(),
+        );
+    }
+
+    /// Counts a limit that was reached without an error being due.
+    pub fn limited(&self, limit: Limit) {
+        let limit = limit.name();
+        self.limited.get_or_create(&ByLimit { limit }).inc();
+    }
+
     /// Counts an error that a client was told, and the limit that it is about.
     pub fn error(&self, error: &Error) {
         let code = error.code().as_str();
         self.errors.get_or_create(&ByCode { code }).inc();
         if let Some(limit) = error.limit() {
-            let limit = limit.name();
-            self.limited.get_or_create(&ByLimit { limit }).inc();
+            self.limited(limit);
         }
     }
 

@@ -267,3 +267,44 @@ async fn a_signal_that_waits_for_a_connection_that_ended_holds_no_place_of_its_u
     .await;
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_here_who_types_and_what_waits_is_counted_and_counts_down_again() {
+    let mut config = config();
+    config.presence.grace = Duration::from_millis(50);
+    config.typing.room_users = 1;
+    let server = Server::start(config).await;
+    let mut alice = Raw::connect(&server, "alice").await;
+    let mut bob = Raw::connect(&server, "bob").await;
+    for client in [&mut alice, &mut bob] {
+        client.call("join", json!("lobby")).await;
+        client.call("typing_start", json!("lobby")).await;
+    }
+    let waiting =
+        json!({ "to": { "user": "bob" }, "event": "call", "data": 1, "timeout_ms": 30_000 });
+    alice.ask("signal", &waiting).await;
+    bob.event("signal").await;
+    let large = json!({ "status": "busy", "info": { "text": "x".repeat(2000) } });
+    assert_eq!(alice.call("status", large).await["ok"], false);
+    for (name, value) in [
+        ("present_users", 2.0),
+        ("typing_users", 1.0),
+        ("signals_waiting", 1.0),
+        ("limited_total{limit=\"typing_room_users\"}", 1.0),
+        ("limited_total{limit=\"info_bytes\"}", 1.0),
+    ] {
+        assert_eq!(
+            server.metric(&format!("switchboard_{name}")),
+            value,
+            "{name}"
+        );
+    }
+    drop((alice, bob));
+    eventually("nothing is left", async || {
+        ["present_users", "typing_users", "signals_waiting", "rooms"]
+            .iter()
+            .all(|name| server.metric(&format!("switchboard_{name}")) == 0.0)
+    })
+    .await;
+    server.stop().await;
+}

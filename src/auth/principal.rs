@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::grants::{Grants, Permission};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Limit, Result},
     model::{RoomName, Sender, Timestamp, UserId},
 };
 
@@ -86,7 +86,8 @@ pub fn parse_info(json: Box<RawValue>) -> Result<Arc<RawValue>> {
         return Err(Error::bad_request(format!(
             "info has at most {INFO_BYTES} bytes, this one has {}",
             json.get().len()
-        )));
+        ))
+        .for_limit(Limit::InfoBytes));
     }
     Ok(json.into())
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Connection, Hub, who::check_joined};
 use crate::{
     auth::Permission,
-    error::{Error, Result},
+    error::{Error, Limit, Result},
     model::{RoomName, Seq},
 };
 
@@ -34,6 +34,9 @@ impl Hub {
         check_joined(connection, room)?;
         self.0.rooms.with(&connection.key(room), |room| {
             let (user, name) = (&principal.user, principal.name.clone());
+            if typing && room.is_full_of_typists() {
+                self.0.metrics.limited(Limit::Typists);
+            }
             room.types(connection.id(), user, name, typing, Instant::now());
         });
         Ok(())

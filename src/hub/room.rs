@@ -54,6 +54,8 @@ pub(super) struct Room {
     pub(super) scheduled: Option<Instant>,
     /// Events handed to members, to be counted by whoever holds the room.
     pub(super) delivered: u64,
+    /// How many users are here and how many of them type, as it was last counted.
+    pub(super) counted: (usize, usize),
 }
 
 struct Member {
@@ -100,6 +102,7 @@ impl Room {
             told_read: HashMap::new(),
             scheduled: None,
             delivered: 0,
+            counted: (0, 0),
         }
     }
 
@@ -276,6 +279,16 @@ impl Room {
             self.delivered += u64::from(member.offer(event));
         }
         Caught::Up
+    }
+
+    /// How many users are here and how many of them type.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.presence.count(), self.typing.count())
+    }
+
+    /// Whether so many users type that one more would not be told of.
+    pub(super) fn is_full_of_typists(&self) -> bool {
+        self.typing.is_full()
     }
 
     /// How many users are here.

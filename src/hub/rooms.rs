@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     model::{ConnectionId, RoomKey, Seq, Timestamp},
-    telemetry::Metrics,
+    telemetry::{Gauge, Metrics},
 };
 
 /// The rooms with members on this node.
@@ -118,6 +118,10 @@ impl Rooms {
         self.metrics
             .deliveries
             .inc_by(std::mem::take(&mut room.delivered));
+        let (present, typing) = room.counts();
+        let before = std::mem::replace(&mut room.counted, (present, typing));
+        adjust(&self.metrics.present, before.0, present);
+        adjust(&self.metrics.typing, before.1, typing);
         if let Some(deadline) = room.next_deadline()
             && room.scheduled.is_none_or(|scheduled| deadline < scheduled)
         {
@@ -192,6 +196,16 @@ impl Rooms {
                 self.metrics.rooms.dec();
             }
         }
+    }
+}
+
+/// Moves a gauge by what one room's count has changed.
+fn adjust(gauge: &Gauge, before: usize, after: usize) {
+    let change = |more: usize, less: usize| i64::try_from(more - less).unwrap_or(i64::MAX);
+    if after >= before {
+        gauge.inc_by(change(after, before));
+    } else {
+        gauge.dec_by(change(before, after));
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     auth::Permission,
     error::{Error, Result},
     model::{ConnectionId, RoomName, UserId},
+    telemetry::Metrics,
 };
 
 /// How long a receiver may take if the sender says nothing else, and at most.
@@ -79,6 +80,22 @@ struct From<'a> {
     connection: ConnectionId,
 }
 
+/// A signal that waits for its answers, in the metrics for as long.
+struct Waiting(Arc<Metrics>);
+
+impl Waiting {
+    fn new(metrics: Arc<Metrics>) -> Self {
+        metrics.signals.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.signals.dec();
+    }
+}
+
 impl Hub {
     /// Sends a signal; the answer to this is ready when every receiver has answered or the time is over. Whether it
     /// may be sent is decided, and it is sent, before this returns.
@@ -120,7 +137,9 @@ impl Hub {
                 }
             })
             .collect();
+        let counted = Waiting::new(self.0.metrics.clone());
         Ok(async move {
+            let _counted = counted;
             let asked = waiting.len();
             let replies: Vec<Reply> = join_all(waiting).await.into_iter().flatten().collect();
             Replies {

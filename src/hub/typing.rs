@@ -75,7 +75,7 @@ impl Typing {
             self.put(user.clone(), typist);
             return None;
         }
-        if self.typists.len() >= self.most {
+        if self.is_full() {
             return None;
         }
         let typist = Typist {
@@ -152,6 +152,16 @@ impl Typing {
     }
 
     /// Whether nobody is typing and nothing is still to be announced: there is nothing to keep.
+    /// Users who are typing.
+    pub fn count(&self) -> usize {
+        self.typists.len()
+    }
+
+    /// Whether so many are typing that one more is not kept.
+    pub fn is_full(&self) -> bool {
+        self.count() >= self.most
+    }
+
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.typists.is_empty()

@@ -171,7 +171,7 @@ impl Raw {
             let Some(event) = text.strip_prefix("42") else {
                 continue;
             };
-            let event: Vec<Value> = serde_json::from_str(event).unwrap();
+            let event: Vec<Value> = serde_json::from_str(without_ack(event)).unwrap();
             if event[0] == name {
                 return event;
             }
@@ -193,7 +193,8 @@ impl Raw {
         loop {
             let text = self.text().await.expect("the connection holds");
             if let Some(event) = text.strip_prefix("42") {
-                self.events.push(serde_json::from_str(event).unwrap());
+                self.events
+                    .push(serde_json::from_str(without_ack(event)).unwrap());
             } else if let Some(ack) = text.strip_prefix(&format!("43{number}")) {
                 let [answer]: [Value; 1] = serde_json::from_str(ack).unwrap();
                 return answer;
@@ -206,4 +207,9 @@ impl Raw {
         let number = self.ask(event, &argument).await;
         self.ack(number).await
     }
+}
+
+/// An event's array, without the number of the ack that the server may ask for.
+fn without_ack(event: &str) -> &str {
+    event.trim_start_matches(|c: char| c.is_ascii_digit())
 }

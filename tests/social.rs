@@ -280,6 +280,8 @@ async fn who_is_here_who_types_and_what_waits_is_counted_and_counts_down_again()
         client.call("join", json!("lobby")).await;
         client.call("typing_start", json!("lobby")).await;
     }
+    // Whoever types already only goes on: nothing is refused.
+    alice.call("typing_start", json!("lobby")).await;
     let waiting =
         json!({ "to": { "user": "bob" }, "event": "call", "data": 1, "timeout_ms": 30_000 });
     alice.ask("signal", &waiting).await;

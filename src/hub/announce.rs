@@ -34,7 +34,7 @@ impl Hub {
         check_joined(connection, room)?;
         self.0.rooms.with(&connection.key(room), |room| {
             let (user, name) = (&principal.user, principal.name.clone());
-            if typing && room.is_full_of_typists() {
+            if typing && room.refuses_typist(user) {
                 self.0.metrics.limited(Limit::Typists);
             }
             room.types(connection.id(), user, name, typing, Instant::now());

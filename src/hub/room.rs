@@ -286,9 +286,9 @@ impl Room {
         (self.presence.count(), self.typing.count())
     }
 
-    /// Whether so many users type that one more would not be told of.
-    pub(super) fn is_full_of_typists(&self) -> bool {
-        self.typing.is_full()
+    /// Whether so many users type that this one would not be told of.
+    pub(super) fn refuses_typist(&self, user: &UserId) -> bool {
+        self.typing.refuses(user)
     }
 
     /// How many users are here.

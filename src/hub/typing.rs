@@ -75,7 +75,7 @@ impl Typing {
             self.put(user.clone(), typist);
             return None;
         }
-        if self.is_full() {
+        if self.refuses(user) {
             return None;
         }
         let typist = Typist {
@@ -157,9 +157,9 @@ impl Typing {
         self.typists.len()
     }
 
-    /// Whether so many are typing that one more is not kept.
-    pub fn is_full(&self) -> bool {
-        self.count() >= self.most
+    /// Whether so many are typing that `user`, who is not, would not be kept.
+    pub fn refuses(&self, user: &UserId) -> bool {
+        self.count() >= self.most && !self.typists.contains_key(user)
     }
 
     #[cfg(test)]

@@ -223,6 +223,7 @@ fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartError> {
         Store::Memory => backend::memory::open(backend::memory::MemoryConfig {
             retention,
             idempotency: config.history.idempotency,
+            session_window: backend::SESSION_WINDOW,
         }),
         Store::Sqlite => backend::sqlite::open(backend::sqlite::SqliteConfig {
             folder: config.data.clone(),
@@ -231,6 +232,7 @@ fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartError> {
             hot_bytes: config.history.hot_bytes.bytes(),
             retention,
             idempotency: config.history.idempotency,
+            session_window: backend::SESSION_WINDOW,
         })?,
     })
 }

@@ -15,18 +15,21 @@ use tokio::sync::mpsc;
 use crate::{
     backend::{
         Appended, Backend, Clock, Deliveries, Delivery, Draft, IDEMPOTENCY, Keep, LocalBus, Log,
-        Page, PageSize, Range, Receipt, Retention, closed, deliveries, recent::Recent,
+        Missed, Page, PageSize, Range, Receipt, Retention, SESSION_WINDOW, closed, deliveries,
+        recent::Recent,
     },
     error::Result,
     model::{Epoch, Message, MessageId, Namespace, Offset, RoomKey, Seq, Timestamp},
 };
 
 mod marks;
+mod sessions;
 
 use marks::RoomMarks;
+use sessions::KeptSessions;
 
-/// How many rooms each call looks at to take away what is too old, and how many marks of each: all have their turn, and
-/// no call takes long.
+/// How many rooms and sessions each call looks at to take away what is too old, and how many marks of each room: all have
+/// their turn, and no call takes long.
 const SWEEP: usize = 2;
 
 /// What a memory log keeps.
@@ -36,6 +39,8 @@ pub struct MemoryConfig {
     pub retention: Retention,
     /// How long an id can be repeated.
     pub idempotency: Duration,
+    /// How long a session that has ended can be resumed.
+    pub session_window: Duration,
 }
 
 impl Default for MemoryConfig {
@@ -43,6 +48,7 @@ impl Default for MemoryConfig {
         Self {
             retention: Retention::default(),
             idempotency: IDEMPOTENCY,
+            session_window: SESSION_WINDOW,
         }
     }
 }
@@ -52,6 +58,7 @@ pub fn open(config: MemoryConfig) -> (Backend, Deliveries) {
     let (log, stream, deliveries) = open_with(config, Arc::new(Timestamp::now));
     let backend = Backend {
         marks: log.clone(),
+        sessions: log.clone(),
         log,
         bus: Arc::new(LocalBus::new(stream)),
     };
@@ -88,6 +95,7 @@ struct Rooms {
     offsets: HashMap<Namespace, Offset>,
     /// Ids that may be repeated, in the order in which that ends.
     ids: VecDeque<(Timestamp, RoomKey, MessageId)>,
+    sessions: KeptSessions,
     /// Which room is looked at next.
     sweep: usize,
 }
@@ -115,6 +123,7 @@ impl MemoryLog {
             for index in (0..rooms.rooms.len()).rev() {
                 rooms.sweep_room(index, now);
             }
+            rooms.sessions.trim(rooms.config.session_window, now);
             for room in rooms.rooms.values_mut() {
                 room.marks.trim(room.keep, now);
             }
@@ -131,10 +140,9 @@ impl Log for MemoryLog {
         let place = self.stream.reserve().await.ok();
         let mut rooms = self.lock();
         let rooms = rooms.as_mut().ok_or_else(closed)?;
-        let except = draft.except;
         let (appended, message) = rooms.append(draft, (self.clock)());
         if let (Some(place), Some(message)) = (place, message) {
-            place.send(Delivery::Message(message, except));
+            place.send(Delivery::Message(message));
         }
         // Nobody may be waiting; the draft is stored all the same.
         let _ = settle.send(Ok(appended));
@@ -151,6 +159,31 @@ impl Log for MemoryLog {
         let cutoff = room.keep.cutoff(now);
         let page = room.recent.page(range, size, cutoff);
         Ok(page.expect("all that is kept is in memory"))
+    }
+
+    async fn missed(
+        &self,
+        room: &RoomKey,
+        after: Offset,
+        until: Offset,
+        size: PageSize,
+    ) -> Result<Missed> {
+        let now = (self.clock)();
+        let mut rooms = self.lock();
+        let rooms = rooms.as_mut().ok_or_else(closed)?;
+        rooms.sweep(now);
+        let Some(room) = rooms.rooms.get(room) else {
+            return Ok(Missed::nothing());
+        };
+        let cutoff = room.keep.cutoff(now);
+        let missed = room.recent.missed(after, until, size, cutoff);
+        Ok(missed.expect("all that is kept is in memory"))
+    }
+
+    async fn offset(&self, namespace: &Namespace) -> Result<Offset> {
+        let rooms = self.lock();
+        let rooms = rooms.as_ref().ok_or_else(closed)?;
+        Ok(rooms.offsets.get(namespace).copied().unwrap_or_default())
     }
 
     async fn ready(&self) -> Result<()> {
@@ -196,6 +229,7 @@ impl Rooms {
             from: draft.from,
             data: draft.data,
             ts,
+            except: draft.except,
         });
         let room = self.room(&message.room, now);
         room.recent.push(message.clone());
@@ -229,8 +263,9 @@ impl Rooms {
         }
     }
 
-    /// Takes what is too old out of the next few rooms.
+    /// Takes what is too old out of the next few rooms and sessions.
     fn sweep(&mut self, now: Timestamp) {
+        self.sessions.sweep(self.config.session_window, now);
         for _ in 0..SWEEP.min(self.rooms.len()) {
             self.sweep = (self.sweep + 1) % self.rooms.len().max(1);
             self.sweep_room(self.sweep, now);
@@ -259,8 +294,7 @@ impl Room {
 
     fn trim(&mut self, now: Timestamp) {
         let first = self.keep.first_by_count(self.recent.head());
-        self.recent.trim(first);
-        self.recent.drop_old(self.keep.cutoff(now));
+        self.recent.drop_old(first, self.keep.cutoff(now));
     }
 
     fn appended(&self, id: MessageId, seq: Seq, ts: Timestamp, duplicate: bool) -> Appended {

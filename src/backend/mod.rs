@@ -17,8 +17,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     error::{Error, Result},
     model::{
-        ConnectionId, Ephemeral, Epoch, EventName, Message, MessageId, RoomKey, Sender, Seq,
-        Timestamp,
+        ConnectionId, Ephemeral, Epoch, EventName, Message, MessageId, Namespace, Offset, RoomKey,
+        Sender, Seq, Timestamp,
     },
 };
 
@@ -28,12 +28,14 @@ mod marks;
 pub mod memory;
 mod recent;
 pub mod retention;
+mod sessions;
 mod settings;
 pub mod sqlite;
 mod tail;
 
 pub use marks::{Mark, Marks};
 pub use retention::{Keep, Retention};
+pub use sessions::{Session, Sessions};
 pub use settings::{HistorySettings, RetentionRule, RetentionRules, SqliteSettings, Synchronous};
 
 /// A message on its way to the log.
@@ -50,7 +52,7 @@ pub struct Draft {
     pub from: Option<Sender>,
     /// What is sent, byte for byte.
     pub data: Arc<RawValue>,
-    /// The connection that is not to get it back (`echo: false`). Not stored.
+    /// The connection that is not to get it back (`echo: false`).
     pub except: Option<ConnectionId>,
 }
 
@@ -117,6 +119,8 @@ pub struct Page {
     pub epoch: Epoch,
     /// The room's last number at that moment; 0 before the first message.
     pub head: Seq,
+    /// That message's offset, whether or not it is still kept; 0 before the first message.
+    pub offset: Offset,
     /// The number of the oldest message that is still kept; `head + 1` when none is.
     pub oldest: Seq,
     /// The messages, oldest first, numbers without holes.
@@ -125,11 +129,33 @@ pub struct Page {
     pub more: bool,
 }
 
+/// What a room's log holds between two offsets, or the first part of it.
+#[derive(Clone, Debug)]
+pub struct Missed {
+    /// The messages, oldest first.
+    pub messages: Vec<Arc<Message>>,
+    /// More of them exist beyond the page's size.
+    pub more: bool,
+    /// No message after the first offset is gone from the log.
+    pub complete: bool,
+}
+
+impl Missed {
+    /// Nothing was missed.
+    fn nothing() -> Self {
+        Self {
+            messages: Vec::new(),
+            more: false,
+            complete: true,
+        }
+    }
+}
+
 /// What comes up from the backend to the hub, in order.
 #[derive(Debug)]
 pub enum Delivery {
-    /// A stored message, and the connection that is not to get it.
-    Message(Arc<Message>, Option<ConnectionId>),
+    /// A stored message.
+    Message(Arc<Message>),
     /// An event that is not kept, and the connection that is not to get it.
     Ephemeral(Arc<Ephemeral>, Option<ConnectionId>),
     /// Somebody waits until everything before this has been delivered.
@@ -157,6 +183,22 @@ pub trait Log: Send + Sync + 'static {
     /// Reads part of a room, or only its position. Never waits for an append. A room that was never written gets its
     /// epoch now and keeps it.
     async fn read(&self, room: &RoomKey, range: Range, size: PageSize) -> Result<Page>;
+
+    /// Reads the messages of a room with offsets greater than `after` and not greater than `until`; to read on, take the
+    /// last one's offset for `after`. Never waits for an append, creates no room, and serves the newest from memory.
+    ///
+    /// A room that was never written, or was forgotten, misses nothing.
+    async fn missed(
+        &self,
+        room: &RoomKey,
+        after: Offset,
+        until: Offset,
+        size: PageSize,
+    ) -> Result<Missed>;
+
+    /// The last offset of a namespace: whatever has it or a lower one can be read, whatever is stored from now on has a
+    /// higher one.
+    async fn offset(&self, namespace: &Namespace) -> Result<Offset>;
 
     /// Whether appends and reads can be served now.
     async fn ready(&self) -> Result<()>;
@@ -205,7 +247,7 @@ impl Bus for LocalBus {
     }
 }
 
-/// A log and a bus that share one stream of deliveries, and the read marks beside the log.
+/// A log and a bus that share one stream of deliveries, and the read marks and sessions beside the log.
 #[derive(Clone)]
 pub struct Backend {
     /// What orders and keeps.
@@ -214,10 +256,15 @@ pub struct Backend {
     pub bus: Arc<dyn Bus>,
     /// What knows how far each user has read.
     pub marks: Arc<dyn Marks>,
+    /// What knows sessions.
+    pub sessions: Arc<dyn Sessions>,
 }
 
 /// How long the sender of an id can repeat it, by default.
 pub const IDEMPOTENCY: Duration = Duration::from_secs(3600);
+
+/// How long a session that has ended can be resumed, by default.
+pub const SESSION_WINDOW: Duration = Duration::from_secs(120);
 
 /// Where a log takes the time from.
 type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

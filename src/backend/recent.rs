@@ -5,8 +5,8 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
-    backend::{Page, PageSize, Range},
-    model::{Epoch, Message, Seq, Timestamp},
+    backend::{Missed, Page, PageSize, Range},
+    model::{Epoch, Message, Offset, Seq, Timestamp},
 };
 
 /// A run of messages without holes that ends with the room's last one.
@@ -14,8 +14,12 @@ use crate::{
 pub(super) struct Recent {
     epoch: Epoch,
     head: Seq,
+    /// The offset of the last message that came here; 0 before the first.
+    offset: Offset,
     /// No message before this one is kept; it need not be in memory.
     oldest: Seq,
+    /// The offset of the newest message that is not kept any more; 0 if there is none.
+    trimmed: Offset,
     /// The oldest message that was young enough when somebody last looked, and its time. It stays the oldest until it
     /// is itself too old, since times never fall within a room.
     seen: Option<(Seq, Timestamp)>,
@@ -28,7 +32,9 @@ impl Recent {
         Self {
             epoch,
             head,
+            offset: Offset(0),
             oldest,
+            trimmed: Offset(0),
             seen: None,
             messages: VecDeque::new(),
         }
@@ -54,6 +60,7 @@ impl Recent {
     pub(super) fn push(&mut self, message: Arc<Message>) {
         debug_assert_eq!(message.seq, self.head.next());
         self.head = message.seq;
+        self.offset = message.offset;
         self.messages.push_back(message);
     }
 
@@ -62,17 +69,19 @@ impl Recent {
         self.messages.pop_front();
     }
 
-    /// From now on nothing before `oldest` is kept, here or elsewhere.
-    pub(super) fn trim(&mut self, oldest: Seq) {
+    /// From now on nothing before `oldest` is kept, here or elsewhere; the newest such message had the offset `trimmed`.
+    pub(super) fn trim(&mut self, oldest: Seq, trimmed: Offset) {
         self.oldest = self.oldest.max(oldest);
+        self.trimmed = self.trimmed.max(trimmed);
     }
 
-    /// Drops from memory what is no longer kept, and what is from before `cutoff`.
-    pub(super) fn drop_old(&mut self, cutoff: Timestamp) {
+    /// Keeps nothing from before `oldest` or from before `cutoff` any more; it leaves memory too.
+    pub(super) fn drop_old(&mut self, oldest: Seq, cutoff: Timestamp) {
         while let Some(front) = self.messages.front()
-            && (front.seq < self.oldest || front.ts < cutoff)
+            && (front.seq < oldest || front.ts < cutoff)
         {
-            self.oldest = self.oldest.max(front.seq.next());
+            let (next, offset) = (front.seq.next(), front.offset);
+            self.trim(next, offset);
             self.messages.pop_front();
         }
     }
@@ -119,9 +128,43 @@ impl Recent {
         Some(Page {
             epoch: self.epoch.clone(),
             head: self.head,
+            offset: self.offset,
             oldest,
             messages,
             more,
+        })
+    }
+
+    /// The messages after one offset and up to another, or `None` if some may be kept that are not in memory.
+    pub(super) fn missed(
+        &self,
+        after: Offset,
+        until: Offset,
+        size: PageSize,
+        cutoff: Timestamp,
+    ) -> Option<Missed> {
+        let all_kept_are_here = self.oldest >= self.first();
+        let begins_before = self.front().is_some_and(|front| front.offset <= after);
+        if !all_kept_are_here && !begins_before && self.offset > after {
+            return None;
+        }
+        let gone = |message: &Message| message.seq < self.oldest;
+        let messages = &self.messages;
+        let start = messages.partition_point(|message| gone(message) || message.offset <= after);
+        let young = messages.partition_point(|message| gone(message) || message.ts < cutoff);
+        let from = start.max(young);
+        let end = messages.partition_point(|message| message.offset <= until);
+        let end = end.max(from);
+        let mut space = Space::new(size);
+        let taken: Vec<_> = messages
+            .range(from..end)
+            .take_while(|message| space.admits(message.data.get().len()))
+            .cloned()
+            .collect();
+        Some(Missed {
+            more: taken.len() < end - from,
+            messages: taken,
+            complete: self.trimmed <= after && young <= start,
         })
     }
 

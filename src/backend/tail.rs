@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::{
-    backend::{Page, PageSize, Range, recent::Recent},
-    model::{Epoch, Message, RoomKey, Seq, Timestamp},
+    backend::{Missed, Page, PageSize, Range, recent::Recent},
+    model::{Epoch, Message, Offset, RoomKey, Seq, Timestamp},
 };
 
 /// What a message costs here besides itself: its places in two queues and its share of the room's entry.
@@ -22,6 +22,8 @@ pub(super) struct Stored {
     pub(super) epoch: Epoch,
     /// The oldest message the room keeps.
     pub(super) oldest: Seq,
+    /// The offset of the newest one that it does not keep any more.
+    pub(super) trimmed: Offset,
 }
 
 /// Shared by whoever stores and whoever reads.
@@ -59,10 +61,10 @@ impl Tail {
         }
     }
 
-    /// Nothing of `room` before `oldest` is kept any more.
-    pub(super) fn trim(&self, room: &RoomKey, oldest: Seq) {
+    /// Nothing of `room` before `oldest` is kept any more, nor anything up to the offset `trimmed`.
+    pub(super) fn trim(&self, room: &RoomKey, oldest: Seq, trimmed: Offset) {
         if let Some(recent) = self.lock().rooms.get_mut(room) {
-            recent.trim(oldest);
+            recent.trim(oldest, trimmed);
         }
     }
 
@@ -91,6 +93,19 @@ impl Tail {
         self.lock().rooms.get(room)?.page(range, size, cutoff)
     }
 
+    /// What was missed between two offsets, without what is from before `cutoff`; `None` if more than the tail is needed.
+    pub(super) fn missed(
+        &self,
+        room: &RoomKey,
+        after: Offset,
+        until: Offset,
+        size: PageSize,
+        cutoff: Timestamp,
+    ) -> Option<Missed> {
+        let window = self.lock();
+        window.rooms.get(room)?.missed(after, until, size, cutoff)
+    }
+
     /// Bytes held now.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
@@ -108,13 +123,14 @@ impl Window {
             message,
             epoch,
             oldest,
+            trimmed,
         } = stored;
         let before = Seq(message.seq.0 - 1);
         let recent = self
             .rooms
             .entry(message.room.clone())
             .or_insert_with(|| Recent::new(epoch, before, oldest));
-        recent.trim(oldest);
+        recent.trim(oldest, trimmed);
         recent.push(message.clone());
         self.bytes += message.cost() + OVERHEAD;
         self.order.push_back(message);
@@ -144,7 +160,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EventName, MessageId, Namespace, Offset, RoomName};
+    use crate::model::{EventName, MessageId, Namespace, RoomName};
 
     fn stored(room: &str, seq: u64) -> Stored {
         Stored {
@@ -157,9 +173,11 @@ mod tests {
                 from: None,
                 data: serde_json::value::to_raw_value(&seq).unwrap().into(),
                 ts: Timestamp(seq),
+                except: None,
             }),
             epoch: Epoch::from_text("e"),
             oldest: Seq(1),
+            trimmed: Offset(0),
         }
     }
 
@@ -238,7 +256,7 @@ mod tests {
             Some(vec![6]),
             "5 in sight is too old"
         );
-        tail.trim(&key("a"), Seq(7));
+        tail.trim(&key("a"), Seq(7), Offset(6));
         assert_eq!(after(&tail, "a", 4, 0), Some(vec![]));
     }
 }

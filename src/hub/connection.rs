@@ -27,9 +27,18 @@ pub trait Outlet: Send + Sync + 'static {
     /// Queues an event that asks for an answer, and waits for it that long; `None` if there is none.
     fn ask(&self, event: &Outgoing, within: Duration) -> Asking;
 
+    /// Whether so much waits that what can be read again later had better be.
+    fn is_behind(&self) -> bool;
+
+    /// Ready when little enough waits again, or nothing is taken any more.
+    fn drained(&self) -> Drained;
+
     /// Ends the connection.
     fn close(&self, why: Close);
 }
+
+/// The moment [`Outlet::drained`] waits for.
+pub type Drained = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The coming answer to [`Outlet::ask`].
 pub type Asking = Pin<Box<dyn Future<Output = Option<Box<RawValue>>> + Send>>;
@@ -47,6 +56,8 @@ pub enum Close {
     Unavailable,
     /// Handling one of its events broke off by a defect; its client should come back.
     Failed,
+    /// Its client has come back on another connection, which took its place.
+    Replaced,
 }
 
 impl Close {
@@ -58,6 +69,7 @@ impl Close {
             Close::Expired => "expired",
             Close::Unavailable => "unavailable",
             Close::Failed => "failed",
+            Close::Replaced => "replaced",
         }
     }
 }

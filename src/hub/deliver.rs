@@ -14,8 +14,9 @@ impl Hub {
     pub async fn deliver_all(self, mut deliveries: Deliveries) {
         while let Some(delivery) = deliveries.recv().await {
             let (room, event, except) = match delivery {
-                Delivery::Message(message, except) => {
+                Delivery::Message(message) => {
                     self.0.metrics.messages.inc();
+                    let except = message.except;
                     (message.room.clone(), Event::Message(message), except)
                 }
                 Delivery::Mark(reached) => {

@@ -165,6 +165,7 @@ mod tests {
                 .unwrap()
                 .into(),
             ts: Timestamp(9),
+            except: None,
         })
     }
 
@@ -189,7 +190,7 @@ mod tests {
             values,
             [
                 r#"{"room":"lobby","id":"m1","seq":42,"event":"message","from":{"user":"alice"},"data":{"b":1.0,"a":"\u0000"},"ts":9}"#,
-                r#""7""#
+                r#""7~""#
             ]
         );
     }
@@ -203,7 +204,7 @@ mod tests {
             [
                 r#"{"b":1.0,"a":"\u0000"}"#,
                 r#"{"room":"lobby","id":"m1","seq":42,"event":"price","from":{"user":"alice"},"ts":9}"#,
-                r#""7""#
+                r#""7~""#
             ]
         );
     }

@@ -41,7 +41,7 @@ mod users;
 mod who;
 
 pub use announce::ReadTo;
-pub use connection::{Asking, Close, Connection, Outlet};
+pub use connection::{Asking, Close, Connection, Drained, Outlet};
 pub use event::{Arguments, Event, Outgoing};
 pub use history::{History, HistoryPage};
 pub use join::{Join, Joined, Replay};

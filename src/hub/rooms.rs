@@ -220,7 +220,7 @@ mod tests {
         auth::{Grants, Principal},
         hub::{
             Entrant,
-            connection::{Asking, Close, Outlet},
+            connection::{Asking, Close, Drained, Outlet},
             event::Event,
             presence::Arrival,
             users::Standing,
@@ -243,6 +243,14 @@ mod tests {
 
         fn ask(&self, _: &Outgoing, _: Duration) -> Asking {
             Box::pin(std::future::ready(None))
+        }
+
+        fn is_behind(&self) -> bool {
+            false
+        }
+
+        fn drained(&self) -> Drained {
+            Box::pin(std::future::ready(()))
         }
 
         fn close(&self, _: Close) {}
@@ -338,6 +346,7 @@ mod tests {
             from: None,
             data: RawValue::NULL.to_owned().into(),
             ts: Timestamp(9),
+            except: None,
         })))
     }
 

@@ -119,6 +119,8 @@ pub struct Message {
     pub data: Arc<RawValue>,
     /// When it was stored.
     pub ts: Timestamp,
+    /// The connection that is not to get it back (`echo: false`). Nobody is shown this.
+    pub except: Option<ConnectionId>,
 }
 
 impl Message {
@@ -188,6 +190,7 @@ mod tests {
                 from: None,
                 data: RawValue::from_string(data.to_owned()).expect("JSON").into(),
                 ts: Timestamp(5),
+                except: None,
             };
             assert_eq!(
                 serde_json::to_string(&message).expect("serializes"),

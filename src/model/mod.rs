@@ -5,10 +5,12 @@
 
 mod message;
 mod names;
+mod pid;
 mod position;
 
 pub use message::{ConnectionId, Ephemeral, Message, RoomKey, Sender, Timestamp};
 pub use names::{
     EVENT_BYTES, EventName, ID_CHARS, MessageId, NAME_BYTES, Namespace, PERSONAL, RoomName, UserId,
 };
+pub use pid::Pid;
 pub use position::{Epoch, Offset, Position, Seq};

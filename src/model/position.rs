@@ -29,13 +29,24 @@ impl fmt::Display for Seq {
 }
 
 /// A message's number among all messages of its namespace, in the order every member is given them.
-/// It grows and may skip. Clients see it as an opaque string.
+/// It grows and may skip. Clients see it as an opaque string, `7~`.
+///
+/// A client takes the string at the end of any event for one, so what is written is of a form that no other text has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset(pub u64);
 
+impl Offset {
+    /// Reads what a client was given as one; `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_suffix('~')?;
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+        plain.then(|| digits.parse().ok().map(Self)).flatten()
+    }
+}
+
 impl fmt::Display for Offset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        write!(f, "{}~", self.0)
     }
 }
 
@@ -135,6 +146,24 @@ impl<'de> Deserialize<'de> for Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_offset_is_read_back_and_no_other_text_is_one() {
+        assert_eq!(Offset::parse(&Offset(42).to_string()), Some(Offset(42)));
+        for bad in [
+            "",
+            "7",
+            "~",
+            "+7~",
+            "-7~",
+            "7~ ",
+            " 7~",
+            "x~",
+            "99999999999999999999~",
+        ] {
+            assert_eq!(Offset::parse(bad), None, "{bad:?}");
+        }
+    }
 
     #[test]
     fn a_position_reads_back_as_it_was_written() {

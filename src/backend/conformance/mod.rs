@@ -1,4 +1,4 @@
-//! The promises of [`Log`] and [`Marks`] as tests that every implementation passes: what is said in the traits'
+//! The promises of [`Log`], [`Marks`] and [`Sessions`] as tests that every implementation passes: what is said in the traits'
 //! documentation, and nothing that only one of them does.
 
 use std::{
@@ -20,11 +20,13 @@ use crate::model::{Namespace, RoomName};
 mod appending;
 mod keeping;
 mod marking;
+mod missing;
 mod paging;
+pub(super) mod sessions;
 
 /// A log that can be told to take away at once what it would take away by and by.
 #[async_trait]
-pub(super) trait Tested: Log + Marks {
+pub(super) trait Tested: Log + Marks + Sessions {
     async fn trim_all(&self, now: Timestamp);
 }
 
@@ -115,6 +117,7 @@ fn memory_rig(retention: Retention) -> Rig {
     let config = memory::MemoryConfig {
         retention,
         idempotency: IDEMPOTENCY,
+        session_window: SESSION_WINDOW,
     };
     let (log, stream, deliveries) = memory::open_with(config, hands.clock());
     Rig {
@@ -154,7 +157,10 @@ impl Rig {
     /// The next message on its way, which must be there already.
     pub(super) fn delivered(&mut self) -> Option<(Arc<Message>, Option<ConnectionId>)> {
         match self.deliveries.try_recv() {
-            Ok(Delivery::Message(message, except)) => Some((message, except)),
+            Ok(Delivery::Message(message)) => {
+                let except = message.except;
+                Some((message, except))
+            }
             Ok(other) => panic!("{other:?} is no message"),
             Err(_) => None,
         }
@@ -253,4 +259,23 @@ suite! {
         a_mark_is_forgotten_when_it_was_not_set_for_a_month,
         a_mark_is_remembered_as_long_as_its_room_keeps_messages,
         a_closed_log_refuses_marks;
+    missing:
+        what_was_missed_is_what_was_sent_between_two_offsets,
+        what_was_missed_can_be_read_in_parts,
+        what_is_gone_by_count_makes_earlier_offsets_incomplete,
+        what_is_too_old_is_gone_even_before_it_is_taken_away,
+        a_room_whose_messages_have_all_gone_knows_up_to_where,
+        in_a_room_that_keeps_nothing_every_message_is_gone_at_once,
+        nothing_is_missed_in_a_room_never_written_and_it_is_not_created,
+        a_page_has_the_offset_of_the_last_message,
+        the_offset_of_a_namespace_goes_along_with_what_can_be_read_and_is_delivered,
+        a_closed_log_tells_nobody_what_was_missed,
+        what_was_missed_is_what_a_plain_list_would_give;
+    sessions:
+        a_saved_session_is_found_as_it_was_saved_last,
+        changes_of_a_session_take_effect_in_the_order_they_were_asked,
+        a_session_is_found_as_long_as_it_goes_on_and_for_a_window_after_that,
+        a_session_saved_after_it_ended_goes_on_again,
+        a_forgotten_session_is_not_found_and_ending_an_unknown_one_does_nothing,
+        a_closed_log_refuses_sessions;
 }

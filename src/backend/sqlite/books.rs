@@ -22,6 +22,7 @@ pub(super) struct Outcome {
     /// `None` for a repeat.
     pub(super) stored: Option<Arc<Message>>,
     pub(super) oldest: Seq,
+    trimmed: Offset,
 }
 
 pub(super) struct Books {
@@ -47,6 +48,9 @@ pub(super) struct RoomRow {
     pub(super) epoch: Epoch,
     pub(super) head: Seq,
     pub(super) oldest: Seq,
+    /// The offsets of its last message, and of the newest one that is gone; 0 if there is none.
+    offset: Offset,
+    trimmed: Offset,
     /// When it was last written, or created.
     pub(super) ts: Timestamp,
     pub(super) keep: Keep,
@@ -86,12 +90,17 @@ impl Books {
         {
             return Ok(row.outcome(id.clone(), seq, ts, None));
         }
+        let offset = self.next_offset(db, &draft.room.namespace)?;
+        let row = self.rooms.get_mut(&draft.room);
+        let row = row.expect("it was there a moment ago");
         // Times never fall within a room, whatever the clock does: what is too old is always the beginning.
         row.ts = row.ts.max(now);
         row.head = row.head.next();
         let (room, seq, ts) = (row.id, row.head, row.ts);
+        row.offset = offset;
         if row.keep.messages == 0 {
             row.oldest = seq.next();
+            row.trimmed = offset;
         }
         let outcome = row.clone();
         if !std::mem::replace(&mut row.changed, true) {
@@ -104,11 +113,12 @@ impl Books {
             room: draft.room.clone(),
             id: draft.id.clone().unwrap_or_else(MessageId::fresh),
             seq,
-            offset: self.next_offset(db, &draft.room.namespace)?,
+            offset,
             event: draft.event.clone(),
             from: draft.from.clone(),
             data: draft.data.clone(),
             ts,
+            except: draft.except,
         };
         if outcome.keep.messages > 0 {
             insert(db, room, &message)?;
@@ -139,7 +149,7 @@ impl Books {
     /// Writes the rows of the rooms and namespaces that changed: the last thing before the commit.
     pub(super) fn flush(&mut self, db: &Connection) -> rusqlite::Result<()> {
         let mut update =
-            db.prepare_cached("UPDATE rooms SET head = ?2, oldest = ?3, ts = ?4 WHERE id = ?1")?;
+            db.prepare_cached(r#"UPDATE rooms SET head = ?2, oldest = ?3, ts = ?4, "offset" = ?5, trimmed = ?6 WHERE id = ?1"#)?;
         for key in self.changed.drain(..) {
             if let Some(row) = self.rooms.get_mut(&key) {
                 row.changed = false;
@@ -147,7 +157,9 @@ impl Books {
                     row.id,
                     int(row.head.0),
                     int(row.oldest.0),
-                    int(row.ts.0)
+                    int(row.ts.0),
+                    int(row.offset.0),
+                    int(row.trimmed.0),
                 ])?;
             }
         }
@@ -191,10 +203,12 @@ impl Books {
         Ok(exists)
     }
 
-    /// The room's messages before `oldest` were deleted, and the database says so in its row.
-    pub(super) fn trimmed(&mut self, key: &RoomKey, oldest: Seq) {
+    /// The room's messages before `oldest`, which are those up to the offset `trimmed`, were deleted, and the database
+    /// says so in its row.
+    pub(super) fn trimmed(&mut self, key: &RoomKey, oldest: Seq, trimmed: Offset) {
         if let Some(row) = self.rooms.get_mut(key) {
             row.oldest = row.oldest.max(oldest);
+            row.trimmed = row.trimmed.max(trimmed);
         }
     }
 
@@ -261,6 +275,7 @@ impl RoomRow {
             },
             stored,
             oldest: self.oldest,
+            trimmed: self.trimmed,
         }
     }
 }
@@ -273,6 +288,7 @@ impl Outcome {
             message: message.clone(),
             epoch: self.appended.epoch.clone(),
             oldest: self.oldest,
+            trimmed: self.trimmed,
         })
     }
 }
@@ -284,7 +300,7 @@ fn find_room(
     keep: Keep,
 ) -> rusqlite::Result<Option<RoomRow>> {
     db.prepare_cached(
-        "SELECT id, epoch, head, oldest, ts FROM rooms WHERE namespace = ?1 AND name = ?2",
+        r#"SELECT id, epoch, head, oldest, ts, "offset", trimmed FROM rooms WHERE namespace = ?1 AND name = ?2"#,
     )?
     .query_row(params![namespace, key.room.as_str()], |row| {
         Ok(RoomRow {
@@ -293,6 +309,8 @@ fn find_room(
             head: Seq(nat(row.get(2)?)),
             oldest: Seq(nat(row.get(3)?)),
             ts: Timestamp(nat(row.get(4)?)),
+            offset: Offset(nat(row.get(5)?)),
+            trimmed: Offset(nat(row.get(6)?)),
             keep,
             changed: false,
         })
@@ -309,7 +327,8 @@ fn create_room(
 ) -> rusqlite::Result<RoomRow> {
     let epoch = Epoch::fresh();
     db.prepare_cached(
-        "INSERT INTO rooms (namespace, name, epoch, head, oldest, ts) VALUES (?1, ?2, ?3, 0, 1, ?4)",
+        r#"INSERT INTO rooms (namespace, name, epoch, head, oldest, ts, "offset", trimmed)
+           VALUES (?1, ?2, ?3, 0, 1, ?4, 0, 0)"#,
     )?
     .execute(params![
         namespace,
@@ -322,6 +341,8 @@ fn create_room(
         epoch,
         head: Seq(0),
         oldest: Seq(1),
+        offset: Offset(0),
+        trimmed: Offset(0),
         ts: now,
         keep,
         changed: false,
@@ -364,8 +385,8 @@ fn remember(
 fn insert(db: &Connection, room: i64, message: &Message) -> rusqlite::Result<usize> {
     let from = message.from.as_ref();
     db.prepare_cached(
-        r#"INSERT INTO messages (room, seq, "offset", ts, id, event, user, name, data)
-           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"#,
+        r#"INSERT INTO messages (room, seq, "offset", ts, id, event, user, name, data, "except")
+           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"#,
     )?
     .execute(params![
         room,
@@ -377,6 +398,7 @@ fn insert(db: &Connection, room: i64, message: &Message) -> rusqlite::Result<usi
         from.map(|from| from.user.as_str()),
         from.and_then(|from| from.name.as_deref()),
         message.data.get(),
+        message.except.map(|connection| connection.to_string()),
     ])
 }
 

@@ -18,24 +18,29 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 
 use crate::{
     backend::{
-        Backend, Clock, Deliveries, Delivery, Draft, IDEMPOTENCY, LocalBus, Log, Page, PageSize,
-        Range, Receipt, Retention, Synchronous, closed, deliveries, retention, tail::Tail,
+        Backend, Clock, Deliveries, Delivery, Draft, IDEMPOTENCY, LocalBus, Log, Missed, Page,
+        PageSize, Range, Receipt, Retention, SESSION_WINDOW, Synchronous, closed, deliveries,
+        retention, tail::Tail,
     },
     error::{Error, Result},
-    model::{RoomKey, Timestamp},
+    model::{Namespace, Offset, RoomKey, Timestamp},
 };
 
 mod books;
 mod marks;
+mod migration;
+mod offsets;
 mod reader;
 mod schema;
+mod sessions;
 #[cfg(test)]
 pub(in crate::backend) mod tests;
 mod trim;
 mod writer;
 
 use books::Books;
-use reader::{Found, Readers, Request};
+use offsets::Offsets;
+use reader::{Found, Gap, Readers, Request};
 pub use schema::OpenError;
 use trim::Pass;
 use writer::{Command, Health, Writer};
@@ -62,6 +67,8 @@ pub struct SqliteConfig {
     pub retention: Retention,
     /// How long an id can be repeated.
     pub idempotency: Duration,
+    /// How long a session that has ended can be resumed.
+    pub session_window: Duration,
 }
 
 impl SqliteConfig {
@@ -74,6 +81,7 @@ impl SqliteConfig {
             hot_bytes: 64 << 20,
             retention: Retention::default(),
             idempotency: IDEMPOTENCY,
+            session_window: SESSION_WINDOW,
         }
     }
 }
@@ -87,6 +95,7 @@ pub fn open(config: SqliteConfig) -> Result<(Backend, Deliveries), OpenError> {
     let log = Arc::new(log);
     let backend = Backend {
         marks: log.clone(),
+        sessions: log.clone(),
         log,
         bus: Arc::new(LocalBus::new(stream)),
     };
@@ -101,6 +110,9 @@ fn open_with(
     let lock = schema::lock(&config.folder)?;
     let path = config.folder.join("switchboard.db");
     let db = schema::writer(&path, config.synchronous, busy)?;
+    let failed = |source| OpenError::database(&path, source);
+    sessions::end_all(&db, clock()).map_err(failed)?;
+    let offsets = Arc::new(Offsets::load(&db).map_err(failed)?);
     let (readers, mut threads) = Readers::start(&path, config.readers, busy)?;
     let (queue, commands) = mpsc::channel(QUEUE);
     let (stream, deliveries) = deliveries();
@@ -110,8 +122,9 @@ fn open_with(
         db,
         queue: commands,
         books: Books::new(config.retention.clone(), config.idempotency),
-        pass: Pass::default(),
+        pass: Pass::new(config.session_window),
         tail: tail.clone(),
+        offsets: offsets.clone(),
         stream: stream.clone(),
         health: health.clone(),
         clock: clock.clone(),
@@ -129,9 +142,11 @@ fn open_with(
         space: Arc::new(Semaphore::new(QUEUE_BYTES as usize)),
         readers,
         tail,
+        offsets,
         health,
         clock,
         retention: config.retention,
+        session_window: config.session_window,
         closed: AtomicBool::new(false),
         threads: Mutex::new(Some(Threads {
             all: threads,
@@ -176,9 +191,11 @@ struct SqliteLog {
     space: Arc<Semaphore>,
     readers: Readers,
     tail: Arc<Tail>,
+    offsets: Arc<Offsets>,
     health: Arc<Health>,
     clock: Clock,
     retention: Retention,
+    session_window: Duration,
     closed: AtomicBool,
     /// `None` once closed.
     threads: Mutex<Option<Threads>>,
@@ -280,6 +297,37 @@ impl Log for SqliteLog {
             })
             .await?;
         }
+    }
+
+    async fn missed(
+        &self,
+        room: &RoomKey,
+        after: Offset,
+        until: Offset,
+        size: PageSize,
+    ) -> Result<Missed> {
+        self.check_open()?;
+        if self.offsets.of(&room.namespace) <= after {
+            return Ok(Missed::nothing());
+        }
+        let keep = self.retention.keep(&room.room);
+        let cutoff = keep.cutoff((self.clock)());
+        if let Some(missed) = self.tail.missed(room, after, until, size, cutoff) {
+            return Ok(missed);
+        }
+        let gap = Gap {
+            room: room.clone(),
+            after,
+            until,
+            size,
+            cutoff,
+        };
+        self.readers.missed(gap).await
+    }
+
+    async fn offset(&self, namespace: &Namespace) -> Result<Offset> {
+        self.check_open()?;
+        Ok(self.offsets.of(namespace))
     }
 
     async fn ready(&self) -> Result<()> {

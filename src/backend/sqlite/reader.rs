@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    ops::Range as Span,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
@@ -17,12 +18,13 @@ use super::{
     books::{int, nat},
     marks,
     schema::{self, OpenError},
+    sessions,
 };
 use crate::{
-    backend::{Keep, Mark, Page, PageSize, Range, closed, recent::Space},
+    backend::{Keep, Mark, Missed, Page, PageSize, Range, Session, closed, recent::Space},
     error::{Error, Result},
     model::{
-        Epoch, EventName, Message, MessageId, Offset, RoomKey, Sender, Seq, Timestamp, UserId,
+        Epoch, EventName, Message, MessageId, Offset, Pid, RoomKey, Sender, Seq, Timestamp, UserId,
     },
 };
 
@@ -38,6 +40,16 @@ pub(super) struct Request {
     pub(super) now: Timestamp,
 }
 
+/// Which messages somebody has missed.
+pub(super) struct Gap {
+    pub(super) room: RoomKey,
+    pub(super) after: Offset,
+    pub(super) until: Offset,
+    pub(super) size: PageSize,
+    /// Messages from before this time are not shown.
+    pub(super) cutoff: Timestamp,
+}
+
 /// A page from the database.
 pub(super) struct Found {
     pub(super) page: Page,
@@ -49,7 +61,9 @@ pub(super) struct Found {
 
 enum Job {
     Read(Request, oneshot::Sender<Result<Option<Found>>>),
+    Missed(Gap, oneshot::Sender<Result<Missed>>),
     Marked(RoomKey, UserId, oneshot::Sender<Result<Mark>>),
+    Session(Pid, Timestamp, oneshot::Sender<Result<Option<Session>>>),
     Stop,
 }
 
@@ -79,22 +93,28 @@ impl Readers {
 
     /// The page asked for; `None` if there is no such room.
     pub(super) async fn read(&self, request: Request) -> Result<Option<Found>> {
-        let (answer, found) = oneshot::channel();
-        self.jobs
-            .send(Job::Read(request, answer))
-            .await
-            .map_err(|_| closed())?;
-        found.await.map_err(|_| closed())?
+        self.ask(|answer| Job::Read(request, answer)).await
+    }
+
+    /// The messages that were missed.
+    pub(super) async fn missed(&self, gap: Gap) -> Result<Missed> {
+        self.ask(|answer| Job::Missed(gap, answer)).await
     }
 
     /// Where a user's mark stands.
     pub(super) async fn marked(&self, room: RoomKey, user: UserId) -> Result<Mark> {
-        let (answer, mark) = oneshot::channel();
-        self.jobs
-            .send(Job::Marked(room, user, answer))
-            .await
-            .map_err(|_| closed())?;
-        mark.await.map_err(|_| closed())?
+        self.ask(|answer| Job::Marked(room, user, answer)).await
+    }
+
+    /// The session, unless it ended before `expired`.
+    pub(super) async fn session(&self, pid: Pid, expired: Timestamp) -> Result<Option<Session>> {
+        self.ask(|answer| Job::Session(pid, expired, answer)).await
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T>>) -> Job) -> Result<T> {
+        let (answer, found) = oneshot::channel();
+        self.jobs.send(job(answer)).await.map_err(|_| closed())?;
+        found.await.map_err(|_| closed())?
     }
 
     /// Answers what was asked so far, then ends the threads.
@@ -118,11 +138,19 @@ fn spawn(mut db: Connection, queue: Arc<Mutex<mpsc::Receiver<Job>>>) -> io::Resu
             match job {
                 Some(Job::Read(request, answer)) => {
                     let found = find(&mut db, &request);
-                    let _ = answer.send(found.map_err(|error| failed(&request.room, error)));
+                    let _ = answer.send(found.map_err(|error| failed(Some(&request.room), error)));
+                }
+                Some(Job::Missed(gap, answer)) => {
+                    let missed = find_missed(&mut db, &gap);
+                    let _ = answer.send(missed.map_err(|error| failed(Some(&gap.room), error)));
                 }
                 Some(Job::Marked(room, user, answer)) => {
                     let mark = marks::find(&db, &room, &user);
-                    let _ = answer.send(mark.map_err(|error| failed(&room, error)));
+                    let _ = answer.send(mark.map_err(|error| failed(Some(&room), error)));
+                }
+                Some(Job::Session(pid, expired, answer)) => {
+                    let session = sessions::find(&db, pid, expired);
+                    let _ = answer.send(session.map_err(|error| failed(None, error)));
                 }
                 Some(Job::Stop) | None => return,
             }
@@ -133,38 +161,30 @@ fn spawn(mut db: Connection, queue: Arc<Mutex<mpsc::Receiver<Job>>>) -> io::Resu
         .spawn(run)
 }
 
-fn failed(room: &RoomKey, error: rusqlite::Error) -> Error {
-    tracing::error!(%error, room = %room.room, "cannot read the log");
+fn failed(room: Option<&RoomKey>, error: rusqlite::Error) -> Error {
+    let room = room.map(|key| tracing::field::display(&key.room));
+    tracing::error!(%error, room, "cannot read the log");
     Error::unavailable("the log cannot be read now; try again").caused_by(error)
 }
 
 fn find(db: &mut Connection, request: &Request) -> rusqlite::Result<Option<Found>> {
     // One transaction, so that the room's row and its messages are of one moment.
     let db = db.transaction()?;
-    let row = db
-        .prepare_cached(
-            "SELECT rooms.id, epoch, head, oldest, ts
-             FROM rooms JOIN namespaces ON namespaces.id = rooms.namespace
-             WHERE namespaces.name = ?1 AND rooms.name = ?2",
-        )?
-        .query_row(
-            params![request.room.namespace.as_str(), request.room.room.as_str()],
-            |row| {
-                let id: i64 = row.get(0)?;
-                let epoch = Epoch::from_text(row.get_ref(1)?.as_str()?);
-                let (head, oldest) = (Seq(nat(row.get(2)?)), Seq(nat(row.get(3)?)));
-                Ok((id, epoch, head, oldest, Timestamp(nat(row.get(4)?))))
-            },
-        )
-        .optional()?;
-    let Some((id, epoch, head, oldest, ts)) = row else {
+    let Some(row) = room_row(&db, &request.room)? else {
         return Ok(None);
     };
-    let oldest = first_since(&db, id, oldest, head, request.keep.cutoff(request.now))?;
-    let (messages, more) = messages(&db, id, request, oldest, head)?;
+    let (id, head) = (row.id, row.head);
+    let oldest = first_since(&db, id, row.oldest, head, request.keep.cutoff(request.now))?;
+    let (span, query) = match request.range {
+        Range::After(seq) => (seq.min(head).next().max(oldest)..head.next(), FORWARD),
+        Range::Before(seq) => (oldest..seq.min(head.next()), BACKWARD),
+        Range::Last => (oldest..head.next(), BACKWARD),
+    };
+    let (messages, more) = messages(&db, id, &request.room, span, query, request.size)?;
     let page = Page {
-        epoch,
+        epoch: row.epoch,
         head,
+        offset: row.offset,
         oldest,
         messages,
         more,
@@ -172,8 +192,65 @@ fn find(db: &mut Connection, request: &Request) -> rusqlite::Result<Option<Found
     Ok(Some(Found {
         oldest_ts: time_of(&db, id, oldest)?,
         page,
-        ts,
+        ts: row.ts,
     }))
+}
+
+fn find_missed(db: &mut Connection, gap: &Gap) -> rusqlite::Result<Missed> {
+    let db = db.transaction()?;
+    let row = match room_row(&db, &gap.room)? {
+        Some(row) if row.offset > gap.after => row,
+        _ => return Ok(Missed::nothing()),
+    };
+    let (id, oldest, head) = (row.id, row.oldest, row.head);
+    let start = first_beyond(&db, id, oldest, head, gap.after)?;
+    let end = if row.offset <= gap.until {
+        head.next()
+    } else {
+        first_beyond(&db, id, start, head, gap.until)?
+    };
+    let young = first_since(&db, id, oldest, head, gap.cutoff)?;
+    let span = start.max(young)..end;
+    let (messages, more) = messages(&db, id, &gap.room, span, FORWARD, gap.size)?;
+    Ok(Missed {
+        messages,
+        more,
+        complete: row.trimmed <= gap.after && young <= start,
+    })
+}
+
+/// What is known of a room without looking at its messages.
+struct RoomRow {
+    id: i64,
+    epoch: Epoch,
+    head: Seq,
+    oldest: Seq,
+    ts: Timestamp,
+    offset: Offset,
+    trimmed: Offset,
+}
+
+fn room_row(db: &Connection, room: &RoomKey) -> rusqlite::Result<Option<RoomRow>> {
+    db.prepare_cached(
+        r#"SELECT rooms.id, epoch, head, oldest, ts, rooms."offset", trimmed
+           FROM rooms JOIN namespaces ON namespaces.id = rooms.namespace
+           WHERE namespaces.name = ?1 AND rooms.name = ?2"#,
+    )?
+    .query_row(
+        params![room.namespace.as_str(), room.room.as_str()],
+        |row| {
+            Ok(RoomRow {
+                id: row.get(0)?,
+                epoch: Epoch::from_text(row.get_ref(1)?.as_str()?),
+                head: Seq(nat(row.get(2)?)),
+                oldest: Seq(nat(row.get(3)?)),
+                ts: Timestamp(nat(row.get(4)?)),
+                offset: Offset(nat(row.get(5)?)),
+                trimmed: Offset(nat(row.get(6)?)),
+            })
+        },
+    )
+    .optional()
 }
 
 /// The first of `oldest..=head` that is not from before `cutoff`, or `head + 1`. Times never fall within a room, so
@@ -185,17 +262,38 @@ pub(super) fn first_since(
     head: Seq,
     cutoff: Timestamp,
 ) -> rusqlite::Result<Seq> {
-    let old = |seq| -> rusqlite::Result<bool> {
+    first_not(oldest, head, |seq| {
         Ok(time_of(db, room, seq)?.is_none_or(|ts| ts < cutoff))
-    };
-    // Mostly nothing is too old.
-    if oldest > head || !old(oldest)? {
+    })
+}
+
+/// The first of `oldest..=head` with an offset greater than `after`, or `head + 1`. Offsets grow within a room.
+fn first_beyond(
+    db: &Connection,
+    room: i64,
+    oldest: Seq,
+    head: Seq,
+    after: Offset,
+) -> rusqlite::Result<Seq> {
+    first_not(oldest, head, |seq| {
+        Ok(offset_of(db, room, seq)?.is_none_or(|offset| offset <= after))
+    })
+}
+
+/// The first of `oldest..=head` that `passed` is not true of, or `head + 1`; it is true of those at the beginning only.
+fn first_not(
+    oldest: Seq,
+    head: Seq,
+    passed: impl Fn(Seq) -> rusqlite::Result<bool>,
+) -> rusqlite::Result<Seq> {
+    // Mostly it is true of none.
+    if oldest > head || !passed(oldest)? {
         return Ok(oldest);
     }
     let (mut low, mut high) = (oldest.next(), head.next());
     while low < high {
         let middle = Seq(low.0.midpoint(high.0));
-        if old(middle)? {
+        if passed(middle)? {
             low = middle.next();
         } else {
             high = middle;
@@ -212,37 +310,41 @@ fn time_of(db: &Connection, room: i64, seq: Seq) -> rusqlite::Result<Option<Time
         .optional()
 }
 
-const FORWARD: &str = r#"SELECT seq, "offset", ts, id, event, user, name, data FROM messages
+fn offset_of(db: &Connection, room: i64, seq: Seq) -> rusqlite::Result<Option<Offset>> {
+    db.prepare_cached(r#"SELECT "offset" FROM messages WHERE room = ?1 AND seq = ?2"#)?
+        .query_row(params![room, int(seq.0)], |row| {
+            Ok(Offset(nat(row.get(0)?)))
+        })
+        .optional()
+}
+
+const FORWARD: &str = r#"SELECT seq, "offset", ts, id, event, user, name, data, "except" FROM messages
        WHERE room = ?1 AND seq >= ?2 AND seq < ?3 ORDER BY seq LIMIT ?4"#;
-const BACKWARD: &str = r#"SELECT seq, "offset", ts, id, event, user, name, data FROM messages
+const BACKWARD: &str = r#"SELECT seq, "offset", ts, id, event, user, name, data, "except" FROM messages
        WHERE room = ?1 AND seq >= ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4"#;
 
-/// The messages asked for, oldest first, and whether there are more of them.
+/// The messages of a span that fit, oldest first, and whether there are more of them.
 fn messages(
     db: &Connection,
-    room: i64,
-    request: &Request,
-    oldest: Seq,
-    head: Seq,
+    id: i64,
+    room: &RoomKey,
+    Span { start, end }: Span<Seq>,
+    query: &'static str,
+    size: PageSize,
 ) -> rusqlite::Result<(Vec<Arc<Message>>, bool)> {
-    let (start, end, query) = match request.range {
-        Range::After(seq) => (seq.min(head).next().max(oldest), head.next(), FORWARD),
-        Range::Before(seq) => (oldest, seq.min(head.next()), BACKWARD),
-        Range::Last => (oldest, head.next(), BACKWARD),
-    };
-    if start >= end || request.size.messages == 0 {
+    if start >= end || size.messages == 0 {
         return Ok((Vec::new(), start < end));
     }
     let mut statement = db.prepare_cached(query)?;
-    let most = int(u64::try_from(request.size.messages).unwrap_or(u64::MAX));
-    let mut rows = statement.query(params![room, int(start.0), int(end.0), most])?;
-    let mut space = Space::new(request.size);
+    let most = int(u64::try_from(size.messages).unwrap_or(u64::MAX));
+    let mut rows = statement.query(params![id, int(start.0), int(end.0), most])?;
+    let mut space = Space::new(size);
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         if !space.admits(row.get_ref(7)?.as_str()?.len()) {
             break;
         }
-        found.push(Arc::new(message(&request.room, row)?));
+        found.push(Arc::new(message(room, row)?));
     }
     if query == BACKWARD {
         found.reverse();
@@ -254,8 +356,8 @@ fn messages(
 fn message(room: &RoomKey, row: &Row<'_>) -> rusqlite::Result<Message> {
     let user = row.get_ref(5)?.as_str_or_null()?;
     let name = row.get_ref(6)?.as_str_or_null()?;
-    let data = RawValue::from_string(row.get(7)?)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(7, Type::Text, error.into()))?;
+    let data = RawValue::from_string(row.get(7)?).map_err(|error| damaged(7, error))?;
+    let except = row.get_ref(8)?.as_str_or_null()?.map(str::parse);
     Ok(Message {
         room: room.clone(),
         seq: Seq(nat(row.get(0)?)),
@@ -268,5 +370,16 @@ fn message(room: &RoomKey, row: &Row<'_>) -> rusqlite::Result<Message> {
             name: name.map(Into::into),
         }),
         data: data.into(),
+        except: except
+            .transpose()
+            .map_err(|error: Error| damaged(8, error))?,
     })
+}
+
+/// A column holds what was never written there.
+pub(super) fn damaged(
+    column: usize,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
 }

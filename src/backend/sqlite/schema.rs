@@ -9,16 +9,19 @@ use std::{
     time::Duration,
 };
 
-use crate::backend::Synchronous;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-/// The version that this code writes, in `PRAGMA user_version`.
-const VERSION: i64 = 1;
+use super::migration;
+use crate::backend::Synchronous;
 
-/// One row a room and a namespace; both outlive their messages, since numbering goes on. `messages` lies in the order
-/// it is read in. `ids` holds only those that senders chose:
-/// `sent` is the message's time, `ts` the clock's, which the window is measured by. `marks` says up to which number a
-/// user has read a room, and when that was last said.
+/// The version that this code writes, in `PRAGMA user_version`.
+const VERSION: i64 = 2;
+
+/// One row a room and a namespace; both outlive their messages, since numbering goes on. A room's `offset` is that of its
+/// last message, `trimmed` that of the newest one that is gone. `messages` lies in the order it is read in; `except` is
+/// the connection that is not to get it back. `ids` holds only those that senders chose: `sent` is the message's time,
+/// `ts` the clock's, which the window is measured by. `marks` says up to which number a user has read a room, and when
+/// that was last said. The sessions' table is in `migration`, since files of version 1 get it too.
 const TABLES: &str = r#"
 CREATE TABLE namespaces (
     id       INTEGER PRIMARY KEY,
@@ -33,6 +36,8 @@ CREATE TABLE rooms (
     head      INTEGER NOT NULL,
     oldest    INTEGER NOT NULL,
     ts        INTEGER NOT NULL,
+    "offset"  INTEGER NOT NULL,
+    trimmed   INTEGER NOT NULL,
     UNIQUE (namespace, name)
 ) STRICT;
 CREATE TABLE messages (
@@ -45,6 +50,7 @@ CREATE TABLE messages (
     user     TEXT,
     name     TEXT,
     data     TEXT NOT NULL,
+    "except" TEXT,
     PRIMARY KEY (room, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE ids (
@@ -115,7 +121,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    fn database(path: &Path, source: rusqlite::Error) -> Self {
+    pub(super) fn database(path: &Path, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match source.sqlite_error_code() {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::NotALog { path },
@@ -146,7 +152,7 @@ pub(super) fn lock(folder: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// The one connection that writes; creates the tables in a new file.
+/// The one connection that writes; creates the tables in a new file, and changes those of an earlier version.
 pub(super) fn writer(
     path: &Path,
     synchronous: Synchronous,
@@ -169,7 +175,7 @@ pub(super) fn writer(
          PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 67108864;"
     ))
-    .and_then(|()| create(&db))
+    .and_then(|()| complete(&db))
     .map_err(failed)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)
@@ -205,13 +211,19 @@ fn version(db: &Connection) -> rusqlite::Result<i64> {
     db.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-fn create(db: &Connection) -> rusqlite::Result<()> {
-    if version(db)? == VERSION {
+fn complete(db: &Connection) -> rusqlite::Result<()> {
+    let found = version(db)?;
+    if found == VERSION {
         return Ok(());
     }
-    // One transaction, so that a process killed here leaves an empty file and not half of a schema.
+    // One transaction, so that a process killed here leaves the file as it was and not half of a schema.
     let transaction = db.unchecked_transaction()?;
-    transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(if found == 0 {
+        TABLES
+    } else {
+        migration::FROM_1
+    })?;
+    transaction.execute_batch(migration::SESSIONS)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }

@@ -40,6 +40,23 @@ pub(super) fn alone(folder: &Path, hot_bytes: usize) -> SqliteLog {
         .0
 }
 
+/// A log whose clock can be moved, with nobody listening.
+pub(super) fn at(folder: &Path, hands: &Hands) -> Result<SqliteLog, OpenError> {
+    let opened = open_with(SqliteConfig::new(folder), IMPATIENT, hands.clock());
+    opened.map(|(log, ..)| log)
+}
+
+/// The same after another one was dropped: its threads end by themselves, and until then the folder is theirs.
+pub(super) async fn when_free(folder: &Path, hands: &Hands) -> SqliteLog {
+    loop {
+        match at(folder, hands) {
+            Ok(log) => return log,
+            Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 fn error_of(config: SqliteConfig) -> OpenError {
     match open_with(config, IMPATIENT, Hands::new().clock()) {
         Ok(_) => panic!("the log opened"),
@@ -51,7 +68,7 @@ pub(super) async fn send(log: &SqliteLog, draft: Draft) -> Result<crate::backend
     log.append(draft).await?.settled().await
 }
 
-async fn kept(log: &SqliteLog, room: &str) -> Page {
+pub(super) async fn kept(log: &SqliteLog, room: &str) -> Page {
     let size = PageSize {
         messages: usize::MAX,
         bytes: usize::MAX,
@@ -135,18 +152,7 @@ async fn a_log_dropped_without_closing_keeps_what_was_settled() {
     let log = alone(folder.path(), 0);
     let appended = send(&log, draft("r", "1")).await.unwrap();
     drop(log);
-    // The threads end by themselves; until then the folder is theirs.
-    let log = loop {
-        match open_with(
-            SqliteConfig::new(folder.path()),
-            IMPATIENT,
-            Hands::new().clock(),
-        ) {
-            Ok((log, ..)) => break log,
-            Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
-            Err(error) => panic!("{error}"),
-        }
-    };
+    let log = when_free(folder.path(), &Hands::new()).await;
     let page = kept(&log, "r").await;
     assert_eq!((page.epoch.clone(), seqs(&page)), (appended.epoch, vec![1]));
 }

@@ -1,15 +1,18 @@
 //! Takes away what is no longer kept, in steps small enough to share a transaction with waiting appends.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     books::{Books, int, nat},
     marks::Sweep,
     reader::first_since,
+    sessions,
 };
 use crate::{
     backend::Keep,
-    model::{Namespace, RoomKey, RoomName, Seq, Timestamp},
+    model::{Namespace, Offset, RoomKey, RoomName, Seq, Timestamp},
 };
 
 /// How many rows one step deletes at most, and how many rooms or marks it looks at.
@@ -17,15 +20,16 @@ pub(super) const STEP: usize = 256;
 
 /// What a step took away, for the tail to follow once it is committed.
 pub(super) enum Taken {
-    /// The room's messages before this one.
-    Messages(RoomKey, Seq),
+    /// The room's messages before this one, which are those up to an offset.
+    Messages(RoomKey, Seq, Offset),
     /// The room.
     Room(RoomKey),
 }
 
 /// Where a pass over all rooms and the sweep over their marks stand.
-#[derive(Default)]
 pub(super) struct Pass {
+    /// How long a session that has ended can be resumed.
+    session_window: Duration,
     /// The last room that was done.
     after: i64,
     marks: Sweep,
@@ -58,8 +62,7 @@ pub(super) fn overfull(
         if end > row.oldest {
             budget -= end.0 - row.oldest.0;
             let id = row.id;
-            delete(db, books, id, &key, end)?;
-            taken.push(Taken::Messages(key.clone(), end));
+            taken.push(delete(db, books, id, &key, end)?);
         }
         if end == target {
             books.overfull.swap_remove(&key);
@@ -69,6 +72,14 @@ pub(super) fn overfull(
 }
 
 impl Pass {
+    pub(super) fn new(session_window: Duration) -> Self {
+        Self {
+            session_window,
+            after: 0,
+            marks: Sweep::default(),
+        }
+    }
+
     /// One step; whether there is more to do.
     pub(super) fn step(
         &mut self,
@@ -81,7 +92,8 @@ impl Pass {
         if self.marks.step(db, &books.retention, now)? {
             return Ok(true);
         }
-        let expired = forget_ids(db, books.ids_expired(now))?;
+        let ids = forget_ids(db, books.ids_expired(now))?;
+        let sessions = sessions::forget_ended(db, now.before(self.session_window))?;
         let rooms = candidates(db, self.after)?;
         let mut more = rooms.len() == STEP;
         let mut budget = STEP as u64;
@@ -100,7 +112,7 @@ impl Pass {
         if !more && budget > 0 {
             self.after = 0;
         }
-        Ok(more || budget == 0 || expired == STEP)
+        Ok(more || budget == 0 || ids == STEP || sessions == STEP)
     }
 }
 
@@ -124,8 +136,7 @@ fn sweep(
         books.forget(&room.key);
         taken.push(Taken::Room(room.key.clone()));
     } else if end > first {
-        delete(db, books, room.id, &room.key, end)?;
-        taken.push(Taken::Messages(room.key.clone(), end));
+        taken.push(delete(db, books, room.id, &room.key, end)?);
     }
     Ok(end.0.saturating_sub(first.0))
 }
@@ -164,13 +175,22 @@ fn delete(
     room: i64,
     key: &RoomKey,
     end: Seq,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Taken> {
+    let trimmed = db
+        .prepare_cached(
+            r#"SELECT "offset" FROM messages WHERE room = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT 1"#,
+        )?
+        .query_row(params![room, int(end.0)], |row| Ok(Offset(nat(row.get(0)?))))
+        .optional()?
+        .unwrap_or_default();
     db.prepare_cached("DELETE FROM messages WHERE room = ?1 AND seq < ?2")?
         .execute(params![room, int(end.0)])?;
-    db.prepare_cached("UPDATE rooms SET oldest = max(oldest, ?2) WHERE id = ?1")?
-        .execute(params![room, int(end.0)])?;
-    books.trimmed(key, end);
-    Ok(())
+    db.prepare_cached(
+        "UPDATE rooms SET oldest = max(oldest, ?2), trimmed = max(trimmed, ?3) WHERE id = ?1",
+    )?
+    .execute(params![room, int(end.0), int(trimmed.0)])?;
+    books.trimmed(key, end, trimmed);
+    Ok(Taken::Messages(key.clone(), end, trimmed))
 }
 
 /// A later room may be given the same id in this database, so nothing of this one may stay.

@@ -15,7 +15,10 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
     books::{Books, Outcome},
-    marks, schema,
+    marks,
+    offsets::Offsets,
+    schema,
+    sessions::{self, Change},
     trim::{self, Pass, Taken},
 };
 use crate::{
@@ -42,6 +45,11 @@ pub(super) enum Command {
         user: UserId,
         seq: Seq,
         done: oneshot::Sender<Result<Mark>>,
+    },
+    /// Change a stored session.
+    Session {
+        change: Change,
+        done: oneshot::Sender<Result<()>>,
     },
     /// Create a room that is read and was never written, or note that it is still in use.
     Visit {
@@ -105,6 +113,7 @@ pub(super) struct Writer {
     pub(super) books: Books,
     pub(super) pass: Pass,
     pub(super) tail: Arc<Tail>,
+    pub(super) offsets: Arc<Offsets>,
     pub(super) stream: mpsc::Sender<Delivery>,
     pub(super) health: Arc<Health>,
     pub(super) clock: Clock,
@@ -187,6 +196,9 @@ impl Writer {
                     done.wrote |= mark.moved;
                     done.marks.push(mark);
                 }
+                Command::Session { change, .. } => {
+                    done.wrote |= sessions::apply(&db, change, now)?;
+                }
                 Command::Probe { .. } => {
                     schema::touch(&db)?;
                     done.wrote = true;
@@ -202,29 +214,25 @@ impl Writer {
     fn tell(&mut self, batch: impl Iterator<Item = Command>, done: Done) {
         for taken in done.taken {
             match taken {
-                Taken::Messages(room, oldest) => self.tail.trim(&room, oldest),
+                Taken::Messages(room, oldest, trimmed) => self.tail.trim(&room, oldest, trimmed),
                 Taken::Room(room) => self.tail.forget(&room),
             }
         }
         self.tail
             .extend(done.appends.iter().filter_map(Outcome::for_tail));
+        let stored = done.appends.iter().filter_map(|it| it.stored.as_deref());
+        self.offsets.advance(stored);
         let mut appends = done.appends.into_iter();
         let mut marks = done.marks.into_iter();
         for command in batch {
             // Whoever asked may be gone; what was asked is done all the same.
             match command {
-                Command::Append {
-                    draft,
-                    settle,
-                    space,
-                } => {
+                Command::Append { settle, space, .. } => {
                     drop(space);
                     let outcome = appends.next().expect("one outcome for each append");
                     if let Some(message) = outcome.stored {
                         // Waits while the hub is behind, and with it all who append.
-                        let _ = self
-                            .stream
-                            .blocking_send(Delivery::Message(message, draft.except));
+                        let _ = self.stream.blocking_send(Delivery::Message(message));
                     }
                     let _ = settle.send(Ok(outcome.appended));
                 }
@@ -232,7 +240,9 @@ impl Writer {
                     let mark = marks.next().expect("one answer for each mark");
                     let _ = done.send(Ok(mark));
                 }
-                Command::Visit { done, .. } | Command::Probe { done } => {
+                Command::Session { done, .. }
+                | Command::Visit { done, .. }
+                | Command::Probe { done } => {
                     let _ = done.send(Ok(()));
                 }
                 Command::Trim { done: answer, .. } => {
@@ -256,7 +266,9 @@ impl Writer {
                 Command::Mark { done, .. } => {
                     let _ = done.send(Err(error.clone()));
                 }
-                Command::Visit { done, .. } | Command::Probe { done } => {
+                Command::Session { done, .. }
+                | Command::Visit { done, .. }
+                | Command::Probe { done } => {
                     let _ = done.send(Err(error.clone()));
                 }
                 Command::Trim { done, .. } => {

@@ -14,7 +14,7 @@ use socketioxide::{AckError, SendError, SocketError, extract::SocketRef};
 
 use super::link::Link;
 use crate::{
-    hub::{Asking, Close, Outgoing, Outlet},
+    hub::{Asking, Close, Drained, Outgoing, Outlet},
     telemetry::Metrics,
 };
 
@@ -78,6 +78,14 @@ impl Outlet for SocketOutlet {
                 Box::pin(std::future::ready(None))
             }
         }
+    }
+
+    fn is_behind(&self) -> bool {
+        false
+    }
+
+    fn drained(&self) -> Drained {
+        Box::pin(std::future::ready(()))
     }
 
     fn close(&self, why: Close) {

@@ -1,0 +1,322 @@
+//! What was missed between two offsets, and whether all of it is still there.
+
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+
+use super::*;
+use crate::error::Code;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// No bound on what a read may return.
+const ALL: PageSize = PageSize {
+    messages: usize::MAX,
+    bytes: usize::MAX,
+};
+
+fn retention(messages: u64, age: Duration) -> Retention {
+    Retention {
+        default: keep(messages, age),
+        rules: Vec::new(),
+    }
+}
+
+fn offsets(missed: &Missed) -> Vec<u64> {
+    let offsets = missed.messages.iter().map(|message| message.offset.0);
+    offsets.collect()
+}
+
+impl Rig {
+    async fn missed_between(&self, room: &str, after: u64, until: u64, size: PageSize) -> Missed {
+        self.log
+            .missed(&key("/", room), Offset(after), Offset(until), size)
+            .await
+            .unwrap()
+    }
+
+    /// The offsets of all that was missed, and whether that is complete.
+    async fn missed(&self, room: &str, after: u64) -> (Vec<u64>, bool) {
+        let missed = self.missed_between(room, after, u64::MAX, ALL).await;
+        assert!(!missed.more);
+        (offsets(&missed), missed.complete)
+    }
+
+    async fn offset(&self, namespace: &str) -> u64 {
+        let namespace = Namespace::parse(namespace).unwrap();
+        self.log.offset(&namespace).await.unwrap().0
+    }
+}
+
+pub(super) async fn what_was_missed_is_what_was_sent_between_two_offsets(kind: Kind) {
+    let mut rig = kind.rig(Retention::default());
+    let except = Some(ConnectionId::fresh());
+    for nth in 1..=60u64 {
+        let room = if nth % 3 == 0 { "r" } else { "s" };
+        rig.send(Draft {
+            except: except.filter(|_| nth % 2 == 0),
+            ..draft(room, "1")
+        })
+        .await;
+    }
+    let sent = std::iter::from_fn(|| rig.delivered());
+    let sent: Vec<_> = sent.map(|(message, _)| message).collect();
+    for (after, until) in [
+        (0, 60),
+        (0, u64::MAX),
+        (3, 57),
+        (4, 56),
+        (30, 30),
+        (31, 32),
+        (40, 7),
+    ] {
+        let missed = rig.missed_between("r", after, until, ALL).await;
+        let expected = (sent.iter()).filter(|message| {
+            message.room.room.as_str() == "r" && (after + 1..=until).contains(&message.offset.0)
+        });
+        let expected: Vec<_> = expected.collect();
+        assert_eq!(
+            format!("{:?}", missed.messages),
+            format!("{expected:?}"),
+            "{after}..={until}"
+        );
+        assert!(missed.complete && !missed.more, "{after}..={until}");
+    }
+}
+
+pub(super) async fn what_was_missed_can_be_read_in_parts(kind: Kind) {
+    let rig = kind.rig(Retention::default());
+    for _ in 0..50 {
+        rig.send(draft("r", r#""0123456789""#)).await;
+        rig.send(draft("s", "1")).await;
+    }
+    let parts = [(1, usize::MAX), (7, usize::MAX), (100, 30), (100, 0)];
+    for (messages, bytes) in parts {
+        let size = PageSize { messages, bytes };
+        let (mut after, mut all) = (20, Vec::new());
+        loop {
+            let missed = rig.missed_between("r", after, 80, size).await;
+            assert!(missed.complete);
+            all.extend(offsets(&missed));
+            if !missed.more {
+                break;
+            }
+            after = *all.last().expect("a page has one message at least");
+        }
+        assert_eq!(all, (21..=80).step_by(2).collect::<Vec<_>>());
+    }
+    let nothing = PageSize {
+        messages: 0,
+        bytes: 0,
+    };
+    let missed = rig.missed_between("r", 98, 100, nothing).await;
+    assert_eq!((missed.messages.len(), missed.more), (0, true));
+}
+
+pub(super) async fn what_is_gone_by_count_makes_earlier_offsets_incomplete(kind: Kind) {
+    let rig = kind.rig(retention(5, HOUR));
+    for _ in 0..100 {
+        rig.send(draft("r", "1")).await;
+        rig.send(draft("s", "1")).await;
+    }
+    rig.log.trim_all(rig.hands.now()).await;
+    // The room's messages have the odd offsets; those from 191 on are kept.
+    let kept: Vec<u64> = (191..200).step_by(2).collect();
+    for after in [0, 100, 188] {
+        assert_eq!(
+            rig.missed("r", after).await,
+            (kept.clone(), false),
+            "{after}"
+        );
+    }
+    for after in [189, 190] {
+        assert_eq!(
+            rig.missed("r", after).await,
+            (kept.clone(), true),
+            "{after}"
+        );
+    }
+    assert_eq!(rig.missed("r", 191).await, (kept[1..].to_vec(), true));
+    let missed = rig.missed_between("r", 100, 193, ALL).await;
+    assert_eq!((offsets(&missed), missed.complete), (vec![191, 193], false));
+}
+
+pub(super) async fn what_is_too_old_is_gone_even_before_it_is_taken_away(kind: Kind) {
+    let rig = kind.rig(retention(1000, HOUR));
+    for _ in 0..3 {
+        rig.send(draft("r", "1")).await;
+        rig.hands.advance(HOUR / 2);
+    }
+    // The first is an hour and a half old, the second an hour.
+    for trimmed in [false, true] {
+        assert_eq!(rig.missed("r", 0).await, (vec![2, 3], false), "{trimmed}");
+        assert_eq!(rig.missed("r", 1).await, (vec![2, 3], true), "{trimmed}");
+        assert_eq!(rig.missed("r", 2).await, (vec![3], true), "{trimmed}");
+        rig.log.trim_all(rig.hands.now()).await;
+    }
+}
+
+pub(super) async fn a_room_whose_messages_have_all_gone_knows_up_to_where(kind: Kind) {
+    let rig = kind.rig(retention(1000, HOUR));
+    rig.send(draft("r", "1")).await;
+    rig.send(draft("s", "1")).await;
+    rig.send(draft("r", "1")).await;
+    rig.send(draft("s", "1")).await;
+    rig.hands.advance(2 * HOUR);
+    for trimmed in [false, true] {
+        assert_eq!(rig.missed("r", 0).await, (vec![], false), "{trimmed}");
+        assert_eq!(rig.missed("r", 2).await, (vec![], false), "{trimmed}");
+        assert_eq!(rig.missed("r", 3).await, (vec![], true), "{trimmed}");
+        assert_eq!(rig.page("r", Range::Last, 1).await.offset, Offset(3));
+        rig.log.trim_all(rig.hands.now()).await;
+    }
+    rig.send(draft("r", "1")).await;
+    assert_eq!(rig.missed("r", 2).await, (vec![5], false));
+    assert_eq!(rig.missed("r", 3).await, (vec![5], true));
+}
+
+pub(super) async fn in_a_room_that_keeps_nothing_every_message_is_gone_at_once(kind: Kind) {
+    let rig = kind.rig(Retention {
+        rules: vec![("none".parse().unwrap(), keep(0, HOUR))],
+        ..retention(10, HOUR)
+    });
+    for _ in 0..3 {
+        rig.send(draft("none", "1")).await;
+        rig.send(draft("some", "1")).await;
+    }
+    assert_eq!(rig.missed("none", 4).await, (vec![], false));
+    assert_eq!(rig.missed("none", 5).await, (vec![], true));
+    assert_eq!(rig.page("none", Range::Last, 1).await.offset, Offset(5));
+    assert_eq!(rig.missed("some", 4).await, (vec![6], true));
+}
+
+pub(super) async fn nothing_is_missed_in_a_room_never_written_and_it_is_not_created(kind: Kind) {
+    let rig = kind.rig(retention(10, HOUR));
+    rig.send(draft("other", "1")).await;
+    assert_eq!(rig.missed("r", 0).await, (vec![], true));
+    let epoch = rig.page("r", Range::Last, 0).await.epoch;
+    rig.hands.advance(WEEK / 2);
+    assert_eq!(rig.missed("r", 0).await, (vec![], true));
+    // Had it been created, or counted as used, by being asked what was missed, it would still be there.
+    rig.hands.advance(WEEK / 2 + Duration::from_millis(1));
+    rig.log.trim_all(rig.hands.now()).await;
+    assert_ne!(rig.page("r", Range::Last, 0).await.epoch, epoch);
+}
+
+pub(super) async fn a_page_has_the_offset_of_the_last_message(kind: Kind) {
+    let rig = kind.rig(retention(10, HOUR));
+    assert_eq!(rig.page("r", Range::Last, 1).await.offset, Offset(0));
+    for nth in 1..=200 {
+        rig.send(draft("r", "1")).await;
+        rig.send(draft("s", "1")).await;
+        let last = Offset(2 * nth - 1);
+        assert_eq!(rig.page("r", Range::Last, 1).await.offset, last);
+        assert_eq!(rig.page("r", Range::After(Seq(0)), 1).await.offset, last);
+    }
+}
+
+pub(super) async fn the_offset_of_a_namespace_goes_along_with_what_can_be_read_and_is_delivered(
+    kind: Kind,
+) {
+    let mut rig = kind.rig(retention(0, HOUR));
+    assert_eq!((rig.offset("/").await, rig.offset("/chat").await), (0, 0));
+    let log = rig.log.clone();
+    let sender = tokio::spawn(async move {
+        for nth in 0..500 {
+            let room = ["kept", "none"][nth % 2];
+            // Stored all the same when nobody waits for the receipt.
+            let _ = log.append(draft(room, "1")).await.unwrap();
+        }
+    });
+    let mut before = 0;
+    for delivered in 1..=500 {
+        let Some(Delivery::Message(message)) = rig.deliveries.recv().await else {
+            panic!("the stream ended");
+        };
+        assert_eq!(message.offset, Offset(delivered));
+        let now = rig.offset("/").await;
+        assert!(now >= delivered.max(before), "{now} after {before}");
+        before = now;
+    }
+    sender.await.unwrap();
+    assert_eq!((rig.offset("/").await, rig.offset("/chat").await), (500, 0));
+}
+
+pub(super) async fn a_closed_log_tells_nobody_what_was_missed(kind: Kind) {
+    let rig = kind.rig(Retention::default());
+    rig.log.close().await;
+    let room = key("/", "r");
+    let missed = rig.log.missed(&room, Offset(0), Offset(1), ALL);
+    assert_eq!(missed.await.unwrap_err().code(), Code::Unavailable);
+    let offset = rig.log.offset(&Namespace::root()).await;
+    assert_eq!(offset.unwrap_err().code(), Code::Unavailable);
+}
+
+/// A message as it was sent: its offset, and the bytes of its data.
+type Sent = (u64, usize);
+
+/// The offsets that should be read, whether there are more of them, and whether nothing is gone.
+fn expected(
+    (gone, kept): (&[Sent], &[Sent]),
+    (after, until): (u64, u64),
+    size: PageSize,
+) -> (Vec<u64>, bool, bool) {
+    let all = kept
+        .iter()
+        .filter(|(offset, _)| (after + 1..=until).contains(offset));
+    let all: Vec<_> = all.collect();
+    let mut bytes = 0;
+    let fitting = all.iter().take(size.messages).take_while(|(_, length)| {
+        bytes += length;
+        bytes == *length || bytes <= size.bytes
+    });
+    let taken: Vec<_> = fitting.map(|(offset, _)| *offset).collect();
+    let more = taken.len() < all.len();
+    let complete = gone.last().is_none_or(|(offset, _)| *offset <= after);
+    (taken, more, complete)
+}
+
+pub(super) async fn what_was_missed_is_what_a_plain_list_would_give(kind: Kind) {
+    let rig = kind.rig(Retention {
+        rules: vec![
+            ("few".parse().unwrap(), keep(20, HOUR)),
+            ("none".parse().unwrap(), keep(0, HOUR)),
+        ],
+        ..retention(10_000, Duration::from_secs(30))
+    });
+    let names = ["young", "few", "none", "quiet"];
+    let mut sent: [Vec<Sent>; 4] = Default::default();
+    let mut runner = TestRunner::deterministic();
+    let messages = prop_oneof![Just(0), 1..8usize, Just(1000)];
+    let bytes = prop_oneof![Just(0), 1..600usize, Just(usize::MAX)];
+    let sizes = (messages, bytes).prop_map(|(messages, bytes)| PageSize { messages, bytes });
+    let moves = (0..200u32, 1..120usize, 0..200u64, 0..60u64, 0..60u64, sizes);
+    // Writing, reading and the passing of time take turns; what is asked for is mostly near the end.
+    for round in 0..3000u64 {
+        let (dice, length, wait, back, span, size) = moves.new_tree(&mut runner).unwrap().current();
+        rig.hands.advance(Duration::from_millis(wait));
+        if round % 3 == 0 {
+            let room = if dice == 0 { 3 } else { dice as usize % 3 };
+            let data = format!("\"{}\"", "x".repeat(length));
+            rig.send(draft(names[room], &data)).await;
+            let offset = rig.offset("/").await;
+            sent[room].push((offset, data.len()));
+        }
+        if round % 700 == 699 {
+            rig.log.trim_all(rig.hands.now()).await;
+        }
+        let after = rig.offset("/").await.saturating_sub(back * back / 8);
+        let until = after + span;
+        for (name, sent) in names.iter().zip(&sent) {
+            let missed = rig.missed_between(name, after, until, size).await;
+            let oldest = rig.page(name, Range::Last, 0).await.oldest;
+            let parts = sent.split_at(oldest.0 as usize - 1);
+            assert_eq!(
+                (offsets(&missed), missed.more, missed.complete),
+                expected(parts, (after, until), size),
+                "round {round}: {name} from {oldest}, {after}..={until}, {size:?}"
+            );
+        }
+    }
+    let lengths = sent.map(|sent| sent.len());
+    assert!(lengths[..3].iter().all(|length| *length > 100) && lengths[3] > 0);
+}

@@ -1,0 +1,153 @@
+//! What a client that comes back is given again, and for how long.
+
+use super::*;
+use crate::{
+    error::Code,
+    model::{Pid, UserId},
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+pub(in crate::backend) fn session(rooms: &[(&str, u64)]) -> Session {
+    Session {
+        pid: Pid::fresh(),
+        namespace: Namespace::parse("/chat").unwrap(),
+        user: UserId::parse("alice").unwrap(),
+        connection: ConnectionId::fresh(),
+        rooms: rooms
+            .iter()
+            .map(|(room, offset)| (RoomName::parse(room).unwrap(), Offset(*offset)))
+            .collect(),
+    }
+}
+
+impl Rig {
+    async fn find(&self, session: &Session) -> Option<Session> {
+        self.log.find(session.pid).await.unwrap()
+    }
+}
+
+pub(super) async fn a_saved_session_is_found_as_it_was_saved_last(kind: Kind) {
+    let rig = kind.rig(Retention::default());
+    let mut alice = session(&[("user:alice", 0), ("räume/\"1\"", 7), ("b", u64::MAX >> 1)]);
+    let other = session(&[]);
+    assert_eq!(rig.find(&alice).await, None);
+    for session in [&alice, &other] {
+        rig.log.save(session.clone()).await.unwrap();
+    }
+    assert_eq!(rig.find(&alice).await.as_ref(), Some(&alice));
+    assert_eq!(rig.find(&other).await.as_ref(), Some(&other));
+
+    alice.rooms.remove(1);
+    alice.connection = ConnectionId::fresh();
+    rig.log.save(alice.clone()).await.unwrap();
+    assert_eq!(rig.find(&alice).await, Some(alice));
+    assert_eq!(rig.find(&other).await, Some(other));
+}
+
+pub(super) async fn changes_of_a_session_take_effect_in_the_order_they_were_asked(kind: Kind) {
+    let rig = kind.rig(Retention::default());
+    let mut alice = session(&[]);
+    for round in 0..20 {
+        let earlier = Session {
+            connection: ConnectionId::fresh(),
+            ..alice.clone()
+        };
+        alice.rooms = session(&[("r", round)]).rooms;
+        let _waits = tokio::join!(
+            biased;
+            rig.log.forget(alice.pid),
+            rig.log.save(earlier),
+            rig.log.end(alice.pid),
+            rig.log.save(alice.clone()),
+        );
+        rig.hands.advance(3 * MINUTE);
+        assert_eq!(rig.find(&alice).await.as_ref(), Some(&alice));
+    }
+    let _waits = tokio::join!(
+        biased;
+        rig.log.save(alice.clone()),
+        rig.log.forget(alice.pid),
+    );
+    assert_eq!(rig.find(&alice).await, None);
+}
+
+pub(super) async fn a_session_is_found_as_long_as_it_goes_on_and_for_a_window_after_that(
+    kind: Kind,
+) {
+    let rig = kind.rig(Retention::default());
+    let alice = session(&[("r", 1)]);
+    rig.log.save(alice.clone()).await.unwrap();
+    rig.hands.advance(600 * MINUTE);
+    rig.log.trim_all(rig.hands.now()).await;
+    assert!(rig.find(&alice).await.is_some(), "it goes on");
+
+    rig.log.end(alice.pid).await.unwrap();
+    rig.hands.advance(MINUTE);
+    rig.log.end(alice.pid).await.unwrap();
+    rig.hands.advance(MINUTE);
+    for trimmed in [false, true] {
+        assert_eq!(rig.find(&alice).await.as_ref(), Some(&alice), "{trimmed}");
+        rig.log.trim_all(rig.hands.now()).await;
+    }
+    rig.hands.advance(Duration::from_millis(1));
+    for trimmed in [false, true] {
+        assert_eq!(rig.find(&alice).await, None, "{trimmed}");
+        rig.log.trim_all(rig.hands.now()).await;
+    }
+    rig.log.end(alice.pid).await.unwrap();
+    assert_eq!(rig.find(&alice).await, None);
+}
+
+pub(super) async fn a_session_saved_after_it_ended_goes_on_again(kind: Kind) {
+    let rig = kind.rig(Retention::default());
+    let alice = session(&[]);
+    for wait in [MINUTE, 2 * MINUTE, 3 * MINUTE] {
+        rig.log.save(alice.clone()).await.unwrap();
+        rig.log.end(alice.pid).await.unwrap();
+        rig.hands.advance(wait);
+        rig.log.save(alice.clone()).await.unwrap();
+        rig.hands.advance(9 * MINUTE);
+        rig.log.trim_all(rig.hands.now()).await;
+        assert_eq!(rig.find(&alice).await.as_ref(), Some(&alice));
+    }
+    rig.log.end(alice.pid).await.unwrap();
+    rig.hands.advance(2 * MINUTE);
+    assert!(rig.find(&alice).await.is_some(), "the last end counts");
+}
+
+pub(super) async fn a_forgotten_session_is_not_found_and_ending_an_unknown_one_does_nothing(
+    kind: Kind,
+) {
+    let rig = kind.rig(Retention::default());
+    let alice = session(&[]);
+    rig.log.end(alice.pid).await.unwrap();
+    rig.log.forget(alice.pid).await.unwrap();
+    assert_eq!(rig.find(&alice).await, None);
+    for ended in [false, true] {
+        rig.log.save(alice.clone()).await.unwrap();
+        if ended {
+            rig.log.end(alice.pid).await.unwrap();
+        }
+        rig.log.forget(alice.pid).await.unwrap();
+        assert_eq!(rig.find(&alice).await, None);
+        rig.log.end(alice.pid).await.unwrap();
+        assert_eq!(rig.find(&alice).await, None);
+    }
+}
+
+pub(super) async fn a_closed_log_refuses_sessions(kind: Kind) {
+    let rig = kind.rig(Retention::default());
+    let alice = session(&[]);
+    rig.log.save(alice.clone()).await.unwrap();
+    rig.log.close().await;
+    let errors = [
+        rig.log.find(alice.pid).await.unwrap_err(),
+        rig.log.end(alice.pid).await.unwrap_err(),
+        rig.log.forget(alice.pid).await.unwrap_err(),
+        rig.log.save(alice).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.code(), Code::Unavailable);
+    }
+}

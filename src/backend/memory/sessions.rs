@@ -1,0 +1,116 @@
+//! The sessions in memory, under the same mutex as the messages; they end with the process.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use super::{MemoryLog, SWEEP};
+use crate::{
+    backend::{Session, Sessions, closed},
+    error::Result,
+    model::{Pid, Timestamp},
+};
+
+/// All sessions, those that go on and those that have ended.
+#[derive(Default)]
+pub(super) struct KeptSessions {
+    sessions: HashMap<Pid, Kept>,
+    /// Those that have ended, in that order. One that was saved again since, or forgotten, is still listed.
+    ended: VecDeque<(Timestamp, Pid)>,
+}
+
+struct Kept {
+    session: Session,
+    ended: Option<Timestamp>,
+}
+
+#[async_trait]
+impl Sessions for MemoryLog {
+    async fn save(&self, session: Session) -> Result<()> {
+        let now = (self.clock)();
+        let mut rooms = self.lock();
+        let rooms = rooms.as_mut().ok_or_else(closed)?;
+        rooms.sweep(now);
+        rooms.sessions.save(session);
+        Ok(())
+    }
+
+    async fn end(&self, pid: Pid) -> Result<()> {
+        let now = (self.clock)();
+        let mut rooms = self.lock();
+        let rooms = rooms.as_mut().ok_or_else(closed)?;
+        rooms.sweep(now);
+        rooms.sessions.end(pid, now);
+        Ok(())
+    }
+
+    async fn forget(&self, pid: Pid) -> Result<()> {
+        let mut rooms = self.lock();
+        let rooms = rooms.as_mut().ok_or_else(closed)?;
+        rooms.sessions.sessions.remove(&pid);
+        Ok(())
+    }
+
+    async fn find(&self, pid: Pid) -> Result<Option<Session>> {
+        let now = (self.clock)();
+        let rooms = self.lock();
+        let rooms = rooms.as_ref().ok_or_else(closed)?;
+        let expired = now.before(rooms.config.session_window);
+        Ok(rooms.sessions.find(pid, expired))
+    }
+}
+
+impl KeptSessions {
+    fn save(&mut self, session: Session) {
+        let kept = Kept {
+            session,
+            ended: None,
+        };
+        self.sessions.insert(kept.session.pid, kept);
+    }
+
+    fn end(&mut self, pid: Pid, now: Timestamp) {
+        if let Some(kept) = self.sessions.get_mut(&pid)
+            && kept.ended.is_none()
+        {
+            kept.ended = Some(now);
+            self.ended.push_back((now, pid));
+        }
+    }
+
+    fn find(&self, pid: Pid, expired: Timestamp) -> Option<Session> {
+        let kept = self.sessions.get(&pid)?;
+        let lives = kept.ended.is_none_or(|ended| ended >= expired);
+        lives.then(|| kept.session.clone())
+    }
+
+    /// Forgets the next few that ended longer ago than `window`.
+    pub(super) fn sweep(&mut self, window: Duration, now: Timestamp) {
+        let expired = now.before(window);
+        for _ in 0..SWEEP {
+            self.forget_one(expired);
+        }
+    }
+
+    /// Forgets all that ended longer ago than `window`.
+    #[cfg(test)]
+    pub(super) fn trim(&mut self, window: Duration, now: Timestamp) {
+        while self.forget_one(now.before(window)) {}
+    }
+
+    /// Whether there was one to look at.
+    fn forget_one(&mut self, expired: Timestamp) -> bool {
+        let Some((ended, pid)) = self.ended.pop_front_if(|(ended, _)| *ended < expired) else {
+            return false;
+        };
+        if let Some(kept) = self.sessions.get(&pid)
+            && kept.ended == Some(ended)
+        {
+            self.sessions.remove(&pid);
+        }
+        true
+    }
+}

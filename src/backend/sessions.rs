@@ -1,0 +1,45 @@
+//! Sessions: what a client that comes back is given again.
+//!
+//! They lie in the log's store, so that the next process, or another node, can resume them.
+
+use async_trait::async_trait;
+
+use crate::{
+    error::Result,
+    model::{ConnectionId, Namespace, Offset, Pid, RoomName, UserId},
+};
+
+/// A connection of one user to one namespace, as its client can resume it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its secret name.
+    pub pid: Pid,
+    /// The namespace.
+    pub namespace: Namespace,
+    /// Who it speaks for; nobody else may resume it.
+    pub user: UserId,
+    /// The connection's public id, which it keeps when it is resumed.
+    pub connection: ConnectionId,
+    /// The rooms it is in, in the order of joining, each with the offset after which it is to be given its messages.
+    pub rooms: Vec<(RoomName, Offset)>,
+}
+
+/// Keeps sessions: those that go on for as long as they do, and those that have ended for a window of time after that.
+#[async_trait]
+pub trait Sessions: Send + Sync + 'static {
+    /// Stores the session as one that goes on, in place of what was stored under its `pid`. Answers once it is stored
+    /// as safely as a message. Calls take effect in the order in which they are first polled to their place in the
+    /// queue; dropping the future does not take back what was asked.
+    async fn save(&self, session: Session) -> Result<()>;
+
+    /// Notes that the session has ended now, unless it had ended before or is not stored. Answers once that is stored.
+    async fn end(&self, pid: Pid) -> Result<()>;
+
+    /// Forgets the session.
+    async fn forget(&self, pid: Pid) -> Result<()>;
+
+    /// The session, unless it ended longer ago than the window. Sees whatever was answered before.
+    ///
+    /// One that went on when the process was killed counts as ended when its store was opened again.
+    async fn find(&self, pid: Pid) -> Result<Option<Session>>;
+}

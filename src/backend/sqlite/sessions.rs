@@ -1,0 +1,270 @@
+//! The sessions in the database: changed by the writer among the messages, found by the readers, forgotten by the trimming.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{SqliteLog, books::int, reader::damaged, trim::STEP, writer::Command};
+use crate::{
+    backend::{Session, Sessions},
+    error::{Error, Result},
+    model::{Namespace, Offset, Pid, RoomName, Timestamp, UserId},
+};
+
+/// What is to become of a session.
+pub(super) enum Change {
+    Save(Session),
+    End(Pid),
+    Forget(Pid),
+}
+
+#[async_trait]
+impl Sessions for SqliteLog {
+    async fn save(&self, session: Session) -> Result<()> {
+        self.change(Change::Save(session)).await
+    }
+
+    async fn end(&self, pid: Pid) -> Result<()> {
+        self.change(Change::End(pid)).await
+    }
+
+    async fn forget(&self, pid: Pid) -> Result<()> {
+        self.change(Change::Forget(pid)).await
+    }
+
+    async fn find(&self, pid: Pid) -> Result<Option<Session>> {
+        self.check_open()?;
+        let expired = (self.clock)().before(self.session_window);
+        self.readers.session(pid, expired).await
+    }
+}
+
+impl SqliteLog {
+    async fn change(&self, change: Change) -> Result<()> {
+        self.check_open()?;
+        self.ask(|done| Command::Session { change, done }).await
+    }
+}
+
+/// Makes a change; whether something was written.
+pub(super) fn apply(db: &Connection, change: &Change, now: Timestamp) -> rusqlite::Result<bool> {
+    let rows = match change {
+        Change::Save(session) => save(db, session)?,
+        Change::End(pid) => db
+            .prepare_cached("UPDATE sessions SET ended = ?2 WHERE pid = ?1 AND ended IS NULL")?
+            .execute(params![pid.reveal(), int(now.0)])?,
+        Change::Forget(pid) => db
+            .prepare_cached("DELETE FROM sessions WHERE pid = ?1")?
+            .execute([pid.reveal()])?,
+    };
+    Ok(rows > 0)
+}
+
+fn save(db: &Connection, session: &Session) -> rusqlite::Result<usize> {
+    let rooms: Vec<_> = session
+        .rooms
+        .iter()
+        .map(|(room, Offset(offset))| (room, offset))
+        .collect();
+    let rooms = serde_json::to_string(&rooms)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO sessions (pid, namespace, user, connection, rooms, ended)
+         VALUES (?1, ?2, ?3, ?4, ?5, NULL)",
+    )?
+    .execute(params![
+        session.pid.reveal(),
+        session.namespace.as_str(),
+        session.user.as_str(),
+        session.connection.to_string(),
+        rooms,
+    ])
+}
+
+/// The session as of the last commit, unless it ended before `expired`.
+pub(super) fn find(
+    db: &Connection,
+    pid: Pid,
+    expired: Timestamp,
+) -> rusqlite::Result<Option<Session>> {
+    db.prepare_cached(
+        "SELECT namespace, user, connection, rooms FROM sessions
+         WHERE pid = ?1 AND (ended IS NULL OR ended >= ?2)",
+    )?
+    .query_row(params![pid.reveal(), int(expired.0)], |row| {
+        session(pid, row)
+    })
+    .optional()
+}
+
+fn session(pid: Pid, row: &Row<'_>) -> rusqlite::Result<Session> {
+    let connection = row.get_ref(2)?.as_str()?.parse();
+    let rooms: serde_json::Result<Vec<(RoomName, u64)>> =
+        serde_json::from_str(row.get_ref(3)?.as_str()?);
+    let rooms = rooms.map_err(|error| damaged(3, error))?;
+    Ok(Session {
+        pid,
+        namespace: Namespace::from_log(row.get_ref(0)?.as_str()?),
+        user: UserId::from_log(row.get_ref(1)?.as_str()?),
+        connection: connection.map_err(|error: Error| damaged(2, error))?,
+        rooms: rooms
+            .into_iter()
+            .map(|(room, offset)| (room, Offset(offset)))
+            .collect(),
+    })
+}
+
+/// Ends those that went on when the process before this one was killed.
+pub(super) fn end_all(db: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
+    db.execute(
+        "UPDATE sessions SET ended = ?1 WHERE ended IS NULL",
+        [int(now.0)],
+    )
+}
+
+/// Forgets the next few that ended before `expired`; how many.
+pub(super) fn forget_ended(db: &Connection, expired: Timestamp) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "DELETE FROM sessions WHERE pid IN
+         (SELECT pid FROM sessions WHERE ended < ?1 ORDER BY ended LIMIT ?2)",
+    )?
+    .execute(params![int(expired.0), int(STEP as u64)])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, time::Duration};
+
+    use super::super::tests::{alone, at, send, when_free, with_database};
+    use crate::{
+        backend::{
+            Log, Session, Sessions,
+            conformance::{Hands, draft, sessions::session},
+        },
+        error::Code,
+    };
+
+    const WINDOW: Duration = Duration::from_secs(120);
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    fn stored(folder: &Path) -> i64 {
+        with_database(folder)
+            .query_row("SELECT count(*) FROM sessions", [], |row| row.get(0))
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn sessions_that_go_on_when_the_process_ends_can_be_resumed_for_a_window_after_the_next_start()
+     {
+        let folder = tempfile::tempdir().unwrap();
+        let hands = Hands::new();
+        let alice = session(&[("r", 7), ("s", 0)]);
+        for closed in [true, false] {
+            let log = at(folder.path(), &hands).unwrap();
+            log.save(alice.clone()).await.unwrap();
+            if closed {
+                log.close().await;
+            }
+            drop(log);
+            hands.advance(100 * WINDOW);
+
+            let log = when_free(folder.path(), &hands).await;
+            hands.advance(WINDOW);
+            assert_eq!(log.find(alice.pid).await.unwrap().as_ref(), Some(&alice));
+            hands.advance(MOMENT);
+            assert_eq!(log.find(alice.pid).await.unwrap(), None);
+            log.close().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_ended_before_the_log_was_opened_keeps_its_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let hands = Hands::new();
+        let alice = session(&[]);
+        let log = at(folder.path(), &hands).unwrap();
+        log.save(alice.clone()).await.unwrap();
+        log.end(alice.pid).await.unwrap();
+        log.close().await;
+
+        hands.advance(WINDOW);
+        let log = at(folder.path(), &hands).unwrap();
+        assert_eq!(log.find(alice.pid).await.unwrap().as_ref(), Some(&alice));
+        hands.advance(MOMENT);
+        assert_eq!(log.find(alice.pid).await.unwrap(), None);
+        log.close().await;
+    }
+
+    #[tokio::test]
+    async fn sessions_that_cannot_be_resumed_any_more_leave_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let hands = Hands::new();
+        let log = at(folder.path(), &hands).unwrap();
+        let sessions: Vec<_> = (0..700).map(|_| session(&[("r", 1)])).collect();
+        let all = sessions.iter().map(|session| async {
+            log.save(session.clone()).await.unwrap();
+            log.end(session.pid).await.unwrap();
+        });
+        futures_util::future::join_all(all).await;
+        let lasting: Session = session(&[]);
+        log.save(lasting.clone()).await.unwrap();
+        hands.advance(WINDOW);
+        log.trim(hands.now()).await.unwrap();
+        assert_eq!(stored(folder.path()), 701);
+        hands.advance(MOMENT);
+        log.trim(hands.now()).await.unwrap();
+        assert_eq!(stored(folder.path()), 1);
+        assert_eq!(log.find(lasting.pid).await.unwrap(), Some(lasting));
+        log.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_change_that_cannot_be_stored_is_refused_and_the_session_stays_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = alone(folder.path(), 0);
+        let alice = session(&[("r", 1)]);
+        log.save(alice.clone()).await.unwrap();
+        let other = with_database(folder.path());
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let left = Session {
+            rooms: Vec::new(),
+            ..alice.clone()
+        };
+        for change in [log.save(left), log.end(alice.pid), log.forget(alice.pid)] {
+            assert_eq!(change.await.unwrap_err().code(), Code::Unavailable);
+        }
+        assert_eq!(log.find(alice.pid).await.unwrap().as_ref(), Some(&alice));
+        other.execute_batch("ROLLBACK").unwrap();
+        log.forget(alice.pid).await.unwrap();
+        assert_eq!(log.find(alice.pid).await.unwrap(), None);
+        log.close().await;
+    }
+
+    #[tokio::test]
+    async fn changes_of_sessions_are_stored_with_the_messages_that_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = alone(folder.path(), 0);
+        send(&log, draft("r", "1")).await.unwrap();
+        let before = log.health.commits();
+        let (release, stuck) = std::sync::mpsc::channel::<()>();
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        log.meddle(move |_| {
+            begun.send(()).unwrap();
+            let _ = stuck.recv();
+        })
+        .await;
+        begins.await.unwrap();
+        let receipt = log.append(draft("r", "1")).await.unwrap();
+        let sessions: Vec<_> = (0..500).map(|_| session(&[("r", 1)])).collect();
+        let saves = sessions.iter().map(|session| log.save(session.clone()));
+        let release = async { drop(release) };
+        // Polled in this order: all of them wait when the writer goes on.
+        let both = futures_util::future::join(futures_util::future::join_all(saves), release);
+        for saved in tokio::task::unconstrained(both).await.0 {
+            saved.unwrap();
+        }
+        receipt.settled().await.unwrap();
+        let commits = log.health.commits() - before;
+        assert!(commits <= 3, "{commits} commits for 500 sessions");
+        log.close().await;
+    }
+}

@@ -17,9 +17,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::serve::ListenerExt;
 use futures_util::{SinkExt, StreamExt, future::try_join_all};
+use serde_json::json;
+use socketioxide::{
+    SocketIo,
+    extract::{AckSender, Data, SocketRef},
+};
 use tempfile::TempDir;
-use tokio::{net::TcpStream, sync::Notify};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_with_config,
     tungstenite::{Message, Utf8Bytes, protocol::WebSocketConfig},
@@ -29,7 +38,9 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Failure>;
 
 /// How long each load lasts.
-const LASTING: Duration = Duration::from_secs(3);
+const LASTING: Duration = Duration::from_secs(2);
+/// How often two servers take turns.
+const ROUNDS: usize = 5;
 /// How long memory is given to settle: allocators return it late.
 const SETTLING: Duration = Duration::from_secs(3);
 /// Bytes of a message's data, a JSON string.
@@ -45,8 +56,58 @@ const MEMORY: &[&str] = &["--store", "memory"];
 const NORMAL: &[&str] = &["--store", "sqlite", "--sqlite-synchronous", "normal"];
 const FULL: &[&str] = &["--store", "sqlite", "--sqlite-synchronous", "full"];
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> Result<()> {
+    if env::var_os(PLAIN).is_some() {
+        return tokio::runtime::Runtime::new()?.block_on(serve_plain());
+    }
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(measure())
+}
+
+/// Tells this program to be the server to compare with.
+const PLAIN: &str = "SWITCHBOARD_BENCH_PLAIN";
+
+/// A server as people write it with socketioxide alone: it passes each message on to a room by `io.to(room).emit`. What it
+/// sends has the form and the size of what Switchboard sends.
+async fn serve_plain() -> Result<()> {
+    let (layer, io) = SocketIo::builder().max_buffer_size(16384).build_layer();
+    io.ns("/", async |socket: SocketRef| {
+        socket.on(
+            "join",
+            async |socket: SocketRef, Data::<String>(room), ack: AckSender| {
+                socket.join(room);
+                let _ = ack.send(&json!({ "ok": true }));
+            },
+        );
+        let number = Arc::new(AtomicU64::new(0));
+        socket.on(
+            "message",
+            async move |io: SocketIo, Data::<serde_json::Value>(body)| {
+                let seq = number.fetch_add(1, Ordering::Relaxed) + 1;
+                let room = body["room"].as_str().unwrap_or_default().to_owned();
+                let message = json!({
+                    "room": room, "id": "01a1fe43-56cd-7457-a913-1ccf91cbce8f", "seq": seq, "event": "message",
+                    "from": { "user": "sender" }, "data": body["data"], "ts": 1_795_267_188_429_u64,
+                });
+                let _ = io.to(room).emit("message", &(message, format!("{seq}~"))).await;
+            },
+        );
+        let _ = socket.emit("session", &json!({}));
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("plain: http://{}", listener.local_addr()?);
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    Ok(axum::serve(listener, axum::Router::new().layer(layer)).await?)
+}
+
+async fn measure() -> Result<()> {
     // `cargo test --all-targets` runs benches too, without this flag.
     if !env::args().any(|argument| argument == "--bench") {
         return Ok(());
@@ -60,7 +121,7 @@ async fn main() -> Result<()> {
         for in_flight in [1, 8] {
             let name = format!("fanout: {members} members, {in_flight} in flight");
             if wanted(&name) {
-                fan_out(&name, members, in_flight).await?;
+                compare_fan_out(&name, members, in_flight).await?;
             }
         }
     }
@@ -98,9 +159,28 @@ fn check_open_files() -> Result<()> {
     Ok(())
 }
 
+/// The same load for Switchboard and for socketioxide alone, in turns, and the median of the ratios.
+async fn compare_fan_out(name: &str, members: u64, in_flight: u64) -> Result<()> {
+    let (mut ours, mut plain, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let one = fan_out(Server::start(MEMORY)?, members, in_flight).await?;
+        let other = fan_out(Server::start_plain()?, members, in_flight).await?;
+        ratios.push(one.each() / other.each());
+        ours.push(one);
+        plain.push(other);
+    }
+    for loads in [&mut ours, &mut plain] {
+        loads.sort_by(|one, other| one.each().total_cmp(&other.each()));
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("{name:<42} {}", ours[ROUNDS / 2]);
+    println!("{:<42} {}", "  by io.to(room).emit", plain[ROUNDS / 2]);
+    println!("{:<42} {:>8.2}", "  ratio of CPU", ratios[ROUNDS / 2]);
+    Ok(())
+}
+
 /// CPU time per delivery to members of one room, with some messages on their way at a time.
-async fn fan_out(name: &str, members: u64, in_flight: u64) -> Result<()> {
-    let server = Server::start(MEMORY)?;
+async fn fan_out(server: Server, members: u64, in_flight: u64) -> Result<Load> {
     let counter = Arc::new(Counter::new(members));
     for number in 0..members {
         let mut member = server.connect(&format!("member-{number}")).await?;
@@ -117,13 +197,11 @@ async fn fan_out(name: &str, members: u64, in_flight: u64) -> Result<()> {
         counter.reaches((sent + 1).saturating_sub(in_flight)).await;
     }
     counter.reaches(sent).await;
-    let load = Load {
+    Ok(Load {
         cpu: server.cpu()? - cpu,
         count: sent * members,
         took: began.elapsed(),
-    };
-    println!("{name:<42} {load}");
-    Ok(())
+    })
 }
 
 /// CPU time per acknowledged message and how long acks take, each sender with a room of its own.
@@ -188,11 +266,17 @@ struct Load {
     took: Duration,
 }
 
+impl Load {
+    /// CPU time of one, in µs.
+    fn each(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.count as f64
+    }
+}
+
 impl std::fmt::Display for Load {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let count = self.count as f64;
-        let each = self.cpu.as_secs_f64() * 1e6 / count;
-        let rate = count / self.took.as_secs_f64();
+        let each = self.each();
+        let rate = self.count as f64 / self.took.as_secs_f64();
         write!(f, "{each:>8.2} {rate:>10.0}")
     }
 }
@@ -222,15 +306,28 @@ impl Server {
     fn start(store: &[&str]) -> Result<Self> {
         let program = env::var_os("SWITCHBOARD_BIN")
             .unwrap_or_else(|| env!("CARGO_BIN_EXE_switchboard").into());
-        let folder = TempDir::new()?;
-        let mut process = Command::new(program)
-            .current_dir(folder.path())
+        let mut command = Command::new(program);
+        command
             .args(["--listen", "127.0.0.1:0", "--limits-inbox", "8192"])
             .args(["--limits-messages-per-second", "0"])
             .args(["--limits-user-messages-per-second", "0"])
             .args(["--limits-joins-per-second", "0"])
             .args(["--limits-connections-per-user", "0"])
-            .args(store)
+            .args(store);
+        Self::run(command)
+    }
+
+    /// The server to compare with.
+    fn start_plain() -> Result<Self> {
+        let mut command = Command::new(env::current_exe()?);
+        command.env(PLAIN, "1");
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let mut process = command
+            .current_dir(folder.path())
             .stdout(Stdio::piped())
             .spawn()?;
         let mut output = BufReader::new(process.stdout.take().ok_or("no standard output")?);

@@ -107,6 +107,8 @@ pub enum Limit {
     InfoBytes,
     /// Users of a room who can be typing at once.
     Typists,
+    /// New connections a second of this node.
+    ConnectsPerSecond,
     /// Connections of this node.
     Connections,
     /// Connections of one address.
@@ -117,7 +119,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit, for metrics.
-    pub const ALL: [Limit; 14] = [
+    pub const ALL: [Limit; 15] = [
         Limit::MessageBytes,
         Limit::NameBytes,
         Limit::Nesting,
@@ -127,6 +129,7 @@ impl Limit {
         Limit::RoomsPerConnection,
         Limit::Inbox,
         Limit::Signals,
+        Limit::ConnectsPerSecond,
         Limit::InfoBytes,
         Limit::Typists,
         Limit::Connections,
@@ -146,6 +149,7 @@ impl Limit {
             Limit::RoomsPerConnection => "rooms_per_connection",
             Limit::Inbox => "inbox",
             Limit::Signals => "signals",
+            Limit::ConnectsPerSecond => "connects_per_second",
             Limit::InfoBytes => "info_bytes",
             Limit::Typists => "typing_room_users",
             Limit::Connections => "connections",

@@ -57,6 +57,8 @@ pub struct Metrics {
     pub ephemeral: Counter,
     /// Events handed to connections.
     pub deliveries: Counter,
+    /// Events that are not kept, dropped for connections that were behind.
+    pub dropped: Counter,
     append_seconds: Histogram,
     errors: Family<ByCode, Counter>,
     limited: Family<ByLimit, Counter>,
@@ -82,6 +84,7 @@ impl Metrics {
             duplicates: Counter::default(),
             ephemeral: Counter::default(),
             deliveries: Counter::default(),
+            dropped: Counter::default(),
             append_seconds: Histogram::new(latencies),
             errors: Family::default(),
             limited: Family::default(),
@@ -135,6 +138,11 @@ impl Metrics {
             "deliveries",
             "Events handed to connections",
             self.deliveries.clone(),
+        );
+        registry.register(
+            "dropped",
+            "Events that are not kept, dropped for connections that were behind",
+            self.dropped.clone(),
         );
         registry.register_with_unit(
             "append",

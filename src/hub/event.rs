@@ -2,10 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::model::{Ephemeral, EventName, Message, MessageId, RoomName, Sender, Seq, Timestamp};
+use crate::model::{
+    Ephemeral, EventName, Message, MessageId, Namespace, RoomName, Sender, Seq, Timestamp,
+};
 
 /// Something that happened, as the hub knows it.
 #[derive(Clone, Debug)]
@@ -18,11 +21,24 @@ pub enum Event {
     Notice(&'static str, Arc<RawValue>),
 }
 
+/// What may become of an event for a connection that is behind.
+#[derive(Clone, Debug)]
+pub enum Keep {
+    /// It has to arrive.
+    Always,
+    /// It may be dropped.
+    WhileInTime,
+    /// Of all with this key only the newest has to arrive.
+    Newest(Arc<str>),
+}
+
 /// An event on its way to connections.
 #[derive(Debug)]
 pub struct Outgoing {
     event: Event,
+    keep: Keep,
     arguments: OnceLock<Arguments>,
+    encoded: OnceLock<(Namespace, Bytes)>,
 }
 
 /// An event as a name and positional arguments of JSON text.
@@ -37,9 +53,15 @@ pub struct Arguments {
 impl Outgoing {
     /// Wraps an event; nothing is encoded yet.
     pub fn new(event: Event) -> Arc<Self> {
+        let keep = match &event {
+            Event::Message(_) | Event::Notice(..) => Keep::Always,
+            Event::Ephemeral(_) => Keep::WhileInTime,
+        };
         Arc::new(Self {
             event,
+            keep,
             arguments: OnceLock::new(),
+            encoded: OnceLock::new(),
         })
     }
 
@@ -68,6 +90,23 @@ impl Outgoing {
             Event::Ephemeral(event) => size_of::<Ephemeral>() + event.data.get().len(),
             Event::Notice(_, argument) => argument.get().len(),
         }
+    }
+
+    /// What may become of it for a connection that is behind.
+    pub fn keep(&self) -> &Keep {
+        &self.keep
+    }
+
+    /// The event as the door that is most in use sends it, encoded by the first call for a namespace: members of a room
+    /// are all of one.
+    pub fn encoded(&self, namespace: &Namespace, encode: impl Fn(&Arguments) -> Bytes) -> Bytes {
+        let (made_for, bytes) = self
+            .encoded
+            .get_or_init(|| (namespace.clone(), encode(self.arguments())));
+        if made_for == namespace {
+            return bytes.clone();
+        }
+        encode(self.arguments())
     }
 
     /// The event as clients get it, encoded at the first call.

@@ -30,6 +30,10 @@ section! {
         rooms_per_connection: usize = "200",
         /// Connections to this node; 0 turns this off.
         connections: usize = "100000",
+        /// New connections to this node a second, for long; more are asked to come back later. 0 turns this off.
+        connects_per_second: u32 = "1000",
+        /// New connections to this node at once after a rest; 0 turns this off.
+        connects_burst: u32 = "5000",
         /// Connections from one address, those from this machine not counted; 0 turns this off.
         connections_per_ip: usize = "1000",
         /// Connections of one user; 0 turns this off.
@@ -38,6 +42,10 @@ section! {
         inbox: usize = "1024",
         /// Bytes of the events of one connection that may wait to be handled.
         inbox_bytes: ByteSize = "4 MiB",
+        /// Bytes that may wait for one connection; one that is behind by more and takes nothing is closed as slow.
+        outbox_bytes: ByteSize = "1 MiB",
+        /// How long a connection for which something waits may take nothing, before it is closed as slow.
+        stall: Duration = "10s",
         /// Signals of one connection that wait for an answer; 0 turns this off.
         signals: usize = "100",
         /// Levels of arrays and objects in an event.
@@ -104,6 +112,12 @@ impl LimitSettings {
             ));
         }
         above_zero(&["limits.inbox"], &self.inbox, problems);
+        above_zero(
+            &["limits.outbox_bytes"],
+            &self.outbox_bytes.bytes(),
+            problems,
+        );
+        above_zero(&["limits.stall"], &self.stall, problems);
         above_zero(&["limits.nesting"], &self.nesting, problems);
         burst(
             &["limits.messages_burst", "limits.messages_per_second"],
@@ -118,6 +132,12 @@ impl LimitSettings {
             ],
             self.user_messages_burst,
             self.user_messages_per_second,
+            problems,
+        );
+        burst(
+            &["limits.connects_burst", "limits.connects_per_second"],
+            self.connects_burst,
+            self.connects_per_second,
             problems,
         );
         burst(

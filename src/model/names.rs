@@ -235,6 +235,11 @@ impl Namespace {
     pub fn root() -> Self {
         Self("/".into())
     }
+
+    /// Whether it is the default namespace.
+    pub fn is_root(&self) -> bool {
+        self.as_str() == "/"
+    }
 }
 
 #[cfg(test)]

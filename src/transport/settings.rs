@@ -45,7 +45,7 @@ section! {
         connect_timeout: Duration = "10s",
         /// Largest payload that a client may send in one go.
         max_payload: ByteSize = "1 MiB",
-        /// Events that may wait for one connection before it is closed as slow.
+        /// Packets that are relayed to one connection, or emitted by an application, and may wait to be encoded.
         buffer: usize = "16384",
         /// Memory that each connection reads into.
         read_buffer: ByteSize = "4 KiB",

@@ -4,19 +4,27 @@
 //! here and handed to socketioxide as a [`Wire`], so that the server can end them; polling goes through as it is.
 
 use std::{
+    io::Cursor,
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{body::Body, response::Response};
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use rand::Rng;
 use socketioxide::socket::Sid;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    net::TcpStream,
+};
 use tower::{Service, ServiceExt};
 use tungstenite::handshake::derive_accept_key;
 
@@ -24,13 +32,13 @@ use super::{
     Engine,
     legacy::{Legacy, separate_in_payload},
     link::{Link, Links},
-    wire::Wire,
+    wire::{Bounds, Encoding, Flushers, Wire, Writer, pass},
 };
 use crate::{
     auth::{Principal, find_token},
-    error::{Code, Error, Result},
+    error::{Code, Error, Limit, Result},
     hub::Hub,
-    limits::Admission,
+    limits::{Admission, Bucket, Rate},
     model::Timestamp,
     transport::{
         http::{ClientAddress, refusal},
@@ -44,6 +52,8 @@ pub(super) struct Gate {
     pub(super) engine: Engine,
     pub(super) origins: Origins,
     pub(super) admission: Admission,
+    /// How fast new sessions may come.
+    pub(super) pace: (Rate, Mutex<Bucket>),
     pub(super) links: Arc<Links>,
     /// Whether clients may use WebSockets.
     pub(super) websocket: bool,
@@ -53,6 +63,8 @@ pub(super) struct Gate {
     pub(super) connect_timeout: Duration,
     pub(super) max_payload: usize,
     pub(super) draining: Arc<AtomicBool>,
+    pub(super) outboxes: Bounds,
+    pub(super) flushers: Flushers,
 }
 
 /// What the query of an Engine.IO request says.
@@ -144,7 +156,14 @@ impl Gate {
                     .await
                     .map_err(|_| Error::bad_request("the request's body took too long to arrive"))?
             }
-            Some(_) => Ok(self.forward(request).await),
+            Some(sid) => {
+                let link = self.links.get(&sid).and_then(|link| link.upgrade());
+                let response = self.forward(request).await;
+                match link {
+                    Some(link) => self.poll(response, &link, query.protocol).await,
+                    None => Ok(response),
+                }
+            }
         }
     }
 
@@ -156,6 +175,7 @@ impl Gate {
                     .retry_after(Duration::from_secs(1)),
             );
         }
+        self.pace()?;
         let principal = self.identify(request).await?;
         let address = request
             .extensions
@@ -170,7 +190,27 @@ impl Gate {
             .retry_after(Duration::from_secs(5))
         })?;
         let metrics = self.hub.metrics().clone();
-        Ok(Link::new(self.engine.clone(), principal, admitted, metrics))
+        let outbox = (self.outboxes, self.flushers.shard());
+        Ok(Link::new(
+            self.engine.clone(),
+            principal,
+            admitted,
+            outbox,
+            metrics,
+        ))
+    }
+
+    /// Lets new sessions in at a pace: when a node or a network comes back, everybody does, and what is refused early and
+    /// cheaply leaves time for those who are in.
+    fn pace(&self) -> Result<()> {
+        let (rate, bucket) = &self.pace;
+        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.take(*rate, Instant::now()).map_err(|wait| {
+            let scattered = Duration::from_secs(4).mul_f64(rand::rng().random());
+            Error::unavailable("too many connect at this moment; come back a little later")
+                .for_limit(Limit::ConnectsPerSecond)
+                .retry_after(wait + scattered)
+        })
     }
 
     /// Who the request's own token speaks for, if it has one.
@@ -192,6 +232,35 @@ impl Gate {
         }
     }
 
+    /// Puts what waits for the session into the answer to its poll.
+    async fn poll(&self, response: Response, link: &Link, protocol: u8) -> Result<Response> {
+        let (mut parts, body) = response.into_parts();
+        let body = read(body).await?;
+        if !parts.status.is_success() {
+            return Ok(Response::from_parts(parts, Body::from(body)));
+        }
+        let binary = parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind == "application/octet-stream");
+        let encoding = match (protocol, binary) {
+            (3, true) => Encoding::Binary,
+            (3, false) => Encoding::Counted,
+            _ => Encoding::Separated,
+        };
+        let pid = |namespace: &str| link.pid(namespace);
+        let body = match pass(&body, encoding, link.outbox(), pid, self.max_payload) {
+            Some(passed) => {
+                parts
+                    .headers
+                    .insert(header::CONTENT_LENGTH, passed.len().into());
+                Body::from(passed)
+            }
+            None => Body::from(body),
+        };
+        Ok(Response::from_parts(parts, body))
+    }
+
     /// Opens a session by polling and notes its id, so that an upgrade finds it.
     async fn open_polling(
         &self,
@@ -200,13 +269,7 @@ impl Gate {
         protocol: u8,
     ) -> Result<Response> {
         let (parts, body) = self.forward(request).await.into_parts();
-        let body = body
-            .collect()
-            .await
-            .map_err(|error| {
-                Error::new(Code::Internal, "the handshake could not be read").caused_by(error)
-            })?
-            .to_bytes();
+        let body = read(body).await?;
         if parts.status.is_success()
             && let Some(sid) = session_id(&body)
         {
@@ -261,20 +324,19 @@ impl Gate {
             let Ok(upgraded) = upgraded.await else {
                 return; // the peer went away between its request and our answer
             };
-            let (cut, stream) = (link.cut().clone(), TokioIo::new(upgraded));
-            let at_end = upgrading.then(|| AtEnd(link));
-            let begun = match protocol {
-                3 => {
-                    engine
-                        .call((Wire::new(Legacy::new(stream), cut, at_end), handshake))
-                        .await
-                }
-                _ => {
-                    engine
-                        .call((Wire::new(stream, cut, at_end), handshake))
-                        .await
-                }
+            let (reader, writer) = halves(upgraded);
+            let outbox = link.outbox().clone();
+            let reader: Reader = match protocol {
+                3 => Box::new(Legacy::new(reader)),
+                _ => reader,
             };
+            let wire = if upgrading {
+                Wire::upgrading(reader, writer, outbox, Some(AtEnd(link)))
+            } else {
+                drop(link);
+                Wire::beginning(reader, writer, outbox, None)
+            };
+            let begun = engine.call((wire, handshake)).await;
             if let Err(error) = begun {
                 tracing::debug!(%error, "a WebSocket was refused after its upgrade");
             }
@@ -295,8 +357,37 @@ struct AtEnd(Arc<Link>);
 
 impl Drop for AtEnd {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.shut();
     }
+}
+
+type Reader = Box<dyn AsyncRead + Send + Unpin>;
+
+/// What an upgraded connection is read from and written to. What HTTP needed of it, a buffer above all, is let go of.
+fn halves(upgraded: Upgraded) -> (Reader, Writer) {
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => {
+            let (reader, writer) = parts.io.into_inner().into_split();
+            // A client may have sent its first frames without waiting for the answer.
+            let reader: Reader = match parts.read_buf.is_empty() {
+                true => Box::new(reader),
+                false => Box::new(Cursor::new(parts.read_buf).chain(reader)),
+            };
+            (reader, Box::new(writer))
+        }
+        Err(upgraded) => {
+            let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
+            (Box::new(reader), Box::new(writer))
+        }
+    }
+}
+
+/// An answer of socketioxide's as a whole; it has it in memory.
+async fn read(body: Body) -> Result<Bytes> {
+    let body = body.collect().await.map_err(|error| {
+        Error::new(Code::Internal, "the answer could not be read").caused_by(error)
+    })?;
+    Ok(body.to_bytes())
 }
 
 /// The answer to a WebSocket key, if the request is a proper upgrade.

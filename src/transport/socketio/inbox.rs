@@ -1,23 +1,26 @@
 //! The queue between socketioxide's read loop and the one task that handles a connection's events in order.
+//!
+//! A client that sends faster than its events are handled is not read for a while (see [`Outbox::brake`]). What comes all the same,
+//! in one large payload of polling for instance, is refused.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde_json::json;
-use socketioxide::{
-    adapter::LocalAdapter,
-    extract::AckSender,
-    handler::{FromMessageParts, MessageHandler},
-    socket::Socket,
-};
+use socketioxide::{adapter::LocalAdapter, handler::MessageHandler, socket::Socket};
 use socketioxide_core::Value;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
-use super::packet::Packet;
+use super::{
+    packet::Packet,
+    wire::{Frame, Outbox},
+};
 use crate::{
     error::{Code, Error, Limit},
+    hub::{Keep, Outgoing},
+    model::Namespace,
     telemetry::Metrics,
 };
 
@@ -28,58 +31,110 @@ pub(super) struct Bounds {
     pub(super) bytes: usize,
 }
 
+/// What waits, and whether there will be more.
+#[derive(Default)]
+struct Queue {
+    packets: VecDeque<Packet>,
+    bytes: usize,
+    /// The client is not read meanwhile.
+    braking: bool,
+    closed: bool,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    filled: Notify,
+    bounds: Bounds,
+    /// What is told that the client is sending too fast. Holds nothing that holds the socket.
+    outbox: Arc<Outbox>,
+}
+
 /// The end that socketioxide fills: its read loop calls this for each event, in the order they came.
 ///
 /// It holds nothing that holds the socket, which holds it.
 pub(super) struct Inbox {
-    packets: mpsc::Sender<Packet>,
-    bytes: Arc<AtomicUsize>,
-    bounds: Bounds,
+    shared: Arc<Shared>,
+    namespace: Namespace,
     metrics: Arc<Metrics>,
 }
 
 /// The end that the connection's task empties.
-pub(super) struct Waiting {
-    packets: mpsc::Receiver<Packet>,
-    bytes: Arc<AtomicUsize>,
-}
+pub(super) struct Waiting(Arc<Shared>);
 
 /// Two ends of one queue.
-pub(super) fn inbox(bounds: Bounds, metrics: Arc<Metrics>) -> (Inbox, Waiting) {
-    let (sender, receiver) = mpsc::channel(bounds.events.max(1));
-    let bytes = Arc::new(AtomicUsize::new(0));
-    let inbox = Inbox {
-        packets: sender,
-        bytes: bytes.clone(),
+pub(super) fn inbox(
+    bounds: Bounds,
+    namespace: Namespace,
+    outbox: Arc<Outbox>,
+    metrics: Arc<Metrics>,
+) -> (Inbox, Waiting) {
+    let shared = Arc::new(Shared {
+        queue: Mutex::default(),
+        filled: Notify::new(),
         bounds,
+        outbox,
+    });
+    let inbox = Inbox {
+        shared: shared.clone(),
+        namespace,
         metrics,
     };
-    let waiting = Waiting {
-        packets: receiver,
-        bytes,
-    };
-    (inbox, waiting)
+    (inbox, Waiting(shared))
 }
 
-impl Inbox {
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Queues a packet, or gives it back.
     fn offer(&self, packet: Packet) -> Result<(), Packet> {
         let bytes = packet.bytes();
-        // The read loop is the only one that adds, so the sum cannot pass the bound between look and add. One packet
-        // always fits: its size was bounded when it was read.
-        let waiting = self.bytes.load(Ordering::Relaxed);
-        if waiting > 0 && waiting.saturating_add(bytes) > self.bounds.bytes {
+        let mut queue = self.lock();
+        // One packet always fits: its size was bounded when it was read.
+        let full = queue.packets.len() >= self.bounds.events.max(1)
+            || (queue.bytes > 0 && queue.bytes.saturating_add(bytes) > self.bounds.bytes);
+        if full || queue.closed {
             return Err(packet);
         }
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.packets.try_send(packet).map_err(|refused| {
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            refused.into_inner()
-        })
+        queue.bytes += bytes;
+        queue.packets.push_back(packet);
+        if !queue.braking && self.is_filling(&queue) {
+            queue.braking = true;
+            self.outbox.brake();
+        }
+        drop(queue);
+        self.filled.notify_one();
+        Ok(())
     }
 
+    /// Takes the next packet, if there is one; `Err` when there will be none.
+    fn take(&self) -> Result<Option<Packet>, ()> {
+        let mut queue = self.lock();
+        let Some(packet) = queue.packets.pop_front() else {
+            return if queue.closed { Err(()) } else { Ok(None) };
+        };
+        queue.bytes -= packet.bytes();
+        let easy = queue.braking && !self.is_filling(&queue);
+        if easy {
+            queue.braking = false;
+        }
+        drop(queue);
+        if easy {
+            self.outbox.ease();
+        }
+        Ok(Some(packet))
+    }
+
+    /// Half of what may wait does. What the client has already sent, and was read with it, has to fit into the rest.
+    fn is_filling(&self, queue: &Queue) -> bool {
+        queue.packets.len() > self.bounds.events / 2 || queue.bytes > self.bounds.bytes / 2
+    }
+}
+
+impl Inbox {
     /// Answers a packet that found no place.
-    fn refuse(&self, socket: &Socket, packet: Packet) {
+    fn refuse(&self, packet: &Packet) {
         let error = Error::new(
             Code::RateLimited,
             "events come faster than they can be handled: limits.inbox is reached",
@@ -87,11 +142,15 @@ impl Inbox {
         .for_limit(Limit::Inbox)
         .retry_after(std::time::Duration::from_millis(100));
         self.metrics.error(&error);
-        // Whether this finds a place itself is the client's concern: it asked for more than it takes.
-        match packet.ack {
-            Some(ack) => drop(ack.send(&json!({ "ok": false, "error": error }))),
-            None => drop(socket.emit("error", &error)),
-        }
+        let frame = match packet.ack {
+            Some(id) => Frame::ack(&self.namespace, id, &json!({ "ok": false, "error": error })),
+            None => {
+                let notice = Outgoing::notice("error", &error);
+                let arguments = notice.arguments();
+                Frame::event(&self.namespace, &arguments.name, &arguments.values)
+            }
+        };
+        self.shared.outbox.push(frame, &Keep::Always);
     }
 }
 
@@ -99,11 +158,7 @@ impl Inbox {
 pub(super) enum WholePacket {}
 
 impl MessageHandler<LocalAdapter, WholePacket> for Inbox {
-    fn call(&self, socket: Arc<Socket>, mut value: Value, ack_id: Option<i64>) {
-        let ack = ack_id.map(|_| {
-            let Ok(ack) = AckSender::from_message_parts(&socket, &mut value, &ack_id);
-            ack
-        });
+    fn call(&self, _: Arc<Socket>, value: Value, ack: Option<i64>) {
         let Value::Str(text, attachments) = value else {
             return; // the common parser makes no other
         };
@@ -112,8 +167,8 @@ impl MessageHandler<LocalAdapter, WholePacket> for Inbox {
             attachments,
             ack,
         };
-        if let Err(packet) = self.offer(packet) {
-            self.refuse(&socket, packet);
+        if let Err(packet) = self.shared.offer(packet) {
+            self.refuse(&packet);
         }
     }
 }
@@ -121,20 +176,43 @@ impl MessageHandler<LocalAdapter, WholePacket> for Inbox {
 impl Waiting {
     /// The next packet; `None` when there will be none.
     pub(super) async fn next(&mut self) -> Option<Packet> {
-        let packet = self.packets.recv().await?;
-        self.bytes.fetch_sub(packet.bytes(), Ordering::Relaxed);
-        Some(packet)
+        loop {
+            match self.0.take() {
+                Ok(Some(packet)) => return Some(packet),
+                Ok(None) => self.0.filled.notified().await,
+                Err(()) => return None,
+            }
+        }
     }
 
     /// Takes no more; what waits is still given out.
     pub(super) fn close(&mut self) {
-        self.packets.close();
+        self.0.lock().closed = true;
+        self.0.filled.notify_one();
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut queue = self.0.lock();
+        queue.closed = true;
+        queue.packets.clear();
+        if std::mem::take(&mut queue.braking) {
+            drop(queue);
+            self.0.outbox.ease();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::socketio::wire;
+
+    fn pair(bounds: Bounds) -> (Inbox, Waiting) {
+        let outbox = wire::testing::outbox();
+        inbox(bounds, Namespace::root(), outbox, Arc::default())
+    }
 
     fn packet(bytes: usize) -> Packet {
         Packet {
@@ -150,14 +228,14 @@ mod tests {
             events: 3,
             bytes: 100,
         };
-        let (inbox, mut waiting) = inbox(bounds, Arc::default());
-        assert!(inbox.offer(packet(60)).is_ok());
-        assert!(inbox.offer(packet(60)).is_err(), "bytes");
-        assert!(inbox.offer(packet(10)).is_ok());
-        assert!(inbox.offer(packet(10)).is_ok());
-        assert!(inbox.offer(packet(10)).is_err(), "number");
+        let (inbox, mut waiting) = pair(bounds);
+        assert!(inbox.shared.offer(packet(60)).is_ok());
+        assert!(inbox.shared.offer(packet(60)).is_err(), "bytes");
+        assert!(inbox.shared.offer(packet(10)).is_ok());
+        assert!(inbox.shared.offer(packet(10)).is_ok());
+        assert!(inbox.shared.offer(packet(10)).is_err(), "number");
         assert_eq!(waiting.next().await.unwrap().bytes(), 60);
-        assert!(inbox.offer(packet(60)).is_ok());
+        assert!(inbox.shared.offer(packet(60)).is_ok());
     }
 
     #[tokio::test]
@@ -166,10 +244,10 @@ mod tests {
             events: 3,
             bytes: 10,
         };
-        let (inbox, mut waiting) = inbox(bounds, Arc::default());
-        assert!(inbox.offer(packet(50)).is_ok());
-        assert!(inbox.offer(packet(1)).is_err());
+        let (inbox, mut waiting) = pair(bounds);
+        assert!(inbox.shared.offer(packet(50)).is_ok());
+        assert!(inbox.shared.offer(packet(1)).is_err());
         waiting.next().await.unwrap();
-        assert!(inbox.offer(packet(1)).is_ok());
+        assert!(inbox.shared.offer(packet(1)).is_ok());
     }
 }

@@ -5,8 +5,9 @@
 //! what it holds (a place among the connections) is given back then.
 
 use std::{
+    collections::HashMap,
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -15,11 +16,24 @@ use std::{
 use axum::body::Body;
 use dashmap::DashMap;
 use http::{Method, Request};
-use socketioxide::socket::Sid;
+use socketioxide::{
+    SendError, SocketError,
+    socket::{Sid, Socket},
+};
 use tower::ServiceExt;
 
-use super::{Engine, wire::Cut};
-use crate::{auth::Principal, limits::Admitted, telemetry::Metrics};
+use super::{
+    Engine,
+    outlet::Spread,
+    wire::{Bounds, Full, MARK, Outbox, Shard},
+};
+use crate::{
+    auth::Principal,
+    hub::Close,
+    limits::Admitted,
+    model::{Namespace, Pid},
+    telemetry::Metrics,
+};
 
 /// The sessions that began with polling, by Engine.IO id: an upgrade names its session so.
 pub(super) type Links = DashMap<Sid, Weak<Link>>;
@@ -28,9 +42,14 @@ pub(super) type Links = DashMap<Sid, Weak<Link>>;
 pub(super) struct Link {
     principal: Option<Principal>,
     engine: Engine,
-    cut: Arc<Cut>,
+    outbox: Arc<Outbox>,
     polling: OnceLock<Polling>,
     connected: AtomicBool,
+    closed: AtomicBool,
+    /// Its connections to namespaces.
+    sockets: Mutex<Vec<Weak<Socket>>>,
+    /// The secrets that go into the answers to CONNECT.
+    pids: Mutex<HashMap<Namespace, Pid>>,
     metrics: Arc<Metrics>,
     _admitted: Admitted,
 }
@@ -51,15 +70,19 @@ impl Link {
         engine: Engine,
         principal: Option<Principal>,
         admitted: Admitted,
+        (bounds, shard): (Bounds, Arc<Shard>),
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         metrics.sessions.inc();
-        Arc::new(Self {
+        Arc::new_cyclic(|link| Self {
             principal,
             engine,
-            cut: Arc::default(),
+            outbox: Outbox::new(bounds, shard, link.clone(), metrics.clone()),
             polling: OnceLock::new(),
             connected: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            sockets: Mutex::default(),
+            pids: Mutex::default(),
             metrics,
             _admitted: admitted,
         })
@@ -70,9 +93,36 @@ impl Link {
         self.principal.as_ref()
     }
 
-    /// What ends the WebSocket of this session.
-    pub(super) fn cut(&self) -> &Arc<Cut> {
-        &self.cut
+    /// Its way out.
+    pub(super) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// What was promised to a namespace.
+    pub(super) fn pid(&self, namespace: &str) -> Option<Pid> {
+        let pids = lock(&self.pids);
+        let mut found = pids.iter().filter(|(name, _)| name.as_str() == namespace);
+        found.next().map(|(_, pid)| *pid)
+    }
+
+    /// Notes one more connection to a namespace.
+    pub(super) fn carries(&self, socket: Weak<Socket>) {
+        let mut sockets = lock(&self.sockets);
+        sockets.retain(|socket| socket.strong_count() > 0);
+        sockets.push(socket);
+    }
+
+    /// Sends a mark through socketioxide; false if no namespace is connected.
+    pub(super) fn mark(&self) -> Result<bool, Full> {
+        let sockets = lock(&self.sockets).clone();
+        for socket in sockets.iter().filter_map(Weak::upgrade) {
+            match socket.emit(MARK, &Spread(&[])) {
+                Ok(()) => return Ok(true),
+                Err(SendError::Socket(SocketError::InternalChannelFull)) => return Err(Full),
+                Err(_) => {}
+            }
+        }
+        Ok(false)
     }
 
     /// Notes that the session is one by polling, reached at `path` with Engine.IO `protocol`.
@@ -102,14 +152,34 @@ impl Link {
             if let Some(link) = link.upgrade()
                 && !link.connected.load(Ordering::Relaxed)
             {
-                link.close();
+                link.shut();
             }
         });
     }
 
-    /// Ends the session so that a stock client sees a transport close and comes back.
-    pub(super) fn close(&self) {
-        self.cut.make();
+    /// Ends the session for a reason that is counted, so that a stock client sees a transport close and comes back.
+    pub(super) fn close(&self, why: Close) {
+        if !self.closed.swap(true, Ordering::Relaxed) {
+            self.note(why);
+            // What the client is about to be given it still gets, as far as it takes it.
+            self.outbox.flush();
+            self.shut();
+        }
+    }
+
+    /// Counts and logs why something of the session is closed.
+    pub(super) fn note(&self, why: Close) {
+        self.metrics.closed(why.as_str());
+        let reason = why.as_str();
+        match why {
+            Close::Draining | Close::Replaced => tracing::debug!(reason, "a connection is closed"),
+            _ => tracing::info!(reason, "a connection is closed by the server"),
+        }
+    }
+
+    /// Ends the session.
+    pub(super) fn shut(&self) {
+        self.outbox.end();
         let Some(polling) = self.polling.get() else {
             return;
         };
@@ -127,10 +197,15 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.metrics.sessions.dec();
+        self.outbox.abandon();
         if let Some(polling) = self.polling.get()
             && let Some(links) = polling.links.upgrade()
         {
             links.remove(&polling.sid);
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

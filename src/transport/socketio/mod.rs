@@ -7,7 +7,7 @@
 use std::{
     collections::HashSet,
     fmt,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -45,13 +45,14 @@ use crate::{
     auth::{Principal, find_token, query_user},
     error::{Code, Error, Result},
     hub::{Connection, Entrant, Hub, LimitSettings, Outgoing},
-    limits::Admission,
+    limits::{Admission, Rate},
     model::{ConnectionId, Namespace, RoomName, Timestamp, UserId},
 };
 use gate::Gate;
 use inbox::{Bounds, Waiting, inbox};
 use link::Link;
 use outlet::SocketOutlet;
+use wire::Flushers;
 use worker::Worker;
 
 /// socketioxide's service, which is given every request and stream that has passed the gate.
@@ -104,6 +105,10 @@ pub(crate) fn open(hub: &Hub, config: DoorConfig<'_>) -> (Router, SocketIo) {
         engine,
         origins: config.origins,
         admission: Admission::new(limits.connections, limits.connections_per_ip),
+        pace: (
+            Rate::new(limits.connects_per_second, limits.connects_burst),
+            Mutex::default(),
+        ),
         links: Arc::default(),
         websocket: config.settings.transports.contains(&Transport::WebSocket),
         path: config.settings.path.trim_end_matches('/').to_owned(),
@@ -112,6 +117,11 @@ pub(crate) fn open(hub: &Hub, config: DoorConfig<'_>) -> (Router, SocketIo) {
         connect_timeout: config.settings.connect_timeout,
         max_payload: config.settings.max_payload.bytes(),
         draining: config.draining,
+        outboxes: wire::Bounds {
+            bytes: limits.outbox_bytes.bytes(),
+            stall: limits.stall,
+        },
+        flushers: Flushers::start(FLUSHERS, limits.stall),
     });
     let path = gate.path.clone();
     let answer = any(move |request: Request<Body>| gate.clone().answer(request));
@@ -120,6 +130,9 @@ pub(crate) fn open(hub: &Hub, config: DoorConfig<'_>) -> (Router, SocketIo) {
         .route(&format!("{path}/"), answer);
     (routes, io)
 }
+
+/// Tasks that write to WebSockets: as many as are of use, since writing is most of the work.
+const FLUSHERS: usize = 2;
 
 /// Binary attachments of one event; what they weigh is bounded by the payload.
 const ATTACHMENTS: usize = 64;
@@ -154,7 +167,10 @@ fn builder(settings: &SocketIoSettings) -> SocketIoBuilder {
 
 fn serve_namespace(io: &SocketIo, namespace: Namespace, door: Arc<Door>) {
     let entering = door.clone();
-    let middleware = async move |socket: SocketRef, auth: Auth| entering.admit(&socket, auth).await;
+    let entered = namespace.clone();
+    let middleware = async move |socket: SocketRef, here: Here, auth: Auth| {
+        entering.admit(&socket, here, &entered, auth).await
+    };
     let path = namespace.to_string();
     let connected = async move |socket: SocketRef| door.connected(socket, namespace).await;
     io.ns(path, connected.with(middleware));
@@ -191,7 +207,13 @@ impl DisconnectHandler<LocalAdapter, AtOnce> for End {
 impl Door {
     /// Decides about a CONNECT, and registers for what comes after it: registered later, a client's first events
     /// would find nobody.
-    async fn admit(&self, socket: &SocketRef, auth: Auth) -> Result<(), Refusal> {
+    async fn admit(
+        &self,
+        socket: &SocketRef,
+        here: Here,
+        namespace: &Namespace,
+        auth: Auth,
+    ) -> Result<(), Refusal> {
         let admitted = match self.identify(socket, auth).await {
             Ok(principal) => self.hub.admit(principal),
             Err(error) => Err(error),
@@ -201,7 +223,12 @@ impl Door {
             tracing::debug!(%error, "a CONNECT was refused");
             Refusal(error.code())
         })?;
-        let (inbox, waiting) = inbox(self.inbox, self.hub.metrics().clone());
+        let link = socket.req_parts().extensions.get::<Arc<Link>>();
+        let link = link.ok_or(Refusal(Code::Internal))?;
+        link.carries(here.0);
+        let metrics = self.hub.metrics().clone();
+        let outbox = link.outbox().clone();
+        let (inbox, waiting) = inbox(self.inbox, namespace.clone(), outbox, metrics);
         let ended = CancellationToken::new();
         socket.on_fallback(inbox);
         socket.on_disconnect(End(ended.clone()));
@@ -251,8 +278,8 @@ impl Door {
             return;
         };
         link.connected();
-        let metrics = self.hub.metrics().clone();
-        let outlet = Arc::new(SocketOutlet::new(socket.clone(), link, metrics));
+        link.outbox().fence();
+        let outlet = Arc::new(SocketOutlet::new(namespace.clone(), socket.clone(), link));
         // The session comes before anything that the rooms bring.
         let connection =
             self.hub
@@ -367,6 +394,17 @@ impl<A: Adapter> FromConnectParts<A> for Auth {
             token: find_token(&HeaderMap::new(), query, None).map(|token| token.text),
             user: query_user(query),
         })
+    }
+}
+
+/// The socket that connects, held by nothing here.
+struct Here(Weak<Socket>);
+
+impl FromConnectParts<LocalAdapter> for Here {
+    type Error = std::convert::Infallible;
+
+    fn from_connect_parts(socket: &Arc<Socket>, _: &Option<Value>) -> Result<Self, Self::Error> {
+        Ok(Self(Arc::downgrade(socket)))
     }
 }
 

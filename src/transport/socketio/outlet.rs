@@ -12,50 +12,49 @@ use serde::{Serialize, Serializer, ser::SerializeTuple};
 use serde_json::value::RawValue;
 use socketioxide::{AckError, SendError, SocketError, extract::SocketRef};
 
-use super::link::Link;
+use super::{
+    link::Link,
+    wire::{Frame, Outbox},
+};
 use crate::{
-    hub::{Asking, Close, Drained, Outgoing, Outlet},
-    telemetry::Metrics,
+    hub::{Asking, Close, Drained, Keep, Outgoing, Outlet},
+    model::Namespace,
 };
 
-/// Emits to one socket, and closes it when it takes no more.
+/// Sends to one connection, and closes it when it takes no more.
 pub(super) struct SocketOutlet {
+    namespace: Namespace,
     socket: SocketRef,
     link: Arc<Link>,
-    metrics: Arc<Metrics>,
+    outbox: Arc<Outbox>,
     closing: AtomicBool,
 }
 
 impl SocketOutlet {
-    pub(super) fn new(socket: SocketRef, link: Arc<Link>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(namespace: Namespace, socket: SocketRef, link: Arc<Link>) -> Self {
         Self {
+            namespace,
             socket,
+            outbox: link.outbox().clone(),
             link,
-            metrics,
             closing: AtomicBool::new(false),
         }
     }
 
-    /// What became of a packet: one that found no place has been lost, so the connection cannot go on.
-    pub(super) fn sent(&self, result: Result<(), SendError>) {
-        match result {
-            Ok(()) | Err(SendError::Socket(SocketError::Closed)) => {}
-            Err(SendError::Socket(SocketError::InternalChannelFull)) => self.close(Close::Slow),
-            Err(error) => tracing::error!(%error, "an event could not be encoded"),
-        }
+    /// Answers the client's packet `id`, in order with what is pushed.
+    pub(super) fn answer(&self, id: i64, value: &(impl Serialize + ?Sized)) {
+        let frame = Frame::ack(&self.namespace, id, value);
+        self.outbox.push(frame, &Keep::Always);
     }
 }
 
 impl Outlet for SocketOutlet {
     fn push(&self, event: &Outgoing) {
-        if self.closing.load(Ordering::Relaxed) {
-            return;
-        }
-        let arguments = event.arguments();
-        let result = self
-            .socket
-            .emit(&*arguments.name, &Spread(&arguments.values));
-        self.sent(result);
+        let encoded = event.encoded(&self.namespace, |arguments| {
+            let frame = Frame::event(&self.namespace, &arguments.name, &arguments.values);
+            frame.bytes().clone()
+        });
+        self.outbox.push(Frame::of(encoded), event.keep());
     }
 
     fn ask(&self, event: &Outgoing, within: Duration) -> Asking {
@@ -74,37 +73,32 @@ impl Outlet for SocketOutlet {
                 }
             }),
             Err(error) => {
-                self.sent(Err(error));
+                if matches!(error, SendError::Socket(SocketError::InternalChannelFull)) {
+                    self.close(Close::Slow);
+                }
                 Box::pin(std::future::ready(None))
             }
         }
     }
 
     fn is_behind(&self) -> bool {
-        false
+        self.outbox.is_behind()
     }
 
     fn drained(&self) -> Drained {
-        Box::pin(std::future::ready(()))
+        Box::pin(self.outbox.clone().drained())
     }
 
     fn close(&self, why: Close) {
         if self.closing.swap(true, Ordering::Relaxed) {
             return;
         }
-        self.metrics.closed(why.as_str());
-        match why {
-            Close::Draining => tracing::debug!("a connection is closed to drain"),
-            _ => tracing::info!(
-                reason = why.as_str(),
-                "a connection is closed by the server"
-            ),
-        }
-        match why {
-            // Whoever is disconnected from the namespace by the server does not come back by itself, as it should be
-            // when its token is no good any more.
-            Close::Expired if self.socket.clone().disconnect().is_ok() => {}
-            _ => self.link.close(),
+        // Whoever is disconnected from the namespace by the server does not come back by itself, as it should be when
+        // its token is no good any more.
+        if why == Close::Expired && self.socket.clone().disconnect().is_ok() {
+            self.link.note(why);
+        } else {
+            self.link.close(why);
         }
     }
 }

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use socketioxide::extract::AckSender;
 
 use crate::error::{Code, Error, Limit, Result};
 
@@ -17,8 +16,8 @@ pub(super) struct Packet {
     pub(super) text: engineioxide::Str,
     /// What the placeholders in the text stand for.
     pub(super) attachments: Option<VecDeque<Bytes>>,
-    /// How to answer, if the client asked for an answer.
-    pub(super) ack: Option<AckSender>,
+    /// What to answer to, if the client asked for an answer.
+    pub(super) ack: Option<i64>,
 }
 
 /// The parts of a packet.

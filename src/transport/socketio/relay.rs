@@ -15,6 +15,7 @@ use crate::{
     auth::Permission,
     error::{Code, Error, Limit, Result},
     hub::Connection,
+    model::Offset,
 };
 
 /// Passes an event on, with at most `most` bytes of JSON. The room of a sender that is in none is the namespace.
@@ -30,6 +31,11 @@ pub(super) async fn relay(
         let message =
             format!("a relayed event may have {most} bytes of JSON, this one has {bytes}");
         return Err(Error::new(Code::TooLarge, message).for_limit(Limit::MessageBytes));
+    }
+    if arguments.values.last().is_some_and(|last| is_offset(last)) {
+        return Err(Error::bad_request(
+            "a relayed event may not end in the text of an offset: its receivers would take it for theirs",
+        ));
     }
     let principal = connection.principal();
     let mut rooms = connection.rooms();
@@ -55,6 +61,11 @@ pub(super) async fn relay(
         tracing::debug!(%error, "a relayed event did not reach every socket");
     }
     Ok(())
+}
+
+/// Whether a client would give this back as the offset of the last message it has seen.
+fn is_offset(value: &RawValue) -> bool {
+    serde_json::from_str::<String>(value.get()).is_ok_and(|text| Offset::parse(&text).is_some())
 }
 
 /// Arguments with their attachments back in place of the placeholders.

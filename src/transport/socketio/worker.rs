@@ -11,7 +11,7 @@ use futures_util::{
 };
 use serde::Serialize;
 use serde_json::{json, value::RawValue};
-use socketioxide::extract::{AckSender, SocketRef};
+use socketioxide::extract::SocketRef;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -49,7 +49,7 @@ pub(super) struct Worker {
 struct Asked {
     event: String,
     room: Option<RoomName>,
-    ack: Option<AckSender>,
+    ack: Option<i64>,
 }
 
 type Answered = (Asked, Result<Box<RawValue>>);
@@ -102,6 +102,8 @@ impl Worker {
         let mut expiry = self.expiry();
         let mut ended = false;
         loop {
+            // Whoever does not take its answers is not asked what it wants next.
+            let behind = self.outlet.is_behind();
             tokio::select! {
                 biased;
                 Some((asked, result)) = under_way.stored.next() => self.answer(asked, result),
@@ -113,7 +115,8 @@ impl Worker {
                     self.waiting.close();
                 }
                 () = until(&expiry), if !ended => expiry = self.expire(&expiry),
-                packet = self.waiting.next(), if under_way.stored.len() < UNDER_WAY => match packet {
+                () = self.outlet.drained(), if behind => {}
+                packet = self.waiting.next(), if !behind && under_way.stored.len() < UNDER_WAY => match packet {
                     Some(packet) => {
                         if self.handle(packet, &mut under_way).await {
                             expiry = self.expiry();
@@ -323,11 +326,14 @@ impl Worker {
             }
         }
         match (asked.ack, result) {
-            (Some(ack), Ok(reply)) => self.outlet.sent(ack.send(&*reply)),
-            (Some(ack), Err(error)) => self.outlet.sent(ack.send(&Failed {
-                ok: false,
-                error: &error,
-            })),
+            (Some(ack), Ok(reply)) => self.outlet.answer(ack, &*reply),
+            (Some(ack), Err(error)) => self.outlet.answer(
+                ack,
+                &Failed {
+                    ok: false,
+                    error: &error,
+                },
+            ),
             (None, Ok(_)) => {}
             (None, Err(error)) => self.outlet.push(&Outgoing::notice(
                 "error",
@@ -387,7 +393,7 @@ impl<'a> Wanted<'a> {
 
 impl Asked {
     /// Takes from a packet what its answer needs; of one that could not be read, no name is known.
-    fn new(arguments: Option<&Arguments<'_>>, ack: Option<AckSender>) -> Self {
+    fn new(arguments: Option<&Arguments<'_>>, ack: Option<i64>) -> Self {
         Self {
             event: arguments.map_or_else(String::new, |arguments| arguments.event.clone()),
             // Reading it is a good part of a message's cost, and acks do not name it.

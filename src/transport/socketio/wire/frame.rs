@@ -1,0 +1,353 @@
+//! WebSocket frames: those made here, once for all who get them, and those that socketioxide writes.
+//!
+//! A server's frames are neither masked nor parted: a header of 2, 4 or 10 bytes, then the payload.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::model::{Namespace, Pid};
+
+/// The event that is sent through socketioxide to see where its packets stand; it never reaches a client.
+pub(in crate::transport::socketio) const MARK: &str = "switchboard:mark";
+
+/// The answer to an upgrade's probe: from here on nothing leaves by polling any more.
+pub(super) const PROBED: &[u8] = b"\x81\x063probe";
+
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+
+/// One text packet for a client, framed for a WebSocket; cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::transport::socketio) struct Frame(pub(super) Bytes);
+
+impl Frame {
+    /// The frame of an event.
+    pub(in crate::transport::socketio) fn event(
+        namespace: &Namespace,
+        name: &str,
+        values: &[Box<RawValue>],
+    ) -> Self {
+        let room = name.len()
+            + values
+                .iter()
+                .map(|value| value.get().len() + 1)
+                .sum::<usize>();
+        let mut text = begin("42", namespace, room + 16);
+        text.put_u8(b'[');
+        append(&mut text, &name);
+        for value in values {
+            text.put_u8(b',');
+            text.put_slice(value.get().as_bytes());
+        }
+        text.put_u8(b']');
+        Self(framed(&text))
+    }
+
+    /// The frame of an answer with one value to the packet `id`.
+    pub(in crate::transport::socketio) fn ack(
+        namespace: &Namespace,
+        id: i64,
+        value: &(impl Serialize + ?Sized),
+    ) -> Self {
+        let mut text = begin("43", namespace, 64);
+        append(&mut text, &id);
+        text.put_u8(b'[');
+        append(&mut text, value);
+        text.put_u8(b']');
+        Self(framed(&text))
+    }
+
+    /// A frame that was made here before.
+    pub(in crate::transport::socketio) fn of(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
+    pub(in crate::transport::socketio) fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The packet alone, as polling carries it.
+    pub(super) fn text(&self) -> &str {
+        let header = Header::read(&self.0).map_or(0, |header| header.len);
+        std::str::from_utf8(&self.0[header..]).unwrap_or_default()
+    }
+}
+
+/// A packet's type and namespace.
+fn begin(kind: &str, namespace: &Namespace, more: usize) -> BytesMut {
+    let mut text = BytesMut::with_capacity(kind.len() + namespace.as_str().len() + 1 + more);
+    text.put_slice(kind.as_bytes());
+    if !namespace.is_root() {
+        text.put_slice(namespace.as_str().as_bytes());
+        text.put_u8(b',');
+    }
+    text
+}
+
+fn append(text: &mut BytesMut, value: &(impl Serialize + ?Sized)) {
+    serde_json::to_writer(text.writer(), value)
+        .expect("strings, numbers and raw JSON always serialize");
+}
+
+fn framed(text: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(text.len() + 10);
+    frame.put_u8(TEXT);
+    match text.len() {
+        len @ 0..=125 => frame.put_u8(len as u8),
+        len @ 126..=0xffff => {
+            frame.put_u8(126);
+            frame.put_u16(len as u16);
+        }
+        len => {
+            frame.put_u8(127);
+            frame.put_u64(len as u64);
+        }
+    }
+    frame.put_slice(text);
+    frame.freeze()
+}
+
+/// What the first bytes of a frame tell.
+struct Header {
+    first: u8,
+    /// Bytes of the header itself.
+    len: usize,
+    payload: usize,
+}
+
+impl Header {
+    /// `None` as long as it is not complete.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (first, short) = (*bytes.first()?, usize::from(*bytes.get(1)? & 0x7f));
+        let (len, payload) = match short {
+            126 => (
+                4,
+                u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?).into(),
+            ),
+            127 => {
+                let long = u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?);
+                (10, usize::try_from(long).unwrap_or(usize::MAX))
+            }
+            short => (2, short),
+        };
+        Some(Self {
+            first,
+            len,
+            payload,
+        })
+    }
+}
+
+/// What socketioxide wrote, by what has to be done about it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Native {
+    /// Our own [`MARK`].
+    Mark,
+    /// The answer to a CONNECT of this namespace.
+    Connected(Bytes, String),
+    /// A packet that this number of binary frames belong to.
+    Binary(Bytes, usize),
+    /// A binary frame.
+    Attachment(Bytes),
+    /// Anything else.
+    Other(Bytes),
+}
+
+/// Finds the frames in what socketioxide writes, however it is parted.
+#[derive(Debug, Default)]
+pub(super) struct Splitter {
+    /// The beginning of a frame that is not complete.
+    partial: BytesMut,
+}
+
+impl Splitter {
+    /// Takes what was written and calls `each` with every frame that is now complete.
+    pub(super) fn split(&mut self, written: &[u8], mut each: impl FnMut(Native)) {
+        self.partial.extend_from_slice(written);
+        while let Some(header) = Header::read(&self.partial) {
+            let whole = header.len.saturating_add(header.payload);
+            if self.partial.len() < whole {
+                return;
+            }
+            let frame = self.partial.split_to(whole).freeze();
+            each(Native::of(frame, &header));
+        }
+    }
+
+    /// Bytes of a frame that is not complete.
+    #[cfg(test)]
+    fn partial(&self) -> usize {
+        self.partial.len()
+    }
+}
+
+impl Native {
+    fn of(frame: Bytes, header: &Header) -> Self {
+        match header.first {
+            TEXT => {}
+            BINARY => return Self::Attachment(frame),
+            _ => return Self::Other(frame),
+        }
+        let kind = std::str::from_utf8(&frame[header.len..]).map_or(Packet::Other, Packet::of);
+        match kind {
+            Packet::Mark => Self::Mark,
+            Packet::Connected(namespace) => {
+                let namespace = namespace.to_owned();
+                Self::Connected(frame, namespace)
+            }
+            Packet::Binary(0) | Packet::Other => Self::Other(frame),
+            Packet::Binary(attachments) => Self::Binary(frame, attachments),
+        }
+    }
+}
+
+/// A text packet of socketioxide's, by what has to be done about it.
+pub(super) enum Packet<'a> {
+    Mark,
+    /// The answer to a CONNECT of this namespace.
+    Connected(&'a str),
+    Binary(usize),
+    Other,
+}
+
+impl<'a> Packet<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        let Some((kind, rest)) = text.split_at_checked(2) else {
+            return Self::Other;
+        };
+        match kind {
+            "40" => match namespace_and_rest(rest) {
+                (namespace, body) if body.starts_with('{') => Self::Connected(namespace),
+                _ => Self::Other,
+            },
+            "42" => {
+                let (_, body) = namespace_and_rest(rest);
+                let name = body
+                    .strip_prefix("[\"")
+                    .and_then(|body| body.strip_suffix("\"]"));
+                match name {
+                    Some(MARK) => Self::Mark,
+                    _ => Self::Other,
+                }
+            }
+            "45" | "46" => {
+                let attachments = rest
+                    .split_once('-')
+                    .and_then(|(number, _)| number.parse().ok());
+                attachments.map_or(Self::Other, Self::Binary)
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
+/// `/chat,{…}` as `/chat` and `{…}`.
+fn namespace_and_rest(text: &str) -> (&str, &str) {
+    if !text.starts_with('/') {
+        return ("/", text);
+    }
+    text.split_once(',').unwrap_or((text, ""))
+}
+
+/// The answer to a CONNECT with the session's secret in it: `40{"sid":"…"}` becomes `40{"sid":"…","pid":"…"}`.
+pub(super) fn with_pid(text: &str, pid: Pid) -> String {
+    match text.strip_suffix('}') {
+        Some(open) => format!("{open},\"pid\":\"{}\"}}", pid.reveal()),
+        None => text.to_owned(),
+    }
+}
+
+/// [`with_pid`] for a frame.
+pub(super) fn frame_with_pid(frame: &Bytes, pid: Pid) -> Bytes {
+    let header = Header::read(frame).map_or(0, |header| header.len);
+    match std::str::from_utf8(&frame[header..]) {
+        Ok(text) => framed(with_pid(text, pid).as_bytes()),
+        Err(_) => frame.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chat() -> Namespace {
+        Namespace::parse("/chat").unwrap()
+    }
+
+    fn split(parts: &[&[u8]]) -> Vec<Native> {
+        let (mut splitter, mut found) = (Splitter::default(), Vec::new());
+        for part in parts {
+            splitter.split(part, |native| found.push(native));
+        }
+        assert_eq!(splitter.partial(), 0);
+        found
+    }
+
+    #[test]
+    fn events_and_acks_are_written_as_socketio_has_them() {
+        let value = || RawValue::from_string("{\"a\":1.0}".to_owned()).unwrap();
+        let event = Frame::event(&Namespace::root(), "a\"b", &[value(), value()]);
+        assert_eq!(event.text(), r#"42["a\"b",{"a":1.0},{"a":1.0}]"#);
+        let ack = Frame::ack(&chat(), 7, &*value());
+        assert_eq!(ack.text(), r#"43/chat,7[{"a":1.0}]"#);
+    }
+
+    #[test]
+    fn what_concerns_us_is_recognised_and_nothing_else() {
+        let of = |text: &str| split(&[&framed(text.as_bytes())]).remove(0);
+        let bytes = |text: &str| framed(text.as_bytes());
+        for mark in [format!("42[\"{MARK}\"]"), format!("42/chat,[\"{MARK}\"]")] {
+            assert_eq!(of(&mark), Native::Mark);
+        }
+        for other in [
+            format!("42[\"{MARK}\",1]"),
+            format!("42[\"chat\",[\"{MARK}\"]]"),
+            "40".to_owned(),
+            "40/chat,".to_owned(),
+            "44{\"message\":\"forbidden\"}".to_owned(),
+            "450-[\"e\"]".to_owned(),
+            "2".to_owned(),
+            String::new(),
+            "é".to_owned(),
+        ] {
+            assert_eq!(of(&other), Native::Other(bytes(&other)), "{other}");
+        }
+        let (root, chat) = ("40{\"sid\":\"x\"}", "40/chat,{\"sid\":\"x\"}");
+        assert_eq!(of(root), Native::Connected(bytes(root), "/".to_owned()));
+        assert_eq!(of(chat), Native::Connected(bytes(chat), "/chat".to_owned()));
+        let binary = "452-/chat,3[\"e\",{}]";
+        assert_eq!(of(binary), Native::Binary(bytes(binary), 2));
+    }
+
+    #[test]
+    fn the_secret_goes_into_the_answer_to_connect() {
+        let pid = Pid::fresh();
+        let frame = frame_with_pid(&framed(b"40/chat,{\"sid\":\"x\"}"), pid);
+        let expected = format!("40/chat,{{\"sid\":\"x\",\"pid\":\"{}\"}}", pid.reveal());
+        assert_eq!(Frame(frame).text(), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn frames_come_out_whole_however_they_are_parted(
+            sizes in prop::collection::vec(prop_oneof![0usize..300, 65_000usize..66_000], 0..8),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+        ) {
+            let frames: Vec<Bytes> = sizes.iter().map(|size| framed(&vec![b'x'; *size])).collect();
+            let stream = frames.concat();
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+            cuts.extend([0, stream.len()]);
+            cuts.sort_unstable();
+            let parts: Vec<&[u8]> = cuts.windows(2).map(|ends| &stream[ends[0]..ends[1]]).collect();
+            let found = split(&parts);
+            prop_assert_eq!(found, frames.into_iter().map(Native::Other).collect::<Vec<_>>());
+        }
+    }
+}

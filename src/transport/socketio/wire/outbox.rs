@@ -1,0 +1,622 @@
+//! What waits for one client, and how it gets on its way.
+//!
+//! **What must stay true**
+//!
+//! 1. `out` holds whole WebSocket frames in the order in which they go; of the first, `written` bytes have gone.
+//! 2. Packets of ours go to `out` while the [`Lane`] is open and to `held` while it is not; both keep their order, and what
+//!    was held goes to `out`, or into a poll's answer, before anything newer does.
+//! 3. A frame of socketioxide's goes to `out` at once, and those of a binary event go there together: nothing comes between
+//!    a packet and its attachments.
+//! 4. Whenever `out` is not empty, somebody will write: it is on the list of its [`Shard`], or the system has our waker and
+//!    puts it there, or the stall is noticed. Nobody else registers for writing: not even the task in
+//!    [`Wire`](super::Wire), which only queues and then writes as anybody does, with that same waker.
+//! 5. That waker takes no lock of this one: it may be called from inside a write.
+//! 6. What waits stays within its bound: past half of it the hub is told to send no more, past all of it the client has a
+//!    moment to take something, past twice of it, or after the stall, it is closed as slow.
+//!
+//! The one lock is held for queue operations and for one write that does not block; never across an await. It is taken after
+//! the hub's, and before the link's.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    mem,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use indexmap::IndexMap;
+use tokio::{io::AsyncWrite, sync::Notify};
+
+use super::{
+    flusher::Shard,
+    frame::{Frame, Native, Splitter, frame_with_pid},
+    lane::Lane,
+};
+use crate::{hub::Keep, telemetry::Metrics, transport::socketio::link::Link};
+
+/// Where bytes go.
+pub(in crate::transport::socketio) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// Frames that one system call takes at most.
+const GATHERED: usize = 64;
+
+/// Bytes that may wait before whoever adds to them writes, too: a sender that never rests would fill the queue of a client
+/// that reads well.
+const EAGER: usize = 64 << 10;
+
+/// How long a client past its bound has to take something.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How far a client may be behind.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::transport::socketio) struct Bounds {
+    pub(in crate::transport::socketio) bytes: usize,
+    pub(in crate::transport::socketio) stall: Duration,
+}
+
+/// One session's way out.
+pub(in crate::transport::socketio) struct Outbox {
+    state: Mutex<State>,
+    /// What waits, to be looked at without the lock.
+    bytes: AtomicUsize,
+    ended: AtomicBool,
+    /// Inboxes that are full: nothing is read meanwhile.
+    brakes: AtomicUsize,
+    drained: Notify,
+    bounds: Bounds,
+    shard: Arc<Shard>,
+    link: Weak<Link>,
+    metrics: Arc<Metrics>,
+    waker: OnceLock<Waker>,
+}
+
+#[derive(Default)]
+struct State {
+    lane: Lane,
+    writer: Option<Writer>,
+    out: VecDeque<Bytes>,
+    /// Bytes of the first of `out` that have gone.
+    written: usize,
+    held: VecDeque<Frame>,
+    /// Of events of which only the newest counts, the newest, for a client that is behind.
+    newest: IndexMap<Arc<str>, Frame>,
+    newest_bytes: usize,
+    /// What waits in `out`, `held` and `newest`.
+    bytes: usize,
+    native: Splitter,
+    /// A binary packet of socketioxide's whose attachments have not all come: its frames, and how many are to come.
+    binary: Option<(Vec<Bytes>, usize)>,
+    /// Since when something waits and nothing has been taken.
+    since: Option<Instant>,
+    /// On the shard's list.
+    listed: bool,
+    /// The system will tell when it takes more.
+    blocked: bool,
+    /// Watched for stalling.
+    watched: bool,
+    /// Nothing is added any more; what there is still goes.
+    finishing: bool,
+    ended: bool,
+    /// Whoever waits for something to read.
+    reader: Option<Waker>,
+}
+
+/// What is to be done once the lock has been let go of.
+#[derive(Default)]
+struct Todo {
+    mark: bool,
+    list: bool,
+    watch: bool,
+    slow: bool,
+}
+
+impl Outbox {
+    pub(in crate::transport::socketio) fn new(
+        bounds: Bounds,
+        shard: Arc<Shard>,
+        link: Weak<Link>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            bytes: AtomicUsize::new(0),
+            ended: AtomicBool::new(false),
+            brakes: AtomicUsize::new(0),
+            drained: Notify::new(),
+            bounds,
+            shard,
+            link,
+            metrics,
+            waker: OnceLock::new(),
+        })
+    }
+
+    /// Queues a packet of ours.
+    pub(in crate::transport::socketio) fn push(self: &Arc<Self>, frame: Frame, keep: &Keep) {
+        let mut state = self.lock();
+        if state.ended || state.finishing {
+            return;
+        }
+        match keep {
+            Keep::Always => {}
+            Keep::WhileInTime if self.behind(state.bytes) => {
+                self.metrics.dropped.inc();
+                return;
+            }
+            Keep::Newest(key) if self.behind(state.bytes) => {
+                let dropped = state.replace(key, frame, self.bounds.bytes / 4);
+                self.metrics.dropped.inc_by(dropped);
+                return self.release(state, Todo::default());
+            }
+            // An older one may wait for better times, which have come.
+            Keep::Newest(key) => state.forget(key),
+            Keep::WhileInTime => {}
+        }
+        let mut todo = Todo::default();
+        state.place(frame, &mut todo);
+        if state.lane.is_open() && state.bytes > EAGER && !state.blocked {
+            self.write(&mut state, &mut todo);
+        }
+        self.release(state, todo);
+    }
+
+    /// A namespace's CONNECT has been answered: what comes now is to come behind that answer.
+    pub(in crate::transport::socketio) fn fence(self: &Arc<Self>) {
+        self.lock().lane.fence();
+        self.send_mark();
+    }
+
+    /// Takes what socketioxide writes.
+    pub(super) fn native(self: &Arc<Self>, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.lock();
+        if state.ended {
+            return Err(broken());
+        }
+        let mut splitter = mem::take(&mut state.native);
+        splitter.split(bytes, |native| self.take_native(&mut state, native));
+        state.native = splitter;
+        self.release(state, Todo::default());
+        Ok(())
+    }
+
+    /// The session is about to go on in this WebSocket; fails if it goes on in another one.
+    pub(super) fn upgrade(self: &Arc<Self>, writer: Writer) -> io::Result<()> {
+        let mut state = self.lock();
+        if state.ended || state.writer.is_some() {
+            return Err(broken());
+        }
+        state.writer = Some(writer);
+        state.lane.upgraded();
+        let todo = Todo {
+            mark: true,
+            ..Todo::default()
+        };
+        self.release(state, todo);
+        Ok(())
+    }
+
+    fn take_native(&self, state: &mut State, native: Native) {
+        match native {
+            Native::Mark => {
+                if state.lane.passed() {
+                    let held = mem::take(&mut state.held);
+                    state.out.extend(held.into_iter().map(|frame| frame.0));
+                }
+            }
+            Native::Connected(frame, namespace) => {
+                let pid = self.link.upgrade().and_then(|link| link.pid(&namespace));
+                state.queue(pid.map_or_else(|| frame.clone(), |pid| frame_with_pid(&frame, pid)));
+            }
+            Native::Binary(frame, attachments) => {
+                state.binary = Some((vec![frame], attachments));
+            }
+            Native::Attachment(frame) => match &mut state.binary {
+                None => state.queue(frame),
+                Some((frames, missing)) => {
+                    frames.push(frame);
+                    *missing -= 1;
+                    if *missing == 0
+                        && let Some((frames, _)) = state.binary.take()
+                    {
+                        frames.into_iter().for_each(|frame| state.queue(frame));
+                    }
+                }
+            },
+            Native::Other(frame) => state.queue(frame),
+        }
+    }
+
+    /// Writes as much as is taken now; from the shard's list, and when socketioxide flushes.
+    pub(in crate::transport::socketio) fn flush(self: &Arc<Self>) {
+        let mut todo = Todo::default();
+        let mut state = self.lock();
+        state.listed = false;
+        self.write(&mut state, &mut todo);
+        self.release(state, todo);
+    }
+
+    /// A mark came by in a poll's answer: what goes in its place, with at most `budget` bytes if it is more than one.
+    pub(super) fn spliced(self: &Arc<Self>, budget: usize) -> Vec<Frame> {
+        let mut todo = Todo::default();
+        let mut state = self.lock();
+        let mut taken = Vec::new();
+        if state.lane.passed() {
+            let mut left = budget;
+            while let Some(first) = state.held.front()
+                && (taken.is_empty() || first.len() <= left)
+            {
+                left = left.saturating_sub(first.len());
+                state.bytes -= first.len();
+                taken.extend(state.held.pop_front());
+            }
+        }
+        if !taken.is_empty() {
+            self.moved(&mut state, &mut todo);
+        }
+        if !state.held.is_empty() {
+            todo.mark = state.lane.waits();
+        }
+        self.release(state, todo);
+        taken
+    }
+
+    /// Whether so much waits that the hub had better read it from the log later.
+    pub(in crate::transport::socketio) fn is_behind(&self) -> bool {
+        self.behind(self.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Ready when little waits, or nothing is taken any more.
+    pub(in crate::transport::socketio) async fn drained(self: Arc<Self>) {
+        loop {
+            let mut drained = std::pin::pin!(self.drained.notified());
+            drained.as_mut().enable();
+            let little = self.bytes.load(Ordering::SeqCst) <= self.bounds.bytes / 4;
+            if little || self.ended.load(Ordering::SeqCst) {
+                return;
+            }
+            drained.await;
+        }
+    }
+
+    /// The session is to begin as a WebSocket.
+    pub(super) fn attach(&self, writer: Writer) {
+        let mut state = self.lock();
+        if !state.ended {
+            state.writer = Some(writer);
+            state.lane = Lane::websocket();
+        }
+    }
+
+    /// Ends the stream now: whoever reads sees the end, and nothing more is written.
+    pub(in crate::transport::socketio) fn end(&self) {
+        let mut state = self.lock();
+        self.end_with(&mut state);
+    }
+
+    /// socketioxide is done with the stream: what waits still goes, then it ends.
+    pub(super) fn finish(self: &Arc<Self>) {
+        let mut todo = Todo::default();
+        let mut state = self.lock();
+        state.finishing = true;
+        self.write(&mut state, &mut todo);
+        self.release(state, todo);
+    }
+
+    /// The session is over. What its WebSocket still has to take it gets; a session by polling takes nothing more.
+    pub(in crate::transport::socketio) fn abandon(&self) {
+        let mut state = self.lock();
+        if state.writer.is_none() {
+            self.end_with(&mut state);
+        }
+    }
+
+    /// Looks for a stall; false if there is nothing to watch any more.
+    pub(super) fn keeps_waiting(&self, now: Instant) -> bool {
+        let mut state = self.lock();
+        let Some(since) = state.since.filter(|_| !state.ended) else {
+            state.watched = false;
+            return false;
+        };
+        let waited = now.saturating_duration_since(since);
+        let full = state.bytes > self.bounds.bytes && waited > PATIENCE.min(self.bounds.stall);
+        if !full && waited <= self.bounds.stall {
+            return true;
+        }
+        state.watched = false;
+        drop(state);
+        self.close_as_slow();
+        false
+    }
+
+    /// Whether the stream has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Notes that a task waits for something to read; true if that is over: the stream has ended, or, unless it waits for
+    /// bytes, the brakes are off.
+    pub(super) fn waits_to_read(&self, context: &Context<'_>, for_bytes: bool) -> bool {
+        let mut state = self.lock();
+        let waker = context.waker();
+        if state
+            .reader
+            .as_ref()
+            .is_none_or(|before| !before.will_wake(waker))
+        {
+            state.reader = Some(waker.clone());
+        }
+        state.ended || (!for_bytes && !self.brakes())
+    }
+
+    /// Whether an inbox is full.
+    pub(super) fn brakes(&self) -> bool {
+        self.brakes.load(Ordering::SeqCst) > 0
+    }
+
+    /// An inbox is full: the client is not read for a while.
+    pub(in crate::transport::socketio) fn brake(&self) {
+        self.brakes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// That inbox has room again.
+    pub(in crate::transport::socketio) fn ease(&self) {
+        self.brakes.fetch_sub(1, Ordering::SeqCst);
+        let reader = self.lock().reader.take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    fn behind(&self, bytes: usize) -> bool {
+        bytes > self.bounds.bytes / 2
+    }
+
+    /// Writes until nothing is left or the system takes no more.
+    fn write(self: &Arc<Self>, state: &mut State, todo: &mut Todo) {
+        state.blocked = false;
+        let before = state.bytes;
+        let waker = self.waker.get_or_init(|| Rouse::of(self));
+        if state.write_out(waker).is_err() {
+            self.end_with(state);
+            return;
+        }
+        if state.bytes < before {
+            self.moved(state, todo);
+        }
+        if state.blocked {
+            state.since.get_or_insert_with(Instant::now);
+            todo.watch = !mem::replace(&mut state.watched, true);
+        } else if state.finishing && state.out.is_empty() {
+            self.end_with(state);
+        }
+    }
+
+    /// The client has taken something.
+    fn moved(&self, state: &mut State, todo: &mut Todo) {
+        if state.bytes - state.newest_bytes <= self.bounds.bytes / 4 && !state.newest.is_empty() {
+            state.bytes -= mem::take(&mut state.newest_bytes);
+            for (_, frame) in mem::take(&mut state.newest) {
+                state.place(frame, todo);
+            }
+        }
+        state.since = (state.bytes > 0).then(Instant::now);
+    }
+
+    /// Lets go of the lock and does what is due.
+    fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>, mut todo: Todo) {
+        let bytes = state.bytes;
+        self.bytes.store(bytes, Ordering::SeqCst);
+        todo.slow |= bytes > 2 * self.bounds.bytes && !state.ended;
+        if !state.out.is_empty() && !state.blocked && !state.listed && state.writer.is_some() {
+            state.listed = true;
+            todo.list = true;
+        }
+        if !state.held.is_empty() && state.since.is_none() {
+            state.since = Some(Instant::now());
+        }
+        if state.since.is_some() && !state.ended && !state.watched {
+            state.watched = true;
+            todo.watch = true;
+        }
+        drop(state);
+        if bytes <= self.bounds.bytes / 4 {
+            self.drained.notify_waiters();
+        }
+        if todo.watch {
+            self.shard.watch(self);
+        }
+        if todo.list {
+            self.shard.list(self);
+        }
+        if todo.mark {
+            self.send_mark();
+        }
+        if todo.slow {
+            self.close_as_slow();
+        }
+    }
+
+    fn send_mark(&self) {
+        let sent = self.link.upgrade().map(|link| link.mark());
+        match sent {
+            Some(Ok(true)) => {}
+            Some(Ok(false)) | None => self.unsent(),
+            Some(Err(Full)) => self.close_as_slow(),
+        }
+    }
+
+    /// Nobody is connected to any namespace: what is held is for nobody.
+    fn unsent(&self) {
+        let mut state = self.lock();
+        if state.lane.unsent() {
+            let held: usize = mem::take(&mut state.held).iter().map(Frame::len).sum();
+            state.bytes -= held;
+            state.since = state.since.filter(|_| state.bytes > 0);
+            self.bytes.store(state.bytes, Ordering::SeqCst);
+        }
+    }
+
+    fn close_as_slow(&self) {
+        match self.link.upgrade() {
+            Some(link) => link.close(crate::hub::Close::Slow),
+            None => self.end(),
+        }
+    }
+
+    fn end_with(&self, state: &mut State) {
+        let reader = state.end();
+        self.ended.store(true, Ordering::SeqCst);
+        self.bytes.store(0, Ordering::SeqCst);
+        self.drained.notify_waiters();
+        // It only schedules a task; that task then finds the end.
+        reader.into_iter().for_each(Waker::wake);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// socketioxide's own channel has no place left.
+pub(in crate::transport::socketio) struct Full;
+
+impl State {
+    /// Queues a packet of ours where the lane wants it.
+    fn place(&mut self, frame: Frame, todo: &mut Todo) {
+        if self.lane.is_open() {
+            self.queue(frame.0);
+            return;
+        }
+        self.bytes += frame.len();
+        self.held.push_back(frame);
+        todo.mark |= self.lane.waits();
+    }
+
+    fn queue(&mut self, frame: Bytes) {
+        self.bytes += frame.len();
+        self.out.push_back(frame);
+    }
+
+    /// Keeps the newest of its kind for later, within a bound; answers how many events are dropped for it.
+    fn replace(&mut self, key: &Arc<str>, frame: Frame, most: usize) -> u64 {
+        let mut dropped = u64::from(self.newest.contains_key(key));
+        self.forget(key);
+        self.newest_bytes += frame.len();
+        self.bytes += frame.len();
+        self.newest.insert(key.clone(), frame);
+        while self.newest_bytes > most
+            && let Some((_, oldest)) = self.newest.shift_remove_index(0)
+        {
+            self.newest_bytes -= oldest.len();
+            self.bytes -= oldest.len();
+            dropped += 1;
+        }
+        dropped
+    }
+
+    fn forget(&mut self, key: &Arc<str>) {
+        if let Some(older) = self.newest.shift_remove(key) {
+            self.newest_bytes -= older.len();
+            self.bytes -= older.len();
+        }
+    }
+
+    fn write_out(&mut self, waker: &Waker) -> io::Result<()> {
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
+        let mut context = Context::from_waker(waker);
+        while let Some(first) = self.out.front() {
+            let first = &first[self.written..];
+            let written = if self.out.len() == 1 {
+                Pin::new(&mut *writer).poll_write(&mut context, first)
+            } else {
+                let mut slices = [IoSlice::new(&[]); GATHERED];
+                slices[0] = IoSlice::new(first);
+                let rest = self.out.iter().skip(1);
+                let used = slices[1..].iter_mut().zip(rest).map(|(slice, frame)| {
+                    *slice = IoSlice::new(frame);
+                });
+                let used = used.count() + 1;
+                Pin::new(&mut *writer).poll_write_vectored(&mut context, &slices[..used])
+            };
+            match written {
+                Poll::Pending => {
+                    self.blocked = true;
+                    return Ok(());
+                }
+                Poll::Ready(Ok(0)) => return Err(broken()),
+                Poll::Ready(Ok(bytes)) => {
+                    advance(&mut self.out, &mut self.written, bytes);
+                    self.bytes -= bytes;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Option<Waker> {
+        self.ended = true;
+        self.writer = None;
+        self.out = VecDeque::new();
+        self.held = VecDeque::new();
+        self.newest = IndexMap::new();
+        (self.written, self.bytes, self.newest_bytes) = (0, 0, 0);
+        self.since = None;
+        self.reader.take()
+    }
+}
+
+/// So many bytes have gone.
+fn advance(out: &mut VecDeque<Bytes>, written: &mut usize, bytes: usize) {
+    *written += bytes;
+    while let Some(first) = out.front()
+        && *written >= first.len()
+    {
+        *written -= first.len();
+        out.pop_front();
+    }
+}
+
+/// The error of a stream that the server ended.
+pub(super) fn broken() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::ConnectionAborted,
+        "the server closed the connection",
+    )
+}
+
+/// Puts an outbox on its shard's list when the system takes more; holds nothing that holds it.
+struct Rouse {
+    outbox: Weak<Outbox>,
+    shard: Arc<Shard>,
+}
+
+impl Rouse {
+    fn of(outbox: &Arc<Outbox>) -> Waker {
+        Waker::from(Arc::new(Self {
+            outbox: Arc::downgrade(outbox),
+            shard: outbox.shard.clone(),
+        }))
+    }
+}
+
+impl Wake for Rouse {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(outbox) = self.outbox.upgrade() {
+            self.shard.list(&outbox);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The stream that socketioxide reads from and writes to in place of a WebSocket's.
+//!
+//! Writing never waits and never fails by itself: everything goes to the session's [`Outbox`], which is bounded and ends the
+//! stream. Reading waits while the session's inbox is full, so that a flood is slowed where it comes from.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{
+    frame::PROBED,
+    outbox::{Outbox, Writer, broken},
+};
+
+/// A WebSocket's stream; `G` is dropped with it, to do what is due then.
+pub(in crate::transport::socketio) struct Wire<R, G> {
+    reader: R,
+    outbox: Arc<Outbox>,
+    /// Where a session that polls will be written to, once it has upgraded.
+    candidate: Option<Writer>,
+    /// The session's outbox writes to this stream.
+    taken: bool,
+    /// Something has been read, or was to be.
+    reading: bool,
+    _at_end: G,
+}
+
+impl<R, G> Wire<R, G> {
+    /// The stream of a session that begins as a WebSocket.
+    pub(in crate::transport::socketio) fn beginning(
+        reader: R,
+        writer: Writer,
+        outbox: Arc<Outbox>,
+        at_end: G,
+    ) -> Self {
+        outbox.attach(writer);
+        Self {
+            reader,
+            outbox,
+            candidate: None,
+            taken: true,
+            reading: false,
+            _at_end: at_end,
+        }
+    }
+
+    /// The stream that a session by polling may upgrade to.
+    pub(in crate::transport::socketio) fn upgrading(
+        reader: R,
+        writer: Writer,
+        outbox: Arc<Outbox>,
+        at_end: G,
+    ) -> Self {
+        Self {
+            reader,
+            outbox,
+            candidate: Some(writer),
+            taken: false,
+            reading: false,
+            _at_end: at_end,
+        }
+    }
+
+    /// Before anything is read, nothing that is written fails. engineioxide keeps a session whose first packet could not
+    /// be written, and never looks at it again; one whose first read fails it ends.
+    fn unless_opening<T>(&self, result: io::Result<T>, as_if: T) -> Poll<io::Result<T>> {
+        Poll::Ready(match result {
+            Err(_) if !self.reading => Ok(as_if),
+            result => result,
+        })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.taken {
+            return self.outbox.native(bytes);
+        }
+        // Whatever else is written to a stream that nobody has upgraded to is of no use to anybody.
+        if bytes.ends_with(PROBED)
+            && let Some(writer) = self.candidate.take()
+        {
+            self.outbox.upgrade(writer)?;
+            self.taken = true;
+            return self.outbox.native(bytes);
+        }
+        Ok(())
+    }
+}
+
+impl<R: AsyncRead + Unpin, G: Unpin> AsyncRead for Wire<R, G> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.reading = true;
+        if self.outbox.has_ended() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.outbox.brakes() && !self.outbox.waits_to_read(context, false) {
+            return Poll::Pending;
+        }
+        match Pin::new(&mut self.reader).poll_read(context, buffer) {
+            Poll::Pending if self.outbox.waits_to_read(context, true) => Poll::Ready(Ok(())),
+            polled => polled,
+        }
+    }
+}
+
+impl<R: Unpin, G: Unpin> AsyncWrite for Wire<R, G> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = self.write(bytes).map(|()| bytes.len());
+        self.unless_opening(result, bytes.len())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.taken {
+            self.outbox.flush();
+        }
+        let ended = self.outbox.has_ended();
+        self.unless_opening(if ended { Err(broken()) } else { Ok(()) }, ())
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.taken {
+            self.outbox.flush();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<R, G> Drop for Wire<R, G> {
+    fn drop(&mut self) {
+        if self.taken {
+            self.outbox.finish();
+        }
+    }
+}

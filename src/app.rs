@@ -181,6 +181,7 @@ impl Builder {
         let settings = HubSettings {
             limits: config.limits.clone(),
             pages,
+            recovery: config.recovery.clone(),
             presence: config.presence.clone(),
             typing: config.typing.clone(),
         };
@@ -223,7 +224,7 @@ fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartError> {
         Store::Memory => backend::memory::open(backend::memory::MemoryConfig {
             retention,
             idempotency: config.history.idempotency,
-            session_window: backend::SESSION_WINDOW,
+            session_window: config.recovery.window,
         }),
         Store::Sqlite => backend::sqlite::open(backend::sqlite::SqliteConfig {
             folder: config.data.clone(),
@@ -232,7 +233,7 @@ fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartError> {
             hot_bytes: config.history.hot_bytes.bytes(),
             retention,
             idempotency: config.history.idempotency,
-            session_window: backend::SESSION_WINDOW,
+            session_window: config.recovery.window,
         })?,
     })
 }

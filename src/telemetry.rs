@@ -59,6 +59,14 @@ pub struct Metrics {
     pub deliveries: Counter,
     /// Events that are not kept, dropped for connections that were behind.
     pub dropped: Counter,
+    /// Connections that are given what they have missed.
+    pub catching_up: Gauge,
+    /// Sessions that were resumed.
+    pub recovered: Counter,
+    /// Sessions that were asked for and not resumed.
+    pub not_recovered: Counter,
+    /// Messages read again for connections that had missed them.
+    pub replayed: Counter,
     append_seconds: Histogram,
     errors: Family<ByCode, Counter>,
     limited: Family<ByLimit, Counter>,
@@ -85,6 +93,10 @@ impl Metrics {
             ephemeral: Counter::default(),
             deliveries: Counter::default(),
             dropped: Counter::default(),
+            catching_up: Gauge::default(),
+            recovered: Counter::default(),
+            not_recovered: Counter::default(),
+            replayed: Counter::default(),
             append_seconds: Histogram::new(latencies),
             errors: Family::default(),
             limited: Family::default(),
@@ -123,6 +135,7 @@ impl Metrics {
         );
         registry.register("members", "Memberships on this node", self.members.clone());
         self.register_people(registry);
+        self.register_recovery(registry);
         registry.register("messages", "Messages stored", self.messages.clone());
         registry.register(
             "duplicates",
@@ -178,6 +191,29 @@ impl Metrics {
             "signals_waiting",
             "Signals that wait for an answer",
             self.signals.clone(),
+        );
+    }
+
+    fn register_recovery(&self, registry: &mut Registry) {
+        registry.register(
+            "connections_catching_up",
+            "Connections that are given what they have missed",
+            self.catching_up.clone(),
+        );
+        registry.register(
+            "recoveries",
+            "Sessions that were resumed",
+            self.recovered.clone(),
+        );
+        registry.register(
+            "recoveries_refused",
+            "Sessions that were asked for and not resumed",
+            self.not_recovered.clone(),
+        );
+        registry.register(
+            "messages_replayed",
+            "Messages read again for connections that had missed them",
+            self.replayed.clone(),
         );
     }
 

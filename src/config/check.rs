@@ -22,6 +22,7 @@ impl Config {
         self.history.check(&mut problems);
         self.sqlite.check(&mut problems);
         self.limits.check(&mut problems);
+        self.recovery.check(&mut problems);
         self.presence.check(&mut problems);
         self.typing.check(&mut problems);
         self.socketio.check(&mut problems);

@@ -6,7 +6,7 @@ use super::section::{choice, section};
 use crate::{
     auth::AuthSettings,
     backend::{HistorySettings, SqliteSettings},
-    hub::{LimitSettings, PresenceSettings, TypingSettings},
+    hub::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings},
     transport::{HttpSettings, SocketIoSettings},
 };
 
@@ -33,6 +33,8 @@ section! {
         sqlite: SqliteSettings,
         /// How much anybody may ask for.
         limits: LimitSettings,
+        /// How clients that come back are given what they missed.
+        recovery: RecoverySettings,
         /// How users are shown to others.
         presence: PresenceSettings,
         /// How typing is shown to others.

@@ -10,7 +10,10 @@ use std::{
 use ipnet::IpNet;
 
 use super::setting::{Setting, Unfit, Value};
-use crate::{model::Namespace, pattern::Pattern};
+use crate::{
+    model::{EventName, Namespace},
+    pattern::Pattern,
+};
 
 /// Types that read and write themselves already, and what is particular to each.
 macro_rules! by_text {
@@ -39,6 +42,7 @@ by_text! {
     u64, "NUMBER", Bare, "a whole number, 0 or more";
     usize, "NUMBER", Bare, "a whole number, 0 or more";
     Pattern, "PATTERN", Text, "a pattern of at most 128 bytes, in which * matches any run of characters, without white space and = , ;";
+    EventName, "EVENT", Text, "the name of an event of the application's own";
     Namespace, "NAMESPACE", Text, "a namespace such as / or /chat: it begins with / and has no white space and none of , ? { }";
 }
 

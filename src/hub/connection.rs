@@ -5,18 +5,21 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use indexmap::IndexSet;
+use indexmap::IndexMap;
 use serde_json::value::RawValue;
 
-use super::{Entrant, event::Outgoing, lock, users::Standing};
+use super::{Entrant, event::Outgoing, feed::Feed, lock, users::Standing};
 use crate::{
     auth::Principal,
     limits::{Bucket, Place},
-    model::{ConnectionId, Namespace, RoomKey, RoomName, UserId},
+    model::{ConnectionId, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
 };
 
 /// Where a door takes the events of one connection.
@@ -77,19 +80,32 @@ impl Close {
 /// A connection of one user to one namespace.
 pub struct Connection {
     id: ConnectionId,
+    pid: Option<Pid>,
     namespace: Namespace,
-    outlet: Arc<dyn Outlet>,
+    feed: Arc<Feed>,
     principal: Mutex<Arc<Principal>>,
     rooms: Mutex<Rooms>,
+    /// Held by whoever changes what there is to catch up with, or catches up.
+    turn: Arc<Turns>,
+    expired: AtomicBool,
     rates: Mutex<Rates>,
     user: Place<UserId, Standing>,
 }
 
+/// Joins, leaves and catching up of one connection happen one after another.
+type Turns = tokio::sync::Mutex<()>;
+/// Whoever has it, has its turn.
+pub(super) type Turn = tokio::sync::OwnedMutexGuard<()>;
+
+/// The rooms of a connection, in the order of joining, each with its floor: the offset after which it is to be given
+/// the room's messages.
+pub(super) type Memberships = IndexMap<RoomName, Offset>;
+
 /// The rooms a connection is in.
 #[derive(Default)]
 struct Rooms {
-    /// In the order of joining; the personal room included.
-    joined: IndexSet<RoomName>,
+    /// In the order of joining, the personal room included. Without a floor as long as it is being joined.
+    joined: IndexMap<RoomName, Option<Offset>>,
     /// No room can be entered any more.
     left_for_good: bool,
 }
@@ -109,13 +125,28 @@ pub(super) enum Refused {
 }
 
 impl Connection {
-    pub(super) fn new(namespace: Namespace, entrant: Entrant, outlet: Arc<dyn Outlet>) -> Self {
+    /// A connection of `session`, and in its rooms, that gets its events by `feed`.
+    pub(super) fn new(
+        entrant: Entrant,
+        namespace: Namespace,
+        session: (ConnectionId, Option<Pid>),
+        rooms: Memberships,
+        feed: Feed,
+    ) -> Self {
+        let (id, pid) = session;
+        let joined = rooms.into_iter().map(|(room, floor)| (room, Some(floor)));
         Self {
-            id: ConnectionId::fresh(),
+            id,
+            pid,
             namespace,
-            outlet,
+            feed: Arc::new(feed),
             principal: Mutex::new(Arc::new(entrant.principal)),
-            rooms: Mutex::default(),
+            rooms: Mutex::new(Rooms {
+                joined: joined.collect(),
+                left_for_good: false,
+            }),
+            turn: Arc::default(),
+            expired: AtomicBool::new(false),
             rates: Mutex::default(),
             user: entrant.place,
         }
@@ -124,6 +155,11 @@ impl Connection {
     /// The connection's public id.
     pub fn id(&self) -> ConnectionId {
         self.id
+    }
+
+    /// What its client can resume its session by, if it can.
+    pub fn pid(&self) -> Option<Pid> {
+        self.pid
     }
 
     /// The namespace it is connected to.
@@ -138,17 +174,20 @@ impl Connection {
 
     /// The rooms it is in, in the order of joining.
     pub fn rooms(&self) -> Vec<RoomName> {
-        lock(&self.rooms).joined.iter().cloned().collect()
+        lock(&self.rooms).joined.keys().cloned().collect()
     }
 
     /// Sends it an event that concerns it alone.
     pub fn push(&self, event: &Outgoing) {
-        self.outlet.push(event);
+        self.outlet().push(event);
     }
 
     /// Ends it.
     pub fn close(&self, why: Close) {
-        self.outlet.close(why);
+        if why == Close::Expired {
+            self.expired.store(true, Ordering::Relaxed);
+        }
+        self.outlet().close(why);
     }
 
     /// A room's key in this connection's namespace.
@@ -160,7 +199,26 @@ impl Connection {
     }
 
     pub(super) fn outlet(&self) -> &Arc<dyn Outlet> {
-        &self.outlet
+        self.feed.outlet()
+    }
+
+    pub(super) fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    /// Waits until nobody else of this connection joins, leaves or catches up.
+    pub(super) async fn turn(&self) -> Turn {
+        self.turn.clone().lock_owned().await
+    }
+
+    /// The turn of a connection that nobody else knows yet.
+    pub(super) fn first_turn(&self) -> Option<Turn> {
+        self.turn.clone().try_lock_owned().ok()
+    }
+
+    /// Whether it was closed because its token had expired.
+    pub(super) fn is_expired(&self) -> bool {
+        self.expired.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_principal(&self, principal: Principal) {
@@ -178,42 +236,73 @@ impl Connection {
 
     /// Whether it is in `room`.
     pub fn is_in(&self, room: &RoomName) -> bool {
-        lock(&self.rooms).joined.contains(room)
+        lock(&self.rooms).joined.contains_key(room)
     }
 
-    /// Notes that it is in `room`, with `most` rooms at the most (0: no limit; the personal room is not counted).
+    /// The rooms it is in, without those that it is just joining; `None` if it has left for good.
+    pub(super) fn memberships(&self) -> Option<Memberships> {
+        let rooms = lock(&self.rooms);
+        (!rooms.left_for_good).then(|| floored(rooms.joined.clone()))
+    }
+
+    /// Notes that it joins `room`, with `most` rooms at the most (0: no limit; the personal room is not counted).
     /// True if it was not before.
     pub(super) fn enter(&self, room: &RoomName, most: usize) -> Result<bool, Refused> {
         let mut rooms = lock(&self.rooms);
         if rooms.left_for_good {
             return Err(Refused::Gone);
         }
-        if rooms.joined.contains(room) {
+        if rooms.joined.contains_key(room) {
             return Ok(false);
         }
         let counted = rooms
             .joined
-            .iter()
+            .keys()
             .filter(|room| !room.is_personal())
             .count();
         if most != 0 && !room.is_personal() && counted >= most {
             return Err(Refused::Full);
         }
-        rooms.joined.insert(room.clone());
+        rooms.joined.insert(room.clone(), None);
         Ok(true)
+    }
+
+    /// The answer to a join has been read: the room's floor from now on, unless it had one. False if it is not in
+    /// the room any more.
+    pub(super) fn joined(&self, room: &RoomName, floor: Offset) -> bool {
+        let mut rooms = lock(&self.rooms);
+        let membership = rooms.joined.get_mut(room);
+        membership.map(|had| had.get_or_insert(floor)).is_some()
     }
 
     /// Forgets `room`; true if it was in there.
     pub(super) fn leave(&self, room: &RoomName) -> bool {
-        lock(&self.rooms).joined.shift_remove(room)
+        lock(&self.rooms).joined.shift_remove(room).is_some()
     }
 
-    /// Forgets every room and enters none from now on.
-    pub(super) fn leave_for_good(&self) -> IndexSet<RoomName> {
-        let mut rooms = lock(&self.rooms);
-        rooms.left_for_good = true;
-        std::mem::take(&mut rooms.joined)
+    /// Forgets every room, enters none and is given nothing from now on; answers the rooms that it was in and those that
+    /// it was just joining. `None` if that was done before: whoever does it first sees to the rest.
+    pub(super) fn leave_for_good(&self) -> Option<(Memberships, Vec<RoomName>)> {
+        let joined = {
+            let mut rooms = lock(&self.rooms);
+            if std::mem::replace(&mut rooms.left_for_good, true) {
+                return None;
+            }
+            std::mem::take(&mut rooms.joined)
+        };
+        self.feed.close();
+        let joining = joined.iter().filter(|(_, floor)| floor.is_none());
+        let joining = joining.map(|(room, _)| room.clone()).collect();
+        Some((floored(joined), joining))
     }
+}
+
+/// The rooms that are not just being joined.
+fn floored(joined: IndexMap<RoomName, Option<Offset>>) -> Memberships {
+    let floored = joined.into_iter();
+    floored
+        .filter_map(|(room, floor)| Some((room, floor?)))
+        .collect()
 }
 
 impl std::fmt::Debug for Connection {

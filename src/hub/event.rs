@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::model::{
-    Ephemeral, EventName, Message, MessageId, Namespace, RoomName, Sender, Seq, Timestamp,
+    Ephemeral, EventName, Message, MessageId, Namespace, Offset, RoomName, Sender, Seq, Timestamp,
+    UserId,
 };
 
 /// Something that happened, as the hub knows it.
@@ -22,13 +23,13 @@ pub enum Event {
 }
 
 /// What may become of an event for a connection that is behind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// It has to arrive.
     Always,
-    /// It may be dropped.
+    /// Of use at its time alone: it may be dropped.
     WhileInTime,
-    /// Of all with this key only the newest has to arrive.
+    /// The newest of its key takes the place of those before it.
     Newest(Arc<str>),
 }
 
@@ -53,10 +54,22 @@ pub struct Arguments {
 impl Outgoing {
     /// Wraps an event; nothing is encoded yet.
     pub fn new(event: Event) -> Arc<Self> {
-        let keep = match &event {
-            Event::Message(_) | Event::Notice(..) => Keep::Always,
+        let keep = match event {
             Event::Ephemeral(_) => Keep::WhileInTime,
+            Event::Message(_) | Event::Notice(..) => Keep::Always,
         };
+        Self::kept(event, keep)
+    }
+
+    /// Wraps an event of which only the newest of the same kind, sender and room counts.
+    pub fn newest(event: Event, room: &RoomName, kind: &str, from: Option<&UserId>) -> Arc<Self> {
+        // None of the parts has a line break in it.
+        let from = from.map_or("", UserId::as_str);
+        let key = format!("{room}\n{kind}\n{from}");
+        Self::kept(event, Keep::Newest(key.into()))
+    }
+
+    fn kept(event: Event, keep: Keep) -> Arc<Self> {
         Arc::new(Self {
             event,
             keep,
@@ -70,15 +83,31 @@ impl Outgoing {
         Self::new(Event::Notice(name, encode(argument).into()))
     }
 
+    /// A notice of which only the newest that one room has of one user counts.
+    pub fn newest_notice(
+        name: &'static str,
+        room: &RoomName,
+        user: &UserId,
+        argument: &impl Serialize,
+    ) -> Arc<Self> {
+        let event = Event::Notice(name, encode(argument).into());
+        Self::newest(event, room, name, Some(user))
+    }
+
+    /// What may become of it for a connection that is behind.
+    pub fn keep(&self) -> &Keep {
+        &self.keep
+    }
+
     /// What happened.
     pub fn event(&self) -> &Event {
         &self.event
     }
 
-    /// The number in the room, of a stored message.
-    pub fn seq(&self) -> Option<Seq> {
+    /// The place in the order of the namespace, of a stored message.
+    pub fn offset(&self) -> Option<Offset> {
         match &self.event {
-            Event::Message(message) => Some(message.seq),
+            Event::Message(message) => Some(message.offset),
             Event::Ephemeral(_) | Event::Notice(..) => None,
         }
     }
@@ -90,11 +119,6 @@ impl Outgoing {
             Event::Ephemeral(event) => size_of::<Ephemeral>() + event.data.get().len(),
             Event::Notice(_, argument) => argument.get().len(),
         }
-    }
-
-    /// What may become of it for a connection that is behind.
-    pub fn keep(&self) -> &Keep {
-        &self.keep
     }
 
     /// The event as the door that is most in use sends it, encoded by the first call for a namespace: members of a room
@@ -184,7 +208,7 @@ fn encode(value: &(impl Serialize + ?Sized)) -> Box<RawValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Namespace, Offset, RoomKey, UserId};
+    use crate::model::{Namespace, RoomKey};
 
     fn message(event: &str) -> Arc<Message> {
         Arc::new(Message {

@@ -1,26 +1,26 @@
 //! `join`: becoming a member of a room, with what was missed, without hole or repeat.
 //!
-//! The way: the connection becomes a member whose live events are held; then the log is read; the door sends the
-//! answer; [`Hub::go_live`] releases what was held and is newer than what was read. A message stored before the read
-//! is in the answer, one stored after it is held or comes live, and its number decides when both see it.
+//! The way: the connection's feed begins to hold what comes of the room, and the connection becomes a member; then the
+//! log is read; the door sends the answer; [`Hub::go_live`] lets through what is newer than what was read. A message
+//! stored before the read is in the answer, one stored after it is held or comes live, and its offset decides when both
+//! see it.
 
 use std::{sync::Arc, time::Instant};
 
 use serde::Serialize;
 
 use super::{
-    Connection, Hub, Members, Outgoing,
-    connection::{Close, Refused},
-    event::Event,
+    Connection, Hub, Members,
+    connection::{Refused, Turn},
     reached,
-    room::Caught,
+    session::closing,
     too_fast,
 };
 use crate::{
     auth::Permission,
     backend::{Page, PageSize, Range},
     error::{Error, Limit, Result},
-    model::{Epoch, Message, Position, RoomKey, RoomName, Seq},
+    model::{Epoch, Message, Offset, Position, RoomKey, RoomName, Seq},
 };
 
 /// A wish to become a member.
@@ -61,6 +61,12 @@ pub struct Joined {
     /// Who is in the room; `None` if this identity may not know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<Members>,
+    /// The offset that `seq` has.
+    #[serde(skip)]
+    read: Offset,
+    /// Nothing else joins or leaves, and nothing is read again, before the answer is out.
+    #[serde(skip)]
+    _turn: Turn,
 }
 
 /// What was before a member is live.
@@ -74,63 +80,70 @@ impl Hub {
     /// Makes `connection` a member of a room. Send the answer to the client, then call [`Hub::go_live`].
     pub async fn join(&self, connection: &Arc<Connection>, request: Join) -> Result<Joined> {
         self.check_join(connection, &request)?;
-        if connection.is_in(&request.room) {
-            // What it sent itself before is behind it then, so that a message it did not want back stays away.
-            self.0.backend.bus.delivered().await;
-        }
+        let turn = connection.turn().await;
+        let room = request.room;
         let most = self.0.limits.rooms_per_connection;
         let entered = connection
-            .enter(&request.room, most)
+            .enter(&room, most)
             .map_err(|refused| match refused {
                 Refused::Full => reached(
                     Limit::RoomsPerConnection,
                     format!("a connection may be in {most} rooms; leave one first"),
                 ),
-                Refused::Gone => Error::unavailable("the connection is closing"),
+                Refused::Gone => closing(),
             })?;
-        let key = connection.key(&request.room);
-        let before = self.0.rooms.enter(&key, connection);
-        self.leave_if_gone(connection, &request.room);
-        match self.past(connection, &key, &request.replay, before).await {
+        let key = connection.key(&room);
+        connection.feed().begin_joining(&room);
+        self.0.rooms.enter(&key, connection);
+        self.leave_if_gone(connection, &room);
+        match self.past(connection, &key, &request.replay, entered).await {
             Ok(past) => {
                 self.appear(connection, &key);
                 Ok(Joined {
-                    members: self.members_for(connection, &request.room),
-                    room: request.room,
+                    members: self.members_for(connection, &room),
+                    room,
                     epoch: past.page.epoch,
                     seq: past.page.head,
                     messages: past.page.messages,
                     recovered: past.recovered,
                     unread: past.unread,
+                    read: past.page.offset,
+                    _turn: turn,
                 })
             }
             Err(error) => {
-                if let Some(before) = before {
+                if entered {
+                    connection.leave(&room);
+                    self.0.rooms.leave(&key, connection);
+                } else {
                     // It was a member before and stays one, from where it stood.
-                    self.go_live(connection, &request.room, before).await;
-                } else if entered {
-                    connection.leave(&request.room);
-                    self.0.rooms.leave(&key, connection.id());
+                    connection.feed().joined(&room, Offset(0));
                 }
                 Err(error)
             }
         }
     }
 
-    /// Reads what a member is to be told of before it is live; `before` is where it stood if it was one already.
+    /// Reads what a member is to be told of before it is live, and notes that it is one.
     async fn past(
         &self,
         connection: &Connection,
         key: &RoomKey,
         replay: &Replay,
-        before: Option<Seq>,
+        entered: bool,
     ) -> Result<Past> {
         let (page, recovered) = self.replay(key, replay).await?;
-        if let Some(before) = before {
-            self.give_on_the_way(connection, key, before, &page).await?;
+        if !entered {
+            self.give_before_answer(connection, key, &page).await?;
         }
         let user = connection.principal().user.clone();
         let mark = self.0.backend.marks.marked(key, &user).await?;
+        if !connection.joined(&key.room, page.offset) {
+            return Err(closing());
+        }
+        if entered {
+            self.save(connection, None).await?;
+        }
         Ok(Past {
             unread: page.head.0.saturating_sub(mark.seq.0),
             page,
@@ -138,79 +151,42 @@ impl Hub {
         })
     }
 
-    /// Gives a member that joins again what was on its way to it: messages after `before`, up to where the answer
-    /// begins. They would be dropped as older than the answer, though they are not in it.
-    async fn give_on_the_way(
+    /// Gives a member that joins again what is on its way to it and not in the answer, so that the answer comes behind
+    /// all that is before it.
+    async fn give_before_answer(
         &self,
         connection: &Connection,
         key: &RoomKey,
-        before: Seq,
         page: &Page,
     ) -> Result<()> {
-        // The personal room is entered without a look at its log: as long as nothing came, nobody knows from where on.
-        let known = before > Seq(0) || !key.room.is_personal();
-        let until = page
-            .messages
-            .first()
-            .map_or(page.head, |first| Seq(first.seq.0.saturating_sub(1)));
-        if known && before < until {
-            self.catch_up(connection, key, before, until).await?;
+        // Whatever the page shows has come to the feed then.
+        self.0.backend.bus.delivered().await;
+        let first = page.messages.first();
+        let first = first.map_or(Offset(u64::MAX), |first| first.offset);
+        let feed = connection.feed();
+        if feed.give_before_answer(&key.room, first, page.offset) || self.catch_up(connection).await
+        {
+            return Ok(());
         }
-        Ok(())
+        Err(closing())
     }
 
-    /// Starts the live stream of a member that was told everything up to `after`: what was held meanwhile comes
-    /// first. If more was held than fits, the rest is read from the log.
-    pub async fn go_live(&self, connection: &Connection, room: &RoomName, after: Seq) {
-        let key = connection.key(room);
-        let mut after = after;
-        while let Caught::Behind(from) = self.0.rooms.go_live(&key, connection.id(), after) {
-            match self.catch_up(connection, &key, from, Seq(u64::MAX)).await {
-                Ok(reached) => after = reached,
-                Err(error) => {
-                    tracing::warn!(%room, %error, "a member could not catch up and is closed");
-                    connection.close(Close::Unavailable);
-                    return;
-                }
-            }
-        }
-        self.0.rooms.with(&key, |room| {
+    /// Starts the live stream of a member that has been sent the answer to its join: what was held meanwhile comes
+    /// first.
+    pub fn go_live(&self, connection: &Connection, joined: &Joined) {
+        self.let_through(connection, &joined.room, joined.read);
+        self.0.rooms.with(&connection.key(&joined.room), |room| {
             room.tell_typists(connection.id(), Instant::now());
         });
     }
 
-    /// Pushes everything after `from`, and not after `until`, as live events; answers the number that was reached.
-    async fn catch_up(
-        &self,
-        connection: &Connection,
-        key: &RoomKey,
-        from: Seq,
-        until: Seq,
-    ) -> Result<Seq> {
-        let mut reached = from;
-        loop {
-            let page = self
-                .0
-                .backend
-                .log
-                .read(key, Range::After(reached), self.page(None))
-                .await?;
-            if page.oldest > reached.next() && reached < page.head {
-                return Err(Error::unavailable(
-                    "what a member missed is not kept any more",
-                ));
-            }
-            for message in page.messages {
-                if message.seq > until {
-                    return Ok(reached);
-                }
-                reached = message.seq;
-                connection.push(&Outgoing::new(Event::Message(message)));
-            }
-            if !page.more {
-                return Ok(reached.max(page.head));
-            }
-        }
+    /// Gives what a room has after `read` from now on.
+    pub(super) fn let_through(&self, connection: &Connection, room: &RoomName, read: Offset) {
+        // In this order: what the feed has let through would not be looked at again.
+        self.0.rooms.with(&connection.key(room), |room| {
+            room.joined(connection.id(), read);
+        });
+        connection.feed().joined(room, read);
     }
 
     fn check_join(&self, connection: &Connection, request: &Join) -> Result<()> {

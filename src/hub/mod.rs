@@ -1,6 +1,6 @@
 //! The rules: who may, who is where, in what order.
 //!
-//! Doors call one verb a request ([`Hub::connect`], [`join`](Hub::join), [`leave`](Hub::leave),
+//! Doors call one verb a request ([`Hub::arrive`], [`Hub::connect`], [`join`](Hub::join), [`leave`](Hub::leave),
 //! [`publish`](Hub::publish), [`history`](Hub::history), [`refresh`](Hub::refresh), [`disconnect`](Hub::disconnect))
 //! and hand over the [`Connection`] it is for; the backend's stream comes in by [`deliver`](Hub::deliver_all) and
 //! goes out through each connection's [`Outlet`]. The hub knows no protocol, and no door knows a rule.
@@ -12,21 +12,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
+use tokio::sync::Semaphore;
 
 use crate::{
     auth::{Authority, Principal},
     backend::{Backend, PageSize, Range},
     error::{Code, Error, Limit, Result},
     limits::{Counts, Place, Rate},
-    model::{ConnectionId, Namespace, RoomName, UserId},
+    model::{ConnectionId, Pid, RoomName, UserId},
     telemetry::Metrics,
 };
 
 mod announce;
+mod catch_up;
 mod connection;
 mod deliver;
 mod event;
+mod feed;
 mod history;
 mod join;
 mod presence;
@@ -34,6 +37,7 @@ mod publish;
 mod refresh;
 mod room;
 mod rooms;
+mod session;
 mod settings;
 mod signal;
 mod typing;
@@ -42,12 +46,14 @@ mod who;
 
 pub use announce::ReadTo;
 pub use connection::{Asking, Close, Connection, Drained, Outlet};
+pub use deliver::Gather;
 pub use event::{Arguments, Event, Keep, Outgoing};
 pub use history::{History, HistoryPage};
 pub use join::{Join, Joined, Replay};
 pub use presence::Present;
 pub use publish::{Publish, Publishing};
-pub use settings::{LimitSettings, PresenceSettings, TypingSettings};
+pub use session::{Arrived, Resume};
+pub use settings::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings};
 pub use signal::{Replies, Reply, Signal, To};
 pub use who::{Members, PresencePage, UserState};
 
@@ -67,6 +73,8 @@ pub struct HubSettings {
     pub limits: LimitSettings,
     /// How much one answer may hold.
     pub pages: PageLimits,
+    /// How clients that come back are given what they missed.
+    pub recovery: RecoverySettings,
     /// How users are shown to others.
     pub presence: PresenceSettings,
     /// How typing is shown to others.
@@ -87,19 +95,32 @@ const KNOWN_FOR: Duration = Duration::from_secs(12 * 3600);
 #[derive(Clone)]
 pub struct Hub(Arc<Inner>);
 
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     backend: Backend,
     authority: Authority,
     limits: LimitSettings,
     pages: PageLimits,
+    recovery: RecoverySettings,
     presence: PresenceSettings,
     messages: Rate,
     user_messages: Rate,
     joins: Rate,
     rooms: rooms::Rooms,
     connections: DashMap<ConnectionId, Arc<Connection>>,
+    /// Sessions that are about to be resumed.
+    claimed: DashSet<Pid>,
+    /// Permits to read what a connection has missed.
+    catch_ups: Semaphore,
     users: Arc<Counts<UserId, users::Standing>>,
     last_seen: users::LastSeen,
+    /// Doors that send what comes together in one go.
+    doors: Mutex<Vec<Arc<dyn Gather>>>,
     metrics: Arc<Metrics>,
 }
 
@@ -114,6 +135,7 @@ impl Hub {
         let HubSettings {
             limits,
             pages,
+            recovery,
             presence,
             typing,
         } = settings;
@@ -131,11 +153,15 @@ impl Hub {
             joins: Rate::new(limits.joins_per_second, limits.joins_burst),
             limits,
             pages,
+            catch_ups: Semaphore::new(recovery.at_once),
+            recovery,
             presence,
             rooms: rooms::Rooms::new(manners, metrics.clone()),
             connections: DashMap::new(),
+            claimed: DashSet::new(),
             users: Arc::default(),
             last_seen: users::LastSeen::default(),
+            doors: Mutex::default(),
             metrics,
         }))
     }
@@ -158,65 +184,20 @@ impl Hub {
         Ok(Entrant { principal, place })
     }
 
-    /// Makes an entrant a connection: from now on it gets what is sent to its user, by `outlet`. What `greet` makes
-    /// of the connection is the first that it gets.
-    pub fn connect(
-        &self,
-        namespace: Namespace,
-        entrant: Entrant,
-        outlet: Arc<dyn Outlet>,
-        greet: impl FnOnce(&Connection) -> Arc<Outgoing>,
-    ) -> Arc<Connection> {
-        let connection = Arc::new(Connection::new(namespace, entrant, outlet));
-        let user = connection.principal().user.clone();
-        let now = Instant::now();
-        let grace = self.0.presence.grace;
-        let back = self.0.last_seen.within(&user, grace, now);
-        connection
-            .standing()
-            .connected(connection.id(), back, grace, now);
-        let personal = RoomName::personal(&user);
-        // Nobody else has the connection yet, so it cannot have left for good.
-        let entered = connection.enter(&personal, 0);
-        debug_assert_eq!(entered, Ok(true));
-        connection.push(&greet(&connection));
-        self.0
-            .rooms
-            .enter_live(&connection.key(&personal), &connection);
-        self.0
-            .connections
-            .insert(connection.id(), connection.clone());
-        self.0.metrics.connections.inc();
-        connection
-    }
-
-    /// Ends a connection's part: it leaves every room and enters none any more. Calling it again does nothing.
-    pub fn disconnect(&self, connection: &Arc<Connection>) {
-        for room in connection.leave_for_good() {
-            self.0.rooms.leave(&connection.key(&room), connection.id());
-        }
-        if self.0.connections.remove(&connection.id()).is_some() {
-            self.0.metrics.connections.dec();
-            let gone = connection
-                .standing()
-                .disconnected(connection.id(), Instant::now());
-            if let Some(gone) = gone {
-                self.0
-                    .last_seen
-                    .note(connection.principal().user.clone(), gone);
-            }
-        }
-    }
-
     /// Takes `connection` out of `room`. What was stored there before is delivered to it first.
     pub async fn leave(&self, connection: &Connection, room: &RoomName) -> Result<()> {
         if room.belongs_to(&connection.principal().user) {
             return Err(Error::forbidden("the personal room cannot be left"));
         }
         who::check_joined(connection, room)?;
+        let _turn = connection.turn().await;
         self.0.backend.bus.delivered().await;
+        if !self.catch_up(connection).await {
+            return Err(session::closing());
+        }
+        self.save(connection, Some(room)).await?;
         if connection.leave(room) {
-            self.0.rooms.leave(&connection.key(room), connection.id());
+            self.0.rooms.leave(&connection.key(room), connection);
         }
         Ok(())
     }
@@ -295,7 +276,7 @@ impl Hub {
     /// A disconnect that ran while a room was being entered has not seen it: undo the entry then.
     fn leave_if_gone(&self, connection: &Connection, room: &RoomName) {
         if !connection.is_in(room) {
-            self.0.rooms.leave(&connection.key(room), connection.id());
+            self.0.rooms.leave(&connection.key(room), connection);
         }
     }
 

@@ -1,9 +1,7 @@
 //! One room of this node: its members, who of them is shown, who is typing.
 //!
-//! Given the time, never awaits; [`Rooms`](super::rooms::Rooms) holds it under a mutex. A member is either live or still
-//! reading what it missed. While it reads, its live events are held back within a bound; [`Room::go_live`] merges them
-//! by `seq` behind what was read. Every member also has the number it was given everything up to: a message up to that
-//! number is never delivered again.
+//! Given the time, never awaits; [`Rooms`](super::rooms::Rooms) holds it under a mutex. It gives everything to its
+//! members' [`Feed`]s, which know when each connection can take it.
 
 use std::{
     collections::HashMap,
@@ -15,19 +13,16 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 use super::{
-    connection::{Connection, Outlet},
+    connection::Connection,
     event::{Event, Outgoing},
-    presence::{Arrival, Change, Page, Presence, Profile},
+    feed::Feed,
+    presence::{Arrival, Change, ChangeKind, Page, Presence, Profile},
     typing::{Announce, Typing},
 };
 use crate::{
     auth::Permission,
-    model::{ConnectionId, RoomName, Seq, Timestamp, UserId},
+    model::{ConnectionId, Offset, RoomName, Seq, Timestamp, UserId},
 };
-
-/// Held events of one member: past either bound the log is read again instead.
-const HELD_EVENTS: usize = 1024;
-const HELD_BYTES: usize = 1 << 20;
 
 /// How rooms treat their members.
 #[derive(Clone, Copy, Debug)]
@@ -59,37 +54,23 @@ pub(super) struct Room {
 }
 
 struct Member {
-    outlet: Arc<dyn Outlet>,
+    feed: Arc<Feed>,
     user: UserId,
     /// May be told who is here.
     sees: bool,
-    stage: Stage,
+    /// Messages up to this offset are in the answer to its join, or before it.
+    after: Offset,
 }
 
-/// Where a member stands with the room's messages.
-pub(super) enum Stage {
-    /// Has everything up to this number and gets what is newer.
-    Live { after: Seq },
-    /// Still reading.
-    Reading(Held),
-}
-
-/// Live events of a member that reads.
-#[derive(Default)]
-pub(super) struct Held {
-    events: Vec<Arc<Outgoing>>,
-    bytes: usize,
-    /// Something did not fit: the messages that were held are gone, the log has them.
-    overflowed: bool,
-}
-
-/// Whether a member has caught up.
+/// What became of a member's place.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Caught {
-    /// It is live.
-    Up,
-    /// More came than could be held: read the log after this number and come again.
-    Behind(Seq),
+pub(super) enum Placed {
+    /// It is a member from now on.
+    New,
+    /// It was one before.
+    Before,
+    /// Its connection has ended.
+    Gone,
 }
 
 impl Room {
@@ -106,22 +87,34 @@ impl Room {
         }
     }
 
-    /// Puts a member at a stage; the answer is the stage it was at before.
-    pub(super) fn place(&mut self, connection: &Connection, stage: Stage) -> Option<Stage> {
+    /// Makes a connection a member. One that takes the place of another with the same id goes on as that member.
+    pub(super) fn place(&mut self, connection: &Connection) -> Placed {
+        let feed = connection.feed();
+        if feed.is_over() {
+            return Placed::Gone;
+        }
         let principal = connection.principal();
         let sees = principal.may(Permission::Presence, &self.name);
         if let Some(member) = self.members.get_mut(&connection.id()) {
             member.sees = sees;
-            return Some(std::mem::replace(&mut member.stage, stage));
+            member.feed = feed.clone();
+            return Placed::Before;
         }
         let member = Member {
-            outlet: connection.outlet().clone(),
+            feed: feed.clone(),
             user: principal.user.clone(),
             sees,
-            stage,
+            after: Offset(0),
         };
         self.members.insert(connection.id(), member);
-        None
+        Placed::New
+    }
+
+    /// The answer to a member's join holds everything up to `read`: that is not given again.
+    pub(super) fn joined(&mut self, connection: ConnectionId, read: Offset) {
+        if let Some(member) = self.members.get_mut(&connection) {
+            member.after = member.after.max(read);
+        }
     }
 
     /// Notes what a member may see now that its identity was replaced.
@@ -142,13 +135,19 @@ impl Room {
         }
     }
 
-    /// Ends a membership; true if there was one.
-    pub(super) fn remove(&mut self, connection: ConnectionId, now: Instant) -> bool {
-        let Some(member) = self.members.swap_remove(&connection) else {
+    /// Ends a membership; true if there was one, and it was not taken over.
+    pub(super) fn remove(&mut self, connection: &Connection, now: Instant) -> bool {
+        let id = connection.id();
+        let Some(member) = self.members.get(&id) else {
             return false;
         };
-        self.presence.leave(connection, now);
-        if let Some(announce) = self.typing.stop(connection, &member.user, now) {
+        if !Arc::ptr_eq(&member.feed, connection.feed()) {
+            return false;
+        }
+        let user = member.user.clone();
+        self.members.swap_remove(&id);
+        self.presence.leave(id, now);
+        if let Some(announce) = self.typing.stop(id, &user, now) {
             self.announce(&announce);
         }
         true
@@ -197,9 +196,9 @@ impl Room {
         let told = json!({ "room": self.name, "user": user, "seq": seq });
         let event = Outgoing::notice("read", &told);
         let crowded = self.is_crowded();
-        for (connection, member) in &mut self.members {
+        for (connection, member) in &self.members {
             let concerns = !crowded || member.user == *user;
-            if concerns && *connection != except && member.offer(&event) {
+            if concerns && *connection != except && member.offer(&self.name, &event) {
                 self.delivered += 1;
             }
         }
@@ -208,13 +207,13 @@ impl Room {
     /// Tells one member who is typing.
     pub(super) fn tell_typists(&mut self, connection: ConnectionId, now: Instant) {
         let announces = self.typing.now_typing(now);
-        let Some(member) = self.members.get_mut(&connection) else {
+        let Some(member) = self.members.get(&connection) else {
             return;
         };
         for announce in announces {
             if announce.user != member.user {
-                let event = Outgoing::notice("typing", &announce.event(&self.name));
-                self.delivered += u64::from(member.offer(&event));
+                let event = self.announcement(&announce);
+                self.delivered += u64::from(member.offer(&self.name, &event));
             }
         }
     }
@@ -243,12 +242,10 @@ impl Room {
         self.members.is_empty() && self.presence.is_empty()
     }
 
-    /// Delivers to every member but `except`, each through its stage.
+    /// Delivers to every member but `except`.
     pub(super) fn deliver(&mut self, event: &Arc<Outgoing>, except: Option<ConnectionId>) {
-        for (connection, member) in &mut self.members {
-            if Some(*connection) == except {
-                member.pass_over(event);
-            } else if member.offer(event) {
+        for (connection, member) in &self.members {
+            if Some(*connection) != except && member.offer(&self.name, event) {
                 self.delivered += 1;
             }
         }
@@ -258,27 +255,6 @@ impl Room {
         {
             self.announce(&announce);
         }
-    }
-
-    /// Releases what was held of a member that has been given everything up to `after`; live from then on.
-    ///
-    /// Held events are pushed in the order they came; those with a number up to `after` were read already.
-    pub(super) fn go_live(&mut self, connection: ConnectionId, after: Seq) -> Caught {
-        let Some(member) = self.members.get_mut(&connection) else {
-            return Caught::Up;
-        };
-        let Stage::Reading(held) = &mut member.stage else {
-            return Caught::Up;
-        };
-        if std::mem::take(&mut held.overflowed) {
-            return Caught::Behind(after);
-        }
-        let held = std::mem::take(held);
-        member.stage = Stage::Live { after };
-        for event in &held.events {
-            self.delivered += u64::from(member.offer(event));
-        }
-        Caught::Up
     }
 
     /// How many users are here and how many of them type.
@@ -308,9 +284,16 @@ impl Room {
 
     /// Tells the members who may see it, but not `except`, of a user.
     fn tell(&mut self, change: &Change, except: Option<ConnectionId>, ts: Timestamp) {
-        let event = Outgoing::notice("presence", &change.event(&self.name, ts));
-        for (connection, member) in &mut self.members {
-            if member.sees && Some(*connection) != except && member.offer(&event) {
+        let told = change.event(&self.name, ts);
+        let event = match change.kind {
+            ChangeKind::Update => {
+                Outgoing::newest_notice("presence", &self.name, &change.user, &told)
+            }
+            // Whoever is told of one of these alone would count wrong.
+            ChangeKind::Join | ChangeKind::Leave => Outgoing::notice("presence", &told),
+        };
+        for (connection, member) in &self.members {
+            if member.sees && Some(*connection) != except && member.offer(&self.name, &event) {
                 self.delivered += 1;
             }
         }
@@ -318,69 +301,25 @@ impl Room {
 
     /// Tells the other users who is typing.
     fn announce(&mut self, announce: &Announce) {
-        let event = Outgoing::notice("typing", &announce.event(&self.name));
-        for member in self.members.values_mut() {
-            if member.user != announce.user && member.offer(&event) {
+        let event = self.announcement(announce);
+        for member in self.members.values() {
+            if member.user != announce.user && member.offer(&self.name, &event) {
                 self.delivered += 1;
             }
         }
     }
+
+    fn announcement(&self, announce: &Announce) -> Arc<Outgoing> {
+        let told = announce.event(&self.name);
+        Outgoing::newest_notice("typing", &self.name, &announce.user, &told)
+    }
 }
 
 impl Member {
-    /// Notes that a live member is not to get this event, now or later.
-    fn pass_over(&mut self, event: &Outgoing) {
-        if let (Stage::Live { after }, Some(seq)) = (&mut self.stage, event.seq()) {
-            *after = seq.max(*after);
-        }
-    }
-
-    /// Pushes or holds the event; true if it was pushed.
-    fn offer(&mut self, event: &Arc<Outgoing>) -> bool {
-        match &mut self.stage {
-            Stage::Live { after } => {
-                if let Some(seq) = event.seq() {
-                    if seq <= *after {
-                        return false;
-                    }
-                    *after = seq;
-                }
-                self.outlet.push(event);
-                true
-            }
-            Stage::Reading(held) => {
-                held.hold(event);
-                false
-            }
-        }
-    }
-}
-
-impl Held {
-    fn hold(&mut self, event: &Arc<Outgoing>) {
-        if self.overflowed && event.seq().is_some() {
-            return;
-        }
-        if !self.fits(event) {
-            self.overflowed = true;
-            // Messages are in the log. Nowhere else is who came or went meanwhile, so that stays as far as it fits.
-            self.events.retain(|held| held.seq().is_none());
-            self.bytes = self.events.iter().map(|held| held.cost()).sum();
-            if event.seq().is_some() {
-                return;
-            }
-            if !self.fits(event) {
-                *self = Self {
-                    overflowed: true,
-                    ..Self::default()
-                };
-            }
-        }
-        self.bytes += event.cost();
-        self.events.push(event.clone());
-    }
-
-    fn fits(&self, event: &Outgoing) -> bool {
-        self.events.len() < HELD_EVENTS && self.bytes + event.cost() <= HELD_BYTES
+    /// Gives the event to the member's connection, unless the answer to its join holds it; true if it is given, now or
+    /// later.
+    fn offer(&self, room: &RoomName, event: &Arc<Outgoing>) -> bool {
+        let answered = event.offset().is_some_and(|offset| offset <= self.after);
+        !answered && self.feed.push(room, event)
     }
 }

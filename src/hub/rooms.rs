@@ -17,10 +17,10 @@ use super::{
     connection::Connection,
     event::Outgoing,
     lock,
-    room::{Caught, Held, Manners, Room, Stage},
+    room::{Manners, Placed, Room},
 };
 use crate::{
-    model::{ConnectionId, RoomKey, Seq, Timestamp},
+    model::{ConnectionId, RoomKey, Timestamp},
     telemetry::{Gauge, Metrics},
 };
 
@@ -46,38 +46,31 @@ impl Rooms {
         }
     }
 
-    /// Makes `connection` a member whose live events are held until [`go_live`](Self::go_live). A member that was
-    /// live before is set back to reading; the answer is then the number it had everything up to.
-    pub(super) fn enter(&self, key: &RoomKey, connection: &Connection) -> Option<Seq> {
-        match self.place(key, connection, Stage::Reading(Held::default())) {
-            Some(Stage::Live { after }) => Some(after),
-            Some(Stage::Reading(_)) | None => None,
-        }
-    }
-
-    /// Makes `connection` a member that gets every event from now on.
-    pub(super) fn enter_live(&self, key: &RoomKey, connection: &Connection) {
-        self.place(key, connection, Stage::Live { after: Seq(0) });
-    }
-
-    fn place(&self, key: &RoomKey, connection: &Connection, stage: Stage) -> Option<Stage> {
+    /// Makes `connection` a member.
+    pub(super) fn enter(&self, key: &RoomKey, connection: &Connection) {
         // The entry stays locked, so that the room cannot be dropped meanwhile.
         let entry = self.rooms.entry(key.clone()).or_insert_with(|| {
             self.metrics.rooms.inc();
             Arc::new(Mutex::new(Room::new(key.room.clone(), self.manners)))
         });
-        let before = lock(&entry).place(connection, stage);
-        if before.is_none() {
-            self.metrics.members.inc();
+        let placed = lock(&entry).place(connection);
+        drop(entry);
+        match placed {
+            Placed::New => {
+                self.metrics.members.inc();
+            }
+            Placed::Before => {}
+            Placed::Gone => self.drop_if_over(key),
         }
-        before
     }
 
-    /// Ends a membership, and the room if nothing is left to keep of it.
-    pub(super) fn leave(&self, key: &RoomKey, connection: ConnectionId) {
+    /// Ends a membership, and the room if nothing is left to keep of it. Nothing of the room is given to `connection`
+    /// any more.
+    pub(super) fn leave(&self, key: &RoomKey, connection: &Connection) {
         let left = self.with(key, |room| {
             (room.remove(connection, Instant::now()), room.is_over())
         });
+        connection.feed().leave(&key.room);
         let Some((was_member, over)) = left else {
             return;
         };
@@ -89,7 +82,7 @@ impl Rooms {
         }
     }
 
-    /// Delivers to every member but `except`, each through its stage.
+    /// Delivers to every member but `except`.
     pub(super) fn deliver(
         &self,
         key: &RoomKey,
@@ -97,12 +90,6 @@ impl Rooms {
         except: Option<ConnectionId>,
     ) {
         self.with(key, |room| room.deliver(event, except));
-    }
-
-    /// See [`Room::go_live`].
-    pub(super) fn go_live(&self, key: &RoomKey, connection: ConnectionId, after: Seq) -> Caught {
-        self.with(key, |room| room.go_live(connection, after))
-            .unwrap_or(Caught::Up)
     }
 
     /// The rooms there are now.
@@ -220,13 +207,14 @@ mod tests {
         auth::{Grants, Principal},
         hub::{
             Entrant,
-            connection::{Asking, Close, Drained, Outlet},
+            connection::{Asking, Close, Drained, Memberships, Outlet},
             event::Event,
+            feed::Feed,
             presence::Arrival,
             users::Standing,
         },
         limits::Counts,
-        model::{EventName, Message, MessageId, Namespace, Offset, RoomName, UserId},
+        model::{EventName, Message, MessageId, Namespace, Offset, RoomName, Seq, UserId},
     };
 
     const GRACE: Duration = Duration::from_secs(5);
@@ -288,7 +276,13 @@ mod tests {
             grants: Arc::new(Grants::everything()),
             expires_at: None,
         };
-        Connection::new(Namespace::root(), Entrant { principal, place }, outlet)
+        Connection::new(
+            Entrant { principal, place },
+            Namespace::root(),
+            (ConnectionId::fresh(), None),
+            Memberships::new(),
+            Feed::live(outlet, Offset(0), Box::new(|| {})),
+        )
     }
 
     fn appear(rooms: &Rooms, who: &Connection) {
@@ -309,7 +303,7 @@ mod tests {
             rooms.enter(&key, one);
         }
         appear(&rooms, &bob);
-        rooms.leave(&key, alice.id());
+        rooms.leave(&key, &alice);
         appear(&rooms, &alice);
         assert_eq!(rooms.with(&key, |room| room.count()), Some(1));
     }
@@ -318,8 +312,9 @@ mod tests {
     fn a_member_that_cannot_hold_all_that_comes_while_it_reads_is_told_who_came() {
         let (rooms, key, names) = (rooms(), lobby(), Arc::<Names>::default());
         let (alice, bob) = (connection_by("alice", names.clone()), connection("bob"));
+        alice.feed().begin_joining(&key.room);
         rooms.enter(&key, &alice);
-        rooms.enter_live(&key, &bob);
+        rooms.enter(&key, &bob);
         let fill = || {
             for seq in 1..=2000 {
                 rooms.deliver(&key, &message(seq), None);
@@ -328,11 +323,9 @@ mod tests {
         fill();
         appear(&rooms, &bob);
         fill();
-        assert_eq!(
-            rooms.go_live(&key, alice.id(), Seq(0)),
-            Caught::Behind(Seq(0))
-        );
-        assert_eq!(rooms.go_live(&key, alice.id(), Seq(2000)), Caught::Up);
+        alice.feed().joined(&key.room, Offset(0));
+        assert_eq!(alice.feed().begin_catching_up(), Some(Offset(0)));
+        alice.feed().caught_up(Offset(2000));
         assert_eq!(*lock(&names.0), ["presence"]);
     }
 
@@ -354,13 +347,13 @@ mod tests {
     fn a_room_that_always_has_something_due_is_noted_a_bounded_number_of_times() {
         let (rooms, key) = (rooms(), lobby());
         let alice = connection("alice");
-        rooms.enter_live(&key, &alice);
+        rooms.enter(&key, &alice);
         let mut now = Instant::now();
         for round in 0..100 {
             let guest = connection(&format!("guest-{round}"));
-            rooms.enter_live(&key, &guest);
+            rooms.enter(&key, &guest);
             appear(&rooms, &guest);
-            rooms.with(&key, |room| room.remove(guest.id(), now));
+            rooms.with(&key, |room| room.remove(&guest, now));
             // The guest before this one leaves; then typing is due before this one is.
             let later = now + Duration::from_secs(1);
             rooms.look_after_due(later);

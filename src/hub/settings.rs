@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     config::{ByteSize, Problem, above_zero, section},
-    model::NAME_BYTES,
+    model::{EventName, NAME_BYTES},
 };
 
 section! {
@@ -48,6 +48,9 @@ section! {
         stall: Duration = "10s",
         /// Signals of one connection that wait for an answer; 0 turns this off.
         signals: usize = "100",
+        /// Ephemeral events of which only the newest that a sender has in a room counts, such as a cursor's place: it
+        /// takes the place of older ones that a slow connection has not been given.
+        newest: Vec<EventName> = "",
         /// Levels of arrays and objects in an event.
         nesting: usize = "64",
     }
@@ -72,6 +75,22 @@ section! {
         timeout: Duration = "3s",
         /// Users of a room who can be typing at once; more are not told of. 0 is no limit.
         room_users: usize = "100",
+    }
+}
+
+section! {
+    /// How clients that come back are given what they missed.
+    pub struct RecoverySettings at "recovery" {
+        /// How long after its end a session can be resumed; 0 turns recovery off.
+        window: Duration = "2m",
+        /// Connections that may read at the same time what they have missed.
+        at_once: usize = "64",
+    }
+}
+
+impl RecoverySettings {
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        above_zero(&["recovery.at_once"], &self.at_once, problems);
     }
 }
 

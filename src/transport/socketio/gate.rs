@@ -64,7 +64,7 @@ pub(super) struct Gate {
     pub(super) max_payload: usize,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) outboxes: Bounds,
-    pub(super) flushers: Flushers,
+    pub(super) flushers: Arc<Flushers>,
 }
 
 /// What the query of an Engine.IO request says.
@@ -249,7 +249,8 @@ impl Gate {
             _ => Encoding::Separated,
         };
         let pid = |namespace: &str| link.pid(namespace);
-        let body = match pass(&body, encoding, link.outbox(), pid, self.max_payload) {
+        let budget = self.max_payload.min(POLLED);
+        let body = match pass(&body, encoding, link.outbox(), pid, budget) {
             Some(passed) => {
                 parts
                     .headers
@@ -325,16 +326,16 @@ impl Gate {
                 return; // the peer went away between its request and our answer
             };
             let (reader, writer) = halves(upgraded);
-            let outbox = link.outbox().clone();
             let reader: Reader = match protocol {
                 3 => Box::new(Legacy::new(reader)),
                 _ => reader,
             };
             let wire = if upgrading {
-                Wire::upgrading(reader, writer, outbox, Some(AtEnd(link)))
+                Wire::upgrading(reader, writer, link)
             } else {
+                let outbox = link.outbox().clone();
                 drop(link);
-                Wire::beginning(reader, writer, outbox, None)
+                Wire::beginning(reader, writer, outbox)
             };
             let begun = engine.call((wire, handshake)).await;
             if let Err(error) = begun {
@@ -351,15 +352,8 @@ impl Gate {
     }
 }
 
-/// Ends the session of an upgrade when its WebSocket ends. An upgrade that fails half-way would otherwise leave a
-/// session that answers every poll with nothing, for ever.
-struct AtEnd(Arc<Link>);
-
-impl Drop for AtEnd {
-    fn drop(&mut self) {
-        self.0.shut();
-    }
-}
+/// Bytes of one poll's answer: a slow client that takes one within the stall is not closed.
+const POLLED: usize = 128 << 10;
 
 type Reader = Box<dyn AsyncRead + Send + Unpin>;
 

@@ -250,4 +250,25 @@ mod tests {
         waiting.next().await.unwrap();
         assert!(inbox.shared.offer(packet(1)).is_ok());
     }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_with_a_full_inbox_lets_its_session_be_read_again() {
+        let bounds = Bounds {
+            events: 4,
+            bytes: 100,
+        };
+        let (inbox, mut waiting) = pair(bounds);
+        let outbox = inbox.shared.outbox.clone();
+        for _ in 0..3 {
+            assert!(inbox.shared.offer(packet(1)).is_ok());
+        }
+        assert!(outbox.brakes());
+        waiting.next().await.unwrap();
+        assert!(!outbox.brakes(), "half of what may wait");
+        assert!(inbox.shared.offer(packet(1)).is_ok());
+        assert!(outbox.brakes());
+        drop(waiting);
+        assert!(!outbox.brakes());
+        assert!(inbox.shared.offer(packet(1)).is_err() && !outbox.brakes());
+    }
 }

@@ -98,6 +98,15 @@ impl Link {
         &self.outbox
     }
 
+    /// A namespace's answer to CONNECT is to tell this secret.
+    pub(super) fn promise(&self, namespace: &Namespace, pid: Option<Pid>) {
+        let mut pids = lock(&self.pids);
+        match pid {
+            Some(pid) => pids.insert(namespace.clone(), pid),
+            None => pids.remove(namespace),
+        };
+    }
+
     /// What was promised to a namespace.
     pub(super) fn pid(&self, namespace: &str) -> Option<Pid> {
         let pids = lock(&self.pids);
@@ -180,6 +189,11 @@ impl Link {
     /// Ends the session.
     pub(super) fn shut(&self) {
         self.outbox.end();
+        self.leave();
+    }
+
+    /// Has socketioxide end the session if it is one by polling; what its outbox still has is left alone.
+    pub(super) fn leave(&self) {
         let Some(polling) = self.polling.get() else {
             return;
         };

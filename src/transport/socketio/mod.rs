@@ -15,7 +15,7 @@ use axum::{Router, body::Body, routing::any};
 use http::{HeaderMap, Request};
 use serde::Serialize;
 use socketioxide::{
-    ParserConfig, SocketIo, SocketIoBuilder, TransportType,
+    ParserConfig, ProtocolVersion, SocketIo, SocketIoBuilder, TransportType,
     adapter::{Adapter, LocalAdapter},
     extract::SocketRef,
     handler::{ConnectHandler, DisconnectHandler, FromConnectParts},
@@ -44,9 +44,9 @@ use super::{SocketIoSettings, Transport, origins::Origins};
 use crate::{
     auth::{Principal, find_token, query_user},
     error::{Code, Error, Result},
-    hub::{Connection, Entrant, Hub, LimitSettings, Outgoing},
+    hub::{Arrived, Connection, Hub, LimitSettings, Outgoing, Resume},
     limits::{Admission, Rate},
-    model::{ConnectionId, Namespace, RoomName, Timestamp, UserId},
+    model::{ConnectionId, Namespace, Offset, Pid, RoomName, Timestamp, UserId},
 };
 use gate::Gate;
 use inbox::{Bounds, Waiting, inbox};
@@ -100,6 +100,9 @@ pub(crate) fn open(hub: &Hub, config: DoorConfig<'_>) -> (Router, SocketIo) {
     for namespace in config.settings.namespaces.iter() {
         serve_namespace(&io, namespace.clone(), door.clone());
     }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let flushers = Arc::new(Flushers::start(cores.min(FLUSHERS), limits.stall));
+    hub.gather_by(flushers.clone());
     let gate = Arc::new(Gate {
         hub: hub.clone(),
         engine,
@@ -121,7 +124,7 @@ pub(crate) fn open(hub: &Hub, config: DoorConfig<'_>) -> (Router, SocketIo) {
             bytes: limits.outbox_bytes.bytes(),
             stall: limits.stall,
         },
-        flushers: Flushers::start(FLUSHERS, limits.stall),
+        flushers,
     });
     let path = gate.path.clone();
     let answer = any(move |request: Request<Body>| gate.clone().answer(request));
@@ -131,8 +134,8 @@ pub(crate) fn open(hub: &Hub, config: DoorConfig<'_>) -> (Router, SocketIo) {
     (routes, io)
 }
 
-/// Tasks that write to WebSockets: as many as are of use, since writing is most of the work.
-const FLUSHERS: usize = 2;
+/// Tasks that write to WebSockets at the most: writing is most of the work, but the work beside it has to go on.
+const FLUSHERS: usize = 8;
 
 /// Binary attachments of one event; what they weigh is bounded by the payload.
 const ATTACHMENTS: usize = 64;
@@ -167,19 +170,18 @@ fn builder(settings: &SocketIoSettings) -> SocketIoBuilder {
 
 fn serve_namespace(io: &SocketIo, namespace: Namespace, door: Arc<Door>) {
     let entering = door.clone();
-    let entered = namespace.clone();
-    let middleware = async move |socket: SocketRef, here: Here, auth: Auth| {
-        entering.admit(&socket, here, &entered, auth).await
-    };
     let path = namespace.to_string();
-    let connected = async move |socket: SocketRef| door.connected(socket, namespace).await;
+    let middleware = async move |socket: SocketRef, here: Here, auth: Auth| {
+        entering.admit(&socket, here, namespace.clone(), auth).await
+    };
+    let connected = async move |socket: SocketRef| door.connected(socket).await;
     io.ns(path, connected.with(middleware));
 }
 
 /// What the middleware leaves for the moment after CONNECT. It holds nothing that holds the socket: if that moment
 /// never comes, all of it goes with the socket.
 struct Arrival {
-    entrant: Entrant,
+    arrived: Arrived,
     waiting: Waiting,
     ended: CancellationToken,
 }
@@ -211,9 +213,15 @@ impl Door {
         &self,
         socket: &SocketRef,
         here: Here,
-        namespace: &Namespace,
+        namespace: Namespace,
         auth: Auth,
     ) -> Result<(), Refusal> {
+        let link = socket.req_parts().extensions.get::<Arc<Link>>();
+        let link = link.ok_or(Refusal(Code::Internal))?;
+        let resume = match socket.protocol() {
+            ProtocolVersion::V5 => auth.resume(),
+            ProtocolVersion::V4 => Resume::Never,
+        };
         let admitted = match self.identify(socket, auth).await {
             Ok(principal) => self.hub.admit(principal),
             Err(error) => Err(error),
@@ -223,17 +231,17 @@ impl Door {
             tracing::debug!(%error, "a CONNECT was refused");
             Refusal(error.code())
         })?;
-        let link = socket.req_parts().extensions.get::<Arc<Link>>();
-        let link = link.ok_or(Refusal(Code::Internal))?;
+        let arrived = self.hub.arrive(namespace.clone(), entrant, resume).await;
+        link.promise(&namespace, arrived.pid());
         link.carries(here.0);
         let metrics = self.hub.metrics().clone();
         let outbox = link.outbox().clone();
-        let (inbox, waiting) = inbox(self.inbox, namespace.clone(), outbox, metrics);
+        let (inbox, waiting) = inbox(self.inbox, namespace, outbox, metrics);
         let ended = CancellationToken::new();
         socket.on_fallback(inbox);
         socket.on_disconnect(End(ended.clone()));
         let arrival: ArrivalSlot = Arc::new(Mutex::new(Some(Arrival {
-            entrant,
+            arrived,
             waiting,
             ended,
         })));
@@ -266,7 +274,7 @@ impl Door {
     }
 
     /// CONNECT has been answered: tells the client its session and starts its worker.
-    async fn connected(self: Arc<Self>, socket: SocketRef, namespace: Namespace) {
+    async fn connected(self: Arc<Self>, socket: SocketRef) {
         let arrival = socket
             .extensions
             .remove::<ArrivalSlot>()
@@ -279,13 +287,28 @@ impl Door {
         };
         link.connected();
         link.outbox().fence();
-        let outlet = Arc::new(SocketOutlet::new(namespace.clone(), socket.clone(), link));
+        let outlet = Arc::new(SocketOutlet::new(
+            arrival.arrived.namespace().clone(),
+            socket.clone(),
+            link,
+        ));
         // The session comes before anything that the rooms bring.
-        let connection =
-            self.hub
-                .connect(namespace, arrival.entrant, outlet.clone(), |connection| {
-                    self.greeting(connection)
-                });
+        let connection = self
+            .hub
+            .connect(arrival.arrived, outlet.clone(), |connection| {
+                self.greeting(connection)
+            })
+            .await;
+        // The rooms of a session that goes on are mirrored as joining them would have done.
+        for room in connection.rooms() {
+            if !room.is_personal() {
+                socket.join(room.to_string());
+            }
+        }
+        if arrival.ended.is_cancelled() {
+            // Whatever rooms it had have been left already, and nobody else would take it out of these.
+            socket.leave_all();
+        }
         let worker = Worker {
             door: self,
             socket,
@@ -355,7 +378,7 @@ impl SessionLimits {
     }
 }
 
-/// What a CONNECT packet brings: `{ token?, user? }`, other fields are the application's. What is no text counts as
+/// What a CONNECT packet brings: `{ token?, user?, pid?, offset? }`, other fields are the application's. What is no text counts as
 /// absent, and then there is no identity in it. Of socket.io-client 2 it is a query with the same names.
 #[derive(Default, serde::Deserialize)]
 struct Auth {
@@ -363,6 +386,27 @@ struct Auth {
     token: Option<String>,
     #[serde(default, deserialize_with = "text")]
     user: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pid: Option<String>,
+    /// Present even if it is no text: then it is none that this server gave.
+    offset: Option<serde_json::Value>,
+}
+
+impl Auth {
+    /// The session that the client names, unless what it says of it cannot be from here.
+    fn resume(&self) -> Resume {
+        let offset = self.offset.as_ref().map(|offset| {
+            let text = offset.as_str();
+            text.and_then(Offset::parse)
+        });
+        match (self.pid.as_deref().and_then(Pid::parse), offset) {
+            (None, _) | (_, Some(None)) => Resume::Nothing,
+            (Some(pid), offset) => Resume::Session {
+                pid,
+                offset: offset.flatten(),
+            },
+        }
+    }
 }
 
 fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
@@ -393,6 +437,7 @@ impl<A: Adapter> FromConnectParts<A> for Auth {
         Ok(Self {
             token: find_token(&HeaderMap::new(), query, None).map(|token| token.text),
             user: query_user(query),
+            ..Self::default()
         })
     }
 }

@@ -93,6 +93,9 @@ impl Outlet for SocketOutlet {
         if self.closing.swap(true, Ordering::Relaxed) {
             return;
         }
+        if why == Close::Replaced && !self.socket.connected() {
+            return; // it had left the namespace, and may have come back by the same transport
+        }
         // Whoever is disconnected from the namespace by the server does not come back by itself, as it should be when
         // its token is no good any more.
         if why == Close::Expired && self.socket.clone().disconnect().is_ok() {

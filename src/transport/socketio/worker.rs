@@ -231,9 +231,8 @@ impl Worker {
                     // Whatever rooms it had have been left already, and nobody else would take it out of this one.
                     self.socket.leave(room.to_string());
                 }
-                let after = joined.seq;
                 self.answer(asked, acknowledged(&joined));
-                self.door.hub.go_live(&self.connection, &room, after).await;
+                self.door.hub.go_live(&self.connection, &joined);
             }
             Err(error) => self.answer(asked, Err(error)),
         }
@@ -325,7 +324,8 @@ impl Worker {
                 tracing::error!(event = %asked.event, %error, cause = ?std::error::Error::source(error), "an event failed");
             }
         }
-        match (asked.ack, result) {
+        let Asked { event, room, ack } = asked;
+        match (ack, result) {
             (Some(ack), Ok(reply)) => self.outlet.answer(ack, &*reply),
             (Some(ack), Err(error)) => self.outlet.answer(
                 ack,
@@ -338,8 +338,8 @@ impl Worker {
             (None, Err(error)) => self.outlet.push(&Outgoing::notice(
                 "error",
                 &Unanswered {
-                    event: &asked.event,
-                    room: asked.room.as_ref(),
+                    event: &event,
+                    room: room.as_ref(),
                     error: &error,
                 },
             )),
@@ -366,7 +366,7 @@ impl Worker {
                 Expiry::Grace(Instant::now() + self.door.grace)
             }
             Expiry::Grace(_) | Expiry::Never => {
-                self.outlet.close(Close::Expired);
+                self.connection.close(Close::Expired);
                 Expiry::Never
             }
         }

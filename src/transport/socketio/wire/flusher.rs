@@ -4,9 +4,10 @@
 //! once with all that waits there. Waking every session's own task instead costs more than the writing.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -18,50 +19,67 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::outbox::Outbox;
+use crate::hub::Gather;
 
-/// Sessions that are written to before other tasks have their turn.
+/// Sessions that one task takes at a time; then other tasks have their turn.
 const ROUND: usize = 128;
 
 /// The tasks; they end with this.
 pub(in crate::transport::socketio) struct Flushers {
-    shards: Vec<Arc<Shard>>,
-    next: AtomicUsize,
+    shard: Arc<Shard>,
+    count: usize,
     _end: DropGuard,
 }
 
-/// What one task has to do.
+/// What they have to do.
 #[derive(Default)]
 pub(in crate::transport::socketio) struct Shard {
     /// Those with something to write.
-    listed: Mutex<Vec<Arc<Outbox>>>,
+    listed: Mutex<VecDeque<Arc<Outbox>>>,
     /// Those whose client has not taken everything.
     watched: Mutex<Vec<Arc<Outbox>>>,
     something: Notify,
+    /// More is about to come for many: writing waits for it.
+    gathering: AtomicBool,
 }
 
 impl Flushers {
-    /// Starts `count` tasks that look for stalls ten times within the time of one. Needs a tokio runtime.
+    /// Starts `count` tasks that write, and one that looks for stalls ten times within the time of one. Needs a tokio
+    /// runtime.
     pub(in crate::transport::socketio) fn start(count: usize, stall: Duration) -> Self {
-        let end = CancellationToken::new();
-        let every = (stall / 10).clamp(Duration::from_millis(20), Duration::from_millis(500));
-        let shards: Vec<Arc<Shard>> = (0..count.max(1)).map(|_| Arc::default()).collect();
-        for shard in &shards {
+        let (end, shard) = (CancellationToken::new(), Arc::<Shard>::default());
+        for _ in 0..count {
             let working = unconstrained(shard.clone().work());
             tokio::spawn(end.clone().run_until_cancelled_owned(working));
-            let watching = shard.clone().watch_all(every);
-            tokio::spawn(end.clone().run_until_cancelled_owned(watching));
         }
+        let every = (stall / 10).clamp(Duration::from_millis(20), Duration::from_millis(500));
+        let watching = shard.clone().watch_all(every);
+        tokio::spawn(end.clone().run_until_cancelled_owned(watching));
         Self {
-            shards,
-            next: AtomicUsize::new(0),
+            shard,
+            count,
             _end: end.drop_guard(),
         }
     }
 
-    /// The shard of a new session.
+    /// Where outboxes are listed.
     pub(in crate::transport::socketio) fn shard(&self) -> Arc<Shard> {
-        let next = self.next.fetch_add(1, Ordering::Relaxed);
-        self.shards[next % self.shards.len()].clone()
+        self.shard.clone()
+    }
+}
+
+impl Gather for Flushers {
+    fn begin(&self) {
+        self.shard.gathering.store(true, Ordering::SeqCst);
+    }
+
+    /// One event alone is written by all, since it is late already when the last has it. Several together are written by
+    /// one, most likely where the queues were just filled: moving them to another core costs more than it saves.
+    fn end(&self, alone: bool) {
+        self.shard.gathering.store(false, Ordering::SeqCst);
+        for _ in 0..if alone { self.count } else { 1 } {
+            self.shard.start();
+        }
     }
 }
 
@@ -69,9 +87,16 @@ impl Shard {
     /// Has an outbox written.
     pub(super) fn list(&self, outbox: &Arc<Outbox>) {
         let mut listed = lock(&self.listed);
-        listed.push(outbox.clone());
+        listed.push_back(outbox.clone());
         if listed.len() == 1 {
             drop(listed);
+            self.start();
+        }
+    }
+
+    /// Has a task look at the list, unless more is about to come.
+    fn start(&self) {
+        if !self.gathering.load(Ordering::SeqCst) {
             self.something.notify_one();
         }
     }
@@ -81,23 +106,38 @@ impl Shard {
         lock(&self.watched).push(outbox.clone());
     }
 
+    /// Writes once to each that is listed; false if there was none.
+    #[cfg(test)]
+    pub(super) fn walk(&self) -> bool {
+        let listed = std::mem::take(&mut *lock(&self.listed));
+        listed.iter().for_each(Outbox::flush);
+        !listed.is_empty()
+    }
+
     async fn work(self: Arc<Self>) {
-        let mut round = Vec::new();
+        let mut round = Vec::with_capacity(ROUND);
+        let mut flushed = 0;
         loop {
             self.something.notified().await;
-            loop {
-                std::mem::swap(&mut round, &mut *lock(&self.listed));
-                if round.is_empty() {
-                    break;
-                }
-                for (nth, outbox) in round.drain(..).enumerate() {
-                    outbox.flush();
-                    if nth % ROUND == ROUND - 1 {
-                        yield_now().await;
-                    }
+            // Whoever gathers starts this again.
+            while !self.gathering.load(Ordering::SeqCst) && self.take(&mut round) {
+                // Counted over all rounds: one short round may follow the other without end.
+                flushed += round.len();
+                round.drain(..).for_each(|outbox| outbox.flush());
+                if flushed >= ROUND {
+                    flushed = 0;
+                    yield_now().await;
                 }
             }
         }
+    }
+
+    /// Takes the first of the list; false if there is none.
+    fn take(&self, round: &mut Vec<Arc<Outbox>>) -> bool {
+        let mut listed = lock(&self.listed);
+        let count = listed.len().min(ROUND);
+        round.extend(listed.drain(..count));
+        count > 0
     }
 
     async fn watch_all(self: Arc<Self>, every: Duration) {

@@ -37,6 +37,11 @@ impl Lane {
         self.open
     }
 
+    /// Whether packets go by polling now.
+    pub(super) fn polls(&self) -> bool {
+        !self.websocket
+    }
+
     /// Something waits: true if a mark is to be sent for it.
     pub(super) fn waits(&mut self) -> bool {
         let needed = !self.websocket && self.marks == 0;

@@ -9,6 +9,7 @@ mod frame;
 mod lane;
 mod outbox;
 mod payload;
+mod state;
 mod tap;
 
 pub(super) use flusher::{Flushers, Shard};
@@ -19,22 +20,39 @@ pub(super) use tap::Wire;
 
 #[cfg(test)]
 pub(super) mod testing {
-    //! An outbox of no session, for tests of what is beside it.
+    //! Ways out of no session, for tests of what is beside them.
 
-    use std::{sync::Arc, time::Duration};
+    use std::{
+        net::Ipv4Addr,
+        sync::{Arc, Weak},
+        time::Duration,
+    };
+
+    use socketioxide::SocketIo;
 
     use super::{Bounds, Outbox};
+    use crate::{
+        limits::Admission,
+        transport::socketio::{Engine, link::Link},
+    };
+
+    const BOUNDS: Bounds = Bounds {
+        bytes: 1 << 20,
+        stall: Duration::from_secs(10),
+    };
 
     pub(in crate::transport::socketio) fn outbox() -> Arc<Outbox> {
-        let bounds = Bounds {
-            bytes: 1 << 20,
-            stall: Duration::from_secs(10),
-        };
-        Outbox::new(
-            bounds,
-            Arc::default(),
-            std::sync::Weak::new(),
-            Arc::default(),
-        )
+        Outbox::new(BOUNDS, Arc::default(), Weak::new(), Arc::default())
+    }
+
+    /// A session of an engine that may or may not know it.
+    pub(super) fn link() -> (Arc<Link>, Engine, SocketIo) {
+        let (engine, io) = SocketIo::builder().build_svc();
+        let admitted = Admission::new(1, 1)
+            .admit(Ipv4Addr::LOCALHOST.into())
+            .unwrap();
+        let out = (BOUNDS, Arc::default());
+        let link = Link::new(engine.clone(), None, admitted, out, Arc::default());
+        (link, engine, io)
     }
 }

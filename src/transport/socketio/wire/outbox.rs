@@ -18,41 +18,34 @@
 //! the hub's, and before the link's.
 
 use std::{
-    collections::VecDeque,
-    io::{self, IoSlice},
-    mem,
-    pin::Pin,
+    io, mem,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Wake, Waker},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use indexmap::IndexMap;
 use tokio::{io::AsyncWrite, sync::Notify};
 
 use super::{
     flusher::Shard,
-    frame::{Frame, Native, Splitter, frame_with_pid},
+    frame::Frame,
     lane::Lane,
+    state::{State, Todo},
 };
 use crate::{hub::Keep, telemetry::Metrics, transport::socketio::link::Link};
 
 /// Where bytes go.
 pub(in crate::transport::socketio) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
-/// Frames that one system call takes at most.
-const GATHERED: usize = 64;
-
 /// Bytes that may wait before whoever adds to them writes, too: a sender that never rests would fill the queue of a client
 /// that reads well.
 const EAGER: usize = 64 << 10;
 
-/// How long a client past its bound has to take something.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a client past its bound, or for which the hub waits, has to take something.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How far a client may be behind.
 #[derive(Clone, Copy, Debug)]
@@ -70,51 +63,13 @@ pub(in crate::transport::socketio) struct Outbox {
     /// Inboxes that are full: nothing is read meanwhile.
     brakes: AtomicUsize,
     drained: Notify,
+    /// How many wait for that: they have more for the client than fits.
+    awaited: AtomicUsize,
     bounds: Bounds,
     shard: Arc<Shard>,
     link: Weak<Link>,
     metrics: Arc<Metrics>,
     waker: OnceLock<Waker>,
-}
-
-#[derive(Default)]
-struct State {
-    lane: Lane,
-    writer: Option<Writer>,
-    out: VecDeque<Bytes>,
-    /// Bytes of the first of `out` that have gone.
-    written: usize,
-    held: VecDeque<Frame>,
-    /// Of events of which only the newest counts, the newest, for a client that is behind.
-    newest: IndexMap<Arc<str>, Frame>,
-    newest_bytes: usize,
-    /// What waits in `out`, `held` and `newest`.
-    bytes: usize,
-    native: Splitter,
-    /// A binary packet of socketioxide's whose attachments have not all come: its frames, and how many are to come.
-    binary: Option<(Vec<Bytes>, usize)>,
-    /// Since when something waits and nothing has been taken.
-    since: Option<Instant>,
-    /// On the shard's list.
-    listed: bool,
-    /// The system will tell when it takes more.
-    blocked: bool,
-    /// Watched for stalling.
-    watched: bool,
-    /// Nothing is added any more; what there is still goes.
-    finishing: bool,
-    ended: bool,
-    /// Whoever waits for something to read.
-    reader: Option<Waker>,
-}
-
-/// What is to be done once the lock has been let go of.
-#[derive(Default)]
-struct Todo {
-    mark: bool,
-    list: bool,
-    watch: bool,
-    slow: bool,
 }
 
 impl Outbox {
@@ -130,6 +85,7 @@ impl Outbox {
             ended: AtomicBool::new(false),
             brakes: AtomicUsize::new(0),
             drained: Notify::new(),
+            awaited: AtomicUsize::new(0),
             bounds,
             shard,
             link,
@@ -175,12 +131,16 @@ impl Outbox {
 
     /// Takes what socketioxide writes.
     pub(super) fn native(self: &Arc<Self>, bytes: &[u8]) -> io::Result<()> {
+        // Let go of behind the lock: were it the last, the link's end would take that lock, too.
+        let link = self.link.upgrade();
         let mut state = self.lock();
         if state.ended {
             return Err(broken());
         }
         let mut splitter = mem::take(&mut state.native);
-        splitter.split(bytes, |native| self.take_native(&mut state, native));
+        splitter.split(bytes, |native| {
+            state.take_native(native, link.as_deref());
+        });
         state.native = splitter;
         self.release(state, Todo::default());
         Ok(())
@@ -200,37 +160,6 @@ impl Outbox {
         };
         self.release(state, todo);
         Ok(())
-    }
-
-    fn take_native(&self, state: &mut State, native: Native) {
-        match native {
-            Native::Mark => {
-                if state.lane.passed() {
-                    let held = mem::take(&mut state.held);
-                    state.out.extend(held.into_iter().map(|frame| frame.0));
-                }
-            }
-            Native::Connected(frame, namespace) => {
-                let pid = self.link.upgrade().and_then(|link| link.pid(&namespace));
-                state.queue(pid.map_or_else(|| frame.clone(), |pid| frame_with_pid(&frame, pid)));
-            }
-            Native::Binary(frame, attachments) => {
-                state.binary = Some((vec![frame], attachments));
-            }
-            Native::Attachment(frame) => match &mut state.binary {
-                None => state.queue(frame),
-                Some((frames, missing)) => {
-                    frames.push(frame);
-                    *missing -= 1;
-                    if *missing == 0
-                        && let Some((frames, _)) = state.binary.take()
-                    {
-                        frames.into_iter().for_each(|frame| state.queue(frame));
-                    }
-                }
-            },
-            Native::Other(frame) => state.queue(frame),
-        }
     }
 
     /// Writes as much as is taken now; from the shard's list, and when socketioxide flushes.
@@ -261,7 +190,7 @@ impl Outbox {
             self.moved(&mut state, &mut todo);
         }
         if !state.held.is_empty() {
-            todo.mark = state.lane.waits();
+            todo.mark |= state.lane.waits();
         }
         self.release(state, todo);
         taken
@@ -274,6 +203,7 @@ impl Outbox {
 
     /// Ready when little waits, or nothing is taken any more.
     pub(in crate::transport::socketio) async fn drained(self: Arc<Self>) {
+        let _awaiting = Awaiting::of(&self.awaited);
         loop {
             let mut drained = std::pin::pin!(self.drained.notified());
             drained.as_mut().enable();
@@ -325,7 +255,8 @@ impl Outbox {
             return false;
         };
         let waited = now.saturating_duration_since(since);
-        let full = state.bytes > self.bounds.bytes && waited > PATIENCE.min(self.bounds.stall);
+        let more = state.bytes > self.bounds.bytes || self.awaited.load(Ordering::SeqCst) > 0;
+        let full = more && waited > PATIENCE.min(self.bounds.stall);
         if !full && waited <= self.bounds.stall {
             return true;
         }
@@ -333,6 +264,11 @@ impl Outbox {
         drop(state);
         self.close_as_slow();
         false
+    }
+
+    /// Whether no WebSocket has the session yet.
+    pub(super) fn polls(&self) -> bool {
+        self.lock().lane.polls()
     }
 
     /// Whether the stream has ended.
@@ -356,7 +292,7 @@ impl Outbox {
     }
 
     /// Whether an inbox is full.
-    pub(super) fn brakes(&self) -> bool {
+    pub(in crate::transport::socketio) fn brakes(&self) -> bool {
         self.brakes.load(Ordering::SeqCst) > 0
     }
 
@@ -426,7 +362,8 @@ impl Outbox {
             todo.watch = true;
         }
         drop(state);
-        if bytes <= self.bounds.bytes / 4 {
+        // Whoever waits is counted before it looks at the bytes, so it is seen here or sees them.
+        if bytes <= self.bounds.bytes / 4 && self.awaited.load(Ordering::SeqCst) > 0 {
             self.drained.notify_waiters();
         }
         if todo.watch {
@@ -447,7 +384,8 @@ impl Outbox {
         let sent = self.link.upgrade().map(|link| link.mark());
         match sent {
             Some(Ok(true)) => {}
-            Some(Ok(false)) | None => self.unsent(),
+            Some(Ok(false)) => self.unsent(),
+            None => drop(self.lock().lane.unsent()),
             Some(Err(Full)) => self.close_as_slow(),
         }
     }
@@ -487,111 +425,28 @@ impl Outbox {
 /// socketioxide's own channel has no place left.
 pub(in crate::transport::socketio) struct Full;
 
-impl State {
-    /// Queues a packet of ours where the lane wants it.
-    fn place(&mut self, frame: Frame, todo: &mut Todo) {
-        if self.lane.is_open() {
-            self.queue(frame.0);
-            return;
-        }
-        self.bytes += frame.len();
-        self.held.push_back(frame);
-        todo.mark |= self.lane.waits();
-    }
-
-    fn queue(&mut self, frame: Bytes) {
-        self.bytes += frame.len();
-        self.out.push_back(frame);
-    }
-
-    /// Keeps the newest of its kind for later, within a bound; answers how many events are dropped for it.
-    fn replace(&mut self, key: &Arc<str>, frame: Frame, most: usize) -> u64 {
-        let mut dropped = u64::from(self.newest.contains_key(key));
-        self.forget(key);
-        self.newest_bytes += frame.len();
-        self.bytes += frame.len();
-        self.newest.insert(key.clone(), frame);
-        while self.newest_bytes > most
-            && let Some((_, oldest)) = self.newest.shift_remove_index(0)
-        {
-            self.newest_bytes -= oldest.len();
-            self.bytes -= oldest.len();
-            dropped += 1;
-        }
-        dropped
-    }
-
-    fn forget(&mut self, key: &Arc<str>) {
-        if let Some(older) = self.newest.shift_remove(key) {
-            self.newest_bytes -= older.len();
-            self.bytes -= older.len();
-        }
-    }
-
-    fn write_out(&mut self, waker: &Waker) -> io::Result<()> {
-        let Some(writer) = &mut self.writer else {
-            return Ok(());
-        };
-        let mut context = Context::from_waker(waker);
-        while let Some(first) = self.out.front() {
-            let first = &first[self.written..];
-            let written = if self.out.len() == 1 {
-                Pin::new(&mut *writer).poll_write(&mut context, first)
-            } else {
-                let mut slices = [IoSlice::new(&[]); GATHERED];
-                slices[0] = IoSlice::new(first);
-                let rest = self.out.iter().skip(1);
-                let used = slices[1..].iter_mut().zip(rest).map(|(slice, frame)| {
-                    *slice = IoSlice::new(frame);
-                });
-                let used = used.count() + 1;
-                Pin::new(&mut *writer).poll_write_vectored(&mut context, &slices[..used])
-            };
-            match written {
-                Poll::Pending => {
-                    self.blocked = true;
-                    return Ok(());
-                }
-                Poll::Ready(Ok(0)) => return Err(broken()),
-                Poll::Ready(Ok(bytes)) => {
-                    advance(&mut self.out, &mut self.written, bytes);
-                    self.bytes -= bytes;
-                }
-                Poll::Ready(Err(error)) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn end(&mut self) -> Option<Waker> {
-        self.ended = true;
-        self.writer = None;
-        self.out = VecDeque::new();
-        self.held = VecDeque::new();
-        self.newest = IndexMap::new();
-        (self.written, self.bytes, self.newest_bytes) = (0, 0, 0);
-        self.since = None;
-        self.reader.take()
-    }
-}
-
-/// So many bytes have gone.
-fn advance(out: &mut VecDeque<Bytes>, written: &mut usize, bytes: usize) {
-    *written += bytes;
-    while let Some(first) = out.front()
-        && *written >= first.len()
-    {
-        *written -= first.len();
-        out.pop_front();
-    }
-}
-
 /// The error of a stream that the server ended.
 pub(super) fn broken() -> io::Error {
     io::Error::new(
         io::ErrorKind::ConnectionAborted,
         "the server closed the connection",
     )
+}
+
+/// Somebody who waits, counted for as long as this lives.
+struct Awaiting<'a>(&'a AtomicUsize);
+
+impl<'a> Awaiting<'a> {
+    fn of(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Awaiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Puts an outbox on its shard's list when the system takes more; holds nothing that holds it.
@@ -620,3 +475,7 @@ impl Wake for Rouse {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

@@ -16,9 +16,10 @@ use super::{
     frame::PROBED,
     outbox::{Outbox, Writer, broken},
 };
+use crate::transport::socketio::link::Link;
 
-/// A WebSocket's stream; `G` is dropped with it, to do what is due then.
-pub(in crate::transport::socketio) struct Wire<R, G> {
+/// A WebSocket's stream.
+pub(in crate::transport::socketio) struct Wire<R> {
     reader: R,
     outbox: Arc<Outbox>,
     /// Where a session that polls will be written to, once it has upgraded.
@@ -27,16 +28,16 @@ pub(in crate::transport::socketio) struct Wire<R, G> {
     taken: bool,
     /// Something has been read, or was to be.
     reading: bool,
-    _at_end: G,
+    /// The session by polling that is to be upgraded.
+    upgrades: Option<Arc<Link>>,
 }
 
-impl<R, G> Wire<R, G> {
+impl<R> Wire<R> {
     /// The stream of a session that begins as a WebSocket.
     pub(in crate::transport::socketio) fn beginning(
         reader: R,
         writer: Writer,
         outbox: Arc<Outbox>,
-        at_end: G,
     ) -> Self {
         outbox.attach(writer);
         Self {
@@ -45,7 +46,7 @@ impl<R, G> Wire<R, G> {
             candidate: None,
             taken: true,
             reading: false,
-            _at_end: at_end,
+            upgrades: None,
         }
     }
 
@@ -53,16 +54,15 @@ impl<R, G> Wire<R, G> {
     pub(in crate::transport::socketio) fn upgrading(
         reader: R,
         writer: Writer,
-        outbox: Arc<Outbox>,
-        at_end: G,
+        link: Arc<Link>,
     ) -> Self {
         Self {
             reader,
-            outbox,
+            outbox: link.outbox().clone(),
             candidate: Some(writer),
             taken: false,
             reading: false,
-            _at_end: at_end,
+            upgrades: Some(link),
         }
     }
 
@@ -91,7 +91,7 @@ impl<R, G> Wire<R, G> {
     }
 }
 
-impl<R: AsyncRead + Unpin, G: Unpin> AsyncRead for Wire<R, G> {
+impl<R: AsyncRead + Unpin> AsyncRead for Wire<R> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -111,7 +111,7 @@ impl<R: AsyncRead + Unpin, G: Unpin> AsyncRead for Wire<R, G> {
     }
 }
 
-impl<R: Unpin, G: Unpin> AsyncWrite for Wire<R, G> {
+impl<R: Unpin> AsyncWrite for Wire<R> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -137,10 +137,22 @@ impl<R: Unpin, G: Unpin> AsyncWrite for Wire<R, G> {
     }
 }
 
-impl<R, G> Drop for Wire<R, G> {
+impl<R> Drop for Wire<R> {
     fn drop(&mut self) {
         if self.taken {
             self.outbox.finish();
+        } else if self.outbox.polls() {
+            self.outbox.end();
+        } else {
+            return; // another stream has been upgraded to, and goes on
+        }
+        // An upgrade that fails half-way would otherwise leave a session that answers every poll with nothing, for ever.
+        if let Some(link) = &self.upgrades {
+            link.leave();
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tap_tests.rs"]
+mod tests;

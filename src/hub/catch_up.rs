@@ -1,0 +1,143 @@
+//! Catching up: what a connection has missed of its rooms is read from the log and given in the order of offsets.
+//!
+//! One way for whoever is behind: a client that has come back, one that reads more slowly than its rooms speak, one for
+//! which more came during a join than could be held. Reading waits for the client, so that it costs a page a room and
+//! no more, however much was missed.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::{Connection, Hub, connection::Close, event::Event, event::Outgoing};
+use crate::{
+    backend::PageSize,
+    error::{Error, Result},
+    model::{ConnectionId, Message, Offset, RoomKey},
+};
+
+/// What one connection reads at a time, over all its rooms; of each room at least one message.
+const BATCH_MESSAGES: usize = 256;
+const BATCH_BYTES: usize = 512 << 10;
+
+/// A room that is being read.
+struct Reading {
+    room: RoomKey,
+    /// Everything up to here was read.
+    read: Offset,
+    /// Read and not yet given.
+    messages: VecDeque<Arc<Message>>,
+}
+
+impl Hub {
+    /// Gives a connection what it has missed, if anything, until it is live; closes it if that cannot be whole.
+    ///
+    /// A task of its own calls this whenever the connection's feed has let messages go. It waits its turn with joins
+    /// and leaves, which change what is to be read.
+    pub(super) async fn catch_up_in_turn(self, connection: Arc<Connection>) {
+        let _turn = connection.turn().await;
+        self.catch_up(&connection).await;
+    }
+
+    /// See [`catch_up_in_turn`](Self::catch_up_in_turn); for whoever has the turn. False if the connection was closed.
+    pub(super) async fn catch_up(&self, connection: &Connection) -> bool {
+        while let Some(given) = connection.feed().begin_catching_up() {
+            self.0.metrics.catching_up.inc();
+            let caught_up = self.give_missed(connection, given).await;
+            self.0.metrics.catching_up.dec();
+            if let Err(error) = caught_up {
+                tracing::warn!(?connection, %error, "a connection could not catch up and is closed");
+                connection.feed().close();
+                connection.close(Close::Unavailable);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Gives what is newer than `given`, up to the log's end now.
+    async fn give_missed(&self, connection: &Connection, given: Offset) -> Result<()> {
+        let until = self.0.backend.log.offset(connection.namespace()).await?;
+        let mut rooms: Vec<_> = connection
+            .memberships()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(room, floor)| Reading {
+                room: connection.key(&room),
+                read: floor.max(given),
+                messages: VecDeque::new(),
+            })
+            .collect();
+        loop {
+            drained(connection).await;
+            if connection.feed().is_over() {
+                return Ok(());
+            }
+            let reached = self.read_on(&mut rooms, until).await?;
+            for message in take_up_to(&mut rooms, reached, connection.id()) {
+                drained(connection).await;
+                if !connection.is_in(&message.room.room) {
+                    continue;
+                }
+                if connection
+                    .feed()
+                    .give(&Outgoing::new(Event::Message(message)))
+                {
+                    self.0.metrics.replayed.inc();
+                }
+            }
+            if reached >= until {
+                connection.feed().caught_up(until);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads the next page of every room that has nothing left to give; answers up to where all of them are read.
+    async fn read_on(&self, rooms: &mut [Reading], until: Offset) -> Result<Offset> {
+        // Never closed, so there is always a permit to wait for.
+        let _permit = self.0.catch_ups.acquire().await;
+        let size = PageSize {
+            messages: (BATCH_MESSAGES / rooms.len().max(1)).max(1),
+            bytes: BATCH_BYTES / rooms.len().max(1),
+        };
+        for reading in rooms.iter_mut() {
+            if !reading.messages.is_empty() || reading.read >= until {
+                continue;
+            }
+            let log = &self.0.backend.log;
+            let missed = log.missed(&reading.room, reading.read, until, size).await?;
+            if !missed.complete {
+                return Err(Error::unavailable(
+                    "what a connection missed is not kept any more",
+                ));
+            }
+            reading.read = match missed.messages.last() {
+                Some(last) if missed.more => last.offset,
+                _ => until,
+            };
+            reading.messages = missed.messages.into();
+        }
+        let reached = rooms.iter().map(|reading| reading.read).min();
+        Ok(reached.unwrap_or(until))
+    }
+}
+
+/// Takes what was read up to an offset, in order, without what a connection does not want back.
+fn take_up_to(rooms: &mut [Reading], reached: Offset, reader: ConnectionId) -> Vec<Arc<Message>> {
+    let mut taken = Vec::new();
+    for reading in rooms {
+        let count = reading
+            .messages
+            .partition_point(|message| message.offset <= reached);
+        taken.extend(reading.messages.drain(..count));
+    }
+    taken.retain(|message| message.except != Some(reader));
+    taken.sort_unstable_by_key(|message| message.offset);
+    taken
+}
+
+/// Waits until the client has taken most of what was given to it.
+async fn drained(connection: &Connection) {
+    let outlet = connection.feed().outlet();
+    if outlet.is_behind() {
+        outlet.drained().await;
+    }
+}

@@ -1,0 +1,311 @@
+//! A feed among rooms that speak, joins, leaves and an outlet that falls behind: what arrives is all, once, in order.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use proptest::prelude::*;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::*;
+use crate::{
+    hub::{
+        connection::{Asking, Close, Drained},
+        event::Event,
+    },
+    model::{EventName, Message, MessageId, Namespace, RoomKey, Seq, Timestamp},
+};
+
+const ROOMS: usize = 3;
+
+/// Keeps what it was given.
+#[derive(Default)]
+struct Sink {
+    given: Mutex<Vec<(usize, u64)>>,
+    behind: AtomicBool,
+}
+
+impl Outlet for Sink {
+    fn push(&self, event: &Outgoing) {
+        if let Event::Message(message) = event.event() {
+            let room = message.room.room.as_str()[1..].parse().unwrap();
+            lock(&self.given).push((room, message.offset.0));
+        }
+    }
+
+    fn ask(&self, _: &Outgoing, _: Duration) -> Asking {
+        Box::pin(std::future::ready(None))
+    }
+
+    fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
+    }
+
+    fn drained(&self) -> Drained {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn close(&self, _: Close) {}
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// A message is stored.
+    Store(usize),
+    /// The next stored message comes to the rooms.
+    Deliver,
+    /// Something that is not kept happens in a room.
+    Notice(usize),
+    BeginJoin(usize),
+    ReadJoin,
+    EndJoin,
+    Leave(usize),
+    Behind(bool),
+    BeginCatchUp,
+    EndCatchUp,
+    /// The connection's client comes back; of what was given, this many messages were lost on the way.
+    ComeBack(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let room = 0..ROOMS;
+    let step = prop_oneof![
+        6 => room.clone().prop_map(Step::Store),
+        6 => Just(Step::Deliver),
+        1 => room.clone().prop_map(Step::Notice),
+        2 => room.clone().prop_map(Step::BeginJoin),
+        2 => Just(Step::ReadJoin),
+        2 => Just(Step::EndJoin),
+        1 => room.prop_map(Step::Leave),
+        1 => any::<bool>().prop_map(Step::Behind),
+        2 => Just(Step::BeginCatchUp),
+        2 => Just(Step::EndCatchUp),
+        1 => (0..4_usize).prop_map(Step::ComeBack),
+    ];
+    prop::collection::vec(step, 1..200)
+}
+
+/// The log, the rooms and the connection around one feed, as far as they matter to it.
+struct World {
+    data: Arc<RawValue>,
+    log: Vec<usize>,
+    delivered: usize,
+    feed: Feed,
+    sink: Arc<Sink>,
+    /// The floor of each room that it is in.
+    floors: BTreeMap<usize, u64>,
+    /// What the answer to its join held, of each room that it is a member of.
+    members: BTreeMap<usize, u64>,
+    joining: Option<(usize, Option<u64>)>,
+    catching_up: Option<(u64, u64)>,
+}
+
+impl World {
+    fn new() -> Self {
+        let sink = Arc::<Sink>::default();
+        Self {
+            // Four of these are more than a feed holds.
+            data: to_raw_value(&"x".repeat(300 << 10)).unwrap().into(),
+            log: Vec::new(),
+            delivered: 0,
+            feed: Feed::live(sink.clone(), Offset(0), Box::new(|| {})),
+            sink,
+            floors: BTreeMap::new(),
+            members: BTreeMap::new(),
+            joining: None,
+            catching_up: None,
+        }
+    }
+
+    fn message(&self, offset: u64) -> Arc<Outgoing> {
+        let room = self.log[usize::try_from(offset).unwrap() - 1];
+        Outgoing::new(Event::Message(Arc::new(Message {
+            room: RoomKey {
+                namespace: Namespace::root(),
+                room: name(room),
+            },
+            id: MessageId::parse("m").unwrap(),
+            seq: Seq(offset),
+            offset: Offset(offset),
+            event: EventName::message(),
+            from: None,
+            data: self.data.clone(),
+            ts: Timestamp(9),
+            except: None,
+        })))
+    }
+
+    fn head(&self) -> u64 {
+        self.log.len() as u64
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Store(room) => self.log.push(room),
+            Step::Deliver => self.deliver(),
+            Step::Notice(room) if self.members.contains_key(&room) => {
+                let notice = Outgoing::notice("presence", &room);
+                self.feed.push(&name(room), &notice);
+            }
+            // A join has the connection's turn: nobody catches up meanwhile.
+            Step::BeginJoin(room) if self.idle() && !self.floors.contains_key(&room) => {
+                self.feed.begin_joining(&name(room));
+                self.members.insert(room, 0);
+                self.joining = Some((room, None));
+            }
+            Step::ReadJoin => {
+                let head = self.head();
+                if let Some((room, read @ None)) = &mut self.joining {
+                    *read = Some(head);
+                    self.floors.insert(*room, head);
+                }
+            }
+            Step::EndJoin => {
+                if let Some((room, Some(read))) = self.joining {
+                    self.members.insert(room, read);
+                    self.feed.joined(&name(room), Offset(read));
+                    self.joining = None;
+                }
+            }
+            Step::Leave(room) if self.idle() && self.floors.remove(&room).is_some() => {
+                self.members.remove(&room);
+                self.feed.leave(&name(room));
+            }
+            Step::Behind(behind) => self.sink.behind.store(behind, Ordering::Relaxed),
+            Step::BeginCatchUp if self.idle() => {
+                if let Some(given) = self.feed.begin_catching_up() {
+                    self.catching_up = Some((given.0, self.head()));
+                }
+            }
+            Step::EndCatchUp => self.end_catch_up(),
+            Step::ComeBack(lost) if self.idle() => self.come_back(lost),
+            _ => {}
+        }
+    }
+
+    fn idle(&self) -> bool {
+        self.joining.is_none() && self.catching_up.is_none()
+    }
+
+    fn deliver(&mut self) {
+        if self.delivered == self.log.len() {
+            return;
+        }
+        let room = self.log[self.delivered];
+        self.delivered += 1;
+        let offset = self.delivered as u64;
+        if self.members.get(&room).is_some_and(|after| offset > *after) {
+            self.feed.push(&name(room), &self.message(offset));
+        }
+    }
+
+    fn end_catch_up(&mut self) {
+        let Some((given, until)) = self.catching_up.take() else {
+            return;
+        };
+        for offset in given + 1..=until {
+            let floor = self
+                .floors
+                .get(&self.log[usize::try_from(offset).unwrap() - 1]);
+            if floor.is_some_and(|floor| offset > *floor) {
+                self.feed.give(&self.message(offset));
+            }
+        }
+        self.feed.caught_up(Offset(until));
+    }
+
+    fn come_back(&mut self, lost: usize) {
+        let mut given = lock(&self.sink.given);
+        let rest = given.len().saturating_sub(lost);
+        given.truncate(rest);
+        let seen = given.last().map_or(0, |(_, offset)| *offset);
+        drop(given);
+        self.feed.close();
+        self.feed = Feed::behind(self.sink.clone(), Offset(seen), Box::new(|| {}));
+    }
+
+    /// Everything that is under way arrives.
+    fn settle(&mut self) {
+        self.sink.behind.store(false, Ordering::Relaxed);
+        for step in [Step::ReadJoin, Step::EndJoin, Step::EndCatchUp] {
+            self.step(step);
+        }
+        while self.delivered < self.log.len() {
+            self.deliver();
+        }
+        while let Some(given) = self.feed.begin_catching_up() {
+            self.catching_up = Some((given.0, self.head()));
+            self.end_catch_up();
+        }
+    }
+}
+
+fn name(room: usize) -> RoomName {
+    RoomName::parse(&format!("r{room}")).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn what_arrives_is_in_order_of_offsets_without_hole_or_repeat(steps in steps()) {
+        let mut world = World::new();
+        for step in steps {
+            world.step(step);
+            let given = lock(&world.sink.given);
+            prop_assert!(given.is_sorted_by(|one, next| one.1 < next.1), "{given:?}");
+        }
+        world.settle();
+        prop_assert!(lock(&world.feed.state).is_live());
+        let given = lock(&world.sink.given);
+        prop_assert!(given.is_sorted_by(|one, next| one.1 < next.1), "{given:?}");
+        for (room, floor) in &world.floors {
+            let of_room = |(at, of): (usize, &usize)| (of == room).then_some(at as u64 + 1);
+            let stored: Vec<_> = world.log.iter().enumerate().filter_map(of_room).collect();
+            let expected = stored.into_iter().filter(|offset| offset > floor);
+            let arrived = given.iter().filter(|(of, offset)| of == room && offset > floor);
+            prop_assert_eq!(
+                expected.collect::<Vec<_>>(),
+                arrived.map(|(_, offset)| *offset).collect::<Vec<_>>()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_quiet_join_delays_no_other_room() {
+    let mut world = World::new();
+    for step in [Step::BeginJoin(0), Step::ReadJoin, Step::EndJoin] {
+        world.step(step);
+    }
+    world.step(Step::BeginJoin(1));
+    for step in [Step::Store(0), Step::Deliver] {
+        world.step(step);
+    }
+    assert_eq!(*lock(&world.sink.given), [(0, 1)]);
+    for step in [Step::Store(1), Step::Store(0), Step::Deliver, Step::Deliver] {
+        world.step(step);
+    }
+    assert_eq!(
+        *lock(&world.sink.given),
+        [(0, 1)],
+        "held behind the room that is joined"
+    );
+}
+
+#[test]
+fn an_answer_to_a_second_join_comes_behind_all_that_it_does_not_hold() {
+    let mut world = World::new();
+    for step in [Step::BeginJoin(0), Step::ReadJoin, Step::EndJoin] {
+        world.step(step);
+    }
+    world.feed.begin_joining(&name(0));
+    for _ in 0..3 {
+        world.step(Step::Store(0));
+        world.step(Step::Deliver);
+    }
+    assert!(
+        world
+            .feed
+            .give_before_answer(&name(0), Offset(2), Offset(2))
+    );
+    assert_eq!(*lock(&world.sink.given), [(0, 1)]);
+    world.feed.joined(&name(0), Offset(2));
+    assert_eq!(*lock(&world.sink.given), [(0, 1), (0, 3)]);
+}

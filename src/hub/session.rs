@@ -1,0 +1,444 @@
+//! Sessions: a client that comes back goes on as the connection that it was.
+//!
+//! A session is kept in the backend under its `pid`, with the connection's id and its rooms, and is stored anew before a
+//! change of the rooms is answered. Coming back is decided before the client is told ([`Hub::arrive`]) and done after it
+//! ([`Hub::connect`]); in between nothing has changed, so that a client that goes away again has lost nothing. Where it
+//! cannot be shown that nothing is missing, a new session begins instead: that is never an error.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Instant,
+};
+
+use dashmap::Entry;
+use serde_json::json;
+
+use super::{
+    Connection, Entrant, Hub, Outgoing, Outlet,
+    connection::{Close, Memberships},
+    feed::{Feed, Lost},
+};
+use crate::{
+    auth::{Permission, Principal},
+    backend::{PageSize, Session},
+    error::{Error, Result},
+    model::{ConnectionId, Namespace, Offset, Pid, RoomKey, RoomName},
+};
+
+/// What a client that connects says of an earlier session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// Its protocol knows no sessions.
+    Never,
+    /// Nothing: a new session begins.
+    Nothing,
+    /// It has come back.
+    Session {
+        /// The session's name.
+        pid: Pid,
+        /// The last offset it has seen, if any.
+        offset: Option<Offset>,
+    },
+}
+
+/// An entrant of which it is decided whether it goes on with a session. Dropping it changes nothing.
+#[derive(Debug)]
+pub struct Arrived {
+    namespace: Namespace,
+    entrant: Entrant,
+    pid: Option<Pid>,
+    resumed: Option<Resumed>,
+}
+
+/// A session that is about to go on.
+#[derive(Debug)]
+struct Resumed {
+    connection: ConnectionId,
+    rooms: Memberships,
+    /// Everything up to here was received.
+    given: Offset,
+    /// The connection it had on this node, if that has not ended yet.
+    old: Option<Arc<Connection>>,
+    _claim: Claim,
+}
+
+/// Of several clients that name the same session at once, one gets it.
+#[derive(Debug)]
+struct Claim {
+    hub: Hub,
+    pid: Pid,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.hub.0.claimed.remove(&self.pid);
+    }
+}
+
+impl Arrived {
+    /// The namespace that it connects to.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// What to tell the client that it can resume its session by: what it named exactly if that goes on.
+    pub fn pid(&self) -> Option<Pid> {
+        self.pid
+    }
+}
+
+impl Hub {
+    /// Decides whether an entrant goes on with an earlier session.
+    pub async fn arrive(&self, namespace: Namespace, entrant: Entrant, resume: Resume) -> Arrived {
+        let resumable = resume != Resume::Never && !self.0.recovery.window.is_zero();
+        let mut pid = resumable.then(Pid::fresh);
+        let mut resumed = None;
+        if let Resume::Session { pid: named, offset } = resume
+            && resumable
+        {
+            resumed = self
+                .resumed(&namespace, &entrant.principal, named, offset)
+                .await
+                .unwrap_or_else(|error| {
+                    tracing::warn!(%error, "a session could not be resumed");
+                    None
+                });
+            if resumed.is_some() {
+                pid = Some(named);
+                self.0.metrics.recovered.inc();
+            } else {
+                self.0.metrics.not_recovered.inc();
+            }
+        }
+        Arrived {
+            namespace,
+            entrant,
+            pid,
+            resumed,
+        }
+    }
+
+    /// The session that a client names, if it is the client's and all that it missed can be read.
+    async fn resumed(
+        &self,
+        namespace: &Namespace,
+        principal: &Principal,
+        pid: Pid,
+        offset: Option<Offset>,
+    ) -> Result<Option<Resumed>> {
+        let Some(claim) = self.claim(pid) else {
+            return Ok(None);
+        };
+        let Some(session) = self.0.backend.sessions.find(pid).await? else {
+            return Ok(None);
+        };
+        // One of somebody else is left alone: its owner can still come back.
+        if session.namespace != *namespace || session.user != principal.user {
+            return Ok(None);
+        }
+        let old = self.0.connections.get(&session.connection);
+        let old = old
+            .map(|old| old.clone())
+            .filter(|old| old.pid() == Some(pid));
+        let rooms = old
+            .as_ref()
+            .and_then(|old| old.memberships())
+            .unwrap_or_else(|| session.rooms.into_iter().collect());
+        // Before anything was received the rooms' floors alone say from where on.
+        let given = offset.unwrap_or_default();
+        if !self.is_kept(namespace, principal, &rooms, given).await? {
+            self.0.backend.sessions.forget(pid).await?;
+            return Ok(None);
+        }
+        Ok(Some(Resumed {
+            connection: session.connection,
+            rooms,
+            given,
+            old,
+            _claim: claim,
+        }))
+    }
+
+    fn claim(&self, pid: Pid) -> Option<Claim> {
+        // Not `then_some`: a claim that is made and not given would take back the one that stands.
+        let claimed = self.0.claimed.insert(pid);
+        claimed.then(|| Claim {
+            hub: self.clone(),
+            pid,
+        })
+    }
+
+    /// Whether everything that the rooms had after `given` can still be read.
+    async fn is_kept(
+        &self,
+        namespace: &Namespace,
+        principal: &Principal,
+        rooms: &Memberships,
+        given: Offset,
+    ) -> Result<bool> {
+        let log = &self.0.backend.log;
+        let until = log.offset(namespace).await?;
+        if given > until {
+            return Ok(false);
+        }
+        let least = PageSize {
+            messages: 1,
+            bytes: 0,
+        };
+        for (room, floor) in rooms {
+            let key = RoomKey {
+                namespace: namespace.clone(),
+                room: room.clone(),
+            };
+            let complete = !principal.may(Permission::Join, room)
+                || log
+                    .missed(&key, given.max(*floor), until, least)
+                    .await?
+                    .complete;
+            if !complete {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes an entrant a connection: from now on it gets what is sent to its user, by `outlet`. What `greet` makes of
+    /// the connection is the first that it gets; what its session has missed comes behind that.
+    pub async fn connect(
+        &self,
+        arrived: Arrived,
+        outlet: Arc<dyn Outlet>,
+        greet: impl FnOnce(&Connection) -> Arc<Outgoing>,
+    ) -> Arc<Connection> {
+        let Arrived {
+            namespace,
+            entrant,
+            pid,
+            resumed,
+        } = arrived;
+        let connection = match resumed {
+            Some(resumed) => self.go_on(namespace, entrant, pid, resumed, outlet, greet),
+            None => {
+                let connection = self.begin(namespace, entrant, pid, outlet, greet);
+                self.begin_personal(&connection).await;
+                connection
+            }
+        };
+        if let Err(error) = self.save(&connection, None).await {
+            tracing::warn!(%error, "a session could not be stored: it cannot be resumed");
+        }
+        connection
+    }
+
+    /// Begins a new session.
+    fn begin(
+        &self,
+        namespace: Namespace,
+        entrant: Entrant,
+        pid: Option<Pid>,
+        outlet: Arc<dyn Outlet>,
+        greet: impl FnOnce(&Connection) -> Arc<Outgoing>,
+    ) -> Arc<Connection> {
+        let connection = Arc::new_cyclic(|itself| {
+            let feed = Feed::live(outlet, Offset(0), self.lost(itself));
+            let session = (ConnectionId::fresh(), pid);
+            Connection::new(entrant, namespace, session, Memberships::new(), feed)
+        });
+        let personal = RoomName::personal(&connection.principal().user);
+        // Nobody else has the connection yet, so it cannot have left for good.
+        let entered = connection.enter(&personal, 0);
+        debug_assert_eq!(entered, Ok(true));
+        connection.push(&greet(&connection));
+        self.register(&connection);
+        connection.feed().begin_joining(&personal);
+        self.0.rooms.enter(&connection.key(&personal), &connection);
+        connection
+    }
+
+    /// Settles from where on a new session is given what is sent to its user: from now on, exactly.
+    async fn begin_personal(&self, connection: &Connection) {
+        let personal = RoomName::personal(&connection.principal().user);
+        let offset = self.0.backend.log.offset(connection.namespace()).await;
+        let start = offset.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a session begins without knowing where");
+            Offset(0)
+        });
+        connection.joined(&personal, start);
+        self.let_through(connection, &personal, start);
+    }
+
+    /// Goes on with a session: takes the place of its connection, or enters its rooms again if that has ended.
+    fn go_on(
+        &self,
+        namespace: Namespace,
+        entrant: Entrant,
+        pid: Option<Pid>,
+        resumed: Resumed,
+        outlet: Arc<dyn Outlet>,
+        greet: impl FnOnce(&Connection) -> Arc<Outgoing>,
+    ) -> Arc<Connection> {
+        let taken = resumed.old.as_ref().and_then(|old| self.take_over(old));
+        let takes_over = taken.is_some();
+        let principal = entrant.principal.clone();
+        let (rooms, lost): (Memberships, Memberships) = taken
+            .unwrap_or(resumed.rooms)
+            .into_iter()
+            .partition(|(room, _)| principal.may(Permission::Join, room));
+        let connection = Arc::new_cyclic(|itself| {
+            let feed = Feed::behind(outlet, resumed.given, self.lost(itself));
+            let session = (resumed.connection, pid);
+            Connection::new(entrant, namespace, session, rooms.clone(), feed)
+        });
+        let turn = connection.first_turn();
+        connection.push(&greet(&connection));
+        self.register(&connection);
+        for room in rooms.keys() {
+            let key = connection.key(room);
+            self.0.rooms.enter(&key, &connection);
+            if !takes_over {
+                self.appear(&connection, &key);
+            }
+        }
+        for room in lost.keys() {
+            if let Some(old) = &resumed.old {
+                self.0.rooms.leave(&connection.key(room), old);
+            }
+            connection.push(&kicked(room));
+        }
+        let (hub, behind) = (self.clone(), connection.clone());
+        tokio::spawn(async move {
+            let _turn = turn;
+            hub.catch_up(&behind).await;
+        });
+        connection
+    }
+
+    /// Ends a connection whose client has come back on another one: answers the rooms, in which it stays a member until
+    /// the other takes its place. `None` if it has ended by itself.
+    fn take_over(&self, old: &Connection) -> Option<Memberships> {
+        let (rooms, joining) = old.leave_for_good()?;
+        for room in joining {
+            self.0.rooms.leave(&old.key(&room), old);
+        }
+        old.close(Close::Replaced);
+        Some(rooms)
+    }
+
+    /// Makes a connection known, in place of the one whose session it goes on with.
+    fn register(&self, connection: &Arc<Connection>) {
+        let (user, now) = (connection.principal().user.clone(), Instant::now());
+        let grace = self.0.presence.grace;
+        // The entry stays locked, so that the end of a connection with the same id comes before all of this or finds
+        // itself replaced.
+        let entry = self.0.connections.entry(connection.id());
+        if matches!(entry, Entry::Vacant(_)) {
+            let back = self.0.last_seen.within(&user, grace, now);
+            let standing = connection.standing();
+            standing.connected(connection.id(), back, grace, now);
+            self.0.metrics.connections.inc();
+        }
+        entry.insert(connection.clone());
+    }
+
+    /// Ends a connection's part: it leaves every room and enters none any more, and its session can be resumed for a
+    /// while. Calling it again does nothing.
+    pub fn disconnect(&self, connection: &Arc<Connection>) {
+        let Some((rooms, joining)) = connection.leave_for_good() else {
+            return;
+        };
+        for room in rooms.keys().chain(&joining) {
+            self.0.rooms.leave(&connection.key(room), connection);
+        }
+        let mut gone = None;
+        let removed = self.0.connections.remove_if(&connection.id(), |_, found| {
+            let is_it = Arc::ptr_eq(found, connection);
+            if is_it {
+                let standing = connection.standing();
+                gone = standing.disconnected(connection.id(), Instant::now());
+            }
+            is_it
+        });
+        if removed.is_none() {
+            return;
+        }
+        self.0.metrics.connections.dec();
+        if let Some(gone) = gone {
+            let user = connection.principal().user.clone();
+            self.0.last_seen.note(user, gone);
+        }
+        self.end_session(connection);
+    }
+
+    /// Notes that a session has ended, or forgets one that ended for good.
+    fn end_session(&self, connection: &Connection) {
+        let Some(pid) = connection.pid() else {
+            return;
+        };
+        let (hub, id, expired) = (self.clone(), connection.id(), connection.is_expired());
+        let ending = async move {
+            if hub.0.connections.contains_key(&id) {
+                return; // it goes on already
+            }
+            let sessions = &hub.0.backend.sessions;
+            let ended = match expired {
+                true => sessions.forget(pid).await,
+                false => sessions.end(pid).await,
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "the end of a session could not be noted");
+            }
+        };
+        // A connection that is dropped with the runtime itself has nobody to wait for; its session counts as ended when
+        // the store is opened again.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(ending);
+        }
+    }
+
+    /// Stores a connection's session as it is now, but `without` a room that it is about to leave.
+    pub(super) async fn save(
+        &self,
+        connection: &Connection,
+        without: Option<&RoomName>,
+    ) -> Result<()> {
+        let Some(pid) = connection.pid() else {
+            return Ok(());
+        };
+        let mut rooms = connection.memberships().ok_or_else(closing)?;
+        if let Some(room) = without {
+            rooms.shift_remove(room);
+        }
+        let session = Session {
+            pid,
+            namespace: connection.namespace().clone(),
+            user: connection.principal().user.clone(),
+            connection: connection.id(),
+            rooms: rooms.into_iter().collect(),
+        };
+        self.0.backend.sessions.save(session).await
+    }
+
+    /// What a connection's feed calls when it has let messages go.
+    fn lost(&self, connection: &Weak<Connection>) -> Lost {
+        let (hub, connection) = (Arc::downgrade(&self.0), connection.clone());
+        Box::new(move || {
+            if let (Some(hub), Some(connection)) = (hub.upgrade(), connection.upgrade()) {
+                tokio::spawn(Hub(hub).catch_up_in_turn(connection));
+            }
+        })
+    }
+}
+
+/// A room was left because its connection may not be in it any more.
+pub(super) fn kicked(room: &RoomName) -> Arc<Outgoing> {
+    Outgoing::notice("kicked", &json!({ "room": room, "reason": "forbidden" }))
+}
+
+/// The connection has ended, or goes on as another one.
+pub(super) fn closing() -> Error {
+    Error::unavailable("the connection is closing")
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -1,0 +1,251 @@
+//! Nothing waits for ever and nothing is left behind, whoever writes, reads and ends at the same time.
+
+use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+
+use super::{super::super::flusher::Flushers, *};
+
+fn let_go(outbox: Arc<Outbox>) -> Weak<Outbox> {
+    let weak = Arc::downgrade(&outbox);
+    drop(outbox);
+    weak
+}
+
+/// Waits until nobody holds an outbox.
+async fn gone(outbox: Weak<Outbox>) {
+    soon(async {
+        while outbox.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+async fn read(mut stream: impl tokio::io::AsyncRead + Unpin, bytes: usize) -> Vec<u8> {
+    let mut read = vec![0; bytes];
+    soon(stream.read_exact(&mut read)).await.unwrap();
+    read
+}
+
+/// A session whose flusher runs, and its client's end.
+fn flushed(flushers: &Flushers, between: usize) -> (Arc<Outbox>, DuplexStream) {
+    let (near, far) = duplex(between);
+    (open(1 << 30, &flushers.shard(), Box::new(near)), far)
+}
+
+#[tokio::test]
+async fn what_waits_goes_out_as_the_client_reads_and_needs_nothing_else() {
+    let flushers = Flushers::start(1, 10 * SECOND);
+    let (outbox, client) = flushed(&flushers, 16);
+    let bytes: usize = (0..50)
+        .map(|number| {
+            let packet = numbered(number, 100);
+            let bytes = packet.len();
+            outbox.push(packet, &Keep::Always);
+            bytes
+        })
+        .sum();
+    let arrived = texts(&read(client, bytes).await);
+    assert_eq!(numbers(&arrived, 'o'), (0..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_sender_that_never_rests_has_its_packets_written_meanwhile() {
+    let (outbox, _shard, client) = scripted(1 << 20);
+    client.takes(usize::MAX / 2);
+    for number in 0..10_000 {
+        outbox.push(numbered(number, 1_000), &Keep::Always);
+        assert!(!outbox.has_ended());
+    }
+    assert!(!client.peer().taken.is_empty());
+    check(&outbox);
+}
+
+/// Pushers, socketioxide and a client that reads little by little, all at once; nobody does anything twice.
+async fn race(
+    flushers: &Flushers,
+    round: usize,
+    writer: Writer,
+    client: impl tokio::io::AsyncRead + Unpin,
+) {
+    const EACH: usize = 60;
+    let outbox = open(1 << 30, &flushers.shard(), writer);
+    let size = [0, 10, 300, 5_000][round % 4];
+    let pusher = |kind: char| {
+        let outbox = outbox.clone();
+        tokio::spawn(async move {
+            for number in 0..EACH {
+                let packet = format!("{kind}{number} {}", "x".repeat(size));
+                outbox.push(ours(&packet), &Keep::Always);
+                if number % 7 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        })
+    };
+    let pushers = [pusher('o'), pusher('p')];
+    let native = outbox.clone();
+    let native = tokio::spawn(async move {
+        for number in 0..EACH {
+            let packet = text(&format!("n{number} {}", "y".repeat(size)));
+            let (first, second) = packet.split_at(packet.len() / 2);
+            native.native(first).unwrap();
+            native.native(second).unwrap();
+            if number % 3 == 0 {
+                native.flush();
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let one: usize = (0..EACH).map(|number| numbered(number, size).len()).sum();
+    let arrived = texts(&read(client, 3 * one).await);
+    for task in pushers.into_iter().chain([native]) {
+        soon(task).await.unwrap();
+    }
+    for kind in ['n', 'o', 'p'] {
+        assert_eq!(numbers(&arrived, kind), (0..EACH).collect::<Vec<_>>());
+    }
+    check(&outbox);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn everything_arrives_however_senders_and_a_slow_client_race() {
+    let flushers = Flushers::start(2, 10 * SECOND);
+    for round in 0..200 {
+        let (near, far) = duplex((1 + round % 3) * [1, 16, 200, 3_000][round % 4]);
+        race(&flushers, round, Box::new(near), far).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn everything_arrives_through_a_socket_whose_buffers_are_small() {
+    let flushers = Flushers::start(1, 10 * SECOND);
+    let listener = tokio::net::TcpSocket::new_v4().unwrap();
+    listener.set_send_buffer_size(2_048).unwrap();
+    listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = listener.listen(8).unwrap();
+    for round in 0..20 {
+        let client = tokio::net::TcpSocket::new_v4().unwrap();
+        client.set_recv_buffer_size(2_048).unwrap();
+        let client = client
+            .connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (reading, writing) = listener.accept().await.unwrap().0.into_split();
+        race(&flushers, round, Box::new(writing), client).await;
+        drop(reading);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_always_ready_leaves_others_their_turn() {
+    /// Is never written to the end.
+    struct Restless;
+    impl AsyncWrite for Restless {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+    let flushers = Flushers::start(1, 10 * SECOND);
+    let restless = open(1 << 20, &flushers.shard(), Box::new(Restless));
+    restless.push(numbered(0, 1), &Keep::Always);
+    let (outbox, client) = flushed(&flushers, 16);
+    outbox.push(numbered(0, 40), &Keep::Always);
+    assert_eq!(numbers(&texts(&read(client, 45).await), 'o'), [0]);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_finished_ends_behind_its_last_byte() {
+    let flushers = Flushers::start(1, SECOND / 5);
+    let (outbox, mut client) = flushed(&flushers, 16);
+    for number in 0..20 {
+        outbox.push(numbered(number, 50), &Keep::Always);
+    }
+    outbox.flush();
+    outbox.finish();
+    outbox.push(numbered(20, 50), &Keep::Always);
+    assert!(!outbox.has_ended(), "the client has not read yet");
+    let outbox = let_go(outbox);
+    let mut arrived = Vec::new();
+    soon(client.read_to_end(&mut arrived)).await.unwrap();
+    assert_eq!(numbers(&texts(&arrived), 'o'), (0..20).collect::<Vec<_>>());
+    gone(outbox).await;
+}
+
+#[tokio::test]
+async fn a_finished_session_whose_client_reads_no_more_is_given_up() {
+    let flushers = Flushers::start(1, SECOND / 5);
+    let bounds = Bounds {
+        bytes: 1 << 20,
+        stall: SECOND / 5,
+    };
+    let (near, mut client) = duplex(16);
+    let outbox = Outbox::new(bounds, flushers.shard(), Weak::new(), Arc::default());
+    outbox.attach(Box::new(near));
+    outbox
+        .native(&text("a close frame, say, and much before it"))
+        .unwrap();
+    outbox.finish();
+    soon(async {
+        while !outbox.has_ended() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    gone(let_go(outbox)).await;
+    let mut arrived = Vec::new();
+    soon(client.read_to_end(&mut arrived)).await.unwrap();
+    assert_eq!(arrived.len(), 16);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_left_of_a_session_whatever_was_done_as_it_ended() {
+    let flushers = Flushers::start(1, SECOND / 5);
+    for round in 0..300 {
+        let (outbox, mut client) = flushed(&flushers, 64);
+        let mut tasks = Vec::new();
+        let mut spawn = |act: fn(&Arc<Outbox>)| {
+            let outbox = outbox.clone();
+            tasks.push(tokio::spawn(async move {
+                for _ in 0..20 {
+                    act(&outbox);
+                    tokio::task::yield_now().await;
+                }
+            }));
+        };
+        spawn(|outbox| outbox.push(numbered(0, 30), &Keep::Always));
+        spawn(|outbox| drop(outbox.native(&text("n0"))));
+        spawn(Outbox::flush);
+        spawn(|outbox| {
+            outbox.keeps_waiting(Instant::now());
+        });
+        for _ in 0..round % 9 {
+            tokio::task::yield_now().await;
+        }
+        match round % 3 {
+            0 => outbox.end(),
+            1 => outbox.finish(),
+            // The client goes away.
+            _ => drop(std::mem::replace(&mut client, duplex(1).0)),
+        }
+        let mut arrived = Vec::new();
+        soon(client.read_to_end(&mut arrived)).await.unwrap();
+        for task in tasks {
+            soon(task).await.unwrap();
+        }
+        if round % 3 == 2 {
+            outbox.end();
+        }
+        gone(let_go(outbox)).await;
+    }
+}

@@ -1,0 +1,200 @@
+//! What socketioxide may rely on of the stream that it is handed.
+
+use std::time::Duration;
+
+use futures_util::poll;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
+
+use super::*;
+use crate::transport::socketio::wire::testing;
+
+type Stream = Wire<ReadHalf<DuplexStream>>;
+
+/// The stream of a session that begins as a WebSocket, and the client's end.
+fn beginning(outbox: &Arc<Outbox>) -> (Stream, DuplexStream) {
+    let (reader, writer, client) = halves();
+    let wire = Wire::beginning(reader, Box::new(writer), outbox.clone());
+    (wire, client)
+}
+
+/// The stream that a session may upgrade to, and the client's end.
+fn upgrading(link: &Arc<Link>) -> (Stream, DuplexStream) {
+    let (reader, writer, client) = halves();
+    let wire = Wire::upgrading(reader, Box::new(writer), link.clone());
+    (wire, client)
+}
+
+fn halves() -> (
+    ReadHalf<DuplexStream>,
+    WriteHalf<DuplexStream>,
+    DuplexStream,
+) {
+    let (near, client) = duplex(1 << 16);
+    let (reader, writer) = split(near);
+    (reader, writer, client)
+}
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let within = tokio::time::timeout(Duration::from_secs(20), what);
+    within.await.expect("it happens by itself")
+}
+
+async fn received(client: &mut DuplexStream, expected: &[u8]) {
+    let mut read = vec![0; expected.len()];
+    soon(client.read_exact(&mut read)).await.unwrap();
+    assert_eq!(read, expected);
+}
+
+#[tokio::test]
+async fn nothing_that_is_written_fails_before_the_first_read() {
+    let outbox = testing::outbox();
+    let (mut wire, _client) = beginning(&outbox);
+    outbox.end();
+    wire.write_all(b"\x81\x011").await.unwrap();
+    wire.flush().await.unwrap();
+    assert_eq!(soon(wire.read(&mut [0])).await.unwrap(), 0);
+    assert!(wire.write_all(b"\x81\x012").await.is_err());
+    assert!(wire.flush().await.is_err());
+    wire.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_written_reaches_the_client_once_it_is_flushed_and_ends_with_the_stream() {
+    let outbox = testing::outbox();
+    let (mut wire, mut client) = beginning(&outbox);
+    wire.write_all(b"\x81\x03").await.unwrap();
+    wire.write_all(b"one\x81\x03two").await.unwrap();
+    wire.flush().await.unwrap();
+    received(&mut client, b"\x81\x03one\x81\x03two").await;
+    wire.write_all(b"\x88\x00").await.unwrap();
+    drop(wire);
+    let mut rest = Vec::new();
+    soon(client.read_to_end(&mut rest)).await.unwrap();
+    assert_eq!(rest, b"\x88\x00");
+    assert!(outbox.has_ended());
+}
+
+#[tokio::test]
+async fn an_upgrade_writes_nothing_before_it_answers_the_probe() {
+    let (link, ..) = testing::link();
+    let (mut wire, mut client) = upgrading(&link);
+    wire.write_all(b"\x81\x016").await.unwrap();
+    wire.flush().await.unwrap();
+    wire.write_all(PROBED).await.unwrap();
+    wire.write_all(b"\x81\x012").await.unwrap();
+    wire.flush().await.unwrap();
+    received(&mut client, &[PROBED, b"\x81\x012"].concat()).await;
+}
+
+#[tokio::test]
+async fn an_upgrade_that_fails_ends_its_session_and_gives_out_what_waits() {
+    let (link, ..) = testing::link();
+    let (wire, mut client) = upgrading(&link);
+    drop(wire);
+    assert_eq!(soon(client.read(&mut [0])).await.unwrap(), 0);
+    assert!(link.outbox().has_ended(), "it had not answered its probe");
+
+    let (link, ..) = testing::link();
+    let (mut wire, mut client) = upgrading(&link);
+    wire.write_all(PROBED).await.unwrap();
+    drop(wire);
+    received(&mut client, PROBED).await;
+    assert_eq!(soon(client.read(&mut [0])).await.unwrap(), 0);
+    assert!(link.outbox().has_ended());
+}
+
+#[tokio::test]
+async fn a_second_upgrade_is_refused_and_leaves_the_first_alone() {
+    let (link, ..) = testing::link();
+    let (mut first, mut client) = upgrading(&link);
+    first.write_all(PROBED).await.unwrap();
+    first.flush().await.unwrap();
+    received(&mut client, PROBED).await;
+
+    let (mut second, mut other) = upgrading(&link);
+    other.write_all(b"2probe").await.unwrap();
+    second.read_exact(&mut [0; 6]).await.unwrap();
+    assert!(second.write_all(PROBED).await.is_err());
+    drop(second);
+    assert_eq!(soon(other.read(&mut [0])).await.unwrap(), 0);
+
+    first.write_all(b"\x81\x012").await.unwrap();
+    first.flush().await.unwrap();
+    received(&mut client, b"\x81\x012").await;
+    assert!(!link.outbox().has_ended());
+}
+
+#[tokio::test]
+async fn a_client_is_not_read_while_an_inbox_is_full() {
+    let outbox = testing::outbox();
+    let (mut wire, mut client) = beginning(&outbox);
+    client.write_all(b"ab").await.unwrap();
+    outbox.brake();
+    outbox.brake();
+    let mut byte = [0];
+    let mut reading = one_byte(&mut wire, &mut byte);
+    assert!(poll!(&mut reading).is_pending());
+    outbox.ease();
+    assert!(poll!(&mut reading).is_pending(), "another is full still");
+    outbox.ease();
+    soon(reading).await;
+    assert_eq!(byte, *b"a");
+}
+
+/// Reads one byte.
+fn one_byte<'a>(
+    wire: &'a mut Stream,
+    byte: &'a mut [u8; 1],
+) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
+    Box::pin(async {
+        wire.read_exact(byte).await.unwrap();
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_wake_up_is_lost_between_the_brakes_and_a_reader() {
+    for round in 0..2_000 {
+        let outbox = testing::outbox();
+        let (mut wire, mut client) = beginning(&outbox);
+        client.write_all(b"a").await.unwrap();
+        outbox.brake();
+        let reading = tokio::spawn(async move { wire.read_u8().await });
+        if round % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        let easing = outbox.clone();
+        tokio::spawn(async move { easing.ease() });
+        assert_eq!(soon(reading).await.unwrap().unwrap(), b'a');
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reader_that_waits_sees_the_end() {
+    for round in 0..2_000 {
+        let outbox = testing::outbox();
+        let (mut wire, client) = beginning(&outbox);
+        if round % 2 == 0 {
+            outbox.brake();
+        }
+        let reading = tokio::spawn(async move { wire.read(&mut [0]).await });
+        if round % 3 == 0 {
+            tokio::task::yield_now().await;
+        }
+        outbox.end();
+        assert_eq!(soon(reading).await.unwrap().unwrap(), 0);
+        drop(client);
+    }
+}
+
+#[test]
+fn whoever_is_about_to_wait_is_told_what_happened_just_before() {
+    let outbox = testing::outbox();
+    let context = &Context::from_waker(std::task::Waker::noop());
+    outbox.brake();
+    assert!(!outbox.waits_to_read(context, false));
+    outbox.ease();
+    assert!(outbox.waits_to_read(context, false), "the brakes are off");
+    assert!(!outbox.waits_to_read(context, true), "there may be bytes");
+    outbox.end();
+    assert!(outbox.waits_to_read(context, true), "the stream has ended");
+}

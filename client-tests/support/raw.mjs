@@ -9,7 +9,8 @@ export class Raw {
   frames = new Journal("frames");
   closed;
 
-  constructor(t, server, { path = "/socket.io/?EIO=4&transport=websocket", headers } = {}) {
+  // `note` makes of a frame what is kept of it.
+  constructor(t, server, { path = "/socket.io/?EIO=4&transport=websocket", headers, note = (frame) => frame } = {}) {
     this.socket = new WebSocket(server.url.replace("http", "ws") + path, { headers });
     this.closed = new Promise((resolve) => {
       this.socket.on("close", (code) => resolve({ code }));
@@ -17,13 +18,13 @@ export class Raw {
       this.socket.on("unexpected-response", (_, response) => {
         let body = "";
         response.setEncoding("utf8").on("data", (text) => (body += text));
-        response.on("end", () => resolve({ status: response.statusCode, body }));
+        response.on("end", () => resolve({ status: response.statusCode, headers: response.headers, body }));
       });
     });
     this.socket.on("message", (data, binary) => {
       const text = binary ? data : data.toString();
       if (text === "2") this.socket.send("3");
-      else this.frames.add(text);
+      else this.frames.add(note(text));
     });
     defer(t, () => this.socket.terminate());
   }
@@ -37,18 +38,28 @@ export class Raw {
     return this.frames.until((frames) => frames.find((frame) => frame.startsWith?.(start)), `a frame ${start}…`);
   }
 
+  // The arguments of every `event` received so far.
+  events(event) {
+    const start = `42["${event}",`;
+    const frames = this.frames.items.filter((frame) => frame.startsWith?.(start));
+    return frames.map((frame) => JSON.parse(frame.slice(2)).slice(1));
+  }
+
   // Resolves once the other side has ended the connection.
   ended() {
     return within(this.closed, () => "the connection was not closed");
   }
 }
 
-// A raw connection that has completed Socket.IO's CONNECT.
-export async function rawClient(t, server, auth = {}) {
-  const raw = new Raw(t, server);
+// A raw connection that has completed Socket.IO's CONNECT, with the `pid` and the `session` it was given. In a
+// namespace other than `/`, `prefix` is its name and a comma.
+export async function rawClient(t, server, auth = {}, { prefix = "", ...options } = {}) {
+  const raw = new Raw(t, server, options);
   await raw.frame("0{");
-  raw.send(`40${JSON.stringify(auth)}`);
-  await raw.frame('42["session"');
+  raw.send(`40${prefix}${JSON.stringify(auth)}`);
+  raw.pid = JSON.parse((await raw.frame(`40${prefix}{`)).slice(2 + prefix.length)).pid;
+  const start = `42${prefix}`;
+  raw.session = JSON.parse((await raw.frame(`${start}["session"`)).slice(start.length))[1];
   return raw;
 }
 
@@ -65,6 +76,12 @@ export function http(server, path, { method = "GET", headers = {}, body } = {}) 
     sent.end(body);
   });
   return within(answered, () => `no answer to ${method} ${path}`);
+}
+
+// The connections that the server has closed for `reason`, by its metrics.
+export async function closings(server, reason) {
+  const { body } = await http(server, "/metrics");
+  return Number(body.match(new RegExp(`connections_closed_total\\{reason="${reason}"\\} (\\d+)`))?.[1] ?? 0);
 }
 
 // A polling session; resolves to its id.

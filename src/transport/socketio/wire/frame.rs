@@ -175,6 +175,10 @@ impl Splitter {
                 return;
             }
             let frame = self.partial.split_to(whole).freeze();
+            if self.partial.is_empty() {
+                // It would keep the memory of what was split from it for as long as nothing else is written.
+                self.partial = BytesMut::new();
+            }
             each(Native::of(frame, &header));
         }
     }
@@ -288,6 +292,19 @@ mod tests {
         }
         assert_eq!(splitter.partial(), 0);
         found
+    }
+
+    #[test]
+    fn a_large_frame_leaves_no_memory_behind() {
+        let large = framed("x".repeat(1 << 20).as_bytes());
+        let (mut splitter, mut found) = (Splitter::default(), Vec::new());
+        for part in [&large[..], &large[..5], &large[5..]] {
+            splitter.split(part, |native| found.push(native));
+        }
+        for native in found {
+            let alone = matches!(&native, Native::Other(frame) if frame.is_unique());
+            assert!(alone, "the splitter holds it, too");
+        }
     }
 
     #[test]

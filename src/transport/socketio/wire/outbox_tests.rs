@@ -455,3 +455,16 @@ fn a_client_that_is_full_is_not_tried_again_with_every_packet() {
     assert!(shard.walk());
     assert_eq!(numbers(&client.texts(), 'o'), [0, 1]);
 }
+
+#[test]
+fn a_burst_leaves_no_memory_behind() {
+    let (outbox, shard, client) = scripted(1 << 20);
+    for number in 0..10_000 {
+        outbox.push(numbered(number, 10), &Keep::Always);
+    }
+    client.takes(1 << 20);
+    while shard.walk() {}
+    let state = outbox.lock();
+    assert!(state.out.is_empty());
+    assert!(state.out.capacity() < 1_000, "{}", state.out.capacity());
+}

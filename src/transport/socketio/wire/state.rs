@@ -26,6 +26,9 @@ use crate::transport::socketio::link::Link;
 /// Frames that one system call takes at most.
 const GATHERED: usize = 64;
 
+/// Frames for which an outbox that has been emptied keeps its place.
+const ROOMY: usize = 4 * GATHERED;
+
 /// What the lock of an outbox guards.
 #[derive(Default)]
 pub(super) struct State {
@@ -170,6 +173,10 @@ impl State {
                 }
                 Poll::Ready(Err(error)) => return Err(error),
             }
+        }
+        // A queue does not shrink by itself, and every session may have been behind once.
+        if self.out.capacity() > ROOMY {
+            self.out.shrink_to(ROOMY);
         }
         Ok(())
     }

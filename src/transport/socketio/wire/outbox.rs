@@ -393,11 +393,19 @@ impl Outbox {
     /// Nobody is connected to any namespace: what is held is for nobody.
     fn unsent(&self) {
         let mut state = self.lock();
-        if state.lane.unsent() {
-            let held: usize = mem::take(&mut state.held).iter().map(Frame::len).sum();
-            state.bytes -= held;
-            state.since = state.since.filter(|_| state.bytes > 0);
-            self.bytes.store(state.bytes, Ordering::SeqCst);
+        if !state.lane.unsent() {
+            return;
+        }
+        let held: usize = mem::take(&mut state.held).iter().map(Frame::len).sum();
+        mem::take(&mut state.newest);
+        state.bytes -= held + mem::take(&mut state.newest_bytes);
+        state.since = state.since.filter(|_| state.bytes > 0);
+        let bytes = state.bytes;
+        self.bytes.store(bytes, Ordering::SeqCst);
+        drop(state);
+        // A connection that has left its namespace may wait for this before it leaves its rooms.
+        if bytes <= self.bounds.bytes / 4 {
+            self.drained.notify_waiters();
         }
     }
 

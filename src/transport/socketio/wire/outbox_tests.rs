@@ -456,6 +456,25 @@ fn a_client_that_is_full_is_not_tried_again_with_every_packet() {
     assert_eq!(numbers(&client.texts(), 'o'), [0, 1]);
 }
 
+#[tokio::test]
+async fn whoever_waits_for_room_is_told_when_what_waits_is_for_nobody_any_more() {
+    let (link, _engine, _io) = testing::link();
+    let outbox = link.outbox();
+    let bound = outbox.bounds.bytes;
+    // A mark is under way, of a namespace that has been left meanwhile.
+    assert!(outbox.lock().lane.waits());
+    for number in 0..6 {
+        outbox.push(numbered(number, bound / 10), &Keep::Always);
+    }
+    outbox.push(ours("newest"), &Keep::Newest("key".into()));
+    let mut drained = std::pin::pin!(outbox.clone().drained());
+    assert!(futures_util::poll!(&mut drained).is_pending());
+    assert_eq!(outbox.spliced(1).len(), 1);
+    check(outbox);
+    assert_eq!(outbox.lock().bytes, 0);
+    soon(drained).await;
+}
+
 #[test]
 fn a_burst_leaves_no_memory_behind() {
     let (outbox, shard, client) = scripted(1 << 20);

@@ -6,7 +6,10 @@
 use std::{
     future::Future,
     net::SocketAddr,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::Router;
@@ -15,6 +18,7 @@ use socketioxide::SocketIo;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    task::AbortHandle,
 };
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
@@ -25,7 +29,7 @@ use crate::{
     config::{Config, Problems, Store},
     drain::drain,
     error::Result,
-    hub::{Hub, HubSettings, PageLimits},
+    hub::{Close, Hub, HubSettings, PageLimits},
     telemetry::Metrics,
     transport::{
         http::{self, Accepting},
@@ -111,6 +115,12 @@ impl App {
         };
         let delivering = tokio::spawn(self.hub.clone().deliver_all(self.deliveries));
         let tending = tokio::spawn(self.hub.clone().tend());
+        let _parts = Parts {
+            hub: self.hub.clone(),
+            draining: self.draining.clone(),
+            tokens: [stop.clone(), end.clone(), self.keys.clone()],
+            tasks: [delivering.abort_handle(), tending.abort_handle()],
+        };
         let serving = tokio::spawn(http::serve(
             listener,
             self.router,
@@ -128,8 +138,29 @@ impl App {
         if tokio::time::timeout(LAST_ANSWERS, serving).await.is_err() {
             tracing::debug!("an HTTP request was still under way at the end");
         }
-        delivering.abort();
-        tending.abort();
+    }
+}
+
+/// What runs beside [`App::run`]. It ends with that, also where an application lets go of it before its end: nobody
+/// would be left to deliver to those who are connected, and the port would stay taken.
+struct Parts {
+    hub: Hub,
+    draining: Arc<AtomicBool>,
+    tokens: [CancellationToken; 3],
+    tasks: [AbortHandle; 2],
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.tokens.iter().for_each(CancellationToken::cancel);
+        // Let go of behind its runtime, it has no connections left, and closing them would need one.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            for connection in self.hub.connections() {
+                connection.close(Close::Draining);
+            }
+        }
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 

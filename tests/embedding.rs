@@ -10,13 +10,14 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use support::{Raw, Server, config};
+use support::{Raw, Server, config, eventually};
 use switchboard::{
     App, Error, EventContext, Result,
     app::Builder,
     hub::{Hub, Publish},
     model::{Namespace, RoomName},
 };
+use tokio::net::TcpListener;
 
 #[derive(Deserialize)]
 struct Roll {
@@ -102,6 +103,19 @@ async fn a_route_of_the_applications_own_sends_through_the_hub() {
         .unwrap();
     assert_eq!(wrong.status(), 400);
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_let_go_of_ends_its_clients_and_gives_back_its_port() {
+    let server = Server::start(config()).await;
+    let address = server.address;
+    let mut alice = Raw::connect(&server, "alice").await;
+    server.abandon().await;
+    while alice.text().await.is_some() {}
+    eventually("the port is free", async || {
+        TcpListener::bind(address).await.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test]

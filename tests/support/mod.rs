@@ -73,6 +73,12 @@ impl Server {
             .unwrap();
     }
 
+    /// Lets go of a server that runs, as an application does that has no more use for it.
+    pub async fn abandon(self) {
+        self.running.abort();
+        let _ = self.running.await;
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

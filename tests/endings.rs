@@ -118,3 +118,32 @@ async fn a_join_that_ends_after_its_socket_leaves_no_mirrored_room_behind() {
     assert_eq!(answer["rooms"], 0, "{answer}");
     server.stop().await;
 }
+
+/// Asks for a WebSocket that `sid` is to upgrade to; answers the response's status line.
+async fn upgrade_of(server: &Server, sid: &str) -> (TcpStream, String) {
+    let mut peer = TcpStream::connect(server.address).await.unwrap();
+    let request = format!(
+        "GET /socket.io/?EIO=4&transport=websocket&sid={sid} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        server.address
+    );
+    peer.write_all(request.as_bytes()).await.unwrap();
+    let mut head = [0; 12];
+    peer.read_exact(&mut head).await.unwrap();
+    (peer, String::from_utf8(head.to_vec()).unwrap())
+}
+
+/// They are not counted as connections, and each could be kept open for as long as an upgrade may take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_by_polling_is_given_one_websocket_to_upgrade_to() {
+    let server = Server::start(config()).await;
+    let open = reqwest::get(server.url("/socket.io/?EIO=4&transport=polling"));
+    let open = open.await.unwrap().text().await.unwrap();
+    let open: Value = serde_json::from_str(open.trim_start_matches('0')).unwrap();
+    let sid = open["sid"].as_str().unwrap();
+    let (_first, head) = upgrade_of(&server, sid).await;
+    assert_eq!(head, "HTTP/1.1 101");
+    let (_second, head) = upgrade_of(&server, sid).await;
+    assert_eq!(head, "HTTP/1.1 400");
+    server.stop().await;
+}

@@ -318,6 +318,9 @@ impl Gate {
         upgrading: bool,
     ) -> Result<Response> {
         let accept = accept_key(&request)?;
+        if upgrading && !link.may_upgrade() {
+            return Err(Error::bad_request("the session is upgraded already"));
+        }
         let upgraded = hyper::upgrade::on(&mut request);
         let handshake = handshake_of(&request, &link);
         let mut engine = self.engine.clone();

@@ -44,6 +44,7 @@ pub(super) struct Link {
     engine: Engine,
     outbox: Arc<Outbox>,
     polling: OnceLock<Polling>,
+    upgrading: AtomicBool,
     connected: AtomicBool,
     closed: AtomicBool,
     /// Its connections to namespaces.
@@ -79,6 +80,7 @@ impl Link {
             engine,
             outbox: Outbox::new(bounds, shard, link.clone(), metrics.clone()),
             polling: OnceLock::new(),
+            upgrading: AtomicBool::new(false),
             connected: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             sockets: Mutex::default(),
@@ -145,6 +147,12 @@ impl Link {
         };
         // A session is opened once; were it noted twice, the first note would hold.
         let _ = self.polling.set(polling);
+    }
+
+    /// Whether a WebSocket may be opened for an upgrade: once. Clients try it once, those that are not upgraded to are
+    /// counted nowhere, and where it fails the session ends.
+    pub(super) fn may_upgrade(&self) -> bool {
+        !self.upgrading.swap(true, Ordering::Relaxed)
     }
 
     /// Notes that the session has connected to a namespace.

@@ -27,7 +27,7 @@ struct Reading {
 }
 
 impl Hub {
-    /// Gives a connection what it has missed, if anything, until it is live; closes it if that cannot be whole.
+    /// Gives a connection what it has missed, if anything; closes it if that cannot be whole.
     ///
     /// A task of its own calls this whenever the connection's feed has let messages go. It waits its turn with joins
     /// and leaves, which change what is to be read.
@@ -37,19 +37,22 @@ impl Hub {
     }
 
     /// See [`catch_up_in_turn`](Self::catch_up_in_turn); for whoever has the turn. False if the connection was closed.
+    ///
+    /// Everything is given that is stored when this begins. If the feed lets more go meanwhile, another task is waiting
+    /// for its turn with that: a client that is always behind would otherwise never join or leave anything.
     pub(super) async fn catch_up(&self, connection: &Connection) -> bool {
-        while let Some(given) = connection.feed().begin_catching_up() {
-            self.0.metrics.catching_up.inc();
-            let caught_up = self.give_missed(connection, given).await;
-            self.0.metrics.catching_up.dec();
-            if let Err(error) = caught_up {
-                tracing::warn!(?connection, %error, "a connection could not catch up and is closed");
-                connection.feed().close();
-                connection.close(Close::Unavailable);
-                return false;
-            }
+        let Some(given) = connection.feed().begin_catching_up() else {
+            return true;
+        };
+        self.0.metrics.catching_up.inc();
+        let caught_up = self.give_missed(connection, given).await;
+        self.0.metrics.catching_up.dec();
+        if let Err(error) = &caught_up {
+            tracing::warn!(?connection, %error, "a connection could not catch up and is closed");
+            connection.feed().close();
+            connection.close(Close::Unavailable);
         }
-        true
+        caught_up.is_ok()
     }
 
     /// Gives what is newer than `given`, up to the log's end now.

@@ -166,11 +166,8 @@ impl Hub {
         }))
     }
 
-    /// Admits one more connection of a user; the place is held until the [`Entrant`], or the connection that it
-    /// becomes, is dropped. Fails when the user has too many.
-    pub fn admit(&self, principal: Principal) -> Result<Entrant> {
-        self.check_name(principal.user.as_str())?;
-        let most = self.0.limits.connections_per_user;
+    /// Takes a place for one more connection of a user, who may hold `most` (0: no limit).
+    fn admit(&self, principal: Principal, most: usize) -> Result<Entrant> {
         let place = self
             .0
             .users

@@ -88,8 +88,15 @@ impl Arrived {
 }
 
 impl Hub {
-    /// Decides whether an entrant goes on with an earlier session.
-    pub async fn arrive(&self, namespace: Namespace, entrant: Entrant, resume: Resume) -> Arrived {
+    /// Admits one more connection of a user and decides whether it goes on with an earlier session. Its place is held
+    /// until what this answers, or the connection that it becomes, is dropped. Fails when the user has too many.
+    pub async fn arrive(
+        &self,
+        namespace: Namespace,
+        principal: Principal,
+        resume: Resume,
+    ) -> Result<Arrived> {
+        self.check_name(principal.user.as_str())?;
         let resumable = resume != Resume::Never && !self.0.recovery.window.is_zero();
         let mut pid = resumable.then(Pid::fresh);
         let mut resumed = None;
@@ -97,7 +104,7 @@ impl Hub {
             && resumable
         {
             resumed = self
-                .resumed(&namespace, &entrant.principal, named, offset)
+                .resumed(&namespace, &principal, named, offset)
                 .await
                 .unwrap_or_else(|error| {
                     tracing::warn!(%error, "a session could not be resumed");
@@ -110,12 +117,19 @@ impl Hub {
                 self.0.metrics.not_recovered.inc();
             }
         }
-        Arrived {
+        // The connection whose place it takes still counts, and would keep its own client out for as long as it has not
+        // been noticed dead.
+        let replaces = resumed.as_ref().is_some_and(|it| it.old.is_some());
+        let most = match replaces {
+            true => 0,
+            false => self.0.limits.connections_per_user,
+        };
+        Ok(Arrived {
             namespace,
-            entrant,
+            entrant: self.admit(principal, most)?,
             pid,
             resumed,
-        }
+        })
     }
 
     /// The session that a client names, if it is the client's and all that it missed can be read.
@@ -278,7 +292,6 @@ impl Hub {
         greet: impl FnOnce(&Connection) -> Arc<Outgoing>,
     ) -> Arc<Connection> {
         let taken = resumed.old.as_ref().and_then(|old| self.take_over(old));
-        let takes_over = taken.is_some();
         let principal = entrant.principal.clone();
         let (rooms, lost): (Memberships, Memberships) = taken
             .unwrap_or(resumed.rooms)
@@ -295,9 +308,9 @@ impl Hub {
         for room in rooms.keys() {
             let key = connection.key(room);
             self.0.rooms.enter(&key, &connection);
-            if !takes_over {
-                self.appear(&connection, &key);
-            }
+            // Also after a takeover: the old connection may have been a member without being shown yet, and its join
+            // breaks off.
+            self.appear(&connection, &key);
         }
         for room in lost.keys() {
             if let Some(old) = &resumed.old {
@@ -415,7 +428,12 @@ impl Hub {
             connection: connection.id(),
             rooms: rooms.into_iter().collect(),
         };
-        self.0.backend.sessions.save(session).await
+        let saved = self.0.backend.sessions.save(session).await;
+        // Its end may have been noted before this, and would be undone by it for ever.
+        if connection.memberships().is_none() {
+            self.end_session(connection);
+        }
+        saved
     }
 
     /// What a connection's feed calls when it has let messages go.

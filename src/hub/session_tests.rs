@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     auth::{Authority, AuthorityConfig, Grants},
-    backend::{Keep, Retention, memory},
+    backend::{Backend, Deliveries, Keep, Retention, memory},
+    error::Limit,
     hub::{
         Event, HubSettings, Join, PageLimits, Publish, RecoverySettings, Replay,
         connection::{Asking, Drained},
@@ -22,6 +23,9 @@ use crate::{
     },
     model::UserId,
 };
+
+#[path = "session_order_tests.rs"]
+mod order;
 
 /// One client's end.
 #[derive(Default)]
@@ -90,8 +94,12 @@ fn hub() -> Hub {
 
 fn hub_with(config: memory::MemoryConfig) -> Hub {
     let (backend, deliveries) = memory::open(config);
+    hub_over(backend, deliveries, crate::hub::LimitSettings::default())
+}
+
+fn hub_over(backend: Backend, deliveries: Deliveries, limits: crate::hub::LimitSettings) -> Hub {
     let settings = HubSettings {
-        limits: crate::hub::LimitSettings::default(),
+        limits,
         pages: PageLimits {
             messages: 100,
             bytes: 1 << 20,
@@ -108,8 +116,8 @@ fn hub_with(config: memory::MemoryConfig) -> Hub {
 
 async fn arrive(hub: &Hub, user: &str, resume: Resume) -> Arrived {
     let principal = hub.authority().open_principal(Some(user)).unwrap();
-    let entrant = hub.admit(principal).unwrap();
-    hub.arrive(Namespace::root(), entrant, resume).await
+    let arrived = hub.arrive(Namespace::root(), principal, resume).await;
+    arrived.unwrap()
 }
 
 async fn connect(hub: &Hub, arrived: Arrived) -> (Arc<Connection>, Arc<Client>) {
@@ -214,6 +222,41 @@ async fn a_connection_not_yet_noticed_dead_is_taken_over_and_nobody_is_told() {
 }
 
 #[tokio::test]
+async fn a_user_with_all_the_connections_it_may_have_takes_its_own_over_and_gets_no_other() {
+    let (backend, deliveries) = memory::open(memory::MemoryConfig::default());
+    let limits = crate::hub::LimitSettings {
+        connections_per_user: 1,
+        ..crate::hub::LimitSettings::default()
+    };
+    let hub = hub_over(backend, deliveries, limits);
+    let (alice, client) = member(&hub, "alice", &["a"]).await;
+    let another = |resume| {
+        let principal = hub.authority().open_principal(Some("alice")).unwrap();
+        hub.arrive(Namespace::root(), principal, resume)
+    };
+    let named = back(&alice, &client);
+    let arrived = another(named).await.unwrap();
+    assert_eq!(arrived.pid(), alice.pid());
+    // Somebody else takes it over already.
+    for refused in [named, Resume::Nothing] {
+        let error = another(refused).await.unwrap_err();
+        assert_eq!(error.limit(), Some(Limit::ConnectionsPerUser));
+    }
+    let (again, _) = connect(&hub, arrived).await;
+    drop(alice);
+    assert!(another(Resume::Nothing).await.is_err());
+    hub.disconnect(&again);
+    drop(again);
+    // What it has missed is looked for by a task of its own.
+    let free = tokio::time::timeout(Duration::from_secs(10), async {
+        while another(Resume::Nothing).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(free.await.is_ok());
+}
+
+#[tokio::test]
 async fn a_room_that_was_left_is_not_given_again() {
     let hub = hub();
     let (alice, client) = member(&hub, "alice", &["a", "b"]).await;
@@ -238,9 +281,9 @@ async fn rooms_that_a_client_may_not_be_in_any_more_are_left_when_it_comes_back(
         }
         let mut principal = hub.authority().open_principal(Some("alice")).unwrap();
         principal.grants = Arc::new(Grants::parse("b=join").unwrap());
-        let entrant = hub.admit(principal).unwrap();
         let named = back(&alice, &client);
-        let arrived = hub.arrive(Namespace::root(), entrant, named).await;
+        let arrived = hub.arrive(Namespace::root(), principal, named).await;
+        let arrived = arrived.unwrap();
         assert_eq!(arrived.pid(), alice.pid());
         let (again, after) = connect(&hub, arrived).await;
         say(&hub, "a", 1).await;
@@ -264,6 +307,29 @@ async fn a_member_that_joins_again_while_it_is_behind_misses_nothing() {
     joined.await.unwrap();
     say(&hub, "a", 3).await;
     client.is_given(&["session", "a 1", "b 2", "a 3"]).await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_always_behind_can_join() {
+    let hub = hub();
+    let (alice, client) = member(&hub, "alice", &["a"]).await;
+    client.slow.store(true, Ordering::Relaxed);
+    say(&hub, "a", 0).await;
+    let (joining, joined) = (hub.clone(), alice.clone());
+    let joined = tokio::spawn(async move { join(&joining, &joined, "b").await });
+    // More than is held while it catches up: it will be behind again.
+    for number in 1..=1100 {
+        say(&hub, "a", number).await;
+    }
+    let waited = tokio::time::timeout(Duration::from_secs(10), async {
+        while !client.given().contains(&"a 0".to_owned()) {
+            client.reads.notify_one();
+            tokio::task::yield_now().await;
+        }
+        joined.await.unwrap();
+    });
+    assert!(waited.await.is_ok());
+    assert!(client.given().len() < 10, "{:?}", client.given());
 }
 
 #[tokio::test]

@@ -222,16 +222,15 @@ impl Door {
             ProtocolVersion::V5 => auth.resume(),
             ProtocolVersion::V4 => Resume::Never,
         };
-        let admitted = match self.identify(socket, auth).await {
-            Ok(principal) => self.hub.admit(principal),
+        let arrived = match self.identify(socket, auth).await {
+            Ok(principal) => self.hub.arrive(namespace.clone(), principal, resume).await,
             Err(error) => Err(error),
         };
-        let entrant = admitted.map_err(|error| {
+        let arrived = arrived.map_err(|error| {
             self.hub.metrics().error(&error);
             tracing::debug!(%error, "a CONNECT was refused");
             Refusal(error.code())
         })?;
-        let arrived = self.hub.arrive(namespace.clone(), entrant, resume).await;
         link.promise(&namespace, arrived.pid());
         link.carries(here.0);
         let metrics = self.hub.metrics().clone();

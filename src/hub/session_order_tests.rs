@@ -1,0 +1,92 @@
+//! Sessions whose saving takes its time, while they end or go on.
+
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::backend::Sessions;
+
+/// Sessions that are saved when they are let through, and what became of them.
+struct Gated {
+    sessions: Arc<dyn Sessions>,
+    gate: Semaphore,
+    noted: Mutex<Vec<&'static str>>,
+}
+
+#[async_trait::async_trait]
+impl Sessions for Gated {
+    async fn save(&self, session: Session) -> Result<()> {
+        self.gate.acquire().await.unwrap().forget();
+        lock(&self.noted).push("saved");
+        self.sessions.save(session).await
+    }
+
+    async fn end(&self, pid: Pid) -> Result<()> {
+        lock(&self.noted).push("ended");
+        self.sessions.end(pid).await
+    }
+
+    async fn forget(&self, pid: Pid) -> Result<()> {
+        self.sessions.forget(pid).await
+    }
+
+    async fn find(&self, pid: Pid) -> Result<Option<Session>> {
+        self.sessions.find(pid).await
+    }
+}
+
+fn gated() -> (Hub, Arc<Gated>) {
+    let (mut backend, deliveries) = memory::open(memory::MemoryConfig::default());
+    let gated = Arc::new(Gated {
+        sessions: backend.sessions.clone(),
+        gate: Semaphore::new(0),
+        noted: Mutex::default(),
+    });
+    backend.sessions = gated.clone();
+    let limits = crate::hub::LimitSettings::default();
+    (hub_over(backend, deliveries, limits), gated)
+}
+
+async fn soon(what: impl Fn() -> bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(10), async {
+        while !what() {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(waited.await.is_ok());
+}
+
+#[tokio::test]
+async fn a_session_whose_end_overtakes_its_saving_ends_all_the_same() {
+    let (hub, gated) = gated();
+    let arrived = arrive(&hub, "alice", Resume::Nothing).await;
+    let connecting = hub.clone();
+    let connecting = tokio::spawn(async move { connect(&connecting, arrived).await });
+    soon(|| !hub.connections().is_empty()).await;
+    hub.disconnect(&hub.connections()[0]);
+    soon(|| *lock(&gated.noted) == ["ended"]).await;
+    gated.gate.add_permits(1);
+    connecting.await.unwrap();
+    soon(|| *lock(&gated.noted) == ["ended", "saved", "ended"]).await;
+}
+
+#[tokio::test]
+async fn a_member_that_is_taken_over_before_its_join_was_stored_is_shown() {
+    let (hub, gated) = gated();
+    gated.gate.add_permits(1);
+    let (alice, client) = member(&hub, "alice", &[]).await;
+    let (joining, joined) = (hub.clone(), alice.clone());
+    let room = RoomName::parse("a").unwrap();
+    let request = Join {
+        room: room.clone(),
+        replay: Replay::Nothing,
+    };
+    let joining = tokio::spawn(async move { joining.join(&joined, request).await.is_ok() });
+    soon(|| alice.memberships().unwrap().contains_key(&room)).await;
+    let arrived = arrive(&hub, "alice", back(&alice, &client)).await;
+    joining.abort();
+    assert!(joining.await.is_err());
+    gated.gate.add_permits(1);
+    let (again, _) = connect(&hub, arrived).await;
+    let shown = hub.presence(&again, room, None, None).unwrap();
+    assert_eq!(serde_json::to_value(shown).unwrap()["count"], 1);
+}

@@ -133,6 +133,10 @@ impl Gate {
         };
         match query.sid {
             None => {
+                // Before anything is taken for it: what cannot become a session must not cost anybody a place.
+                if query.websocket {
+                    accept_key(&request)?;
+                }
                 let (parts, body) = request.into_parts();
                 let link = self.open(&parts).await?;
                 if query.protocol == 3 {
@@ -175,8 +179,6 @@ impl Gate {
                     .retry_after(Duration::from_secs(1)),
             );
         }
-        self.pace()?;
-        let principal = self.identify(request).await?;
         let address = request
             .extensions
             .get::<ClientAddress>()
@@ -189,6 +191,8 @@ impl Gate {
             .for_limit(limit)
             .retry_after(Duration::from_secs(5))
         })?;
+        self.pace()?;
+        let principal = self.identify(request).await?;
         let metrics = self.hub.metrics().clone();
         let outbox = (self.outboxes, self.flushers.shard());
         Ok(Link::new(

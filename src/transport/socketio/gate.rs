@@ -7,7 +7,7 @@ use std::{
     io::Cursor,
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -32,6 +32,7 @@ use super::{
     Engine,
     legacy::{Legacy, separate_in_payload},
     link::{Link, Links},
+    lock,
     wire::{Bounds, Encoding, Flushers, Wire, Writer, pass},
 };
 use crate::{
@@ -208,8 +209,7 @@ impl Gate {
     /// cheaply leaves time for those who are in.
     fn pace(&self) -> Result<()> {
         let (rate, bucket) = &self.pace;
-        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        bucket.take(*rate, Instant::now()).map_err(|wait| {
+        lock(bucket).take(*rate, Instant::now()).map_err(|wait| {
             let scattered = Duration::from_secs(4).mul_f64(rand::rng().random());
             Error::unavailable("too many connect at this moment; come back a little later")
                 .for_limit(Limit::ConnectsPerSecond)

@@ -5,7 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use serde_json::json;
@@ -14,6 +14,7 @@ use socketioxide_core::Value;
 use tokio::sync::Notify;
 
 use super::{
+    lock,
     packet::Packet,
     wire::{Frame, Outbox},
 };
@@ -84,7 +85,7 @@ pub(super) fn inbox(
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 
     /// Queues a packet, or gives it back.

@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -23,7 +23,7 @@ use socketioxide::{
 use tower::ServiceExt;
 
 use super::{
-    Engine,
+    Engine, lock,
     outlet::Spread,
     wire::{Bounds, Full, MARK, Outbox, Shard},
 };
@@ -226,8 +226,4 @@ impl Drop for Link {
             links.remove(&polling.sid);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,7 @@
 use std::{
     collections::HashSet,
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicBool},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -277,7 +277,7 @@ impl Door {
         let arrival = socket
             .extensions
             .remove::<ArrivalSlot>()
-            .and_then(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take());
+            .and_then(|slot| lock(&slot).take());
         let link = socket.req_parts().extensions.get::<Arc<Link>>().cloned();
         let (Some(arrival), Some(link)) = (arrival, link) else {
             tracing::error!("a socket connected that had not passed the door");
@@ -450,6 +450,11 @@ impl FromConnectParts<LocalAdapter> for Here {
     fn from_connect_parts(socket: &Arc<Socket>, _: &Option<Value>) -> Result<Self, Self::Error> {
         Ok(Self(Arc::downgrade(socket)))
     }
+}
+
+/// Locks a mutex whose data stays whole even if a holder panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why a CONNECT is refused: clients see the code alone as `err.message`, to branch on.

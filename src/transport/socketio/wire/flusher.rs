@@ -6,7 +6,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::outbox::Outbox;
-use crate::hub::Gather;
+use crate::{hub::Gather, transport::socketio::lock};
 
 /// Sessions that one task takes at a time; then other tasks have their turn.
 const ROUND: usize = 128;
@@ -150,8 +150,4 @@ impl Shard {
             lock(&self.watched).append(&mut watched);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -20,7 +20,7 @@
 use std::{
     io, mem,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Wake, Waker},
@@ -35,7 +35,11 @@ use super::{
     lane::Lane,
     state::{State, Todo},
 };
-use crate::{hub::Keep, telemetry::Metrics, transport::socketio::link::Link};
+use crate::{
+    hub::Keep,
+    telemetry::Metrics,
+    transport::socketio::{link::Link, lock},
+};
 
 /// Where bytes go.
 pub(in crate::transport::socketio) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
@@ -426,7 +430,7 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -27,8 +27,12 @@ pub trait Outlet: Send + Sync + 'static {
     /// Queues an event behind all earlier ones. Never blocks: an outlet that cannot take more ends its connection.
     fn push(&self, event: &Outgoing);
 
-    /// Queues an event that asks for an answer, and waits for it that long; `None` if there is none.
-    fn ask(&self, event: &Outgoing, within: Duration) -> Asking;
+    /// Queues an event that asks for an answer, and waits for it that long. `None` if clients of this door cannot answer:
+    /// they are told nothing then.
+    fn ask(&self, event: &Outgoing, within: Duration) -> Option<Asking>;
+
+    /// The connection is not in `room` any more, by no wish of its own.
+    fn expelled(&self, _room: &RoomName) {}
 
     /// Whether so much waits that what can be read again later had better be.
     fn is_behind(&self) -> bool;

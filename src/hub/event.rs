@@ -18,8 +18,8 @@ pub enum Event {
     Message(Arc<Message>),
     /// An event of a room that is not kept.
     Ephemeral(Arc<Ephemeral>),
-    /// Something the server says to this connection alone: an event name and one argument.
-    Notice(&'static str, Arc<RawValue>),
+    /// Something the server says: an event name and one argument, and the room it is about, if any.
+    Notice(&'static str, Option<RoomName>, Arc<RawValue>),
 }
 
 /// What may become of an event for a connection that is behind.
@@ -39,7 +39,22 @@ pub struct Outgoing {
     event: Event,
     keep: Keep,
     arguments: OnceLock<Arguments>,
-    encoded: OnceLock<(Namespace, Bytes)>,
+    encoded: [OnceLock<(Namespace, Bytes)>; Format::COUNT],
+}
+
+/// How doors encode events; each event is encoded once a format, however many members it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Socket.IO packets.
+    Packet,
+    /// The envelopes of plain WebSockets.
+    Envelope,
+    /// Server-sent events.
+    EventStream,
+}
+
+impl Format {
+    const COUNT: usize = 3;
 }
 
 /// An event as a name and positional arguments of JSON text.
@@ -74,13 +89,23 @@ impl Outgoing {
             event,
             keep,
             arguments: OnceLock::new(),
-            encoded: OnceLock::new(),
+            encoded: Default::default(),
         })
     }
 
-    /// A notice to one connection.
+    /// A notice that is about no room.
     pub fn notice(name: &'static str, argument: &impl Serialize) -> Arc<Self> {
-        Self::new(Event::Notice(name, encode(argument).into()))
+        Self::new(Event::Notice(name, None, encode(argument).into()))
+    }
+
+    /// A notice about a room.
+    pub fn room_notice(
+        name: &'static str,
+        room: &RoomName,
+        argument: &impl Serialize,
+    ) -> Arc<Self> {
+        let argument = encode(argument).into();
+        Self::new(Event::Notice(name, Some(room.clone()), argument))
     }
 
     /// A notice of which only the newest that one room has of one user counts.
@@ -90,7 +115,7 @@ impl Outgoing {
         user: &UserId,
         argument: &impl Serialize,
     ) -> Arc<Self> {
-        let event = Event::Notice(name, encode(argument).into());
+        let event = Event::Notice(name, Some(room.clone()), encode(argument).into());
         Self::newest(event, room, name, Some(user))
     }
 
@@ -117,20 +142,23 @@ impl Outgoing {
         match &self.event {
             Event::Message(message) => message.cost(),
             Event::Ephemeral(event) => size_of::<Ephemeral>() + event.data.get().len(),
-            Event::Notice(_, argument) => argument.get().len(),
+            Event::Notice(_, _, argument) => argument.get().len(),
         }
     }
 
-    /// The event as the door that is most in use sends it, encoded by the first call for a namespace: members of a room
-    /// are all of one.
-    pub fn encoded(&self, namespace: &Namespace, encode: impl Fn(&Arguments) -> Bytes) -> Bytes {
-        let (made_for, bytes) = self
-            .encoded
-            .get_or_init(|| (namespace.clone(), encode(self.arguments())));
+    /// The event in a format, encoded by the first call for a namespace: members of a room are all of one.
+    pub fn encoded(
+        &self,
+        format: Format,
+        namespace: &Namespace,
+        encode: impl Fn(&Self) -> Bytes,
+    ) -> Bytes {
+        let (made_for, bytes) =
+            self.encoded[format as usize].get_or_init(|| (namespace.clone(), encode(self)));
         if made_for == namespace {
             return bytes.clone();
         }
-        encode(self.arguments())
+        encode(self)
     }
 
     /// The event as clients get it, encoded at the first call.
@@ -175,7 +203,7 @@ impl Arguments {
                     }),
                 ],
             },
-            Event::Notice(name, argument) => Self {
+            Event::Notice(name, _, argument) => Self {
                 name: (*name).into(),
                 values: vec![argument.as_ref().to_owned()],
             },

@@ -31,8 +31,8 @@ impl Outlet for Sink {
         }
     }
 
-    fn ask(&self, _: &Outgoing, _: Duration) -> Asking {
-        Box::pin(std::future::ready(None))
+    fn ask(&self, _: &Outgoing, _: Duration) -> Option<Asking> {
+        None
     }
 
     fn is_behind(&self) -> bool {

@@ -47,7 +47,7 @@ mod who;
 pub use announce::ReadTo;
 pub use connection::{Asking, Close, Connection, Drained, Outlet};
 pub use deliver::Gather;
-pub use event::{Arguments, Event, Keep, Outgoing};
+pub use event::{Arguments, Event, Format, Keep, Outgoing};
 pub use history::{History, HistoryPage};
 pub use join::{Join, Joined, Replay};
 pub use presence::Present;

@@ -45,6 +45,7 @@ impl Hub {
         for room in rooms {
             if connection.leave(room) {
                 self.0.rooms.leave(&connection.key(room), connection);
+                connection.outlet().expelled(room);
                 connection.push(&kicked(room));
             }
         }

@@ -194,7 +194,7 @@ impl Room {
         }
         *told = seq;
         let told = json!({ "room": self.name, "user": user, "seq": seq });
-        let event = Outgoing::notice("read", &told);
+        let event = Outgoing::room_notice("read", &self.name, &told);
         let crowded = self.is_crowded();
         for (connection, member) in &self.members {
             let concerns = !crowded || member.user == *user;
@@ -290,7 +290,9 @@ impl Room {
                 Outgoing::newest_notice("presence", &self.name, &change.user, &told)
             }
             // Whoever is told of one of these alone would count wrong.
-            ChangeKind::Join | ChangeKind::Leave => Outgoing::notice("presence", &told),
+            ChangeKind::Join | ChangeKind::Leave => {
+                Outgoing::room_notice("presence", &self.name, &told)
+            }
         };
         for (connection, member) in &self.members {
             if member.sees && Some(*connection) != except && member.offer(&self.name, &event) {

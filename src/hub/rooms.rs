@@ -229,8 +229,8 @@ mod tests {
             lock(&self.0).push(event.arguments().name.to_string());
         }
 
-        fn ask(&self, _: &Outgoing, _: Duration) -> Asking {
-            Box::pin(std::future::ready(None))
+        fn ask(&self, _: &Outgoing, _: Duration) -> Option<Asking> {
+            None
         }
 
         fn is_behind(&self) -> bool {

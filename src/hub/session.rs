@@ -449,7 +449,8 @@ impl Hub {
 
 /// A room was left because its connection may not be in it any more.
 pub(super) fn kicked(room: &RoomName) -> Arc<Outgoing> {
-    Outgoing::notice("kicked", &json!({ "room": room, "reason": "forbidden" }))
+    let told = json!({ "room": room, "reason": "forbidden" });
+    Outgoing::room_notice("kicked", room, &told)
 }
 
 /// The connection has ended, or goes on as another one.

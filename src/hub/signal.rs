@@ -124,17 +124,17 @@ impl Hub {
         let unknown = !matches!(signal.to, To::User(_)) && receivers.is_empty();
         let waiting: Vec<_> = receivers
             .into_iter()
-            .map(|receiver| {
-                let answer = receiver.outlet().ask(&event, within);
+            .filter_map(|receiver| {
+                let answer = receiver.outlet().ask(&event, within)?;
                 // Not the connection itself: one that ends would keep its user's place until the time is over.
                 let (user, connection) = (receiver.principal().user.clone(), receiver.id());
-                async move {
+                Some(async move {
                     Some(Reply {
                         user,
                         connection,
                         data: answer.await?,
                     })
-                }
+                })
             })
             .collect();
         let counted = Waiting::new(self.0.metrics.clone());

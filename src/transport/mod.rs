@@ -4,5 +4,13 @@ pub mod http;
 pub mod origins;
 mod settings;
 pub mod socketio;
+mod wire;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use settings::{HttpSettings, SocketIoSettings, Transport};
+
+/// Locks a mutex whose data stays whole even if a holder panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

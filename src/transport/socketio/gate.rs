@@ -32,8 +32,6 @@ use super::{
     Engine,
     legacy::{Legacy, separate_in_payload},
     link::{Link, Links},
-    lock,
-    wire::{Bounds, Encoding, Flushers, Wire, Writer, pass},
 };
 use crate::{
     auth::{Principal, find_token},
@@ -43,7 +41,9 @@ use crate::{
     model::Timestamp,
     transport::{
         http::{ClientAddress, refusal},
+        lock,
         origins::Origins,
+        wire::{Bounds, Encoding, Flushers, Session, Wire, Writer, pass},
     },
 };
 
@@ -338,7 +338,7 @@ impl Gate {
                 _ => reader,
             };
             let wire = if upgrading {
-                Wire::upgrading(reader, writer, link)
+                Wire::upgrading(reader, writer, link.clone(), link.outbox().clone())
             } else {
                 let outbox = link.outbox().clone();
                 drop(link);

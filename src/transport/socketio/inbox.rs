@@ -13,16 +13,16 @@ use socketioxide::{adapter::LocalAdapter, handler::MessageHandler, socket::Socke
 use socketioxide_core::Value;
 use tokio::sync::Notify;
 
-use super::{
-    lock,
-    packet::Packet,
-    wire::{Frame, Outbox},
-};
+use super::packet::Packet;
 use crate::{
     error::{Code, Error, Limit},
     hub::{Keep, Outgoing},
     model::Namespace,
     telemetry::Metrics,
+    transport::{
+        lock,
+        wire::{Frame, Outbox},
+    },
 };
 
 /// How much may wait.
@@ -208,7 +208,7 @@ impl Drop for Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::socketio::wire;
+    use crate::transport::wire;
 
     fn pair(bounds: Bounds) -> (Inbox, Waiting) {
         let outbox = wire::testing::outbox();

@@ -22,24 +22,24 @@ use socketioxide::{
 };
 use tower::ServiceExt;
 
-use super::{
-    Engine, lock,
-    outlet::Spread,
-    wire::{Bounds, Full, MARK, Outbox, Shard},
-};
+use super::{Engine, outlet::Spread};
 use crate::{
     auth::Principal,
     hub::Close,
     limits::Admitted,
     model::{Namespace, Pid},
     telemetry::Metrics,
+    transport::{
+        lock,
+        wire::{Bounds, Full, MARK, Outbox, Session, Shard},
+    },
 };
 
 /// The sessions that began with polling, by Engine.IO id: an upgrade names its session so.
 pub(super) type Links = DashMap<Sid, Weak<Link>>;
 
 /// A session.
-pub(super) struct Link {
+pub(in crate::transport) struct Link {
     principal: Option<Principal>,
     engine: Engine,
     outbox: Arc<Outbox>,
@@ -75,7 +75,7 @@ impl Link {
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         metrics.sessions.inc();
-        Arc::new_cyclic(|link| Self {
+        Arc::new_cyclic(|link: &Weak<Self>| Self {
             principal,
             engine,
             outbox: Outbox::new(bounds, shard, link.clone(), metrics.clone()),
@@ -96,7 +96,7 @@ impl Link {
     }
 
     /// Its way out.
-    pub(super) fn outbox(&self) -> &Arc<Outbox> {
+    pub(in crate::transport) fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
     }
 
@@ -109,31 +109,11 @@ impl Link {
         };
     }
 
-    /// What was promised to a namespace.
-    pub(super) fn pid(&self, namespace: &str) -> Option<Pid> {
-        let pids = lock(&self.pids);
-        let mut found = pids.iter().filter(|(name, _)| name.as_str() == namespace);
-        found.next().map(|(_, pid)| *pid)
-    }
-
     /// Notes one more connection to a namespace.
-    pub(super) fn carries(&self, socket: Weak<Socket>) {
+    pub(in crate::transport) fn carries(&self, socket: Weak<Socket>) {
         let mut sockets = lock(&self.sockets);
         sockets.retain(|socket| socket.strong_count() > 0);
         sockets.push(socket);
-    }
-
-    /// Sends a mark through socketioxide; false if no namespace is connected.
-    pub(super) fn mark(&self) -> Result<bool, Full> {
-        let sockets = lock(&self.sockets).clone();
-        for socket in sockets.iter().filter_map(Weak::upgrade) {
-            match socket.emit(MARK, &Spread(&[])) {
-                Ok(()) => return Ok(true),
-                Err(SendError::Socket(SocketError::InternalChannelFull)) => return Err(Full),
-                Err(_) => {}
-            }
-        }
-        Ok(false)
     }
 
     /// Notes that the session is one by polling, reached at `path` with Engine.IO `protocol`.
@@ -174,16 +154,6 @@ impl Link {
         });
     }
 
-    /// Ends the session for a reason that is counted, so that a stock client sees a transport close and comes back.
-    pub(super) fn close(&self, why: Close) {
-        if !self.closed.swap(true, Ordering::Relaxed) {
-            self.note(why);
-            // What the client is about to be given it still gets, as far as it takes it.
-            self.outbox.flush();
-            self.shut();
-        }
-    }
-
     /// Counts and logs why something of the session is closed.
     pub(super) fn note(&self, why: Close) {
         self.metrics.closed(why.as_str());
@@ -199,9 +169,39 @@ impl Link {
         self.outbox.end();
         self.leave();
     }
+}
+
+impl Session for Link {
+    /// Ends the session for a reason that is counted, so that a stock client sees a transport close and comes back.
+    fn close(&self, why: Close) {
+        if !self.closed.swap(true, Ordering::Relaxed) {
+            self.note(why);
+            // What the client is about to be given it still gets, as far as it takes it.
+            self.outbox.flush();
+            self.shut();
+        }
+    }
+
+    fn pid(&self, namespace: &str) -> Option<Pid> {
+        let pids = lock(&self.pids);
+        let mut found = pids.iter().filter(|(name, _)| name.as_str() == namespace);
+        found.next().map(|(_, pid)| *pid)
+    }
+
+    fn mark(&self) -> Result<bool, Full> {
+        let sockets = lock(&self.sockets).clone();
+        for socket in sockets.iter().filter_map(Weak::upgrade) {
+            match socket.emit(MARK, &Spread(&[])) {
+                Ok(()) => return Ok(true),
+                Err(SendError::Socket(SocketError::InternalChannelFull)) => return Err(Full),
+                Err(_) => {}
+            }
+        }
+        Ok(false)
+    }
 
     /// Has socketioxide end the session if it is one by polling; what its outbox still has is left alone.
-    pub(super) fn leave(&self) {
+    fn leave(&self) {
         let Some(polling) = self.polling.get() else {
             return;
         };

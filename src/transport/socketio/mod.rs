@@ -7,7 +7,7 @@
 use std::{
     collections::HashSet,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicBool},
+    sync::{Arc, Mutex, Weak, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -34,13 +34,16 @@ mod outlet;
 mod packet;
 mod relay;
 mod requests;
-mod wire;
 mod worker;
 
 pub(crate) use custom::CustomEvents;
 pub use custom::EventContext;
 
-use super::{SocketIoSettings, Transport, origins::Origins};
+use super::{
+    SocketIoSettings, Transport, lock,
+    origins::Origins,
+    wire::{self, Flushers},
+};
 use crate::{
     auth::{Principal, find_token, query_user},
     error::{Code, Error, Result},
@@ -50,13 +53,12 @@ use crate::{
 };
 use gate::Gate;
 use inbox::{Bounds, Waiting, inbox};
-use link::Link;
+pub(super) use link::Link;
 use outlet::SocketOutlet;
-use wire::Flushers;
 use worker::Worker;
 
 /// socketioxide's service, which is given every request and stream that has passed the gate.
-type Engine = SocketIoService<engineioxide::service::NotFoundService>;
+pub(super) type Engine = SocketIoService<engineioxide::service::NotFoundService>;
 
 /// What the door needs to know.
 pub(crate) struct DoorConfig<'a> {
@@ -442,7 +444,7 @@ impl<A: Adapter> FromConnectParts<A> for Auth {
 }
 
 /// The socket that connects, held by nothing here.
-struct Here(Weak<Socket>);
+pub(super) struct Here(pub(super) Weak<Socket>);
 
 impl FromConnectParts<LocalAdapter> for Here {
     type Error = std::convert::Infallible;
@@ -452,11 +454,6 @@ impl FromConnectParts<LocalAdapter> for Here {
     }
 }
 
-/// Locks a mutex whose data stays whole even if a holder panicked.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Why a CONNECT is refused: clients see the code alone as `err.message`, to branch on.
 #[derive(Debug)]
 struct Refusal(Code);
@@ -464,5 +461,28 @@ struct Refusal(Code);
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.as_str())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    //! Sessions for tests of their way out.
+
+    use std::{net::Ipv4Addr, sync::Arc};
+
+    use socketioxide::SocketIo;
+
+    use super::{Engine, link::Link};
+    use crate::{limits::Admission, transport::wire::testing::BOUNDS};
+
+    /// A session of an engine that may or may not know it.
+    pub(in crate::transport) fn session() -> (Arc<Link>, Engine, SocketIo) {
+        let (engine, io) = SocketIo::builder().build_svc();
+        let admitted = Admission::new(1, 1)
+            .admit(Ipv4Addr::LOCALHOST.into())
+            .unwrap();
+        let out = (BOUNDS, Arc::default());
+        let link = Link::new(engine.clone(), None, admitted, out, Arc::default());
+        (link, engine, io)
     }
 }

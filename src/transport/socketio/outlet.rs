@@ -12,13 +12,11 @@ use serde::{Serialize, Serializer, ser::SerializeTuple};
 use serde_json::value::RawValue;
 use socketioxide::{AckError, SendError, SocketError, extract::SocketRef};
 
-use super::{
-    link::Link,
-    wire::{Frame, Outbox},
-};
+use super::link::Link;
 use crate::{
-    hub::{Asking, Close, Drained, Keep, Outgoing, Outlet},
-    model::Namespace,
+    hub::{Asking, Close, Drained, Format, Keep, Outgoing, Outlet},
+    model::{Namespace, RoomName},
+    transport::wire::{Frame, Outbox, Session},
 };
 
 /// Sends to one connection, and closes it when it takes no more.
@@ -50,20 +48,21 @@ impl SocketOutlet {
 
 impl Outlet for SocketOutlet {
     fn push(&self, event: &Outgoing) {
-        let encoded = event.encoded(&self.namespace, |arguments| {
+        let encoded = event.encoded(Format::Packet, &self.namespace, |event| {
+            let arguments = event.arguments();
             let frame = Frame::event(&self.namespace, &arguments.name, &arguments.values);
             frame.bytes().clone()
         });
         self.outbox.push(Frame::of(encoded), event.keep());
     }
 
-    fn ask(&self, event: &Outgoing, within: Duration) -> Asking {
+    fn ask(&self, event: &Outgoing, within: Duration) -> Option<Asking> {
         let arguments = event.arguments();
         let asked = self
             .socket
             .timeout(within)
             .emit_with_ack::<_, (Box<RawValue>,)>(&*arguments.name, &Spread(&arguments.values));
-        match asked {
+        Some(match asked {
             Ok(answer) => Box::pin(async move {
                 // An ack without an argument is an answer too, one that says nothing.
                 match answer.await {
@@ -78,7 +77,11 @@ impl Outlet for SocketOutlet {
                 }
                 Box::pin(std::future::ready(None))
             }
-        }
+        })
+    }
+
+    fn expelled(&self, room: &RoomName) {
+        self.socket.leave(room.to_string());
     }
 
     fn is_behind(&self) -> bool {

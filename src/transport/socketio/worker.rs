@@ -252,9 +252,7 @@ impl Worker {
                 acknowledged(&hub.history(&self.connection, history).await?)
             }
             Request::Refresh(token) => {
-                let before = self.connection.rooms();
                 let expires_at = hub.refresh(&self.connection, &token).await?;
-                self.leave_mirrored(&before);
                 acknowledged(&json!({ "expires_at": expires_at }))
             }
             Request::Presence(Roll { room, limit, after }) => {
@@ -273,14 +271,6 @@ impl Worker {
                 Code::Internal,
                 "this event is handled elsewhere",
             )),
-        }
-    }
-
-    /// Leaves the mirrored ones of `before` that the connection is no longer in. Rooms that the application has put the
-    /// socket into are its own concern.
-    fn leave_mirrored(&self, before: &[RoomName]) {
-        for room in before.iter().filter(|room| !self.connection.is_in(room)) {
-            self.socket.leave(room.to_string());
         }
     }
 

@@ -32,6 +32,14 @@ impl Lane {
         }
     }
 
+    /// A stream that nobody but us sends to.
+    pub(super) fn open() -> Self {
+        Self {
+            open: true,
+            ..Self::websocket()
+        }
+    }
+
     /// Whether packets go straight to the WebSocket.
     pub(super) fn is_open(&self) -> bool {
         self.open

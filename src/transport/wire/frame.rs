@@ -9,21 +9,23 @@ use serde_json::value::RawValue;
 use crate::model::{Namespace, Pid};
 
 /// The event that is sent through socketioxide to see where its packets stand; it never reaches a client.
-pub(in crate::transport::socketio) const MARK: &str = "switchboard:mark";
+pub(in crate::transport) const MARK: &str = "switchboard:mark";
 
 /// The answer to an upgrade's probe: from here on nothing leaves by polling any more.
 pub(super) const PROBED: &[u8] = b"\x81\x063probe";
 
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
+const CLOSE: u8 = 0x88;
+const PING: u8 = 0x89;
 
 /// One text packet for a client, framed for a WebSocket; cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::transport::socketio) struct Frame(pub(super) Bytes);
+pub(in crate::transport) struct Frame(pub(super) Bytes);
 
 impl Frame {
     /// The frame of an event.
-    pub(in crate::transport::socketio) fn event(
+    pub(in crate::transport) fn event(
         namespace: &Namespace,
         name: &str,
         values: &[Box<RawValue>],
@@ -45,7 +47,7 @@ impl Frame {
     }
 
     /// The frame of an answer with one value to the packet `id`.
-    pub(in crate::transport::socketio) fn ack(
+    pub(in crate::transport) fn ack(
         namespace: &Namespace,
         id: i64,
         value: &(impl Serialize + ?Sized),
@@ -58,12 +60,32 @@ impl Frame {
         Self(framed(&text))
     }
 
+    /// The frame of any text.
+    pub(in crate::transport) fn text_of(text: &[u8]) -> Self {
+        Self(framed(text))
+    }
+
+    /// Asks the client whether it lives.
+    pub(in crate::transport) fn ping() -> Self {
+        Self(Bytes::from_static(&[PING, 0]))
+    }
+
+    /// The last frame of a WebSocket: a code, and why in a few words.
+    pub(in crate::transport) fn close(code: u16, why: &str) -> Self {
+        let mut frame = BytesMut::with_capacity(why.len() + 4);
+        frame.put_u8(CLOSE);
+        frame.put_u8((why.len() + 2) as u8);
+        frame.put_u16(code);
+        frame.put_slice(why.as_bytes());
+        Self(frame.freeze())
+    }
+
     /// A frame that was made here before.
-    pub(in crate::transport::socketio) fn of(bytes: Bytes) -> Self {
+    pub(in crate::transport) fn of(bytes: Bytes) -> Self {
         Self(bytes)
     }
 
-    pub(in crate::transport::socketio) fn bytes(&self) -> &Bytes {
+    pub(in crate::transport) fn bytes(&self) -> &Bytes {
         &self.0
     }
 

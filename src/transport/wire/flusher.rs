@@ -19,13 +19,13 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::outbox::Outbox;
-use crate::{hub::Gather, transport::socketio::lock};
+use crate::{hub::Gather, transport::lock};
 
 /// Sessions that one task takes at a time; then other tasks have their turn.
 const ROUND: usize = 128;
 
 /// The tasks; they end with this.
-pub(in crate::transport::socketio) struct Flushers {
+pub(in crate::transport) struct Flushers {
     shard: Arc<Shard>,
     count: usize,
     _end: DropGuard,
@@ -33,7 +33,7 @@ pub(in crate::transport::socketio) struct Flushers {
 
 /// What they have to do.
 #[derive(Default)]
-pub(in crate::transport::socketio) struct Shard {
+pub(in crate::transport) struct Shard {
     /// Those with something to write.
     listed: Mutex<VecDeque<Arc<Outbox>>>,
     /// Those whose client has not taken everything.
@@ -46,7 +46,7 @@ pub(in crate::transport::socketio) struct Shard {
 impl Flushers {
     /// Starts `count` tasks that write, and one that looks for stalls ten times within the time of one. Needs a tokio
     /// runtime.
-    pub(in crate::transport::socketio) fn start(count: usize, stall: Duration) -> Self {
+    pub(in crate::transport) fn start(count: usize, stall: Duration) -> Self {
         let (end, shard) = (CancellationToken::new(), Arc::<Shard>::default());
         for _ in 0..count {
             let working = unconstrained(shard.clone().work());
@@ -63,7 +63,7 @@ impl Flushers {
     }
 
     /// Where outboxes are listed.
-    pub(in crate::transport::socketio) fn shard(&self) -> Arc<Shard> {
+    pub(in crate::transport) fn shard(&self) -> Arc<Shard> {
         self.shard.clone()
     }
 }

@@ -16,12 +16,12 @@ use bytes::Bytes;
 use indexmap::IndexMap;
 use tokio::io::AsyncWrite;
 
+use super::Session;
 use super::{
     frame::{Frame, Native, Splitter, frame_with_pid},
     lane::Lane,
     outbox::{Writer, broken},
 };
-use crate::transport::socketio::link::Link;
 
 /// Frames that one system call takes at most.
 const GATHERED: usize = 64;
@@ -71,7 +71,7 @@ pub(super) struct Todo {
 }
 
 impl State {
-    pub(super) fn take_native(&mut self, native: Native, link: Option<&Link>) {
+    pub(super) fn take_native(&mut self, native: Native, session: Option<&dyn Session>) {
         match native {
             Native::Mark => {
                 if self.lane.passed() {
@@ -80,7 +80,7 @@ impl State {
                 }
             }
             Native::Connected(frame, namespace) => {
-                let pid = link.and_then(|link| link.pid(&namespace));
+                let pid = session.and_then(|session| session.pid(&namespace));
                 self.queue(pid.map_or_else(|| frame.clone(), |pid| frame_with_pid(&frame, pid)));
             }
             Native::Binary(frame, attachments) => {
@@ -179,6 +179,17 @@ impl State {
             self.out.shrink_to(ROOMY);
         }
         Ok(())
+    }
+
+    /// Lets go of everything but a frame that has begun to go.
+    pub(super) fn drop_waiting(&mut self) {
+        let begun = if self.written > 0 { 1 } else { 0 };
+        self.out.truncate(begun);
+        self.held.clear();
+        self.newest.clear();
+        self.newest_bytes = 0;
+        let begun = self.out.front().map_or(0, Bytes::len);
+        self.bytes = begun - self.written;
     }
 
     pub(super) fn end(&mut self) -> Option<Waker> {

@@ -15,7 +15,7 @@
 //!    moment to take something, past twice of it, or after the stall, it is closed as slow.
 //!
 //! The one lock is held for queue operations and for one write that does not block; never across an await. It is taken after
-//! the hub's, and before the link's.
+//! the hub's, and before the session's.
 
 use std::{
     io, mem,
@@ -30,19 +30,20 @@ use std::{
 use tokio::{io::AsyncWrite, sync::Notify};
 
 use super::{
+    Session,
     flusher::Shard,
     frame::Frame,
     lane::Lane,
     state::{State, Todo},
 };
 use crate::{
-    hub::Keep,
+    hub::{Close, Keep},
     telemetry::Metrics,
-    transport::socketio::{link::Link, lock},
+    transport::lock,
 };
 
 /// Where bytes go.
-pub(in crate::transport::socketio) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+pub(in crate::transport) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// Bytes that may wait before whoever adds to them writes, too: a sender that never rests would fill the queue of a client
 /// that reads well.
@@ -53,13 +54,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How far a client may be behind.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::transport::socketio) struct Bounds {
-    pub(in crate::transport::socketio) bytes: usize,
-    pub(in crate::transport::socketio) stall: Duration,
+pub(in crate::transport) struct Bounds {
+    pub(in crate::transport) bytes: usize,
+    pub(in crate::transport) stall: Duration,
 }
 
 /// One session's way out.
-pub(in crate::transport::socketio) struct Outbox {
+pub(in crate::transport) struct Outbox {
     state: Mutex<State>,
     /// What waits, to be looked at without the lock.
     bytes: AtomicUsize,
@@ -71,16 +72,16 @@ pub(in crate::transport::socketio) struct Outbox {
     awaited: AtomicUsize,
     bounds: Bounds,
     shard: Arc<Shard>,
-    link: Weak<Link>,
+    session: Weak<dyn Session>,
     metrics: Arc<Metrics>,
     waker: OnceLock<Waker>,
 }
 
 impl Outbox {
-    pub(in crate::transport::socketio) fn new(
+    pub(in crate::transport) fn new(
         bounds: Bounds,
         shard: Arc<Shard>,
-        link: Weak<Link>,
+        session: Weak<dyn Session>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -92,14 +93,14 @@ impl Outbox {
             awaited: AtomicUsize::new(0),
             bounds,
             shard,
-            link,
+            session,
             metrics,
             waker: OnceLock::new(),
         })
     }
 
     /// Queues a packet of ours.
-    pub(in crate::transport::socketio) fn push(self: &Arc<Self>, frame: Frame, keep: &Keep) {
+    pub(in crate::transport) fn push(self: &Arc<Self>, frame: Frame, keep: &Keep) {
         let mut state = self.lock();
         if state.ended || state.finishing {
             return;
@@ -128,22 +129,22 @@ impl Outbox {
     }
 
     /// A namespace's CONNECT has been answered: what comes now is to come behind that answer.
-    pub(in crate::transport::socketio) fn fence(self: &Arc<Self>) {
+    pub(in crate::transport) fn fence(self: &Arc<Self>) {
         self.lock().lane.fence();
         self.send_mark();
     }
 
     /// Takes what socketioxide writes.
     pub(super) fn native(self: &Arc<Self>, bytes: &[u8]) -> io::Result<()> {
-        // Let go of behind the lock: were it the last, the link's end would take that lock, too.
-        let link = self.link.upgrade();
+        // Let go of behind the lock: were it the last, the session's end would take that lock, too.
+        let session = self.session.upgrade();
         let mut state = self.lock();
         if state.ended {
             return Err(broken());
         }
         let mut splitter = mem::take(&mut state.native);
         splitter.split(bytes, |native| {
-            state.take_native(native, link.as_deref());
+            state.take_native(native, session.as_deref());
         });
         state.native = splitter;
         self.release(state, Todo::default());
@@ -167,7 +168,7 @@ impl Outbox {
     }
 
     /// Writes as much as is taken now; from the shard's list, and when socketioxide flushes.
-    pub(in crate::transport::socketio) fn flush(self: &Arc<Self>) {
+    pub(in crate::transport) fn flush(self: &Arc<Self>) {
         let mut todo = Todo::default();
         let mut state = self.lock();
         state.listed = false;
@@ -201,12 +202,12 @@ impl Outbox {
     }
 
     /// Whether so much waits that the hub had better read it from the log later.
-    pub(in crate::transport::socketio) fn is_behind(&self) -> bool {
+    pub(in crate::transport) fn is_behind(&self) -> bool {
         self.behind(self.bytes.load(Ordering::Relaxed))
     }
 
     /// Ready when little waits, or nothing is taken any more.
-    pub(in crate::transport::socketio) async fn drained(self: Arc<Self>) {
+    pub(in crate::transport) async fn drained(self: Arc<Self>) {
         let _awaiting = Awaiting::of(&self.awaited);
         loop {
             let mut drained = std::pin::pin!(self.drained.notified());
@@ -219,17 +220,44 @@ impl Outbox {
         }
     }
 
-    /// The session is to begin as a WebSocket.
+    /// The session is to begin as a WebSocket of socketioxide's.
     pub(super) fn attach(&self, writer: Writer) {
+        self.begin(writer, Lane::websocket());
+    }
+
+    /// The session is to begin as a stream that socketioxide does not know: packets of ours go at once.
+    pub(in crate::transport) fn open(&self, writer: Writer) {
+        self.begin(writer, Lane::open());
+    }
+
+    fn begin(&self, writer: Writer, lane: Lane) {
         let mut state = self.lock();
         if !state.ended {
             state.writer = Some(writer);
-            state.lane = Lane::websocket();
+            state.lane = lane;
         }
     }
 
+    /// Adds nothing more but a `last` word, and ends once that has gone; unless the client is to be given `all` that waits,
+    /// it goes in the place of whatever has not begun to go.
+    pub(in crate::transport) fn conclude(self: &Arc<Self>, last: Option<Frame>, all: bool) {
+        let mut todo = Todo::default();
+        let mut state = self.lock();
+        if state.ended || mem::replace(&mut state.finishing, true) {
+            return;
+        }
+        if !all {
+            state.drop_waiting();
+        }
+        if let Some(last) = last {
+            state.place(last, &mut todo);
+        }
+        self.write(&mut state, &mut todo);
+        self.release(state, todo);
+    }
+
     /// Ends the stream now: whoever reads sees the end, and nothing more is written.
-    pub(in crate::transport::socketio) fn end(&self) {
+    pub(in crate::transport) fn end(&self) {
         let mut state = self.lock();
         self.end_with(&mut state);
     }
@@ -244,7 +272,7 @@ impl Outbox {
     }
 
     /// The session is over. What its WebSocket still has to take it gets; a session by polling takes nothing more.
-    pub(in crate::transport::socketio) fn abandon(&self) {
+    pub(in crate::transport) fn abandon(&self) {
         let mut state = self.lock();
         if state.writer.is_none() {
             self.end_with(&mut state);
@@ -296,17 +324,17 @@ impl Outbox {
     }
 
     /// Whether an inbox is full.
-    pub(in crate::transport::socketio) fn brakes(&self) -> bool {
+    pub(in crate::transport) fn brakes(&self) -> bool {
         self.brakes.load(Ordering::SeqCst) > 0
     }
 
     /// An inbox is full: the client is not read for a while.
-    pub(in crate::transport::socketio) fn brake(&self) {
+    pub(in crate::transport) fn brake(&self) {
         self.brakes.fetch_add(1, Ordering::SeqCst);
     }
 
     /// That inbox has room again.
-    pub(in crate::transport::socketio) fn ease(&self) {
+    pub(in crate::transport) fn ease(&self) {
         self.brakes.fetch_sub(1, Ordering::SeqCst);
         let reader = self.lock().reader.take();
         if let Some(reader) = reader {
@@ -385,7 +413,7 @@ impl Outbox {
     }
 
     fn send_mark(&self) {
-        let sent = self.link.upgrade().map(|link| link.mark());
+        let sent = self.session.upgrade().map(|session| session.mark());
         match sent {
             Some(Ok(true)) => {}
             Some(Ok(false)) => self.unsent(),
@@ -414,8 +442,8 @@ impl Outbox {
     }
 
     fn close_as_slow(&self) {
-        match self.link.upgrade() {
-            Some(link) => link.close(crate::hub::Close::Slow),
+        match self.session.upgrade() {
+            Some(session) => session.close(Close::Slow),
             None => self.end(),
         }
     }
@@ -435,7 +463,7 @@ impl Outbox {
 }
 
 /// socketioxide's own channel has no place left.
-pub(in crate::transport::socketio) struct Full;
+pub(in crate::transport) struct Full;
 
 /// The error of a stream that the server ended.
 pub(super) fn broken() -> io::Error {

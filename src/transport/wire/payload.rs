@@ -10,7 +10,7 @@ use crate::model::Pid;
 
 /// How the packets of one answer are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::transport::socketio) enum Encoding {
+pub(in crate::transport) enum Encoding {
     /// Engine.IO 4: separated by a control character.
     Separated,
     /// Engine.IO 3: each behind its length in UTF-16 units.
@@ -30,7 +30,7 @@ enum Piece<'a> {
 }
 
 /// Passes on the answer to a poll; `None` if it stays as it is. At most `budget` bytes of ours are put in.
-pub(in crate::transport::socketio) fn pass(
+pub(in crate::transport) fn pass(
     body: &[u8],
     encoding: Encoding,
     outbox: &Arc<Outbox>,

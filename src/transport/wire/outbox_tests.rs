@@ -8,11 +8,11 @@ use http::Request;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
-use super::{
-    super::{payload, testing},
-    *,
+use super::{super::payload, *};
+use crate::transport::{
+    socketio::{Engine, Here, testing::session},
+    wire::testing::nobody,
 };
-use crate::transport::socketio::{Engine, Here};
 
 #[path = "outbox_order_tests.rs"]
 mod order;
@@ -165,7 +165,7 @@ fn outbox(bytes: usize, shard: &Arc<Shard>) -> Arc<Outbox> {
         bytes,
         stall: 10 * SECOND,
     };
-    Outbox::new(bounds, shard.clone(), Weak::new(), Arc::default())
+    Outbox::new(bounds, shard.clone(), nobody(), Arc::default())
 }
 
 /// A session whose WebSocket is open to packets of ours.
@@ -418,7 +418,7 @@ async fn polled(engine: &Engine, sid: &str, packet: Option<&'static str>) -> Vec
 
 #[tokio::test]
 async fn a_session_by_polling_gets_all_that_waits_poll_by_poll() {
-    let (link, engine, io) = testing::link();
+    let (link, engine, io) = session();
     let carrying = link.clone();
     io.ns("/", async move |here: Here| carrying.carries(here.0));
     let open = String::from_utf8(polled(&engine, "", None).await).unwrap();
@@ -458,7 +458,7 @@ fn a_client_that_is_full_is_not_tried_again_with_every_packet() {
 
 #[tokio::test]
 async fn whoever_waits_for_room_is_told_when_what_waits_is_for_nobody_any_more() {
-    let (link, _engine, _io) = testing::link();
+    let (link, _engine, _io) = session();
     let outbox = link.outbox();
     let bound = outbox.bounds.bytes;
     // A mark is under way, of a namespace that has been left meanwhile.

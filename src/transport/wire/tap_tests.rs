@@ -6,7 +6,10 @@ use futures_util::poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 
 use super::*;
-use crate::transport::socketio::wire::testing;
+use crate::transport::{
+    socketio::{Link, testing::session},
+    wire::testing,
+};
 
 type Stream = Wire<ReadHalf<DuplexStream>>;
 
@@ -20,7 +23,12 @@ fn beginning(outbox: &Arc<Outbox>) -> (Stream, DuplexStream) {
 /// The stream that a session may upgrade to, and the client's end.
 fn upgrading(link: &Arc<Link>) -> (Stream, DuplexStream) {
     let (reader, writer, client) = halves();
-    let wire = Wire::upgrading(reader, Box::new(writer), link.clone());
+    let wire = Wire::upgrading(
+        reader,
+        Box::new(writer),
+        link.clone(),
+        link.outbox().clone(),
+    );
     (wire, client)
 }
 
@@ -76,7 +84,7 @@ async fn what_is_written_reaches_the_client_once_it_is_flushed_and_ends_with_the
 
 #[tokio::test]
 async fn an_upgrade_writes_nothing_before_it_answers_the_probe() {
-    let (link, ..) = testing::link();
+    let (link, ..) = session();
     let (mut wire, mut client) = upgrading(&link);
     wire.write_all(b"\x81\x016").await.unwrap();
     wire.flush().await.unwrap();
@@ -88,13 +96,13 @@ async fn an_upgrade_writes_nothing_before_it_answers_the_probe() {
 
 #[tokio::test]
 async fn an_upgrade_that_fails_ends_its_session_and_gives_out_what_waits() {
-    let (link, ..) = testing::link();
+    let (link, ..) = session();
     let (wire, mut client) = upgrading(&link);
     drop(wire);
     assert_eq!(soon(client.read(&mut [0])).await.unwrap(), 0);
     assert!(link.outbox().has_ended(), "it had not answered its probe");
 
-    let (link, ..) = testing::link();
+    let (link, ..) = session();
     let (mut wire, mut client) = upgrading(&link);
     wire.write_all(PROBED).await.unwrap();
     drop(wire);
@@ -105,7 +113,7 @@ async fn an_upgrade_that_fails_ends_its_session_and_gives_out_what_waits() {
 
 #[tokio::test]
 async fn a_second_upgrade_is_refused_and_leaves_the_first_alone() {
-    let (link, ..) = testing::link();
+    let (link, ..) = session();
     let (mut first, mut client) = upgrading(&link);
     first.write_all(PROBED).await.unwrap();
     first.flush().await.unwrap();

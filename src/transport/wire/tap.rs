@@ -13,13 +13,13 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
+    Session,
     frame::PROBED,
     outbox::{Outbox, Writer, broken},
 };
-use crate::transport::socketio::link::Link;
 
 /// A WebSocket's stream.
-pub(in crate::transport::socketio) struct Wire<R> {
+pub(in crate::transport) struct Wire<R> {
     reader: R,
     outbox: Arc<Outbox>,
     /// Where a session that polls will be written to, once it has upgraded.
@@ -29,16 +29,12 @@ pub(in crate::transport::socketio) struct Wire<R> {
     /// Something has been read, or was to be.
     reading: bool,
     /// The session by polling that is to be upgraded.
-    upgrades: Option<Arc<Link>>,
+    upgrades: Option<Arc<dyn Session>>,
 }
 
 impl<R> Wire<R> {
     /// The stream of a session that begins as a WebSocket.
-    pub(in crate::transport::socketio) fn beginning(
-        reader: R,
-        writer: Writer,
-        outbox: Arc<Outbox>,
-    ) -> Self {
+    pub(in crate::transport) fn beginning(reader: R, writer: Writer, outbox: Arc<Outbox>) -> Self {
         outbox.attach(writer);
         Self {
             reader,
@@ -51,18 +47,19 @@ impl<R> Wire<R> {
     }
 
     /// The stream that a session by polling may upgrade to.
-    pub(in crate::transport::socketio) fn upgrading(
+    pub(in crate::transport) fn upgrading(
         reader: R,
         writer: Writer,
-        link: Arc<Link>,
+        session: Arc<dyn Session>,
+        outbox: Arc<Outbox>,
     ) -> Self {
         Self {
             reader,
-            outbox: link.outbox().clone(),
+            outbox,
             candidate: Some(writer),
             taken: false,
             reading: false,
-            upgrades: Some(link),
+            upgrades: Some(session),
         }
     }
 
@@ -147,8 +144,8 @@ impl<R> Drop for Wire<R> {
             return; // another stream has been upgraded to, and goes on
         }
         // An upgrade that fails half-way would otherwise leave a session that answers every poll with nothing, for ever.
-        if let Some(link) = &self.upgrades {
-            link.leave();
+        if let Some(session) = &self.upgrades {
+            session.leave();
         }
     }
 }

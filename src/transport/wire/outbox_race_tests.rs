@@ -190,7 +190,7 @@ async fn a_finished_session_whose_client_reads_no_more_is_given_up() {
         stall: SECOND / 5,
     };
     let (near, mut client) = duplex(16);
-    let outbox = Outbox::new(bounds, flushers.shard(), Weak::new(), Arc::default());
+    let outbox = Outbox::new(bounds, flushers.shard(), nobody(), Arc::default());
     outbox.attach(Box::new(near));
     outbox
         .native(&text("a close frame, say, and much before it"))

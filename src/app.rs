@@ -215,6 +215,7 @@ impl Builder {
             recovery: config.recovery.clone(),
             presence: config.presence.clone(),
             typing: config.typing.clone(),
+            grace: config.auth.grace,
         };
         let hub = Hub::new(backend.clone(), authority, settings, metrics);
         let draining = Arc::new(AtomicBool::new(false));
@@ -225,7 +226,6 @@ impl Builder {
                 origins: origins.clone(),
                 cookie: config.auth.cookie.clone(),
                 body_timeout: config.http.body_timeout,
-                grace: config.auth.grace,
                 node: config.node.clone().unwrap_or_else(made_up_name),
                 custom: self.events,
                 draining: draining.clone(),

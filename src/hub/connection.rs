@@ -65,6 +65,8 @@ pub enum Close {
     Failed,
     /// Its client has come back on another connection, which took its place.
     Replaced,
+    /// It went on asking for more than its rate allows.
+    Flooding,
 }
 
 impl Close {
@@ -77,6 +79,7 @@ impl Close {
             Close::Unavailable => "unavailable",
             Close::Failed => "failed",
             Close::Replaced => "replaced",
+            Close::Flooding => "flooding",
         }
     }
 }

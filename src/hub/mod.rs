@@ -29,12 +29,15 @@ mod catch_up;
 mod connection;
 mod deliver;
 mod event;
+mod executor;
+mod expiry;
 mod feed;
 mod history;
 mod join;
 mod presence;
 mod publish;
 mod refresh;
+mod request;
 mod room;
 mod rooms;
 mod session;
@@ -48,10 +51,13 @@ pub use announce::ReadTo;
 pub use connection::{Asking, Close, Connection, Drained, Outlet};
 pub use deliver::Gather;
 pub use event::{Arguments, Event, Format, Keep, Outgoing};
+pub use executor::{Desk, Executor};
+pub use expiry::Expiry;
 pub use history::{History, HistoryPage};
 pub use join::{Join, Joined, Replay};
 pub use presence::Present;
 pub use publish::{Publish, Publishing};
+pub use request::{Answer, Request, Roll, Status};
 pub use session::{Arrived, Resume};
 pub use settings::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings};
 pub use signal::{Replies, Reply, Signal, To};
@@ -79,6 +85,8 @@ pub struct HubSettings {
     pub presence: PresenceSettings,
     /// How typing is shown to others.
     pub typing: TypingSettings,
+    /// How long a connection stays after its token's end, waiting for a new one.
+    pub grace: Duration,
 }
 
 /// An identity that has been admitted and is about to connect.
@@ -108,6 +116,8 @@ struct Inner {
     pages: PageLimits,
     recovery: RecoverySettings,
     presence: PresenceSettings,
+    /// How long a connection stays after its token's end.
+    grace: Duration,
     messages: Rate,
     user_messages: Rate,
     joins: Rate,
@@ -138,6 +148,7 @@ impl Hub {
             recovery,
             presence,
             typing,
+            grace,
         } = settings;
         let manners = room::Manners {
             grace: presence.grace,
@@ -156,6 +167,7 @@ impl Hub {
             catch_ups: Semaphore::new(recovery.at_once),
             recovery,
             presence,
+            grace,
             rooms: rooms::Rooms::new(manners, metrics.clone()),
             connections: DashMap::new(),
             claimed: DashSet::new(),
@@ -258,6 +270,11 @@ impl Hub {
     /// The limits in force.
     pub fn limits(&self) -> &LimitSettings {
         &self.0.limits
+    }
+
+    /// How long a connection stays after its token's end, waiting for a new one.
+    pub fn grace(&self) -> Duration {
+        self.0.grace
     }
 
     /// Who checks tokens.

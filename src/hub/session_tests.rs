@@ -106,6 +106,7 @@ fn hub_over(backend: Backend, deliveries: Deliveries, limits: crate::hub::LimitS
         recovery: RecoverySettings::default(),
         presence: crate::hub::PresenceSettings::default(),
         typing: crate::hub::TypingSettings::default(),
+        grace: Duration::from_secs(25),
     };
     let authority = Authority::new(AuthorityConfig::default()).unwrap();
     let hub = Hub::new(backend, authority, settings, Arc::default());

@@ -46,6 +46,8 @@ section! {
         outbox_bytes: ByteSize = "1 MiB",
         /// How long a connection for which something waits may take nothing, before it is closed as slow.
         stall: Duration = "10s",
+        /// Requests in a row that may be refused for their rate before the connection is closed; 0 turns this off.
+        refusals: usize = "1000",
         /// Signals of one connection that wait for an answer; 0 turns this off.
         signals: usize = "100",
         /// Ephemeral events of which only the newest that a sender has in a room counts, such as a cursor's place: it

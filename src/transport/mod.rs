@@ -2,6 +2,7 @@
 
 pub mod http;
 pub mod origins;
+mod requests;
 mod settings;
 pub mod socketio;
 mod wire;

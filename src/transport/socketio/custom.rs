@@ -6,10 +6,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 use socketioxide::extract::SocketRef;
 
-use super::requests::REQUESTS;
 use crate::{
     error::{Code, Error, Result},
     hub::{Connection, Hub, Publish, Publishing},
+    transport::requests::REQUESTS,
 };
 
 /// What a handler of an application's event can work with.

@@ -33,7 +33,6 @@ mod link;
 mod outlet;
 mod packet;
 mod relay;
-mod requests;
 mod worker;
 
 pub(crate) use custom::CustomEvents;
@@ -66,7 +65,6 @@ pub(crate) struct DoorConfig<'a> {
     pub(crate) origins: Origins,
     pub(crate) cookie: Option<String>,
     pub(crate) body_timeout: Duration,
-    pub(crate) grace: Duration,
     pub(crate) node: String,
     pub(crate) custom: CustomEvents,
     pub(crate) draining: Arc<AtomicBool>,
@@ -76,7 +74,6 @@ pub(crate) struct DoorConfig<'a> {
 struct Door {
     hub: Hub,
     node: String,
-    grace: Duration,
     nesting: usize,
     inbox: Bounds,
     relay: HashSet<String>,
@@ -90,7 +87,6 @@ pub(crate) fn open(hub: &Hub, config: DoorConfig<'_>) -> (Router, SocketIo) {
     let door = Arc::new(Door {
         hub: hub.clone(),
         node: config.node,
-        grace: config.grace,
         nesting: limits.nesting,
         inbox: Bounds {
             events: limits.inbox,
@@ -310,15 +306,10 @@ impl Door {
             // Whatever rooms it had have been left already, and nobody else would take it out of these.
             socket.leave_all();
         }
-        let worker = Worker {
-            door: self,
-            socket,
-            connection,
-            outlet,
-            waiting: arrival.waiting,
-            ended: arrival.ended,
-        };
-        worker.run().await;
+        let Arrival { waiting, ended, .. } = arrival;
+        Worker::new(self, connection, (socket, outlet), waiting, ended)
+            .run()
+            .await;
     }
 
     fn greeting(&self, connection: &Connection) -> Arc<Outgoing> {

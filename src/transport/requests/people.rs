@@ -5,27 +5,18 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Name, Request, RoomBody, body, kept, named, read};
+use super::{Name, RoomBody, body, kept, named, read, room};
 use crate::{
     error::{Error, Result},
-    hub::{Signal, To},
+    hub::{Request, Roll, Signal, Status, To},
     model::{EVENT_BYTES, RoomName, Seq, UserId},
 };
 
-/// Which users of a room to show.
-#[derive(Debug)]
-pub(in crate::transport::socketio) struct Roll {
-    pub(in crate::transport::socketio) room: RoomName,
-    pub(in crate::transport::socketio) limit: Option<usize>,
-    pub(in crate::transport::socketio) after: Option<UserId>,
-}
-
-/// How a user says it is.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "{ status, info? }")]
-pub(in crate::transport::socketio) struct StatusBody {
-    pub(in crate::transport::socketio) status: String,
-    pub(in crate::transport::socketio) info: Option<Box<RawValue>>,
+struct StatusBody {
+    status: String,
+    info: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -34,7 +25,7 @@ pub(in crate::transport::socketio) struct StatusBody {
     expecting = "a room's name or { room, limit?, after? }"
 )]
 struct PresenceBody {
-    room: Name<RoomName>,
+    room: Option<Name<RoomName>>,
     limit: Option<usize>,
     after: Option<Name<UserId>>,
 }
@@ -42,56 +33,66 @@ struct PresenceBody {
 impl From<Name<RoomName>> for PresenceBody {
     fn from(room: Name<RoomName>) -> Self {
         Self {
-            room,
+            room: Some(room),
             limit: None,
             after: None,
         }
     }
 }
 
-pub(super) fn presence(value: &RawValue) -> Result<Request> {
+pub(super) fn presence(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
     let body: PresenceBody = body(value)?;
     Ok(Request::Presence(Roll {
-        room: body.room.0?,
+        room: room(body.room, known)?,
         limit: body.limit,
         after: named(body.after)?,
     }))
 }
 
-pub(super) fn status(value: &RawValue) -> Result<Request> {
-    Ok(Request::Status(read(value)?))
+pub(super) fn status(value: &RawValue, _: Option<&RoomName>) -> Result<Request> {
+    let body: StatusBody = read(value)?;
+    Ok(Request::Status(Status {
+        status: body.status,
+        info: body.info,
+    }))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "{ room, typing }")]
 struct TypingBody {
-    room: Name<RoomName>,
+    room: Option<Name<RoomName>>,
     typing: bool,
 }
 
-pub(super) fn typing(value: &RawValue) -> Result<Request> {
+pub(super) fn typing(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
     let body: TypingBody = read(value)?;
-    Ok(Request::Typing(body.room.0?, body.typing))
+    Ok(Request::Typing(room(body.room, known)?, body.typing))
 }
 
-pub(super) fn typing_start(value: &RawValue) -> Result<Request> {
-    Ok(Request::Typing(body::<RoomBody>(value)?.room.0?, true))
+pub(super) fn typing_start(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
+    Ok(Request::Typing(
+        room(body::<RoomBody>(value)?.room, known)?,
+        true,
+    ))
 }
 
-pub(super) fn typing_stop(value: &RawValue) -> Result<Request> {
-    Ok(Request::Typing(body::<RoomBody>(value)?.room.0?, false))
+pub(super) fn typing_stop(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
+    Ok(Request::Typing(
+        room(body::<RoomBody>(value)?.room, known)?,
+        false,
+    ))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "{ room, seq }")]
 struct ReadBody {
-    room: Name<RoomName>,
+    room: Option<Name<RoomName>>,
     seq: Seq,
 }
 
-pub(super) fn read_to(value: &RawValue) -> Result<Request> {
+pub(super) fn read_to(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
     let body: ReadBody = read(value)?;
-    Ok(Request::Read(body.room.0?, body.seq))
+    Ok(Request::Read(room(body.room, known)?, body.seq))
 }
 
 #[derive(Deserialize)]
@@ -111,7 +112,7 @@ struct ToBody {
     connection: Option<String>,
 }
 
-pub(super) fn signal(value: &RawValue) -> Result<Request> {
+pub(super) fn signal(value: &RawValue, _: Option<&RoomName>) -> Result<Request> {
     let body: SignalBody<'_> = read(value)?;
     let to = match (named(body.to.user)?, body.to.connection) {
         (Some(user), None) => To::User(user),

@@ -1,6 +1,6 @@
-//! What clients may ask by event, parsed into the hub's own types.
+//! What clients ask by the name of an event and one value, parsed into the hub's own types: the same for every door.
 //!
-//! A bare string stands for `{ room: <string> }`. Unknown fields are refused: a misspelt option that is ignored costs a
+//! A bare string stands for `{ room: <string> }`; a door may know a room for a value that names none. Unknown fields are refused: a misspelt option that is ignored costs a
 //! developer more than an error does.
 
 use std::{str::FromStr, sync::Arc};
@@ -10,30 +10,12 @@ use serde_json::value::RawValue;
 
 mod people;
 
-pub(super) use people::{Roll, StatusBody};
-
-use super::packet::Arguments;
 use crate::{
     backend::Range,
     error::{Error, Result},
-    hub::{History, Join, Publish, Replay, Signal},
+    hub::{History, Join, Publish, Replay, Request},
     model::{EventName, MessageId, Position, RoomName, Seq},
 };
-
-/// A request of the contract.
-#[derive(Debug)]
-pub(super) enum Request {
-    Join(Join),
-    Leave(RoomName),
-    Publish(Publish),
-    History(History),
-    Refresh(String),
-    Presence(Roll),
-    Status(StatusBody),
-    Typing(RoomName, bool),
-    Read(RoomName, Seq),
-    Signal(Signal),
-}
 
 /// The events that are requests.
 pub(super) const REQUESTS: [&str; 13] = [
@@ -52,39 +34,49 @@ pub(super) const REQUESTS: [&str; 13] = [
     "signal",
 ];
 
-impl Request {
-    /// Reads an event; `None` if it is not a request of the contract.
-    pub(super) fn parse(arguments: &Arguments<'_>) -> Option<Result<Self>> {
-        let parse = match arguments.event.as_str() {
-            "join" => join,
-            "leave" => leave,
-            "message" => message,
-            "publish" => publish,
-            "history" => history,
-            "refresh" => refresh,
-            "presence" => people::presence,
-            "status" => people::status,
-            "typing" => people::typing,
-            "typing_start" => people::typing_start,
-            "typing_stop" => people::typing_stop,
-            "read" => people::read_to,
-            "signal" => people::signal,
-            _ => return None,
-        };
-        Some(arguments.single().and_then(parse))
-    }
+/// Reads an event's value; `None` if the event is none of [`REQUESTS`]. `room` is for a value that names none.
+pub(super) fn parse(
+    event: &str,
+    value: &RawValue,
+    room: Option<&RoomName>,
+) -> Option<Result<Request>> {
+    let parse = match event {
+        "join" => join,
+        "leave" => leave,
+        "message" => message,
+        "publish" => publish,
+        "history" => history,
+        "refresh" => refresh,
+        "presence" => people::presence,
+        "status" => people::status,
+        "typing" => people::typing,
+        "typing_start" => people::typing_start,
+        "typing_stop" => people::typing_stop,
+        "read" => people::read_to,
+        "signal" => people::signal,
+        _ => return None,
+    };
+    Some(parse(value, room))
 }
 
-/// The room that a request names, for the error that answers it.
-pub(super) fn room_of(arguments: &Arguments<'_>) -> Option<RoomName> {
+/// The room that a value names, for the error that answers it.
+pub(super) fn room_of(value: &RawValue) -> Option<RoomName> {
     #[derive(Deserialize)]
     struct Named {
         room: RoomName,
     }
-    let value = arguments.values.first()?.get();
-    serde_json::from_str::<RoomName>(value)
+    serde_json::from_str::<RoomName>(value.get())
         .ok()
-        .or_else(|| Some(serde_json::from_str::<Named>(value).ok()?.room))
+        .or_else(|| Some(serde_json::from_str::<Named>(value.get()).ok()?.room))
+}
+
+/// The room that a value names, or the one that its door knows.
+fn room(named: Option<Name<RoomName>>, known: Option<&RoomName>) -> Result<RoomName> {
+    match (named, known) {
+        (Some(named), _) => named.0,
+        (None, Some(known)) => Ok(known.clone()),
+        (None, None) => Err(Error::bad_request("missing field `room`")),
+    }
 }
 
 /// Reads `{ room, … }`, or a bare string as its room.
@@ -124,12 +116,12 @@ fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Result<T> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a room's name or { room, … }")]
 struct RoomBody {
-    room: Name<RoomName>,
+    room: Option<Name<RoomName>>,
 }
 
 impl From<Name<RoomName>> for RoomBody {
     fn from(room: Name<RoomName>) -> Self {
-        Self { room }
+        Self { room: Some(room) }
     }
 }
 
@@ -139,7 +131,7 @@ impl From<Name<RoomName>> for RoomBody {
     expecting = "a room's name or { room, since?, history? }"
 )]
 struct JoinBody {
-    room: Name<RoomName>,
+    room: Option<Name<RoomName>>,
     since: Option<Position>,
     history: Option<usize>,
 }
@@ -147,17 +139,17 @@ struct JoinBody {
 impl From<Name<RoomName>> for JoinBody {
     fn from(room: Name<RoomName>) -> Self {
         Self {
-            room,
+            room: Some(room),
             since: None,
             history: None,
         }
     }
 }
 
-fn join(value: &RawValue) -> Result<Request> {
+fn join(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
     let body: JoinBody = body(value)?;
     Ok(Request::Join(Join {
-        room: body.room.0?,
+        room: room(body.room, known)?,
         replay: match (body.since, body.history) {
             (Some(since), otherwise) => Replay::Since(since, otherwise),
             (None, Some(count)) if count > 0 => Replay::Last(count),
@@ -166,8 +158,8 @@ fn join(value: &RawValue) -> Result<Request> {
     }))
 }
 
-fn leave(value: &RawValue) -> Result<Request> {
-    Ok(Request::Leave(body::<RoomBody>(value)?.room.0?))
+fn leave(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
+    Ok(Request::Leave(room(body::<RoomBody>(value)?.room, known)?))
 }
 
 fn yes() -> bool {
@@ -177,7 +169,7 @@ fn yes() -> bool {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "{ room, data, id?, echo? }")]
 struct MessageBody<'a> {
-    room: Name<RoomName>,
+    room: Option<Name<RoomName>>,
     #[serde(borrow)]
     data: &'a RawValue,
     id: Option<Name<MessageId>>,
@@ -185,10 +177,10 @@ struct MessageBody<'a> {
     echo: bool,
 }
 
-fn message(value: &RawValue) -> Result<Request> {
+fn message(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
     let body: MessageBody<'_> = read(value)?;
     Ok(Request::Publish(Publish {
-        room: body.room.0?,
+        room: room(body.room, known)?,
         event: EventName::message(),
         data: kept(body.data),
         id: named(body.id)?,
@@ -203,7 +195,7 @@ fn message(value: &RawValue) -> Result<Request> {
     expecting = "{ room, event, data, id?, ephemeral?, echo? }"
 )]
 struct PublishBody<'a> {
-    room: Name<RoomName>,
+    room: Option<Name<RoomName>>,
     event: &'a str,
     #[serde(borrow)]
     data: &'a RawValue,
@@ -214,10 +206,10 @@ struct PublishBody<'a> {
     echo: bool,
 }
 
-fn publish(value: &RawValue) -> Result<Request> {
+fn publish(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
     let body: PublishBody<'_> = read(value)?;
     Ok(Request::Publish(Publish {
-        room: body.room.0?,
+        room: room(body.room, known)?,
         event: match body.event {
             EventName::NOTIFICATION => EventName::notification(),
             name => EventName::parse(name)?,
@@ -240,7 +232,7 @@ fn kept(data: &RawValue) -> Arc<RawValue> {
     expecting = "a room's name or { room, before? | after?, limit? }"
 )]
 struct HistoryBody {
-    room: Name<RoomName>,
+    room: Option<Name<RoomName>>,
     before: Option<Seq>,
     after: Option<Seq>,
     limit: Option<usize>,
@@ -249,7 +241,7 @@ struct HistoryBody {
 impl From<Name<RoomName>> for HistoryBody {
     fn from(room: Name<RoomName>) -> Self {
         Self {
-            room,
+            room: Some(room),
             before: None,
             after: None,
             limit: None,
@@ -257,7 +249,7 @@ impl From<Name<RoomName>> for HistoryBody {
     }
 }
 
-fn history(value: &RawValue) -> Result<Request> {
+fn history(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
     let body: HistoryBody = body(value)?;
     let range = match (body.before, body.after) {
         (Some(_), Some(_)) => {
@@ -270,7 +262,7 @@ fn history(value: &RawValue) -> Result<Request> {
         (None, None) => Range::Last,
     };
     Ok(Request::History(History {
-        room: body.room.0?,
+        room: room(body.room, known)?,
         range,
         limit: body.limit,
     }))
@@ -282,7 +274,7 @@ struct RefreshBody {
     token: String,
 }
 
-fn refresh(value: &RawValue) -> Result<Request> {
+fn refresh(value: &RawValue, _: Option<&RoomName>) -> Result<Request> {
     Ok(Request::Refresh(read::<RefreshBody>(value)?.token))
 }
 
@@ -293,11 +285,7 @@ mod tests {
 
     fn parse(event: &str, value: &str) -> Result<Request> {
         let value: Box<RawValue> = serde_json::from_str(value).unwrap();
-        let arguments = Arguments {
-            event: event.to_owned(),
-            values: vec![&value],
-        };
-        Request::parse(&arguments).expect("a request")
+        super::parse(event, &value, None).expect("a request")
     }
 
     #[test]
@@ -374,11 +362,10 @@ mod tests {
     #[test]
     fn every_request_has_its_name() {
         for event in REQUESTS {
-            let arguments = Arguments {
-                event: event.to_owned(),
-                values: Vec::new(),
-            };
-            assert!(Request::parse(&arguments).is_some(), "{event}");
+            assert!(
+                super::parse(event, RawValue::NULL, None).is_some(),
+                "{event}"
+            );
         }
     }
 }

@@ -71,6 +71,7 @@ pub(super) fn open_with(
 ) -> (Arc<MemoryLog>, mpsc::Sender<Delivery>, Deliveries) {
     let (stream, deliveries) = deliveries();
     let log = MemoryLog {
+        life: Epoch::fresh(),
         stream: stream.clone(),
         clock,
         rooms: Mutex::new(Some(Rooms {
@@ -84,6 +85,7 @@ pub(super) fn open_with(
 pub(super) struct MemoryLog {
     stream: mpsc::Sender<Delivery>,
     clock: Clock,
+    life: Epoch,
     // A std mutex: it is held for a few map operations and never across an await. `None` once closed.
     rooms: Mutex<Option<Rooms>>,
 }
@@ -184,6 +186,10 @@ impl Log for MemoryLog {
         let rooms = self.lock();
         let rooms = rooms.as_ref().ok_or_else(closed)?;
         Ok(rooms.offsets.get(namespace).copied().unwrap_or_default())
+    }
+
+    fn life(&self) -> &Epoch {
+        &self.life
     }
 
     async fn ready(&self) -> Result<()> {

@@ -34,7 +34,7 @@ pub mod sqlite;
 mod tail;
 
 pub use marks::{Mark, Marks};
-pub use retention::{Keep, Retention};
+pub use retention::{Keep, REMEMBERED, Retention};
 pub use sessions::{Session, Sessions};
 pub use settings::{HistorySettings, RetentionRule, RetentionRules, SqliteSettings, Synchronous};
 
@@ -199,6 +199,9 @@ pub trait Log: Send + Sync + 'static {
     /// The last offset of a namespace: whatever has it or a lower one can be read, whatever is stored from now on has a
     /// higher one.
     async fn offset(&self, namespace: &Namespace) -> Result<Offset>;
+
+    /// Names the life of this log: offsets compare only within one. It changes only if the log was lost or reset.
+    fn life(&self) -> &Epoch;
 
     /// Whether appends and reads can be served now.
     async fn ready(&self) -> Result<()>;

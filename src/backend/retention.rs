@@ -14,6 +14,9 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// An empty room is remembered at least this long, so that positions in it stay valid.
 const LINGER: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// For so long it is known of every room whether something is gone from it; a day less, since clocks differ.
+pub const REMEMBERED: Duration = Duration::from_secs(6 * 24 * 3600);
+
 /// A read mark is remembered at least this long.
 const MARK: Duration = Duration::from_secs(30 * 24 * 3600);
 

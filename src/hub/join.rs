@@ -17,7 +17,7 @@ use super::{
     too_fast,
 };
 use crate::{
-    auth::Permission,
+    auth::{Permission, Principal},
     backend::{Page, PageSize, Range},
     error::{Error, Limit, Result},
     model::{Epoch, Message, Offset, Position, RoomKey, RoomName, Seq},
@@ -195,15 +195,24 @@ impl Hub {
             .joins
             .take(self.0.joins, Instant::now())
             .map_err(|wait| too_fast(Limit::JoinsPerSecond, wait))?;
-        let principal = connection.principal();
-        let room = &request.room;
+        let past = request.replay != Replay::Nothing;
+        self.check_entry(&connection.principal(), &request.room, past)
+    }
+
+    /// Whether an identity may become a member of a room and, if it wants that, be given some of its past.
+    pub(super) fn check_entry(
+        &self,
+        principal: &Principal,
+        room: &RoomName,
+        past: bool,
+    ) -> Result<()> {
         self.check_name(room.as_str())?;
         if !principal.may(Permission::Join, room) {
             return Err(Error::forbidden(format!(
                 "this identity may not join {room}"
             )));
         }
-        if request.replay != Replay::Nothing && !principal.may(Permission::History, room) {
+        if past && !principal.may(Permission::History, room) {
             return Err(Error::forbidden(format!(
                 "this identity may not read the history of {room}"
             )));
@@ -243,5 +252,10 @@ impl Hub {
 
 /// Whether the page holds every message after `since` up to the head.
 fn complete(page: &Page, since: Seq) -> bool {
-    since <= page.head && page.oldest <= since.next() && !page.more
+    follows(page, since) && !page.more
+}
+
+/// Whether a page of what comes after `since` begins with that.
+pub(super) fn follows(page: &Page, since: Seq) -> bool {
+    since <= page.head && page.oldest <= since.next()
 }

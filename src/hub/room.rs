@@ -11,6 +11,7 @@ use std::{
 
 use indexmap::IndexMap;
 use serde_json::json;
+use tokio::sync::Notify;
 
 use super::{
     connection::Connection,
@@ -43,6 +44,8 @@ pub(super) struct Room {
     members: IndexMap<ConnectionId, Member>,
     presence: Presence,
     typing: Typing,
+    /// Told of every message, without being members.
+    watchers: Option<Watchers>,
     /// How far the members were told that users have read; of users that have gone nothing has to be known.
     told_read: HashMap<UserId, Seq>,
     /// When it is to be looked after next, as far as that was asked for.
@@ -60,6 +63,13 @@ struct Member {
     sees: bool,
     /// Messages up to this offset are in the answer to its join, or before it.
     after: Offset,
+}
+
+/// Those who wait for the next message of a room.
+#[derive(Default)]
+struct Watchers {
+    count: usize,
+    told: Arc<Notify>,
 }
 
 /// What became of a member's place.
@@ -80,6 +90,7 @@ impl Room {
             members: IndexMap::new(),
             presence: Presence::new(manners.grace, manners.room_users),
             typing: Typing::new(manners.typing, manners.typists),
+            watchers: None,
             told_read: HashMap::new(),
             scheduled: None,
             delivered: 0,
@@ -239,7 +250,24 @@ impl Room {
 
     /// Whether there is nothing to keep of it.
     pub(super) fn is_over(&self) -> bool {
-        self.members.is_empty() && self.presence.is_empty()
+        self.members.is_empty() && self.presence.is_empty() && self.watchers.is_none()
+    }
+
+    /// One more watches: what is notified with every message from now on.
+    pub(super) fn watch(&mut self) -> Arc<Notify> {
+        let watchers = self.watchers.get_or_insert_default();
+        watchers.count += 1;
+        watchers.told.clone()
+    }
+
+    /// One of those watches no more.
+    pub(super) fn unwatch(&mut self) {
+        if let Some(watchers) = &mut self.watchers {
+            watchers.count -= 1;
+            if watchers.count == 0 {
+                self.watchers = None;
+            }
+        }
     }
 
     /// Delivers to every member but `except`.
@@ -249,8 +277,13 @@ impl Room {
                 self.delivered += 1;
             }
         }
-        if let Event::Message(message) = event.event()
-            && let Some(from) = &message.from
+        let Event::Message(message) = event.event() else {
+            return;
+        };
+        if let Some(watchers) = &self.watchers {
+            watchers.told.notify_waiters();
+        }
+        if let Some(from) = &message.from
             && let Some(announce) = self.typing.sent(&from.user)
         {
             self.announce(&announce);

@@ -48,20 +48,39 @@ impl Rooms {
 
     /// Makes `connection` a member.
     pub(super) fn enter(&self, key: &RoomKey, connection: &Connection) {
-        // The entry stays locked, so that the room cannot be dropped meanwhile.
-        let entry = self.rooms.entry(key.clone()).or_insert_with(|| {
-            self.metrics.rooms.inc();
-            Arc::new(Mutex::new(Room::new(key.room.clone(), self.manners)))
-        });
-        let placed = lock(&entry).place(connection);
-        drop(entry);
-        match placed {
+        match self.with_new(key, |room| room.place(connection)) {
             Placed::New => {
                 self.metrics.members.inc();
             }
             Placed::Before => {}
             Placed::Gone => self.drop_if_over(key),
         }
+    }
+
+    /// Has messages of a room told; undo it by [`unwatch`](Self::unwatch).
+    pub(super) fn watch(&self, key: &RoomKey) -> Arc<Notify> {
+        self.with_new(key, Room::watch)
+    }
+
+    /// Ends one watch, and the room if nothing is left to keep of it.
+    pub(super) fn unwatch(&self, key: &RoomKey) {
+        let over = self.with(key, |room| {
+            room.unwatch();
+            room.is_over()
+        });
+        if over == Some(true) {
+            self.drop_if_over(key);
+        }
+    }
+
+    /// Does something with a room that is made if it is not there.
+    fn with_new<T>(&self, key: &RoomKey, act: impl FnOnce(&mut Room) -> T) -> T {
+        // The entry stays locked, so that the room cannot be dropped meanwhile.
+        let entry = self.rooms.entry(key.clone()).or_insert_with(|| {
+            self.metrics.rooms.inc();
+            Arc::new(Mutex::new(Room::new(key.room.clone(), self.manners)))
+        });
+        act(&mut lock(&entry))
     }
 
     /// Ends a membership, and the room if nothing is left to keep of it. Nothing of the room is given to `connection`

@@ -59,7 +59,7 @@ struct Resumed {
     given: Offset,
     /// The connection it had on this node, if that has not ended yet.
     old: Option<Arc<Connection>>,
-    _claim: Claim,
+    _claim: Option<Claim>,
 }
 
 /// Of several clients that name the same session at once, one gets it.
@@ -79,6 +79,17 @@ impl Arrived {
     /// The namespace that it connects to.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
+    }
+
+    /// Has it begin in `rooms`, each with the offset up to which nothing is to be given, and catch up from `given` on.
+    pub(super) fn begin_in(&mut self, rooms: Memberships, given: Offset) {
+        self.resumed = Some(Resumed {
+            connection: ConnectionId::fresh(),
+            rooms,
+            given,
+            old: None,
+            _claim: None,
+        });
     }
 
     /// What to tell the client that it can resume its session by: what it named exactly if that goes on.
@@ -169,7 +180,7 @@ impl Hub {
             rooms,
             given,
             old,
-            _claim: claim,
+            _claim: Some(claim),
         }))
     }
 
@@ -216,13 +227,13 @@ impl Hub {
         Ok(true)
     }
 
-    /// Makes an entrant a connection: from now on it gets what is sent to its user, by `outlet`. What `greet` makes of
-    /// the connection is the first that it gets; what its session has missed comes behind that.
+    /// Makes an entrant a connection: from now on it gets what is sent to its user, by `outlet`. What `greet` pushes
+    /// is the first that it gets; what its session has missed comes behind that.
     pub async fn connect(
         &self,
         arrived: Arrived,
         outlet: Arc<dyn Outlet>,
-        greet: impl FnOnce(&Connection) -> Arc<Outgoing>,
+        greet: impl FnOnce(&Connection),
     ) -> Arc<Connection> {
         let Arrived {
             namespace,
@@ -251,7 +262,7 @@ impl Hub {
         entrant: Entrant,
         pid: Option<Pid>,
         outlet: Arc<dyn Outlet>,
-        greet: impl FnOnce(&Connection) -> Arc<Outgoing>,
+        greet: impl FnOnce(&Connection),
     ) -> Arc<Connection> {
         let connection = Arc::new_cyclic(|itself| {
             let feed = Feed::live(outlet, Offset(0), self.lost(itself));
@@ -262,7 +273,7 @@ impl Hub {
         // Nobody else has the connection yet, so it cannot have left for good.
         let entered = connection.enter(&personal, 0);
         debug_assert_eq!(entered, Ok(true));
-        connection.push(&greet(&connection));
+        greet(&connection);
         self.register(&connection);
         connection.feed().begin_joining(&personal);
         self.0.rooms.enter(&connection.key(&personal), &connection);
@@ -289,7 +300,7 @@ impl Hub {
         pid: Option<Pid>,
         resumed: Resumed,
         outlet: Arc<dyn Outlet>,
-        greet: impl FnOnce(&Connection) -> Arc<Outgoing>,
+        greet: impl FnOnce(&Connection),
     ) -> Arc<Connection> {
         let taken = resumed.old.as_ref().and_then(|old| self.take_over(old));
         let principal = entrant.principal.clone();
@@ -303,7 +314,7 @@ impl Hub {
             Connection::new(entrant, namespace, session, rooms.clone(), feed)
         });
         let turn = connection.first_turn();
-        connection.push(&greet(&connection));
+        greet(&connection);
         self.register(&connection);
         for room in rooms.keys() {
             let key = connection.key(room);
@@ -311,6 +322,9 @@ impl Hub {
             // Also after a takeover: the old connection may have been a member without being shown yet, and its join
             // breaks off.
             self.appear(&connection, &key);
+            self.0.rooms.with(&key, |room| {
+                room.tell_typists(connection.id(), Instant::now());
+            });
         }
         for room in lost.keys() {
             if let Some(old) = &resumed.old {

@@ -122,7 +122,7 @@ async fn arrive(hub: &Hub, user: &str, resume: Resume) -> Arrived {
 
 async fn connect(hub: &Hub, arrived: Arrived) -> (Arc<Connection>, Arc<Client>) {
     let client = Arc::<Client>::default();
-    let greeting = |_: &Connection| Outgoing::notice("session", &());
+    let greeting = |it: &Connection| it.push(&Outgoing::notice("session", &()));
     let connection = hub.connect(arrived, client.clone(), greeting).await;
     (connection, client)
 }

@@ -13,4 +13,4 @@ pub use names::{
     EVENT_BYTES, EventName, ID_CHARS, MessageId, NAME_BYTES, Namespace, PERSONAL, RoomName, UserId,
 };
 pub use pid::Pid;
-pub use position::{Epoch, Offset, Position, Seq};
+pub use position::{Cursor, Epoch, Offset, Position, Seq};

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::ID_CHARS;
+use super::{ID_CHARS, Timestamp};
 use crate::error::{Error, Result};
 
 /// A message's number in its room: 1, 2, 3 ... without holes. Zero means "before the first".
@@ -112,6 +112,41 @@ impl Position {
     }
 }
 
+/// A place in all rooms of a log: after everything up to an offset. Clients see it as an opaque string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Which life of the log.
+    pub life: Epoch,
+    /// Everything up to here was given.
+    pub offset: Offset,
+    /// When that was, at the latest: of rooms that have been forgotten since, nobody knows any more what they had.
+    pub ts: Timestamp,
+}
+
+impl Cursor {
+    /// Reads what a client was given as one; `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('~');
+        let (life, offset, ts) = (parts.next()?, parts.next()?, parts.next()?);
+        let fits = !life.is_empty() && life.len() <= ID_CHARS && parts.next().is_none();
+        let number = |text: &str| {
+            let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+            plain.then(|| text.parse().ok()).flatten()
+        };
+        fits.then_some(Self {
+            life: Epoch::from_text(life),
+            offset: Offset(number(offset)?),
+            ts: Timestamp(number(ts)?),
+        })
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}~{}~{}", self.life, self.offset.0, self.ts.0)
+    }
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.epoch, self.seq)
@@ -162,6 +197,22 @@ mod tests {
             "99999999999999999999~",
         ] {
             assert_eq!(Offset::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_reads_back_as_it_was_written_and_is_no_position() {
+        let cursor = Cursor {
+            life: Epoch::fresh(),
+            offset: Offset(42),
+            ts: Timestamp(1_711_000_000_123),
+        };
+        assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor.clone()));
+        assert!(Position::parse(&cursor.to_string()).is_err());
+        for bad in [
+            "", "a~7", "~7~7", "a~7~", "a~7~7~", "a~+7~7", "a~7~x", "a:7",
+        ] {
+            assert_eq!(Cursor::parse(bad), None, "{bad:?}");
         }
     }
 

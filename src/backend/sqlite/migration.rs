@@ -16,6 +16,9 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_by_end ON sessions (ended) WHERE ended IS NOT NULL;
 ";
 
+/// One row: what names the life of this log, within which offsets compare. Files of version 1 and 2 have none.
+pub(super) const LIFE: &str = "CREATE TABLE life (epoch TEXT NOT NULL) STRICT;";
+
 /// The columns that tables of version 1 lack.
 ///
 /// Which offsets the messages had that are gone is not known any more, so `trimmed` is the highest that is possible:

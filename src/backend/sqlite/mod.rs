@@ -23,7 +23,7 @@ use crate::{
         retention, tail::Tail,
     },
     error::{Error, Result},
-    model::{Namespace, Offset, RoomKey, Timestamp},
+    model::{Epoch, Namespace, Offset, RoomKey, Timestamp},
 };
 
 mod books;
@@ -113,6 +113,7 @@ fn open_with(
     let failed = |source| OpenError::database(&path, source);
     sessions::end_all(&db, clock()).map_err(failed)?;
     let offsets = Arc::new(Offsets::load(&db).map_err(failed)?);
+    let life = schema::life(&db).map_err(failed)?;
     let (readers, mut threads) = Readers::start(&path, config.readers, busy)?;
     let (queue, commands) = mpsc::channel(QUEUE);
     let (stream, deliveries) = deliveries();
@@ -143,6 +144,7 @@ fn open_with(
         readers,
         tail,
         offsets,
+        life,
         health,
         clock,
         retention: config.retention,
@@ -192,6 +194,7 @@ struct SqliteLog {
     readers: Readers,
     tail: Arc<Tail>,
     offsets: Arc<Offsets>,
+    life: Epoch,
     health: Arc<Health>,
     clock: Clock,
     retention: Retention,
@@ -328,6 +331,10 @@ impl Log for SqliteLog {
     async fn offset(&self, namespace: &Namespace) -> Result<Offset> {
         self.check_open()?;
         Ok(self.offsets.of(namespace))
+    }
+
+    fn life(&self) -> &Epoch {
+        &self.life
     }
 
     async fn ready(&self) -> Result<()> {

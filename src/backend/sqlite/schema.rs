@@ -12,16 +12,16 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::migration;
-use crate::backend::Synchronous;
+use crate::{backend::Synchronous, model::Epoch};
 
 /// The version that this code writes, in `PRAGMA user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// One row a room and a namespace; both outlive their messages, since numbering goes on. A room's `offset` is that of its
 /// last message, `trimmed` that of the newest one that is gone. `messages` lies in the order it is read in; `except` is
 /// the connection that is not to get it back. `ids` holds only those that senders chose: `sent` is the message's time,
 /// `ts` the clock's, which the window is measured by. `marks` says up to which number a user has read a room, and when
-/// that was last said. The sessions' table is in `migration`, since files of version 1 get it too.
+/// that was last said. What files of earlier versions get too is in `migration`.
 const TABLES: &str = r#"
 CREATE TABLE namespaces (
     id       INTEGER PRIMARY KEY,
@@ -218,14 +218,26 @@ fn complete(db: &Connection) -> rusqlite::Result<()> {
     }
     // One transaction, so that a process killed here leaves the file as it was and not half of a schema.
     let transaction = db.unchecked_transaction()?;
-    transaction.execute_batch(if found == 0 {
-        TABLES
-    } else {
-        migration::FROM_1
-    })?;
-    transaction.execute_batch(migration::SESSIONS)?;
+    match found {
+        0 => transaction.execute_batch(TABLES)?,
+        1 => transaction.execute_batch(migration::FROM_1)?,
+        _ => {}
+    }
+    if found < 2 {
+        transaction.execute_batch(migration::SESSIONS)?;
+    }
+    transaction.execute_batch(migration::LIFE)?;
+    let life = Epoch::fresh();
+    transaction.execute("INSERT INTO life VALUES (?1)", [life.as_str()])?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
+}
+
+/// The name of the log's life.
+pub(super) fn life(db: &Connection) -> rusqlite::Result<Epoch> {
+    db.query_row("SELECT epoch FROM life", [], |row| {
+        Ok(Epoch::from_text(row.get_ref(0)?.as_str()?))
+    })
 }
 
 /// Writes something that changes nothing, for the disk to accept or refuse.

@@ -293,7 +293,7 @@ impl Door {
         let connection = self
             .hub
             .connect(arrival.arrived, outlet.clone(), |connection| {
-                self.greeting(connection)
+                connection.push(&self.greeting(connection));
             })
             .await;
         // The rooms of a session that goes on are mirrored as joining them would have done.

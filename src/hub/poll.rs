@@ -1,0 +1,142 @@
+//! `poll`: what a room has after a place in its log, at once or as soon as there is something.
+//!
+//! Whoever polls is no member: it watches the room while it waits and is told that something came, never what. What is
+//! answered is read from the log, so that nothing is lost between two polls.
+
+use std::{future::Future, sync::Arc};
+
+use serde::{Serialize, Serializer};
+use tokio::sync::Notify;
+
+use super::{Hub, join::follows};
+use crate::{
+    auth::Principal,
+    backend::{Page, Range},
+    error::Result,
+    model::{Epoch, Message, Namespace, Position, RoomKey, RoomName, Seq},
+};
+
+/// What to wait for.
+#[derive(Clone, Debug)]
+pub struct Poll {
+    /// The room.
+    pub room: RoomName,
+    /// The place up to which everything is known; without one, the answer is the present one.
+    pub since: Option<Position>,
+    /// At most so many messages.
+    pub limit: Option<usize>,
+}
+
+/// What a room had after a place.
+#[derive(Clone, Debug, Serialize)]
+pub struct Polled {
+    /// The room.
+    pub room: RoomName,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its last number.
+    pub seq: Seq,
+    /// The place behind the messages, to ask from next.
+    #[serde(serialize_with = "as_text")]
+    pub cursor: Position,
+    /// The messages, oldest first.
+    pub messages: Vec<Arc<Message>>,
+    /// Something is missing before the messages.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reset: bool,
+}
+
+/// Told of every message of a room for as long as it lives.
+struct Watch<'a> {
+    hub: &'a Hub,
+    room: &'a RoomKey,
+    told: Arc<Notify>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(hub: &'a Hub, room: &'a RoomKey) -> Self {
+        let told = hub.0.rooms.watch(room);
+        Self { hub, room, told }
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.hub.0.rooms.unwatch(self.room);
+    }
+}
+
+impl Hub {
+    /// Answers as soon as a room has something after a place, or `give_up` is ready. Needs what joining and reading
+    /// need.
+    pub async fn poll(
+        &self,
+        namespace: &Namespace,
+        principal: &Principal,
+        poll: Poll,
+        give_up: impl Future<Output = ()>,
+    ) -> Result<Polled> {
+        self.check_entry(principal, &poll.room, true)?;
+        let key = RoomKey {
+            namespace: namespace.clone(),
+            room: poll.room.clone(),
+        };
+        let watch = Watch::new(self, &key);
+        let mut give_up = std::pin::pin!(give_up);
+        loop {
+            // Before the log is read: what is stored after that is told.
+            let mut told = std::pin::pin!(watch.told.notified());
+            told.as_mut().enable();
+            let polled = self.polled(&key, &poll).await?;
+            if poll.since.is_none() || polled.reset || !polled.messages.is_empty() {
+                return Ok(polled);
+            }
+            tokio::select! {
+                () = told => {}
+                () = &mut give_up => return Ok(polled),
+            }
+        }
+    }
+
+    /// What the room has now.
+    async fn polled(&self, key: &RoomKey, poll: &Poll) -> Result<Polled> {
+        let log = &self.0.backend.log;
+        let Some(since) = &poll.since else {
+            let page = log.read(key, Range::Last, self.page(Some(0))).await?;
+            return Ok(Polled::new(key, page, None));
+        };
+        let size = self.page(poll.limit);
+        let page = log.read(key, Range::After(since.seq), size).await?;
+        if page.epoch == since.epoch && follows(&page, since.seq) {
+            return Ok(Polled::new(key, page, Some(since.seq)));
+        }
+        // Something is missing whatever we answer: the newest messages are of the most use.
+        let page = log.read(key, Range::Last, size).await?;
+        Ok(Polled {
+            reset: true,
+            ..Polled::new(key, page, None)
+        })
+    }
+}
+
+impl Polled {
+    /// A page as it follows a number, or of the newest messages.
+    fn new(key: &RoomKey, page: Page, after: Option<Seq>) -> Self {
+        let last = page.messages.last().map(|last| last.seq);
+        Self {
+            room: key.room.clone(),
+            cursor: Position {
+                epoch: page.epoch.clone(),
+                seq: last.or(after).unwrap_or(page.head),
+            },
+            epoch: page.epoch,
+            seq: page.head,
+            messages: page.messages,
+            reset: false,
+        }
+    }
+}
+
+fn as_text<S: Serializer>(position: &Position, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(position)
+}

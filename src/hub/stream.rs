@@ -1,0 +1,205 @@
+//! Streams: connections whose rooms are said when they begin, and which begin at a place in the log.
+//!
+//! What such a client wants of the past and what comes live is one thing to it: everything after some offset of each room,
+//! in one order. So it begins as a connection that is behind and catches up, like a session that goes on; the log is read
+//! as fast as the client reads, however much that is.
+
+use indexmap::IndexSet;
+use serde::Serialize;
+
+use super::{Arrived, Hub, Resume, connection::Memberships, join::follows, reached};
+use crate::{
+    auth::{Permission, Principal},
+    backend::{PageSize, REMEMBERED, Range},
+    error::{Limit, Result},
+    model::{Cursor, Epoch, Namespace, Offset, Position, RoomKey, RoomName, Seq, Timestamp},
+};
+
+/// What a stream is to be.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// The rooms; the personal room is always one.
+    pub rooms: Vec<RoomName>,
+    /// The place up to which everything was received before.
+    pub since: Option<Since>,
+    /// Without such a place: so many of each room's last messages.
+    pub history: usize,
+}
+
+/// A place up to which everything was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// Of all rooms.
+    Cursor(Cursor),
+    /// Of the only room.
+    Position(Position),
+    /// One that is none of this server's.
+    Unknown,
+}
+
+/// A room of which not everything can be given that came after the place that was asked for.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reset {
+    /// Which.
+    pub room: RoomName,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its last number.
+    pub seq: Seq,
+}
+
+/// A stream that may begin.
+#[derive(Debug)]
+pub struct Beginning {
+    /// To be made a connection of.
+    pub arrived: Arrived,
+    /// Where it begins: everything of its rooms that comes after this is given.
+    pub cursor: Cursor,
+    /// Rooms that begin anew.
+    pub resets: Vec<Reset>,
+}
+
+/// What is decided about one room.
+struct Start {
+    floor: Offset,
+    reset: Option<Reset>,
+}
+
+impl Hub {
+    /// Admits a stream of one user and settles where in each room it begins.
+    pub async fn arrive_for(
+        &self,
+        namespace: Namespace,
+        principal: Principal,
+        stream: Stream,
+    ) -> Result<Beginning> {
+        let rooms = self.check_stream(&principal, &stream)?;
+        let who = principal.clone();
+        let mut arrived = self
+            .arrive(namespace.clone(), principal, Resume::Never)
+            .await?;
+        let until = self.0.backend.log.offset(&namespace).await?;
+        let (mut floors, mut resets) = (Memberships::new(), Vec::new());
+        for room in rooms {
+            let key = RoomKey {
+                namespace: namespace.clone(),
+                room: room.clone(),
+            };
+            // Whoever may not read what was before begins anew, and is told so.
+            let may = who.may(Permission::History, &room);
+            let since = stream.since.as_ref().map(|since| match since {
+                since if may => since,
+                _ => &Since::Unknown,
+            });
+            let start = self.start(&key, &stream, since, until).await?;
+            floors.insert(room, start.floor);
+            resets.extend(start.reset);
+        }
+        let given = floors.values().min().copied().unwrap_or(until);
+        arrived.begin_in(floors, given);
+        Ok(Beginning {
+            arrived,
+            cursor: self.cursor(given, Timestamp::now()),
+            resets,
+        })
+    }
+
+    /// What a client of a stream gives back to go on behind an offset that it was given at `ts` or later.
+    pub fn cursor(&self, offset: Offset, ts: Timestamp) -> Cursor {
+        Cursor {
+            life: self.0.backend.log.life().clone(),
+            offset,
+            ts,
+        }
+    }
+
+    /// The rooms of a stream, each once, if it may begin.
+    fn check_stream(&self, principal: &Principal, stream: &Stream) -> Result<IndexSet<RoomName>> {
+        let mut rooms: IndexSet<_> = stream.rooms.iter().cloned().collect();
+        let most = self.0.limits.rooms_per_connection;
+        if most != 0 && rooms.len() > most {
+            let message = format!("a connection may be in {most} rooms");
+            return Err(reached(Limit::RoomsPerConnection, message));
+        }
+        for room in &rooms {
+            self.check_entry(principal, room, stream.history > 0)?;
+        }
+        rooms.insert(RoomName::personal(&principal.user));
+        Ok(rooms)
+    }
+
+    /// Where a stream of which everything up to `until` is past begins in one room.
+    async fn start(
+        &self,
+        room: &RoomKey,
+        stream: &Stream,
+        since: Option<&Since>,
+        until: Offset,
+    ) -> Result<Start> {
+        let named = stream.rooms.contains(&room.room);
+        let found = match since {
+            Some(Since::Cursor(cursor)) => self.after_cursor(room, cursor, until).await?,
+            Some(Since::Position(position)) if named => self.after_position(room, position).await?,
+            Some(Since::Unknown) => None,
+            Some(Since::Position(_)) => Some(until),
+            None if stream.history == 0 || !named => Some(until),
+            None => None,
+        };
+        if let Some(floor) = found {
+            return Ok(Start { floor, reset: None });
+        }
+        let history = if named { stream.history } else { 0 };
+        let log = &self.0.backend.log;
+        let page = log
+            .read(room, Range::Last, self.page(Some(history)))
+            .await?;
+        let first = page.messages.first().map(|first| before(first.offset));
+        let reset = since.is_some().then(|| Reset {
+            room: room.room.clone(),
+            epoch: page.epoch,
+            seq: page.head,
+        });
+        Ok(Start {
+            floor: first.unwrap_or(until),
+            reset,
+        })
+    }
+
+    /// The place of a cursor, if nothing of the room is gone that came after it.
+    async fn after_cursor(
+        &self,
+        room: &RoomKey,
+        cursor: &Cursor,
+        until: Offset,
+    ) -> Result<Option<Offset>> {
+        let log = &self.0.backend.log;
+        let recent = cursor.ts.until(Timestamp::now()) < REMEMBERED;
+        if cursor.life != *log.life() || cursor.offset > until || !recent {
+            return Ok(None);
+        }
+        let least = PageSize {
+            messages: 1,
+            bytes: 0,
+        };
+        let missed = log.missed(room, cursor.offset, until, least).await?;
+        Ok(missed.complete.then_some(cursor.offset))
+    }
+
+    /// The offset behind which a room goes on after a position, if nothing of it is gone.
+    async fn after_position(&self, room: &RoomKey, position: &Position) -> Result<Option<Offset>> {
+        let one = PageSize {
+            messages: 1,
+            bytes: 0,
+        };
+        let range = Range::After(position.seq);
+        let page = self.0.backend.log.read(room, range, one).await?;
+        let next = page.messages.first().map(|next| before(next.offset));
+        let known = page.epoch == position.epoch && follows(&page, position.seq);
+        Ok(known.then(|| next.unwrap_or(page.offset)))
+    }
+}
+
+/// The place before a message.
+fn before(offset: Offset) -> Offset {
+    Offset(offset.0 - 1)
+}

@@ -3,14 +3,7 @@
 //! [`App::builder`] is also how an application embeds Switchboard: it adds typed events and routes of its own, keeps a
 //! [`Hub`] to send by, and decides about listener and shutdown.
 
-use std::{
-    future::Future,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use axum::Router;
 use serde::{Serialize, de::DeserializeOwned};
@@ -32,6 +25,7 @@ use crate::{
     hub::{Close, Hub, HubSettings, PageLimits},
     telemetry::Metrics,
     transport::{
+        Doorway, DoorwayConfig,
         http::{self, Accepting},
         origins::Origins,
         socketio::{self, CustomEvents, DoorConfig, EventContext},
@@ -68,7 +62,7 @@ pub struct App {
     router: Router,
     backend: Backend,
     deliveries: Deliveries,
-    draining: Arc<AtomicBool>,
+    draining: CancellationToken,
     keys: CancellationToken,
 }
 
@@ -145,14 +139,14 @@ impl App {
 /// would be left to deliver to those who are connected, and the port would stay taken.
 struct Parts {
     hub: Hub,
-    draining: Arc<AtomicBool>,
+    draining: CancellationToken,
     tokens: [CancellationToken; 3],
     tasks: [AbortHandle; 2],
 }
 
 impl Drop for Parts {
     fn drop(&mut self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.cancel();
         self.tokens.iter().for_each(CancellationToken::cancel);
         // Let go of behind its runtime, it has no connections left, and closing them would need one.
         if tokio::runtime::Handle::try_current().is_ok() {
@@ -218,17 +212,22 @@ impl Builder {
             grace: config.auth.grace,
         };
         let hub = Hub::new(backend.clone(), authority, settings, metrics);
-        let draining = Arc::new(AtomicBool::new(false));
-        let (door, io) = socketio::open(
+        let draining = CancellationToken::new();
+        let doorway = Arc::new(Doorway::new(
             &hub,
-            DoorConfig {
-                settings: &config.socketio,
+            DoorwayConfig {
                 origins: origins.clone(),
                 cookie: config.auth.cookie.clone(),
-                body_timeout: config.http.body_timeout,
-                node: config.node.clone().unwrap_or_else(made_up_name),
-                custom: self.events,
                 draining: draining.clone(),
+                node: config.node.clone().unwrap_or_else(made_up_name),
+            },
+        ));
+        let (door, io) = socketio::open(
+            &doorway,
+            DoorConfig {
+                settings: &config.socketio,
+                body_timeout: config.http.body_timeout,
+                custom: self.events,
             },
         );
         let mut router = door.merge(api::routes(&hub, draining.clone()));

@@ -3,17 +3,12 @@
 //! Clients that are closed together come back together. So each is told first, with a time of its own, and the closing
 //! is spread over the configured time.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use rand::{Rng, seq::SliceRandom};
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::DrainSettings,
@@ -31,8 +26,8 @@ const ROUND: Duration = Duration::from_millis(20);
 
 /// Refuses new clients, tells those that are there, and closes them; returns when all are gone or the time for it is
 /// over.
-pub(crate) async fn drain(hub: &Hub, settings: &DrainSettings, draining: &AtomicBool) {
-    draining.store(true, Ordering::Relaxed);
+pub(crate) async fn drain(hub: &Hub, settings: &DrainSettings, draining: &CancellationToken) {
+    draining.cancel();
     let begin = Instant::now();
     let plan = plan(hub.connections(), begin, settings.over);
     tracing::info!(connections = plan.len(), "draining");

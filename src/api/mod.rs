@@ -1,10 +1,5 @@
 //! What operators ask over HTTP: is it alive, can it serve, what has it counted.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
-
 use axum::{
     Json, Router,
     extract::State,
@@ -13,6 +8,7 @@ use axum::{
 };
 use http::{Uri, header};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::{Code, Error},
@@ -23,11 +19,11 @@ use crate::{
 #[derive(Clone)]
 struct Asked {
     hub: Hub,
-    draining: Arc<AtomicBool>,
+    draining: CancellationToken,
 }
 
 /// `/healthz`, `/readyz`, `/metrics`.
-pub(crate) fn routes(hub: &Hub, draining: Arc<AtomicBool>) -> Router {
+pub(crate) fn routes(hub: &Hub, draining: CancellationToken) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -53,7 +49,7 @@ async fn healthz() -> Response {
 
 /// New clients can be served: storage is usable and the node is not going down.
 async fn readyz(State(asked): State<Asked>) -> Response {
-    if asked.draining.load(Ordering::Relaxed) {
+    if asked.draining.is_cancelled() {
         return refusal(&Error::new(Code::Draining, "this node is going down"));
     }
     match asked.hub.ready().await {

@@ -1,14 +1,18 @@
 //! Doors: each speaks one protocol, calls the hub's verbs and knows no rules.
 
+mod doorway;
+mod greeting;
 pub mod http;
 pub mod origins;
 mod requests;
 mod settings;
 pub mod socketio;
+mod upgrade;
 mod wire;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub(crate) use doorway::{Doorway, DoorwayConfig};
 pub use settings::{HttpSettings, SocketIoSettings, Transport};
 
 /// Locks a mutex whose data stays whole even if a holder panicked.

@@ -1,32 +1,16 @@
 //! The HTTP side of the Socket.IO door: who may begin a session, and how a WebSocket begins.
 //!
-//! Identity, origin, limits and draining are checked here, before anything is upgraded or kept. WebSockets are upgraded
+//! The doorway decides, before anything is upgraded or kept. WebSockets are upgraded
 //! here and handed to socketioxide as a [`Wire`], so that the server can end them; polling goes through as it is.
 
-use std::{
-    io::Cursor,
-    net::IpAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, Request, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
-use rand::Rng;
 use socketioxide::socket::Sid;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt},
-    net::TcpStream,
-};
 use tower::{Service, ServiceExt};
-use tungstenite::handshake::derive_accept_key;
 
 use super::{
     Engine,
@@ -34,38 +18,26 @@ use super::{
     link::{Link, Links},
 };
 use crate::{
-    auth::{Principal, find_token},
-    error::{Code, Error, Limit, Result},
-    hub::Hub,
-    limits::{Admission, Bucket, Rate},
-    model::Timestamp,
+    error::{Code, Error, Result},
     transport::{
-        http::{ClientAddress, refusal},
-        lock,
-        origins::Origins,
-        wire::{Bounds, Encoding, Flushers, Session, Wire, Writer, pass},
+        Doorway,
+        http::refusal,
+        upgrade::{Reader, accept_key, halves, switching},
+        wire::{Encoding, Session, Wire, pass},
     },
 };
 
 /// Checks what comes in and hands it to socketioxide.
 pub(super) struct Gate {
-    pub(super) hub: Hub,
+    pub(super) doorway: Arc<Doorway>,
     pub(super) engine: Engine,
-    pub(super) origins: Origins,
-    pub(super) admission: Admission,
-    /// How fast new sessions may come.
-    pub(super) pace: (Rate, Mutex<Bucket>),
     pub(super) links: Arc<Links>,
     /// Whether clients may use WebSockets.
     pub(super) websocket: bool,
     pub(super) path: String,
-    pub(super) cookie: Option<String>,
     pub(super) body_timeout: Duration,
     pub(super) connect_timeout: Duration,
     pub(super) max_payload: usize,
-    pub(super) draining: Arc<AtomicBool>,
-    pub(super) outboxes: Bounds,
-    pub(super) flushers: Arc<Flushers>,
 }
 
 /// What the query of an Engine.IO request says.
@@ -114,19 +86,14 @@ impl Gate {
         match self.clone().pass(request).await {
             Ok(response) => response,
             Err(error) => {
-                self.hub.metrics().error(&error);
+                self.doorway.hub().metrics().error(&error);
                 refusal(&error)
             }
         }
     }
 
     async fn pass(self: Arc<Self>, request: Request<Body>) -> Result<Response> {
-        if !self.origins.allow(request.headers()) {
-            return Err(Error::forbidden(
-                "pages of this origin may not connect; http.origins lists those that may, and a server without keys \
-                 answers only to names of its own machine",
-            ));
-        }
+        self.doorway.check_origin(request.headers())?;
         let query = Query::read(&request).filter(|query| self.websocket || !query.websocket);
         let Some(query) = query else {
             // Whatever is wrong with it, engineioxide says so in the words its clients know.
@@ -174,66 +141,16 @@ impl Gate {
 
     /// Admits a new session.
     async fn open(&self, request: &Parts) -> Result<Arc<Link>> {
-        if self.draining.load(Ordering::Relaxed) {
-            return Err(
-                Error::new(Code::Draining, "this node is going down; connect again")
-                    .retry_after(Duration::from_secs(1)),
-            );
-        }
-        let address = request
-            .extensions
-            .get::<ClientAddress>()
-            .map_or(IpAddr::from([0, 0, 0, 0]), |address| address.0);
-        let admitted = self.admission.admit(address).map_err(|limit| {
-            Error::new(
-                Code::LimitReached,
-                format!("too many connections: limits.{} is reached", limit.name()),
-            )
-            .for_limit(limit)
-            .retry_after(Duration::from_secs(5))
-        })?;
-        self.pace()?;
-        let principal = self.identify(request).await?;
-        let metrics = self.hub.metrics().clone();
-        let outbox = (self.outboxes, self.flushers.shard());
+        let admitted = self.doorway.admit(request)?;
+        let principal = self.doorway.identify(request).await?;
+        let metrics = self.doorway.hub().metrics().clone();
         Ok(Link::new(
             self.engine.clone(),
             principal,
             admitted,
-            outbox,
+            self.doorway.way_out(),
             metrics,
         ))
-    }
-
-    /// Lets new sessions in at a pace: when a node or a network comes back, everybody does, and what is refused early and
-    /// cheaply leaves time for those who are in.
-    fn pace(&self) -> Result<()> {
-        let (rate, bucket) = &self.pace;
-        lock(bucket).take(*rate, Instant::now()).map_err(|wait| {
-            let scattered = Duration::from_secs(4).mul_f64(rand::rng().random());
-            Error::unavailable("too many connect at this moment; come back a little later")
-                .for_limit(Limit::ConnectsPerSecond)
-                .retry_after(wait + scattered)
-        })
-    }
-
-    /// Who the request's own token speaks for, if it has one.
-    async fn identify(&self, request: &Parts) -> Result<Option<Principal>> {
-        if self.hub.authority().is_open() {
-            return Ok(None);
-        }
-        let query = request.uri.query();
-        match find_token(&request.headers, query, self.cookie.as_deref()) {
-            Some(token) => {
-                let principal = self
-                    .hub
-                    .authority()
-                    .verify(&token.text, Timestamp::now())
-                    .await?;
-                Ok(Some(principal))
-            }
-            None => Ok(None),
-        }
     }
 
     /// Puts what waits for the session into the answer to its poll.
@@ -349,39 +266,12 @@ impl Gate {
                 tracing::debug!(%error, "a WebSocket was refused after its upgrade");
             }
         });
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-        Ok(response)
+        Ok(switching(accept))
     }
 }
 
 /// Bytes of one poll's answer: a slow client that takes one within the stall is not closed.
 const POLLED: usize = 128 << 10;
-
-type Reader = Box<dyn AsyncRead + Send + Unpin>;
-
-/// What an upgraded connection is read from and written to. What HTTP needed of it, a buffer above all, is let go of.
-fn halves(upgraded: Upgraded) -> (Reader, Writer) {
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => {
-            let (reader, writer) = parts.io.into_inner().into_split();
-            // A client may have sent its first frames without waiting for the answer.
-            let reader: Reader = match parts.read_buf.is_empty() {
-                true => Box::new(reader),
-                false => Box::new(Cursor::new(parts.read_buf).chain(reader)),
-            };
-            (reader, Box::new(writer))
-        }
-        Err(upgraded) => {
-            let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
-            (Box::new(reader), Box::new(writer))
-        }
-    }
-}
 
 /// An answer of socketioxide's as a whole; it has it in memory.
 async fn read(body: Body) -> Result<Bytes> {
@@ -389,30 +279,6 @@ async fn read(body: Body) -> Result<Bytes> {
         Error::new(Code::Internal, "the answer could not be read").caused_by(error)
     })?;
     Ok(body.to_bytes())
-}
-
-/// The answer to a WebSocket key, if the request is a proper upgrade.
-fn accept_key(request: &Request<Body>) -> Result<HeaderValue> {
-    let headers = request.headers();
-    let says = |name, word: &str| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| {
-                value
-                    .split(',')
-                    .any(|part| part.trim().eq_ignore_ascii_case(word))
-            })
-    };
-    let proper = request.method() == Method::GET
-        && says(header::UPGRADE, "websocket")
-        && says(header::CONNECTION, "upgrade")
-        && says(header::SEC_WEBSOCKET_VERSION, "13");
-    headers
-        .get(header::SEC_WEBSOCKET_KEY)
-        .filter(|_| proper)
-        .and_then(|key| HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok())
-        .ok_or_else(|| Error::bad_request("a WebSocket upgrade (version 13) is expected here"))
 }
 
 /// The handshake as socketioxide keeps it for the session's life. Headers and address are copied: as they came they

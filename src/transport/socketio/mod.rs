@@ -7,13 +7,12 @@
 use std::{
     collections::HashSet,
     fmt,
-    sync::{Arc, Mutex, Weak, atomic::AtomicBool},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
 use axum::{Router, body::Body, routing::any};
 use http::{HeaderMap, Request};
-use serde::Serialize;
 use socketioxide::{
     ParserConfig, ProtocolVersion, SocketIo, SocketIoBuilder, TransportType,
     adapter::{Adapter, LocalAdapter},
@@ -38,17 +37,12 @@ mod worker;
 pub(crate) use custom::CustomEvents;
 pub use custom::EventContext;
 
-use super::{
-    SocketIoSettings, Transport, lock,
-    origins::Origins,
-    wire::{self, Flushers},
-};
+use super::{Doorway, SocketIoSettings, Transport, greeting::session, lock};
 use crate::{
     auth::{Principal, find_token, query_user},
     error::{Code, Error, Result},
-    hub::{Arrived, Connection, Hub, LimitSettings, Outgoing, Resume},
-    limits::{Admission, Rate},
-    model::{ConnectionId, Namespace, Offset, Pid, RoomName, Timestamp, UserId},
+    hub::{Arrived, Hub, Resume},
+    model::{Namespace, Offset, Pid, Timestamp},
 };
 use gate::Gate;
 use inbox::{Bounds, Waiting, inbox};
@@ -62,18 +56,14 @@ pub(super) type Engine = SocketIoService<engineioxide::service::NotFoundService>
 /// What the door needs to know.
 pub(crate) struct DoorConfig<'a> {
     pub(crate) settings: &'a SocketIoSettings,
-    pub(crate) origins: Origins,
-    pub(crate) cookie: Option<String>,
     pub(crate) body_timeout: Duration,
-    pub(crate) node: String,
     pub(crate) custom: CustomEvents,
-    pub(crate) draining: Arc<AtomicBool>,
 }
 
 /// What every connection of the door shares.
 struct Door {
     hub: Hub,
-    node: String,
+    doorway: Arc<Doorway>,
     nesting: usize,
     inbox: Bounds,
     relay: HashSet<String>,
@@ -81,12 +71,13 @@ struct Door {
 }
 
 /// The door: its routes, and socketioxide's handle for whatever an application emits itself.
-pub(crate) fn open(hub: &Hub, config: DoorConfig<'_>) -> (Router, SocketIo) {
+pub(crate) fn open(doorway: &Arc<Doorway>, config: DoorConfig<'_>) -> (Router, SocketIo) {
+    let hub = doorway.hub();
     let limits = hub.limits();
     let (engine, io) = builder(config.settings).build_svc();
     let door = Arc::new(Door {
         hub: hub.clone(),
-        node: config.node,
+        doorway: doorway.clone(),
         nesting: limits.nesting,
         inbox: Bounds {
             events: limits.inbox,
@@ -98,31 +89,15 @@ pub(crate) fn open(hub: &Hub, config: DoorConfig<'_>) -> (Router, SocketIo) {
     for namespace in config.settings.namespaces.iter() {
         serve_namespace(&io, namespace.clone(), door.clone());
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let flushers = Arc::new(Flushers::start(cores.min(FLUSHERS), limits.stall));
-    hub.gather_by(flushers.clone());
     let gate = Arc::new(Gate {
-        hub: hub.clone(),
+        doorway: doorway.clone(),
         engine,
-        origins: config.origins,
-        admission: Admission::new(limits.connections, limits.connections_per_ip),
-        pace: (
-            Rate::new(limits.connects_per_second, limits.connects_burst),
-            Mutex::default(),
-        ),
         links: Arc::default(),
         websocket: config.settings.transports.contains(&Transport::WebSocket),
         path: config.settings.path.trim_end_matches('/').to_owned(),
-        cookie: config.cookie,
         body_timeout: config.body_timeout,
         connect_timeout: config.settings.connect_timeout,
         max_payload: config.settings.max_payload.bytes(),
-        draining: config.draining,
-        outboxes: wire::Bounds {
-            bytes: limits.outbox_bytes.bytes(),
-            stall: limits.stall,
-        },
-        flushers,
     });
     let path = gate.path.clone();
     let answer = any(move |request: Request<Body>| gate.clone().answer(request));
@@ -131,9 +106,6 @@ pub(crate) fn open(hub: &Hub, config: DoorConfig<'_>) -> (Router, SocketIo) {
         .route(&format!("{path}/"), answer);
     (routes, io)
 }
-
-/// Tasks that write to WebSockets at the most: writing is most of the work, but the work beside it has to go on.
-const FLUSHERS: usize = 8;
 
 /// Binary attachments of one event; what they weigh is bounded by the payload.
 const ATTACHMENTS: usize = 64;
@@ -293,7 +265,7 @@ impl Door {
         let connection = self
             .hub
             .connect(arrival.arrived, outlet.clone(), |connection| {
-                connection.push(&self.greeting(connection));
+                connection.push(&session(connection, &self.hub, self.doorway.node(), None));
             })
             .await;
         // The rooms of a session that goes on are mirrored as joining them would have done.
@@ -310,63 +282,6 @@ impl Door {
         Worker::new(self, connection, (socket, outlet), waiting, ended)
             .run()
             .await;
-    }
-
-    fn greeting(&self, connection: &Connection) -> Arc<Outgoing> {
-        let principal = connection.principal();
-        Outgoing::notice(
-            "session",
-            &Session {
-                user: &principal.user,
-                name: principal.name.as_deref(),
-                connection: connection.id(),
-                node: &self.node,
-                rooms: connection.rooms(),
-                expires_at: principal.expires_at,
-                limits: SessionLimits::of(self.hub.limits()),
-                version: env!("CARGO_PKG_VERSION"),
-                ts: Timestamp::now(),
-            },
-        )
-    }
-}
-
-/// The first event of every connection.
-#[derive(Serialize)]
-struct Session<'a> {
-    user: &'a UserId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    connection: ConnectionId,
-    node: &'a str,
-    rooms: Vec<RoomName>,
-    expires_at: Option<Timestamp>,
-    limits: SessionLimits,
-    version: &'static str,
-    ts: Timestamp,
-}
-
-/// The limits a client can keep to; 0 is no limit.
-#[derive(Serialize)]
-struct SessionLimits {
-    message_bytes: usize,
-    messages_per_second: u32,
-    messages_burst: u32,
-    joins_per_second: u32,
-    joins_burst: u32,
-    rooms_per_connection: usize,
-}
-
-impl SessionLimits {
-    fn of(limits: &LimitSettings) -> Self {
-        Self {
-            message_bytes: limits.message_bytes.bytes(),
-            messages_per_second: limits.messages_per_second,
-            messages_burst: limits.messages_burst,
-            joins_per_second: limits.joins_per_second,
-            joins_burst: limits.joins_burst,
-            rooms_per_connection: limits.rooms_per_connection,
-        }
     }
 }
 

@@ -1,0 +1,185 @@
+//! What all doors share: who may come in (origin, draining, places, pace and identity are checked here, before anything
+//! is upgraded or kept), and the tasks that write to those who are in.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use http::{HeaderMap, request::Parts};
+use rand::Rng;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    http::ClientAddress,
+    lock,
+    origins::Origins,
+    wire::{Bounds, Flushers, Shard},
+};
+use crate::{
+    auth::{Principal, find_token, query_user},
+    error::{Code, Error, Limit, Result},
+    hub::Hub,
+    limits::{Admission, Admitted, Bucket, Rate},
+    model::Timestamp,
+};
+
+/// The way in and the way out, shared by all doors.
+pub(crate) struct Doorway {
+    hub: Hub,
+    origins: Origins,
+    admission: Admission,
+    /// How fast new connections may come.
+    pace: (Rate, Mutex<Bucket>),
+    cookie: Option<String>,
+    draining: CancellationToken,
+    node: String,
+    flushers: Arc<Flushers>,
+}
+
+/// What a door is told by the configuration, whichever it is.
+pub(crate) struct DoorwayConfig {
+    /// Pages that may connect.
+    pub(crate) origins: Origins,
+    /// The cookie that may hold a token.
+    pub(crate) cookie: Option<String>,
+    /// Cancelled when the node is going down.
+    pub(crate) draining: CancellationToken,
+    /// The node's name.
+    pub(crate) node: String,
+}
+
+/// Tasks that write to clients at the most: writing is most of the work, but the work beside it has to go on.
+const FLUSHERS: usize = 8;
+
+impl Doorway {
+    /// Starts the tasks that write; needs a tokio runtime.
+    pub(crate) fn new(hub: &Hub, config: DoorwayConfig) -> Self {
+        let limits = hub.limits();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let flushers = Arc::new(Flushers::start(cores.min(FLUSHERS), limits.stall));
+        hub.gather_by(flushers.clone());
+        Self {
+            hub: hub.clone(),
+            origins: config.origins,
+            admission: Admission::new(limits.connections, limits.connections_per_ip),
+            pace: (
+                Rate::new(limits.connects_per_second, limits.connects_burst),
+                Mutex::default(),
+            ),
+            cookie: config.cookie,
+            draining: config.draining,
+            node: config.node,
+            flushers,
+        }
+    }
+
+    /// The rules behind it.
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// The node's name.
+    pub(super) fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// What a way out of here is bound by, and who writes.
+    pub(super) fn way_out(&self) -> (Bounds, Arc<Shard>) {
+        let limits = self.hub.limits();
+        let bounds = Bounds {
+            bytes: limits.outbox_bytes.bytes(),
+            stall: limits.stall,
+        };
+        (bounds, self.flushers.shard())
+    }
+
+    /// Cancelled when the node is going down.
+    pub(crate) fn draining(&self) -> &CancellationToken {
+        &self.draining
+    }
+
+    /// Refuses pages of other origins.
+    pub(crate) fn check_origin(&self, headers: &HeaderMap) -> Result<()> {
+        if self.origins.allow(headers) {
+            return Ok(());
+        }
+        Err(Error::forbidden(
+            "pages of this origin may not connect; http.origins lists those that may, and a server without keys \
+             answers only to names of its own machine",
+        ))
+    }
+
+    /// Refuses everybody once the node is going down.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if !self.draining.is_cancelled() {
+            return Ok(());
+        }
+        Err(
+            Error::new(Code::Draining, "this node is going down; connect again")
+                .retry_after(Duration::from_secs(1)),
+        )
+    }
+
+    /// Takes a place for one more connection.
+    pub(crate) fn admit(&self, request: &Parts) -> Result<Admitted> {
+        self.check_open()?;
+        let address = request
+            .extensions
+            .get::<ClientAddress>()
+            .map_or(IpAddr::from([0, 0, 0, 0]), |address| address.0);
+        let admitted = self.admission.admit(address).map_err(|limit| {
+            Error::new(
+                Code::LimitReached,
+                format!("too many connections: limits.{} is reached", limit.name()),
+            )
+            .for_limit(limit)
+            .retry_after(Duration::from_secs(5))
+        })?;
+        self.keep_pace()?;
+        Ok(admitted)
+    }
+
+    /// Lets new connections in at a pace: when a node or a network comes back, everybody does, and what is refused early
+    /// and cheaply leaves time for those who are in.
+    fn keep_pace(&self) -> Result<()> {
+        let (rate, bucket) = &self.pace;
+        lock(bucket).take(*rate, Instant::now()).map_err(|wait| {
+            let scattered = Duration::from_secs(4).mul_f64(rand::rng().random());
+            Error::unavailable("too many connect at this moment; come back a little later")
+                .for_limit(Limit::ConnectsPerSecond)
+                .retry_after(wait + scattered)
+        })
+    }
+
+    /// Who the request's own token speaks for, if it has one.
+    pub(crate) async fn identify(&self, request: &Parts) -> Result<Option<Principal>> {
+        let authority = self.hub.authority();
+        if authority.is_open() {
+            return Ok(None);
+        }
+        let query = request.uri.query();
+        match find_token(&request.headers, query, self.cookie.as_deref()) {
+            Some(token) => {
+                let principal = authority.verify(&token.text, Timestamp::now()).await?;
+                Ok(Some(principal))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Who the request speaks for, where that has to be known; in open mode, whoever it says.
+    pub(crate) async fn principal(&self, request: &Parts) -> Result<Principal> {
+        let authority = self.hub.authority();
+        if authority.is_open() {
+            return authority.open_principal(query_user(request.uri.query()).as_deref());
+        }
+        let identified = self.identify(request).await?;
+        identified.ok_or_else(|| {
+            Error::unauthorized(
+                "a token is needed: Authorization: Bearer, the configured cookie, or ?token=",
+            )
+        })
+    }
+}

@@ -5,7 +5,7 @@
 
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
-use axum::Router;
+use axum::{Extension, Router};
 use serde::{Serialize, de::DeserializeOwned};
 use socketioxide::SocketIo;
 use tokio::{
@@ -26,6 +26,7 @@ use crate::{
     telemetry::Metrics,
     transport::{
         Doorway, DoorwayConfig,
+        body::BodyLimits,
         http::{self, Accepting},
         origins::Origins,
         socketio::{self, CustomEvents, DoorConfig, EventContext},
@@ -234,7 +235,15 @@ impl Builder {
         for routes in self.routes {
             router = router.merge(routes(hub.clone()));
         }
-        let router = router.fallback(api::nothing_here).layer(cors(origins));
+        let bodies = BodyLimits {
+            bytes: config.http.body_bytes.bytes(),
+            time: config.http.body_timeout,
+        };
+        let router = router
+            .fallback(api::nothing_here)
+            .method_not_allowed_fallback(http::method_not_allowed)
+            .layer(Extension(bodies))
+            .layer(cors(origins));
         Ok(App {
             config,
             hub,

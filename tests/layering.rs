@@ -57,8 +57,9 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 ];
 
 /// Foreign crates, and the only places that name them.
-const HOME: [(&str, &[&str]); 7] = [
+const HOME: [(&str, &[&str]); 8] = [
     ("axum", &["transport", "api", "app"]),
+    ("hyper", &["transport"]),
     ("socketioxide", &["transport/socketio", "app"]),
     ("engineioxide", &["transport/socketio"]),
     ("rusqlite", &["backend/sqlite"]),

@@ -1,9 +1,11 @@
 //! Doors: each speaks one protocol, calls the hub's verbs and knows no rules.
 
+pub mod body;
 mod doorway;
 mod greeting;
 pub mod http;
 pub mod origins;
+pub mod params;
 mod requests;
 mod settings;
 pub mod socketio;

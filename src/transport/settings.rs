@@ -21,6 +21,8 @@ section! {
         header_timeout: Duration = "10s",
         /// How long a request's body may take.
         body_timeout: Duration = "15s",
+        /// Largest body of an API request.
+        body_bytes: ByteSize = "1 MiB",
     }
 }
 
@@ -84,6 +86,7 @@ impl HttpSettings {
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
         above_zero(&["http.header_timeout"], &self.header_timeout, problems);
         above_zero(&["http.body_timeout"], &self.body_timeout, problems);
+        above_zero(&["http.body_bytes"], &self.body_bytes.bytes(), problems);
         for origin in self
             .origins
             .iter()

@@ -1,0 +1,176 @@
+//! The body of an API request, read into our types: bounded in size and time, and refused in the shape of every error.
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, HttpBody},
+    extract::{FromRequest, Request},
+};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::http::Refused;
+use crate::error::{Code, Error};
+
+/// How large and how slow a body may be; [`JsonBody`] finds it in the request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Its size.
+    pub bytes: usize,
+    /// Until all of it is there.
+    pub time: Duration,
+}
+
+/// A body of JSON.
+#[derive(Debug)]
+pub struct JsonBody<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Refused> {
+        if !may_be_json(request.headers()) {
+            return Err(Refused::bad_request(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the body has to be JSON, with content-type: application/json",
+            ));
+        }
+        let limits = request.extensions().get::<BodyLimits>().copied();
+        let limits = limits.ok_or_else(|| {
+            Error::new(Code::Internal, "nothing says how large a body may be here")
+        })?;
+        let body = timeout(limits.time, whole(request.into_body(), limits.bytes))
+            .await
+            .map_err(|_| {
+                Refused::bad_request(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "the request's body took too long to arrive",
+                )
+            })??;
+        Ok(Self(read(&body)?))
+    }
+}
+
+/// Whether the headers allow for JSON. A page of anywhere may send texts and forms, or a body without a type, without
+/// asking first, so these are not taken for JSON; only programs that are no browser may leave the type out.
+fn may_be_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+        return !headers.contains_key(header::ORIGIN);
+    };
+    let kind = kind.to_str().unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let kind = kind.to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+async fn whole(body: Body, most: usize) -> Result<Bytes, Error> {
+    let too_large = || {
+        Error::new(
+            Code::TooLarge,
+            format!("the body is larger than http.body_bytes, {most} bytes"),
+        )
+    };
+    // Refused before it is asked for, if it says so itself.
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_large());
+    }
+    match Limited::new(body, most).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(_) => Err(Error::bad_request("the body ended early or is malformed")),
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|error| {
+        let text = error.to_string();
+        // The place in the text means nothing to whoever sent an object.
+        let what = text
+            .rsplit_once(" at line")
+            .map_or(text.as_str(), |(what, _)| what);
+        Error::bad_request(what.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refused(request: http::request::Builder, body: &str) -> (u16, String) {
+        let limits = BodyLimits {
+            bytes: 20,
+            time: Duration::from_secs(10),
+        };
+        let request = request
+            .extension(limits)
+            .body(Body::from(body.to_owned()))
+            .unwrap();
+        match JsonBody::<u8>::from_request(request, &()).await {
+            Ok(JsonBody(number)) => (200, number.to_string()),
+            Err(refused) => (refused.status.as_u16(), refused.error.to_string()),
+        }
+    }
+
+    #[tokio::test]
+    async fn json_is_read_and_everything_else_is_refused_with_its_reason() {
+        let typed = |kind| Request::builder().header("content-type", kind);
+        let seven = (200, "7".to_owned());
+        for kind in [
+            "application/json",
+            "Application/JSON ; charset=utf-8",
+            "application/vnd.example+json",
+        ] {
+            assert_eq!(refused(typed(kind), "7").await, seven, "{kind}");
+        }
+        assert_eq!(refused(Request::builder(), " 7\n").await, seven);
+        for kind in [
+            "text/plain",
+            "text/plain; application/json",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data",
+            "",
+        ] {
+            assert_eq!(refused(typed(kind), "7").await.0, 415, "{kind}");
+        }
+        let page = Request::builder().header("origin", "https://evil.example");
+        assert_eq!(refused(page, "7").await.0, 415, "a page's body of no type");
+
+        let json = || typed("application/json");
+        assert_eq!(
+            refused(json(), "300").await,
+            (
+                400,
+                "bad_request: invalid value: integer `300`, expected u8".to_owned()
+            )
+        );
+        assert_eq!(refused(json(), "").await.0, 400);
+        assert_eq!(refused(json(), "7, 8").await.0, 400);
+        assert_eq!(
+            refused(json(), &" ".repeat(21)).await,
+            (
+                413,
+                "too_large: the body is larger than http.body_bytes, 20 bytes".to_owned()
+            )
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_end_is_refused_when_its_time_is_over() {
+        let endless = Body::from_stream(futures_util::stream::pending::<Result<Bytes, Error>>());
+        let limits = BodyLimits {
+            bytes: 20,
+            time: Duration::from_secs(10),
+        };
+        let request = Request::builder().extension(limits).body(endless).unwrap();
+        let begin = tokio::time::Instant::now();
+        let refused = JsonBody::<u8>::from_request(request, &())
+            .await
+            .unwrap_err();
+        assert_eq!(refused.status, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(refused.error.code(), Code::BadRequest);
+        assert_eq!(begin.elapsed(), limits.time);
+    }
+}

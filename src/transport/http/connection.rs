@@ -1,0 +1,276 @@
+//! One TCP connection: which HTTP it speaks, and how long it may keep us waiting.
+//!
+//! HTTP/2 comes without TLS, and so by prior knowledge: proxies and back ends begin with its preface. Everything that one
+//! connection may make the server keep is bounded here.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{Router, body::Body, response::Response};
+use http::{HeaderValue, Request, Version, header};
+use http_body_util::BodyExt;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use ipnet::IpNet;
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::{
+    Accepting, Cut,
+    address::{ClientAddress, client_address},
+};
+
+/// What HTTP/1.1 may hold of a connection either way: the largest head, and what is written of a body whose peer does not
+/// read.
+const BUFFER: usize = 64 << 10;
+
+/// Requests of one HTTP/2 connection that may be open together.
+const STREAMS: u32 = 256;
+
+/// Largest list of headers of an HTTP/2 request, as HTTP/2 counts it.
+const HEADERS: u32 = 16 << 10;
+
+/// What may come of one request's body, and of all bodies of one HTTP/2 connection, before it is read.
+const WINDOWS: (u32, u32) = (64 << 10, 1 << 20);
+
+/// How often an HTTP/2 peer is asked whether it lives, and how long its answer may take: a stream that says nothing may
+/// be a long one.
+const PING: Duration = Duration::from_secs(20);
+
+/// Serves a connection until its peer, its silence or `end` ends it.
+pub(super) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    accepting: Accepting,
+    end: CancellationToken,
+) {
+    // Small frames are the rule here; waiting to fill a segment would only add latency.
+    let _ = stream.set_nodelay(true);
+    let patience = accepting.header_timeout;
+    let begun = tokio::select! {
+        begun = timeout(patience, is_http2(&stream)) => begun,
+        () = end.cancelled() => return,
+    };
+    let Ok(Ok(http2)) = begun else {
+        return; // it went away again, or said nothing
+    };
+    let entrance = Entrance {
+        router,
+        peer: peer.ip(),
+        proxies: accepting.trusted_proxies,
+    };
+    let result = match http2 {
+        // The larger of the two, in memory that the many connections of HTTP/1.1 do not carry along.
+        true => Box::pin(serve_http2(stream, entrance, patience, end)).await,
+        false => serve_http1(stream, entrance, patience, end).await,
+    };
+    if let Err(error) = result {
+        tracing::debug!(%peer, %error, "an HTTP connection ended early");
+    }
+}
+
+/// How HTTP/2 begins; no method of HTTP/1.1 is spelt so.
+const PREFACE: &[u8] = b"PRI * HTTP/2";
+
+/// Whether the peer begins with HTTP/2's preface. Looks at its first bytes and leaves them: an HTTP/1.1 connection that is
+/// upgraded has to be the TCP stream itself, with nothing around it that has read ahead.
+async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut start = [0; PREFACE.len()];
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let seen = match stream.peek(&mut start).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            seen => &start[..seen],
+        };
+        if seen == PREFACE || !PREFACE.starts_with(seen) {
+            return Ok(seen == PREFACE);
+        }
+        // What is left there keeps the stream readable, so nothing would tell of more. A preface almost never comes in
+        // pieces; for whoever drips one, each look costs twice the wait.
+        sleep(pause).await;
+        pause *= 2;
+    }
+}
+
+/// Where the requests of a connection come from and go to.
+#[derive(Clone)]
+struct Entrance {
+    router: Router,
+    peer: IpAddr,
+    proxies: Arc<[IpNet]>,
+}
+
+impl Entrance {
+    /// The router's answer to a request, which learns here what only its connection knows.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        cut: Cut,
+    ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
+        let mut request = request.map(Body::new);
+        say_host(&mut request);
+        let address = client_address(self.peer, request.headers(), &self.proxies);
+        let extensions = request.extensions_mut();
+        extensions.insert(ClientAddress(address));
+        extensions.insert(cut);
+        self.router.clone().oneshot(request)
+    }
+}
+
+/// HTTP/2 has the host in the request's address; everything behind here looks for it where HTTP/1.1 has it.
+fn say_host(request: &mut Request<Body>) {
+    if request.version() != Version::HTTP_2 {
+        return;
+    }
+    let host = request
+        .uri()
+        .authority()
+        .and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    if let Some(host) = host {
+        request.headers_mut().insert(header::HOST, host);
+    }
+}
+
+async fn serve_http1(
+    stream: TcpStream,
+    entrance: Entrance,
+    patience: Duration,
+    end: CancellationToken,
+) -> hyper::Result<()> {
+    let cut = CancellationToken::new();
+    let cuts = cut.clone();
+    let service = service_fn(move |request| entrance.answer(request, Cut::of(cuts.clone())));
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut running = Pin::new(&mut connection);
+    let result = tokio::select! {
+        result = running.as_mut() => Some(result),
+        () = cut.cancelled() => None,
+        () = end.cancelled() => {
+            running.as_mut().graceful_shutdown();
+            tokio::select! {
+                result = running.as_mut() => Some(result),
+                () = cut.cancelled() => None,
+            }
+        }
+    };
+    let stream = connection.into_parts().map(|parts| parts.io.into_inner());
+    match (result, stream) {
+        (Some(Err(error)), _) if error.is_timeout() => Err(error),
+        (Some(result), Some(stream)) => {
+            tokio::select! {
+                _ = timeout(patience, listen_out(stream)) => {}
+                () = end.cancelled() => {}
+            }
+            result
+        }
+        (None, Some(stream)) => {
+            // Otherwise the system would keep what it has for this peer, and try for minutes to be rid of it.
+            let _ = stream.set_zero_linger();
+            Ok(())
+        }
+        (result, None) => result.unwrap_or(Ok(())), // upgraded: it has another owner
+    }
+}
+
+/// Lets a peer finish that is still sending, a body that was refused above all: closed with something unread, the
+/// connection would be reset, and the peer find that instead of its answer.
+async fn listen_out(mut stream: TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
+/// Floods of streams that are opened and reset are ended by what hyper and h2 allow of them by default.
+async fn serve_http2(
+    stream: TcpStream,
+    entrance: Entrance,
+    patience: Duration,
+    end: CancellationToken,
+) -> hyper::Result<()> {
+    let (open, mut requests) = watch::channel(0);
+    let service = service_fn(move |request| {
+        let request_is_open = OpenRequest::new(&open);
+        let answer = entrance.answer(request, Cut::shared());
+        async move {
+            let Ok(response) = answer.await;
+            // Until the last of its answer is gone, so the body takes this along.
+            Ok::<_, Infallible>(response.map(|body| {
+                body.map_frame(move |frame| {
+                    let _ = &request_is_open;
+                    frame
+                })
+            }))
+        }
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADERS)
+        .initial_stream_window_size(WINDOWS.0)
+        .initial_connection_window_size(WINDOWS.1)
+        .max_send_buf_size(BUFFER)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        result = &mut connection => return result,
+        () = idle(&mut requests, patience) => {}
+        () = end.cancelled() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    // A peer that takes no notice of the goodbye is not waited for.
+    tokio::select! {
+        result = &mut connection => result,
+        () = idle(&mut requests, patience) => Ok(()),
+    }
+}
+
+/// Ready once no request has been open for `patience`.
+async fn idle(requests: &mut watch::Receiver<usize>, patience: Duration) {
+    loop {
+        let none = *requests.borrow_and_update() == 0;
+        tokio::select! {
+            changed = requests.changed() => if changed.is_err() { return },
+            () = sleep(patience), if none => return,
+        }
+    }
+}
+
+/// Counts as a request while it lives.
+struct OpenRequest(watch::Sender<usize>);
+
+impl OpenRequest {
+    fn new(open: &watch::Sender<usize>) -> Self {
+        open.send_modify(|open| *open += 1);
+        Self(open.clone())
+    }
+}
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open -= 1);
+    }
+}

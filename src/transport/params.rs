@@ -1,0 +1,103 @@
+//! What a request's address says, read into our types, and refused in the shape of every error.
+
+use axum::extract::{FromRequestParts, Path, Query};
+use http::{StatusCode, request::Parts};
+use serde::de::DeserializeOwned;
+
+use crate::error::{Code, Error};
+
+/// The query: `?limit=10`. One that may name the same thing again is read as `Vec<(String, String)>`.
+#[derive(Debug)]
+pub struct Params<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Error> {
+        match Query::try_from_uri(&parts.uri) {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(rejection) => Err(refused(rejection.status(), &rejection.body_text())),
+        }
+    }
+}
+
+/// What the route's path names: `/rooms/{room}`.
+#[derive(Debug)]
+pub struct Named<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(named)) => Ok(Self(named)),
+            Err(rejection) => Err(refused(rejection.status(), &rejection.body_text())),
+        }
+    }
+}
+
+/// axum's words without those it begins each such sentence with; where a route and its handler do not fit, the fault is
+/// ours.
+fn refused(status: StatusCode, text: &str) -> Error {
+    if status.is_server_error() {
+        return Error::new(Code::Internal, "this route cannot be answered");
+    }
+    let what = text.split_once(": ").map_or(text, |(_, what)| what);
+    Error::bad_request(what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::Body, routing::get};
+    use http::Request;
+    use http_body_util::BodyExt;
+    use serde::Deserialize;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::model::RoomName;
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Page {
+        limit: Option<u8>,
+    }
+
+    async fn answer(path: &str) -> (u16, String) {
+        let page = async |Named(room): Named<RoomName>, Params(page): Params<Page>| {
+            format!("{} {:?}", room.as_str(), page.limit)
+        };
+        let answer = Router::new()
+            .route("/rooms/{room}", get(page))
+            .route("/broken/{a}/{b}", get(async |_: Named<String>| {}))
+            .oneshot(Request::get(path).body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_address_is_read_or_refused_in_words_about_it() {
+        let bad = |what: &str| {
+            let error = Error::bad_request(what.to_owned());
+            (400, serde_json::to_string(&error).unwrap())
+        };
+        assert_eq!(
+            answer("/rooms/a%2Fb?limit=7").await,
+            (200, "a/b Some(7)".to_owned())
+        );
+        assert_eq!(
+            answer("/rooms/a?limit=many").await,
+            bad("limit: invalid digit found in string")
+        );
+        assert_eq!(
+            answer("/rooms/a?limt=7").await,
+            bad("limt: unknown field `limt`, expected `limit`")
+        );
+        assert_eq!(answer("/rooms/a%FF").await, bad("Invalid UTF-8 in `room`"));
+        assert_eq!(answer("/rooms/a%20b").await.0, 400);
+        assert_eq!(answer("/broken/a/b").await.0, 500);
+    }
+}

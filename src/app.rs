@@ -29,7 +29,9 @@ use crate::{
         body::BodyLimits,
         http::{self, Accepting},
         origins::Origins,
+        poll,
         socketio::{self, CustomEvents, DoorConfig, EventContext},
+        sse, websocket,
     },
 };
 
@@ -231,7 +233,16 @@ impl Builder {
                 custom: self.events,
             },
         );
-        let mut router = door.merge(api::routes(&hub, draining.clone()));
+        let streams = sse::routes(&doorway, &config.events)
+            .merge(poll::routes(&doorway, &config.poll))
+            .merge(websocket::routes(
+                &doorway,
+                &config.websocket,
+                config.socketio.read_buffer.bytes(),
+            ));
+        let mut router = door
+            .merge(streams)
+            .merge(api::routes(&hub, draining.clone()));
         for routes in self.routes {
             router = router.merge(routes(hub.clone()));
         }

@@ -109,6 +109,8 @@ pub enum Limit {
     Typists,
     /// New connections a second of this node.
     ConnectsPerSecond,
+    /// Polls that wait at this node.
+    PollWaiters,
     /// Connections of this node.
     Connections,
     /// Connections of one address.
@@ -119,7 +121,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit, for metrics.
-    pub const ALL: [Limit; 15] = [
+    pub const ALL: [Limit; 16] = [
         Limit::MessageBytes,
         Limit::NameBytes,
         Limit::Nesting,
@@ -132,6 +134,7 @@ impl Limit {
         Limit::ConnectsPerSecond,
         Limit::InfoBytes,
         Limit::Typists,
+        Limit::PollWaiters,
         Limit::Connections,
         Limit::ConnectionsPerIp,
         Limit::ConnectionsPerUser,
@@ -152,6 +155,7 @@ impl Limit {
             Limit::ConnectsPerSecond => "connects_per_second",
             Limit::InfoBytes => "info_bytes",
             Limit::Typists => "typing_room_users",
+            Limit::PollWaiters => "poll_waiters",
             Limit::Connections => "connections",
             Limit::ConnectionsPerIp => "connections_per_ip",
             Limit::ConnectionsPerUser => "connections_per_user",

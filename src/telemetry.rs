@@ -37,7 +37,13 @@ pub struct Metrics {
     registry: Mutex<Registry>,
     /// Engine.IO sessions that are open.
     pub sessions: Gauge,
-    /// Connections to namespaces that are open.
+    /// Plain WebSockets that are open.
+    pub websockets: Gauge,
+    /// Streams of Server-Sent Events that are open.
+    pub event_streams: Gauge,
+    /// Polls that wait.
+    pub polls: Gauge,
+    /// Connections of users, through every door.
     pub connections: Gauge,
     /// Rooms with members on this node.
     pub rooms: Gauge,
@@ -82,6 +88,9 @@ impl Metrics {
         ];
         let metrics = Self {
             sessions: Gauge::default(),
+            websockets: Gauge::default(),
+            event_streams: Gauge::default(),
+            polls: Gauge::default(),
             connections: Gauge::default(),
             rooms: Gauge::default(),
             members: Gauge::default(),
@@ -118,16 +127,7 @@ impl Metrics {
     }
 
     fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "sessions",
-            "Engine.IO sessions that are open",
-            self.sessions.clone(),
-        );
-        registry.register(
-            "connections",
-            "Connections to namespaces that are open",
-            self.connections.clone(),
-        );
+        self.register_doors(registry);
         registry.register(
             "rooms",
             "Rooms with members on this node",
@@ -173,6 +173,30 @@ impl Metrics {
             "connections_closed",
             "Connections closed by the server",
             self.closed.clone(),
+        );
+    }
+
+    fn register_doors(&self, registry: &mut Registry) {
+        registry.register(
+            "sessions",
+            "Engine.IO sessions that are open",
+            self.sessions.clone(),
+        );
+        registry.register(
+            "websockets",
+            "Plain WebSockets that are open",
+            self.websockets.clone(),
+        );
+        registry.register(
+            "event_streams",
+            "Streams of Server-Sent Events that are open",
+            self.event_streams.clone(),
+        );
+        registry.register("polls_waiting", "Polls that wait", self.polls.clone());
+        registry.register(
+            "connections",
+            "Connections of users, through every door",
+            self.connections.clone(),
         );
     }
 

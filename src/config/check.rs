@@ -26,6 +26,8 @@ impl Config {
         self.presence.check(&mut problems);
         self.typing.check(&mut problems);
         self.socketio.check(&mut problems);
+        self.websocket.check(&mut problems);
+        self.events.check(&mut problems);
         self.check_openness(&mut problems);
         self.check_sizes(&mut problems);
         self.check_drain(&mut problems);
@@ -54,14 +56,26 @@ impl Config {
 
     fn check_sizes(&self, problems: &mut Vec<Problem>) {
         let message = self.limits.message_bytes.bytes();
-        if self.socketio.max_payload.bytes() < message.saturating_add(ENVELOPE_BYTES) {
-            problems.push(Problem::rule(
-                &["socketio.max_payload", "limits.message_bytes"],
-                format!(
-                    "a payload of {} cannot hold a message of {}; make max_payload at least 1 KiB more",
-                    self.socketio.max_payload, self.limits.message_bytes
-                ),
-            ));
+        let payloads = [
+            (
+                ["socketio.max_payload", "limits.message_bytes"],
+                self.socketio.max_payload,
+            ),
+            (
+                ["websocket.max_payload", "limits.message_bytes"],
+                self.websocket.max_payload,
+            ),
+        ];
+        for (options, payload) in payloads {
+            if payload.bytes() < message.saturating_add(ENVELOPE_BYTES) {
+                let message = self.limits.message_bytes;
+                problems.push(Problem::rule(
+                    &options,
+                    format!(
+                        "a payload of {payload} cannot hold a message of {message}; make max_payload at least 1 KiB more"
+                    ),
+                ));
+            }
         }
         if self.limits.inbox_bytes.bytes() < self.socketio.max_payload.bytes() {
             problems.push(Problem::rule(

@@ -7,7 +7,7 @@ use crate::{
     auth::AuthSettings,
     backend::{HistorySettings, SqliteSettings},
     hub::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings},
-    transport::{HttpSettings, SocketIoSettings},
+    transport::{EventsSettings, HttpSettings, PollSettings, SocketIoSettings, WebSocketSettings},
 };
 
 section! {
@@ -41,6 +41,12 @@ section! {
         typing: TypingSettings,
         /// The Socket.IO side of the server.
         socketio: SocketIoSettings,
+        /// Plain WebSockets.
+        websocket: WebSocketSettings,
+        /// Server-Sent Events.
+        events: EventsSettings,
+        /// Long polling.
+        poll: PollSettings,
         /// Stopping.
         drain: DrainSettings,
         /// What the server says about itself.

@@ -259,7 +259,7 @@ fn an_unknown_variable_is_a_warning_only_when_it_is_nearly_a_known_one() {
 
 #[test]
 fn rules_over_several_options_are_checked() {
-    let rules: [(&str, &[(&str, &str)]); 14] = [
+    let rules: [(&str, &[(&str, &str)]); 15] = [
         (
             "both are set",
             &[
@@ -293,7 +293,17 @@ fn rules_over_several_options_are_checked() {
         ("burst of 1 is less than 20", &[("limits.joins_burst", "1")]),
         (
             "cannot hold a message of 1 MiB",
-            &[("limits.message_bytes", "1 MiB")],
+            &[
+                ("limits.message_bytes", "1 MiB"),
+                ("websocket.max_payload", "2 MiB"),
+            ],
+        ),
+        (
+            "cannot hold a message of 1 MiB",
+            &[
+                ("limits.message_bytes", "1 MiB"),
+                ("socketio.max_payload", "2 MiB"),
+            ],
         ),
         (
             "\"socket.io\" is no path",

@@ -12,8 +12,8 @@ use futures_util::{
 };
 
 use super::{
-    Answer, Close, Connection, Expiry, Hub, Join, Publish, Publishing, Request, Roll, Signal,
-    Status,
+    Answer, Close, Connection, Departure, Expiry, Hub, Join, Publish, Publishing, Request, Roll,
+    Signal, Status,
 };
 use crate::error::{Code, Error, Limit, Result};
 
@@ -31,8 +31,7 @@ pub trait Desk: Send + 'static {
 
 type Answering<Asked> = Pin<Box<dyn Future<Output = (Asked, Result<Answer>)> + Send>>;
 
-/// The requests of one connection. The connection's part ends with it, however its task ends: one that panics, in a handler
-/// of the application's perhaps, would leave a member that is sent to for ever and whose requests nobody handles.
+/// The requests of one connection, whose part ends with it.
 pub struct Executor<D: Desk> {
     hub: Hub,
     connection: Arc<Connection>,
@@ -44,6 +43,7 @@ pub struct Executor<D: Desk> {
     expiry: Option<Expiry>,
     /// Requests that were refused for their rate, one after another.
     refused: usize,
+    _departure: Departure,
 }
 
 impl<D: Desk> Executor<D> {
@@ -51,6 +51,7 @@ impl<D: Desk> Executor<D> {
     pub fn new(hub: Hub, connection: Arc<Connection>, desk: D) -> Self {
         let expiry = Some(Expiry::of(&connection, hub.grace()));
         Self {
+            _departure: Departure::of(&hub, &connection),
             hub,
             connection,
             desk,
@@ -254,15 +255,6 @@ impl<D: Desk> Executor<D> {
                 return Err(Error::new(Code::Internal, message));
             }
         })
-    }
-}
-
-impl<D: Desk> Drop for Executor<D> {
-    fn drop(&mut self) {
-        self.hub.disconnect(&self.connection);
-        if std::thread::panicking() {
-            self.connection.close(Close::Failed);
-        }
     }
 }
 

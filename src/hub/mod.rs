@@ -61,7 +61,7 @@ pub use poll::{Poll, Polled};
 pub use presence::Present;
 pub use publish::{Publish, Publishing};
 pub use request::{Answer, Request, Roll, Status};
-pub use session::{Arrived, Resume};
+pub use session::{Arrived, Departure, Resume};
 pub use settings::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings};
 pub use signal::{Replies, Reply, Signal, To};
 pub use stream::{Beginning, Reset, Since, Stream};

@@ -10,6 +10,7 @@ use crate::{
     auth::Permission,
     backend::{Appended, Draft, Receipt},
     error::{Code, Error, Limit, Result},
+    limits::nests_deeper,
     model::{
         ConnectionId, Ephemeral, EventName, MessageId, Namespace, RoomKey, RoomName, Sender,
         Timestamp, UserId,
@@ -127,7 +128,7 @@ impl Hub {
         from: Option<Sender>,
         except: Option<ConnectionId>,
     ) -> Result<Publishing> {
-        self.check_size(&request.data)?;
+        self.check_data(&request.data)?;
         self.check_name(request.room.as_str())?;
         if request.event.is_notification() && (request.ephemeral || !request.room.is_personal()) {
             return Err(Error::bad_request(
@@ -151,14 +152,20 @@ impl Hub {
         ))
     }
 
-    /// Refuses data that is larger than configured.
-    pub(super) fn check_size(&self, data: &RawValue) -> Result<()> {
+    /// Refuses data that is larger or deeper than configured.
+    pub(super) fn check_data(&self, data: &RawValue) -> Result<()> {
         let (bytes, most) = (data.get().len(), self.0.limits.message_bytes.bytes());
-        if bytes <= most {
-            return Ok(());
+        if bytes > most {
+            let message =
+                format!("the data of a message may have {most} bytes, this one has {bytes}");
+            return Err(Error::new(Code::TooLarge, message).for_limit(Limit::MessageBytes));
         }
-        let message = format!("the data of a message may have {most} bytes, this one has {bytes}");
-        Err(Error::new(Code::TooLarge, message).for_limit(Limit::MessageBytes))
+        let levels = self.0.limits.nesting;
+        if nests_deeper(data.get(), levels) {
+            let message = format!("the data of a message may nest {levels} arrays and objects");
+            return Err(Error::new(Code::TooLarge, message).for_limit(Limit::Nesting));
+        }
+        Ok(())
     }
 
     async fn send_ephemeral(

@@ -461,6 +461,32 @@ impl Hub {
     }
 }
 
+/// Ends a connection's part when its task ends, however it does: one that panics, in a handler of the application's
+/// perhaps, would leave a member that is sent to for ever and whose requests nobody handles.
+pub struct Departure {
+    hub: Hub,
+    connection: Arc<Connection>,
+}
+
+impl Departure {
+    /// Of a connection; for its task to hold.
+    pub fn of(hub: &Hub, connection: &Arc<Connection>) -> Self {
+        Self {
+            hub: hub.clone(),
+            connection: connection.clone(),
+        }
+    }
+}
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        self.hub.disconnect(&self.connection);
+        if std::thread::panicking() {
+            self.connection.close(Close::Failed);
+        }
+    }
+}
+
 /// A room was left because its connection may not be in it any more.
 pub(super) fn kicked(room: &RoomName) -> Arc<Outgoing> {
     let told = json!({ "room": room, "reason": "forbidden" });

@@ -25,6 +25,8 @@ use crate::{
 
 #[path = "session_order_tests.rs"]
 mod order;
+#[path = "stream_tests.rs"]
+mod streams;
 
 /// One client's end.
 #[derive(Default)]

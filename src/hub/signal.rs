@@ -105,7 +105,7 @@ impl Hub {
         signal: &Signal,
     ) -> Result<impl Future<Output = Replies> + Send + 'static> {
         self.take_message_permit(connection, Instant::now())?;
-        self.check_size(&signal.data)?;
+        self.check_data(&signal.data)?;
         let receivers = self.receivers(connection, &signal.to)?;
         let principal = connection.principal();
         let event = Outgoing::notice(

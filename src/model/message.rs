@@ -148,6 +148,22 @@ impl Serialize for Message {
     }
 }
 
+impl Serialize for Ephemeral {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = 5 + usize::from(self.id.is_some());
+        let mut event = serializer.serialize_struct("Ephemeral", fields)?;
+        event.serialize_field("room", &self.room.room)?;
+        if let Some(id) = &self.id {
+            event.serialize_field("id", id)?;
+        }
+        event.serialize_field("event", &self.event)?;
+        event.serialize_field("from", &self.from)?;
+        event.serialize_field("data", &self.data)?;
+        event.serialize_field("ts", &self.ts)?;
+        event.end()
+    }
+}
+
 /// An event that is neither numbered nor kept.
 #[derive(Clone, Debug)]
 pub struct Ephemeral {

@@ -2,20 +2,28 @@
 
 pub mod body;
 mod doorway;
+mod envelope;
 mod greeting;
 pub mod http;
 pub mod origins;
 pub mod params;
+mod peer;
+pub(crate) mod poll;
 mod requests;
 mod settings;
 pub mod socketio;
+pub(crate) mod sse;
 mod upgrade;
+mod wanted;
+pub(crate) mod websocket;
 mod wire;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) use doorway::{Doorway, DoorwayConfig};
-pub use settings::{HttpSettings, SocketIoSettings, Transport};
+pub use settings::{
+    EventsSettings, HttpSettings, PollSettings, SocketIoSettings, Transport, WebSocketSettings,
+};
 
 /// Locks a mutex whose data stays whole even if a holder panicked.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

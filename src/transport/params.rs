@@ -1,7 +1,7 @@
 //! What a request's address says, read into our types, and refused in the shape of every error.
 
 use axum::extract::{FromRequestParts, Path, Query};
-use http::{StatusCode, request::Parts};
+use http::{StatusCode, Uri, request::Parts};
 use serde::de::DeserializeOwned;
 
 use crate::error::{Code, Error};
@@ -14,10 +14,15 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Error> {
-        match Query::try_from_uri(&parts.uri) {
-            Ok(Query(params)) => Ok(Self(params)),
-            Err(rejection) => Err(refused(rejection.status(), &rejection.body_text())),
-        }
+        query(&parts.uri).map(Self)
+    }
+}
+
+/// What an address has behind its `?`.
+pub(super) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Error> {
+    match Query::try_from_uri(uri) {
+        Ok(Query(params)) => Ok(params),
+        Err(rejection) => Err(refused(rejection.status(), &rejection.body_text())),
     }
 }
 

@@ -88,7 +88,7 @@ fn body<'a, T: Deserialize<'a> + From<Name<RoomName>>>(value: &'a RawValue) -> R
 }
 
 /// A name in JSON, parsed as such: serde would keep of its error the sentence alone.
-struct Name<T>(Result<T>);
+pub(super) struct Name<T>(Result<T>);
 
 impl<'de, T: FromStr<Err = Error>> Deserialize<'de> for Name<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -98,12 +98,20 @@ impl<'de, T: FromStr<Err = Error>> Deserialize<'de> for Name<T> {
 }
 
 /// An optional name.
-fn named<T>(name: Option<Name<T>>) -> Result<Option<T>> {
+pub(super) fn named<T>(name: Option<Name<T>>) -> Result<Option<T>> {
     name.map(|name| name.0).transpose()
 }
 
 fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Result<T> {
-    serde_json::from_str(value.get()).map_err(|error| {
+    read_text(value.get())
+}
+
+/// Reads JSON into a type, or says in words what is wrong with it.
+pub(super) fn read_text<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| {
+        if error.is_syntax() || error.is_eof() {
+            return Error::bad_request("this is no JSON");
+        }
         let text = error.to_string();
         // The place in the text means nothing to whoever sent an object.
         let what = text

@@ -54,6 +54,49 @@ section! {
     }
 }
 
+section! {
+    /// Plain WebSockets.
+    pub struct WebSocketSettings at "websocket" {
+        /// How often a connection that says nothing is asked whether it lives.
+        ping_interval: Duration = "25s",
+        /// How long its answer may take.
+        ping_timeout: Duration = "20s",
+        /// Largest message that a client may send.
+        max_payload: ByteSize = "1 MiB",
+    }
+}
+
+section! {
+    /// Server-Sent Events.
+    pub struct EventsSettings at "events" {
+        /// How often a stream on which nothing happens is kept open by a comment.
+        heartbeat: Duration = "15s",
+        /// How long after the end of a stream its client is to come back; each is told half as much to half as much more.
+        retry: Duration = "2s",
+    }
+}
+
+section! {
+    /// Long polling.
+    pub struct PollSettings at "poll" {
+        /// Polls of this node that may wait at the same time; 0 turns this off.
+        waiters: usize = "10000",
+    }
+}
+
+impl WebSocketSettings {
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        above_zero(&["websocket.ping_interval"], &self.ping_interval, problems);
+        above_zero(&["websocket.ping_timeout"], &self.ping_timeout, problems);
+    }
+}
+
+impl EventsSettings {
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        above_zero(&["events.heartbeat"], &self.heartbeat, problems);
+    }
+}
+
 choice! {
     /// How Socket.IO travels.
     pub enum Transport {

@@ -203,14 +203,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_of_version_1_becomes_the_same_as_a_new_one() {
-        let old = tempfile::tempdir().unwrap();
-        with_database(old.path()).execute_batch(VERSION_1).unwrap();
-        let new = tempfile::tempdir().unwrap();
-        for folder in [&old, &new] {
+    async fn a_file_of_an_earlier_version_becomes_the_same_as_a_new_one() {
+        let [first, second, new] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        with_database(first.path())
+            .execute_batch(VERSION_1)
+            .unwrap();
+        alone(second.path(), 0).close().await;
+        with_database(second.path())
+            .execute_batch("DROP TABLE life; PRAGMA user_version = 2;")
+            .unwrap();
+        for folder in [&first, &second, &new] {
             alone(folder.path(), 0).close().await;
         }
-        assert_eq!(schema(old.path()), schema(new.path()));
+        assert_eq!(schema(first.path()), schema(new.path()));
+        assert_eq!(schema(second.path()), schema(new.path()));
         assert!(!schema(new.path()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_log_keeps_the_name_of_its_life_and_another_has_another() {
+        let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let mut lives = Vec::new();
+        for folder in [&one, &one, &other] {
+            let log = alone(folder.path(), 0);
+            lives.push(log.life().clone());
+            log.close().await;
+        }
+        assert_eq!(lives[0], lives[1]);
+        assert_ne!(lives[0], lives[2]);
     }
 }

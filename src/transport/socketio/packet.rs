@@ -8,7 +8,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::error::{Code, Error, Limit, Result};
+use crate::{
+    error::{Code, Error, Limit, Result},
+    limits::nests_deeper,
+};
 
 /// An event as it waits to be handled.
 pub(super) struct Packet {
@@ -41,7 +44,7 @@ impl Packet {
     /// Takes the array apart; at most `nesting` levels of arrays and objects may stand in an argument.
     pub(super) fn arguments(&self, nesting: usize) -> Result<Arguments<'_>> {
         let text = self.text.as_str();
-        if nesting != 0 && is_deeper(text.as_bytes(), nesting.saturating_add(1)) {
+        if nesting != 0 && nests_deeper(text, nesting.saturating_add(1)) {
             return Err(Error::new(
                 Code::TooLarge,
                 format!("an event may nest {nesting} arrays and objects"),
@@ -73,41 +76,6 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// Whether arrays and objects stand at more than `most` levels.
-fn is_deeper(text: &[u8], most: usize) -> bool {
-    // Hardly any event has so many brackets at all, and counting them is many times quicker than following them.
-    let brackets = text.iter().filter(|byte| matches!(byte, b'[' | b'{'));
-    brackets.count() > most && depth(text) > most
-}
-
-/// The deepest level of arrays and objects in a JSON text. Of malformed text it may say anything; the parser that comes
-/// after refuses that.
-fn depth(text: &[u8]) -> usize {
-    let (mut depth, mut deepest) = (0usize, 0usize);
-    let (mut quoted, mut escaped) = (false, false);
-    for byte in text {
-        if quoted {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => quoted = false,
-                _ => {}
-            }
-            continue;
-        }
-        match byte {
-            b'"' => quoted = true,
-            b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,13 +96,6 @@ mod tests {
         let texts: Vec<_> = arguments.values.iter().map(|value| value.get()).collect();
         assert_eq!(texts, [r#"{"data": 1.0 }"#, "12345678901234567890"]);
         assert!(arguments.single().is_err());
-    }
-
-    #[test]
-    fn depth_is_counted_outside_strings_only() {
-        assert_eq!(depth(br#"["a",{"b":[1,{}]}]"#), 4);
-        assert_eq!(depth(br#"["[[[[","\"[[",{}]"#), 2);
-        assert_eq!(depth(b"]]]["), 1);
     }
 
     #[test]

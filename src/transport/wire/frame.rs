@@ -61,7 +61,7 @@ impl Frame {
     }
 
     /// The frame of any text.
-    pub(in crate::transport) fn text_of(text: &[u8]) -> Self {
+    pub(in crate::transport) fn text(text: &[u8]) -> Self {
         Self(framed(text))
     }
 
@@ -94,7 +94,7 @@ impl Frame {
     }
 
     /// The packet alone, as polling carries it.
-    pub(super) fn text(&self) -> &str {
+    pub(super) fn packet(&self) -> &str {
         let header = Header::read(&self.0).map_or(0, |header| header.len);
         std::str::from_utf8(&self.0[header..]).unwrap_or_default()
     }
@@ -333,9 +333,9 @@ mod tests {
     fn events_and_acks_are_written_as_socketio_has_them() {
         let value = || RawValue::from_string("{\"a\":1.0}".to_owned()).unwrap();
         let event = Frame::event(&Namespace::root(), "a\"b", &[value(), value()]);
-        assert_eq!(event.text(), r#"42["a\"b",{"a":1.0},{"a":1.0}]"#);
+        assert_eq!(event.packet(), r#"42["a\"b",{"a":1.0},{"a":1.0}]"#);
         let ack = Frame::ack(&chat(), 7, &*value());
-        assert_eq!(ack.text(), r#"43/chat,7[{"a":1.0}]"#);
+        assert_eq!(ack.packet(), r#"43/chat,7[{"a":1.0}]"#);
     }
 
     #[test]
@@ -370,7 +370,7 @@ mod tests {
         let pid = Pid::fresh();
         let frame = frame_with_pid(&framed(b"40/chat,{\"sid\":\"x\"}"), pid);
         let expected = format!("40/chat,{{\"sid\":\"x\",\"pid\":\"{}\"}}", pid.reveal());
-        assert_eq!(Frame(frame).text(), expected);
+        assert_eq!(Frame(frame).packet(), expected);
     }
 
     proptest! {

@@ -142,6 +142,9 @@ impl Outbox {
         if state.ended {
             return Err(broken());
         }
+        if state.finishing {
+            return Ok(()); // nothing comes behind the last word
+        }
         let mut splitter = mem::take(&mut state.native);
         splitter.split(bytes, |native| {
             state.take_native(native, session.as_deref());

@@ -147,7 +147,7 @@ impl Session {
                 let bytes: usize = taken.iter().map(Frame::len).sum();
                 assert!(taken.len() <= 1 || bytes <= budget, "within the budget");
                 self.polled
-                    .extend(taken.iter().map(|frame| frame.text().to_owned()));
+                    .extend(taken.iter().map(|frame| frame.packet().to_owned()));
             } else {
                 self.polled.extend(texts(&packet));
             }

@@ -14,6 +14,8 @@ use crate::transport::{
     wire::testing::nobody,
 };
 
+#[path = "outbox_ending_tests.rs"]
+mod ending;
 #[path = "outbox_order_tests.rs"]
 mod order;
 #[path = "outbox_race_tests.rs"]

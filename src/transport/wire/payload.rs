@@ -60,7 +60,9 @@ fn rewrite(
             }
         };
         match Packet::of(text) {
-            Packet::Mark => splice().iter().for_each(|frame| answer.text(frame.text())),
+            Packet::Mark => splice()
+                .iter()
+                .for_each(|frame| answer.text(frame.packet())),
             Packet::Connected(namespace) => match pid(namespace) {
                 Some(pid) => answer.text(&with_pid(text, pid)),
                 None => answer.text(text),

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::{
     Session,
@@ -46,6 +46,19 @@ impl<R> Wire<R> {
         }
     }
 
+    /// The stream of a WebSocket that socketioxide does not know.
+    pub(in crate::transport) fn plain(reader: R, writer: Writer, outbox: Arc<Outbox>) -> Self {
+        outbox.open(writer);
+        Self {
+            reader,
+            outbox,
+            candidate: None,
+            taken: true,
+            reading: false,
+            upgrades: None,
+        }
+    }
+
     /// The stream that a session by polling may upgrade to.
     pub(in crate::transport) fn upgrading(
         reader: R,
@@ -70,6 +83,21 @@ impl<R> Wire<R> {
             Err(_) if !self.reading => Ok(as_if),
             result => result,
         })
+    }
+
+    /// Reads on until the peer ends, and keeps nothing: one that is still sending would otherwise be reset, and lose the
+    /// last word that it was sent.
+    pub(in crate::transport) async fn listen_out(&mut self)
+    where
+        R: AsyncRead + Unpin,
+    {
+        let mut nowhere = [0; 4096];
+        while self
+            .reader
+            .read(&mut nowhere)
+            .await
+            .is_ok_and(|read| read > 0)
+        {}
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -1,0 +1,295 @@
+//! Streams and polls: what they are given of the past and of the present is all, once, in order, or they are told.
+
+use super::*;
+use crate::{
+    auth::Permission,
+    hub::{Beginning, Poll, Polled, Since, Stream},
+    model::{Cursor, Epoch, Position, Seq, Timestamp},
+};
+
+fn rooms(names: &[&str]) -> Vec<RoomName> {
+    let parse = |name: &&str| RoomName::parse(name).unwrap();
+    names.iter().map(parse).collect()
+}
+
+fn stream(names: &[&str], since: Option<Since>, history: usize) -> Stream {
+    Stream {
+        rooms: rooms(names),
+        since,
+        history,
+    }
+}
+
+/// Begins a stream; answers its client, where it begins, and the rooms that were reset.
+async fn begin(hub: &Hub, stream: Stream) -> (Arc<Connection>, Arc<Client>, Cursor, Vec<String>) {
+    let principal = hub.authority().open_principal(Some("eve")).unwrap();
+    let beginning = hub.arrive_for(Namespace::root(), principal, stream).await;
+    let Beginning {
+        arrived,
+        cursor,
+        resets,
+    } = beginning.unwrap();
+    let (connection, client) = connect(hub, arrived).await;
+    let resets = resets.iter().map(|reset| reset.room.to_string());
+    (connection, client, cursor, resets.collect())
+}
+
+fn after(hub: &Hub, client: &Client) -> Option<Since> {
+    let offset = lock(&client.offset).expect("something was received");
+    Some(Since::Cursor(hub.cursor(offset, Timestamp::now())))
+}
+
+/// A hub whose rooms keep `messages`.
+fn hub_that_keeps(messages: u64) -> Hub {
+    hub_with(memory::MemoryConfig {
+        retention: Retention {
+            default: Keep {
+                messages,
+                age: Duration::from_secs(3600),
+            },
+            ..Retention::default()
+        },
+        ..memory::MemoryConfig::default()
+    })
+}
+
+#[tokio::test]
+async fn a_stream_begins_now_and_goes_on_behind_what_it_was_given_last_of_any_room() {
+    let hub = hub();
+    say(&hub, "a", 1).await;
+    let (eve, client, ..) = begin(&hub, stream(&["a", "b"], None, 0)).await;
+    for (room, number) in [("a", 2), ("b", 3)] {
+        say(&hub, room, number).await;
+    }
+    client.is_given(&["session", "a 2", "b 3"]).await;
+    hub.disconnect(&eve);
+    for (room, number) in [("b", 4), ("elsewhere", 5), ("a", 6), ("user:eve", 7)] {
+        say(&hub, room, number).await;
+    }
+    let since = after(&hub, &client);
+    let (_eve, client, _, resets) = begin(&hub, stream(&["a", "b"], since, 9)).await;
+    say(&hub, "b", 8).await;
+    let expected = ["session", "b 4", "a 6", "user:eve 7", "b 8"];
+    client.is_given(&expected).await;
+    assert!(resets.is_empty(), "{resets:?}");
+}
+
+#[tokio::test]
+async fn the_last_messages_of_several_rooms_come_in_the_order_they_were_stored() {
+    let hub = hub();
+    for number in 1..=6 {
+        say(&hub, if number % 2 == 0 { "a" } else { "b" }, number).await;
+    }
+    let (_eve, client, cursor, resets) = begin(&hub, stream(&["a", "b"], None, 2)).await;
+    say(&hub, "a", 7).await;
+    client
+        .is_given(&["session", "b 3", "a 4", "b 5", "a 6", "a 7"])
+        .await;
+    assert!(resets.is_empty(), "{resets:?}");
+    assert_eq!(cursor.offset, Offset(2), "the third is the first of these");
+}
+
+#[tokio::test]
+async fn a_stream_that_was_cut_before_its_first_message_goes_on_where_it_began() {
+    let hub = hub();
+    let (eve, _, cursor, _) = begin(&hub, stream(&["a"], None, 0)).await;
+    hub.disconnect(&eve);
+    say(&hub, "a", 1).await;
+    let since = Some(Since::Cursor(cursor));
+    let (_eve, client, ..) = begin(&hub, stream(&["a"], since, 0)).await;
+    client.is_given(&["session", "a 1"]).await;
+}
+
+#[tokio::test]
+async fn one_room_goes_on_behind_a_position_and_begins_anew_behind_one_that_is_none() {
+    let hub = hub();
+    for number in 1..=3 {
+        say(&hub, "a", number).await;
+    }
+    let epoch = poll(&hub, None, std::future::pending()).await.epoch;
+    let at = |epoch: &Epoch, seq| {
+        let epoch = epoch.clone();
+        Some(Since::Position(Position {
+            epoch,
+            seq: Seq(seq),
+        }))
+    };
+    for (since, expected, reset) in [
+        (at(&epoch, 0), vec!["session", "a 1", "a 2", "a 3"], false),
+        (at(&epoch, 2), vec!["session", "a 3"], false),
+        (at(&epoch, 3), vec!["session"], false),
+        (at(&epoch, 4), vec!["session", "a 3"], true),
+        (at(&Epoch::fresh(), 1), vec!["session", "a 3"], true),
+    ] {
+        let (eve, client, _, resets) = begin(&hub, stream(&["a"], since.clone(), 1)).await;
+        client.is_given(&expected).await;
+        assert_eq!(!resets.is_empty(), reset, "{since:?}");
+        hub.disconnect(&eve);
+    }
+}
+
+#[tokio::test]
+async fn only_rooms_of_which_something_is_gone_begin_anew() {
+    let hub = hub_that_keeps(2);
+    say(&hub, "a", 1).await;
+    let (eve, client, ..) = begin(&hub, stream(&["a", "b"], None, 0)).await;
+    say(&hub, "b", 2).await;
+    client.is_given(&["session", "b 2"]).await;
+    hub.disconnect(&eve);
+    for number in 3..200 {
+        say(&hub, "a", number).await;
+    }
+    say(&hub, "b", 200).await;
+    let since = after(&hub, &client);
+    let (_eve, client, _, resets) = begin(&hub, stream(&["a", "b"], since, 1)).await;
+    assert_eq!(resets, ["a"]);
+    client.is_given(&["session", "a 199", "b 200"]).await;
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_log_or_from_the_future_or_too_old_is_none() {
+    let hub = hub();
+    say(&hub, "a", 1).await;
+    let good = hub.cursor(Offset(0), Timestamp::now());
+    let week = Duration::from_secs(7 * 24 * 3600);
+    for (what, cursor) in [
+        (
+            "another log",
+            Cursor {
+                life: Epoch::fresh(),
+                ..good.clone()
+            },
+        ),
+        (
+            "the future",
+            Cursor {
+                offset: Offset(99),
+                ..good.clone()
+            },
+        ),
+        (
+            "too old",
+            Cursor {
+                ts: Timestamp::now().before(week),
+                ..good.clone()
+            },
+        ),
+    ] {
+        let since = Some(Since::Cursor(cursor));
+        let (eve, client, _, resets) = begin(&hub, stream(&["a"], since, 0)).await;
+        assert!(resets.contains(&"a".to_owned()), "{what}");
+        client.is_given(&["session"]).await;
+        hub.disconnect(&eve);
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_read_the_past_begins_anew_and_may_not_ask_for_it() {
+    let hub = hub();
+    say(&hub, "a", 1).await;
+    let mut principal = hub.authority().open_principal(Some("eve")).unwrap();
+    principal.grants = Arc::new(Grants::parse("a=join").unwrap());
+    assert!(!principal.may(Permission::History, &rooms(&["a"])[0]));
+    let cursor = hub.cursor(Offset(0), Timestamp::now());
+    let here = Namespace::root();
+    let since = stream(&["a"], Some(Since::Cursor(cursor)), 0);
+    let beginning = hub.arrive_for(here.clone(), principal.clone(), since).await;
+    assert_eq!(beginning.unwrap().resets.len(), 1);
+    for (stream, may) in [
+        (stream(&["a"], None, 0), true),
+        (stream(&["a"], None, 1), false),
+        (stream(&["a", "b"], None, 0), false),
+        (stream(&["user:bob"], None, 0), false),
+    ] {
+        let begun = hub
+            .arrive_for(here.clone(), principal.clone(), stream.clone())
+            .await;
+        assert_eq!(begun.is_ok(), may, "{stream:?}");
+    }
+}
+
+/// What a poll of room `a` is answered.
+async fn poll(hub: &Hub, since: Option<&Position>, wait: impl Future<Output = ()>) -> Polled {
+    let principal = hub.authority().open_principal(Some("eve")).unwrap();
+    let poll = Poll {
+        room: RoomName::parse("a").unwrap(),
+        since: since.cloned(),
+        limit: Some(2),
+    };
+    hub.poll(&Namespace::root(), &principal, poll, wait)
+        .await
+        .unwrap()
+}
+
+fn numbers(polled: &Polled) -> Vec<u32> {
+    let number = |message: &Arc<crate::model::Message>| message.data.get().parse().unwrap();
+    polled.messages.iter().map(number).collect()
+}
+
+#[tokio::test]
+async fn a_poll_answers_at_once_what_there_is_page_by_page_and_else_waits() {
+    let hub = hub();
+    let start = poll(&hub, None, std::future::pending()).await.cursor;
+    for number in 1..=3 {
+        say(&hub, "a", number).await;
+    }
+    let first = poll(&hub, Some(&start), std::future::pending()).await;
+    assert_eq!((numbers(&first), first.seq), (vec![1, 2], Seq(3)));
+    let rest = poll(&hub, Some(&first.cursor), std::future::pending()).await;
+    assert_eq!((numbers(&rest), rest.reset), (vec![3], false));
+    let none = poll(&hub, Some(&rest.cursor), async {}).await;
+    assert_eq!((numbers(&none), &none.cursor), (vec![], &rest.cursor));
+    let waiting = poll(&hub, Some(&rest.cursor), std::future::pending());
+    let mut waiting = std::pin::pin!(waiting);
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    say(&hub, "a", 4).await;
+    assert_eq!(numbers(&waiting.await), [4]);
+    assert!(hub.0.rooms.keys().is_empty(), "nobody watches any more");
+}
+
+#[tokio::test]
+async fn a_poll_behind_what_is_gone_or_never_was_is_told_and_goes_on_from_the_newest() {
+    let hub = hub_that_keeps(3);
+    let start = poll(&hub, None, std::future::pending()).await.cursor;
+    for number in 1..=200 {
+        say(&hub, "a", number).await;
+    }
+    let future = Position {
+        seq: Seq(201),
+        ..start.clone()
+    };
+    let other = Position {
+        epoch: Epoch::fresh(),
+        ..start.clone()
+    };
+    for since in [start, future, other] {
+        let polled = poll(&hub, Some(&since), std::future::pending()).await;
+        assert_eq!((numbers(&polled), polled.reset), (vec![199, 200], true));
+        assert_eq!(polled.cursor.seq, Seq(200));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_message_is_lost_between_two_polls() {
+    let hub = hub();
+    let start = poll(&hub, None, std::future::pending()).await.cursor;
+    let poller = {
+        let hub = hub.clone();
+        tokio::spawn(async move {
+            let (mut cursor, mut received) = (start, Vec::new());
+            while received.len() < 2_000 {
+                let polled = poll(&hub, Some(&cursor), std::future::pending()).await;
+                received.extend(numbers(&polled));
+                cursor = polled.cursor;
+            }
+            received
+        })
+    };
+    for number in 0..2_000 {
+        let message = Publish::new(RoomName::parse("a").unwrap(), "message", &number).unwrap();
+        let sent = hub.publish_as(&Namespace::root(), message, None).await;
+        sent.unwrap().settled().await.unwrap();
+    }
+    let received = tokio::time::timeout(Duration::from_secs(60), poller).await;
+    assert_eq!(received.unwrap().unwrap(), (0..2_000).collect::<Vec<_>>());
+}

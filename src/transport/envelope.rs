@@ -1,0 +1,321 @@
+//! The frames of plain WebSockets: one JSON object each, `{ type, id?, room?, data?, timestamp? }`.
+//!
+//! `timestamp` is in seconds, with fraction. Knows nothing of rules: requests come out as the hub's own, events go in as they
+//! are.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::{
+    requests::{self, Name, named},
+    wire::Frame,
+};
+use crate::{
+    error::{Error, Result},
+    hub::{Event, Outgoing, Publish, Request},
+    model::{EventName, MessageId, RoomName, Sender, Seq, Timestamp},
+};
+
+/// What a server's frame says.
+#[derive(Serialize)]
+pub(super) struct Envelope<'a, D> {
+    #[serde(rename = "type")]
+    pub(super) kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<&'a MessageId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) room: Option<&'a RoomName>,
+    pub(super) data: D,
+    pub(super) timestamp: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<Seq>,
+    /// Of what somebody sent; `null` if a back end did so in nobody's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Option<&'a Sender>>,
+}
+
+impl<'a, D: Serialize> Envelope<'a, D> {
+    /// A frame of the server's own.
+    pub(super) fn new(kind: &'a str, room: Option<&'a RoomName>, data: D) -> Self {
+        Self {
+            kind,
+            id: None,
+            room,
+            data,
+            timestamp: seconds(Timestamp::now()),
+            seq: None,
+            from: None,
+        }
+    }
+
+    /// With the id of the frame that it answers.
+    pub(super) fn with_id(self, id: Option<&'a MessageId>) -> Self {
+        Self { id, ..self }
+    }
+
+    /// Its frame.
+    pub(super) fn frame(&self) -> Frame {
+        let text =
+            serde_json::to_vec(self).expect("strings, numbers and raw JSON always serialize");
+        Frame::text(&text)
+    }
+}
+
+/// Whole milliseconds are exact in a double for the next 200,000 years.
+fn seconds(ts: Timestamp) -> f64 {
+    ts.0 as f64 / 1000.0
+}
+
+/// A published event of a name of its own.
+#[derive(Serialize)]
+struct Published<'a> {
+    event: &'a str,
+    data: &'a RawValue,
+}
+
+/// The frame of an event.
+pub(super) fn frame(event: &Outgoing) -> Bytes {
+    let frame = match event.event() {
+        Event::Message(message) if message.event.is_message() => Envelope {
+            id: Some(&message.id),
+            timestamp: seconds(message.ts),
+            seq: Some(message.seq),
+            from: Some(message.from.as_ref()),
+            ..Envelope::new("text", Some(&message.room.room), &*message.data)
+        }
+        .frame(),
+        Event::Message(message) => Envelope {
+            id: Some(&message.id),
+            timestamp: seconds(message.ts),
+            seq: Some(message.seq),
+            from: Some(message.from.as_ref()),
+            ..published(&message.room.room, &message.event, &message.data)
+        }
+        .frame(),
+        Event::Ephemeral(event) => Envelope {
+            id: event.id.as_ref(),
+            timestamp: seconds(event.ts),
+            from: Some(event.from.as_ref()),
+            ..published(&event.room.room, &event.event, &event.data)
+        }
+        .frame(),
+        Event::Notice(name, room, argument) => notice(name, room.as_ref(), argument),
+    };
+    frame.bytes().clone()
+}
+
+fn published<'a>(
+    room: &'a RoomName,
+    event: &'a EventName,
+    data: &'a RawValue,
+) -> Envelope<'a, Published<'a>> {
+    let event = event.as_str();
+    Envelope::new("event", Some(room), Published { event, data })
+}
+
+/// The frame of what the server says itself.
+fn notice(name: &str, room: Option<&RoomName>, argument: &RawValue) -> Frame {
+    match name {
+        "session" => Envelope::new("system", room, named_in("connected", argument)).frame(),
+        "kicked" | "draining" => Envelope::new("system", room, named_in(name, argument)).frame(),
+        "typing" | "presence" | "read" | "error" => Envelope::new(name, room, argument).frame(),
+        _ => {
+            let data = Published {
+                event: name,
+                data: argument,
+            };
+            Envelope::new("event", room, data).frame()
+        }
+    }
+}
+
+/// An object with the name of what it tells in it: `{"event":"kicked","room":…}`.
+fn named_in(event: &str, object: &RawValue) -> Box<RawValue> {
+    let rest = object.get().trim_start_matches('{');
+    let text = match rest {
+        "}" => format!("{{\"event\":\"{event}\"}}"),
+        rest => format!("{{\"event\":\"{event}\",{rest}"),
+    };
+    RawValue::from_string(text).unwrap_or_else(|_| object.to_owned())
+}
+
+/// A client's frame.
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an object { type, id?, room?, data?, timestamp? }"
+)]
+struct Asking<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: std::borrow::Cow<'a, str>,
+    id: Option<Name<MessageId>>,
+    room: Option<Name<RoomName>>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    /// Clients may say when they sent it; the server's time is what counts.
+    #[serde(rename = "timestamp")]
+    _timestamp: Option<serde::de::IgnoredAny>,
+}
+
+/// What a client asks for, and the names that its answer has.
+pub(super) struct Asked {
+    pub(super) id: Option<MessageId>,
+    pub(super) room: Option<RoomName>,
+    pub(super) request: Result<Request>,
+}
+
+/// Reads a client's frame; `room` is for one that names none.
+pub(super) fn read(text: &str, room: Option<&RoomName>) -> Asked {
+    let refused = |error| Asked {
+        id: None,
+        room: None,
+        request: Err(error),
+    };
+    let Asking {
+        kind,
+        id,
+        room: named_room,
+        data,
+        _timestamp: _,
+    } = match requests::read_text(text) {
+        Ok(asking) => asking,
+        Err(error) => return refused(error),
+    };
+    let (id, named_room) = match (named(id), named(named_room)) {
+        (Ok(id), Ok(room)) => (id, room),
+        (Err(error), _) | (_, Err(error)) => return refused(error),
+    };
+    let room = named_room.as_ref().or(room);
+    let request = request(&kind, id.as_ref(), room, data);
+    Asked {
+        id,
+        room: room.cloned(),
+        request,
+    }
+}
+
+fn request(
+    kind: &str,
+    id: Option<&MessageId>,
+    room: Option<&RoomName>,
+    data: Option<&RawValue>,
+) -> Result<Request> {
+    let empty = to_raw_value(&serde_json::Map::new()).expect("an empty object");
+    let name = match kind {
+        "text" => return text(id, room, data),
+        "event" => "publish",
+        "join" | "leave" | "typing" | "presence" | "status" | "history" | "read" | "refresh" => {
+            kind
+        }
+        _ => {
+            let message = format!(
+                "{kind:?} is no type of frame: expected text, event, join, leave, typing, presence, status, \
+                 history, read or refresh"
+            );
+            return Err(Error::bad_request(message));
+        }
+    };
+    let parsed = requests::parse(name, data.unwrap_or(&empty), room);
+    let request = parsed.unwrap_or_else(|| Err(Error::bad_request("this is no request")))?;
+    Ok(match request {
+        Request::Publish(publish) => Request::Publish(Publish {
+            id: publish.id.or_else(|| id.cloned()),
+            ..publish
+        }),
+        request => request,
+    })
+}
+
+/// A message: its frame's id is its own, so that sending it again is safe.
+fn text(
+    id: Option<&MessageId>,
+    room: Option<&RoomName>,
+    data: Option<&RawValue>,
+) -> Result<Request> {
+    let room = room.ok_or_else(|| Error::bad_request("missing field `room`"))?;
+    let data = data.ok_or_else(|| Error::bad_request("missing field `data`"))?;
+    Ok(Request::Publish(Publish {
+        room: room.clone(),
+        event: EventName::message(),
+        data: data.to_owned().into(),
+        id: id.cloned(),
+        ephemeral: false,
+        echo: true,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_of(event: &Outgoing) -> String {
+        let bytes = frame(event);
+        let start = bytes.iter().position(|byte| *byte == b'{').unwrap();
+        String::from_utf8(bytes[start..].to_vec()).unwrap()
+    }
+
+    fn asked(text: &str) -> Asked {
+        read(text, Some(&RoomName::parse("here").unwrap()))
+    }
+
+    #[test]
+    fn what_the_server_says_of_a_room_names_it_outside_and_inside() {
+        let room = RoomName::parse("lobby").unwrap();
+        let told = serde_json::json!({ "room": "lobby", "reason": "forbidden" });
+        let kicked = text_of(&Outgoing::room_notice("kicked", &room, &told));
+        let data = r#"{"event":"kicked","reason":"forbidden","room":"lobby"}"#;
+        let expected = format!(r#"{{"type":"system","room":"lobby","data":{data},"timestamp":"#);
+        assert!(kicked.starts_with(&expected), "{kicked}");
+        let typing = text_of(&Outgoing::room_notice("typing", &room, &told));
+        assert!(typing.starts_with(r#"{"type":"typing","room":"lobby","data":{"re"#));
+        let nothing = text_of(&Outgoing::notice("draining", &serde_json::json!({})));
+        assert!(nothing.contains(r#""data":{"event":"draining"}"#));
+    }
+
+    #[test]
+    fn a_text_is_a_message_whose_id_is_that_of_its_frame() {
+        let asked = asked(r#"{"type":"text","id":"m1","data":1.0}"#);
+        assert_eq!(asked.id.unwrap().as_str(), "m1");
+        let Ok(Request::Publish(publish)) = asked.request else {
+            panic!("a message");
+        };
+        assert_eq!(publish.room.as_str(), "here");
+        assert_eq!(publish.id.unwrap().as_str(), "m1");
+        assert_eq!(publish.data.get(), "1.0");
+    }
+
+    #[test]
+    fn a_room_in_the_frame_counts_more_than_that_of_the_address() {
+        let asked = asked(r#"{"type":"leave","room":"there"}"#);
+        assert!(matches!(asked.request, Ok(Request::Leave(room)) if room.as_str() == "there"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_and_answers_its_frame() {
+        for (text, part, id) in [
+            ("nonsense", "no JSON", None),
+            ("7", "an object { type", None),
+            (r#"{"id":"a"}"#, "missing field `type`", None),
+            (r#"{"type":"join","id":""}"#, "1 to 64", None),
+            (r#"{"type":"x","id":"a"}"#, "no type of frame", Some("a")),
+            (r#"{"type":"text","id":"a"}"#, "`data`", Some("a")),
+            (
+                r#"{"type":"signal","id":"a","data":{}}"#,
+                "no type",
+                Some("a"),
+            ),
+            (r#"{"type":"text","id":"a","rom":"b"}"#, "`rom`", None),
+            (
+                r#"{"type":"join","id":"a","data":{"sinc":1}}"#,
+                "`sinc`",
+                Some("a"),
+            ),
+        ] {
+            let asked = asked(text);
+            let error = asked.request.expect_err(text);
+            assert!(error.message().contains(part), "{}", error.message());
+            assert_eq!(asked.id.as_ref().map(MessageId::as_str), id, "{text}");
+        }
+    }
+}

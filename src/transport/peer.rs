@@ -1,0 +1,150 @@
+//! One client of a door that writes frames of its own: its way out, and how that ends.
+//!
+//! The same outbox as for Socket.IO, and so the same rules for whoever reads slowly. A door says how events look and what
+//! its last word is; when a peer is to end, [`Peer::ending`] tells the door's task, which gives the client a moment to take
+//! that word.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Doorway,
+    wire::{Frame, Outbox, Session},
+};
+use crate::{
+    hub::{Asking, Close, Drained, Format, Keep, Outgoing, Outlet},
+    limits::Admitted,
+    model::Namespace,
+    telemetry::{Gauge, Metrics},
+};
+
+/// How a door that writes frames of its own looks from the hub's side.
+pub(super) trait Framing: Send + Sync + 'static {
+    /// Which of an event's encodings this is.
+    const FORMAT: Format;
+
+    /// An event's frame.
+    fn frame(&self, event: &Outgoing) -> Bytes;
+
+    /// The last frame for a client that is closed; `None`: the end says it all.
+    fn last_word(&self, why: Close) -> Option<Frame>;
+}
+
+/// A client.
+pub(super) struct Peer<F> {
+    framing: F,
+    namespace: Namespace,
+    outbox: Arc<Outbox>,
+    closed: AtomicBool,
+    ending: CancellationToken,
+    metrics: Arc<Metrics>,
+    /// How many of its kind there are.
+    open: Gauge,
+    _admitted: Admitted,
+}
+
+/// How long a client that is closed may take for what it is still to be given.
+pub(super) const LAST_WORD: Duration = Duration::from_secs(2);
+
+impl<F: Framing> Peer<F> {
+    /// A client that was admitted; `open` counts it.
+    pub(super) fn new(
+        framing: F,
+        doorway: &Doorway,
+        admitted: Admitted,
+        open: &Gauge,
+    ) -> Arc<Self> {
+        let (bounds, shard) = doorway.way_out();
+        let metrics = doorway.hub().metrics().clone();
+        open.inc();
+        Arc::new_cyclic(|peer: &Weak<Self>| Self {
+            framing,
+            namespace: Namespace::root(),
+            outbox: Outbox::new(bounds, shard, peer.clone(), metrics.clone()),
+            closed: AtomicBool::new(false),
+            ending: CancellationToken::new(),
+            metrics,
+            open: open.clone(),
+            _admitted: admitted,
+        })
+    }
+
+    /// Its way out.
+    pub(super) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// Queues what is no event.
+    pub(super) fn send(&self, frame: Frame) {
+        self.outbox.push(frame, &Keep::Always);
+    }
+
+    /// Ready when it is to end.
+    pub(super) async fn ending(&self) {
+        self.ending.cancelled().await;
+    }
+
+    /// Ends it behind a last frame. What else waits goes before that, if the client is to have `all`.
+    pub(super) fn end(&self, last: Option<Frame>, all: bool) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.outbox.conclude(last, all);
+        self.ending.cancel();
+    }
+}
+
+impl<F: Framing> Session for Peer<F> {
+    fn close(&self, why: Close) {
+        if self.closed.swap(true, Ordering::Relaxed) {
+            if why == Close::Slow {
+                self.outbox.end(); // it does not take its last word either
+            }
+            return;
+        }
+        let reason = why.as_str();
+        self.metrics.closed(reason);
+        match why {
+            Close::Draining => tracing::debug!(reason, "a connection is closed"),
+            _ => tracing::info!(reason, "a connection is closed by the server"),
+        }
+        self.end(self.framing.last_word(why), why != Close::Slow);
+    }
+}
+
+impl<F: Framing> Outlet for Peer<F> {
+    fn push(&self, event: &Outgoing) {
+        let encoded = event.encoded(F::FORMAT, &self.namespace, |event| {
+            self.framing.frame(event)
+        });
+        self.outbox.push(Frame::of(encoded), event.keep());
+    }
+
+    fn ask(&self, _: &Outgoing, _: Duration) -> Option<Asking> {
+        None
+    }
+
+    fn is_behind(&self) -> bool {
+        self.outbox.is_behind()
+    }
+
+    fn drained(&self) -> Drained {
+        Box::pin(self.outbox.clone().drained())
+    }
+
+    fn close(&self, why: Close) {
+        Session::close(self, why);
+    }
+}
+
+impl<F> Drop for Peer<F> {
+    fn drop(&mut self) {
+        self.open.dec();
+    }
+}

@@ -1,0 +1,136 @@
+//! The long-poll door: `/poll/{room}`, for clients that can do nothing but ask.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{Request, header, request::Parts};
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+use super::{
+    Doorway, PollSettings,
+    http::{refusal, traced},
+    params::{Named, query},
+};
+use crate::{
+    error::{Code, Error, Limit, Result},
+    hub::{Poll, Polled},
+    model::{Namespace, Position},
+    telemetry::Gauge,
+};
+
+/// How long a poll waits if it does not say so, and at most; in seconds.
+const WAIT: f64 = 25.0;
+const MOST_WAIT: f64 = 60.0;
+
+/// Messages of an answer, if the poll does not say so.
+const MESSAGES: usize = 100;
+
+/// What every poll shares.
+#[derive(Clone)]
+struct Door {
+    doorway: Arc<Doorway>,
+    waiters: Arc<Semaphore>,
+    most: usize,
+}
+
+/// What a poll's query says; what else it has (a token, a user) is read elsewhere.
+#[derive(Deserialize)]
+struct Asked {
+    since: Option<String>,
+    wait: Option<f64>,
+    limit: Option<usize>,
+}
+
+/// The door's routes.
+pub(crate) fn routes(doorway: &Arc<Doorway>, settings: &PollSettings) -> Router {
+    let most = settings.waiters;
+    let door = Door {
+        doorway: doorway.clone(),
+        waiters: Arc::new(Semaphore::new(match most {
+            0 => Semaphore::MAX_PERMITS,
+            most => most.min(Semaphore::MAX_PERMITS),
+        })),
+        most,
+    };
+    let poll = async |State(door): State<Door>, Named(room): Named<String>, request| {
+        door.answer(&room, request).await
+    };
+    traced(
+        Router::new()
+            .route("/poll/{room}", get(poll))
+            .with_state(door),
+    )
+}
+
+impl Door {
+    async fn answer(self, room: &str, request: Request<Body>) -> Response {
+        let (parts, _) = request.into_parts();
+        match self.poll(room, &parts).await {
+            Ok(polled) => ([(header::CACHE_CONTROL, "no-store")], Json(polled)).into_response(),
+            Err(error) => {
+                self.doorway.hub().metrics().error(&error);
+                refusal(&error)
+            }
+        }
+    }
+
+    async fn poll(&self, room: &str, request: &Parts) -> Result<Polled> {
+        self.doorway.check_origin(&request.headers)?;
+        self.doorway.check_open()?;
+        let asked: Asked = query(&request.uri)?;
+        let since = asked.since.filter(|since| !since.is_empty());
+        let poll = Poll {
+            room: room.parse()?,
+            since: since.as_deref().map(Position::parse).transpose()?,
+            limit: Some(asked.limit.unwrap_or(MESSAGES)),
+        };
+        if poll.limit == Some(0) {
+            return Err(Error::bad_request("limit: at least 1 is expected"));
+        }
+        let wait = asked.wait.unwrap_or(WAIT);
+        if !(wait >= 0.0) {
+            return Err(Error::bad_request("wait: seconds are expected, 0 to 60"));
+        }
+        let principal = self.doorway.principal(request).await?;
+        let hub = self.doorway.hub();
+        let _place = self.waiters.try_acquire().map_err(|_| {
+            let message = format!("{} polls wait already: poll.waiters is reached", self.most);
+            Error::new(Code::LimitReached, message)
+                .for_limit(Limit::PollWaiters)
+                .retry_after(Duration::from_secs(5))
+        })?;
+        let _waiting = Waiting::new(&hub.metrics().polls);
+        let over = tokio::time::sleep(Duration::from_secs_f64(wait.min(MOST_WAIT)));
+        let give_up = async {
+            tokio::select! {
+                () = over => {}
+                () = self.doorway.draining().cancelled() => {}
+            }
+        };
+        hub.poll(&Namespace::root(), &principal, poll, give_up)
+            .await
+    }
+}
+
+/// Counts as a poll that waits while it lives.
+struct Waiting(Gauge);
+
+impl Waiting {
+    fn new(polls: &Gauge) -> Self {
+        polls.inc();
+        Self(polls.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,354 @@
+//! The door of Server-Sent Events: `/events/{room}` and `/events?room=a&room=b`, for pages that only listen.
+//!
+//! A stream is a connection that begins at a place in the log (the hub's [`Stream`]) and is only written to: into an outbox
+//! as every client, from there through a small pipe into the answer's body. Each stored message carries a cursor, which
+//! browsers give back by themselves when they come back.
+
+use std::{
+    fmt::Write as _,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use futures_util::Stream as Chunks;
+use http::{Request, header, request::Parts};
+use rand::Rng;
+use serde::Serialize;
+use tokio::{
+    io::DuplexStream,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::{
+    io::ReaderStream,
+    sync::{CancellationToken, DropGuard},
+};
+
+use super::{
+    Doorway, EventsSettings,
+    greeting::session,
+    http::{Cut, refusal, traced},
+    params::Named,
+    peer::{Framing, LAST_WORD, Peer},
+    wanted::Wanted,
+    wire::Frame,
+};
+use crate::{
+    error::{Error, Result},
+    hub::{
+        Beginning, Close, Connection, Departure, Event, Expiry, Format, Outgoing, Since, Stream,
+    },
+    model::{Cursor, Epoch, Namespace, Offset, Position, Timestamp},
+};
+
+/// Bytes between outbox and body: what waits is to wait in the outbox, where it is counted.
+const PIPE: usize = 8 << 10;
+
+/// What every stream shares.
+#[derive(Clone)]
+struct Door {
+    doorway: Arc<Doorway>,
+    settings: Arc<EventsSettings>,
+}
+
+/// The door's routes.
+pub(crate) fn routes(doorway: &Arc<Doorway>, settings: &EventsSettings) -> Router {
+    let door = Door {
+        doorway: doorway.clone(),
+        settings: Arc::new(settings.clone()),
+    };
+    let of_rooms =
+        async |State(door): State<Door>, request: Request<Body>| door.answer(None, request).await;
+    let of_room = async |State(door): State<Door>, Named(room): Named<String>, request| {
+        door.answer(Some(room), request).await
+    };
+    let routes = Router::new()
+        .route("/events", get(of_rooms))
+        .route("/events/{room}", get(of_room));
+    traced(routes.with_state(door))
+}
+
+impl Door {
+    async fn answer(self, room: Option<String>, request: Request<Body>) -> Response {
+        let metrics = self.doorway.hub().metrics().clone();
+        let (parts, _) = request.into_parts();
+        self.begin(room, &parts).await.unwrap_or_else(|error| {
+            metrics.error(&error);
+            refusal(&error)
+        })
+    }
+
+    async fn begin(self, room: Option<String>, request: &Parts) -> Result<Response> {
+        self.doorway.check_origin(&request.headers)?;
+        let stream = wanted(room.as_deref(), request)?;
+        let admitted = self.doorway.admit(request)?;
+        let principal = self.doorway.principal(request).await?;
+        let hub = self.doorway.hub();
+        let beginning = hub.arrive_for(Namespace::root(), principal, stream).await?;
+        let framing = EventStream {
+            life: beginning.cursor.life.clone(),
+            cursor: beginning.cursor.clone(),
+        };
+        let streams = &hub.metrics().event_streams;
+        let peer = Peer::new(framing, &self.doorway, admitted, streams);
+        let (writer, reader) = tokio::io::duplex(PIPE);
+        peer.outbox().open(Box::new(writer));
+        peer.send(Frame::of(retry(self.settings.retry)));
+        let gone = CancellationToken::new();
+        let body = Piped {
+            pipe: ReaderStream::new(reader),
+            _gone: gone.clone().drop_guard(),
+        };
+        let cut = request.extensions.get::<Cut>().cloned();
+        tokio::spawn(self.serve(beginning, peer, gone, cut));
+        let headers = [
+            (header::CONTENT_TYPE, "text/event-stream"),
+            (header::CACHE_CONTROL, "no-store, no-transform"),
+            // What a proxy gathers comes late.
+            (header::HeaderName::from_static("x-accel-buffering"), "no"),
+        ];
+        Ok((headers, Body::from_stream(body)).into_response())
+    }
+
+    /// Looks after one stream until somebody ends it.
+    async fn serve(
+        self,
+        beginning: Beginning,
+        peer: Arc<Peer<EventStream>>,
+        gone: CancellationToken,
+        cut: Option<Cut>,
+    ) {
+        let Beginning {
+            arrived,
+            cursor,
+            resets,
+        } = beginning;
+        let (hub, node) = (self.doorway.hub(), self.doorway.node());
+        let greet = |connection: &Connection| {
+            connection.push(&session(connection, hub, node, Some(&cursor)));
+            for reset in &resets {
+                connection.push(&Outgoing::notice("reset", reset));
+            }
+        };
+        let connection = hub.connect(arrived, peer.clone(), greet).await;
+        let departure = Departure::of(hub, &connection);
+        self.watch(&connection, &peer, &gone).await;
+        drop(departure);
+        if timeout(LAST_WORD, gone.cancelled()).await.is_err() {
+            // What it has not taken by now it will not take; hyper does not look at the body any more.
+            peer.outbox().end();
+            if let Some(cut) = cut {
+                cut.now();
+            }
+        }
+    }
+
+    /// Keeps a stream alive; ready when it is to end.
+    async fn watch(
+        &self,
+        connection: &Connection,
+        peer: &Peer<EventStream>,
+        gone: &CancellationToken,
+    ) {
+        // It cannot be given another token.
+        let mut expiry = Expiry::of(connection, Duration::ZERO);
+        let mut beat = Instant::now() + self.settings.heartbeat;
+        loop {
+            tokio::select! {
+                biased;
+                () = gone.cancelled() => return,
+                () = peer.ending() => return,
+                () = expiry.due() => expiry.act(connection),
+                () = sleep_until(beat) => {
+                    peer.send(Frame::of(Bytes::from_static(b":\n\n")));
+                    beat = Instant::now() + self.settings.heartbeat;
+                }
+            }
+        }
+    }
+}
+
+/// The stream that a request asks for.
+fn wanted(room: Option<&str>, request: &Parts) -> Result<Stream> {
+    let Wanted {
+        rooms,
+        since,
+        history,
+    } = Wanted::read(room, &request.uri)?;
+    if rooms.is_empty() {
+        return Err(Error::bad_request(
+            "no room is named: /events/{room}, or /events?room=a&room=b",
+        ));
+    }
+    let one = rooms.len() == 1;
+    let place = |text: &str| match (Cursor::parse(text), Position::parse(text)) {
+        (Some(cursor), _) => Ok(Since::Cursor(cursor)),
+        (None, Ok(position)) if one => Ok(Since::Position(position)),
+        _ => Err(Error::bad_request(
+            "since is the id of an event, or for one room \"epoch:seq\"",
+        )),
+    };
+    // What a client gives back by itself is never an error: it would not come again.
+    let last = request.headers.get("last-event-id");
+    let since = match last.filter(|id| !id.is_empty()) {
+        Some(id) => Some(
+            id.to_str()
+                .map_or(Since::Unknown, |id| place(id).unwrap_or(Since::Unknown)),
+        ),
+        None => since.as_deref().map(place).transpose()?,
+    };
+    Ok(Stream {
+        rooms,
+        since,
+        history,
+    })
+}
+
+/// When to come back, for each a little different: streams that end together are not to come back together.
+fn retry(base: Duration) -> Bytes {
+    let wait = base.mul_f64(rand::rng().random_range(0.5..1.5));
+    format!("retry: {}\n\n", wait.as_millis()).into()
+}
+
+/// How streams are written to.
+struct EventStream {
+    life: Epoch,
+    /// Where this one begins.
+    cursor: Cursor,
+}
+
+impl EventStream {
+    fn cursor(&self, offset: Offset, ts: Timestamp) -> Cursor {
+        Cursor {
+            life: self.life.clone(),
+            offset,
+            ts,
+        }
+    }
+}
+
+impl Framing for EventStream {
+    const FORMAT: Format = Format::EventStream;
+
+    fn frame(&self, event: &Outgoing) -> Bytes {
+        match event.event() {
+            Event::Message(message) => {
+                let cursor = self.cursor(message.offset, message.ts);
+                block(message.event.as_str(), &encode(message), Some(&cursor))
+            }
+            Event::Ephemeral(event) => block(event.event.as_str(), &encode(event), None),
+            Event::Notice(name @ "session", _, argument) => {
+                block(name, argument.get(), Some(&self.cursor))
+            }
+            Event::Notice(name, _, argument) => block(name, argument.get(), None),
+        }
+    }
+
+    fn last_word(&self, _: Close) -> Option<Frame> {
+        None
+    }
+}
+
+fn encode(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("strings, numbers and raw JSON always serialize")
+}
+
+/// One event of a stream. JSON that a client wrote over several lines stays so: each is a line of data.
+fn block(event: &str, data: &str, id: Option<&Cursor>) -> Bytes {
+    let mut text = String::with_capacity(event.len() + data.len() + 64);
+    let _ = writeln!(text, "event: {event}");
+    for line in data.split(['\n', '\r']) {
+        let _ = writeln!(text, "data: {line}");
+    }
+    if let Some(id) = id {
+        let _ = writeln!(text, "id: {id}");
+    }
+    text.push('\n');
+    text.into()
+}
+
+/// An answer's body out of a pipe; whoever waits for it is told when nobody takes it any more.
+struct Piped {
+    pipe: ReaderStream<DuplexStream>,
+    _gone: DropGuard,
+}
+
+impl Chunks for Piped {
+    type Item = std::io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.pipe).poll_next(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(uri: &str, last: Option<&str>) -> Parts {
+        let mut request = Request::builder().uri(uri);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn an_event_is_a_block_of_lines_whatever_lines_its_data_has() {
+        let cursor = Cursor::parse("abc~7~9").unwrap();
+        assert_eq!(
+            block("price", "{\n\"a\":\r\n1}", Some(&cursor)),
+            "event: price\ndata: {\ndata: \"a\":\ndata: \ndata: 1}\nid: abc~7~9\n\n"
+        );
+        assert_eq!(block("typing", "{}", None), "event: typing\ndata: {}\n\n");
+    }
+
+    #[test]
+    fn what_a_client_gives_back_by_itself_wins_and_is_never_an_error() {
+        let asked = |uri: &str, last| wanted(None, &request(uri, last)).map(|it| it.since);
+        let cursor = Since::Cursor(Cursor::parse("abc~7~9").unwrap());
+        let one = "/events?room=a&since=abc:1";
+        assert_eq!(asked(one, Some("abc~7~9")).unwrap(), Some(cursor.clone()));
+        assert_eq!(asked(one, Some("rubbish")).unwrap(), Some(Since::Unknown));
+        assert!(matches!(
+            asked(one, Some("")).unwrap(),
+            Some(Since::Position(_))
+        ));
+        assert_eq!(
+            asked("/events?room=a&since=abc~7~9", None).unwrap(),
+            Some(cursor)
+        );
+        let two = "/events?room=a&room=b";
+        assert_eq!(asked(two, Some("abc:1")).unwrap(), Some(Since::Unknown));
+        for bad in [
+            "/events?room=a&room=b&since=abc:1",
+            "/events?room=a&since=rubbish",
+            "/events?room=a&history=-1",
+            "/events?since=abc:1",
+            "/events?room=a%20b",
+        ] {
+            assert!(asked(bad, None).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn clients_are_told_to_come_back_at_different_times() {
+        let base = Duration::from_secs(2);
+        let times: std::collections::HashSet<_> = (0..50).map(|_| retry(base)).collect();
+        assert!(times.len() > 10);
+        for time in times {
+            let text = std::str::from_utf8(&time).unwrap();
+            let wait: u64 = text["retry: ".len()..].trim().parse().unwrap();
+            assert!((1000..3000).contains(&wait), "{text:?}");
+        }
+    }
+}

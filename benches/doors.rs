@@ -1,0 +1,276 @@
+//! What a delivery costs through each door that is written to: Socket.IO, plain WebSocket, Server-Sent Events.
+//!
+//! `cargo bench --bench doors` starts a server on loopback for each door in turns, several rounds, and prints the median of
+//! its CPU time per delivery and of the ratio to Socket.IO's in the same round, and the memory of a connection that does
+//! nothing. Clients are raw: they count messages in what they read. Linux only: the numbers are read from `/proc`.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Notify,
+};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Result<T> = std::result::Result<T, Failure>;
+
+/// How long each load lasts, and how often the doors take turns.
+const LASTING: Duration = Duration::from_secs(2);
+const ROUNDS: usize = 5;
+/// Clients in the one room.
+const MEMBERS: u64 = 1000;
+/// Bytes of a message's data, a JSON string.
+const DATA: usize = 128;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// The doors by what a client sends to come in.
+#[derive(Clone, Copy, PartialEq)]
+enum Door {
+    SocketIo,
+    WebSocket,
+    Events,
+}
+
+const DOORS: [(Door, &str); 3] = [
+    (Door::SocketIo, "socket.io"),
+    (Door::WebSocket, "websocket"),
+    (Door::Events, "events"),
+];
+
+fn main() -> Result<()> {
+    // `cargo test --all-targets` runs benches too, without this flag.
+    if !env::args().any(|argument| argument == "--bench") {
+        return Ok(());
+    }
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(measure())
+}
+
+async fn measure() -> Result<()> {
+    println!(
+        "{MEMBERS} members, {DATA} bytes: CPU-µs a delivery, ratio to socket.io, kB a connection"
+    );
+    for in_flight in [1, 8] {
+        let mut rounds: Vec<[(f64, f64); DOORS.len()]> = Vec::new();
+        for _ in 0..ROUNDS {
+            let mut round = [(0.0, 0.0); DOORS.len()];
+            for (place, (door, _)) in round.iter_mut().zip(DOORS) {
+                *place = fan_out(door, in_flight).await?;
+            }
+            rounds.push(round);
+        }
+        for (nth, (_, name)) in DOORS.iter().enumerate() {
+            let of = |number: &dyn Fn(&[(f64, f64); DOORS.len()]) -> f64| {
+                let mut numbers: Vec<f64> = rounds.iter().map(number).collect();
+                numbers.sort_by(f64::total_cmp);
+                numbers[ROUNDS / 2]
+            };
+            println!(
+                "{in_flight} in flight  {name:<10} {:>6.2} {:>6.2} {:>6.1}",
+                of(&|round| round[nth].0),
+                of(&|round| round[nth].0 / round[0].0),
+                of(&|round| round[nth].1),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// CPU time per delivery through one door, and memory per connection before it.
+async fn fan_out(door: Door, in_flight: u64) -> Result<(f64, f64)> {
+    let server = Server::start()?;
+    let received = Arc::new(Received::default());
+    let before = server.resident()?;
+    for number in 0..MEMBERS {
+        let mut stream = enter(&server.address, door, number).await?;
+        let received = received.clone();
+        tokio::spawn(async move {
+            // The last byte of what was read before stands first: a message may come in parts.
+            let mut buffer = vec![0; 64 << 10];
+            while let Ok(read @ 1..) = stream.read(&mut buffer[1..]).await {
+                received.add(&buffer[..=read]);
+                buffer[0] = buffer[read];
+            }
+        });
+    }
+    while server.metric("switchboard_members")? < 2 * MEMBERS {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let each = (server.resident()? - before) / MEMBERS as f64;
+    let mut sender = enter(&server.address, Door::WebSocket, MEMBERS).await?;
+    let text = format!(
+        r#"{{"type":"text","room":"room","data":"{}"}}"#,
+        "x".repeat(DATA - 2)
+    );
+    let frame = masked(&text);
+    let (cpu, began, mut sent) = (server.cpu()?, Instant::now(), 0);
+    let base = received.count.load(Ordering::Relaxed);
+    while began.elapsed() < LASTING {
+        sender.write_all(&frame).await?;
+        sent += 1;
+        let expected = base + (sent + 1_u64).saturating_sub(in_flight) * MEMBERS;
+        received.reaches(expected).await;
+    }
+    received.reaches(base + sent * MEMBERS).await;
+    let cpu = server.cpu()? - cpu;
+    Ok((cpu.as_secs_f64() * 1e6 / (sent * MEMBERS) as f64, each))
+}
+
+/// Messages that all clients have been given.
+#[derive(Default)]
+struct Received {
+    count: AtomicU64,
+    more: Notify,
+}
+
+impl Received {
+    /// Counts messages by what each has once: the end of its data.
+    fn add(&self, bytes: &[u8]) {
+        let ends = bytes.windows(2).filter(|pair| pair == b"x\"").count() as u64;
+        if ends > 0 {
+            self.count.fetch_add(ends, Ordering::Relaxed);
+            self.more.notify_one();
+        }
+    }
+
+    async fn reaches(&self, count: u64) {
+        while self.count.load(Ordering::Relaxed) < count {
+            self.more.notified().await;
+        }
+    }
+}
+
+/// A client that is in the room.
+async fn enter(address: &str, door: Door, number: u64) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let (path, headers) = match door {
+        Door::SocketIo => ("/socket.io/?EIO=4&transport=websocket".to_owned(), upgrade),
+        Door::WebSocket => (format!("/ws/room?user=user-{number}"), upgrade),
+        Door::Events => (format!("/events/room?user=user-{number}"), ""),
+    };
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    if door == Door::SocketIo {
+        let connect = format!(r#"40{{"user":"user-{number}"}}"#);
+        stream.write_all(&masked(&connect)).await?;
+        // What comes before this is answered is no event yet.
+        let (mut begun, mut buffer) = (Vec::<u8>::new(), [0; 2048]);
+        while !begun.windows(9).any(|part| part == b"\"session\"") {
+            let read = stream.read(&mut buffer).await?;
+            begun.extend(&buffer[..read]);
+        }
+        stream.write_all(&masked(r#"42["join","room"]"#)).await?;
+    }
+    Ok(stream)
+}
+
+/// A client's text frame; its mask of zeros changes nothing.
+fn masked(text: &str) -> Vec<u8> {
+    let mut frame = vec![0x81];
+    match text.len() {
+        short @ 0..=125 => frame.push(0x80 | short as u8),
+        long => {
+            frame.push(0x80 | 126);
+            frame.extend((long as u16).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(text.as_bytes());
+    frame
+}
+
+/// A server in a process of its own, without rates.
+struct Server {
+    process: Child,
+    address: String,
+    /// Kept open, or the server could not print.
+    _output: BufReader<ChildStdout>,
+}
+
+impl Server {
+    fn start() -> Result<Self> {
+        let program = env::var_os("SWITCHBOARD_BIN")
+            .unwrap_or_else(|| env!("CARGO_BIN_EXE_switchboard").into());
+        let mut process = Command::new(program)
+            .args(["--listen", "127.0.0.1:0", "--store", "memory"])
+            .args(["--limits-messages-per-second", "0"])
+            .args(["--limits-user-messages-per-second", "0"])
+            .args(["--presence-room-users", "1"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut output = BufReader::new(process.stdout.take().ok_or("no output")?);
+        let mut line = String::new();
+        output.read_line(&mut line)?;
+        let address = line.split("http://").nth(1).ok_or("no address")?.trim();
+        Ok(Self {
+            process,
+            address: address.to_owned(),
+            _output: output,
+        })
+    }
+
+    /// CPU time so far, in user and system mode.
+    fn cpu(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split(' ')
+            .collect();
+        let ticks: u64 = fields[12].parse::<u64>()? + fields[13].parse::<u64>()?;
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
+    /// Resident memory, in kB.
+    fn resident(&self) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        Ok(number.ok_or("no VmRSS")?.parse()?)
+    }
+
+    /// A metric, read over a connection of its own.
+    fn metric(&self, name: &str) -> Result<u64> {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(&self.address)?;
+        let close = "Connection: close";
+        let host = &self.address;
+        write!(
+            stream,
+            "GET /metrics HTTP/1.1\r\nHost: {host}\r\n{close}\r\n\r\n"
+        )?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page)?;
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(line.ok_or("no such metric")?.parse()?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

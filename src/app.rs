@@ -240,9 +240,7 @@ impl Builder {
                 &config.websocket,
                 config.socketio.read_buffer.bytes(),
             ));
-        let mut router = door
-            .merge(streams)
-            .merge(api::routes(&hub, draining.clone()));
+        let mut router = door.merge(streams).merge(api::routes(&doorway));
         for routes in self.routes {
             router = router.merge(routes(hub.clone()));
         }

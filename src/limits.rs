@@ -7,7 +7,7 @@ use std::{
     hash::Hash,
     net::IpAddr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -61,6 +61,46 @@ impl Bucket {
         }
         self.due = Some(due + rate.interval);
         Ok(())
+    }
+
+    /// Whether nothing is known of it that a new one would not know.
+    fn is_full(&self, now: Instant) -> bool {
+        self.due.is_none_or(|due| due <= now)
+    }
+}
+
+/// A [`Bucket`] a key, whether or not anything else is known of the key: kept from its first permit until it is full again.
+#[derive(Debug)]
+pub struct Buckets<K: Eq + Hash> {
+    rate: Rate,
+    buckets: DashMap<K, Bucket>,
+}
+
+impl<K: Eq + Hash + Clone> Buckets<K> {
+    /// Full buckets for whatever key comes.
+    pub fn new(rate: Rate) -> Self {
+        Self {
+            rate,
+            buckets: DashMap::new(),
+        }
+    }
+
+    /// Takes one permit of a key's, or says how long until there is one.
+    pub fn take(&self, key: &K, now: Instant) -> Result<(), Duration> {
+        if self.rate.interval.is_zero() {
+            return Ok(());
+        }
+        if let Some(mut bucket) = self.buckets.get_mut(key) {
+            return bucket.take(self.rate, now);
+        }
+        let mut bucket = self.buckets.entry(key.clone()).or_default();
+        bucket.take(self.rate, now)
+    }
+
+    /// Forgets what is full again. To be called now and then: a bucket that is not taken from is full after the time that
+    /// its burst takes.
+    pub fn sweep(&self, now: Instant) {
+        self.buckets.retain(|_, bucket| !bucket.is_full(now));
     }
 }
 
@@ -203,20 +243,6 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// A [`Bucket`] that several connections share.
-#[derive(Debug, Default)]
-pub struct SharedBucket(Mutex<Bucket>);
-
-impl SharedBucket {
-    /// Takes one permit, or says how long until there is one.
-    pub fn take(&self, rate: Rate, now: Instant) -> Result<(), Duration> {
-        self.0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take(rate, now)
-    }
-}
-
 /// Whether arrays and objects of a JSON text stand at more than `most` levels.
 pub fn nests_deeper(text: &str, most: usize) -> bool {
     let text = text.as_bytes();
@@ -330,6 +356,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn keyed_buckets_answer_as_if_none_was_ever_forgotten(
+            steps in proptest::collection::vec((0u64..200, 0u8..4, any::<bool>()), 1..200),
+        ) {
+            let rate = Rate::new(10, 5);
+            let buckets = Buckets::new(rate);
+            let mut kept: [Bucket; 4] = Default::default();
+            let mut now = Instant::now();
+            for (gap, key, sweeps) in steps {
+                now += Duration::from_millis(gap);
+                if sweeps {
+                    buckets.sweep(now);
+                    let full = kept.iter().filter(|bucket| bucket.is_full(now)).count();
+                    prop_assert_eq!(buckets.buckets.len(), kept.len() - full);
+                }
+                prop_assert_eq!(buckets.take(&key, now), kept[usize::from(key)].take(rate, now));
+            }
+            buckets.sweep(now + Duration::from_millis(500));
+            prop_assert!(buckets.buckets.is_empty());
+        }
+    }
+
+    #[test]
+    fn keys_without_a_limit_are_not_kept() {
+        let buckets = Buckets::new(Rate::new(0, 0));
+        let now = Instant::now();
+        assert!((0..100).all(|key: u8| buckets.take(&key, now).is_ok()));
+        assert!(buckets.buckets.is_empty());
     }
 
     #[test]

@@ -31,6 +31,12 @@ struct ByReason {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByRoute {
+    route: String,
+    status: &'static str,
+}
+
 /// Every metric of one server.
 #[derive(Debug)]
 pub struct Metrics {
@@ -77,6 +83,7 @@ pub struct Metrics {
     errors: Family<ByCode, Counter>,
     limited: Family<ByLimit, Counter>,
     closed: Family<ByReason, Counter>,
+    answered: Family<ByRoute, Counter>,
 }
 
 impl Metrics {
@@ -110,6 +117,7 @@ impl Metrics {
             errors: Family::default(),
             limited: Family::default(),
             closed: Family::default(),
+            answered: Family::default(),
             registry: Mutex::new(Registry::default()),
         };
         metrics.register(&mut registry);
@@ -173,6 +181,11 @@ impl Metrics {
             "connections_closed",
             "Connections closed by the server",
             self.closed.clone(),
+        );
+        registry.register(
+            "api_requests",
+            "Requests to the API answered, by route and class of status",
+            self.answered.clone(),
         );
     }
 
@@ -259,6 +272,19 @@ impl Metrics {
     /// Counts a connection that the server closed.
     pub fn closed(&self, reason: &'static str) {
         self.closed.get_or_create(&ByReason { reason }).inc();
+    }
+
+    /// Counts an answer of the API's: to whatever a route matches, so that what clients make up adds nothing.
+    pub fn answered(&self, route: &str, status: u16) {
+        let status = match status {
+            0..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            _ => "5xx",
+        };
+        let route = route.to_owned();
+        let by = ByRoute { route, status };
+        self.answered.get_or_create(&by).inc();
     }
 
     /// Records how long storing a message took.

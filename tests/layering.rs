@@ -53,11 +53,14 @@ const MAY_USE: [(&str, &[&str]); 11] = [
             "config",
         ],
     ),
-    ("api", &["error", "hub", "transport"]),
+    (
+        "api",
+        &["error", "model", "auth", "backend", "hub", "transport"],
+    ),
 ];
 
 /// Foreign crates, and the only places that name them.
-const HOME: [(&str, &[&str]); 8] = [
+const HOME: [(&str, &[&str]); 12] = [
     ("axum", &["transport", "api", "app"]),
     ("hyper", &["transport"]),
     ("socketioxide", &["transport/socketio", "app"]),
@@ -66,6 +69,10 @@ const HOME: [(&str, &[&str]); 8] = [
     ("jsonwebtoken", &["auth"]),
     ("reqwest", &["auth"]),
     ("clap", &["cli"]),
+    ("aws_lc_rs", &["auth"]),
+    ("utoipa", &["api"]),
+    ("utoipa_axum", &["api"]),
+    ("utoipa_swagger_ui", &["api"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -1,37 +1,88 @@
-//! What operators ask over HTTP: is it alive, can it serve, what has it counted.
+//! REST: what back ends, scripts and users without a connection ask over HTTP, and what operators do.
+//!
+//! The router is the table of contents; one file a subject. A call reads what it is asked into the hub's types and answers
+//! with what the hub says; it knows no rule. `/v1/openapi.json` is made from the same lines as the routes.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    response::{IntoResponse, Response},
-    routing::get,
-};
-use http::{Uri, header};
-use serde_json::json;
-use tokio_util::sync::CancellationToken;
+use std::sync::Arc;
+
+use axum::{Extension, Router, middleware::from_fn_with_state, response::Response, routing::any};
+use http::Uri;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     error::{Code, Error},
     hub::Hub,
-    transport::http::refusal,
+    transport::{
+        Doorway,
+        http::{method_not_allowed, refusal, traced},
+    },
 };
 
+mod access;
+mod batch;
+mod docs;
+mod health;
+mod messages;
+mod params;
+mod rooms;
+mod schema;
+mod settling;
+mod users;
+
+/// What the API's calls need.
 #[derive(Clone)]
-struct Asked {
+struct Api {
     hub: Hub,
-    draining: CancellationToken,
+    doorway: Arc<Doorway>,
 }
 
-/// `/healthz`, `/readyz`, `/metrics`.
-pub(crate) fn routes(hub: &Hub, draining: CancellationToken) -> Router {
-    Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .with_state(Asked {
-            hub: hub.clone(),
-            draining,
-        })
+/// Everything under `/v1`, and `/healthz`, `/readyz`, `/metrics`.
+pub(crate) fn routes(doorway: &Arc<Doorway>) -> Router {
+    let api = Api {
+        hub: doorway.hub().clone(),
+        doorway: doorway.clone(),
+    };
+    health::routes(&api).merge(traced(v1(&api)))
+}
+
+/// The calls that can stand alone and in a batch.
+fn calls() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(messages::send, messages::list))
+        .routes(routes!(rooms::list))
+        .routes(routes!(rooms::show))
+        .routes(routes!(rooms::presence))
+        .routes(routes!(rooms::kick))
+        .routes(routes!(users::show))
+        .routes(routes!(users::notify))
+        .routes(routes!(users::disconnect))
+}
+
+fn v1(api: &Api) -> Router {
+    let (inner, _) = calls().split_for_parts();
+    let inner = batch::Calls::new(finished(inner.fallback(nothing_here), api));
+    let (router, mut document) = OpenApiRouter::with_openapi(docs::begin())
+        .merge(calls())
+        .routes(routes!(batch::run))
+        .layer(Extension(inner))
+        .route_layer(from_fn_with_state(api.clone(), access::identify))
+        .routes(routes!(docs::openapi))
+        .routes(routes!(docs::page))
+        .split_for_parts();
+    docs::complete(&mut document, api.hub.authority().is_open());
+    let router = router
+        .route("/v1/docs/{file}", axum::routing::get(docs::file))
+        .route("/v1/{*elsewhere}", any(nothing_here))
+        .layer(Extension(docs::Document::new(&document)));
+    finished(router, api)
+}
+
+/// Adds what every answer of the API goes through.
+fn finished(router: Router<Api>, api: &Api) -> Router {
+    router
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(api.clone(), access::record))
+        .with_state(api.clone())
 }
 
 /// The answer where nothing else answers.
@@ -40,30 +91,4 @@ pub(crate) async fn nothing_here(uri: Uri) -> Response {
         Code::NotFound,
         format!("there is nothing at {}", uri.path()),
     ))
-}
-
-/// The process lives.
-async fn healthz() -> Response {
-    Json(json!({ "ok": true })).into_response()
-}
-
-/// New clients can be served: storage is usable and the node is not going down.
-async fn readyz(State(asked): State<Asked>) -> Response {
-    if asked.draining.is_cancelled() {
-        return refusal(&Error::new(Code::Draining, "this node is going down"));
-    }
-    match asked.hub.ready().await {
-        Ok(()) => Json(json!({ "ok": true })).into_response(),
-        Err(error) => refusal(&error),
-    }
-}
-
-/// Prometheus' text format.
-async fn metrics(State(asked): State<Asked>) -> Response {
-    let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    (
-        [(header::CONTENT_TYPE, format)],
-        asked.hub.metrics().render(),
-    )
-        .into_response()
 }

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    api_keys::ApiKeys,
     grants::Grants,
     jwks::Jwks,
     jwt::{Signed, Terms},
@@ -39,6 +40,8 @@ pub struct AuthorityConfig {
     pub public_key: Option<String>,
     /// The URL or path of a JSON Web Key Set.
     pub jwks: Option<String>,
+    /// Keys of back ends, as [`ApiKeys`] reads them.
+    pub api_keys: Vec<String>,
     /// How often the key set is read again.
     pub jwks_refresh: Duration,
     /// How long a key is accepted after it left the key set.
@@ -60,6 +63,7 @@ impl Default for AuthorityConfig {
             hmac_secret_file: None,
             public_key: None,
             jwks: None,
+            api_keys: Vec::new(),
             jwks_refresh: Duration::from_secs(5 * 60),
             jwks_keep: Duration::from_secs(10 * 60),
             issuer: None,
@@ -78,6 +82,7 @@ impl fmt::Debug for AuthorityConfig {
             .field("hmac_secret_file", &self.hmac_secret_file)
             .field("public_key", &self.public_key)
             .field("jwks", &self.jwks)
+            .field("api_keys", &self.api_keys.len())
             .field("jwks_refresh", &self.jwks_refresh)
             .field("jwks_keep", &self.jwks_keep)
             .field("issuer", &self.issuer)
@@ -110,6 +115,7 @@ pub struct Authority(Arc<Inner>);
 struct Inner {
     keys: Vec<Key>,
     jwks: Option<Arc<Jwks>>,
+    api_keys: ApiKeys,
     terms: Terms,
     started: AtomicBool,
 }
@@ -142,12 +148,19 @@ impl Authority {
                 None
             }
         };
+        let api_keys = ApiKeys::parse(config.api_keys.iter().map(String::as_str));
+        let api_keys = api_keys.unwrap_or_else(|what| {
+            let option = "auth.api_keys";
+            problems.push(KeyProblem { option, what });
+            ApiKeys::default()
+        });
         if !problems.is_empty() {
             return Err(problems);
         }
         Ok(Self(Arc::new(Inner {
             keys,
             jwks,
+            api_keys,
             terms: Terms {
                 issuer: config.issuer,
                 audience: config.audience,
@@ -174,6 +187,11 @@ impl Authority {
     /// Whether no key is configured, so that everybody is who they say.
     pub fn is_open(&self) -> bool {
         self.0.keys.is_empty() && self.0.jwks.is_none()
+    }
+
+    /// The keys of back ends; they open no other door than the API, and do not make the authority less open.
+    pub fn api_keys(&self) -> &ApiKeys {
+        &self.0.api_keys
     }
 
     /// Whom `token` speaks for, if it is good at `now`.

@@ -26,6 +26,7 @@
 //! # tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(example()).expect("verified");
 //! ```
 
+mod api_keys;
 mod authority;
 mod credentials;
 mod grants;
@@ -42,6 +43,7 @@ mod settings;
 #[cfg(test)]
 mod testing;
 
+pub use api_keys::{API_KEY_CHARS, ApiKeys};
 pub use authority::{Authority, AuthorityConfig, KeyProblem};
 pub use credentials::{HttpToken, TokenSource, find_token, query_user};
 pub use grants::{Grants, MOST_RULES, Permission, Permissions};

@@ -20,6 +20,9 @@ section! {
         jwks_refresh: Duration = "5m",
         /// How long a key that has left the key set is still accepted.
         jwks_keep: Duration = "10m",
+        /// Keys of back ends, which may do everything over `/v1`: each at least 20 characters, or `sha256:` and the 64
+        /// hexadecimal digits of a key's SHA-256.
+        api_keys: Vec<Secret> = "",
         /// The `iss` that a token must have.
         issuer: Option<String> = "",
         /// The `aud` that a token must have; one of them is enough.
@@ -99,6 +102,11 @@ impl AuthSettings {
             hmac_secret_file: self.hmac_secret_file.clone(),
             public_key: self.public_key.clone(),
             jwks: self.jwks.clone(),
+            api_keys: self
+                .api_keys
+                .iter()
+                .map(|key| key.expose().to_owned())
+                .collect(),
             jwks_refresh: self.jwks_refresh,
             jwks_keep: self.jwks_keep,
             issuer: self.issuer.clone(),

@@ -38,6 +38,9 @@ pub trait Sessions: Send + Sync + 'static {
     /// Forgets the session.
     async fn forget(&self, pid: Pid) -> Result<()>;
 
+    /// Forgets every session of a user, those that go on and those that have ended, over all namespaces.
+    async fn forget_user(&self, user: UserId) -> Result<()>;
+
     /// The session, unless it ended longer ago than the window. Sees whatever was answered before.
     ///
     /// One that went on when the process was killed counts as ended when its store was opened again.

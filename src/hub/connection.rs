@@ -65,6 +65,8 @@ pub enum Close {
     Failed,
     /// Its client has come back on another connection, which took its place.
     Replaced,
+    /// A back end wants its user off; its client should not come back by itself.
+    Removed,
     /// It went on asking for more than its rate allows.
     Flooding,
 }
@@ -79,8 +81,14 @@ impl Close {
             Close::Unavailable => "unavailable",
             Close::Failed => "failed",
             Close::Replaced => "replaced",
+            Close::Removed => "removed",
             Close::Flooding => "flooding",
         }
+    }
+
+    /// Whether its session ends with it: coming back the same way is no use.
+    pub const fn is_for_good(self) -> bool {
+        matches!(self, Close::Expired | Close::Removed)
     }
 }
 
@@ -94,7 +102,7 @@ pub struct Connection {
     rooms: Mutex<Rooms>,
     /// Held by whoever changes what there is to catch up with, or catches up.
     turn: Arc<Turns>,
-    expired: AtomicBool,
+    for_good: AtomicBool,
     rates: Mutex<Rates>,
     user: Place<UserId, Standing>,
 }
@@ -153,7 +161,7 @@ impl Connection {
                 left_for_good: false,
             }),
             turn: Arc::default(),
-            expired: AtomicBool::new(false),
+            for_good: AtomicBool::new(false),
             rates: Mutex::default(),
             user: entrant.place,
         }
@@ -191,8 +199,8 @@ impl Connection {
 
     /// Ends it.
     pub fn close(&self, why: Close) {
-        if why == Close::Expired {
-            self.expired.store(true, Ordering::Relaxed);
+        if why.is_for_good() {
+            self.for_good.store(true, Ordering::Relaxed);
         }
         self.outlet().close(why);
     }
@@ -223,9 +231,9 @@ impl Connection {
         self.turn.clone().try_lock_owned().ok()
     }
 
-    /// Whether it was closed because its token had expired.
-    pub(super) fn is_expired(&self) -> bool {
-        self.expired.load(Ordering::Relaxed)
+    /// Whether it was closed for a reason that its session does not outlive.
+    pub(super) fn is_ended_for_good(&self) -> bool {
+        self.for_good.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_principal(&self, principal: Principal) {

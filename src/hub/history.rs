@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Connection, Hub};
+use super::{Caller, Hub};
 use crate::{
     auth::Permission,
     backend::{PageSize, Range},
@@ -40,11 +40,8 @@ pub struct HistoryPage {
 
 impl Hub {
     /// Reads a part of a room's log.
-    pub async fn history(&self, connection: &Connection, request: History) -> Result<HistoryPage> {
-        if !connection
-            .principal()
-            .may(Permission::History, &request.room)
-        {
+    pub async fn history(&self, caller: &impl Caller, request: History) -> Result<HistoryPage> {
+        if !caller.may(Permission::History, &request.room) {
             return Err(Error::forbidden(format!(
                 "this identity may not read the history of {}",
                 request.room
@@ -56,7 +53,7 @@ impl Hub {
             .0
             .backend
             .log
-            .read(&connection.key(&request.room), request.range, size)
+            .read(&caller.key(&request.room), request.range, size)
             .await?;
         Ok(HistoryPage {
             room: request.room,

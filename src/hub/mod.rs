@@ -2,8 +2,9 @@
 //!
 //! Doors call one verb a request ([`Hub::arrive`], [`Hub::connect`], [`join`](Hub::join), [`leave`](Hub::leave),
 //! [`publish`](Hub::publish), [`history`](Hub::history), [`refresh`](Hub::refresh), [`disconnect`](Hub::disconnect))
-//! and hand over the [`Connection`] it is for; the backend's stream comes in by [`deliver`](Hub::deliver_all) and
-//! goes out through each connection's [`Outlet`]. The hub knows no protocol, and no door knows a rule.
+//! and hand over the [`Connection`] it is for, or a [`Visitor`] where the verb takes any [`Caller`]; the backend's stream
+//! comes in by [`deliver`](Hub::deliver_all) and goes out through each connection's [`Outlet`]. The hub knows no protocol,
+//! and no door knows a rule.
 //!
 //! The verbs of one connection are to be called in the order its requests came; the hub keeps that order.
 
@@ -19,15 +20,17 @@ use crate::{
     auth::{Authority, Principal},
     backend::{Backend, PageSize, Range},
     error::{Code, Error, Limit, Result},
-    limits::{Counts, Place, Rate},
+    limits::{Buckets, Counts, Place, Rate},
     model::{ConnectionId, Pid, RoomName, UserId},
     telemetry::Metrics,
 };
 
 mod announce;
+mod caller;
 mod catch_up;
 mod connection;
 mod deliver;
+mod directory;
 mod event;
 mod executor;
 mod expiry;
@@ -38,6 +41,7 @@ mod poll;
 mod presence;
 mod publish;
 mod refresh;
+mod removal;
 mod request;
 mod room;
 mod rooms;
@@ -50,8 +54,10 @@ mod users;
 mod who;
 
 pub use announce::ReadTo;
+pub use caller::{Caller, Visitor};
 pub use connection::{Asking, Close, Connection, Drained, Outlet};
 pub use deliver::Gather;
+pub use directory::{Attendance, LiveRoom, LiveRooms, RoomState, RoomsPage};
 pub use event::{Arguments, Event, Format, Keep, Outgoing};
 pub use executor::{Desk, Executor};
 pub use expiry::Expiry;
@@ -103,6 +109,9 @@ pub struct Entrant {
 /// How often rooms with members are read: well within the days that a log remembers an idle room.
 const KNOWN_FOR: Duration = Duration::from_secs(12 * 3600);
 
+/// How often buckets that are full again are forgotten.
+const SWEEP: Duration = Duration::from_secs(10);
+
 /// The rules over one backend; cheap to clone.
 #[derive(Clone)]
 pub struct Hub(Arc<Inner>);
@@ -123,7 +132,7 @@ struct Inner {
     /// How long a connection stays after its token's end.
     grace: Duration,
     messages: Rate,
-    user_messages: Rate,
+    user_messages: Buckets<UserId>,
     joins: Rate,
     rooms: rooms::Rooms,
     connections: DashMap<ConnectionId, Arc<Connection>>,
@@ -164,7 +173,10 @@ impl Hub {
             backend,
             authority,
             messages: Rate::new(limits.messages_per_second, limits.messages_burst),
-            user_messages: Rate::new(limits.user_messages_per_second, limits.user_messages_burst),
+            user_messages: Buckets::new(Rate::new(
+                limits.user_messages_per_second,
+                limits.user_messages_burst,
+            )),
             joins: Rate::new(limits.joins_per_second, limits.joins_burst),
             limits,
             pages,
@@ -229,7 +241,8 @@ impl Hub {
         tokio::join!(
             self.0.rooms.keep_time(),
             self.watch_idle(),
-            self.keep_rooms_known()
+            self.keep_rooms_known(),
+            self.forget_full_buckets()
         );
     }
 
@@ -263,6 +276,14 @@ impl Hub {
             if let Err(error) = self.0.backend.log.read(&room, Range::Last, nothing).await {
                 tracing::debug!(?room, %error, "a room could not be read");
             }
+        }
+    }
+
+    /// Forgets users who have not sent anything lately, for as long as it is polled.
+    async fn forget_full_buckets(&self) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            self.0.user_messages.sweep(Instant::now());
         }
     }
 
@@ -309,20 +330,6 @@ impl Hub {
             name.len()
         );
         Err(Error::bad_request(message).for_limit(Limit::NameBytes))
-    }
-
-    /// Takes a permit to send a message, from the connection's rate and its user's.
-    pub fn take_message_permit(&self, connection: &Connection, now: Instant) -> Result<()> {
-        connection
-            .rates()
-            .messages
-            .take(self.0.messages, now)
-            .map_err(|wait| too_fast(Limit::MessagesPerSecond, wait))?;
-        connection
-            .standing()
-            .bucket
-            .take(self.0.user_messages, now)
-            .map_err(|wait| too_fast(Limit::UserMessagesPerSecond, wait))
     }
 }
 

@@ -203,6 +203,14 @@ impl Presence {
         changes
     }
 
+    /// Ends a user's grace time now: a `leave`. One with a connection here stays.
+    pub fn dismiss(&mut self, user: &UserId) -> Option<Change> {
+        let leaves = self.users.get(user)?.leaves?;
+        self.leaving.remove(&(leaves, user.clone()));
+        let Attendance { profile, .. } = self.users.remove(user)?;
+        self.change(ChangeKind::Leave, user.clone(), profile)
+    }
+
     /// When [`expire`](Self::expire) has something to do next.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.leaving.first().map(|(deadline, _)| *deadline)

@@ -81,6 +81,18 @@ fn show(change: &Change) -> String {
 }
 
 #[test]
+fn a_user_in_its_grace_time_can_be_let_go_at_once_and_one_with_a_connection_not() {
+    let mut scene = Scene::new(0);
+    let (alice, _) = scene.enter("alice", "online");
+    assert!(scene.presence.dismiss(&user("alice")).is_none());
+    scene.leave(alice);
+    let left = scene.presence.dismiss(&user("alice")).unwrap();
+    assert_eq!((left.kind, left.count), (ChangeKind::Leave, 0));
+    assert!(scene.presence.dismiss(&user("alice")).is_none());
+    assert!(scene.presence.is_empty() && scene.presence.next_deadline().is_none());
+}
+
+#[test]
 fn a_user_joins_with_the_first_connection_and_leaves_the_grace_time_after_the_last() {
     let mut scene = Scene::new(0);
     let (phone, joined) = scene.enter("alice", "online");

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Connection, Hub};
+use super::{Caller, Connection, Hub};
 use crate::{
     auth::Permission,
     backend::{Appended, Draft, Receipt},
@@ -90,20 +90,19 @@ impl Publishing {
 }
 
 impl Hub {
-    /// Sends to a room in the name of a connection. Its place in the order is taken when this returns.
-    pub async fn publish(&self, connection: &Connection, request: Publish) -> Result<Publishing> {
-        self.take_message_permit(connection, Instant::now())?;
-        let principal = connection.principal();
-        if !principal.may(Permission::Publish, &request.room) {
+    /// Sends to a room in the name of whoever asks. Its place in the order is taken when this returns.
+    pub async fn publish(&self, caller: &impl Caller, request: Publish) -> Result<Publishing> {
+        self.take_message_permit(caller, Instant::now())?;
+        if !caller.may(Permission::Publish, &request.room) {
             return Err(Error::forbidden(format!(
                 "this identity may not send to {}",
                 request.room
             )));
         }
-        let except = (!request.echo).then(|| connection.id());
-        let room = connection.key(&request.room);
-        self.send(room, request, Some(principal.sender()), except)
-            .await
+        let own = caller.connection().map(Connection::id);
+        let except = own.filter(|_| !request.echo);
+        let room = caller.key(&request.room);
+        self.send(room, request, caller.sender(), except).await
     }
 
     /// Sends to a room on behalf of the application itself: no grants and no rates apply, and `from` is whoever the

@@ -1,6 +1,6 @@
 //! `refresh`: a new token for a connection that stays.
 
-use super::{Connection, Hub, session::kicked};
+use super::{Connection, Hub, session::FORBIDDEN};
 use crate::{
     auth::{Permission, Principal},
     error::{Error, Result},
@@ -30,29 +30,10 @@ impl Hub {
                 .rooms
                 .with(&connection.key(&room), |room| room.refreshed(connection));
         }
-        self.kick(connection, &lost).await;
+        self.expel(connection, &lost, FORBIDDEN).await;
         // The new token may bring another name or other information to show.
         self.show(connection, None);
         Ok(expires_at)
-    }
-
-    /// Takes a connection out of rooms, and tells it.
-    async fn kick(&self, connection: &Connection, rooms: &[RoomName]) {
-        if rooms.is_empty() {
-            return;
-        }
-        let _turn = connection.turn().await;
-        for room in rooms {
-            if connection.leave(room) {
-                self.0.rooms.leave(&connection.key(room), connection);
-                connection.outlet().expelled(room);
-                connection.push(&kicked(room));
-            }
-        }
-        // Were it resumed from what is stored, it would be kicked again.
-        if let Err(error) = self.save(connection, None).await {
-            tracing::debug!(%error, "a session without its lost rooms could not be stored");
-        }
     }
 }
 

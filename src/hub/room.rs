@@ -242,6 +242,13 @@ impl Room {
         }
     }
 
+    /// Lets a user leave whose grace time is still running.
+    pub(super) fn dismiss(&mut self, user: &UserId, ts: Timestamp) {
+        if let Some(change) = self.presence.dismiss(user) {
+            self.tell(&change, None, ts);
+        }
+    }
+
     /// When there is something to [`look_after`](Self::look_after) next.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let deadlines = [self.presence.next_deadline(), self.typing.next_deadline()];
@@ -303,6 +310,22 @@ impl Room {
     /// How many users are here.
     pub(super) fn count(&self) -> usize {
         self.presence.count()
+    }
+
+    /// Whether anybody is here, or has only just gone; whoever waits for messages without being a member is not.
+    pub(super) fn is_inhabited(&self) -> bool {
+        !self.members.is_empty() || !self.presence.is_empty()
+    }
+
+    /// How many connections are here.
+    pub(super) fn connections(&self) -> usize {
+        self.members.len()
+    }
+
+    /// How many users are here. A personal room shows nobody, and is one user's.
+    pub(super) fn users(&self) -> usize {
+        let personal = self.name.is_personal() && !self.members.is_empty();
+        self.count().max(usize::from(personal))
     }
 
     /// Whether nothing is told of single users.

@@ -20,7 +20,7 @@ use super::{
     room::{Manners, Placed, Room},
 };
 use crate::{
-    model::{ConnectionId, RoomKey, Timestamp},
+    model::{ConnectionId, RoomKey, Timestamp, UserId},
     telemetry::{Gauge, Metrics},
 };
 
@@ -101,6 +101,17 @@ impl Rooms {
         }
     }
 
+    /// Lets a user without a connection in a room leave it before its grace time is over.
+    pub(super) fn dismiss(&self, key: &RoomKey, user: &UserId) {
+        let over = self.with(key, |room| {
+            room.dismiss(user, Timestamp::now());
+            room.is_over()
+        });
+        if over == Some(true) {
+            self.drop_if_over(key);
+        }
+    }
+
     /// Delivers to every member but `except`.
     pub(super) fn deliver(
         &self,
@@ -113,7 +124,16 @@ impl Rooms {
 
     /// The rooms there are now.
     pub(super) fn keys(&self) -> Vec<RoomKey> {
-        self.rooms.iter().map(|room| room.key().clone()).collect()
+        let mut keys = Vec::new();
+        self.each(|key, _| keys.push(key.clone()));
+        keys
+    }
+
+    /// Looks at every room there is, in no order. What is asked of the room itself had better be asked last.
+    pub(super) fn each(&self, mut look: impl FnMut(&RoomKey, &Mutex<Room>)) {
+        for room in &self.rooms {
+            look(room.key(), room.value());
+        }
     }
 
     /// Does something with a room, if it is there: counts what was delivered, and notes when it is due.
@@ -233,7 +253,7 @@ mod tests {
             users::Standing,
         },
         limits::Counts,
-        model::{EventName, Message, MessageId, Namespace, Offset, RoomName, Seq, UserId},
+        model::{EventName, Message, MessageId, Namespace, Offset, RoomName, Seq},
     };
 
     const GRACE: Duration = Duration::from_secs(5);

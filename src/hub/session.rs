@@ -165,6 +165,9 @@ impl Hub {
         let old = old
             .map(|old| old.clone())
             .filter(|old| old.pid() == Some(pid));
+        if old.as_ref().is_some_and(|old| old.is_ended_for_good()) {
+            return Ok(None); // it is about to be forgotten
+        }
         let rooms = old
             .as_ref()
             .and_then(|old| old.memberships())
@@ -330,7 +333,7 @@ impl Hub {
             if let Some(old) = &resumed.old {
                 self.0.rooms.leave(&connection.key(room), old);
             }
-            connection.push(&kicked(room));
+            connection.push(&kicked(room, FORBIDDEN));
         }
         let (hub, behind) = (self.clone(), connection.clone());
         tokio::spawn(async move {
@@ -401,13 +404,17 @@ impl Hub {
         let Some(pid) = connection.pid() else {
             return;
         };
-        let (hub, id, expired) = (self.clone(), connection.id(), connection.is_expired());
+        let (hub, id, for_good) = (
+            self.clone(),
+            connection.id(),
+            connection.is_ended_for_good(),
+        );
         let ending = async move {
             if hub.0.connections.contains_key(&id) {
                 return; // it goes on already
             }
             let sessions = &hub.0.backend.sessions;
-            let ended = match expired {
+            let ended = match for_good {
                 true => sessions.forget(pid).await,
                 false => sessions.end(pid).await,
             };
@@ -487,9 +494,12 @@ impl Drop for Departure {
     }
 }
 
-/// A room was left because its connection may not be in it any more.
-pub(super) fn kicked(room: &RoomName) -> Arc<Outgoing> {
-    let told = json!({ "room": room, "reason": "forbidden" });
+/// A connection may not be in this room any more: the reason that is told.
+pub(super) const FORBIDDEN: &str = "forbidden";
+
+/// A room was left by no wish of its connection's.
+pub(super) fn kicked(room: &RoomName, reason: &str) -> Arc<Outgoing> {
+    let told = json!({ "room": room, "reason": reason });
     Outgoing::room_notice("kicked", room, &told)
 }
 

@@ -29,6 +29,10 @@ impl Sessions for Gated {
         self.sessions.forget(pid).await
     }
 
+    async fn forget_user(&self, user: UserId) -> Result<()> {
+        self.sessions.forget_user(user).await
+    }
+
     async fn find(&self, pid: Pid) -> Result<Option<Session>> {
         self.sessions.find(pid).await
     }

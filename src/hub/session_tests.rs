@@ -25,6 +25,8 @@ use crate::{
 
 #[path = "session_order_tests.rs"]
 mod order;
+#[path = "removal_tests.rs"]
+mod removal;
 #[path = "stream_tests.rs"]
 mod streams;
 

@@ -14,7 +14,6 @@ use serde_json::value::RawValue;
 use super::{lock, presence::Profile};
 use crate::{
     auth::Principal,
-    limits::SharedBucket,
     model::{ConnectionId, Timestamp, UserId},
 };
 
@@ -28,10 +27,7 @@ const REMEMBERED: usize = 50_000;
 
 /// What all connections of a user share.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
-    pub(super) bucket: SharedBucket,
-    state: Mutex<State>,
-}
+pub(super) struct Standing(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -64,7 +60,7 @@ impl Standing {
         grace: Duration,
         now: Instant,
     ) {
-        let mut state = lock(&self.state);
+        let mut state = lock(&self.0);
         // This outlives a user's last connection while somebody still holds that; what it showed does not.
         if state
             .left
@@ -85,7 +81,7 @@ impl Standing {
 
     /// A connection has gone; if it was the last, what is to be remembered.
     pub(super) fn disconnected(&self, connection: ConnectionId, now: Instant) -> Option<Gone> {
-        let mut state = lock(&self.state);
+        let mut state = lock(&self.0);
         state.connections.retain(|other| *other != connection);
         if !state.connections.is_empty() {
             return None;
@@ -100,12 +96,12 @@ impl Standing {
     }
 
     pub(super) fn connections(&self) -> Vec<ConnectionId> {
-        lock(&self.state).connections.clone()
+        lock(&self.0).connections.clone()
     }
 
     /// What others are shown.
     pub(super) fn profile(&self, principal: &Principal) -> Profile {
-        let state = lock(&self.state);
+        let state = lock(&self.0);
         let said = || state.status.clone().unwrap_or_else(|| ONLINE.into());
         Profile {
             name: principal.name.clone(),
@@ -116,7 +112,7 @@ impl Standing {
 
     /// The user says how it is; without `info` that stays as it was.
     pub(super) fn say(&self, status: Arc<str>, info: Option<Arc<RawValue>>) {
-        let mut state = lock(&self.state);
+        let mut state = lock(&self.0);
         state.status = Some(status);
         state.idle = false;
         if info.is_some() {
@@ -126,7 +122,7 @@ impl Standing {
 
     /// The user has done something; true if it was shown as away for doing nothing.
     pub(super) fn acted(&self, now: Instant) -> bool {
-        let mut state = lock(&self.state);
+        let mut state = lock(&self.0);
         state.active = Some(now);
         std::mem::take(&mut state.idle)
     }
@@ -134,7 +130,7 @@ impl Standing {
     /// Shows the user as away if it has done nothing for `after`; true if that is new. Whoever said how it is, other
     /// than online, is taken by its word.
     pub(super) fn idles(&self, after: Duration, now: Instant) -> bool {
-        let mut state = lock(&self.state);
+        let mut state = lock(&self.0);
         let inactive = state
             .active
             .is_some_and(|active| now.duration_since(active) >= after);

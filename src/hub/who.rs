@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Connection, Hub,
+    Caller, Connection, Hub,
     presence::{Arrival, Present},
 };
 use crate::{
@@ -62,22 +62,24 @@ pub struct UserState {
 }
 
 impl Hub {
-    /// The users of a room: `limit` of them behind `after`.
+    /// The users of a room: `limit` of them behind `after`. A connection must be in the room.
     pub fn presence(
         &self,
-        connection: &Connection,
+        caller: &impl Caller,
         room: RoomName,
         limit: Option<usize>,
         after: Option<&UserId>,
     ) -> Result<PresencePage> {
-        if !connection.principal().may(Permission::Presence, &room) {
+        if !caller.may(Permission::Presence, &room) {
             return Err(Error::forbidden(format!(
                 "this identity may not see who is in {room}"
             )));
         }
-        check_joined(connection, &room)?;
+        if let Some(connection) = caller.connection() {
+            check_joined(connection, &room)?;
+        }
         let limit = limit.unwrap_or(LISTED_USERS).min(PAGE_USERS);
-        let found = self.0.rooms.with(&connection.key(&room), |room| {
+        let found = self.0.rooms.with(&caller.key(&room), |room| {
             (room.count(), room.page(after, limit))
         });
         let (count, page) = found.map_or((0, None), |(count, page)| (count, Some(page)));

@@ -422,6 +422,7 @@ impl Framing for Envelopes {
             Close::Slow => code::SLOW,
             Close::Draining => code::GOING_AWAY,
             Close::Expired => code::UNAUTHORIZED,
+            Close::Removed => code::FORBIDDEN,
             Close::Flooding => code::RATE_LIMITED,
             Close::Unavailable | Close::Failed | Close::Replaced => code::TRY_AGAIN,
         };

@@ -19,6 +19,8 @@ use switchboard::{
 use tokio::{net::TcpListener, net::TcpStream, sync::oneshot, task::JoinHandle};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
+pub mod rest;
+
 /// The longest that anything here waits for.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -129,8 +131,13 @@ impl Raw {
 
     /// Connects to `/` as `user`.
     pub async fn connect(server: &Server, user: &str) -> Self {
+        Self::connect_with(server, &json!({ "user": user })).await
+    }
+
+    /// Connects to `/` with this in `auth`.
+    pub async fn connect_with(server: &Server, auth: &Value) -> Self {
         let mut raw = Self::open(server).await;
-        raw.send(&format!("40{}", json!({ "user": user }))).await;
+        raw.send(&format!("40{auth}")).await;
         raw.event("session").await;
         raw
     }

@@ -277,5 +277,6 @@ suite! {
         a_session_is_found_as_long_as_it_goes_on_and_for_a_window_after_that,
         a_session_saved_after_it_ended_goes_on_again,
         a_forgotten_session_is_not_found_and_ending_an_unknown_one_does_nothing,
+        a_user_is_forgotten_with_all_of_its_sessions_and_nobody_else_is,
         a_closed_log_refuses_sessions;
 }

@@ -136,6 +136,28 @@ pub(super) async fn a_forgotten_session_is_not_found_and_ending_an_unknown_one_d
     }
 }
 
+pub(super) async fn a_user_is_forgotten_with_all_of_its_sessions_and_nobody_else_is(kind: Kind) {
+    let rig = kind.rig(Retention::default());
+    let (goes_on, ended) = (session(&[("r", 1)]), session(&[]));
+    let elsewhere = Session {
+        namespace: Namespace::root(),
+        ..session(&[])
+    };
+    let other = Session {
+        user: UserId::parse("alice2").unwrap(),
+        ..session(&[])
+    };
+    for session in [&goes_on, &ended, &elsewhere, &other] {
+        rig.log.save(session.clone()).await.unwrap();
+    }
+    rig.log.end(ended.pid).await.unwrap();
+    rig.log.forget_user(goes_on.user.clone()).await.unwrap();
+    for session in [&goes_on, &ended, &elsewhere] {
+        assert_eq!(rig.find(session).await, None);
+    }
+    assert!(rig.find(&other).await.is_some());
+}
+
 pub(super) async fn a_closed_log_refuses_sessions(kind: Kind) {
     let rig = kind.rig(Retention::default());
     let alice = session(&[]);
@@ -145,6 +167,7 @@ pub(super) async fn a_closed_log_refuses_sessions(kind: Kind) {
         rig.log.find(alice.pid).await.unwrap_err(),
         rig.log.end(alice.pid).await.unwrap_err(),
         rig.log.forget(alice.pid).await.unwrap_err(),
+        rig.log.forget_user(alice.user.clone()).await.unwrap_err(),
         rig.log.save(alice).await.unwrap_err(),
     ];
     for error in errors {

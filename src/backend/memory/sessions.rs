@@ -11,7 +11,7 @@ use super::{MemoryLog, SWEEP};
 use crate::{
     backend::{Session, Sessions, closed},
     error::Result,
-    model::{Pid, Timestamp},
+    model::{Pid, Timestamp, UserId},
 };
 
 /// All sessions, those that go on and those that have ended.
@@ -51,6 +51,14 @@ impl Sessions for MemoryLog {
         let mut rooms = self.lock();
         let rooms = rooms.as_mut().ok_or_else(closed)?;
         rooms.sessions.sessions.remove(&pid);
+        Ok(())
+    }
+
+    async fn forget_user(&self, user: UserId) -> Result<()> {
+        let mut rooms = self.lock();
+        let rooms = rooms.as_mut().ok_or_else(closed)?;
+        let sessions = &mut rooms.sessions.sessions;
+        sessions.retain(|_, kept| kept.session.user != user);
         Ok(())
     }
 

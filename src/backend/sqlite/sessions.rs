@@ -15,6 +15,7 @@ pub(super) enum Change {
     Save(Session),
     End(Pid),
     Forget(Pid),
+    ForgetUser(UserId),
 }
 
 #[async_trait]
@@ -29,6 +30,10 @@ impl Sessions for SqliteLog {
 
     async fn forget(&self, pid: Pid) -> Result<()> {
         self.change(Change::Forget(pid)).await
+    }
+
+    async fn forget_user(&self, user: UserId) -> Result<()> {
+        self.change(Change::ForgetUser(user)).await
     }
 
     async fn find(&self, pid: Pid) -> Result<Option<Session>> {
@@ -55,6 +60,10 @@ pub(super) fn apply(db: &Connection, change: &Change, now: Timestamp) -> rusqlit
         Change::Forget(pid) => db
             .prepare_cached("DELETE FROM sessions WHERE pid = ?1")?
             .execute([pid.reveal()])?,
+        // Without an index, which every join would have to keep: an operator asks for this now and then.
+        Change::ForgetUser(user) => db
+            .prepare_cached("DELETE FROM sessions WHERE user = ?1")?
+            .execute([user.as_str()])?,
     };
     Ok(rows > 0)
 }

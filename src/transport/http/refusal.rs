@@ -65,6 +65,8 @@ pub fn refusal(error: &Error) -> Response {
 
 fn answer(status: StatusCode, error: &Error) -> Response {
     let mut response = (status, Json(error)).into_response();
+    // For whoever counts what is answered.
+    response.extensions_mut().insert(error.clone());
     if let Some(wait) = error.retry_after_ms() {
         response
             .headers_mut()

@@ -100,8 +100,8 @@ impl Outlet for SocketOutlet {
             return; // it had left the namespace, and may have come back by the same transport
         }
         // Whoever is disconnected from the namespace by the server does not come back by itself, as it should be when
-        // its token is no good any more.
-        if why == Close::Expired && self.socket.clone().disconnect().is_ok() {
+        // its token is no good any more, or somebody wants it off.
+        if why.is_for_good() && self.socket.clone().disconnect().is_ok() {
             self.link.note(why);
         } else {
             self.link.close(why);

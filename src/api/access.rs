@@ -1,0 +1,120 @@
+//! Who calls, and what is noted of every call.
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, Uri, header, request::Parts, uri::PathAndQuery};
+
+use super::Api;
+use crate::{
+    auth::find_token,
+    error::{Error, Result},
+    hub::{Caller, Visitor},
+    model::Namespace,
+};
+
+/// Finds out who calls, for the call to find among the request's extensions.
+pub(super) async fn identify(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match visitor(&api, &parts).await {
+        Ok(visitor) => {
+            parts.extensions.insert(visitor);
+            parts.uri = without_identity(&parts.uri);
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn visitor(api: &Api, request: &Parts) -> Result<Visitor> {
+    let headers = &request.headers;
+    let authority = api.hub.authority();
+    // Only there: a key is for programs, and must not stand in addresses.
+    let bearer = find_token(headers, None, None);
+    let has_key = bearer
+        .as_ref()
+        .is_some_and(|token| authority.api_keys().contains(&token.text));
+    // No page sends a key by accident, and none that is cross-site sends one without saying where it is from: a back end
+    // may reach a server in open mode by any name.
+    let is_program = has_key && !headers.contains_key(header::ORIGIN);
+    if !is_program {
+        api.doorway.check_origin(headers)?;
+    }
+    let namespace = Namespace::root();
+    if has_key {
+        return Ok(Visitor::back_end(namespace));
+    }
+    if authority.is_open() && bearer.is_some() && !authority.api_keys().is_empty() {
+        return Err(Error::unauthorized("this is no API key of this server"));
+    }
+    let principal = api.doorway.principal(request).await?;
+    api.hub.visitor(namespace, principal)
+}
+
+/// The address without what says who calls: calls refuse whatever they do not know in their query.
+fn without_identity(uri: &Uri) -> Uri {
+    let Some(query) = uri.query() else {
+        return uri.clone();
+    };
+    let rest: Vec<_> = query
+        .split('&')
+        .filter(|pair| !pair.starts_with("token=") && !pair.starts_with("user="))
+        .collect();
+    let path = match rest.is_empty() {
+        true => uri.path().to_owned(),
+        false => format!("{}?{}", uri.path(), rest.join("&")),
+    };
+    let mut parts = uri.clone().into_parts();
+    // Part of an address that was parsed before is one again.
+    parts.path_and_query = PathAndQuery::try_from(path).ok();
+    Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
+}
+
+/// Refuses whoever is no back end.
+pub(super) fn only_back_ends(visitor: &Visitor) -> Result<()> {
+    match visitor.identity() {
+        None => Ok(()),
+        Some(_) => Err(Error::forbidden("this takes an API key")),
+    }
+}
+
+/// Counts an answer, and has nobody keep it.
+pub(super) async fn record(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    let metrics = api.hub.metrics();
+    if let Some(error) = response.extensions().get::<Error>() {
+        metrics.error(error);
+    }
+    if let Some(route) = route {
+        metrics.answered(route.as_str(), response.status().as_u16());
+    }
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_says_who_calls_is_taken_out_of_the_query_and_nothing_else_is() {
+        for (address, left) in [
+            ("/v1/rooms", "/v1/rooms"),
+            ("/v1/rooms?token=abc", "/v1/rooms"),
+            (
+                "/v1/rooms?limit=5&user=a%20b&tokens=1",
+                "/v1/rooms?limit=5&tokens=1",
+            ),
+            ("http://host/v1?user=a&x", "http://host/v1?x"),
+        ] {
+            let uri: Uri = address.parse().unwrap();
+            assert_eq!(without_identity(&uri).to_string(), left);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The API's description of itself, and a page to read and to try it.
+//!
+//! The page and all that it needs is in the binary; its policy forbids the browser to fetch anything from elsewhere.
+
+use std::sync::{Arc, LazyLock};
+
+use axum::{
+    Extension,
+    extract::Path,
+    response::{Html, IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderValue, Uri, header};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        Ref, RefOr, ResponseBuilder,
+        content::ContentBuilder,
+        path::Operation,
+        security::{
+            ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+        },
+    },
+};
+use utoipa_swagger_ui::{Config, serve};
+
+use super::{nothing_here, schema};
+
+/// What the page may load: itself, and images that are in its style sheet.
+const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; \
+                      base-uri 'self'; frame-ancestors 'none'";
+
+const PAGE: &str = r#"<!DOCTYPE html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <base href="docs/">
+    <title>Switchboard API</title>
+    <link rel="stylesheet" href="swagger-ui.css">
+    <link rel="stylesheet" href="index.css">
+    <link rel="icon" type="image/png" href="favicon-32x32.png" sizes="32x32">
+  </head>
+  <body>
+    <div id="swagger-ui"></div>
+    <script src="swagger-ui-bundle.js"></script>
+    <script src="swagger-ui-standalone-preset.js"></script>
+    <script src="swagger-initializer.js"></script>
+  </body>
+</html>
+"#;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Switchboard",
+        description = "Rooms, messages and users of a Switchboard server, for back ends (with an API key) and for users \
+                       without a connection (with their token). Errors have one shape everywhere; every answer has an \
+                       `x-request-id`, the request's own if it brings one.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    servers((url = "/", description = "This server")),
+    tags(
+        (name = "messages", description = "Sending to rooms, and reading what was sent"),
+        (name = "rooms", description = "Which rooms there are, and who is in them"),
+        (name = "users", description = "Users over all rooms"),
+        (name = "batch", description = "Several calls in one request"),
+        (name = "description", description = "This description"),
+    ),
+    components(schemas(schema::Refusal)),
+    modifiers(&Identity),
+    security(("api_key" = []), ("token" = []), ("query_token" = [])),
+)]
+struct Begun;
+
+/// How callers say who they are.
+struct Identity;
+
+impl Modify for Identity {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let bearer = |format: Option<&str>, description: &str| {
+            let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+            let scheme = match format {
+                Some(format) => scheme.bearer_format(format),
+                None => scheme,
+            };
+            SecurityScheme::Http(scheme.description(Some(description)).build())
+        };
+        let components = document.components.get_or_insert_default();
+        let key = bearer(None, "One of auth.api_keys: may do everything.");
+        let token = bearer(Some("JWT"), "A user's token: what its grants allow.");
+        let query = ApiKeyValue::with_description("token", "A user's token.");
+        components.add_security_scheme("api_key", key);
+        components.add_security_scheme("token", token);
+        components.add_security_scheme("query_token", SecurityScheme::ApiKey(ApiKey::Query(query)));
+    }
+}
+
+/// The description before any call stands in it.
+pub(super) fn begin() -> utoipa::openapi::OpenApi {
+    Begun::openapi()
+}
+
+/// How calls are refused, and whether that takes a body: status, name, description.
+const REFUSALS: [(&str, bool, &str, &str); 9] = [
+    (
+        "400",
+        false,
+        "BadRequest",
+        "Malformed: the message says what was expected.",
+    ),
+    (
+        "401",
+        false,
+        "Unauthorized",
+        "No API key and no token, or one that is not good (any more).",
+    ),
+    (
+        "403",
+        false,
+        "Forbidden",
+        "Not allowed to this identity, or to pages of this origin.",
+    ),
+    ("408", true, "TooSlow", "The body took too long to arrive."),
+    (
+        "413",
+        true,
+        "TooLarge",
+        "The body, or the data in it, is larger than configured.",
+    ),
+    ("415", true, "NotJson", "The body is not declared as JSON."),
+    ("429", true, "RateLimited", "Faster than a configured rate."),
+    ("500", false, "Internal", "A defect of the server."),
+    (
+        "503",
+        false,
+        "Unavailable",
+        "Storage, or the keys that tokens are checked with, cannot be reached now. Repeat it with the same id.",
+    ),
+];
+
+/// Adds what is true of every call.
+pub(super) fn complete(document: &mut utoipa::openapi::OpenApi, open: bool) {
+    let components = document.components.get_or_insert_default();
+    for (_, _, name, description) in REFUSALS {
+        let body = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name("Refusal")))
+            .build();
+        let response = ResponseBuilder::new()
+            .description(description)
+            .content("application/json", body)
+            .build();
+        components
+            .responses
+            .insert(name.to_owned(), response.into());
+    }
+    if open {
+        // Anybody may call, as a guest.
+        let security = document.security.get_or_insert_default();
+        security.push(SecurityRequirement::default());
+    }
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.delete];
+        operations.into_iter().flatten().for_each(refusals);
+    }
+}
+
+/// The description's own calls ask nobody who they are and cannot fail.
+fn refusals(operation: &mut Operation) {
+    if operation.security.is_some() {
+        return;
+    }
+    let has_body = operation.request_body.is_some();
+    for (status, takes_body, name, _) in REFUSALS {
+        if has_body || !takes_body {
+            let response = RefOr::Ref(Ref::from_response_name(name));
+            operation
+                .responses
+                .responses
+                .insert(status.to_owned(), response);
+        }
+    }
+}
+
+/// The description as it is sent.
+#[derive(Clone)]
+pub(super) struct Document(Bytes);
+
+impl Document {
+    pub(super) fn new(document: &utoipa::openapi::OpenApi) -> Self {
+        Self(document.to_json().expect("strings and numbers").into())
+    }
+}
+
+/// Read this description.
+#[utoipa::path(
+    get,
+    path = "/v1/openapi.json",
+    operation_id = "get_description",
+    tag = "description",
+    security(()),
+    responses((status = 200, description = "OpenAPI 3.1.", body = serde_json::Value))
+)]
+pub(super) async fn openapi(Extension(document): Extension<Document>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], document.0).into_response()
+}
+
+/// Read and try the calls on a page.
+#[utoipa::path(
+    get,
+    path = "/v1/docs",
+    operation_id = "get_page",
+    tag = "description",
+    security(()),
+    responses((status = 200, description = "A page for browsers.", body = String, content_type = "text/html"))
+)]
+pub(super) async fn page() -> Response {
+    let policy = [(header::CONTENT_SECURITY_POLICY, POLICY)];
+    (policy, Html(PAGE)).into_response()
+}
+
+/// A file of the page's.
+pub(super) async fn file(Path(name): Path<String>, uri: Uri) -> Response {
+    static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
+        let config = Config::from("/v1/openapi.json")
+            .validator_url("none")
+            .display_request_duration(true);
+        Arc::new(config)
+    });
+    let Ok(Some(file)) = serve(&name, CONFIG.clone()) else {
+        return nothing_here(uri).await;
+    };
+    let mut response = file.bytes.into_owned().into_response();
+    let headers = response.headers_mut();
+    if let Ok(kind) = HeaderValue::from_str(&file.content_type) {
+        headers.insert(header::CONTENT_TYPE, kind);
+    }
+    if file.gzpipped {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY),
+    );
+    response
+}

@@ -1,0 +1,124 @@
+//! Keys of back ends: whoever shows one may do everything.
+//!
+//! Kept as digests, so that neither a dump of memory nor a bug that prints them gives a key away.
+
+use std::fmt;
+
+use aws_lc_rs::{
+    constant_time::verify_slices_are_equal,
+    digest::{SHA256, SHA256_OUTPUT_LEN, digest},
+};
+
+/// Fewest characters of a key.
+pub const API_KEY_CHARS: usize = 20;
+
+/// What stands before the digest of a key in place of the key.
+const DIGEST: &str = "sha256:";
+
+type Digest = [u8; SHA256_OUTPUT_LEN];
+
+/// The keys of a server.
+#[derive(Clone, Default)]
+pub struct ApiKeys(Vec<Digest>);
+
+impl ApiKeys {
+    /// Keys as they are configured: in plain text, or as `sha256:` and 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// What is wrong with which of them, without saying it.
+    pub fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let entries = entries.into_iter().zip(1..);
+        entries
+            .map(|(entry, number)| {
+                digest_of(entry).map_err(|what| format!("key number {number} {what}"))
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// Whether what was presented is one of the keys. It takes as long for one as for any other text of its length.
+    pub fn contains(&self, presented: &str) -> bool {
+        let presented = digest(&SHA256, presented.as_bytes());
+        self.0.iter().fold(false, |found, key| {
+            found | verify_slices_are_equal(key, presented.as_ref()).is_ok()
+        })
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Says how many there are.
+impl fmt::Debug for ApiKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiKeys({})", self.0.len())
+    }
+}
+
+fn digest_of(entry: &str) -> Result<Digest, &'static str> {
+    if let Some(digits) = entry.strip_prefix(DIGEST) {
+        return from_hex(digits)
+            .ok_or("is no digest: sha256: and 64 hexadecimal digits are expected");
+    }
+    if entry.chars().count() < API_KEY_CHARS {
+        return Err(
+            "is too short: at least 20 characters are expected, as from openssl rand -hex 32",
+        );
+    }
+    if !entry.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(
+            "has characters that cannot travel in a header: letters, digits and signs of ASCII are expected",
+        );
+    }
+    let mut kept = Digest::default();
+    kept.copy_from_slice(digest(&SHA256, entry.as_bytes()).as_ref());
+    Ok(kept)
+}
+
+fn from_hex(digits: &str) -> Option<Digest> {
+    let mut bytes = Digest::default();
+    if digits.len() != 2 * bytes.len() || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_known_by_its_text_or_by_its_digest_and_nothing_else_is() {
+        // printf %s abc | sha256sum
+        let digest = "sha256:BA7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let plain = "another-key-of-some-length";
+        let keys = ApiKeys::parse([plain, digest]).unwrap();
+        assert!(keys.contains(plain) && keys.contains("abc"));
+        for other in ["", "another-key-of-some-lengt", digest, "sha256:"] {
+            assert!(!keys.contains(other), "{other}");
+        }
+        assert!(!ApiKeys::default().contains(""));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_without_being_said() {
+        let long = "x".repeat(API_KEY_CHARS);
+        for bad in [
+            "short-secret-key",
+            "",
+            "sha256:abc",
+            "sha256:g7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad0",
+            "a key with white space in it",
+            "schlüssel-mit-umlauten-darin",
+        ] {
+            let problem = ApiKeys::parse([long.as_str(), bad]).unwrap_err();
+            assert!(problem.starts_with("key number 2 "), "{problem}");
+            assert!(bad.is_empty() || !problem.contains(bad), "{problem}");
+        }
+    }
+}

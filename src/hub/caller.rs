@@ -1,0 +1,130 @@
+//! Who asks: a connection, or a request that comes without one. Every rule that both are under asks here.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{Connection, Hub, too_fast};
+use crate::{
+    auth::{Permission, Principal},
+    error::{Limit, Result},
+    model::{Namespace, RoomKey, RoomName, Sender},
+};
+
+/// Whoever asks for something that needs no connection.
+pub trait Caller: Send + Sync {
+    /// The namespace whose rooms it means.
+    fn namespace(&self) -> &Namespace;
+
+    /// Who it speaks for; `None`: a back end of the operator's own, which may do everything, at any rate.
+    fn identity(&self) -> Option<Arc<Principal>>;
+
+    /// The connection it asks by, if there is one.
+    fn connection(&self) -> Option<&Connection>;
+
+    /// Whether it may do something in a room.
+    fn may(&self, permission: Permission, room: &RoomName) -> bool {
+        self.identity()
+            .is_none_or(|principal| principal.may(permission, room))
+    }
+
+    /// Whom members see as the sender.
+    fn sender(&self) -> Option<Sender> {
+        self.identity().map(|principal| principal.sender())
+    }
+
+    /// A room's key in its namespace.
+    fn key(&self, room: &RoomName) -> RoomKey {
+        RoomKey {
+            namespace: self.namespace().clone(),
+            room: room.clone(),
+        }
+    }
+}
+
+impl Caller for Connection {
+    fn namespace(&self) -> &Namespace {
+        self.namespace()
+    }
+
+    fn identity(&self) -> Option<Arc<Principal>> {
+        Some(self.principal())
+    }
+
+    fn connection(&self) -> Option<&Connection> {
+        Some(self)
+    }
+}
+
+impl<C: Caller> Caller for Arc<C> {
+    fn namespace(&self) -> &Namespace {
+        (**self).namespace()
+    }
+
+    fn identity(&self) -> Option<Arc<Principal>> {
+        (**self).identity()
+    }
+
+    fn connection(&self) -> Option<&Connection> {
+        (**self).connection()
+    }
+}
+
+/// Somebody who asks once and is not connected.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    namespace: Namespace,
+    principal: Option<Arc<Principal>>,
+}
+
+impl Visitor {
+    /// A back end of the operator's own.
+    pub fn back_end(namespace: Namespace) -> Self {
+        Self {
+            namespace,
+            principal: None,
+        }
+    }
+}
+
+impl Caller for Visitor {
+    fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    fn identity(&self) -> Option<Arc<Principal>> {
+        self.principal.clone()
+    }
+
+    fn connection(&self) -> Option<&Connection> {
+        None
+    }
+}
+
+impl Hub {
+    /// A user who asks without a connection, with what its identity grants.
+    pub fn visitor(&self, namespace: Namespace, principal: Principal) -> Result<Visitor> {
+        self.check_name(principal.user.as_str())?;
+        Ok(Visitor {
+            namespace,
+            principal: Some(Arc::new(principal)),
+        })
+    }
+
+    /// Takes a permit to send a message: from the connection's own rate if there is a connection, and from its user's,
+    /// which counts over all doors.
+    pub fn take_message_permit(&self, caller: &impl Caller, now: Instant) -> Result<()> {
+        if let Some(connection) = caller.connection() {
+            connection
+                .rates()
+                .messages
+                .take(self.0.messages, now)
+                .map_err(|wait| too_fast(Limit::MessagesPerSecond, wait))?;
+        }
+        let Some(principal) = caller.identity() else {
+            return Ok(());
+        };
+        self.0
+            .user_messages
+            .take(&principal.user, now)
+            .map_err(|wait| too_fast(Limit::UserMessagesPerSecond, wait))
+    }
+}

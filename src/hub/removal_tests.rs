@@ -1,0 +1,146 @@
+//! Users who are taken out, and requests of whoever has no connection.
+
+use super::*;
+use crate::{
+    error::Code,
+    hub::{LiveRooms, Visitor},
+};
+
+fn key(room: &str) -> RoomKey {
+    RoomKey {
+        namespace: Namespace::root(),
+        room: RoomName::parse(room).unwrap(),
+    }
+}
+
+fn user(id: &str) -> UserId {
+    UserId::parse(id).unwrap()
+}
+
+#[tokio::test]
+async fn a_user_who_is_kicked_is_told_and_others_see_it_leave_at_once() {
+    let hub = hub();
+    let (bob, seen) = member(&hub, "bob", &["a"]).await;
+    let (one, first) = member(&hub, "alice", &["a", "b"]).await;
+    let (two, second) = member(&hub, "alice", &["a"]).await;
+    assert_eq!(
+        hub.kick(&key("a"), &user("alice"), "rude").await.unwrap(),
+        2
+    );
+    first.is_given(&["session", "kicked"]).await;
+    second.is_given(&["session", "kicked"]).await;
+    // The join, and the leave.
+    seen.is_given(&["session", "presence", "presence"]).await;
+    assert!(!one.is_in(&key("a").room) && !two.is_in(&key("a").room));
+    assert!(one.is_in(&key("b").room) && bob.is_in(&key("a").room));
+    let stored = hub.0.backend.sessions.find(one.pid().unwrap()).await;
+    let rooms = stored.unwrap().unwrap().rooms;
+    assert!(rooms.iter().all(|(room, _)| *room != key("a").room));
+    assert_eq!(
+        hub.kick(&key("a"), &user("alice"), "rude").await.unwrap(),
+        0
+    );
+    let own = hub.kick(&key("user:alice"), &user("alice"), "rude").await;
+    assert_eq!(own.unwrap_err().code(), Code::BadRequest);
+}
+
+#[tokio::test]
+async fn a_user_who_has_only_just_gone_leaves_presence_by_a_kick() {
+    let hub = hub();
+    let (_bob, seen) = member(&hub, "bob", &["a"]).await;
+    let (alice, _) = member(&hub, "alice", &["a"]).await;
+    hub.disconnect(&alice);
+    seen.is_given(&["session", "presence"]).await;
+    assert_eq!(
+        hub.kick(&key("a"), &user("alice"), "rude").await.unwrap(),
+        0
+    );
+    seen.is_given(&["session", "presence", "presence"]).await;
+}
+
+#[tokio::test]
+async fn a_room_whose_last_user_is_kicked_is_kept_no_longer() {
+    let hub = hub();
+    let (_alice, _client) = member(&hub, "alice", &["a"]).await;
+    hub.kick(&key("a"), &user("alice"), "rude").await.unwrap();
+    assert_eq!(hub.0.rooms.keys(), [key("user:alice")]);
+}
+
+#[tokio::test]
+async fn a_user_who_is_disconnected_cannot_go_on_with_its_session() {
+    let hub = hub();
+    let (alice, client) = member(&hub, "alice", &["a"]).await;
+    assert_eq!(hub.disconnect_user(&user("alice")).await.unwrap(), 1);
+    assert_eq!(*lock(&client.closed), Some(Close::Removed));
+    // Before and after its door has noticed.
+    for _ in 0..2 {
+        let arrived = arrive(&hub, "alice", back(&alice, &client)).await;
+        assert_ne!(arrived.pid(), alice.pid());
+        hub.disconnect(&alice);
+    }
+    assert_eq!(hub.disconnect_user(&user("alice")).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_user_who_has_only_just_gone_cannot_come_back_once_it_is_disconnected() {
+    let hub = hub();
+    let (alice, client) = member(&hub, "alice", &["a"]).await;
+    hub.disconnect(&alice);
+    assert_eq!(hub.disconnect_user(&user("alice")).await.unwrap(), 0);
+    let arrived = arrive(&hub, "alice", back(&alice, &client)).await;
+    assert_ne!(arrived.pid(), alice.pid());
+}
+
+#[tokio::test]
+async fn rooms_are_listed_by_name_page_by_page_and_personal_ones_only_when_asked_for() {
+    let hub = hub();
+    let rooms = ["c", "a", "b", "d"];
+    let (_alice, _client) = member(&hub, "alice", &rooms).await;
+    let _nobody_is_in_there = hub.0.rooms.watch(&key("aa"));
+    let visitor = Visitor::back_end(Namespace::root());
+    let list = |prefix: &str, after: Option<&str>| {
+        let page = hub.live_rooms(
+            &visitor,
+            &LiveRooms {
+                prefix: prefix.into(),
+                after: after.map(|after| RoomName::parse(after).unwrap()),
+                limit: Some(3),
+            },
+        );
+        let names: Vec<_> = page
+            .rooms
+            .iter()
+            .map(|room| room.room.to_string())
+            .collect();
+        (names, page.next.map(|next| next.to_string()))
+    };
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(list("", None), (names(&["a", "b", "c"]), Some("c".into())));
+    assert_eq!(list("", Some("c")), (names(&["d"]), None));
+    assert_eq!(list("b", None), (names(&["b"]), None));
+    assert_eq!(list("user:", None), (names(&["user:alice"]), None));
+    assert_eq!(list("us", None), (names(&[]), None));
+}
+
+#[tokio::test]
+async fn a_user_without_a_connection_is_under_its_rate_and_a_back_end_is_not() {
+    let (backend, deliveries) = memory::open(memory::MemoryConfig::default());
+    let mut limits = crate::hub::LimitSettings::default();
+    (limits.user_messages_per_second, limits.user_messages_burst) = (1, 2);
+    let hub = hub_over(backend, deliveries, limits);
+    let principal = hub.authority().open_principal(Some("alice")).unwrap();
+    let alice = hub.visitor(Namespace::root(), principal).unwrap();
+    let message = || Publish::new(key("a").room, "message", &1).unwrap();
+    for _ in 0..2 {
+        hub.publish(&alice, message()).await.unwrap();
+    }
+    let refused = hub.publish(&alice, message()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::RateLimited);
+    let (connection, _client) = member(&hub, "alice", &[]).await;
+    let refused = hub.publish(&connection, message()).await.unwrap_err();
+    assert_eq!(refused.limit(), Some(Limit::UserMessagesPerSecond));
+    let back_end = Visitor::back_end(Namespace::root());
+    for _ in 0..5 {
+        hub.publish(&back_end, message()).await.unwrap();
+    }
+}

@@ -60,12 +60,15 @@ fn main() -> Result<()> {
         .block_on(measure())
 }
 
+/// CPU-µs a delivery and kB a connection, for each door.
+type Round = [(f64, f64); DOORS.len()];
+
 async fn measure() -> Result<()> {
     println!(
         "{MEMBERS} members, {DATA} bytes: CPU-µs a delivery, ratio to socket.io, kB a connection"
     );
     for in_flight in [1, 8] {
-        let mut rounds: Vec<[(f64, f64); DOORS.len()]> = Vec::new();
+        let mut rounds: Vec<Round> = Vec::new();
         for _ in 0..ROUNDS {
             let mut round = [(0.0, 0.0); DOORS.len()];
             for (place, (door, _)) in round.iter_mut().zip(DOORS) {
@@ -74,7 +77,7 @@ async fn measure() -> Result<()> {
             rounds.push(round);
         }
         for (nth, (_, name)) in DOORS.iter().enumerate() {
-            let of = |number: &dyn Fn(&[(f64, f64); DOORS.len()]) -> f64| {
+            let of = |number: &dyn Fn(&Round) -> f64| {
                 let mut numbers: Vec<f64> = rounds.iter().map(number).collect();
                 numbers.sort_by(f64::total_cmp);
                 numbers[ROUNDS / 2]
@@ -96,7 +99,7 @@ async fn fan_out(door: Door, in_flight: u64) -> Result<(f64, f64)> {
     let received = Arc::new(Received::default());
     let before = server.resident()?;
     for number in 0..MEMBERS {
-        let mut stream = enter(&server.address, door, number).await?;
+        let mut stream = enter(&server.address, door, Some(number)).await?;
         let received = received.clone();
         tokio::spawn(async move {
             // The last byte of what was read before stands first: a message may come in parts.
@@ -111,7 +114,7 @@ async fn fan_out(door: Door, in_flight: u64) -> Result<(f64, f64)> {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let each = (server.resident()? - before) / MEMBERS as f64;
-    let mut sender = enter(&server.address, Door::WebSocket, MEMBERS).await?;
+    let mut sender = enter(&server.address, Door::WebSocket, None).await?;
     let text = format!(
         r#"{{"type":"text","room":"room","data":"{}"}}"#,
         "x".repeat(DATA - 2)
@@ -154,21 +157,23 @@ impl Received {
     }
 }
 
-/// A client that is in the room.
-async fn enter(address: &str, door: Door, number: u64) -> Result<TcpStream> {
+/// A client that is in the room, or without a number one that is in none.
+async fn enter(address: &str, door: Door, number: Option<u64>) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let (path, headers) = match door {
-        Door::SocketIo => ("/socket.io/?EIO=4&transport=websocket".to_owned(), upgrade),
-        Door::WebSocket => (format!("/ws/room?user=user-{number}"), upgrade),
-        Door::Events => (format!("/events/room?user=user-{number}"), ""),
+    let user = number.map_or("sender".to_owned(), |number| format!("user-{number}"));
+    let (path, headers) = match (door, number) {
+        (Door::SocketIo, _) => ("/socket.io/?EIO=4&transport=websocket".to_owned(), upgrade),
+        (Door::WebSocket, Some(_)) => (format!("/ws/room?user={user}"), upgrade),
+        (Door::WebSocket, None) => (format!("/ws?user={user}"), upgrade),
+        (Door::Events, _) => (format!("/events/room?user={user}"), ""),
     };
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await?;
     if door == Door::SocketIo {
-        let connect = format!(r#"40{{"user":"user-{number}"}}"#);
+        let connect = format!(r#"40{{"user":"{user}"}}"#);
         stream.write_all(&masked(&connect)).await?;
         // What comes before this is answered is no event yet.
         let (mut begun, mut buffer) = (Vec::<u8>::new(), [0; 2048]);

@@ -296,6 +296,7 @@ fn cors(origins: Origins) -> CorsLayer {
     let layer = CorsLayer::new()
         .allow_methods(AllowMethods::mirror_request())
         .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([http::REQUEST_ID, ::http::header::RETRY_AFTER])
         .max_age(std::time::Duration::from_secs(3600));
     if origins.anyone() {
         return layer.allow_origin(AllowOrigin::any());

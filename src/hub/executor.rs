@@ -85,8 +85,8 @@ impl<D: Desk> Executor<D> {
         let behind = outlet.is_behind();
         tokio::select! {
             biased;
-            Some((asked, result)) = self.stored.next() => self.answer(asked, result),
-            Some((asked, result)) = self.signals.next() => self.answer(asked, result),
+            Some((asked, result)) = self.stored.next() => self.answer(asked, &result),
+            Some((asked, result)) = self.signals.next() => self.answer(asked, &result),
             () = due(self.expiry.as_ref()) => {
                 if let Some(expiry) = &mut self.expiry {
                     expiry.act(&self.connection);
@@ -108,7 +108,7 @@ impl<D: Desk> Executor<D> {
             if publish.ephemeral {
                 self.settle().await;
                 let result = self.send(publish).await;
-                return self.answer(asked, result);
+                return self.answer(asked, &result);
             }
             return self.append(publish, asked).await;
         }
@@ -118,9 +118,9 @@ impl<D: Desk> Executor<D> {
             Ok(Request::Signal(signal)) => self.signal(&signal, asked),
             Ok(request) => {
                 let result = self.perform(request).await;
-                self.answer(asked, result);
+                self.answer(asked, &result);
             }
-            Err(error) => self.answer(asked, Err(error)),
+            Err(error) => self.answer(asked, &Err(error)),
         }
     }
 
@@ -136,7 +136,7 @@ impl<D: Desk> Executor<D> {
     /// Waits until every message under way is stored and answered.
     pub async fn settle(&mut self) {
         while let Some((asked, result)) = self.stored.next().await {
-            self.answer(asked, result);
+            self.answer(asked, &result);
         }
     }
 
@@ -159,9 +159,10 @@ impl<D: Desk> Executor<D> {
         }
     }
 
-    fn answer(&mut self, asked: D::Asked, result: Result<Answer>) {
-        self.note(result.as_ref().err());
-        self.desk.answer(asked, result.as_ref());
+    fn answer(&mut self, asked: D::Asked, result: &Result<Answer>) {
+        let result = result.as_ref();
+        self.note(result.err());
+        self.desk.answer(asked, result);
     }
 
     /// Gives a message its place in the log's order; it is answered when it is stored.
@@ -204,7 +205,7 @@ impl<D: Desk> Executor<D> {
                 let replies = replies.await;
                 (asked, Ok(Answer::Replies(replies)))
             })),
-            Err(error) => self.answer(asked, Err(error)),
+            Err(error) => self.answer(asked, &Err(error)),
         }
     }
 
@@ -219,7 +220,7 @@ impl<D: Desk> Executor<D> {
                     self.hub.go_live(&self.connection, joined);
                 }
             }
-            Err(error) => self.answer(asked, Err(error)),
+            Err(error) => self.answer(asked, &Err(error)),
         }
     }
 

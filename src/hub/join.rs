@@ -10,14 +10,14 @@ use std::{sync::Arc, time::Instant};
 use serde::Serialize;
 
 use super::{
-    Connection, Hub, Members,
+    Caller, Connection, Hub, Members,
     connection::{Refused, Turn},
     reached,
     session::closing,
     too_fast,
 };
 use crate::{
-    auth::{Permission, Principal},
+    auth::Permission,
     backend::{Page, PageSize, Range},
     error::{Error, Limit, Result},
     model::{Epoch, Message, Offset, Position, RoomKey, RoomName, Seq},
@@ -196,23 +196,18 @@ impl Hub {
             .take(self.0.joins, Instant::now())
             .map_err(|wait| too_fast(Limit::JoinsPerSecond, wait))?;
         let past = request.replay != Replay::Nothing;
-        self.check_entry(&connection.principal(), &request.room, past)
+        self.check_entry(connection, &request.room, past)
     }
 
     /// Whether an identity may become a member of a room and, if it wants that, be given some of its past.
-    pub(super) fn check_entry(
-        &self,
-        principal: &Principal,
-        room: &RoomName,
-        past: bool,
-    ) -> Result<()> {
+    pub(super) fn check_entry(&self, who: &impl Caller, room: &RoomName, past: bool) -> Result<()> {
         self.check_name(room.as_str())?;
-        if !principal.may(Permission::Join, room) {
+        if !who.may(Permission::Join, room) {
             return Err(Error::forbidden(format!(
                 "this identity may not join {room}"
             )));
         }
-        if past && !principal.may(Permission::History, room) {
+        if past && !who.may(Permission::History, room) {
             return Err(Error::forbidden(format!(
                 "this identity may not read the history of {room}"
             )));

@@ -106,6 +106,9 @@ pub struct Entrant {
     place: Place<UserId, users::Standing>,
 }
 
+/// When it is worth looking whether one of a user's connections has ended.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// How often rooms with members are read: well within the days that a log remembers an idle room.
 const KNOWN_FOR: Duration = Duration::from_secs(12 * 3600);
 
@@ -205,6 +208,7 @@ impl Hub {
                     Limit::ConnectionsPerUser,
                     format!("a user may hold {most} connections"),
                 )
+                .retry_after(RETRY)
             })?;
         Ok(Entrant { principal, place })
     }

@@ -8,12 +8,11 @@ use std::{future::Future, sync::Arc};
 use serde::{Serialize, Serializer};
 use tokio::sync::Notify;
 
-use super::{Hub, join::follows};
+use super::{Caller, Hub, Visitor, join::follows};
 use crate::{
-    auth::Principal,
     backend::{Page, Range},
     error::Result,
-    model::{Epoch, Message, Namespace, Position, RoomKey, RoomName, Seq},
+    model::{Epoch, Message, Position, RoomKey, RoomName, Seq},
 };
 
 /// What to wait for.
@@ -71,16 +70,12 @@ impl Hub {
     /// need.
     pub async fn poll(
         &self,
-        namespace: &Namespace,
-        principal: &Principal,
+        visitor: &Visitor,
         poll: Poll,
         give_up: impl Future<Output = ()>,
     ) -> Result<Polled> {
-        self.check_entry(principal, &poll.room, true)?;
-        let key = RoomKey {
-            namespace: namespace.clone(),
-            room: poll.room.clone(),
-        };
+        self.check_entry(visitor, &poll.room, true)?;
+        let key = visitor.key(&poll.room);
         let watch = Watch::new(self, &key);
         let mut give_up = std::pin::pin!(give_up);
         loop {
@@ -88,7 +83,7 @@ impl Hub {
             let mut told = std::pin::pin!(watch.told.notified());
             told.as_mut().enable();
             let polled = self.polled(&key, &poll).await?;
-            if poll.since.is_none() || polled.reset || !polled.messages.is_empty() {
+            if !polled.waits(&poll) {
                 return Ok(polled);
             }
             tokio::select! {
@@ -120,6 +115,11 @@ impl Hub {
 }
 
 impl Polled {
+    /// Whether there is nothing yet of what `poll` asked for.
+    pub fn waits(&self, poll: &Poll) -> bool {
+        poll.since.is_some() && !self.reset && self.messages.is_empty()
+    }
+
     /// A page as it follows a number, or of the newest messages.
     fn new(key: &RoomKey, page: Page, after: Option<Seq>) -> Self {
         let last = page.messages.last().map(|last| last.seq);

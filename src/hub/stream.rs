@@ -7,7 +7,9 @@
 use indexmap::IndexSet;
 use serde::Serialize;
 
-use super::{Arrived, Hub, Resume, connection::Memberships, join::follows, reached};
+use super::{
+    Arrived, Caller, Hub, Resume, Visitor, connection::Memberships, join::follows, reached,
+};
 use crate::{
     auth::{Permission, Principal},
     backend::{PageSize, REMEMBERED, Range},
@@ -73,18 +75,16 @@ impl Hub {
         principal: Principal,
         stream: Stream,
     ) -> Result<Beginning> {
-        let rooms = self.check_stream(&principal, &stream)?;
-        let who = principal.clone();
+        let who = self.visitor(namespace.clone(), principal.clone())?;
+        let mut rooms = self.check_stream(&who, &stream)?;
+        rooms.insert(RoomName::personal(&principal.user));
         let mut arrived = self
             .arrive(namespace.clone(), principal, Resume::Never)
             .await?;
         let until = self.0.backend.log.offset(&namespace).await?;
         let (mut floors, mut resets) = (Memberships::new(), Vec::new());
         for room in rooms {
-            let key = RoomKey {
-                namespace: namespace.clone(),
-                room: room.clone(),
-            };
+            let key = who.key(&room);
             // Whoever may not read what was before begins anew, and is told so.
             let may = who.may(Permission::History, &room);
             let since = stream.since.as_ref().map(|since| match since {
@@ -114,17 +114,16 @@ impl Hub {
     }
 
     /// The rooms of a stream, each once, if it may begin.
-    fn check_stream(&self, principal: &Principal, stream: &Stream) -> Result<IndexSet<RoomName>> {
-        let mut rooms: IndexSet<_> = stream.rooms.iter().cloned().collect();
+    fn check_stream(&self, who: &Visitor, stream: &Stream) -> Result<IndexSet<RoomName>> {
+        let rooms: IndexSet<_> = stream.rooms.iter().cloned().collect();
         let most = self.0.limits.rooms_per_connection;
         if most != 0 && rooms.len() > most {
             let message = format!("a connection may be in {most} rooms");
             return Err(reached(Limit::RoomsPerConnection, message));
         }
         for room in &rooms {
-            self.check_entry(principal, room, stream.history > 0)?;
+            self.check_entry(who, room, stream.history > 0)?;
         }
-        rooms.insert(RoomName::personal(&principal.user));
         Ok(rooms)
     }
 
@@ -182,7 +181,13 @@ impl Hub {
             bytes: 0,
         };
         let missed = log.missed(room, cursor.offset, until, least).await?;
-        Ok(missed.complete.then_some(cursor.offset))
+        // Where nothing was missed it begins now, so that one room that is reset is not reset again and again because of
+        // others on which nothing happens.
+        let from = match missed.messages.is_empty() {
+            true => until,
+            false => cursor.offset,
+        };
+        Ok(missed.complete.then_some(from))
     }
 
     /// The offset behind which a room goes on after a position, if nothing of it is gone.

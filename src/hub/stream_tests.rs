@@ -216,9 +216,8 @@ async fn poll(hub: &Hub, since: Option<&Position>, wait: impl Future<Output = ()
         since: since.cloned(),
         limit: Some(2),
     };
-    hub.poll(&Namespace::root(), &principal, poll, wait)
-        .await
-        .unwrap()
+    let visitor = hub.visitor(Namespace::root(), principal).unwrap();
+    hub.poll(&visitor, poll, wait).await.unwrap()
 }
 
 fn numbers(polled: &Polled) -> Vec<u32> {

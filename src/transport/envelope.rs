@@ -168,7 +168,7 @@ pub(super) struct Asked {
 /// Reads a client's frame; `room` is for one that names none.
 pub(super) fn read(text: &str, room: Option<&RoomName>) -> Asked {
     let refused = |error| Asked {
-        id: None,
+        id: id_of(text),
         room: None,
         request: Err(error),
     };
@@ -195,6 +195,17 @@ pub(super) fn read(text: &str, room: Option<&RoomName>) -> Asked {
     }
 }
 
+/// The id of a frame that is wrong otherwise: whoever waits for its answer is to get one.
+fn id_of(text: &str) -> Option<MessageId> {
+    #[derive(Deserialize)]
+    struct Named {
+        id: MessageId,
+    }
+    serde_json::from_str::<Named>(text)
+        .ok()
+        .map(|named| named.id)
+}
+
 fn request(
     kind: &str,
     id: Option<&MessageId>,
@@ -219,7 +230,8 @@ fn request(
     let parsed = requests::parse(name, data.unwrap_or(&empty), room);
     let request = parsed.unwrap_or_else(|| Err(Error::bad_request("this is no request")))?;
     Ok(match request {
-        Request::Publish(publish) => Request::Publish(Publish {
+        // Of what is kept, the frame's id is its own; what is not kept has none, unless its sender says so.
+        Request::Publish(publish) if !publish.ephemeral => Request::Publish(Publish {
             id: publish.id.or_else(|| id.cloned()),
             ..publish
         }),
@@ -296,7 +308,7 @@ mod tests {
         for (text, part, id) in [
             ("nonsense", "no JSON", None),
             ("7", "an object { type", None),
-            (r#"{"id":"a"}"#, "missing field `type`", None),
+            (r#"{"id":"a"}"#, "missing field `type`", Some("a")),
             (r#"{"type":"join","id":""}"#, "1 to 64", None),
             (r#"{"type":"x","id":"a"}"#, "no type of frame", Some("a")),
             (r#"{"type":"text","id":"a"}"#, "`data`", Some("a")),
@@ -305,7 +317,7 @@ mod tests {
                 "no type",
                 Some("a"),
             ),
-            (r#"{"type":"text","id":"a","rom":"b"}"#, "`rom`", None),
+            (r#"{"type":"text","id":"a","rom":"b"}"#, "`rom`", Some("a")),
             (
                 r#"{"type":"join","id":"a","data":{"sinc":1}}"#,
                 "`sinc`",

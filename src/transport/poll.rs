@@ -1,6 +1,9 @@
 //! The long-poll door: `/poll/{room}`, for clients that can do nothing but ask.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json, Router,
@@ -95,11 +98,19 @@ impl Door {
             return Err(Error::bad_request("limit: at least 1 is expected"));
         }
         let wait = asked.wait.unwrap_or(WAIT);
-        if !(wait >= 0.0) {
+        if wait.is_nan() || wait < 0.0 {
             return Err(Error::bad_request("wait: seconds are expected, 0 to 60"));
         }
         let principal = self.doorway.principal(request).await?;
         let hub = self.doorway.hub();
+        let visitor = hub.visitor(Namespace::root(), principal)?;
+        hub.take_message_permit(&visitor, Instant::now())?;
+        let now = hub
+            .poll(&visitor, poll.clone(), std::future::ready(()))
+            .await?;
+        if wait == 0.0 || !now.waits(&poll) {
+            return Ok(now);
+        }
         let _place = self.waiters.try_acquire().map_err(|_| {
             let message = format!("{} polls wait already: poll.waiters is reached", self.most);
             Error::new(Code::LimitReached, message)
@@ -114,8 +125,7 @@ impl Door {
                 () = self.doorway.draining().cancelled() => {}
             }
         };
-        hub.poll(&Namespace::root(), &principal, poll, give_up)
-            .await
+        hub.poll(&visitor, poll, give_up).await
     }
 }
 

@@ -317,7 +317,7 @@ struct EnvelopeDesk {
 struct Delivered<'a> {
     status: &'static str,
     #[serde(flatten)]
-    answer: &'a Answer,
+    answer: Option<&'a Answer>,
 }
 
 /// What `system` says of a room that was joined.
@@ -376,6 +376,8 @@ impl Desk for EnvelopeDesk {
         };
         if let Some(id) = &asked.id {
             let status = "delivered";
+            // The status of a user would take the place of that of the frame.
+            let answer = Some(answer).filter(|it| !matches!(it, Answer::Status { .. }));
             let ack = Envelope::new("ack", room, Delivered { status, answer });
             self.peer.send(ack.with_id(Some(id)).frame());
         }

@@ -3,7 +3,7 @@
 //! [`App::builder`] is also how an application embeds Switchboard: it adds typed events and routes of its own, keeps a
 //! [`Hub`] to send by, and decides about listener and shutdown.
 
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Extension, Router};
 use serde::{Serialize, de::DeserializeOwned};
@@ -107,6 +107,8 @@ impl App {
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let accepting = Accepting {
             header_timeout: self.config.http.header_timeout,
+            // A client that takes nothing for a while is the outboxes' concern, and answers all the same.
+            silence: self.config.limits.stall + Duration::from_secs(20),
             trusted_proxies: self.config.http.trusted_proxies.iter().copied().collect(),
             connections: self.config.limits.connections,
         };
@@ -162,7 +164,7 @@ impl Drop for Parts {
 }
 
 /// How long HTTP requests may still be answered when everything else is done.
-const LAST_ANSWERS: std::time::Duration = std::time::Duration::from_millis(500);
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 impl Builder {
     /// Adds a Socket.IO event of the application's own: `handler` is called with the event's one argument, in order
@@ -297,7 +299,7 @@ fn cors(origins: Origins) -> CorsLayer {
         .allow_methods(AllowMethods::mirror_request())
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([http::REQUEST_ID, ::http::header::RETRY_AFTER])
-        .max_age(std::time::Duration::from_secs(3600));
+        .max_age(Duration::from_secs(3600));
     if origins.anyone() {
         return layer.allow_origin(AllowOrigin::any());
     }

@@ -81,8 +81,6 @@ impl<D: Desk> Executor<D> {
     /// Answers what has become ready, and sees to the token's end; ready whenever something was done. Whoever waits for
     /// something else besides may drop it.
     pub async fn go_on(&mut self) {
-        let outlet = self.connection.outlet().clone();
-        let behind = outlet.is_behind();
         tokio::select! {
             biased;
             Some((asked, result)) = self.stored.next() => self.answer(asked, &result),
@@ -92,7 +90,7 @@ impl<D: Desk> Executor<D> {
                     expiry.act(&self.connection);
                 }
             }
-            () = outlet.drained(), if behind => {}
+            () = drained(&self.connection) => {}
         }
     }
 
@@ -256,6 +254,15 @@ impl<D: Desk> Executor<D> {
                 return Err(Error::new(Code::Internal, message));
             }
         })
+    }
+}
+
+/// Ready when a client that is behind is so no more.
+async fn drained(connection: &Connection) {
+    let outlet = connection.outlet();
+    match outlet.is_behind() {
+        true => outlet.drained().await,
+        false => std::future::pending().await,
     }
 }
 

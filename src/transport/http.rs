@@ -27,6 +27,9 @@ const SPARE_SOCKETS: usize = 1024;
 pub struct Accepting {
     /// A request's head has to arrive within this time; an HTTP/2 connection may be without a request for as long.
     pub header_timeout: Duration,
+    /// How long the peer's system may leave unanswered what was sent. One that vanished without a word, and only listens to
+    /// a stream of events, would otherwise be there for as long as our system tries, a quarter of an hour.
+    pub silence: Duration,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Arc<[IpNet]>,
     /// Realtime connections that there may be; 0 is no limit.

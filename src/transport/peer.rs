@@ -92,6 +92,11 @@ impl<F: Framing> Peer<F> {
         self.ending.cancelled().await;
     }
 
+    /// Whether it is to end.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.is_cancelled()
+    }
+
     /// Ends it behind a last frame. What else waits goes before that, if the client is to have `all`.
     pub(super) fn end(&self, last: Option<Frame>, all: bool) {
         self.closed.store(true, Ordering::Relaxed);

@@ -36,7 +36,7 @@ use crate::{
     error::{Code, Error, Result},
     hub::{
         Answer, Arrived, Close, Connection, Desk, Executor, Format, Join, Joined, Members,
-        Outgoing, Replay, Resume,
+        Outgoing, Replay, Request as Wish, Resume,
     },
     model::{Epoch, Message as Kept, MessageId, Namespace, Position, RoomName, Seq},
 };
@@ -211,8 +211,10 @@ impl Conversation<'_> {
                 room: Some(join.room.clone()),
                 entry: true,
             };
-            let request = crate::hub::Request::Join(join);
-            self.executor.execute(asked, Ok(request)).await;
+            self.executor.execute(asked, Ok(Wish::Join(join))).await;
+            if self.peer.is_ending() {
+                return;
+            }
         }
     }
 

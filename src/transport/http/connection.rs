@@ -22,6 +22,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ipnet::IpNet;
+use socket2::SockRef;
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
@@ -63,6 +64,7 @@ pub(super) async fn serve(
 ) {
     // Small frames are the rule here; waiting to fill a segment would only add latency.
     let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(accepting.silence));
     let patience = accepting.header_timeout;
     let begun = tokio::select! {
         begun = timeout(patience, is_http2(&stream)) => begun,

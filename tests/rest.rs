@@ -141,6 +141,8 @@ async fn what_is_malformed_is_refused_with_its_reason() {
         (json!([1]), "{ data, event?, id?, from?, ephemeral? }"),
         (json!({ "data": 1, "evnt": "x" }), "unknown field `evnt`"),
         (json!({ "data": 1, "event": "session" }), "reserved"),
+        // A reader of a stream would believe that it has missed something.
+        (json!({ "data": 1, "event": "reset" }), "reserved"),
         (
             json!({ "data": 1, "event": "notification" }),
             "personal room",
@@ -593,6 +595,36 @@ async fn what_a_batch_sends_arrives_in_its_order_kept_or_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_whose_answers_are_many_bytes_does_not_do_what_is_left() {
+    let (server, api) = server().await;
+    let path = "/v1/rooms/large/messages";
+    for _ in 0..16 {
+        api.post(path, &json!({ "data": "x".repeat(60_000) }))
+            .await
+            .is(201);
+    }
+    let mut requests = vec![json!({ "method": "GET", "path": path }); 99];
+    requests.push(json!({ "method": "POST", "path": path, "body": { "data": 1 } }));
+    let answer = api
+        .post("/v1/batch", &json!({ "requests": requests }))
+        .await;
+    assert!(answer.text.len() < 10 << 20, "{} bytes", answer.text.len());
+    let answer = answer.is(200);
+    let responses = answer["responses"].as_array().unwrap();
+    assert_eq!(responses.len(), 100);
+    assert_eq!(responses[7]["status"], 200);
+    for left in &responses[10..] {
+        assert_eq!(
+            (&left["status"], &left["body"]["code"]),
+            (&json!(413), &json!("too_large"))
+        );
+    }
+    let room = api.get("/v1/rooms/large").await.is(200);
+    assert_eq!(room["seq"], 16);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_speaks_for_whoever_sends_it() {
     let (server, _) = closed_server().await;
     let alice = ApiClient::new(&server, Some(&token("alice", "team=publish")));
@@ -738,6 +770,24 @@ async fn every_call_of_the_contract_is_described_and_every_call_that_is_describe
     for reference in document.to_string().split("\"$ref\":\"#").skip(1) {
         let pointer = reference.split('"').next().unwrap();
         assert!(document.pointer(pointer).is_some(), "{pointer}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_description_gives_as_an_example_of_a_body_is_taken() {
+    let (server, api) = server().await;
+    let document = api.get("/v1/openapi.json").await.is(200);
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let body = &item["post"]["requestBody"]["content"]["application/json"]["schema"];
+        let Some(reference) = body["$ref"].as_str() else {
+            continue;
+        };
+        let schema = document.pointer(reference.trim_start_matches('#')).unwrap();
+        let path = path.replace("{room}", "lobby").replace("{user}", "alice");
+        let answer = api.post(&path, &schema["example"]).await;
+        assert!(answer.status < 300, "{path}: {}", answer.text);
+        assert!(!answer.text.contains("\"code\""), "{path}: {}", answer.text);
     }
     server.stop().await;
 }

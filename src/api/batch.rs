@@ -2,7 +2,7 @@
 
 use axum::{
     Extension, Json, Router,
-    body::Body,
+    body::{Body, HttpBody},
     extract::Request,
     response::{IntoResponse, Response},
 };
@@ -24,6 +24,9 @@ use crate::{
 /// Calls that one batch may hold.
 const MOST: usize = 100;
 
+/// Bytes of answers behind which a batch does nothing more: they are held until the last is there.
+const ANSWER_BYTES: u64 = 8 << 20;
+
 /// The calls that may stand in a batch.
 #[derive(Clone)]
 pub(super) struct Calls(Router);
@@ -37,6 +40,10 @@ impl Calls {
 /// Several calls.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "{ requests }")]
+#[schema(example = json!({ "requests": [
+    { "method": "POST", "path": "/v1/rooms/lobby/messages", "body": { "data": { "text": "hello" } } },
+    { "method": "GET", "path": "/v1/rooms/lobby" }
+] }))]
 pub(super) struct Batch {
     /// In the order in which they are done; at most 100.
     #[schema(max_items = 100)]
@@ -52,7 +59,7 @@ pub(super) struct Call {
     #[schema(example = "/v1/rooms/lobby/messages")]
     path: String,
     /// The body, if the call takes one.
-    #[schema(value_type = Option<serde_json::Value>, example = json!({ "data": { "text": "hello" } }))]
+    #[schema(value_type = Option<serde_json::Value>)]
     body: Option<Box<RawValue>>,
 }
 
@@ -89,7 +96,8 @@ pub(super) struct Answer {
 /// Do several calls at once.
 ///
 /// In order, in the name of whoever sends the batch; one that fails does not keep the others from being done. Messages
-/// that follow each other are stored together.
+/// that follow each other are stored together. Behind 8 MiB of answers nothing more is done: the calls that are left are
+/// answered 413.
 #[utoipa::path(
     post,
     path = "/v1/batch",
@@ -110,11 +118,17 @@ pub(super) async fn run(
         return Err(Error::bad_request(message));
     }
     let mut done = Vec::with_capacity(batch.requests.len());
+    let mut bytes = 0;
     for call in batch.requests {
         if !call.joins_messages() {
             settle(&mut done).await;
         }
-        done.push(calls.begin(call, &visitor, limits).await);
+        let begun = match bytes > ANSWER_BYTES {
+            true => Begun::Answered(too_much().into_response()),
+            false => calls.begin(call, &visitor, limits).await,
+        };
+        bytes += begun.bytes();
+        done.push(begun);
     }
     settle(&mut done).await;
     let mut responses = Vec::with_capacity(done.len());
@@ -124,6 +138,13 @@ pub(super) async fn run(
         }
     }
     Ok(Json(Answers { responses }))
+}
+
+fn too_much() -> Error {
+    let message = format!(
+        "not done: the answers before this one have more than {ANSWER_BYTES} bytes; send it in another batch"
+    );
+    Error::new(Code::TooLarge, message)
 }
 
 impl Call {
@@ -139,6 +160,16 @@ impl Call {
 enum Begun {
     Answered(Response),
     Sending(Sending),
+}
+
+impl Begun {
+    /// What is held of it until the others are done.
+    fn bytes(&self) -> u64 {
+        match self {
+            Begun::Answered(response) => response.body().size_hint().lower(),
+            Begun::Sending(_) => 0,
+        }
+    }
 }
 
 /// Waits for every message that is on its way.
@@ -182,7 +213,9 @@ fn request(call: Call) -> Result<Request> {
         .parse::<Uri>()
         .ok()
         .filter(|uri| uri.authority().is_none() && uri.path().starts_with("/v1/"))
-        .ok_or_else(|| Error::bad_request("a path begins with /v1/"))?;
+        .ok_or_else(|| {
+            Error::bad_request("a path begins with /v1/, and is escaped as in an address")
+        })?;
     if path.path() == "/v1/batch" {
         return Err(Error::bad_request("a batch holds no batch"));
     }

@@ -1,11 +1,6 @@
 //! Messages: sending to a room, and reading what was sent.
 
-use axum::{
-    Extension, Json,
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::StatusCode;
+use axum::{Extension, Json, extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
@@ -35,9 +30,10 @@ use crate::{
     deny_unknown_fields,
     expecting = "{ data, event?, id?, from?, ephemeral? }"
 )]
+#[schema(example = json!({ "data": { "text": "hello" } }))]
 pub(super) struct NewMessage {
     /// Any JSON; it is kept and delivered byte for byte.
-    #[schema(value_type = serde_json::Value, example = json!({ "text": "hello" }))]
+    #[schema(value_type = serde_json::Value)]
     data: Box<RawValue>,
     /// The name it is delivered under, `message` if not given. Names that the server itself uses are refused.
     #[schema(
@@ -164,8 +160,9 @@ pub(super) struct Part {
     limit: Option<Bounded<1, 10_000>>,
 }
 
+/// The messages, and where to go on.
 #[derive(Serialize)]
-struct Answer {
+pub(super) struct Answer {
     #[serde(flatten)]
     page: HistoryPage,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,7 +185,7 @@ pub(super) async fn list(
     Extension(visitor): Extension<Visitor>,
     Named(InRoom { room }): Named<InRoom>,
     Params(part): Params<Part>,
-) -> Result<Response> {
+) -> Result<Json<Answer>> {
     let number = |given: Option<AnyNumber>| given.map(|given| Seq(given.get()));
     let range = match (number(part.after), number(part.before)) {
         (Some(_), Some(_)) => return Err(Error::bad_request("give after or before, not both")),
@@ -204,5 +201,5 @@ pub(super) async fn list(
         Range::Before(_) | Range::Last => page.messages.first(),
     };
     let next = edge.filter(|_| page.more).map(|message| message.seq);
-    Ok((StatusCode::OK, Json(Answer { page, next })).into_response())
+    Ok(Json(Answer { page, next }))
 }

@@ -47,9 +47,10 @@ pub(super) async fn show(
 /// What to notify a user of.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "{ data, id?, from? }")]
+#[schema(example = json!({ "data": { "title": "Your order is on its way" } }))]
 pub(super) struct Notification {
     /// Any JSON; it is kept and delivered byte for byte.
-    #[schema(value_type = serde_json::Value, example = json!({ "title": "Your order is on its way" }))]
+    #[schema(value_type = serde_json::Value)]
     data: Box<RawValue>,
     /// Your own id for it: the same id again for the same user is the same notification.
     id: Option<MessageId>,

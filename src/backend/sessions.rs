@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     error::Result,
-    model::{ConnectionId, Namespace, Offset, Pid, RoomName, UserId},
+    model::{ConnectionId, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
 };
 
 /// A connection of one user to one namespace, as its client can resume it.
@@ -40,6 +40,9 @@ pub trait Sessions: Send + Sync + 'static {
 
     /// Forgets every session of a user, those that go on and those that have ended, over all namespaces.
     async fn forget_user(&self, user: UserId) -> Result<()>;
+
+    /// Takes a room out of every session of a user, those that go on and those that have ended.
+    async fn expel(&self, user: UserId, room: RoomKey) -> Result<()>;
 
     /// The session, unless it ended longer ago than the window. Sees whatever was answered before.
     ///

@@ -12,8 +12,8 @@ use crate::{
 
 impl Hub {
     /// Takes every connection of a user out of a room and tells it `reason`. The others hear at once that the user has
-    /// left, also where only its grace time was still running. Answers how many connections were taken out; the user may
-    /// join again.
+    /// left, also where only its grace time was still running, and no session of the user brings it back. Answers how many
+    /// connections were taken out; the user may join again.
     pub async fn kick(&self, room: &RoomKey, user: &UserId, reason: &str) -> Result<usize> {
         if room.room.belongs_to(user) {
             return Err(Error::bad_request("the personal room cannot be left"));
@@ -33,6 +33,9 @@ impl Hub {
         );
         let left = left.await.into_iter().sum();
         self.0.rooms.dismiss(room, user);
+        // Sessions that have ended have nobody who stores them anew.
+        let sessions = &self.0.backend.sessions;
+        sessions.expel(user.clone(), room.clone()).await?;
         Ok(left)
     }
 

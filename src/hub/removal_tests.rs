@@ -59,6 +59,18 @@ async fn a_user_who_has_only_just_gone_leaves_presence_by_a_kick() {
 }
 
 #[tokio::test]
+async fn a_user_who_has_only_just_gone_does_not_come_back_into_a_room_it_was_kicked_from() {
+    let hub = hub();
+    let (alice, client) = member(&hub, "alice", &["a", "b"]).await;
+    hub.disconnect(&alice);
+    hub.kick(&key("a"), &user("alice"), "rude").await.unwrap();
+    let arrived = arrive(&hub, "alice", back(&alice, &client)).await;
+    assert_eq!(arrived.pid(), alice.pid());
+    let (again, _client) = connect(&hub, arrived).await;
+    assert!(again.is_in(&key("b").room) && !again.is_in(&key("a").room));
+}
+
+#[tokio::test]
 async fn a_room_whose_last_user_is_kicked_is_kept_no_longer() {
     let hub = hub();
     let (_alice, _client) = member(&hub, "alice", &["a"]).await;

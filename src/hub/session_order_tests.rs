@@ -33,6 +33,10 @@ impl Sessions for Gated {
         self.sessions.forget_user(user).await
     }
 
+    async fn expel(&self, user: UserId, room: RoomKey) -> Result<()> {
+        self.sessions.expel(user, room).await
+    }
+
     async fn find(&self, pid: Pid) -> Result<Option<Session>> {
         self.sessions.find(pid).await
     }

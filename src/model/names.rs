@@ -83,26 +83,26 @@ pub const PERSONAL: &str = "user:";
 fn check_name(what: &str, text: &str, most: usize) -> Result<()> {
     if text.is_empty() || text.len() > most {
         return Err(Error::bad_request(format!(
-            "a {what} has 1 to {most} bytes, this one has {}",
+            "{what} has 1 to {most} bytes, this one has {}",
             text.len()
         ))
         .for_limit(Limit::NameBytes));
     }
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(Error::bad_request(format!(
-            "a {what} has no white space or control characters"
+            "{what} has no white space or control characters"
         )));
     }
     Ok(())
 }
 
 fn check_room(text: &str) -> Result<()> {
-    check_name("room name", text, NAME_BYTES)
+    check_name("a room name", text, NAME_BYTES)
 }
 
 fn check_user(text: &str) -> Result<()> {
     // The personal room `user:<id>` has to be a room name too.
-    check_name("user id", text, NAME_BYTES - PERSONAL.len())
+    check_name("a user id", text, NAME_BYTES - PERSONAL.len())
 }
 
 fn check_id(text: &str) -> Result<()> {
@@ -119,8 +119,8 @@ fn check_id(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Event names that only the server, or the socket.io client itself, may emit.
-const RESERVED: [&str; 14] = [
+/// Event names that only the server, through whichever door, or the socket.io client itself, may emit.
+const RESERVED: [&str; 15] = [
     "session",
     "error",
     "typing",
@@ -130,6 +130,7 @@ const RESERVED: [&str; 14] = [
     "notification",
     "kicked",
     "draining",
+    "reset",
     "connect",
     "connect_error",
     "disconnect",
@@ -138,7 +139,7 @@ const RESERVED: [&str; 14] = [
 ];
 
 fn check_event(text: &str) -> Result<()> {
-    check_name("event name", text, EVENT_BYTES)?;
+    check_name("an event name", text, EVENT_BYTES)?;
     if RESERVED.contains(&text) || text == "removeListener" {
         return Err(Error::bad_request(format!(
             "the event name {text} is reserved; choose another"
@@ -148,7 +149,7 @@ fn check_event(text: &str) -> Result<()> {
 }
 
 fn check_namespace(text: &str) -> Result<()> {
-    check_name("namespace", text, NAME_BYTES)?;
+    check_name("a namespace", text, NAME_BYTES)?;
     if !text.starts_with('/') || text.contains([',', '?', '{', '}']) {
         return Err(Error::bad_request(
             "a namespace begins with / and has none of the characters , ? { }",

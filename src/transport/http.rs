@@ -3,6 +3,7 @@
 mod address;
 mod connection;
 mod cut;
+mod offered;
 mod refusal;
 mod trace;
 

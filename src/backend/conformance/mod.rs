@@ -278,5 +278,6 @@ suite! {
         a_session_saved_after_it_ended_goes_on_again,
         a_forgotten_session_is_not_found_and_ending_an_unknown_one_does_nothing,
         a_user_is_forgotten_with_all_of_its_sessions_and_nobody_else_is,
+        a_user_is_taken_out_of_a_room_in_all_of_its_sessions_and_nobody_else_is,
         a_closed_log_refuses_sessions;
 }

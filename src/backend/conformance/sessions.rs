@@ -158,6 +158,41 @@ pub(super) async fn a_user_is_forgotten_with_all_of_its_sessions_and_nobody_else
     assert!(rig.find(&other).await.is_some());
 }
 
+pub(super) async fn a_user_is_taken_out_of_a_room_in_all_of_its_sessions_and_nobody_else_is(
+    kind: Kind,
+) {
+    let rig = kind.rig(Retention::default());
+    let rooms = [("r", 7), ("s", 8), ("t\"", 9)];
+    let (goes_on, ended) = (session(&rooms), session(&rooms));
+    let elsewhere = Session {
+        namespace: Namespace::root(),
+        ..session(&rooms)
+    };
+    let other = Session {
+        user: UserId::parse("alice2").unwrap(),
+        ..session(&rooms)
+    };
+    for session in [&goes_on, &ended, &elsewhere, &other] {
+        rig.log.save(session.clone()).await.unwrap();
+    }
+    rig.log.end(ended.pid).await.unwrap();
+    let room = RoomKey {
+        namespace: goes_on.namespace.clone(),
+        room: RoomName::parse("s").unwrap(),
+    };
+    rig.log.expel(goes_on.user.clone(), room).await.unwrap();
+    for before in [goes_on, ended] {
+        let after = Session {
+            rooms: vec![before.rooms[0].clone(), before.rooms[2].clone()],
+            ..before.clone()
+        };
+        assert_eq!(rig.find(&before).await, Some(after));
+    }
+    for untouched in [elsewhere, other] {
+        assert_eq!(rig.find(&untouched).await.as_ref(), Some(&untouched));
+    }
+}
+
 pub(super) async fn a_closed_log_refuses_sessions(kind: Kind) {
     let rig = kind.rig(Retention::default());
     let alice = session(&[]);

@@ -11,7 +11,7 @@ use super::{MemoryLog, SWEEP};
 use crate::{
     backend::{Session, Sessions, closed},
     error::Result,
-    model::{Pid, Timestamp, UserId},
+    model::{Pid, RoomKey, Timestamp, UserId},
 };
 
 /// All sessions, those that go on and those that have ended.
@@ -59,6 +59,18 @@ impl Sessions for MemoryLog {
         let rooms = rooms.as_mut().ok_or_else(closed)?;
         let sessions = &mut rooms.sessions.sessions;
         sessions.retain(|_, kept| kept.session.user != user);
+        Ok(())
+    }
+
+    async fn expel(&self, user: UserId, room: RoomKey) -> Result<()> {
+        let mut rooms = self.lock();
+        let rooms = rooms.as_mut().ok_or_else(closed)?;
+        let sessions = rooms.sessions.sessions.values_mut();
+        for session in sessions.map(|kept| &mut kept.session) {
+            if session.user == user && session.namespace == room.namespace {
+                session.rooms.retain(|(name, _)| *name != room.room);
+            }
+        }
         Ok(())
     }
 

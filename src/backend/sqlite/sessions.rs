@@ -7,7 +7,7 @@ use super::{SqliteLog, books::int, reader::damaged, trim::STEP, writer::Command}
 use crate::{
     backend::{Session, Sessions},
     error::{Error, Result},
-    model::{Namespace, Offset, Pid, RoomName, Timestamp, UserId},
+    model::{Namespace, Offset, Pid, RoomKey, RoomName, Timestamp, UserId},
 };
 
 /// What is to become of a session.
@@ -16,6 +16,7 @@ pub(super) enum Change {
     End(Pid),
     Forget(Pid),
     ForgetUser(UserId),
+    Expel(UserId, RoomKey),
 }
 
 #[async_trait]
@@ -34,6 +35,10 @@ impl Sessions for SqliteLog {
 
     async fn forget_user(&self, user: UserId) -> Result<()> {
         self.change(Change::ForgetUser(user)).await
+    }
+
+    async fn expel(&self, user: UserId, room: RoomKey) -> Result<()> {
+        self.change(Change::Expel(user, room)).await
     }
 
     async fn find(&self, pid: Pid) -> Result<Option<Session>> {
@@ -64,6 +69,7 @@ pub(super) fn apply(db: &Connection, change: &Change, now: Timestamp) -> rusqlit
         Change::ForgetUser(user) => db
             .prepare_cached("DELETE FROM sessions WHERE user = ?1")?
             .execute([user.as_str()])?,
+        Change::Expel(user, room) => expel(db, user, room)?,
     };
     Ok(rows > 0)
 }
@@ -87,6 +93,15 @@ fn save(db: &Connection, session: &Session) -> rusqlite::Result<usize> {
         session.connection.to_string(),
         rooms,
     ])
+}
+
+fn expel(db: &Connection, user: &UserId, room: &RoomKey) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "UPDATE sessions SET rooms =
+         (SELECT json_group_array(json(value)) FROM json_each(sessions.rooms) WHERE value ->> 0 <> ?3)
+         WHERE user = ?1 AND namespace = ?2",
+    )?
+    .execute([user.as_str(), room.namespace.as_str(), room.room.as_str()])
 }
 
 /// The session as of the last commit, unless it ended before `expired`.

@@ -35,6 +35,7 @@ use tower::ServiceExt;
 use super::{
     Accepting, Cut,
     address::{ClientAddress, client_address},
+    offered::offered,
 };
 
 /// What HTTP/1.1 may hold of a connection either way: the largest head, and what is written of a body whose peer does not
@@ -217,13 +218,14 @@ async fn serve_http2(
         let answer = entrance.answer(request, Cut::shared());
         async move {
             let Ok(response) = answer.await;
+            let (head, body) = response.into_parts();
+            let body = offered(body).await?;
             // Until the last of its answer is gone, so the body takes this along.
-            Ok::<_, Infallible>(response.map(|body| {
-                body.map_frame(move |frame| {
-                    let _ = &request_is_open;
-                    frame
-                })
-            }))
+            let body = body.map_frame(move |frame| {
+                let _ = &request_is_open;
+                frame
+            });
+            Ok::<_, axum::Error>(Response::from_parts(head, body))
         }
     });
     let connection = http2::Builder::new(TokioExecutor::new())

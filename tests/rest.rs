@@ -646,7 +646,7 @@ async fn a_batch_speaks_for_whoever_sends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_who_sends_too_fast_is_told_when_to_try_again_and_a_back_end_never_is() {
+async fn a_user_who_asks_too_fast_is_told_when_to_try_again_and_a_back_end_never_is() {
     let mut config = config();
     (
         config.limits.user_messages_per_second,
@@ -663,6 +663,11 @@ async fn a_user_who_sends_too_fast_is_told_when_to_try_again_and_a_back_end_neve
     let refused = last.is(429);
     assert_eq!(refused["code"], "rate_limited");
     assert!(refused["retry_after_ms"].as_u64().unwrap() > 0);
+    // Reading counts like sending.
+    anybody
+        .get("/v1/rooms/lobby/messages?user=alice")
+        .await
+        .is(429);
     for _ in 0..5 {
         api.post("/v1/rooms/lobby/messages", &json!({ "data": 1 }))
             .await

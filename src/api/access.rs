@@ -1,11 +1,14 @@
 //! Who calls, and what is noted of every call.
 
+use std::time::Instant;
+
 use axum::{
+    Extension,
     extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, Uri, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderValue, Method, Uri, header, request::Parts, uri::PathAndQuery};
 
 use super::Api;
 use crate::{
@@ -70,6 +73,21 @@ fn without_identity(uri: &Uri) -> Uri {
     // Part of an address that was parsed before is one again.
     parts.path_and_query = PathAndQuery::try_from(path).ok();
     Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
+}
+
+/// Holds users to their rate, as with what they ask by a connection; sending takes its permit where it is done.
+pub(super) async fn pace(
+    State(api): State<Api>,
+    Extension(visitor): Extension<Visitor>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if request.method() != Method::POST
+        && let Err(error) = api.hub.take_message_permit(&visitor, Instant::now())
+    {
+        return error.into_response();
+    }
+    next.run(request).await
 }
 
 /// Refuses whoever is no back end.

@@ -100,39 +100,64 @@ pub(super) fn begin() -> utoipa::openapi::OpenApi {
     Begun::openapi()
 }
 
-/// How calls are refused, and whether that takes a body: status, name, description.
-const REFUSALS: [(&str, bool, &str, &str); 9] = [
-    (
+/// A way in which calls are refused.
+struct Refusal {
+    status: &'static str,
+    name: &'static str,
+    description: &'static str,
+    /// Only calls that have a body are refused so.
+    of_bodies: bool,
+}
+
+impl Refusal {
+    const fn of_calls(status: &'static str, name: &'static str, description: &'static str) -> Self {
+        Self {
+            status,
+            name,
+            description,
+            of_bodies: false,
+        }
+    }
+
+    const fn of_bodies(
+        status: &'static str,
+        name: &'static str,
+        description: &'static str,
+    ) -> Self {
+        Self {
+            of_bodies: true,
+            ..Self::of_calls(status, name, description)
+        }
+    }
+}
+
+const REFUSALS: [Refusal; 9] = [
+    Refusal::of_calls(
         "400",
-        false,
         "BadRequest",
         "Malformed: the message says what was expected.",
     ),
-    (
+    Refusal::of_calls(
         "401",
-        false,
         "Unauthorized",
         "No API key and no token, or one that is not good (any more).",
     ),
-    (
+    Refusal::of_calls(
         "403",
-        false,
         "Forbidden",
         "Not allowed to this identity, or to pages of this origin.",
     ),
-    ("408", true, "TooSlow", "The body took too long to arrive."),
-    (
+    Refusal::of_bodies("408", "TooSlow", "The body took too long to arrive."),
+    Refusal::of_bodies(
         "413",
-        true,
         "TooLarge",
         "The body, or the data in it, is larger than configured.",
     ),
-    ("415", true, "NotJson", "The body is not declared as JSON."),
-    ("429", true, "RateLimited", "Faster than a configured rate."),
-    ("500", false, "Internal", "A defect of the server."),
-    (
+    Refusal::of_bodies("415", "NotJson", "The body is not declared as JSON."),
+    Refusal::of_calls("429", "RateLimited", "Faster than a configured rate."),
+    Refusal::of_calls("500", "Internal", "A defect of the server."),
+    Refusal::of_calls(
         "503",
-        false,
         "Unavailable",
         "Storage, or the keys that tokens are checked with, cannot be reached now. Repeat it with the same id.",
     ),
@@ -141,7 +166,10 @@ const REFUSALS: [(&str, bool, &str, &str); 9] = [
 /// Adds what is true of every call.
 pub(super) fn complete(document: &mut utoipa::openapi::OpenApi, open: bool) {
     let components = document.components.get_or_insert_default();
-    for (_, _, name, description) in REFUSALS {
+    for Refusal {
+        name, description, ..
+    } in REFUSALS
+    {
         let body = ContentBuilder::new()
             .schema(Some(Ref::from_schema_name("Refusal")))
             .build();
@@ -170,13 +198,13 @@ fn refusals(operation: &mut Operation) {
         return;
     }
     let has_body = operation.request_body.is_some();
-    for (status, takes_body, name, _) in REFUSALS {
-        if has_body || !takes_body {
-            let response = RefOr::Ref(Ref::from_response_name(name));
+    for refusal in REFUSALS {
+        if has_body || !refusal.of_bodies {
+            let response = RefOr::Ref(Ref::from_response_name(refusal.name));
             operation
                 .responses
                 .responses
-                .insert(status.to_owned(), response);
+                .insert(refusal.status.to_owned(), response);
         }
     }
 }

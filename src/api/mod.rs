@@ -46,7 +46,7 @@ pub(crate) fn routes(doorway: &Arc<Doorway>) -> Router {
 }
 
 /// The calls that can stand alone and in a batch.
-fn calls() -> OpenApiRouter<Api> {
+fn calls(api: &Api) -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(messages::send, messages::list))
         .routes(routes!(rooms::list))
@@ -56,13 +56,14 @@ fn calls() -> OpenApiRouter<Api> {
         .routes(routes!(users::show))
         .routes(routes!(users::notify))
         .routes(routes!(users::disconnect))
+        .route_layer(from_fn_with_state(api.clone(), access::pace))
 }
 
 fn v1(api: &Api) -> Router {
-    let (inner, _) = calls().split_for_parts();
+    let (inner, _) = calls(api).split_for_parts();
     let inner = batch::Calls::new(finished(inner.fallback(nothing_here), api));
     let (router, mut document) = OpenApiRouter::with_openapi(docs::begin())
-        .merge(calls())
+        .merge(calls(api))
         .routes(routes!(batch::run))
         .layer(Extension(inner))
         .route_layer(from_fn_with_state(api.clone(), access::identify))

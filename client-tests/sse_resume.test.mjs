@@ -117,6 +117,32 @@ test("whoever missed more than is kept of a room is told which, and has all of t
   await back.events.until(() => back.of("message").some(({ data }) => data.data === "live"), "the live one");
 });
 
+test("a stream that is cut before it has heard of every reset hears of them all when it is back", async (t) => {
+  const server = await serve(t, { ...UNLIMITED, "history-messages": 10 });
+  const bob = await open(t, server, { user: "bob" });
+  const rooms = ["a", "b", "c"];
+  const alice = await listening(t, server, { rooms, user: "alice" });
+  alice.close();
+  for (const n of upTo(200)) for (const room of ["a", "b"]) await bob.ok("message", { room, data: n });
+  let place = alice.session.id;
+  const back = await listening(t, server, { rooms, user: "alice", lastEventId: place, history: 1 });
+  await back.nth("message", 2);
+  const resets = (stream) => stream.of("reset").map(({ data }) => data.room);
+  assert.deepEqual(resets(back), ["a", "b"]);
+  back.close();
+  const events = [...back.events.items];
+  // Cut behind each of its events: what was heard before, and what is heard now, is all that there is to hear.
+  for (const [i, { id, event }] of events.entries()) {
+    place = id ?? place;
+    const again = await listening(t, server, { rooms, user: "alice", lastEventId: place, history: 1 });
+    await bob.ok("message", { room: "c", data: "now" });
+    await again.events.until(() => again.of("message").some(({ data }) => data.data === "now"), "the last");
+    const heard = i >= events.findLastIndex((heard) => heard.event === "reset");
+    assert.deepEqual(resets(again), heard ? [] : ["a", "b"], `behind ${event}`);
+    again.close();
+  }
+});
+
 test("a cursor of a log that is no more is reset; EventSource goes on by itself", async (t) => {
   const server = await serve(t, { "events-retry": "100ms" });
   const bob = await open(t, server, { user: "bob" });

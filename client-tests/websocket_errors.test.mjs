@@ -148,6 +148,14 @@ test("a client that goes on although it is refused is closed with 4029; one that
   }
 });
 
+test("what is no request costs as much as one: rubbish without end is closed with 4029", async (t) => {
+  const server = await serve(t, { "limits-messages-per-second": 5, "limits-messages-burst": 10, "limits-refusals": 60 });
+  const stubborn = await peer(t, server, { room: "lobby", user: "stubborn" });
+  const flood = setInterval(() => upTo(20).forEach(() => stubborn.socket.send("rubbish")), 5);
+  t.after(() => clearInterval(flood));
+  assert.equal((await stubborn.ended()).code, 4029);
+});
+
 const BAD = {
   "of nobody": [undefined, "unauthorized"],
   "that is no token": ["garbage", "unauthorized"],

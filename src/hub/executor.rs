@@ -118,7 +118,13 @@ impl<D: Desk> Executor<D> {
                 let result = self.perform(request).await;
                 self.answer(asked, &result);
             }
-            Err(error) => self.answer(asked, &Err(error)),
+            Err(error) => {
+                // It costs what any request costs: rubbish would come at no rate at all otherwise.
+                let permit = self
+                    .hub
+                    .take_message_permit(&self.connection, Instant::now());
+                self.answer(asked, &Err(permit.err().unwrap_or(error)));
+            }
         }
     }
 

@@ -46,24 +46,26 @@ impl Hub {
         rooms: &[RoomName],
         reason: &str,
     ) -> usize {
-        if rooms.is_empty() {
+        // At once: the connection's turn comes when its client has taken what it missed, and that can be whenever it likes.
+        let mut left = rooms.to_vec();
+        left.retain(|room| connection.leave(room));
+        for room in &left {
+            self.0.rooms.leave(&connection.key(room), connection);
+        }
+        if left.is_empty() {
             return 0;
         }
+        // Behind the answers of joins that are under way.
         let _turn = connection.turn().await;
-        let mut left = 0;
-        for room in rooms {
-            if connection.leave(room) {
-                self.0.rooms.leave(&connection.key(room), connection);
-                connection.outlet().expelled(room);
-                connection.push(&kicked(room, reason));
-                left += 1;
-            }
+        for room in &left {
+            connection.outlet().expelled(room);
+            connection.push(&kicked(room, reason));
         }
         // Were it resumed from what is stored, it would be in there again.
         if let Err(error) = self.save(connection, None).await {
             tracing::debug!(%error, "a session without its lost rooms could not be stored");
         }
-        left
+        left.len()
     }
 
     /// Ends every connection of a user, over all namespaces, and its sessions, also those that could have been

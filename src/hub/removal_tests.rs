@@ -45,6 +45,31 @@ async fn a_user_who_is_kicked_is_told_and_others_see_it_leave_at_once() {
 }
 
 #[tokio::test]
+async fn a_user_who_does_not_take_what_it_missed_is_given_nothing_more_once_it_is_kicked() {
+    let hub = hub();
+    let (alice, client) = member(&hub, "alice", &["a", "b"]).await;
+    client.slow.store(true, Ordering::Relaxed);
+    for number in 1..=3 {
+        say(&hub, "a", number).await;
+    }
+    say(&hub, "b", 4).await;
+    let catching_up = tokio::time::timeout(Duration::from_secs(10), async {
+        while alice.first_turn().is_some() {
+            tokio::task::yield_now().await;
+        }
+    });
+    catching_up.await.expect("somebody reads what it missed");
+    let (room, who) = (key("a"), user("alice"));
+    let mut kick = std::pin::pin!(hub.kick(&room, &who, "rude"));
+    assert!(futures_util::poll!(&mut kick).is_pending());
+    assert!(!alice.is_in(&room.room), "whatever its client does");
+    client.slow.store(false, Ordering::Relaxed);
+    client.reads.notify_waiters();
+    assert_eq!(kick.await.unwrap(), 1);
+    client.is_given(&["session", "b 4", "kicked"]).await;
+}
+
+#[tokio::test]
 async fn a_user_who_has_only_just_gone_leaves_presence_by_a_kick() {
     let hub = hub();
     let (_bob, seen) = member(&hub, "bob", &["a"]).await;

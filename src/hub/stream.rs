@@ -138,7 +138,9 @@ impl Hub {
         let named = stream.rooms.contains(&room.room);
         let found = match since {
             Some(Since::Cursor(cursor)) => self.after_cursor(room, cursor, until).await?,
-            Some(Since::Position(position)) if named => self.after_position(room, position).await?,
+            Some(Since::Position(position)) if named => {
+                self.after_position(room, position, until).await?
+            }
             Some(Since::Unknown) => None,
             Some(Since::Position(_)) => Some(until),
             None if stream.history == 0 || !named => Some(until),
@@ -191,7 +193,12 @@ impl Hub {
     }
 
     /// The offset behind which a room goes on after a position, if nothing of it is gone.
-    async fn after_position(&self, room: &RoomKey, position: &Position) -> Result<Option<Offset>> {
+    async fn after_position(
+        &self,
+        room: &RoomKey,
+        position: &Position,
+        until: Offset,
+    ) -> Result<Option<Offset>> {
         let one = PageSize {
             messages: 1,
             bytes: 0,
@@ -200,7 +207,8 @@ impl Hub {
         let page = self.0.backend.log.read(room, range, one).await?;
         let next = page.messages.first().map(|next| before(next.offset));
         let known = page.epoch == position.epoch && follows(&page, position.seq);
-        Ok(known.then(|| next.unwrap_or(page.offset)))
+        // Where nothing was missed it begins now: its cursor would otherwise stand for what other rooms had long before.
+        Ok(known.then(|| next.unwrap_or(page.offset.max(until))))
     }
 }
 

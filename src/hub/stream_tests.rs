@@ -129,6 +129,22 @@ async fn one_room_goes_on_behind_a_position_and_begins_anew_behind_one_that_is_n
 }
 
 #[tokio::test]
+async fn a_stream_that_begins_behind_the_last_of_its_room_is_not_given_later_what_came_before() {
+    let hub = hub();
+    say(&hub, "a", 1).await;
+    say(&hub, "user:eve", 2).await;
+    let Position { epoch, seq } = poll(&hub, None, std::future::pending()).await.cursor;
+    let since = Some(Since::Position(Position { epoch, seq }));
+    let (eve, client, cursor, _) = begin(&hub, stream(&["a"], since, 0)).await;
+    client.is_given(&["session"]).await;
+    hub.disconnect(&eve);
+    let since = Some(Since::Cursor(cursor));
+    let (_eve, client, ..) = begin(&hub, stream(&["a"], since, 0)).await;
+    say(&hub, "a", 3).await;
+    client.is_given(&["session", "a 3"]).await;
+}
+
+#[tokio::test]
 async fn only_rooms_of_which_something_is_gone_begin_anew() {
     let hub = hub_that_keeps(2);
     say(&hub, "a", 1).await;

@@ -47,7 +47,7 @@ use crate::{
     hub::{
         Beginning, Close, Connection, Departure, Event, Expiry, Format, Outgoing, Since, Stream,
     },
-    model::{Cursor, Epoch, Namespace, Offset, Position, Timestamp},
+    model::{Cursor, Epoch, Namespace, Offset, Position, RoomName, Timestamp},
 };
 
 /// Bytes between outbox and body: what waits is to wait in the outbox, where it is counted.
@@ -97,6 +97,7 @@ impl Door {
         let framing = EventStream {
             life: beginning.cursor.life.clone(),
             cursor: beginning.cursor.clone(),
+            last_reset: beginning.resets.last().map(|reset| reset.room.clone()),
         };
         let streams = &hub.metrics().event_streams;
         let peer = Peer::new(framing, &self.doorway, admitted, streams);
@@ -136,7 +137,7 @@ impl Door {
         let greet = |connection: &Connection| {
             connection.push(&session(connection, hub, node, Some(&cursor)));
             for reset in &resets {
-                connection.push(&Outgoing::notice("reset", reset));
+                connection.push(&Outgoing::room_notice("reset", &reset.room, reset));
             }
         };
         let connection = hub.connect(arrived, peer.clone(), greet).await;
@@ -224,6 +225,9 @@ struct EventStream {
     life: Epoch,
     /// Where this one begins.
     cursor: Cursor,
+    /// The room of which it is told last that it begins anew: whoever is cut before that comes back to where it was, and
+    /// is told again.
+    last_reset: Option<RoomName>,
 }
 
 impl EventStream {
@@ -246,10 +250,14 @@ impl Framing for EventStream {
                 block(message.event.as_str(), &encode(message), Some(&cursor))
             }
             Event::Ephemeral(event) => block(event.event.as_str(), &encode(event), None),
-            Event::Notice(name @ "session", _, argument) => {
-                block(name, argument.get(), Some(&self.cursor))
+            Event::Notice(name, room, argument) => {
+                let begins = match *name {
+                    "session" => self.last_reset.is_none(),
+                    "reset" => *room == self.last_reset,
+                    _ => false,
+                };
+                block(name, argument.get(), begins.then_some(&self.cursor))
             }
-            Event::Notice(name, _, argument) => block(name, argument.get(), None),
         }
     }
 

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { open } from "./support/clients.mjs";
 import { settled } from "./support/fence.mjs";
 import { away, follow, heard, hears, Speaker } from "./support/follow.mjs";
+import { eventually } from "./support/scope.mjs";
 import { serve, UNLIMITED } from "./support/server.mjs";
 import { SECRET, sign } from "./support/tokens.mjs";
 
@@ -70,6 +71,8 @@ test("a relayed event that ends in a string makes nobody skip a message", async 
     await alice.ok("join", "lobby");
     const from = speaker.said;
     await speaker.say(2);
+    // Relayed events have a way of their own, and may come before messages that were sent before them.
+    await eventually(() => heard(alice).length === 2, "the first messages did not come");
     bob.socket.emit("draw", 1, last);
     await drawn.count(1);
     assert.deepEqual(drawn.items, [[1, last]]);

@@ -184,7 +184,8 @@ test("a poll whose client went away makes room for another", async (t) => {
   const control = new AbortController();
   const waiting = poll(server, "lobby", { since, wait: 60, signal: control.signal }).catch(() => "aborted");
   const one = async () => (await poll(server, "lobby", { since, wait: 0.05 })).status;
-  await eventually(async () => (await one()) === 503, "the first did not wait");
+  await eventually(async () => (await metric(server, "switchboard_polls_waiting")) === 1, "the first does not wait");
+  assert.equal(await one(), 503);
   control.abort();
   assert.equal(await waiting, "aborted");
   await eventually(async () => (await one()) === 200, "its place was not given back");

@@ -60,7 +60,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 ];
 
 /// Foreign crates, and the only places that name them.
-const HOME: [(&str, &[&str]); 12] = [
+const HOME: [(&str, &[&str]); 13] = [
     ("axum", &["transport", "api", "app"]),
     ("hyper", &["transport"]),
     ("socketioxide", &["transport/socketio", "app"]),
@@ -73,6 +73,7 @@ const HOME: [(&str, &[&str]); 12] = [
     ("utoipa", &["api"]),
     ("utoipa_axum", &["api"]),
     ("utoipa_swagger_ui", &["api"]),
+    ("tokio_tungstenite", &["transport/websocket"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

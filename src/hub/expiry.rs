@@ -50,15 +50,19 @@ impl Expiry {
             Stage::Due(_) => {
                 let error = Error::new(
                     Code::TokenExpired,
-                    "the token has expired; send refresh with a new one",
+                    match self.grace.is_zero() {
+                        true => "the token has expired; come again with a new one",
+                        false => "the token has expired; send refresh with a new one",
+                    },
                 );
                 connection.push(&Outgoing::notice("error", &error));
                 self.stage = Stage::Grace(Instant::now() + self.grace);
             }
-            Stage::Grace(_) | Stage::Never => {
+            Stage::Grace(_) => {
                 connection.close(Close::Expired);
                 self.stage = Stage::Never;
             }
+            Stage::Never => {}
         }
     }
 }

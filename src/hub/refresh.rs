@@ -30,7 +30,8 @@ impl Hub {
                 .rooms
                 .with(&connection.key(&room), |room| room.refreshed(connection));
         }
-        self.expel(connection, &lost, FORBIDDEN).await;
+        let left = self.take_out(connection, &lost);
+        self.tell_lost(connection, &left, FORBIDDEN).await;
         // The new token may bring another name or other information to show.
         self.show(connection, None);
         Ok(expires_at)

@@ -2,8 +2,6 @@
 //!
 //! Each is one call with plain words, about this node's connections; whatever tells other nodes has them call the same.
 
-use futures_util::future::join_all;
-
 use super::{Close, Connection, Hub, session::kicked};
 use crate::{
     error::{Error, Result},
@@ -24,40 +22,45 @@ impl Hub {
             .filter(|connection| *connection.namespace() == room.namespace)
             .filter(|connection| connection.is_in(&room.room))
             .collect();
-        // Each waits for its own turn: one that is slow to take what it has missed does not keep the others in.
         let lost = std::slice::from_ref(&room.room);
-        let left = join_all(
-            there
-                .iter()
-                .map(|connection| self.expel(connection, lost, reason)),
-        );
-        let left = left.await.into_iter().sum();
+        let mut count = 0;
+        for connection in there {
+            let left = self.take_out(&connection, lost);
+            if left.is_empty() {
+                continue;
+            }
+            count += 1;
+            // Whoever asked for this does not wait until each client has taken what it missed.
+            let (hub, reason) = (self.clone(), reason.to_owned());
+            tokio::spawn(async move { hub.tell_lost(&connection, &left, &reason).await });
+        }
         self.0.rooms.dismiss(room, user);
         // Sessions that have ended have nobody who stores them anew.
         let sessions = &self.0.backend.sessions;
         sessions.expel(user.clone(), room.clone()).await?;
-        Ok(left)
+        Ok(count)
     }
 
-    /// Takes a connection out of rooms, and tells it why. Answers how many of them it was in.
-    pub(super) async fn expel(
-        &self,
-        connection: &Connection,
-        rooms: &[RoomName],
-        reason: &str,
-    ) -> usize {
-        // At once: the connection's turn comes when its client has taken what it missed, and that can be whenever it likes.
+    /// Takes a connection out of rooms at once: its turn comes when its client has taken what it missed, and that can be
+    /// whenever it likes. Answers those that it was in; [`tell_lost`](Self::tell_lost) is to be called for these.
+    pub(super) fn take_out(&self, connection: &Connection, rooms: &[RoomName]) -> Vec<RoomName> {
         let mut left = rooms.to_vec();
         left.retain(|room| connection.leave(room));
         for room in &left {
             self.0.rooms.leave(&connection.key(room), connection);
+            connection.outlet().expelled(room);
         }
+        left
+    }
+
+    /// Tells a connection why it is not in rooms any more, behind the answers of joins that are under way.
+    pub(super) async fn tell_lost(&self, connection: &Connection, left: &[RoomName], reason: &str) {
         if left.is_empty() {
-            return 0;
+            return;
         }
-        // Behind the answers of joins that are under way.
         let _turn = connection.turn().await;
-        for room in &left {
+        for room in left {
+            // Once more: the answer to a join may have come in between.
             connection.outlet().expelled(room);
             connection.push(&kicked(room, reason));
         }
@@ -65,7 +68,6 @@ impl Hub {
         if let Err(error) = self.save(connection, None).await {
             tracing::debug!(%error, "a session without its lost rooms could not be stored");
         }
-        left.len()
     }
 
     /// Ends every connection of a user, over all namespaces, and its sessions, also those that could have been

@@ -21,7 +21,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Stream {
     /// The rooms; the personal room is always one.
-    pub rooms: Vec<RoomName>,
+    pub rooms: IndexSet<RoomName>,
     /// The place up to which everything was received before.
     pub since: Option<Since>,
     /// Without such a place: so many of each room's last messages.
@@ -115,7 +115,7 @@ impl Hub {
 
     /// The rooms of a stream, each once, if it may begin.
     fn check_stream(&self, who: &Visitor, stream: &Stream) -> Result<IndexSet<RoomName>> {
-        let rooms: IndexSet<_> = stream.rooms.iter().cloned().collect();
+        let rooms = stream.rooms.clone();
         let most = self.0.limits.rooms_per_connection;
         if most != 0 && rooms.len() > most {
             let message = format!("a connection may be in {most} rooms");

@@ -14,7 +14,7 @@ fn rooms(names: &[&str]) -> Vec<RoomName> {
 
 fn stream(names: &[&str], since: Option<Since>, history: usize) -> Stream {
     Stream {
-        rooms: rooms(names),
+        rooms: rooms(names).into_iter().collect(),
         since,
         history,
     }

@@ -7,12 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::response::Response;
 use http::{HeaderMap, request::Parts};
 use rand::Rng;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    http::ClientAddress,
+    http::{ClientAddress, refusal},
     lock,
     origins::Origins,
     wire::{Bounds, Flushers, Shard},
@@ -98,6 +99,12 @@ impl Doorway {
     /// Cancelled when the node is going down.
     pub(crate) fn draining(&self) -> &CancellationToken {
         &self.draining
+    }
+
+    /// Answers a request that is refused, and counts it.
+    pub(super) fn refuse(&self, error: &Error) -> Response {
+        self.hub.metrics().error(error);
+        refusal(error)
     }
 
     /// Refuses pages of other origins.

@@ -18,13 +18,13 @@ use tokio::sync::Semaphore;
 
 use super::{
     Doorway, PollSettings,
-    http::{refusal, traced},
+    http::traced,
     params::{Named, query},
 };
 use crate::{
     error::{Code, Error, Limit, Result},
     hub::{Poll, Polled},
-    model::{Namespace, Position},
+    model::{Namespace, Position, Timestamp},
     telemetry::Gauge,
 };
 
@@ -77,10 +77,7 @@ impl Door {
         let (parts, _) = request.into_parts();
         match self.poll(room, &parts).await {
             Ok(polled) => ([(header::CACHE_CONTROL, "no-store")], Json(polled)).into_response(),
-            Err(error) => {
-                self.doorway.hub().metrics().error(&error);
-                refusal(&error)
-            }
+            Err(error) => self.doorway.refuse(&error),
         }
     }
 
@@ -102,6 +99,7 @@ impl Door {
             return Err(Error::bad_request("wait: seconds are expected, 0 to 60"));
         }
         let principal = self.doorway.principal(request).await?;
+        let ends = principal.expires_at;
         let hub = self.doorway.hub();
         let visitor = hub.visitor(Namespace::root(), principal)?;
         hub.take_message_permit(&visitor, Instant::now())?;
@@ -118,7 +116,11 @@ impl Door {
                 .retry_after(Duration::from_secs(5))
         })?;
         let _waiting = Waiting::new(&hub.metrics().polls);
-        let over = tokio::time::sleep(Duration::from_secs_f64(wait.min(MOST_WAIT)));
+        let mut wait = Duration::from_secs_f64(wait.min(MOST_WAIT));
+        if let Some(end) = ends {
+            wait = wait.min(Timestamp::now().until(end));
+        }
+        let over = tokio::time::sleep(wait);
         let give_up = async {
             tokio::select! {
                 () = over => {}

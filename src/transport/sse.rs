@@ -36,7 +36,7 @@ use tokio_util::{
 use super::{
     Doorway, EventsSettings,
     greeting::session,
-    http::{Cut, refusal, traced},
+    http::{Cut, traced},
     params::Named,
     peer::{Framing, LAST_WORD, Peer},
     wanted::Wanted,
@@ -79,12 +79,10 @@ pub(crate) fn routes(doorway: &Arc<Doorway>, settings: &EventsSettings) -> Route
 
 impl Door {
     async fn answer(self, room: Option<String>, request: Request<Body>) -> Response {
-        let metrics = self.doorway.hub().metrics().clone();
         let (parts, _) = request.into_parts();
-        self.begin(room, &parts).await.unwrap_or_else(|error| {
-            metrics.error(&error);
-            refusal(&error)
-        })
+        let doorway = self.doorway.clone();
+        let begun = self.begin(room, &parts).await;
+        begun.unwrap_or_else(|error| doorway.refuse(&error))
     }
 
     async fn begin(self, room: Option<String>, request: &Parts) -> Result<Response> {
@@ -135,7 +133,9 @@ impl Door {
         } = beginning;
         let (hub, node) = (self.doorway.hub(), self.doorway.node());
         let greet = |connection: &Connection| {
-            connection.push(&session(connection, hub, node, Some(&cursor)));
+            // Where rooms are reset, only whoever has heard of that has a place to go on from.
+            let begins = Some(&cursor).filter(|_| resets.is_empty());
+            connection.push(&session(connection, hub, node, begins));
             for reset in &resets {
                 connection.push(&Outgoing::room_notice("reset", &reset.room, reset));
             }

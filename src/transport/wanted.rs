@@ -1,6 +1,7 @@
 //! What the address of a request asks for that is to be a connection: rooms, and from where on.
 
 use http::Uri;
+use indexmap::IndexSet;
 
 use super::params::query;
 use crate::{
@@ -11,7 +12,8 @@ use crate::{
 /// Rooms by the path and by `?room=`, as often as one likes, and what of their past is wanted.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
-    pub(super) rooms: Vec<RoomName>,
+    /// Each once, in the order of the address.
+    pub(super) rooms: IndexSet<RoomName>,
     pub(super) since: Option<String>,
     pub(super) history: usize,
 }
@@ -21,11 +23,13 @@ impl Wanted {
     pub(super) fn read(room: Option<&str>, uri: &Uri) -> Result<Self> {
         let mut wanted = Self::default();
         if let Some(room) = room {
-            wanted.rooms.push(room.parse()?);
+            wanted.rooms.insert(room.parse()?);
         }
         for (name, value) in query::<Vec<(String, String)>>(uri)? {
             match name.as_str() {
-                "room" => wanted.rooms.push(value.parse()?),
+                "room" => {
+                    wanted.rooms.insert(value.parse()?);
+                }
                 "since" if !value.is_empty() => wanted.since = Some(value),
                 "history" => {
                     wanted.history = value
@@ -46,7 +50,8 @@ mod tests {
     #[test]
     fn rooms_come_by_the_path_and_the_query_with_whatever_their_names_hold() {
         let read = |uri: &str| Wanted::read(Some("here"), &uri.parse().unwrap());
-        let wanted = read("/?room=a%2Bb%2Fc&x&token=t&room=r%C3%A4ume&history=7&since=").unwrap();
+        let wanted =
+            read("/?room=a%2Bb%2Fc&room=here&x&token=t&room=r%C3%A4ume&history=7&since=").unwrap();
         let rooms: Vec<_> = wanted.rooms.iter().map(RoomName::as_str).collect();
         assert_eq!(rooms, ["here", "a+b/c", "räume"]);
         assert_eq!((wanted.since, wanted.history), (None, 7));

@@ -25,7 +25,7 @@ use super::{
     Doorway, WebSocketSettings,
     envelope::{self, Envelope},
     greeting::session,
-    http::{refusal, traced},
+    http::traced,
     params::Named,
     peer::{Framing, LAST_WORD, Peer},
     upgrade::{Reader, accept_key, halves, switching},
@@ -87,11 +87,9 @@ pub(crate) fn routes(
 
 impl Door {
     async fn answer(self, room: Option<String>, request: Request<Body>) -> Response {
-        let metrics = self.doorway.hub().metrics().clone();
-        self.upgrade(room, request).await.unwrap_or_else(|error| {
-            metrics.error(&error);
-            refusal(&error)
-        })
+        let doorway = self.doorway.clone();
+        let upgraded = self.upgrade(room, request).await;
+        upgraded.unwrap_or_else(|error| doorway.refuse(&error))
     }
 
     async fn upgrade(self, room: Option<String>, mut request: Request<Body>) -> Result<Response> {
@@ -286,6 +284,7 @@ impl Conversation<'_> {
             tungstenite::Error::Utf8(_) => (code::NOT_UTF8, "bad_request"),
             _ => (code::PROTOCOL, "bad_request"),
         };
+        tracing::debug!(%error, "a WebSocket is closed for what it sent");
         self.peer.end(Some(Frame::close(code, why)), true);
         Ended::Here
     }

@@ -21,7 +21,6 @@ use crate::{
     error::{Code, Error, Result},
     transport::{
         Doorway,
-        http::refusal,
         upgrade::{Reader, accept_key, halves, switching},
         wire::{Encoding, Session, Wire, pass},
     },
@@ -83,13 +82,8 @@ impl Query {
 impl Gate {
     /// Answers one request under the Socket.IO path.
     pub(super) async fn answer(self: Arc<Self>, request: Request<Body>) -> Response {
-        match self.clone().pass(request).await {
-            Ok(response) => response,
-            Err(error) => {
-                self.doorway.hub().metrics().error(&error);
-                refusal(&error)
-            }
-        }
+        let passed = self.clone().pass(request).await;
+        passed.unwrap_or_else(|error| self.doorway.refuse(&error))
     }
 
     async fn pass(self: Arc<Self>, request: Request<Body>) -> Result<Response> {

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     auth::parse_name,
     backend::Range,
-    error::{Error, Result},
+    error::Result,
     hub::{Caller, History, HistoryPage, Publish, Visitor},
     model::{EventName, MessageId, Sender, Seq, UserId},
     transport::{
@@ -109,8 +109,7 @@ pub(super) async fn send(
 ) -> Result<Response> {
     let event = match message.event.as_deref() {
         None => EventName::message(),
-        Some(EventName::NOTIFICATION) => EventName::notification(),
-        Some(name) => EventName::parse(name)?,
+        Some(name) => EventName::parse_sent(name)?,
     };
     let publish = Publish {
         room,
@@ -187,12 +186,7 @@ pub(super) async fn list(
     Params(part): Params<Part>,
 ) -> Result<Json<Answer>> {
     let number = |given: Option<AnyNumber>| given.map(|given| Seq(given.get()));
-    let range = match (number(part.after), number(part.before)) {
-        (Some(_), Some(_)) => return Err(Error::bad_request("give after or before, not both")),
-        (Some(seq), None) => Range::After(seq),
-        (None, Some(seq)) => Range::Before(seq),
-        (None, None) => Range::Last,
-    };
+    let range = Range::of(number(part.before), number(part.after))?;
     let limit = part.limit.map(Bounded::count);
     let request = History { room, range, limit };
     let page = api.hub.history(&visitor, request).await?;

@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use serde_json::Value;
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{RefOr, Schema},
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
 };
 
-use crate::model;
+use crate::{error::Code, model};
 
 /// Has a type that is parsed described by one that is not.
 macro_rules! describe {
@@ -277,31 +277,15 @@ pub(super) struct Refusal {
 }
 
 /// A stable word for a kind of failure.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub(super) enum ErrorCode {
-    /// Malformed: the message says what was expected.
-    BadRequest,
-    /// No identity, or one that cannot be verified.
-    Unauthorized,
-    /// The token was good and no longer is.
-    TokenExpired,
-    /// Not allowed to this identity.
-    Forbidden,
-    /// The room must be joined first.
-    NotJoined,
-    /// There is no such thing.
-    NotFound,
-    /// Larger than a configured size.
-    TooLarge,
-    /// Faster than a configured rate.
-    RateLimited,
-    /// More than a configured number.
-    LimitReached,
-    /// Storage cannot take it now; repeat it with the same `id`.
-    Unavailable,
-    /// This node is going down.
-    Draining,
-    /// A defect of the server.
-    Internal,
+pub(super) struct ErrorCode;
+
+impl PartialSchema for ErrorCode {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(Code::ALL.map(Code::as_str)))
+            .into()
+    }
 }
+
+impl ToSchema for ErrorCode {}

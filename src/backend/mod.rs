@@ -103,6 +103,23 @@ pub enum Range {
     Last,
 }
 
+impl Range {
+    /// The last messages, or those before or after a number.
+    ///
+    /// # Errors
+    /// `bad_request` if both are given.
+    pub fn of(before: Option<Seq>, after: Option<Seq>) -> Result<Self> {
+        match (before, after) {
+            (Some(_), Some(_)) => Err(Error::bad_request(
+                "history takes before or after, not both",
+            )),
+            (Some(seq), None) => Ok(Range::Before(seq)),
+            (None, Some(seq)) => Ok(Range::After(seq)),
+            (None, None) => Ok(Range::Last),
+        }
+    }
+}
+
 /// How much one read may return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageSize {
@@ -110,6 +127,20 @@ pub struct PageSize {
     pub messages: usize,
     /// Bytes of `data` in all; a page has at least one message all the same.
     pub bytes: usize,
+}
+
+impl PageSize {
+    /// Only the room's position.
+    pub const NOTHING: Self = Self {
+        messages: 0,
+        bytes: 0,
+    };
+
+    /// The first message, whatever its size.
+    pub const ONE: Self = Self {
+        messages: 1,
+        bytes: 0,
+    };
 }
 
 /// Part of a room's log, as it was at one moment.

@@ -113,12 +113,10 @@ impl Hub {
             )));
         }
         self.check_name(room.as_str())?;
-        let position = PageSize {
-            messages: 0,
-            bytes: 0,
-        };
         let log = &self.0.backend.log;
-        let page = log.read(&caller.key(&room), Range::Last, position).await?;
+        let page = log
+            .read(&caller.key(&room), Range::Last, PageSize::NOTHING)
+            .await?;
         Ok(RoomState {
             epoch: page.epoch,
             seq: page.head,

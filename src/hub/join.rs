@@ -219,13 +219,7 @@ impl Hub {
     async fn replay(&self, key: &RoomKey, replay: &Replay) -> Result<(Page, bool)> {
         let log = &self.0.backend.log;
         match replay {
-            Replay::Nothing => {
-                let nothing = PageSize {
-                    messages: 0,
-                    bytes: 0,
-                };
-                Ok((log.read(key, Range::Last, nothing).await?, false))
-            }
+            Replay::Nothing => Ok((log.read(key, Range::Last, PageSize::NOTHING).await?, false)),
             Replay::Last(count) => Ok((
                 log.read(key, Range::Last, self.page(Some(*count))).await?,
                 false,

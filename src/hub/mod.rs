@@ -30,6 +30,7 @@ mod caller;
 mod catch_up;
 mod connection;
 mod deliver;
+mod departure;
 mod directory;
 mod event;
 mod executor;
@@ -57,6 +58,7 @@ pub use announce::ReadTo;
 pub use caller::{Caller, Visitor};
 pub use connection::{Asking, Close, Connection, Drained, Outlet};
 pub use deliver::Gather;
+pub use departure::Departure;
 pub use directory::{Attendance, LiveRoom, LiveRooms, RoomState, RoomsPage};
 pub use event::{Arguments, Event, Format, Keep, Outgoing};
 pub use executor::{Desk, Executor};
@@ -67,7 +69,7 @@ pub use poll::{Poll, Polled};
 pub use presence::Present;
 pub use publish::{Publish, Publishing};
 pub use request::{Answer, Request, Roll, Status};
-pub use session::{Arrived, Departure, Resume};
+pub use session::{Arrived, Resume};
 pub use settings::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings};
 pub use signal::{Replies, Reply, Signal, To};
 pub use stream::{Beginning, Reset, Since, Stream};
@@ -272,12 +274,14 @@ impl Hub {
 
     /// One round of [`keep_rooms_known`](Self::keep_rooms_known).
     async fn touch_rooms(&self) {
-        let nothing = PageSize {
-            messages: 0,
-            bytes: 0,
-        };
         for room in self.0.rooms.keys() {
-            if let Err(error) = self.0.backend.log.read(&room, Range::Last, nothing).await {
+            if let Err(error) = self
+                .0
+                .backend
+                .log
+                .read(&room, Range::Last, PageSize::NOTHING)
+                .await
+            {
                 tracing::debug!(?room, %error, "a room could not be read");
             }
         }

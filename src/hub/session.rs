@@ -209,10 +209,6 @@ impl Hub {
         if given > until {
             return Ok(false);
         }
-        let least = PageSize {
-            messages: 1,
-            bytes: 0,
-        };
         for (room, floor) in rooms {
             let key = RoomKey {
                 namespace: namespace.clone(),
@@ -220,7 +216,7 @@ impl Hub {
             };
             let complete = !principal.may(Permission::Join, room)
                 || log
-                    .missed(&key, given.max(*floor), until, least)
+                    .missed(&key, given.max(*floor), until, PageSize::ONE)
                     .await?
                     .complete;
             if !complete {
@@ -465,32 +461,6 @@ impl Hub {
                 tokio::spawn(Hub(hub).catch_up_in_turn(connection));
             }
         })
-    }
-}
-
-/// Ends a connection's part when its task ends, however it does: one that panics, in a handler of the application's
-/// perhaps, would leave a member that is sent to for ever and whose requests nobody handles.
-pub struct Departure {
-    hub: Hub,
-    connection: Arc<Connection>,
-}
-
-impl Departure {
-    /// Of a connection; for its task to hold.
-    pub fn of(hub: &Hub, connection: &Arc<Connection>) -> Self {
-        Self {
-            hub: hub.clone(),
-            connection: connection.clone(),
-        }
-    }
-}
-
-impl Drop for Departure {
-    fn drop(&mut self) {
-        self.hub.disconnect(&self.connection);
-        if std::thread::panicking() {
-            self.connection.close(Close::Failed);
-        }
     }
 }
 

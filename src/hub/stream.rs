@@ -178,11 +178,9 @@ impl Hub {
         if cursor.life != *log.life() || cursor.offset > until || !recent {
             return Ok(None);
         }
-        let least = PageSize {
-            messages: 1,
-            bytes: 0,
-        };
-        let missed = log.missed(room, cursor.offset, until, least).await?;
+        let missed = log
+            .missed(room, cursor.offset, until, PageSize::ONE)
+            .await?;
         // Where nothing was missed it begins now, so that one room that is reset is not reset again and again because of
         // others on which nothing happens.
         let from = match missed.messages.is_empty() {
@@ -199,12 +197,8 @@ impl Hub {
         position: &Position,
         until: Offset,
     ) -> Result<Option<Offset>> {
-        let one = PageSize {
-            messages: 1,
-            bytes: 0,
-        };
         let range = Range::After(position.seq);
-        let page = self.0.backend.log.read(room, range, one).await?;
+        let page = self.0.backend.log.read(room, range, PageSize::ONE).await?;
         let next = page.messages.first().map(|next| before(next.offset));
         let known = page.epoch == position.epoch && follows(&page, position.seq);
         // Where nothing was missed it begins now: its cursor would otherwise stand for what other rooms had long before.

@@ -218,6 +218,14 @@ impl EventName {
         Self(Self::NOTIFICATION.into())
     }
 
+    /// Accepts a name that somebody sends a message under: any that can be published, or that of notifications.
+    pub fn parse_sent(text: &str) -> Result<Self> {
+        match text {
+            Self::NOTIFICATION => Ok(Self::notification()),
+            name => Self::parse(name),
+        }
+    }
+
     /// The name of the notification event; only a personal room takes it.
     pub const NOTIFICATION: &'static str = "notification";
 

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::http::Refused;
+use super::{http::Refused, requests::malformed};
 use crate::error::{Code, Error};
 
 /// How large and how slow a body may be; [`JsonBody`] finds it in the request's extensions.
@@ -85,14 +85,7 @@ async fn whole(body: Body, most: usize) -> Result<Bytes, Error> {
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(body).map_err(|error| {
-        let text = error.to_string();
-        // The place in the text means nothing to whoever sent an object.
-        let what = text
-            .rsplit_once(" at line")
-            .map_or(text.as_str(), |(what, _)| what);
-        Error::bad_request(what.to_owned())
-    })
+    serde_json::from_slice(body).map_err(|error| malformed(&error))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a request's address says, read into our types, and refused in the shape of every error.
 
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, OptionalFromRequestParts, Path, Query};
 use http::{StatusCode, Uri, request::Parts};
 use serde::de::DeserializeOwned;
 
@@ -34,8 +34,21 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        match Path::from_request_parts(parts, state).await {
+        match <Path<T> as FromRequestParts<S>>::from_request_parts(parts, state).await {
             Ok(Path(named)) => Ok(Self(named)),
+            Err(rejection) => Err(refused(rejection.status(), &rejection.body_text())),
+        }
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static, S: Send + Sync> OptionalFromRequestParts<S>
+    for Named<T>
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Error> {
+        match <Path<T> as OptionalFromRequestParts<S>>::from_request_parts(parts, state).await {
+            Ok(named) => Ok(named.map(|Path(named)| Self(named))),
             Err(rejection) => Err(refused(rejection.status(), &rejection.body_text())),
         }
     }

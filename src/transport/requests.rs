@@ -112,13 +112,17 @@ pub(super) fn read_text<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
         if error.is_syntax() || error.is_eof() {
             return Error::bad_request("this is no JSON");
         }
-        let text = error.to_string();
-        // The place in the text means nothing to whoever sent an object.
-        let what = text
-            .rsplit_once(" at line")
-            .map_or(text.as_str(), |(what, _)| what);
-        Error::bad_request(what.to_owned())
+        malformed(&error)
     })
+}
+
+/// What is wrong with JSON, without a place in its text, which means nothing to whoever sent an object.
+pub(super) fn malformed(error: &serde_json::Error) -> Error {
+    let text = error.to_string();
+    let what = text
+        .rsplit_once(" at line")
+        .map_or(text.as_str(), |(what, _)| what);
+    Error::bad_request(what.to_owned())
 }
 
 #[derive(Deserialize)]
@@ -218,10 +222,7 @@ fn publish(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
     let body: PublishBody<'_> = read(value)?;
     Ok(Request::Publish(Publish {
         room: room(body.room, known)?,
-        event: match body.event {
-            EventName::NOTIFICATION => EventName::notification(),
-            name => EventName::parse(name)?,
-        },
+        event: EventName::parse_sent(body.event)?,
         data: kept(body.data),
         id: named(body.id)?,
         ephemeral: body.ephemeral,
@@ -259,16 +260,7 @@ impl From<Name<RoomName>> for HistoryBody {
 
 fn history(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
     let body: HistoryBody = body(value)?;
-    let range = match (body.before, body.after) {
-        (Some(_), Some(_)) => {
-            return Err(Error::bad_request(
-                "history takes before or after, not both",
-            ));
-        }
-        (Some(seq), None) => Range::Before(seq),
-        (None, Some(seq)) => Range::After(seq),
-        (None, None) => Range::Last,
-    };
+    let range = Range::of(body.before, body.after)?;
     Ok(Request::History(History {
         room: room(body.room, known)?,
         range,

@@ -66,14 +66,12 @@ pub(crate) fn routes(doorway: &Arc<Doorway>, settings: &EventsSettings) -> Route
         doorway: doorway.clone(),
         settings: Arc::new(settings.clone()),
     };
-    let of_rooms =
-        async |State(door): State<Door>, request: Request<Body>| door.answer(None, request).await;
-    let of_room = async |State(door): State<Door>, Named(room): Named<String>, request| {
-        door.answer(Some(room), request).await
+    let stream = async |State(door): State<Door>, room: Option<Named<String>>, request| {
+        door.answer(room.map(|Named(room)| room), request).await
     };
     let routes = Router::new()
-        .route("/events", get(of_rooms))
-        .route("/events/{room}", get(of_room));
+        .route("/events", get(stream))
+        .route("/events/{room}", get(stream));
     traced(routes.with_state(door))
 }
 

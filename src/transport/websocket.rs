@@ -74,14 +74,12 @@ pub(crate) fn routes(
         settings: Arc::new(settings.clone()),
         read_buffer,
     };
-    let anywhere =
-        async |State(door): State<Door>, request: Request<Body>| door.answer(None, request).await;
-    let in_room = async |State(door): State<Door>, Named(room): Named<String>, request| {
-        door.answer(Some(room), request).await
+    let upgrade = async |State(door): State<Door>, room: Option<Named<String>>, request| {
+        door.answer(room.map(|Named(room)| room), request).await
     };
     let routes = Router::new()
-        .route("/ws", get(anywhere))
-        .route("/ws/{room}", get(in_room));
+        .route("/ws", get(upgrade))
+        .route("/ws/{room}", get(upgrade));
     traced(routes.with_state(door))
 }
 

@@ -6,9 +6,10 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Wake, Waker},
     time::{Duration, Instant},
 };
 
@@ -148,6 +149,33 @@ impl Shard {
             let now = Instant::now();
             watched.retain(|outbox| outbox.keeps_waiting(now));
             lock(&self.watched).append(&mut watched);
+        }
+    }
+}
+
+/// Puts an outbox on its shard's list when the system takes more; holds nothing that holds it.
+pub(super) struct Rouse {
+    outbox: Weak<Outbox>,
+    shard: Arc<Shard>,
+}
+
+impl Rouse {
+    pub(super) fn of(outbox: &Arc<Outbox>, shard: &Arc<Shard>) -> Waker {
+        Waker::from(Arc::new(Self {
+            outbox: Arc::downgrade(outbox),
+            shard: shard.clone(),
+        }))
+    }
+}
+
+impl Wake for Rouse {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(outbox) = self.outbox.upgrade() {
+            self.shard.list(&outbox);
         }
     }
 }

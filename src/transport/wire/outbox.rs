@@ -23,7 +23,7 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::{Context, Wake, Waker},
+    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
@@ -31,7 +31,7 @@ use tokio::{io::AsyncWrite, sync::Notify};
 
 use super::{
     Session,
-    flusher::Shard,
+    flusher::{Rouse, Shard},
     frame::Frame,
     lane::Lane,
     state::{State, Todo},
@@ -353,7 +353,7 @@ impl Outbox {
     fn write(self: &Arc<Self>, state: &mut State, todo: &mut Todo) {
         state.blocked = false;
         let before = state.bytes;
-        let waker = self.waker.get_or_init(|| Rouse::of(self));
+        let waker = self.waker.get_or_init(|| Rouse::of(self, &self.shard));
         if state.write_out(waker).is_err() {
             self.end_with(state);
             return;
@@ -489,33 +489,6 @@ impl<'a> Awaiting<'a> {
 impl Drop for Awaiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// Puts an outbox on its shard's list when the system takes more; holds nothing that holds it.
-struct Rouse {
-    outbox: Weak<Outbox>,
-    shard: Arc<Shard>,
-}
-
-impl Rouse {
-    fn of(outbox: &Arc<Outbox>) -> Waker {
-        Waker::from(Arc::new(Self {
-            outbox: Arc::downgrade(outbox),
-            shard: outbox.shard.clone(),
-        }))
-    }
-}
-
-impl Wake for Rouse {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if let Some(outbox) = self.outbox.upgrade() {
-            self.shard.list(&outbox);
-        }
     }
 }
 

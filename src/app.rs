@@ -19,7 +19,7 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use crate::{
     api,
     backend::{self, Backend, Deliveries},
-    config::{Config, Problems, Store},
+    config::{Config, Problems, Secret, Store},
     drain::drain,
     error::Result,
     hub::{Close, Hub, HubSettings, PageLimits},
@@ -45,6 +45,9 @@ pub enum StartError {
     /// The embedded log could not be opened.
     #[error("{0}")]
     Store(#[from] backend::sqlite::OpenError),
+    /// The shared log could not be opened.
+    #[error("{0}")]
+    Redis(#[from] backend::redis::OpenError),
     /// The address could not be listened on.
     #[error(
         "cannot listen on {address}: {source}; is another server running there? `listen` chooses another address"
@@ -198,7 +201,7 @@ impl Builder {
         let authority = config.auth.authority().map_err(Problems::of_keys)?;
         let keys = CancellationToken::new();
         authority.start(keys.clone()).await;
-        let (backend, deliveries) = open_backend(&config)?;
+        let (backend, deliveries) = open_backend(&config).await?;
         let metrics = Arc::new(Metrics::new());
         let pages = PageLimits {
             messages: config.history.page,
@@ -268,9 +271,9 @@ impl Builder {
     }
 }
 
-fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartError> {
+async fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartError> {
     let retention = config.history.retention();
-    Ok(match config.store {
+    Ok(match config.store() {
         Store::Memory => backend::memory::open(backend::memory::MemoryConfig {
             retention,
             idempotency: config.history.idempotency,
@@ -285,6 +288,16 @@ fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartError> {
             idempotency: config.history.idempotency,
             session_window: config.recovery.window,
         })?,
+        Store::Redis => {
+            let url = config.redis.url.as_ref().map(Secret::expose);
+            backend::redis::open(backend::redis::RedisConfig {
+                url: url.unwrap_or_default().to_owned(),
+                retention,
+                idempotency: config.history.idempotency,
+                session_window: config.recovery.window,
+            })
+            .await?
+        }
     })
 }
 

@@ -220,7 +220,7 @@ async fn a_transport_that_is_not_configured_is_refused_before_any_upgrade() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_largest_number_there_is_asks_for_nothing_and_breaks_nothing() {
-    for store in [Store::Memory, Store::Sqlite] {
+    for store in [Store::Memory, Store::Sqlite].map(Some) {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config();
         config.store = store;

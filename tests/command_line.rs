@@ -95,7 +95,7 @@ fn wrong_values_from_all_sources_are_refused_together() {
         .refused(&[
             "error: 4 problems",
             "switchboard.toml:2: drain.over is \"3\"; expected a length of time with its unit",
-            "environment SWITCHBOARD_STORE: store is \"floppy\"; expected sqlite or memory",
+            "environment SWITCHBOARD_STORE: store is \"floppy\"; expected sqlite or memory or redis",
             "--listen: listen is \"3000\"; expected an address and a port",
             "--limits-inbox: limits.inbox is \"many\"; expected a whole number",
         ]);

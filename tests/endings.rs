@@ -88,7 +88,7 @@ async fn a_client_that_leaves_a_namespace_and_connects_again_at_once_is_connecte
 async fn a_join_that_ends_after_its_socket_leaves_no_mirrored_room_behind() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config();
-    config.store = Store::Sqlite;
+    config.store = Some(Store::Sqlite);
     config.data = folder.path().to_owned();
     let builder = App::builder(config).event(
         "rooms",

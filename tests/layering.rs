@@ -60,12 +60,13 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 ];
 
 /// Foreign crates, and the only places that name them.
-const HOME: [(&str, &[&str]); 13] = [
+const HOME: [(&str, &[&str]); 14] = [
     ("axum", &["transport", "api", "app"]),
     ("hyper", &["transport"]),
     ("socketioxide", &["transport/socketio", "app"]),
     ("engineioxide", &["transport/socketio"]),
     ("rusqlite", &["backend/sqlite"]),
+    ("redis", &["backend/redis"]),
     ("jsonwebtoken", &["auth"]),
     ("reqwest", &["auth"]),
     ("clap", &["cli"]),

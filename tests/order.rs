@@ -15,7 +15,7 @@ async fn two_thousand_messages_sent_without_waiting_by_each_of_twenty_connection
 {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config();
-    config.store = Store::Sqlite;
+    config.store = Some(Store::Sqlite);
     config.data = folder.path().to_owned();
     config.history.messages = 100_000;
     let server = Server::start(config).await;

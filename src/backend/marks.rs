@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A mark that is set again where it stands counts as used, lest it be swept; noting that once a day will do.
-const NOTED: Duration = Duration::from_secs(24 * 3600);
+pub(super) const NOTED: Duration = Duration::from_secs(24 * 3600);
 
 /// Where a user's mark in a room stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

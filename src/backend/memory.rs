@@ -59,6 +59,7 @@ pub fn open(config: MemoryConfig) -> (Backend, Deliveries) {
     let backend = Backend {
         marks: log.clone(),
         sessions: log.clone(),
+        nodes: None,
         log,
         bus: Arc::new(LocalBus::new(stream)),
     };
@@ -188,8 +189,8 @@ impl Log for MemoryLog {
         Ok(rooms.offsets.get(namespace).copied().unwrap_or_default())
     }
 
-    fn life(&self) -> &Epoch {
-        &self.life
+    fn life(&self) -> Epoch {
+        self.life.clone()
     }
 
     async fn ready(&self) -> Result<()> {

@@ -10,6 +10,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
@@ -26,7 +27,9 @@ use crate::{
 mod conformance;
 mod marks;
 pub mod memory;
+mod nodes;
 mod recent;
+pub mod redis;
 pub mod retention;
 mod sessions;
 mod settings;
@@ -34,9 +37,12 @@ pub mod sqlite;
 mod tail;
 
 pub use marks::{Mark, Marks};
+pub use nodes::{Attending, Census, Elsewhere, Nodes, Notice, Question};
 pub use retention::{Keep, REMEMBERED, Retention};
 pub use sessions::{Session, Sessions};
-pub use settings::{HistorySettings, RetentionRule, RetentionRules, SqliteSettings, Synchronous};
+pub use settings::{
+    HistorySettings, RedisSettings, RetentionRule, RetentionRules, SqliteSettings, Synchronous,
+};
 
 /// A message on its way to the log.
 #[derive(Clone, Debug)]
@@ -189,6 +195,10 @@ pub enum Delivery {
     Message(Arc<Message>),
     /// An event that is not kept, and the connection that is not to get it.
     Ephemeral(Arc<Ephemeral>, Option<ConnectionId>),
+    /// What other nodes say of a room that this one follows.
+    Elsewhere(RoomKey, Elsewhere),
+    /// Another node asks something.
+    Asked(Question),
     /// Somebody waits until everything before this has been delivered.
     Mark(oneshot::Sender<()>),
 }
@@ -231,8 +241,9 @@ pub trait Log: Send + Sync + 'static {
     /// higher one.
     async fn offset(&self, namespace: &Namespace) -> Result<Offset>;
 
-    /// Names the life of this log: offsets compare only within one. It changes only if the log was lost or reset.
-    fn life(&self) -> &Epoch;
+    /// Names the life of this log: offsets compare only within one. It changes only if the log was lost or reset, which one
+    /// that nodes share may be at any time.
+    fn life(&self) -> Epoch;
 
     /// Whether appends and reads can be served now.
     async fn ready(&self) -> Result<()>;
@@ -249,9 +260,22 @@ pub trait Bus: Send + Sync + 'static {
     /// settled before.
     async fn send(&self, event: Arc<Ephemeral>, except: Option<ConnectionId>) -> Result<()>;
 
-    /// Waits until whatever this node's log has settled before has been delivered to this node's members.
+    /// Waits until whatever this node's log has settled before, and whatever could be read before in the rooms that this
+    /// node follows, has been delivered to this node's members.
     async fn delivered(&self);
+
+    /// Has everything that is stored in a room from now on, and its events, delivered to this node: call it when the room
+    /// gets its first member, and read the log when what it answers is ready. Where that fails, the room will be followed
+    /// once it can be. A room is followed from this call until the next [`unfollow`](Self::unfollow) of it: calls take
+    /// effect in their order.
+    fn follow(&self, room: &RoomKey) -> Following;
+
+    /// Ends that: call it when the last member has gone.
+    fn unfollow(&self, room: &RoomKey);
 }
+
+/// Ready when a room is followed.
+pub type Following = BoxFuture<'static, Result<()>>;
 
 /// A bus of one node: straight to its own stream.
 pub struct LocalBus(mpsc::Sender<Delivery>);
@@ -279,9 +303,15 @@ impl Bus for LocalBus {
             let _ = waiting.await;
         }
     }
+
+    fn follow(&self, _: &RoomKey) -> Following {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn unfollow(&self, _: &RoomKey) {}
 }
 
-/// A log and a bus that share one stream of deliveries, and the read marks and sessions beside the log.
+/// A log and a bus that share one stream of deliveries, and the read marks, sessions and other nodes beside the log.
 #[derive(Clone)]
 pub struct Backend {
     /// What orders and keeps.
@@ -292,6 +322,8 @@ pub struct Backend {
     pub marks: Arc<dyn Marks>,
     /// What knows sessions.
     pub sessions: Arc<dyn Sessions>,
+    /// What knows other nodes; `None` where there can be none.
+    pub nodes: Option<Arc<dyn Nodes>>,
 }
 
 /// How long the sender of an id can repeat it, by default.

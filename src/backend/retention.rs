@@ -9,7 +9,8 @@ use crate::{
     pattern::Pattern,
 };
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Using an empty room is noted once in so long.
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// An empty room is remembered at least this long, so that positions in it stay valid.
 const LINGER: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -52,12 +53,22 @@ impl Keep {
 
     /// Whether an empty room last written at `ts` may be forgotten, epoch and all.
     pub(super) fn forgettable(self, ts: Timestamp, now: Timestamp) -> bool {
-        ts < now.before(self.age.max(LINGER))
+        ts < now.before(self.linger())
+    }
+
+    /// How long an empty room is remembered when nobody uses it.
+    pub(super) fn linger(self) -> Duration {
+        self.age.max(LINGER)
     }
 
     /// Whether a read mark last set at `ts` may be forgotten.
     pub(super) fn stale(self, ts: Timestamp, now: Timestamp) -> bool {
-        ts < now.before(self.age.max(MARK))
+        ts < now.before(self.mark_age())
+    }
+
+    /// How long a read mark is remembered when nobody sets it.
+    pub(super) fn mark_age(self) -> Duration {
+        self.age.max(MARK)
     }
 
     /// Whether reading an empty room last written at `ts` should count as use, lest it be forgotten.

@@ -32,6 +32,12 @@ pub trait Sessions: Send + Sync + 'static {
     /// queue; dropping the future does not take back what was asked.
     async fn save(&self, session: Session) -> Result<()>;
 
+    /// As [`save`](Self::save), for a connection that begins or goes on with the session on this node. From then on no other node
+    /// can store it or note its end, until that one claims it.
+    async fn claim(&self, session: Session) -> Result<()> {
+        self.save(session).await
+    }
+
     /// Notes that the session has ended now, unless it had ended before or is not stored. Answers once that is stored.
     async fn end(&self, pid: Pid) -> Result<()>;
 

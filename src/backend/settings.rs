@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Keep, Retention};
 use crate::{
     config::{
-        ByteSize, Problem, Setting, Value, above_zero, choice, parse_duration, section,
+        ByteSize, Problem, Secret, Setting, Value, above_zero, choice, parse_duration, section,
         show_duration,
     },
     pattern::Pattern,
@@ -39,6 +39,15 @@ section! {
         synchronous: Synchronous = "full",
         /// Connections that read while another writes.
         readers: usize = "2",
+    }
+}
+
+section! {
+    /// The log that nodes share, in Redis or Valkey.
+    pub struct RedisSettings at "redis" {
+        /// Where it is: `redis://[user:password@]host[:port][/db]`; several with commas for Redis Cluster, any of its nodes.
+        /// Setting it makes this server a node of all that name the same.
+        url: Option<Secret> = "",
     }
 }
 

@@ -78,8 +78,9 @@ impl std::fmt::Display for Welcome<'_> {
             (false, true) => "open: anybody may connect, from anywhere, under any name",
         };
         writeln!(f, "  mode  {mode}")?;
-        match self.config.store {
+        match self.config.store() {
             Store::Sqlite => writeln!(f, "  data  {}", self.config.data.display())?,
+            Store::Redis => writeln!(f, "  data  in Redis, shared with other nodes")?,
             Store::Memory => writeln!(f, "  data  in memory, gone when the server stops")?,
         }
         let auth = if self.config.auth.has_key() {

@@ -3,7 +3,7 @@
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Config,
+    Config, Store,
     problem::{Problem, Problems},
 };
 
@@ -28,6 +28,7 @@ impl Config {
         self.socketio.check(&mut problems);
         self.websocket.check(&mut problems);
         self.events.check(&mut problems);
+        self.check_store(&mut problems);
         self.check_openness(&mut problems);
         self.check_sizes(&mut problems);
         self.check_drain(&mut problems);
@@ -39,6 +40,20 @@ impl Config {
             problems,
             warnings: Vec::new(),
         })
+    }
+
+    fn check_store(&self, problems: &mut Vec<Problem>) {
+        match (self.store(), &self.redis.url) {
+            (Store::Redis, None) => problems.push(Problem::rule(
+                &["store", "redis.url"],
+                "messages are to be kept in Redis, and nothing says where it is: set redis.url, such as redis://127.0.0.1:6379",
+            )),
+            (Store::Sqlite | Store::Memory, Some(_)) => problems.push(Problem::rule(
+                &["store", "redis.url"],
+                "redis.url makes this a node among others, and store says that it keeps its messages alone: leave out one of them",
+            )),
+            _ => {}
+        }
     }
 
     fn check_openness(&self, problems: &mut Vec<Problem>) {

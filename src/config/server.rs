@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use super::section::{choice, section};
 use crate::{
     auth::AuthSettings,
-    backend::{HistorySettings, SqliteSettings},
+    backend::{HistorySettings, RedisSettings, SqliteSettings},
     hub::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings},
     transport::{EventsSettings, HttpSettings, PollSettings, SocketIoSettings, WebSocketSettings},
 };
@@ -17,8 +17,9 @@ section! {
         listen: SocketAddr = "127.0.0.1:3000",
         /// Folder of the embedded log.
         data: PathBuf = "./data",
-        /// Where messages are kept: `sqlite`, in a file below `data`, or `memory`, until the server stops.
-        store: Store = "sqlite",
+        /// Where messages are kept: `sqlite`, in a file below `data`, `memory`, until the server stops, or `redis`, shared by
+        /// several nodes. `sqlite` when not set, or `redis` if `redis.url` is.
+        store: Option<Store> = "",
         /// Name of this node in `session`; made up when not set.
         node: Option<String> = "",
     }
@@ -31,6 +32,8 @@ section! {
         history: HistorySettings,
         /// The embedded log.
         sqlite: SqliteSettings,
+        /// The log that nodes share.
+        redis: RedisSettings,
         /// How much anybody may ask for.
         limits: LimitSettings,
         /// How clients that come back are given what they missed.
@@ -54,6 +57,17 @@ section! {
     }
 }
 
+impl Config {
+    /// Where messages are kept.
+    pub fn store(&self) -> Store {
+        let implied = match self.redis.url {
+            Some(_) => Store::Redis,
+            None => Store::Sqlite,
+        };
+        self.store.unwrap_or(implied)
+    }
+}
+
 choice! {
     /// Where messages are kept.
     pub enum Store {
@@ -61,6 +75,8 @@ choice! {
         Sqlite = "sqlite",
         /// In memory, until the server stops.
         Memory = "memory",
+        /// In Redis or Valkey, where other nodes find them, too.
+        Redis = "redis",
     }
 }
 

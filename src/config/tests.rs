@@ -61,7 +61,7 @@ fn nothing_set_is_the_default_and_the_defaults_go_together() {
     assert_eq!(config, Config::default());
     assert!(origins.is_empty() && warnings.is_empty());
     assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
-    assert_eq!(config.store, Store::Sqlite);
+    assert_eq!(config.store(), Store::Sqlite);
     assert_eq!(config.limits.message_bytes, ByteSize::new(65536));
     assert_eq!(config.history.age, Duration::from_secs(7 * 86_400));
     assert_eq!(config.socketio.namespaces.len(), 1);
@@ -121,7 +121,7 @@ fn the_file_takes_numbers_truth_values_texts_and_arrays() {
 fn every_problem_is_listed_at_once_with_where_it_is_and_what_was_expected() {
     let file = "lisen = '127.0.0.1:1'\n[limits]\nmessage_bytes = 'lots'\n\n[socketio]\nping_timeout = '0s'\n";
     let environment = [
-        ("SWITCHBOARD_STORE", "redis"),
+        ("SWITCHBOARD_STORE", "postgres"),
         ("SWITCHBOARD_HISTORY_AGE", "7"),
     ];
     let flags = [
@@ -135,7 +135,7 @@ fn every_problem_is_listed_at_once_with_where_it_is_and_what_was_expected() {
             "7 problems",
             "switchboard.toml:1: there is no option lisen; did you mean listen?",
             "switchboard.toml:3: limits.message_bytes is \"lots\"; expected a size",
-            "environment SWITCHBOARD_STORE: store is \"redis\"; expected sqlite or memory",
+            "environment SWITCHBOARD_STORE: store is \"postgres\"; expected sqlite or memory or redis",
             "environment SWITCHBOARD_HISTORY_AGE: history.age is \"7\"; expected a length of time",
             "--limits-connections: limits.connections is \"-1\"; expected a whole number",
             "--socketio-namespaces: socketio.namespaces has \"chat\"; expected a namespace",

@@ -6,10 +6,12 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{Connection, Hub, connection::Close, event::Event, event::Outgoing};
+use super::{
+    Connection, Hub, connection::Close, event::Event, event::Outgoing, session::TRY_AGAIN,
+};
 use crate::{
     backend::PageSize,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     model::{ConnectionId, Message, Offset, RoomKey},
 };
 
@@ -57,10 +59,14 @@ impl Hub {
 
     /// Gives what is newer than `given`, up to the log's end now.
     async fn give_missed(&self, connection: &Connection, given: Offset) -> Result<()> {
-        let until = self.0.backend.log.offset(connection.namespace()).await?;
-        let mut rooms: Vec<_> = connection
-            .memberships()
-            .unwrap_or_default()
+        let memberships = connection.memberships().unwrap_or_default();
+        for room in memberships.keys() {
+            let key = connection.key(room);
+            patiently(connection, || self.0.rooms.followed(&key)).await?;
+        }
+        let log = &self.0.backend.log;
+        let until = patiently(connection, || log.offset(connection.namespace())).await?;
+        let mut rooms: Vec<_> = memberships
             .into_iter()
             .map(|(room, floor)| Reading {
                 room: connection.key(&room),
@@ -73,7 +79,7 @@ impl Hub {
             if connection.feed().is_over() {
                 return Ok(());
             }
-            let reached = self.read_on(&mut rooms, until).await?;
+            let reached = self.read_on(connection, &mut rooms, until).await?;
             for message in take_up_to(&mut rooms, reached, connection.id()) {
                 drained(connection).await;
                 if !connection.is_in(&message.room.room) {
@@ -94,7 +100,12 @@ impl Hub {
     }
 
     /// Reads the next page of every room that has nothing left to give; answers up to where all of them are read.
-    async fn read_on(&self, rooms: &mut [Reading], until: Offset) -> Result<Offset> {
+    async fn read_on(
+        &self,
+        connection: &Connection,
+        rooms: &mut [Reading],
+        until: Offset,
+    ) -> Result<Offset> {
         // Never closed, so there is always a permit to wait for.
         let _permit = self.0.catch_ups.acquire().await;
         let size = PageSize {
@@ -106,7 +117,8 @@ impl Hub {
                 continue;
             }
             let log = &self.0.backend.log;
-            let missed = log.missed(&reading.room, reading.read, until, size).await?;
+            let (room, read) = (&reading.room, reading.read);
+            let missed = patiently(connection, || log.missed(room, read, until, size)).await?;
             if !missed.complete {
                 return Err(Error::unavailable(
                     "what a connection missed is not kept any more",
@@ -120,6 +132,22 @@ impl Hub {
         }
         let reached = rooms.iter().map(|reading| reading.read).min();
         Ok(reached.unwrap_or(until))
+    }
+}
+
+/// Asks the log until it can answer, or the connection has ended: whoever is connected stays so while storage is away.
+async fn patiently<T, F>(connection: &Connection, ask: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    loop {
+        match ask().await {
+            Err(error) if error.code() == Code::Unavailable && !connection.feed().is_over() => {
+                tracing::debug!(?connection, %error, "what a connection missed cannot be read now");
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
+            answer => return answer,
+        }
     }
 }
 

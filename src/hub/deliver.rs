@@ -78,6 +78,7 @@ impl Hub {
                 let _ = reached.send(());
                 return;
             }
+            Delivery::Elsewhere(..) | Delivery::Asked(_) => return,
             Delivery::Ephemeral(event, except) => {
                 self.0.metrics.ephemeral.inc();
                 (event.room.clone(), self.not_kept(event), except)

@@ -132,6 +132,7 @@ impl Hub {
         replay: &Replay,
         entered: bool,
     ) -> Result<Past> {
+        self.0.rooms.followed(key).await?;
         let (page, recovered) = self.replay(key, replay).await?;
         if !entered {
             self.give_before_answer(connection, key, &page).await?;

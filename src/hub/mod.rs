@@ -174,6 +174,7 @@ impl Hub {
             typing: typing.timeout,
             typists: typing.room_users,
         };
+        let rooms = rooms::Rooms::new(manners, backend.bus.clone(), metrics.clone());
         Self(Arc::new(Inner {
             backend,
             authority,
@@ -189,7 +190,7 @@ impl Hub {
             recovery,
             presence,
             grace,
-            rooms: rooms::Rooms::new(manners, metrics.clone()),
+            rooms,
             connections: DashMap::new(),
             claimed: DashSet::new(),
             users: Arc::default(),

@@ -77,6 +77,7 @@ impl Hub {
         self.check_entry(visitor, &poll.room, true)?;
         let key = visitor.key(&poll.room);
         let watch = Watch::new(self, &key);
+        self.0.rooms.followed(&key).await?;
         let mut give_up = std::pin::pin!(give_up);
         loop {
             // Before the log is read: what is stored after that is told.

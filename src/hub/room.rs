@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::{FutureExt, future::Shared};
 use indexmap::IndexMap;
 use serde_json::json;
 use tokio::sync::Notify;
@@ -22,6 +23,7 @@ use super::{
 };
 use crate::{
     auth::Permission,
+    backend::Following,
     model::{ConnectionId, Offset, RoomName, Seq, Timestamp, UserId},
 };
 
@@ -41,6 +43,8 @@ pub(super) struct Manners {
 /// A room with its members.
 pub(super) struct Room {
     name: RoomName,
+    /// Ready when whatever is stored from then on is delivered to it.
+    followed: Shared<Following>,
     members: IndexMap<ConnectionId, Member>,
     presence: Presence,
     typing: Typing,
@@ -84,9 +88,10 @@ pub(super) enum Placed {
 }
 
 impl Room {
-    pub(super) fn new(name: RoomName, manners: Manners) -> Self {
+    pub(super) fn new(name: RoomName, manners: Manners, followed: Following) -> Self {
         Self {
             name,
+            followed: followed.shared(),
             members: IndexMap::new(),
             presence: Presence::new(manners.grace, manners.room_users),
             typing: Typing::new(manners.typing, manners.typists),
@@ -96,6 +101,15 @@ impl Room {
             delivered: 0,
             counted: (0, 0),
         }
+    }
+
+    /// Ready when whatever is stored from then on is delivered to it; fails if that takes longer, and is waited for `again` by
+    /// whoever asks after that.
+    pub(super) fn followed(&mut self, again: impl FnOnce() -> Following) -> Shared<Following> {
+        if matches!(self.followed.peek(), Some(Err(_))) {
+            self.followed = again().shared();
+        }
+        self.followed.clone()
     }
 
     /// Makes a connection a member. One that takes the place of another with the same id goes on as that member.

@@ -20,6 +20,8 @@ use super::{
     room::{Manners, Placed, Room},
 };
 use crate::{
+    backend::Bus,
+    error::Result,
     model::{ConnectionId, RoomKey, Timestamp, UserId},
     telemetry::{Gauge, Metrics},
 };
@@ -27,6 +29,8 @@ use crate::{
 /// The rooms with members on this node.
 pub(super) struct Rooms {
     rooms: DashMap<RoomKey, Arc<Mutex<Room>>>,
+    /// Followed for as long as there is a room.
+    bus: Arc<dyn Bus>,
     manners: Manners,
     /// When which room is to be looked after, the earliest first; a room may stand here several times.
     due: Mutex<BinaryHeap<Reverse<(Instant, RoomKey)>>>,
@@ -36,9 +40,10 @@ pub(super) struct Rooms {
 }
 
 impl Rooms {
-    pub(super) fn new(manners: Manners, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(manners: Manners, bus: Arc<dyn Bus>, metrics: Arc<Metrics>) -> Self {
         Self {
             rooms: DashMap::new(),
+            bus,
             manners,
             due: Mutex::default(),
             earlier: Notify::new(),
@@ -73,12 +78,23 @@ impl Rooms {
         }
     }
 
+    /// Waits until whatever is stored in a room from now on will be delivered to it: its log is to be read after that.
+    pub(super) async fn followed(&self, key: &RoomKey) -> Result<()> {
+        match self.with(key, |room| room.followed(|| self.bus.follow(key))) {
+            Some(followed) => followed.await,
+            // Whoever waits is no member any more, and will find out.
+            None => Ok(()),
+        }
+    }
+
     /// Does something with a room that is made if it is not there.
     fn with_new<T>(&self, key: &RoomKey, act: impl FnOnce(&mut Room) -> T) -> T {
         // The entry stays locked, so that the room cannot be dropped meanwhile.
         let entry = self.rooms.entry(key.clone()).or_insert_with(|| {
             self.metrics.rooms.inc();
-            Arc::new(Mutex::new(Room::new(key.room.clone(), self.manners)))
+            let followed = self.bus.follow(key);
+            let room = Room::new(key.room.clone(), self.manners, followed);
+            Arc::new(Mutex::new(room))
         });
         act(&mut lock(&entry))
     }
@@ -218,6 +234,8 @@ impl Rooms {
         if let Entry::Occupied(entry) = self.rooms.entry(key.clone()) {
             let over = lock(entry.get()).is_over();
             if over {
+                // Still locked, so that whoever begins the room anew follows it after this.
+                self.bus.unfollow(key);
                 entry.remove();
                 self.metrics.rooms.dec();
             }
@@ -244,6 +262,7 @@ mod tests {
     use super::*;
     use crate::{
         auth::{Grants, Principal},
+        backend::{LocalBus, deliveries},
         hub::{
             Entrant,
             connection::{Asking, Close, Drained, Memberships, Outlet},
@@ -290,7 +309,8 @@ mod tests {
             typing: TYPING,
             typists: 0,
         };
-        Rooms::new(manners, Arc::default())
+        let (stream, _) = deliveries();
+        Rooms::new(manners, Arc::new(LocalBus::new(stream)), Arc::default())
     }
 
     fn lobby() -> RoomKey {

@@ -7,7 +7,7 @@
 
 use std::{
     sync::{Arc, Weak},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use dashmap::Entry;
@@ -279,16 +279,46 @@ impl Hub {
         connection
     }
 
-    /// Settles from where on a new session is given what is sent to its user: from now on, exactly.
-    async fn begin_personal(&self, connection: &Connection) {
+    /// Settles from where on a new session is given what is sent to its user: from now on, exactly. Where that cannot be known
+    /// now, it is given what comes, and its session is stored once it is known.
+    async fn begin_personal(&self, connection: &Arc<Connection>) {
         let personal = RoomName::personal(&connection.principal().user);
-        let offset = self.0.backend.log.offset(connection.namespace()).await;
-        let start = offset.unwrap_or_else(|error| {
-            tracing::warn!(%error, "a session begins without knowing where");
+        let start = self.present_end(&connection.key(&personal)).await;
+        let known = start.is_ok();
+        let start = start.unwrap_or_else(|error| {
+            tracing::debug!(%error, "a session begins without knowing where");
             Offset(0)
         });
-        connection.joined(&personal, start);
+        if known {
+            connection.joined(&personal, start);
+        } else {
+            tokio::spawn(
+                self.clone()
+                    .learn_start(connection.clone(), personal.clone()),
+            );
+        }
         self.let_through(connection, &personal, start);
+    }
+
+    /// Tries until it is known where a session began, and stores it.
+    async fn learn_start(self, connection: Arc<Connection>, personal: RoomName) {
+        let key = connection.key(&personal);
+        while !connection.feed().is_over() {
+            tokio::time::sleep(TRY_AGAIN).await;
+            if let Ok(start) = self.present_end(&key).await {
+                connection.joined(&personal, start);
+                if let Err(error) = self.save(&connection, None).await {
+                    tracing::debug!(%error, "a session could not be stored after all");
+                }
+                return;
+            }
+        }
+    }
+
+    /// The log's end, once whatever comes behind it in a room will be delivered.
+    async fn present_end(&self, room: &RoomKey) -> Result<Offset> {
+        self.0.rooms.followed(room).await?;
+        self.0.backend.log.offset(&room.namespace).await
     }
 
     /// Goes on with a session: takes the place of its connection, or enters its rooms again if that has ended.
@@ -406,16 +436,24 @@ impl Hub {
             connection.is_ended_for_good(),
         );
         let ending = async move {
-            if hub.0.connections.contains_key(&id) {
-                return; // it goes on already
-            }
-            let sessions = &hub.0.backend.sessions;
-            let ended = match for_good {
-                true => sessions.forget(pid).await,
-                false => sessions.end(pid).await,
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "the end of a session could not be noted");
+            let give_up = Instant::now() + hub.0.recovery.window;
+            loop {
+                if hub.0.connections.contains_key(&id) {
+                    return; // it goes on already
+                }
+                let sessions = &hub.0.backend.sessions;
+                let ended = match for_good {
+                    true => sessions.forget(pid).await,
+                    false => sessions.end(pid).await,
+                };
+                match ended {
+                    Ok(()) => return,
+                    Err(error) if Instant::now() > give_up => {
+                        tracing::warn!(%error, "the end of a session could not be noted");
+                        return;
+                    }
+                    Err(_) => tokio::time::sleep(NOTE_AGAIN).await,
+                }
             }
         };
         // A connection that is dropped with the runtime itself has nobody to wait for; its session counts as ended when
@@ -435,6 +473,9 @@ impl Hub {
             return Ok(());
         };
         let mut rooms = connection.memberships().ok_or_else(closing)?;
+        if !rooms.contains_key(&RoomName::personal(&connection.principal().user)) {
+            return Ok(()); // it is stored once its start is known
+        }
         if let Some(room) = without {
             rooms.shift_remove(room);
         }
@@ -463,6 +504,12 @@ impl Hub {
         })
     }
 }
+
+/// How soon is tried again what the log could not answer.
+pub(super) const TRY_AGAIN: Duration = Duration::from_millis(200);
+
+/// How soon is tried again to note the end of a session.
+const NOTE_AGAIN: Duration = Duration::from_secs(1);
 
 /// A connection may not be in this room any more: the reason that is told.
 pub(super) const FORBIDDEN: &str = "forbidden";

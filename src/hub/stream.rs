@@ -107,7 +107,7 @@ impl Hub {
     /// What a client of a stream gives back to go on behind an offset that it was given at `ts` or later.
     pub fn cursor(&self, offset: Offset, ts: Timestamp) -> Cursor {
         Cursor {
-            life: self.0.backend.log.life().clone(),
+            life: self.0.backend.log.life(),
             offset,
             ts,
         }
@@ -175,7 +175,7 @@ impl Hub {
     ) -> Result<Option<Offset>> {
         let log = &self.0.backend.log;
         let recent = cursor.ts.until(Timestamp::now()) < REMEMBERED;
-        if cursor.life != *log.life() || cursor.offset > until || !recent {
+        if cursor.life != log.life() || cursor.offset > until || !recent {
             return Ok(None);
         }
         let missed = log

@@ -5,6 +5,7 @@
 
 mod message;
 mod names;
+mod node;
 mod pid;
 mod position;
 
@@ -12,5 +13,6 @@ pub use message::{ConnectionId, Ephemeral, Message, RoomKey, Sender, Timestamp};
 pub use names::{
     EVENT_BYTES, EventName, ID_CHARS, MessageId, NAME_BYTES, Namespace, PERSONAL, RoomName, UserId,
 };
+pub use node::NodeId;
 pub use pid::Pid;
 pub use position::{Cursor, Epoch, Offset, Position, Seq};

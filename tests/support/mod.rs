@@ -27,7 +27,7 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 /// A configuration for tests: in memory, without rates.
 pub fn config() -> Config {
     let mut config = Config {
-        store: Store::Memory,
+        store: Some(Store::Memory),
         ..Config::default()
     };
     config.limits.messages_per_second = 0;

@@ -6,13 +6,15 @@ const HOUR: Duration = Duration::from_secs(3600);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 pub(super) async fn each_room_keeps_the_number_its_first_matching_rule_says(kind: Kind) {
-    let rig = kind.rig(Retention {
-        default: keep(5, HOUR),
-        rules: vec![
-            ("team:*".parse().unwrap(), keep(2, HOUR)),
-            ("*:7".parse().unwrap(), keep(3, HOUR)),
-        ],
-    });
+    let rig = kind
+        .rig(Retention {
+            default: keep(5, HOUR),
+            rules: vec![
+                ("team:*".parse().unwrap(), keep(2, HOUR)),
+                ("*:7".parse().unwrap(), keep(3, HOUR)),
+            ],
+        })
+        .await;
     for room in ["lobby", "team:7", "game:7"] {
         for _ in 0..300 {
             rig.send(draft(room, "1")).await;
@@ -31,10 +33,12 @@ pub(super) async fn each_room_keeps_the_number_its_first_matching_rule_says(kind
 }
 
 pub(super) async fn a_message_too_old_is_not_shown_even_before_it_is_taken_away(kind: Kind) {
-    let rig = kind.rig(Retention {
-        default: keep(1000, HOUR),
-        rules: Vec::new(),
-    });
+    let rig = kind
+        .rig(Retention {
+            default: keep(1000, HOUR),
+            rules: Vec::new(),
+        })
+        .await;
     let first = rig.send(draft("r", "1")).await;
     rig.hands.advance(HOUR / 2);
     rig.send(draft("r", "2")).await;
@@ -64,10 +68,12 @@ pub(super) async fn a_message_too_old_is_not_shown_even_before_it_is_taken_away(
 }
 
 pub(super) async fn a_room_that_keeps_nothing_numbers_and_delivers_all_the_same(kind: Kind) {
-    let mut rig = kind.rig(Retention {
-        default: keep(0, HOUR),
-        rules: Vec::new(),
-    });
+    let mut rig = kind
+        .rig(Retention {
+            default: keep(0, HOUR),
+            rules: Vec::new(),
+        })
+        .await;
     for nth in 1..=3 {
         let appended = rig.send(named("r", &format!("id{nth}"))).await;
         assert_eq!(appended.seq, Seq(nth));
@@ -84,10 +90,12 @@ pub(super) async fn a_room_that_keeps_nothing_numbers_and_delivers_all_the_same(
 }
 
 pub(super) async fn a_room_over_its_limit_is_trimmed_while_it_is_written(kind: Kind) {
-    let rig = kind.rig(Retention {
-        default: keep(10, HOUR),
-        rules: Vec::new(),
-    });
+    let rig = kind
+        .rig(Retention {
+            default: keep(10, HOUR),
+            rules: Vec::new(),
+        })
+        .await;
     let mut deliveries = rig.deliveries;
     let drained = tokio::spawn(async move { while deliveries.recv().await.is_some() {} });
     for nth in 1..=1000u64 {
@@ -116,10 +124,12 @@ pub(super) async fn a_room_over_its_limit_is_trimmed_while_it_is_written(kind: K
 }
 
 pub(super) async fn a_room_is_forgotten_when_it_was_empty_and_unused_for_a_week(kind: Kind) {
-    let rig = kind.rig(Retention {
-        default: keep(10, HOUR),
-        rules: Vec::new(),
-    });
+    let rig = kind
+        .rig(Retention {
+            default: keep(10, HOUR),
+            rules: Vec::new(),
+        })
+        .await;
     let written = rig.send(named("written", "x")).await;
     let seen = rig.page("seen", Range::Last, 0).await.epoch;
     let used = rig.send(named("used", "x")).await;
@@ -142,7 +152,7 @@ pub(super) async fn a_room_is_forgotten_when_it_was_empty_and_unused_for_a_week(
 }
 
 pub(super) async fn times_never_fall_within_a_room(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     let first = rig.send(draft("r", "1")).await;
     rig.hands.turn_back(HOUR);
     let second = rig.send(draft("r", "1")).await;

@@ -53,7 +53,7 @@ impl Rig {
 }
 
 pub(super) async fn a_mark_moves_only_forward(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     rig.send_many("r", 7).await;
     assert_eq!(rig.marked("r", "alice").await, (0, 7, false));
     assert_eq!(rig.mark("r", "alice", 0).await, (0, 7, false));
@@ -65,7 +65,7 @@ pub(super) async fn a_mark_moves_only_forward(kind: Kind) {
 }
 
 pub(super) async fn a_mark_stops_at_the_last_message(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     rig.send_many("r", 2).await;
     assert_eq!(rig.mark("r", "alice", 3).await, (2, 0, true));
     assert_eq!(rig.mark("r", "alice", u64::MAX).await, (2, 0, false));
@@ -76,10 +76,12 @@ pub(super) async fn a_mark_stops_at_the_last_message(kind: Kind) {
 
 pub(super) async fn what_comes_after_a_mark_is_unread_even_when_it_is_no_longer_kept(kind: Kind) {
     for messages in [1000, 3, 0] {
-        let rig = kind.rig(Retention {
-            default: keep(messages, HOUR),
-            rules: Vec::new(),
-        });
+        let rig = kind
+            .rig(Retention {
+                default: keep(messages, HOUR),
+                rules: Vec::new(),
+            })
+            .await;
         rig.send_many("r", 1).await;
         rig.mark("r", "alice", 1).await;
         for unread in 1..=100 {
@@ -91,7 +93,7 @@ pub(super) async fn what_comes_after_a_mark_is_unread_even_when_it_is_no_longer_
 }
 
 pub(super) async fn marks_of_users_rooms_and_namespaces_are_apart(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     let rooms = [key("/", "a"), key("/", "b"), key("/chat", "a")];
     let ids = ["alice", "Alice", "alic"];
     for room in &rooms {
@@ -115,7 +117,7 @@ pub(super) async fn marks_of_users_rooms_and_namespaces_are_apart(kind: Kind) {
 }
 
 pub(super) async fn a_room_never_written_holds_no_mark(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     assert_eq!(rig.mark("r", "alice", 5).await, (0, 0, false));
     assert_eq!(rig.marked("r", "alice").await, (0, 0, false));
     rig.page("seen", Range::Last, 0).await;
@@ -127,7 +129,7 @@ pub(super) async fn a_room_never_written_holds_no_mark(kind: Kind) {
 }
 
 pub(super) async fn a_mark_that_was_answered_is_seen_by_every_later_read(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     rig.send_many("r", 300).await;
     for seq in 1..=300 {
         let id = format!("user{}", seq % 3);
@@ -137,7 +139,7 @@ pub(super) async fn a_mark_that_was_answered_is_seen_by_every_later_read(kind: K
 }
 
 pub(super) async fn a_mark_has_its_place_among_the_drafts(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     let (room, alice) = (key("/", "r"), user("alice"));
     for round in 1..=20 {
         let mut receipts = Vec::new();
@@ -163,7 +165,7 @@ pub(super) async fn a_mark_has_its_place_among_the_drafts(kind: Kind) {
 }
 
 pub(super) async fn a_forgotten_room_takes_its_marks_along(kind: Kind) {
-    let rig = kind.rig(retention(HOUR));
+    let rig = kind.rig(retention(HOUR)).await;
     rig.send_many("r", 5).await;
     let epoch = rig.page("r", Range::Last, 0).await.epoch;
     rig.mark("r", "alice", 5).await;
@@ -180,7 +182,7 @@ pub(super) async fn a_forgotten_room_takes_its_marks_along(kind: Kind) {
 }
 
 pub(super) async fn a_room_whose_messages_are_marked_is_in_use(kind: Kind) {
-    let rig = kind.rig(retention(HOUR));
+    let rig = kind.rig(retention(HOUR)).await;
     rig.send_many("r", 5).await;
     rig.hands.advance(4 * DAY);
     rig.mark("r", "alice", 5).await;
@@ -190,7 +192,7 @@ pub(super) async fn a_room_whose_messages_are_marked_is_in_use(kind: Kind) {
 }
 
 pub(super) async fn a_mark_is_forgotten_when_it_was_not_set_for_a_month(kind: Kind) {
-    let rig = kind.rig(retention(HOUR));
+    let rig = kind.rig(retention(HOUR)).await;
     rig.send_many("r", 2).await;
     let (all, room) = (Seq(u64::MAX), key("/", "r"));
     let away: Vec<_> = (0..700).map(|nth| user(&format!("away{nth}"))).collect();
@@ -220,10 +222,12 @@ pub(super) async fn a_mark_is_forgotten_when_it_was_not_set_for_a_month(kind: Ki
 }
 
 pub(super) async fn a_mark_is_remembered_as_long_as_its_room_keeps_messages(kind: Kind) {
-    let rig = kind.rig(Retention {
-        default: keep(10, HOUR),
-        rules: vec![("long:*".parse().unwrap(), keep(10, 60 * DAY))],
-    });
+    let rig = kind
+        .rig(Retention {
+            default: keep(10, HOUR),
+            rules: vec![("long:*".parse().unwrap(), keep(10, 60 * DAY))],
+        })
+        .await;
     for (room, fives) in [("long:1", 12), ("short", 6)] {
         rig.send_many(room, 1).await;
         rig.mark(room, "alice", 1).await;
@@ -237,7 +241,7 @@ pub(super) async fn a_mark_is_remembered_as_long_as_its_room_keeps_messages(kind
 }
 
 pub(super) async fn a_closed_log_refuses_marks(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     rig.send_many("r", 1).await;
     rig.log.close().await;
     let (room, alice) = (key("/", "r"), user("alice"));

@@ -48,7 +48,7 @@ impl Rig {
 }
 
 pub(super) async fn what_was_missed_is_what_was_sent_between_two_offsets(kind: Kind) {
-    let mut rig = kind.rig(Retention::default());
+    let mut rig = kind.rig(Retention::default()).await;
     let except = Some(ConnectionId::fresh());
     for nth in 1..=60u64 {
         let room = if nth % 3 == 0 { "r" } else { "s" };
@@ -84,7 +84,7 @@ pub(super) async fn what_was_missed_is_what_was_sent_between_two_offsets(kind: K
 }
 
 pub(super) async fn what_was_missed_can_be_read_in_parts(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     for _ in 0..50 {
         rig.send(draft("r", r#""0123456789""#)).await;
         rig.send(draft("s", "1")).await;
@@ -113,7 +113,7 @@ pub(super) async fn what_was_missed_can_be_read_in_parts(kind: Kind) {
 }
 
 pub(super) async fn what_is_gone_by_count_makes_earlier_offsets_incomplete(kind: Kind) {
-    let rig = kind.rig(retention(5, HOUR));
+    let rig = kind.rig(retention(5, HOUR)).await;
     for _ in 0..100 {
         rig.send(draft("r", "1")).await;
         rig.send(draft("s", "1")).await;
@@ -141,7 +141,7 @@ pub(super) async fn what_is_gone_by_count_makes_earlier_offsets_incomplete(kind:
 }
 
 pub(super) async fn what_is_too_old_is_gone_even_before_it_is_taken_away(kind: Kind) {
-    let rig = kind.rig(retention(1000, HOUR));
+    let rig = kind.rig(retention(1000, HOUR)).await;
     for _ in 0..3 {
         rig.send(draft("r", "1")).await;
         rig.hands.advance(HOUR / 2);
@@ -156,7 +156,7 @@ pub(super) async fn what_is_too_old_is_gone_even_before_it_is_taken_away(kind: K
 }
 
 pub(super) async fn a_room_whose_messages_have_all_gone_knows_up_to_where(kind: Kind) {
-    let rig = kind.rig(retention(1000, HOUR));
+    let rig = kind.rig(retention(1000, HOUR)).await;
     rig.send(draft("r", "1")).await;
     rig.send(draft("s", "1")).await;
     rig.send(draft("r", "1")).await;
@@ -175,10 +175,12 @@ pub(super) async fn a_room_whose_messages_have_all_gone_knows_up_to_where(kind: 
 }
 
 pub(super) async fn in_a_room_that_keeps_nothing_every_message_is_gone_at_once(kind: Kind) {
-    let rig = kind.rig(Retention {
-        rules: vec![("none".parse().unwrap(), keep(0, HOUR))],
-        ..retention(10, HOUR)
-    });
+    let rig = kind
+        .rig(Retention {
+            rules: vec![("none".parse().unwrap(), keep(0, HOUR))],
+            ..retention(10, HOUR)
+        })
+        .await;
     for _ in 0..3 {
         rig.send(draft("none", "1")).await;
         rig.send(draft("some", "1")).await;
@@ -190,7 +192,7 @@ pub(super) async fn in_a_room_that_keeps_nothing_every_message_is_gone_at_once(k
 }
 
 pub(super) async fn nothing_is_missed_in_a_room_never_written_and_it_is_not_created(kind: Kind) {
-    let rig = kind.rig(retention(10, HOUR));
+    let rig = kind.rig(retention(10, HOUR)).await;
     rig.send(draft("other", "1")).await;
     assert_eq!(rig.missed("r", 0).await, (vec![], true));
     let epoch = rig.page("r", Range::Last, 0).await.epoch;
@@ -203,7 +205,7 @@ pub(super) async fn nothing_is_missed_in_a_room_never_written_and_it_is_not_crea
 }
 
 pub(super) async fn a_page_has_the_offset_of_the_last_message(kind: Kind) {
-    let rig = kind.rig(retention(10, HOUR));
+    let rig = kind.rig(retention(10, HOUR)).await;
     assert_eq!(rig.page("r", Range::Last, 1).await.offset, Offset(0));
     for nth in 1..=200 {
         rig.send(draft("r", "1")).await;
@@ -217,7 +219,7 @@ pub(super) async fn a_page_has_the_offset_of_the_last_message(kind: Kind) {
 pub(super) async fn the_offset_of_a_namespace_goes_along_with_what_can_be_read_and_is_delivered(
     kind: Kind,
 ) {
-    let mut rig = kind.rig(retention(0, HOUR));
+    let mut rig = kind.rig(retention(0, HOUR)).await;
     assert_eq!((rig.offset("/").await, rig.offset("/chat").await), (0, 0));
     let log = rig.log.clone();
     let sender = tokio::spawn(async move {
@@ -227,22 +229,24 @@ pub(super) async fn the_offset_of_a_namespace_goes_along_with_what_can_be_read_a
             let _ = log.append(draft(room, "1")).await.unwrap();
         }
     });
-    let mut before = 0;
-    for delivered in 1..=500 {
+    let (mut before, mut last) = (0, Offset(0));
+    for delivered in 1..=500_u64 {
         let Some(Delivery::Message(message)) = rig.deliveries.recv().await else {
             panic!("the stream ended");
         };
-        assert_eq!(message.offset, Offset(delivered));
+        assert_eq!(message.seq.0, delivered.div_ceil(2));
+        assert!(message.offset > last, "{message:?} behind {last:?}");
+        last = message.offset;
         let now = rig.offset("/").await;
-        assert!(now >= delivered.max(before), "{now} after {before}");
+        assert!(now >= last.0.max(before), "{now} after {before}");
         before = now;
     }
     sender.await.unwrap();
-    assert_eq!((rig.offset("/").await, rig.offset("/chat").await), (500, 0));
+    assert!(rig.offset("/").await >= last.0);
 }
 
 pub(super) async fn a_closed_log_tells_nobody_what_was_missed(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     rig.log.close().await;
     let room = key("/", "r");
     let missed = rig.log.missed(&room, Offset(0), Offset(1), ALL);
@@ -276,13 +280,15 @@ fn expected(
 }
 
 pub(super) async fn what_was_missed_is_what_a_plain_list_would_give(kind: Kind) {
-    let rig = kind.rig(Retention {
-        rules: vec![
-            ("few".parse().unwrap(), keep(20, HOUR)),
-            ("none".parse().unwrap(), keep(0, HOUR)),
-        ],
-        ..retention(10_000, Duration::from_secs(30))
-    });
+    let rig = kind
+        .rig(Retention {
+            rules: vec![
+                ("few".parse().unwrap(), keep(20, HOUR)),
+                ("none".parse().unwrap(), keep(0, HOUR)),
+            ],
+            ..retention(10_000, Duration::from_secs(30))
+        })
+        .await;
     let names = ["young", "few", "none", "quiet"];
     let mut sent: [Vec<Sent>; 4] = Default::default();
     let mut runner = TestRunner::deterministic();

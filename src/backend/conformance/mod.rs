@@ -12,10 +12,15 @@ use std::{
 use async_trait::async_trait;
 use serde_json::value::RawValue;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
 
 use super::*;
-use crate::model::{Namespace, RoomName};
+use crate::{
+    backend::redis::{
+        RedisConfig,
+        tests::{Server, following},
+    },
+    model::{Namespace, RoomName},
+};
 
 mod appending;
 mod keeping;
@@ -67,10 +72,11 @@ impl Hands {
 /// One log under test.
 pub(super) struct Rig {
     pub(super) log: Arc<dyn Tested>,
-    pub(super) stream: mpsc::Sender<Delivery>,
+    pub(super) bus: Arc<dyn Bus>,
     pub(super) deliveries: Deliveries,
     pub(super) hands: Hands,
     _folder: Option<TempDir>,
+    _server: Option<Server>,
 }
 
 /// Which implementation, and for the embedded one how much of it is in memory.
@@ -83,12 +89,15 @@ enum Kind {
     Warm,
     /// Most come from memory.
     Hot,
+    /// A Redis of its own.
+    Redis,
 }
 
 impl Kind {
-    fn rig(self, retention: Retention) -> Rig {
+    async fn rig(self, retention: Retention) -> Rig {
         let hot_bytes = match self {
             Kind::Memory => return memory_rig(retention),
+            Kind::Redis => return redis_rig(retention).await,
             Kind::Cold => 0,
             Kind::Warm => 20_000,
             Kind::Hot => 1 << 30,
@@ -104,10 +113,11 @@ impl Kind {
         let (log, stream, deliveries) = sqlite::tests::open(config, hands.clock());
         Rig {
             log,
-            stream,
+            bus: Arc::new(LocalBus::new(stream)),
             deliveries,
             hands,
             _folder: Some(folder),
+            _server: None,
         }
     }
 }
@@ -122,10 +132,29 @@ fn memory_rig(retention: Retention) -> Rig {
     let (log, stream, deliveries) = memory::open_with(config, hands.clock());
     Rig {
         log,
-        stream,
+        bus: Arc::new(LocalBus::new(stream)),
         deliveries,
         hands,
         _folder: None,
+        _server: None,
+    }
+}
+
+async fn redis_rig(retention: Retention) -> Rig {
+    let hands = Hands::new();
+    let server = Server::start().await;
+    let config = RedisConfig {
+        retention,
+        ..RedisConfig::new(server.url())
+    };
+    let (log, bus, deliveries) = following(config, hands.clock()).await;
+    Rig {
+        log,
+        bus,
+        deliveries,
+        hands,
+        _folder: None,
+        _server: Some(server),
     }
 }
 
@@ -220,6 +249,7 @@ macro_rules! suite {
         suite!(@kind in_sqlite_cold Cold $($($from::$name => $name,)*)*);
         suite!(@kind in_sqlite_warm Warm $($($from::$name => $name,)*)*);
         suite!(@kind in_sqlite_hot Hot $($($from::$name => $name,)*)*);
+        suite!(@kind in_redis Redis $($($from::$name => $name,)*)*);
     };
 }
 

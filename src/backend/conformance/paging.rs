@@ -7,7 +7,7 @@ use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use super::*;
 
 pub(super) async fn a_room_keeps_the_epoch_it_was_first_read_with(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     let page = rig.page("r", Range::Last, 10).await;
     assert_eq!((page.head, page.oldest, page.more), (Seq(0), Seq(1), false));
     assert!(page.messages.is_empty());
@@ -23,7 +23,7 @@ pub(super) async fn a_room_keeps_the_epoch_it_was_first_read_with(kind: Kind) {
 }
 
 pub(super) async fn a_settled_message_is_seen_by_every_later_read(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     for nth in 1..=300 {
         let room = format!("r{}", nth % 3);
         let seq = rig.send(draft(&room, "1")).await.seq;
@@ -85,10 +85,12 @@ fn any_size() -> impl Strategy<Value = PageSize> {
 
 pub(super) async fn every_page_is_what_a_plain_list_would_give(kind: Kind) {
     let age = Duration::from_secs(30);
-    let rig = kind.rig(Retention {
-        default: keep(10_000, age),
-        rules: Vec::new(),
-    });
+    let rig = kind
+        .rig(Retention {
+            default: keep(10_000, age),
+            rules: Vec::new(),
+        })
+        .await;
     let mut runner = TestRunner::deterministic();
     let mut lists: [List; 3] = Default::default();
     let moves = (

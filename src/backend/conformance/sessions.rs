@@ -28,7 +28,7 @@ impl Rig {
 }
 
 pub(super) async fn a_saved_session_is_found_as_it_was_saved_last(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     let mut alice = session(&[("user:alice", 0), ("räume/\"1\"", 7), ("b", u64::MAX >> 1)]);
     let other = session(&[]);
     assert_eq!(rig.find(&alice).await, None);
@@ -46,7 +46,7 @@ pub(super) async fn a_saved_session_is_found_as_it_was_saved_last(kind: Kind) {
 }
 
 pub(super) async fn changes_of_a_session_take_effect_in_the_order_they_were_asked(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     let mut alice = session(&[]);
     for round in 0..20 {
         let earlier = Session {
@@ -75,7 +75,7 @@ pub(super) async fn changes_of_a_session_take_effect_in_the_order_they_were_aske
 pub(super) async fn a_session_is_found_as_long_as_it_goes_on_and_for_a_window_after_that(
     kind: Kind,
 ) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     let alice = session(&[("r", 1)]);
     rig.log.save(alice.clone()).await.unwrap();
     rig.hands.advance(600 * MINUTE);
@@ -100,7 +100,7 @@ pub(super) async fn a_session_is_found_as_long_as_it_goes_on_and_for_a_window_af
 }
 
 pub(super) async fn a_session_saved_after_it_ended_goes_on_again(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     let alice = session(&[]);
     for wait in [MINUTE, 2 * MINUTE, 3 * MINUTE] {
         rig.log.save(alice.clone()).await.unwrap();
@@ -119,7 +119,7 @@ pub(super) async fn a_session_saved_after_it_ended_goes_on_again(kind: Kind) {
 pub(super) async fn a_forgotten_session_is_not_found_and_ending_an_unknown_one_does_nothing(
     kind: Kind,
 ) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     let alice = session(&[]);
     rig.log.end(alice.pid).await.unwrap();
     rig.log.forget(alice.pid).await.unwrap();
@@ -137,7 +137,7 @@ pub(super) async fn a_forgotten_session_is_not_found_and_ending_an_unknown_one_d
 }
 
 pub(super) async fn a_user_is_forgotten_with_all_of_its_sessions_and_nobody_else_is(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     let (goes_on, ended) = (session(&[("r", 1)]), session(&[]));
     let elsewhere = Session {
         namespace: Namespace::root(),
@@ -161,7 +161,7 @@ pub(super) async fn a_user_is_forgotten_with_all_of_its_sessions_and_nobody_else
 pub(super) async fn a_user_is_taken_out_of_a_room_in_all_of_its_sessions_and_nobody_else_is(
     kind: Kind,
 ) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     let rooms = [("r", 7), ("s", 8), ("t\"", 9)];
     let (goes_on, ended) = (session(&rooms), session(&rooms));
     let elsewhere = Session {
@@ -194,7 +194,7 @@ pub(super) async fn a_user_is_taken_out_of_a_room_in_all_of_its_sessions_and_nob
 }
 
 pub(super) async fn a_closed_log_refuses_sessions(kind: Kind) {
-    let rig = kind.rig(Retention::default());
+    let rig = kind.rig(Retention::default()).await;
     let alice = session(&[]);
     rig.log.save(alice.clone()).await.unwrap();
     rig.log.close().await;

@@ -96,6 +96,7 @@ pub fn open(config: SqliteConfig) -> Result<(Backend, Deliveries), OpenError> {
     let backend = Backend {
         marks: log.clone(),
         sessions: log.clone(),
+        nodes: None,
         log,
         bus: Arc::new(LocalBus::new(stream)),
     };
@@ -333,8 +334,8 @@ impl Log for SqliteLog {
         Ok(self.offsets.of(namespace))
     }
 
-    fn life(&self) -> &Epoch {
-        &self.life
+    fn life(&self) -> Epoch {
+        self.life.clone()
     }
 
     async fn ready(&self) -> Result<()> {

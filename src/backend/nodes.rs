@@ -1,0 +1,117 @@
+//! Other nodes over the same log: who is in rooms there, what they say, and how to ask them.
+//!
+//! Each node says what it has itself, and nothing of what another one has. Who is in a room is all of that together, so nodes
+//! cannot disagree for long, and a node that has died is taken out as a whole.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::sync::oneshot;
+
+use crate::{
+    error::Result,
+    model::{ConnectionId, Namespace, NodeId, RoomKey, RoomName, Seq, Timestamp, UserId},
+};
+
+/// What one node has of a user in a room.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Attending {
+    /// The name to show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Arc<str>>,
+    /// `online`, `away` or any other word.
+    pub status: Arc<str>,
+    /// A JSON object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub info: Option<Arc<RawValue>>,
+    /// Connections it has in the room there; 0 during the grace time.
+    pub connections: usize,
+    /// When it came with its first connection there.
+    pub since: Timestamp,
+}
+
+/// Something that a node tells the others of a room, and that nobody keeps.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Notice {
+    /// A connection types, or does so no more.
+    Typing {
+        /// Which.
+        connection: ConnectionId,
+        /// Whose it is.
+        user: UserId,
+        /// The name to show.
+        name: Option<Arc<str>>,
+        /// Whether it types.
+        typing: bool,
+    },
+    /// A user has read up to a number.
+    Read {
+        /// Who.
+        user: UserId,
+        /// Up to this.
+        seq: Seq,
+    },
+}
+
+/// What other nodes say of a room.
+#[derive(Clone, Debug)]
+pub enum Elsewhere {
+    /// All that they have there, in place of whatever was known.
+    Present(Vec<(NodeId, UserId, Attending)>),
+    /// What one of them has of a user now; `None`: nothing more.
+    User(NodeId, UserId, Option<Attending>),
+    /// One of them has gone, with all users that it had there.
+    Gone(NodeId),
+    /// Something of the moment.
+    Notice(Notice),
+}
+
+/// What another node asks. Not to answer is an answer, too.
+#[derive(Debug)]
+pub struct Question {
+    /// What it says.
+    pub text: String,
+    /// Takes the answer.
+    pub answer: oneshot::Sender<String>,
+}
+
+/// Some of the users of a room, over all nodes.
+#[derive(Clone, Debug, Default)]
+pub struct Census {
+    /// Users, each counted once.
+    pub count: usize,
+    /// Their connections.
+    pub connections: usize,
+    /// Some of them, in the order of their ids, one entry for each node that has them.
+    pub users: Vec<(UserId, Attending)>,
+    /// More of them exist behind those.
+    pub more: bool,
+}
+
+/// The nodes that share a log.
+#[async_trait]
+pub trait Nodes: Send + Sync + 'static {
+    /// Notes what this node has of a user in a room, `None`: nothing more. The nodes that follow the room are told, in the order of
+    /// calls for it. Never waits: while the store is away, what is noted is stored as soon as it can be.
+    fn note(&self, room: &RoomKey, user: &UserId, attending: Option<Attending>);
+
+    /// Tells the other nodes that follow a room, unless they cannot be reached now.
+    fn tell(&self, room: &RoomKey, notice: Notice);
+
+    /// Reads who is in a room: `limit` users behind `after`.
+    async fn users(&self, room: &RoomKey, after: Option<&UserId>, limit: usize) -> Result<Census>;
+
+    /// Rooms that somebody is in, over all nodes: those with names that begin with `prefix`, `limit` of them behind `after`, by name.
+    async fn rooms(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        after: Option<&RoomName>,
+        limit: usize,
+    ) -> Result<Vec<RoomName>>;
+
+    /// Asks all other nodes, and waits until all that live have answered, or so long. Fails if they cannot be reached.
+    async fn ask(&self, text: String, within: Duration) -> Result<Vec<String>>;
+}

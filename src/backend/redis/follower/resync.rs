@@ -1,0 +1,209 @@
+//! Finding what was lost: every followed room is compared with its end, and what is missing is read and delivered, over
+//! all rooms in one order.
+//!
+//! The rooms are listened to while this goes on, so whatever is stored later than the end that is read up to waits in the
+//! queue; what waits there and is not newer will be known by its offset.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use redis::aio::MultiplexedConnection;
+
+use super::{CHUNK, End, Follower, end_of, read_end};
+use crate::{
+    backend::{
+        PageSize,
+        redis::{
+            begin_life,
+            keys::{self, Part},
+            life,
+            line::{self, Lost},
+            pages, scripts,
+        },
+    },
+    error::Result,
+    model::{Epoch, Message, Offset, Seq},
+};
+
+/// What is read at a time, over all rooms; of each room one message at least.
+const MESSAGES: usize = 1024;
+const BYTES: usize = 4 << 20;
+
+/// A room that has more than was delivered.
+struct Reading {
+    channel: String,
+    epoch: Epoch,
+    head: Seq,
+    end: Offset,
+    /// Everything up to here was read.
+    read: Offset,
+    messages: VecDeque<Arc<Message>>,
+    more: bool,
+}
+
+impl Follower {
+    /// Delivers whatever the followed rooms have that was not delivered.
+    pub(super) async fn resync(&mut self) -> Result<(), End> {
+        let words = self.words;
+        self.suspects.clear();
+        let known = self.rooms.values().map(|room| room.offset.0).max();
+        let mut end = scripts::raise(&keys::offset(Part::FIRST));
+        end.arg(known.unwrap_or(0));
+        let (end, lost): (u64, u8) = line::read_as(self.reads.ask(end).await?)?;
+        if lost == 1 {
+            tracing::error!(
+                "Redis has lost messages that were delivered; its log begins another life"
+            );
+            begin_life(&self.reads).await?;
+        }
+        let readings = self.behind().await?;
+        self.read_up_to(Offset(end), readings).await?;
+        self.shared.live(life(&self.reads).await?);
+        self.reached(words).await
+    }
+
+    /// Looks which rooms have more than was delivered. It may be on its way: whether anything was lost is known when a word
+    /// comes that is said now.
+    pub(super) async fn suspect(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(), End> {
+        self.suspects.clear();
+        let behind = self.behind().await?;
+        let ends = behind
+            .into_iter()
+            .map(|reading| (reading.channel, reading.end));
+        self.suspects.extend(ends);
+        if !self.suspects.is_empty() {
+            self.say_word(connection).await?;
+            self.suspected = self.words;
+        }
+        Ok(())
+    }
+
+    /// Whether a suspected room still has not been delivered what it had.
+    pub(super) fn has_lost_something(&mut self) -> bool {
+        let suspects = std::mem::take(&mut self.suspects);
+        suspects.iter().any(|(channel, end)| {
+            let room = self.rooms.get(channel);
+            room.is_some_and(|room| room.offset < *end)
+        })
+    }
+
+    /// The rooms that end further on than they were delivered.
+    async fn behind(&mut self) -> Result<Vec<Reading>> {
+        let channels: Vec<_> = self.rooms.keys().cloned().collect();
+        let (mut behind, mut lost) = (Vec::new(), Vec::new());
+        for channels in channels.chunks(CHUNK) {
+            let ends: Vec<_> = channels
+                .iter()
+                .map(|channel| end_of(&self.rooms[channel].key))
+                .collect();
+            let ends = self.reads.run(&ends, Lost::Repeat).await?;
+            for (channel, end) in channels.iter().zip(ends) {
+                let (epoch, head, end) = read_end(end)?;
+                let room = self.rooms.get_mut(channel);
+                let room = room.expect("nobody else changes them");
+                if end > room.offset {
+                    behind.push(Reading {
+                        channel: channel.clone(),
+                        epoch,
+                        head,
+                        end,
+                        read: room.offset,
+                        messages: VecDeque::new(),
+                        more: true,
+                    });
+                } else if end < room.offset {
+                    lost.push(channel.clone());
+                }
+            }
+        }
+        for channel in lost {
+            self.renew(&channel).await?;
+        }
+        Ok(behind)
+    }
+
+    /// Goes on where a room now ends that has lost messages.
+    async fn renew(&mut self, channel: &str) -> Result<()> {
+        let room = self.rooms.get_mut(channel);
+        let room = room.expect("nobody else changes them");
+        let mut renew = scripts::renew(&keys::room(&room.key));
+        renew.arg(room.offset.0).arg(Epoch::fresh().as_str());
+        let (epoch, head, _) = read_end(self.reads.ask(renew).await?)?;
+        // What comes has higher offsets than what was delivered, and any receipt is of that.
+        (room.epoch, room.seq, room.looked) = (epoch, head, head);
+        Ok(())
+    }
+
+    /// Delivers everything up to `end`, in the order of offsets.
+    async fn read_up_to(&mut self, end: Offset, mut readings: Vec<Reading>) -> Result<()> {
+        let mut reached = Offset(0);
+        while reached < end && !readings.is_empty() {
+            self.read_on(&mut readings, end).await?;
+            let open = readings.iter().filter(|reading| reading.more);
+            reached = open.map(|reading| reading.read).min().unwrap_or(end);
+            let mut found = Vec::new();
+            for (nth, reading) in readings.iter_mut().enumerate() {
+                while let Some(message) =
+                    (reading.messages).pop_front_if(|message| message.offset <= reached)
+                {
+                    found.push((nth, message));
+                }
+            }
+            found.sort_unstable_by_key(|(_, message)| message.offset);
+            for (nth, message) in found {
+                let channel = &readings[nth].channel;
+                if let Some(room) = self.rooms.get_mut(channel) {
+                    room.epoch = readings[nth].epoch.clone();
+                }
+                self.deliver(channel, message).await;
+            }
+        }
+        for reading in readings {
+            // What the log has no more comes only if it waits in the queue. Nobody should wait for that.
+            if let Some(room) = self.rooms.get_mut(&reading.channel)
+                && reading.end <= end
+                && reading.end > room.offset
+            {
+                if room.epoch != reading.epoch {
+                    (room.epoch, room.seq) = (reading.epoch, Seq(0));
+                }
+                room.looked = reading.head;
+                room.settle(reading.end);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the next page of every room that has nothing left to deliver.
+    async fn read_on(&self, readings: &mut [Reading], end: Offset) -> Result<()> {
+        let size = PageSize {
+            messages: (MESSAGES / readings.len()).max(1),
+            bytes: BYTES / readings.len(),
+        };
+        let now = (self.shared.clock)();
+        let mut wanting: Vec<_> = readings
+            .iter_mut()
+            .filter(|reading| reading.more && reading.messages.is_empty())
+            .collect();
+        for wanting in wanting.chunks_mut(CHUNK) {
+            let calls: Vec<_> = wanting
+                .iter()
+                .map(|reading| {
+                    let room = &self.rooms[&reading.channel].key;
+                    let cutoff = self.shared.retention.keep(&room.room).cutoff(now);
+                    pages::missed(room, reading.read, end, size, cutoff)
+                })
+                .collect();
+            let answers = self.reads.run(&calls, Lost::Repeat).await?;
+            for (reading, answer) in wanting.iter_mut().zip(answers) {
+                let page = pages::read_missed(&self.rooms[&reading.channel].key, answer)?;
+                reading.read = page.messages.last().map_or(end, |last| last.offset);
+                reading.more = page.more;
+                reading.messages = page.messages.into();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! What everything is called in Redis.
+//!
+//! Rooms and sessions are spread over a fixed number of parts. Whatever is of one part carries its hash tag, so that on a
+//! cluster one script may touch all of it, and the parts lie on different nodes of the cluster.
+
+use crate::model::{MessageId, Namespace, NodeId, Pid, RoomKey, RoomName};
+
+/// How many parts there are. Changing it would lose every room.
+pub(super) const PARTS: u8 = 16;
+
+/// One of the parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Part(u8);
+
+impl Part {
+    /// The part that holds whatever there is once.
+    pub(super) const FIRST: Self = Self(0);
+
+    /// All of them.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        (0..PARTS).map(Self)
+    }
+
+    /// The part of a room.
+    pub(super) fn of(room: &RoomKey) -> Self {
+        Self::hashed(&[room.namespace.as_str(), room.room.as_str()])
+    }
+
+    /// The part of a session.
+    pub(super) fn of_session(pid: Pid) -> Self {
+        Self::hashed(&[&pid.reveal()])
+    }
+
+    /// FNV-1a (Fowler, Noll, Vo), folded: the same on every node and in every version.
+    fn hashed(texts: &[&str]) -> Self {
+        let bytes = texts
+            .iter()
+            .flat_map(|text| text.bytes().chain(std::iter::once(0)));
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let folded = hash ^ (hash >> 32);
+        let part = folded % u64::from(PARTS);
+        Self(u8::try_from(part).unwrap_or(0))
+    }
+
+    fn key(self, what: &str) -> String {
+        format!("switchboard:{{{}}}:{what}", self.0)
+    }
+}
+
+/// The name of the log's life.
+pub(super) fn life() -> String {
+    Part::FIRST.key("life")
+}
+
+/// The last offset of a part.
+pub(super) fn offset(part: Part) -> String {
+    part.key("offset")
+}
+
+/// A part's rooms, `namespace room`, by the time to look after them.
+pub(super) fn rooms(part: Part) -> String {
+    part.key("rooms")
+}
+
+/// A part's sessions that have ended, by time.
+pub(super) fn ended(part: Part) -> String {
+    part.key("ended")
+}
+
+/// What the key of each user's set of sessions in a part begins with.
+pub(super) fn users(part: Part) -> String {
+    part.key("user:")
+}
+
+/// What the key of each session of a part begins with.
+pub(super) fn sessions(part: Part) -> String {
+    part.key("session:")
+}
+
+/// A session.
+pub(super) fn session(pid: Pid) -> String {
+    sessions(Part::of_session(pid)) + &pid.reveal()
+}
+
+/// A room among those of its part. No name has a space in it.
+pub(super) fn name(room: &RoomKey) -> String {
+    format!("{} {}", room.namespace, room.room)
+}
+
+/// The room of such a name.
+pub(super) fn named(name: &str) -> Option<RoomKey> {
+    let (namespace, room) = name.split_once(' ')?;
+    Some(RoomKey {
+        namespace: Namespace::from_log(namespace),
+        room: RoomName::from_log(room),
+    })
+}
+
+fn of_room(room: &RoomKey, what: &str) -> String {
+    Part::of(room).key(&format!("{what}:{}", name(room)))
+}
+
+/// A room's numbers.
+pub(super) fn room(room: &RoomKey) -> String {
+    of_room(room, "room")
+}
+
+/// A room's messages.
+pub(super) fn messages(room: &RoomKey) -> String {
+    of_room(room, "messages")
+}
+
+/// Up to where each user has read.
+pub(super) fn marks(room: &RoomKey) -> String {
+    of_room(room, "marks")
+}
+
+/// When each user's mark was set.
+pub(super) fn marked(room: &RoomKey) -> String {
+    of_room(room, "marked")
+}
+
+/// What became of an id.
+pub(super) fn id(room: &RoomKey, id: &MessageId) -> String {
+    format!("{} {id}", of_room(room, "id"))
+}
+
+/// Where a room's messages and events are published.
+pub(super) fn channel(room: &RoomKey) -> String {
+    of_room(room, "channel")
+}
+
+/// A node's own channel in a part.
+pub(super) fn node(part: Part, node: NodeId) -> String {
+    part.key(&format!("node:{node}"))
+}

@@ -1,0 +1,186 @@
+//! A line to Redis: one connection at a time, opened again when it is lost, with every script loaded.
+//!
+//! Whoever asks while Redis is away is told so soon: one attempt to connect serves all that wait, and for a moment after
+//! it failed nobody tries again. What was sent when a connection was lost may have been carried out or not.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, PushInfo, PushKind, RedisError, Value,
+    aio::MultiplexedConnection,
+};
+use tokio::sync::Mutex;
+
+use super::scripts;
+use crate::error::{Error, Result};
+
+/// How long connecting, and an answer, may take.
+const CONNECT: Duration = Duration::from_secs(1);
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// How long after a failed attempt to connect nobody tries again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) struct Line {
+    client: Client,
+    state: Mutex<State>,
+}
+
+enum State {
+    Up(MultiplexedConnection, Arc<AtomicBool>),
+    Down(Option<(Instant, RedisError)>),
+}
+
+/// What to do when the connection is lost before the answer is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// Ask again, once, over a new one.
+    Repeat,
+    /// Give up: asked again, it would be done twice.
+    GiveUp,
+}
+
+impl Line {
+    pub(super) fn new(client: Client) -> Self {
+        Self {
+            client,
+            state: Mutex::new(State::Down(None)),
+        }
+    }
+
+    /// Sends commands together and waits for all of their answers; an answer may be [`Value::ServerError`].
+    pub(super) async fn run(&self, commands: &[Cmd], lost: Lost) -> Result<Vec<Value>> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (mut connection, broken) = self.connection().await.map_err(away)?;
+        let answers = match exchange(&mut connection, commands).await {
+            Err(error) => {
+                broken.store(true, Ordering::Release);
+                if lost == Lost::GiveUp {
+                    return Err(away(error));
+                }
+                let (mut connection, broken) = self.connection().await.map_err(away)?;
+                let again = exchange(&mut connection, commands).await;
+                broken.fetch_or(again.is_err(), Ordering::AcqRel);
+                again
+            }
+            answers => answers,
+        };
+        answers.map_err(away)
+    }
+
+    /// Sends one command that may be repeated, and waits for its answer.
+    pub(super) async fn ask(&self, command: Cmd) -> Result<Value> {
+        let mut answers = self.run(&[command], Lost::Repeat).await?;
+        checked(answers.pop().unwrap_or_default())
+    }
+
+    async fn connection(&self) -> Result<(MultiplexedConnection, Arc<AtomicBool>), RedisError> {
+        let mut state = self.state.lock().await;
+        match &*state {
+            State::Up(connection, broken) if !broken.load(Ordering::Acquire) => {
+                return Ok((connection.clone(), broken.clone()));
+            }
+            State::Down(Some((failed, error))) if failed.elapsed() < PAUSE => {
+                return Err(error.clone());
+            }
+            _ => {}
+        }
+        let broken = Arc::new(AtomicBool::new(false));
+        let notice = broken.clone();
+        let connected = connect(&self.client, move |push: PushInfo| {
+            if push.kind == PushKind::Disconnection {
+                notice.store(true, Ordering::Release);
+            }
+            Ok::<_, RedisError>(())
+        });
+        match connected.await {
+            Ok(connection) => {
+                *state = State::Up(connection.clone(), broken.clone());
+                Ok((connection, broken))
+            }
+            Err(error) => {
+                *state = State::Down(Some((Instant::now(), error.clone())));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Opens a connection that has every script loaded and tells `pushes` what Redis says unasked.
+pub(super) async fn connect(
+    client: &Client,
+    pushes: impl redis::aio::AsyncPushSender,
+) -> Result<MultiplexedConnection, RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT))
+        .set_response_timeout(Some(ANSWER))
+        .set_push_sender(pushes);
+    let mut connection = client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await?;
+    for answer in send(&mut connection, &scripts::load()).await? {
+        answer.extract_error()?;
+    }
+    Ok(connection)
+}
+
+/// Sends commands together; those whose script Redis has lost are sent again, in order, once it has it.
+async fn exchange(
+    connection: &mut MultiplexedConnection,
+    commands: &[Cmd],
+) -> Result<Vec<Value>, RedisError> {
+    let mut answers = send(connection, commands).await?;
+    let unknown =
+        |answer: &Value| matches!(answer, Value::ServerError(error) if error.code() == "NOSCRIPT");
+    let lost: Vec<_> = (0..answers.len())
+        .filter(|&at| unknown(&answers[at]))
+        .collect();
+    if !lost.is_empty() {
+        let again: Vec<_> = lost.iter().map(|&at| commands[at].clone()).collect();
+        send(connection, &scripts::load()).await?;
+        for (at, answer) in lost.into_iter().zip(send(connection, &again).await?) {
+            answers[at] = answer;
+        }
+    }
+    Ok(answers)
+}
+
+async fn send(
+    connection: &mut MultiplexedConnection,
+    commands: &[Cmd],
+) -> Result<Vec<Value>, RedisError> {
+    let mut pipeline = redis::pipe();
+    for command in commands {
+        pipeline.add_command(command.clone());
+    }
+    connection
+        .send_packed_commands(&pipeline, 0, commands.len())
+        .await
+}
+
+/// An answer that is no error.
+pub(super) fn checked(answer: Value) -> Result<Value> {
+    answer.extract_error().map_err(away)
+}
+
+/// What an answer holds, as a type that it should have.
+pub(super) fn read_as<T: redis::FromRedisValue>(answer: Value) -> Result<T> {
+    redis::from_redis_value(checked(answer)?).map_err(damaged)
+}
+
+fn away(error: RedisError) -> Error {
+    Error::unavailable("Redis cannot take it now; retry with the same id").caused_by(error)
+}
+
+/// Something is stored that was never written.
+pub(super) fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::unavailable("what is stored in Redis cannot be read").caused_by(error)
+}

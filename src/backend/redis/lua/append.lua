@@ -1,0 +1,49 @@
+-- Drops a repeat, numbers a message, stores it, publishes it: one step.
+local offsets, key, messages, id, rooms, channel = unpack(KEYS)
+local now, epoch, name, given, length, body = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local keep, age, forget = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local window = tonumber(ARGV[10])
+
+local room = load(key)
+if not room then
+  room = fresh(key, epoch, now)
+  due(rooms, name, now + forget + 1)
+elseif given == '1' then
+  -- Redis forgets ids by its own clock, the window is measured by that of the program.
+  local use = redis.call('GET', id)
+  if use then
+    local of, seq, offset, ts, sent = string.match(use, '^(%S+) (%d+) (%d+) (%d+) (%d+)$')
+    if of == room.epoch and tonumber(sent) >= now - window then
+      return { room.epoch, seq, offset, ts, '1' }
+    end
+  end
+end
+
+local ts = math.max(now, room.ts)
+local seq = room.head + 1
+local offset = redis.call('INCR', offsets)
+local entry = int(seq) .. ' ' .. int(offset) .. ' ' .. int(ts) .. ' ' .. length .. '\n' .. body
+local empty = room.oldest > room.head
+room.ts, room.head, room.offset = ts, seq, offset
+if keep == 0 then
+  if not empty then redis.call('DEL', messages) end
+  room.oldest, room.trimmed = seq + 1, offset
+else
+  redis.call('ZADD', messages, int(offset), entry)
+  if empty then
+    room.front = ts
+    due(rooms, name, ts + age + 1)
+  end
+  -- By a batch at a time, which costs less than one for each that comes.
+  local held = seq + 1 - room.oldest
+  if held > keep + math.max(64, math.floor(keep / 10)) then
+    drop(room, messages, held - keep)
+  end
+end
+save(room)
+if given == '1' then
+  local use = room.epoch .. ' ' .. int(seq) .. ' ' .. int(offset) .. ' ' .. int(ts) .. ' ' .. int(now)
+  redis.call('SET', id, use, 'PX', int(window + 1000))
+end
+redis.call('PUBLISH', channel, 'm' .. room.epoch .. ' ' .. entry)
+return { room.epoch, int(seq), int(offset), int(ts), '0' }

@@ -1,0 +1,84 @@
+-- What every script on a room begins with. A room is a hash:
+--   epoch, head (its last number), offset (that message's), oldest (the first number that is kept),
+--   trimmed (the offset of the newest message that is gone), ts (when it was last written, or used),
+--   front (when the oldest kept message was stored).
+-- Its messages are a sorted set by offset; as numbers have no holes, a message's rank is its number less `oldest`.
+-- An entry is "seq offset ts length\n", the length being that of its data, and then what the program wrote.
+
+local CHUNK = 64
+
+local function int(number)
+  return string.format('%.0f', number)
+end
+
+local function load(key)
+  local f = redis.call('HMGET', key, 'epoch', 'head', 'offset', 'oldest', 'trimmed', 'ts', 'front')
+  if not f[1] then
+    return nil
+  end
+  return {
+    key = key, epoch = f[1], head = tonumber(f[2]), offset = tonumber(f[3]), oldest = tonumber(f[4]),
+    trimmed = tonumber(f[5]), ts = tonumber(f[6]), front = tonumber(f[7]),
+  }
+end
+
+local function fresh(key, epoch, now)
+  return { key = key, epoch = epoch, head = 0, offset = 0, oldest = 1, trimmed = 0, ts = now, front = 0 }
+end
+
+local function save(room)
+  redis.call('HSET', room.key, 'epoch', room.epoch, 'head', int(room.head), 'offset', int(room.offset),
+    'oldest', int(room.oldest), 'trimmed', int(room.trimmed), 'ts', int(room.ts), 'front', int(room.front))
+end
+
+-- When the room has to be looked at: the earliest time of all that was asked for.
+local function due(rooms, name, time)
+  redis.call('ZADD', rooms, 'LT', int(time), name)
+end
+
+local function stored_at(messages, rank)
+  local entry = redis.call('ZRANGE', messages, rank, rank)[1]
+  return tonumber(string.match(entry, '^%d+ %d+ (%d+)'))
+end
+
+-- Takes the first messages away.
+local function drop(room, messages, count)
+  local last = redis.call('ZRANGE', messages, count - 1, count - 1, 'WITHSCORES')
+  room.trimmed = tonumber(last[2])
+  room.oldest = room.oldest + count
+  redis.call('ZREMRANGEBYRANK', messages, 0, count - 1)
+  if room.oldest <= room.head then
+    room.front = stored_at(messages, 0)
+  end
+end
+
+-- Takes away what was stored before `cutoff`; whether there was anything. Times never fall within a room.
+local function expire(room, messages, cutoff)
+  if room.oldest > room.head or room.front >= cutoff then
+    return false
+  end
+  local old, young = 0, room.head - room.oldest + 1
+  while young - old > 1 do
+    local middle = math.floor((old + young) / 2)
+    if stored_at(messages, middle) < cutoff then old = middle else young = middle end
+  end
+  drop(room, messages, young)
+  return true
+end
+
+-- Puts entries behind `answer` as far as they fit, at least one if any may be read: `next(first, count)` gives those
+-- from the one numbered `first` on, of `total`. Answers how many fitted.
+local function take(answer, total, most, bytes, next)
+  local taken, space = 0, bytes
+  while taken < total and taken < most do
+    for _, entry in ipairs(next(taken, math.min(CHUNK, total - taken, most - taken))) do
+      space = space - tonumber(string.match(entry, '^%d+ %d+ %d+ (%d+)\n'))
+      if taken > 0 and space < 0 then
+        return taken
+      end
+      answer[#answer + 1] = entry
+      taken = taken + 1
+    end
+  end
+  return taken
+end

@@ -1,0 +1,27 @@
+-- Looks after one room whose time has come: takes away what is not to be kept, and says when to look again.
+local key, messages, marks, marked, rooms = unpack(KEYS)
+local now, name, cutoff = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local keep, age, forget, stale = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+
+local room = load(key)
+if room then
+  expire(room, messages, cutoff)
+  local held = room.head + 1 - room.oldest
+  if held > keep then drop(room, messages, held - keep) end
+  save(room)
+end
+if not room or (room.oldest > room.head and room.ts < now - forget) then
+  redis.call('DEL', key, messages, marks, marked)
+  redis.call('ZREM', rooms, name)
+  return
+end
+local users = redis.call('ZRANGEBYSCORE', marked, '-inf', '(' .. int(now - stale), 'LIMIT', 0, 500)
+if #users > 0 then
+  redis.call('HDEL', marks, unpack(users))
+  redis.call('ZREM', marked, unpack(users))
+end
+local time = room.ts + forget + 1
+if room.oldest <= room.head then time = room.front + age + 1 end
+local first = redis.call('ZRANGE', marked, 0, 0, 'WITHSCORES')
+if first[2] then time = math.min(time, tonumber(first[2]) + stale + 1) end
+redis.call('ZADD', rooms, int(time), name)

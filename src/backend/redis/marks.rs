@@ -1,0 +1,57 @@
+//! The read marks: a hash and a sorted set by time for each room, set by a script in its place among the drafts.
+
+use async_trait::async_trait;
+
+use super::{
+    RedisLog,
+    keys::{self, Part},
+    line, millis, number, scripts,
+};
+use crate::{
+    backend::{Mark, Marks, marks::NOTED, retention::DAY},
+    error::Result,
+    model::{RoomKey, Seq, UserId},
+};
+
+#[async_trait]
+impl Marks for RedisLog {
+    async fn mark(&self, room: &RoomKey, user: &UserId, seq: Seq) -> Result<Mark> {
+        self.check_open()?;
+        let now = (self.shared.clock)();
+        let keep = self.shared.retention.keep(&room.room);
+        let mut command = scripts::mark([
+            &keys::room(room),
+            &keys::marks(room),
+            &keys::marked(room),
+            &keys::rooms(Part::of(room)),
+        ]);
+        command
+            .arg(now.0)
+            .arg(keys::name(room))
+            .arg(user.as_str())
+            .arg(number(seq.0))
+            .arg(now.before(NOTED).0)
+            .arg(now.before(DAY).0)
+            .arg(millis(keep.mark_age()));
+        let (seq, head, moved): (u64, u64, u8) = line::read_as(self.in_order(command).await?)?;
+        Ok(Mark::at(Seq(seq), Seq(head), moved == 1))
+    }
+
+    async fn marked(&self, room: &RoomKey, user: &UserId) -> Result<Mark> {
+        self.check_open()?;
+        let mut head = redis::cmd("HGET");
+        head.arg(keys::room(room)).arg("head");
+        let mut mark = redis::cmd("HGET");
+        mark.arg(keys::marks(room)).arg(user.as_str());
+        // The mark first: read the other way about, it could be beyond the room's last message.
+        let answers = self.reads.run(&[mark, head], line::Lost::Repeat).await?;
+        let mut numbers = answers.into_iter().map(line::read_as::<Option<u64>>);
+        let mut next = || numbers.next().transpose();
+        let (mark, head) = (next()?.flatten(), next()?.flatten());
+        Ok(Mark::at(
+            Seq(mark.unwrap_or(0)),
+            Seq(head.unwrap_or(0)),
+            false,
+        ))
+    }
+}

@@ -1,0 +1,70 @@
+//! The scripts that Redis runs, and how they are called.
+
+use std::sync::LazyLock;
+
+use redis::Cmd;
+
+macro_rules! script {
+    ($($name:ident = $($file:literal),+;)*) => {
+        $(
+            static $name: LazyLock<redis::Script> =
+                LazyLock::new(|| redis::Script::new(concat!($(include_str!(concat!("lua/", $file))),+)));
+        )*
+
+        /// Every script, to be loaded when a connection begins or Redis has lost them.
+        pub(super) fn load() -> Vec<Cmd> {
+            const CODE: &[&str] = &[$(concat!($(include_str!(concat!("lua/", $file))),+)),*];
+            let load = |code: &&str| redis::cmd("SCRIPT").arg("LOAD").arg(*code).clone();
+            CODE.iter().map(load).collect()
+        }
+    };
+}
+
+script! {
+    APPEND = "room.lua", "append.lua";
+    READ = "room.lua", "read.lua";
+    MISSED = "room.lua", "missed.lua";
+    MARK = "room.lua", "mark.lua";
+    SWEEP = "room.lua", "sweep.lua";
+    SESSION = "session.lua";
+    RAISE = "raise.lua";
+    RENEW = "renew.lua";
+}
+
+fn call(script: &redis::Script, keys: &[&str]) -> Cmd {
+    let mut command = redis::cmd("EVALSHA");
+    command.arg(script.get_hash()).arg(keys.len()).arg(keys);
+    command
+}
+
+pub(super) fn append(keys: [&str; 6]) -> Cmd {
+    call(&APPEND, &keys)
+}
+
+pub(super) fn read(keys: [&str; 3]) -> Cmd {
+    call(&READ, &keys)
+}
+
+pub(super) fn missed(keys: [&str; 2]) -> Cmd {
+    call(&MISSED, &keys)
+}
+
+pub(super) fn mark(keys: [&str; 4]) -> Cmd {
+    call(&MARK, &keys)
+}
+
+pub(super) fn sweep(keys: [&str; 5]) -> Cmd {
+    call(&SWEEP, &keys)
+}
+
+pub(super) fn session(keys: [&str; 3]) -> Cmd {
+    call(&SESSION, &keys)
+}
+
+pub(super) fn raise(key: &str) -> Cmd {
+    call(&RAISE, &[key])
+}
+
+pub(super) fn renew(room: &str) -> Cmd {
+    call(&RENEW, &[room])
+}

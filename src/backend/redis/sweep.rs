@@ -1,0 +1,101 @@
+//! Takes away what is not to be kept any more: each part lists its rooms by the time to look after them.
+//!
+//! Every node does this, and what one has done the others find done.
+
+use std::{
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+use redis::Cmd;
+
+use super::{
+    Shared,
+    keys::{self, Part},
+    line::{self, Line, Lost},
+    millis, number, scripts,
+};
+use crate::{
+    backend::retention,
+    error::Result,
+    model::{RoomKey, Timestamp},
+};
+
+/// How many rooms one step looks after.
+const STEP: usize = 64;
+
+pub(super) struct Sweeper {
+    pub(super) shared: Arc<Shared>,
+    pub(super) reads: Arc<Line>,
+    pub(super) session_window: Duration,
+}
+
+impl Sweeper {
+    /// Takes one step after another for as long as somebody uses the log.
+    pub(super) async fn run(self, used: Weak<()>) {
+        let mut rest = retention::rest(false, Duration::ZERO);
+        loop {
+            tokio::time::sleep(rest).await;
+            if used.strong_count() == 0 {
+                return;
+            }
+            let began = Instant::now();
+            // A failed step is told by whoever appends or reads; the next pass tries again.
+            let more = self.step((self.shared.clock)()).await.unwrap_or(false);
+            rest = retention::rest(more, began.elapsed());
+        }
+    }
+
+    /// Looks after a few sessions and rooms of each part whose time has come; whether there may be more.
+    pub(super) async fn step(&self, now: Timestamp) -> Result<bool> {
+        let expired = now.before(self.session_window).0.to_string();
+        let mut more = false;
+        for part in Part::all() {
+            let mut sessions = scripts::session([
+                &keys::sessions(part),
+                &keys::ended(part),
+                &keys::users(part),
+            ]);
+            sessions.arg(&["sweep", "", &expired]);
+            let swept: u64 = line::read_as(self.reads.ask(sessions).await?)?;
+            more |= self.rooms(part, now).await? || swept > 0;
+        }
+        Ok(more)
+    }
+
+    async fn rooms(&self, part: Part, now: Timestamp) -> Result<bool> {
+        let mut due = redis::cmd("ZRANGEBYSCORE");
+        due.arg(keys::rooms(part)).arg("-inf").arg(now.0);
+        due.arg("LIMIT").arg(0).arg(STEP);
+        let rooms: Vec<String> = line::read_as(self.reads.ask(due).await?)?;
+        let rooms = rooms.iter().filter_map(|room| keys::named(room));
+        let calls: Vec<_> = rooms.map(|room| self.call(&room, now)).collect();
+        if calls.is_empty() {
+            return Ok(false);
+        }
+        for answer in self.reads.run(&calls, Lost::Repeat).await? {
+            line::checked(answer)?;
+        }
+        Ok(true)
+    }
+
+    fn call(&self, room: &RoomKey, now: Timestamp) -> Cmd {
+        let keep = self.shared.retention.keep(&room.room);
+        let mut command = scripts::sweep([
+            &keys::room(room),
+            &keys::messages(room),
+            &keys::marks(room),
+            &keys::marked(room),
+            &keys::rooms(Part::of(room)),
+        ]);
+        command
+            .arg(now.0)
+            .arg(keys::name(room))
+            .arg(keep.cutoff(now).0)
+            .arg(number(keep.messages))
+            .arg(millis(keep.age))
+            .arg(self.shared.forget(keep))
+            .arg(millis(keep.mark_age()));
+        command
+    }
+}

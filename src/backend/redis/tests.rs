@@ -1,0 +1,212 @@
+//! What only a log in Redis promises: that nodes share it, and that what is lost on the way is found.
+
+use std::{
+    net::TcpListener,
+    process::{Child, Command as Process, Stdio},
+    time::Instant,
+};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    backend::{Mark, Marks, Session, Sessions, conformance::Tested},
+    model::{Pid, UserId},
+};
+
+mod trouble;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A Redis of the test's own, on a port that was free, which keeps an append-only file.
+pub(in crate::backend) struct Server {
+    process: Child,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Server {
+    pub(in crate::backend) async fn start() -> Self {
+        loop {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = free.local_addr().unwrap().port();
+            drop(free);
+            let folder = tempfile::tempdir().unwrap();
+            let process = launch(port, &folder);
+            let mut server = Self {
+                process,
+                port,
+                folder,
+            };
+            if server.answers().await {
+                return server;
+            }
+        }
+    }
+
+    pub(in crate::backend) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends it without a word.
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it again with what it had written.
+    async fn restart(&mut self) {
+        self.process = launch(self.port, &self.folder);
+        assert!(self.answers().await, "nobody else takes the port");
+    }
+
+    /// Sends a signal, such as `STOP`.
+    fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        let sent = Process::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits until it answers; false if it has ended, because somebody else took the port.
+    async fn answers(&mut self) -> bool {
+        let client = Client::open(self.url()).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while self.process.try_wait().unwrap().is_none() {
+            if let Ok(mut connection) = client.get_multiplexed_async_connection().await
+                && redis::cmd("PING").exec_async(&mut connection).await.is_ok()
+            {
+                return true;
+            }
+            assert!(Instant::now() < deadline, "Redis does not answer");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        false
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn launch(port: u16, folder: &TempDir) -> Child {
+    Process::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--appendonly", "yes", "--save", "", "--dir"])
+        .arg(folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server is installed")
+}
+
+/// A log that follows each room before it writes there, as the hub does for its members.
+struct Following(Arc<RedisLog>);
+
+/// A log as the suite wants it, and its bus.
+pub(in crate::backend) async fn following(
+    config: RedisConfig,
+    clock: Clock,
+) -> (Arc<dyn Tested>, Arc<dyn Bus>, Deliveries) {
+    let (log, _, deliveries) = open_with(config, clock).await.unwrap();
+    let log = Arc::new(log);
+    (Arc::new(Following(log.clone())), log, deliveries)
+}
+
+#[async_trait]
+impl Tested for Following {
+    async fn trim_all(&self, now: Timestamp) {
+        let reads = &self.0.reads;
+        let sweeper = Sweeper {
+            shared: self.0.shared.clone(),
+            reads: reads.clone(),
+            session_window: self.0.session_window,
+        };
+        for part in Part::all() {
+            let rooms = keys::rooms(part);
+            let mut now_due = redis::cmd("ZUNIONSTORE");
+            now_due.arg(&rooms).arg(1).arg(&rooms);
+            now_due.arg("WEIGHTS").arg(0);
+            reads.ask(now_due).await.unwrap();
+        }
+        while sweeper.step(now).await.unwrap() {}
+    }
+}
+
+#[async_trait]
+impl Log for Following {
+    async fn append(&self, draft: Draft) -> Result<Receipt> {
+        self.0.follow(&draft.room).await?;
+        self.0.append(draft).await
+    }
+
+    async fn read(&self, room: &RoomKey, range: Range, size: PageSize) -> Result<Page> {
+        self.0.read(room, range, size).await
+    }
+
+    async fn missed(
+        &self,
+        room: &RoomKey,
+        after: Offset,
+        until: Offset,
+        size: PageSize,
+    ) -> Result<Missed> {
+        self.0.missed(room, after, until, size).await
+    }
+
+    async fn offset(&self, namespace: &Namespace) -> Result<Offset> {
+        self.0.offset(namespace).await
+    }
+
+    fn life(&self) -> Epoch {
+        self.0.life()
+    }
+
+    async fn ready(&self) -> Result<()> {
+        self.0.ready().await
+    }
+
+    async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+#[async_trait]
+impl Marks for Following {
+    async fn mark(&self, room: &RoomKey, user: &UserId, seq: Seq) -> Result<Mark> {
+        self.0.mark(room, user, seq).await
+    }
+
+    async fn marked(&self, room: &RoomKey, user: &UserId) -> Result<Mark> {
+        self.0.marked(room, user).await
+    }
+}
+
+#[async_trait]
+impl Sessions for Following {
+    async fn save(&self, session: Session) -> Result<()> {
+        self.0.save(session).await
+    }
+
+    async fn end(&self, pid: Pid) -> Result<()> {
+        self.0.end(pid).await
+    }
+
+    async fn forget(&self, pid: Pid) -> Result<()> {
+        self.0.forget(pid).await
+    }
+
+    async fn forget_user(&self, user: UserId) -> Result<()> {
+        self.0.forget_user(user).await
+    }
+
+    async fn expel(&self, user: UserId, room: RoomKey) -> Result<()> {
+        self.0.expel(user, room).await
+    }
+
+    async fn find(&self, pid: Pid) -> Result<Option<Session>> {
+        self.0.find(pid).await
+    }
+}

@@ -295,6 +295,8 @@ async fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartErr
                 retention,
                 idempotency: config.history.idempotency,
                 session_window: config.recovery.window,
+                lease: config.presence.lease,
+                grace: config.presence.grace,
             })
             .await?
         }

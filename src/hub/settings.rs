@@ -63,6 +63,9 @@ section! {
     pub struct PresenceSettings at "presence" {
         /// How long a user stays after its last connection has gone, so that a reload is no news.
         grace: Duration = "5s",
+        /// How long the users of a node stay that has died or cannot reach Redis. Short ones cost more, and mistake a
+        /// node that was only slow for dead.
+        lease: Duration = "15s",
         /// Users of a room beyond which they are only counted: no event tells of single ones. 0 is no limit.
         room_users: usize = "100",
         /// After this time without any event a user is shown as `away`.
@@ -98,6 +101,9 @@ impl RecoverySettings {
 
 impl PresenceSettings {
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        if self.lease < Duration::from_secs(1) {
+            problems.push(Problem::rule(&["presence.lease"], "must be at least 1s"));
+        }
         if self
             .away_after
             .is_some_and(|after| after < Duration::from_millis(100))

@@ -231,7 +231,7 @@ pub(super) async fn the_offset_of_a_namespace_goes_along_with_what_can_be_read_a
     });
     let (mut before, mut last) = (0, Offset(0));
     for delivered in 1..=500_u64 {
-        let Some(Delivery::Message(message)) = rig.deliveries.recv().await else {
+        let Some(Delivery::Message(message)) = rig.next().await else {
             panic!("the stream ended");
         };
         assert_eq!(message.seq.0, delivered.div_ceil(2));

@@ -185,13 +185,33 @@ impl Rig {
 
     /// The next message on its way, which must be there already.
     pub(super) fn delivered(&mut self) -> Option<(Arc<Message>, Option<ConnectionId>)> {
-        match self.deliveries.try_recv() {
-            Ok(Delivery::Message(message)) => {
+        match self.next_now() {
+            Some(Delivery::Message(message)) => {
                 let except = message.except;
                 Some((message, except))
             }
-            Ok(other) => panic!("{other:?} is no message"),
-            Err(_) => None,
+            Some(other) => panic!("{other:?} is no message"),
+            None => None,
+        }
+    }
+
+    /// The next delivery, if it is there already. What other nodes have is not what is tested here.
+    pub(super) fn next_now(&mut self) -> Option<Delivery> {
+        loop {
+            match self.deliveries.try_recv() {
+                Ok(Delivery::Elsewhere(..)) => {}
+                next => return next.ok(),
+            }
+        }
+    }
+
+    /// The next delivery, once it comes.
+    pub(super) async fn next(&mut self) -> Option<Delivery> {
+        loop {
+            match self.deliveries.recv().await {
+                Some(Delivery::Elsewhere(..)) => {}
+                next => return next,
+            }
         }
     }
 }

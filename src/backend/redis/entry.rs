@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::nodes::{self, Said};
 use crate::model::{
     ConnectionId, Ephemeral, Epoch, EventName, Message, MessageId, Offset, RoomKey, Sender, Seq,
     Timestamp, UserId,
@@ -18,6 +19,8 @@ pub(super) enum Published {
     Message(Epoch, Arc<Message>),
     /// An event that is not kept, and the connection that is not to get it.
     Ephemeral(Arc<Ephemeral>, Option<ConnectionId>),
+    /// What a node says of who is there.
+    Said(Said),
 }
 
 #[derive(Serialize)]
@@ -105,7 +108,10 @@ pub(super) fn published(room: &RoomKey, payload: &[u8]) -> Option<Published> {
         let message = message(room, entry.as_bytes())?;
         return Some(Published::Message(Epoch::from_text(epoch), message));
     }
-    let (ts, body) = text.strip_prefix('e')?.split_once('\n')?;
+    let Some(text) = text.strip_prefix('e') else {
+        return nodes::said(text).map(Published::Said);
+    };
+    let (ts, body) = text.split_once('\n')?;
     let read: Read = serde_json::from_str(body).ok()?;
     let except = read.except();
     let event = Ephemeral {

@@ -29,6 +29,7 @@ use crate::{
 };
 
 mod resync;
+mod roster;
 
 /// How many commands are taken together at most, and how many channels one command names.
 const BATCH: usize = 1024;
@@ -80,6 +81,8 @@ struct Followed {
     offset: Offset,
     /// Up to here the log was looked at: what it no longer has may be left out.
     looked: Seq,
+    /// The version of who is there, if it was read.
+    roster: Option<u64>,
     /// Receipts whose messages were not yet delivered, in the order of offsets.
     waiting: VecDeque<Stored>,
 }
@@ -118,6 +121,8 @@ pub(super) struct Follower {
     /// when this word comes.
     suspects: Vec<(String, Offset)>,
     suspected: u64,
+    /// Rooms where other nodes had changed something that had not been heard, and the version that had been.
+    suspected_rosters: Vec<(String, Option<u64>)>,
     /// Rooms to follow once there is a connection.
     early: Vec<Follow>,
 }
@@ -144,6 +149,7 @@ impl Follower {
             closing: Vec::new(),
             suspects: Vec::new(),
             suspected: 0,
+            suspected_rosters: Vec::new(),
             early: Vec::new(),
         }
     }
@@ -310,6 +316,7 @@ impl Follower {
                 // Nobody may be listening any more.
                 let _ = self.stream.send(event).await;
             }
+            Some(Published::Said(said)) => self.hear(channel, said).await?,
             None => tracing::warn!(channel, "something else than ours was published"),
         }
         Ok(())
@@ -412,14 +419,16 @@ impl Follower {
                 seq,
                 offset,
                 looked: seq,
+                roster: None,
                 waiting: VecDeque::new(),
             };
             self.rooms.entry(channel).or_insert(followed);
         }
+        let read = self.read_rosters(&channels).await;
         for done in asked.into_iter().filter_map(|(_, done)| done) {
-            let _ = done.send(Ok(()));
+            let _ = done.send(read.clone());
         }
-        Ok(())
+        Ok(read?)
     }
 
     /// Everything that was published before the word is on the stream.

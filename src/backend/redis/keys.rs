@@ -31,6 +31,11 @@ impl Part {
         Self::hashed(&[&pid.reveal()])
     }
 
+    /// Its place among all of them.
+    pub(super) fn index(self) -> usize {
+        self.0.into()
+    }
+
     /// FNV-1a (Fowler, Noll, Vo), folded: the same on every node and in every version.
     fn hashed(texts: &[&str]) -> Self {
         let bytes = texts
@@ -135,4 +140,44 @@ pub(super) fn channel(room: &RoomKey) -> String {
 /// A node's own channel in a part.
 pub(super) fn node(part: Part, node: NodeId) -> String {
     part.key(&format!("node:{node}"))
+}
+
+/// Until when each node has its lease.
+pub(super) fn leases() -> String {
+    Part::FIRST.key("leases")
+}
+
+/// The nodes that have anything in a part.
+pub(super) fn nodes(part: Part) -> String {
+    part.key("nodes")
+}
+
+/// A part's rooms that somebody is in, by name.
+pub(super) fn live(part: Part) -> String {
+    part.key("live")
+}
+
+/// The rooms of a part that a node has somebody in.
+pub(super) fn rooms_of(part: Part, node: NodeId) -> String {
+    part.key(&format!("in:{node}"))
+}
+
+/// What the key of each node's set of sessions in a part begins with.
+pub(super) fn owned(part: Part) -> String {
+    part.key("owned:")
+}
+
+/// The nodes that have somebody in a room, and the version of that.
+pub(super) fn here(room: &RoomKey) -> String {
+    of_room(room, "here")
+}
+
+/// What the key of each node's users in a room begins with.
+pub(super) fn entries(room: &RoomKey) -> String {
+    of_room(room, "entries") + " "
+}
+
+/// The users that a node has in a room.
+pub(super) fn entries_of(room: &RoomKey, node: NodeId) -> String {
+    format!("{}{node}", entries(room))
 }

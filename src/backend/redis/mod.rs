@@ -73,6 +73,7 @@ mod inflow;
 mod keys;
 mod line;
 mod marks;
+mod nodes;
 mod pages;
 mod scripts;
 mod sessions;
@@ -94,6 +95,10 @@ const QUEUE_BYTES: u32 = 32 << 20;
 /// What a draft costs besides its data.
 const OVERHEAD: u32 = 512;
 
+/// How long a node counts as alive, and its users as there once it has stopped, by default.
+const LEASE: Duration = Duration::from_secs(15);
+const GRACE: Duration = Duration::from_secs(5);
+
 /// Where a shared log is and what it keeps.
 #[derive(Clone, Debug)]
 pub struct RedisConfig {
@@ -105,6 +110,10 @@ pub struct RedisConfig {
     pub idempotency: Duration,
     /// How long a session that has ended can be resumed.
     pub session_window: Duration,
+    /// How long the others take a node for alive that says nothing.
+    pub lease: Duration,
+    /// How long after a node has stopped its users stay, so that they can come back elsewhere.
+    pub grace: Duration,
 }
 
 impl RedisConfig {
@@ -115,6 +124,8 @@ impl RedisConfig {
             retention: Retention::default(),
             idempotency: IDEMPOTENCY,
             session_window: SESSION_WINDOW,
+            lease: LEASE,
+            grace: GRACE,
         }
     }
 }
@@ -141,7 +152,7 @@ pub async fn open(config: RedisConfig) -> Result<(Backend, Deliveries), OpenErro
     let backend = Backend {
         marks: log.clone(),
         sessions: log.clone(),
-        nodes: None,
+        nodes: Some(log.clone()),
         bus: log.clone(),
         log,
     };
@@ -164,7 +175,10 @@ async fn open_with(
         life: StdMutex::new(life),
         node: NodeId::fresh(),
         others: StdMutex::default(),
+        book: nodes::Book::default(),
     });
+    let nodes = nodes::begin(&shared, &reads, config.lease, config.grace);
+    let nodes = nodes.await.map_err(OpenError::Away)?;
     let (stream, deliveries) = deliveries();
     let (queue, commands) = mpsc::channel(QUEUE);
     let (follower, follows) = mpsc::unbounded_channel();
@@ -193,6 +207,7 @@ async fn open_with(
         session_window: config.session_window,
         closed: AtomicBool::new(false),
         writing: Mutex::new(Some(writing)),
+        nodes,
         _used: used,
     };
     Ok((log, stream, deliveries))
@@ -240,6 +255,8 @@ struct Shared {
     node: NodeId,
     /// The other nodes that live, as it was last heard.
     others: StdMutex<Vec<NodeId>>,
+    /// What this node has of users in rooms.
+    book: nodes::Book,
 }
 
 impl Shared {
@@ -256,6 +273,11 @@ impl Shared {
     /// Notes which life of the log this is.
     fn live(&self, life: Epoch) {
         *self.life.lock().unwrap_or_else(PoisonError::into_inner) = life;
+    }
+
+    /// Notes which other nodes live.
+    fn live_beside(&self, others: Vec<NodeId>) {
+        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = others;
     }
 
     /// Logs a change, and only a change: while Redis is away every batch fails.
@@ -295,6 +317,7 @@ struct RedisLog {
     closed: AtomicBool,
     /// `None` once closed.
     writing: Mutex<Option<JoinHandle<()>>>,
+    nodes: nodes::Tasks,
     /// The sweeper ends with it.
     _used: Arc<()>,
 }
@@ -409,6 +432,7 @@ impl Log for RedisLog {
         if writing.await.is_err() {
             tracing::error!("the task that writes the log had failed");
         }
+        self.nodes.close(&self.shared, &self.reads).await;
         // Fails only if the follower has ended.
         let _ = follower::ask(&self.follower, follower::Command::Close).await;
     }

@@ -29,6 +29,11 @@ script! {
     SESSION = "session.lua";
     RAISE = "raise.lua";
     RENEW = "renew.lua";
+    NOTE = "roster.lua", "note.lua";
+    GONE = "roster.lua", "gone.lua";
+    PRESENT = "present.lua";
+    LEASE = "lease.lua";
+    RELEASE = "release.lua";
 }
 
 fn call(script: &redis::Script, keys: &[&str]) -> Cmd {
@@ -57,7 +62,7 @@ pub(super) fn sweep(keys: [&str; 5]) -> Cmd {
     call(&SWEEP, &keys)
 }
 
-pub(super) fn session(keys: [&str; 3]) -> Cmd {
+pub(super) fn session(keys: [&str; 5]) -> Cmd {
     call(&SESSION, &keys)
 }
 
@@ -67,4 +72,24 @@ pub(super) fn raise(key: &str) -> Cmd {
 
 pub(super) fn renew(room: &str) -> Cmd {
     call(&RENEW, &[room])
+}
+
+pub(super) fn note(keys: [&str; 5]) -> Cmd {
+    call(&NOTE, &keys)
+}
+
+pub(super) fn gone(keys: [&str; 4]) -> Cmd {
+    call(&GONE, &keys)
+}
+
+pub(super) fn present(here: &str) -> Cmd {
+    call(&PRESENT, &[here])
+}
+
+pub(super) fn lease(leases: &str) -> Cmd {
+    call(&LEASE, &[leases])
+}
+
+pub(super) fn release(leases: &str) -> Cmd {
+    call(&RELEASE, &[leases])
 }

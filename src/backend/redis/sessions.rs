@@ -1,10 +1,10 @@
 //! The sessions: a hash each, changed in their place among the drafts; those that have ended are forgotten by the sweeping.
 //!
-//! A session whose node was killed still counts as one that goes on: that ends when nodes hold leases. Until then such
-//! sessions stay until somebody resumes them or their user is forgotten.
+//! A session that goes on has an owner, the node where it does. When that node is taken out, its sessions are noted as ended.
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
+use redis::{Cmd, Value};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -29,27 +29,26 @@ struct Written {
 #[async_trait]
 impl Sessions for RedisLog {
     async fn save(&self, session: Session) -> Result<()> {
-        let written = Written {
-            connection: session.connection.to_string(),
-            rooms: (session.rooms.into_iter())
-                .map(|(room, Offset(offset))| (room, offset))
-                .collect(),
-            namespace: session.namespace,
-            user: session.user,
-        };
-        let body = serde_json::to_string(&written).expect("names and numbers");
-        let (pid, user) = (session.pid, written.user.as_str());
-        self.change(pid, &["save", &pid.reveal(), &body, user])
-            .await
+        self.store("save", session).await
+    }
+
+    async fn claim(&self, session: Session) -> Result<()> {
+        self.store("claim", session).await
     }
 
     async fn end(&self, pid: Pid) -> Result<()> {
+        self.shared.book.disown(pid);
         let now = (self.shared.clock)().0.to_string();
-        self.change(pid, &["end", &pid.reveal(), &now]).await
+        let node = self.shared.node.to_string();
+        let end = ["end", &pid.reveal(), &now, &node];
+        self.change(pid, &end).await.map(|_| ())
     }
 
     async fn forget(&self, pid: Pid) -> Result<()> {
-        self.change(pid, &["forget", &pid.reveal()]).await
+        self.shared.book.disown(pid);
+        self.change(pid, &["forget", &pid.reveal()])
+            .await
+            .map(|_| ())
     }
 
     async fn forget_user(&self, user: UserId) -> Result<()> {
@@ -89,8 +88,32 @@ impl Sessions for RedisLog {
 }
 
 impl RedisLog {
+    /// Stores a session that goes on here, unless that is refused.
+    async fn store(&self, verb: &str, session: Session) -> Result<()> {
+        let written = Written {
+            connection: session.connection.to_string(),
+            rooms: (session.rooms.into_iter())
+                .map(|(room, Offset(offset))| (room, offset))
+                .collect(),
+            namespace: session.namespace,
+            user: session.user,
+        };
+        let body = serde_json::to_string(&written).expect("names and numbers");
+        let (pid, node) = (session.pid, self.shared.node.to_string());
+        let user = written.user.as_str();
+        // First: one that is stored and not noted here would be taken for one that has ended.
+        self.shared.book.own(pid);
+        let store = [verb, &pid.reveal(), &body, user, &node];
+        let refused: u8 = line::read_as(self.change(pid, &store).await?)?;
+        if refused == 1 {
+            self.shared.book.disown(pid);
+            return Err(Error::unavailable("the session goes on elsewhere"));
+        }
+        Ok(())
+    }
+
     /// Changes one session.
-    async fn change(&self, pid: Pid, arguments: &[&str]) -> Result<()> {
+    async fn change(&self, pid: Pid, arguments: &[&str]) -> Result<Value> {
         self.change_in(Part::of_session(pid), arguments).await
     }
 
@@ -100,14 +123,21 @@ impl RedisLog {
         try_join_all(parts).await.map(|_| ())
     }
 
-    async fn change_in(&self, part: Part, arguments: &[&str]) -> Result<()> {
+    async fn change_in(&self, part: Part, arguments: &[&str]) -> Result<Value> {
         self.check_open()?;
-        let mut command = scripts::session([
-            &keys::sessions(part),
-            &keys::ended(part),
-            &keys::users(part),
-        ]);
-        command.arg(arguments);
-        self.in_order(command).await.map(|_| ())
+        self.in_order(call(part, arguments)).await
     }
+}
+
+/// Has something done to the sessions of a part.
+pub(super) fn call(part: Part, arguments: &[&str]) -> Cmd {
+    let mut command = scripts::session([
+        &keys::sessions(part),
+        &keys::ended(part),
+        &keys::users(part),
+        &keys::owned(part),
+        &keys::nodes(part),
+    ]);
+    command.arg(arguments);
+    command
 }

@@ -13,7 +13,7 @@ use super::{
     Shared,
     keys::{self, Part},
     line::{self, Line, Lost},
-    millis, number, scripts,
+    millis, number, scripts, sessions,
 };
 use crate::{
     backend::retention,
@@ -51,12 +51,7 @@ impl Sweeper {
         let expired = now.before(self.session_window).0.to_string();
         let mut more = false;
         for part in Part::all() {
-            let mut sessions = scripts::session([
-                &keys::sessions(part),
-                &keys::ended(part),
-                &keys::users(part),
-            ]);
-            sessions.arg(&["sweep", "", &expired]);
+            let sessions = sessions::call(part, &["sweep", "", &expired]);
             let swept: u64 = line::read_as(self.reads.ask(sessions).await?)?;
             more |= self.rooms(part, now).await? || swept > 0;
         }

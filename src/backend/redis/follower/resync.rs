@@ -45,6 +45,7 @@ impl Follower {
     pub(super) async fn resync(&mut self) -> Result<(), End> {
         let words = self.words;
         self.suspects.clear();
+        self.suspected_rosters.clear();
         let known = self.rooms.values().map(|room| room.offset.0).max();
         let mut end = scripts::raise(&keys::offset(Part::FIRST));
         end.arg(known.unwrap_or(0));
@@ -57,6 +58,7 @@ impl Follower {
         }
         let readings = self.behind().await?;
         self.read_up_to(Offset(end), readings).await?;
+        self.compare_rosters().await?;
         self.shared.live(life(&self.reads).await?);
         self.reached(words).await
     }
@@ -73,7 +75,8 @@ impl Follower {
             .into_iter()
             .map(|reading| (reading.channel, reading.end));
         self.suspects.extend(ends);
-        if !self.suspects.is_empty() {
+        self.suspected_rosters = self.changed_rosters().await?;
+        if !self.suspects.is_empty() || !self.suspected_rosters.is_empty() {
             self.say_word(connection).await?;
             self.suspected = self.words;
         }
@@ -83,10 +86,11 @@ impl Follower {
     /// Whether a suspected room still has not been delivered what it had.
     pub(super) fn has_lost_something(&mut self) -> bool {
         let suspects = std::mem::take(&mut self.suspects);
-        suspects.iter().any(|(channel, end)| {
+        let lost = suspects.iter().any(|(channel, end)| {
             let room = self.rooms.get(channel);
             room.is_some_and(|room| room.offset < *end)
-        })
+        });
+        self.has_lost_changes() || lost
     }
 
     /// The rooms that end further on than they were delivered.

@@ -1,25 +1,64 @@
--- Sessions: a hash each (body, user, and when it ended), a set of them for each user, and those that have ended by time.
--- What the keys of sessions begin with, those that have ended, and what the keys of users begin with.
-local all, ended, users = KEYS[1], KEYS[2], KEYS[3]
+-- Sessions: a hash each (body, user, owner, and when it ended), a set of them for each user, those that have ended by time,
+-- and a set for each node of those that go on there: the node is their owner, and no other can store them or end them.
+-- What the keys of sessions begin with, those that have ended, what the keys of users begin with, what those of nodes begin
+-- with, and the nodes that have anything in this part.
+local all, ended, users, owned, nodes = unpack(KEYS)
 local verb, name, value = ARGV[1], ARGV[2], ARGV[3]
 local session = all .. name
+
+local function disown(pid, owner)
+  if owner then redis.call('SREM', owned .. owner, pid) end
+end
 
 local function forget(key, pid)
   local user = redis.call('HGET', key, 'user')
   if user then redis.call('SREM', users .. user, pid) end
+  disown(pid, redis.call('HGET', key, 'owner'))
   redis.call('DEL', key)
   redis.call('ZREM', ended, pid)
 end
 
-if verb == 'save' then
-  redis.call('HSET', session, 'user', ARGV[4], 'body', value)
-  redis.call('HDEL', session, 'ended')
-  redis.call('ZREM', ended, name)
-  redis.call('SADD', users .. ARGV[4], name)
-elseif verb == 'end' then
-  if redis.call('EXISTS', session) == 1 and redis.call('HSETNX', session, 'ended', value) == 1 then
-    redis.call('ZADD', ended, value, name)
+local function go_on(key, pid, node)
+  redis.call('HDEL', key, 'ended')
+  redis.call('ZREM', ended, pid)
+  redis.call('SADD', owned .. node, pid)
+  redis.call('SADD', nodes, node)
+end
+
+local function finish(key, pid, time)
+  if redis.call('EXISTS', key) == 1 and redis.call('HSETNX', key, 'ended', time) == 1 then
+    redis.call('ZADD', ended, time, pid)
   end
+end
+
+if verb == 'save' or verb == 'claim' then
+  local user, node = ARGV[4], ARGV[5]
+  local owner = redis.call('HGET', session, 'owner')
+  if owner and owner ~= node then
+    if verb == 'save' then return 1 end
+    disown(name, owner)
+  end
+  redis.call('HSET', session, 'user', user, 'body', value, 'owner', node)
+  redis.call('SADD', users .. user, name)
+  go_on(session, name, node)
+elseif verb == 'resume' then
+  for nth = 3, #ARGV do
+    local key = all .. ARGV[nth]
+    if redis.call('HGET', key, 'owner') == name then go_on(key, ARGV[nth], name) end
+  end
+elseif verb == 'end' then
+  local node = ARGV[4]
+  local owner = redis.call('HGET', session, 'owner')
+  if not owner or owner == node then
+    disown(name, node)
+    finish(session, name, value)
+  end
+elseif verb == 'abandon' then
+  local lost = redis.call('SPOP', owned .. name, 100)
+  for _, pid in ipairs(lost) do
+    if redis.call('HGET', all .. pid, 'owner') == name then finish(all .. pid, pid, value) end
+  end
+  return #lost
 elseif verb == 'forget' then
   forget(session, name)
 elseif verb == 'forget user' then

@@ -1,0 +1,5 @@
+-- Takes a node's lease away if it has ended.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local own = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if own and tonumber(own) < now then redis.call('ZREM', KEYS[1], ARGV[1]) end

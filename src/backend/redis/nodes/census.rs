@@ -1,0 +1,111 @@
+//! Who is in rooms, and which rooms there are, over all nodes: read from Redis by whoever does not follow them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures_util::future::try_join_all;
+use redis::{Cmd, Value};
+
+use super::said;
+use crate::{
+    backend::{
+        Attending, Census,
+        redis::{
+            RedisLog,
+            keys::{self, Part},
+            line, scripts,
+        },
+    },
+    error::Result,
+    model::{Namespace, NodeId, RoomKey, RoomName, UserId},
+};
+
+/// Asks who is in a room, on all nodes or all but one.
+pub(in crate::backend::redis) fn present(room: &RoomKey, but: Option<NodeId>) -> Cmd {
+    let mut command = scripts::present(&keys::here(room));
+    command.arg(keys::entries(room));
+    command.arg(but.map(|node| node.to_string()).unwrap_or_default());
+    command
+}
+
+/// The version of what is answered, and what each node has of each user.
+pub(in crate::backend::redis) fn read_present(
+    answer: Value,
+) -> Result<(u64, Vec<(NodeId, UserId, Attending)>)> {
+    let mut answer: Vec<Value> = line::read_as(answer)?;
+    let mut nodes = answer.split_off(answer.len().min(1)).into_iter();
+    let version = line::read_as(answer.pop().unwrap_or_default())?;
+    let mut present = Vec::new();
+    while let (Some(node), Some(users)) = (nodes.next(), nodes.next()) {
+        let node: String = line::read_as(node)?;
+        let node: NodeId = node.parse().map_err(line::damaged)?;
+        let users: HashMap<String, String> = line::read_as(users)?;
+        let users = users
+            .iter()
+            .filter_map(|(user, text)| said::attending(user, text));
+        present.extend(users.map(|(user, attending)| (node, user, attending)));
+    }
+    Ok((version, present))
+}
+
+impl RedisLog {
+    pub(super) async fn census(
+        &self,
+        room: &RoomKey,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Census> {
+        let (_, present) = read_present(self.reads.ask(present(room, None)).await?)?;
+        let mut users: BTreeMap<UserId, Vec<Attending>> = BTreeMap::new();
+        let mut connections = 0;
+        for (_, user, attending) in present {
+            connections += attending.connections;
+            users.entry(user).or_default().push(attending);
+        }
+        let count = users.len();
+        let behind = match after {
+            Some(after) => users.split_off(after),
+            None => users,
+        };
+        let mut behind = behind.into_iter().filter(|(user, _)| after != Some(user));
+        let listed = behind.by_ref().take(limit).flat_map(|(user, entries)| {
+            let of_node = move |entry| (user.clone(), entry);
+            entries.into_iter().map(of_node)
+        });
+        Ok(Census {
+            count,
+            connections,
+            users: listed.collect(),
+            more: behind.next().is_some(),
+        })
+    }
+
+    pub(super) async fn live_rooms(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        after: Option<&RoomName>,
+        limit: usize,
+    ) -> Result<Vec<RoomName>> {
+        let first = match after {
+            Some(after) if after.as_str() >= prefix => format!("({namespace} {after}"),
+            _ => format!("[{namespace} {prefix}"),
+        };
+        // No byte of any name is as high.
+        let last = [format!("({namespace} {prefix}").as_bytes(), &[0xff]].concat();
+        let parts = Part::all().map(|part| {
+            let mut live = redis::cmd("ZRANGEBYLEX");
+            live.arg(keys::live(part)).arg(&first).arg(&last);
+            live.arg("LIMIT").arg(0).arg(limit);
+            self.reads.ask(live)
+        });
+        let mut rooms = Vec::new();
+        for answer in try_join_all(parts).await? {
+            let names: Vec<String> = line::read_as(answer)?;
+            let names = names.iter().filter_map(|name| keys::named(name));
+            rooms.extend(names.map(|key| key.room));
+        }
+        rooms.sort_unstable();
+        rooms.truncate(limit);
+        Ok(rooms)
+    }
+}

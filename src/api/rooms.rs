@@ -65,7 +65,7 @@ pub(super) async fn list(
         after: listed.cursor,
         limit: listed.limit.map(Bounded::count),
     };
-    Ok(Json(api.hub.live_rooms(&visitor, &request)))
+    api.hub.live_rooms(&visitor, &request).await.map(Json)
 }
 
 /// Look at one room.
@@ -124,7 +124,7 @@ pub(super) async fn presence(
 ) -> Result<Json<PresencePage>> {
     let limit = roll.limit.map(Bounded::count);
     let page = api.hub.presence(&visitor, room, limit, roll.after.as_ref());
-    page.map(Json)
+    page.await.map(Json)
 }
 
 /// A user in a room.

@@ -21,7 +21,7 @@ pub struct Attending {
     /// The name to show.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Arc<str>>,
-    /// `online`, `away` or any other word.
+    /// What it says: `online`, `away` or any other word.
     pub status: Arc<str>,
     /// A JSON object.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,6 +30,12 @@ pub struct Attending {
     pub connections: usize,
     /// When it came with its first connection there.
     pub since: Timestamp,
+    /// It has done nothing there for a while.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub idle: bool,
+    /// When the user said what this shows, on whatever node; 0: it said nothing. What was said last counts.
+    #[serde(default)]
+    pub changed: Timestamp,
 }
 
 /// Something that a node tells the others of a room, and that nobody keeps.

@@ -15,7 +15,7 @@ use std::{
 use indexmap::IndexMap;
 use serde_json::value::RawValue;
 
-use super::{Entrant, event::Outgoing, feed::Feed, lock, users::Standing};
+use super::{Entrant, event::Outgoing, feed::Feed, lock, profile::Stance, users::Standing};
 use crate::{
     auth::Principal,
     limits::{Bucket, Place},
@@ -247,6 +247,11 @@ impl Connection {
     /// What all connections of the user share.
     pub(super) fn standing(&self) -> &Standing {
         self.user.shared()
+    }
+
+    /// How its user is, by its token.
+    pub(super) fn stance(&self) -> Stance {
+        self.standing().stance(|| self.principal())
     }
 
     /// Whether it is in `room`.

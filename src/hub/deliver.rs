@@ -78,7 +78,8 @@ impl Hub {
                 let _ = reached.send(());
                 return;
             }
-            Delivery::Elsewhere(..) | Delivery::Asked(_) => return,
+            Delivery::Elsewhere(room, said) => return self.hear(&room, said),
+            Delivery::Asked(_) => return,
             Delivery::Ephemeral(event, except) => {
                 self.0.metrics.ephemeral.inc();
                 (event.room.clone(), self.not_kept(event), except)

@@ -1,13 +1,14 @@
 //! Which rooms there are: those with members now, a page at a time, and the state of one.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
+use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use super::{Caller, Hub, lock, room::Room};
 use crate::{
     auth::Permission,
-    backend::{PageSize, Range},
+    backend::{Nodes, PageSize, Range},
     error::{Error, Result},
     model::{Epoch, PERSONAL, RoomName, Seq},
 };
@@ -15,6 +16,10 @@ use crate::{
 /// Rooms that one answer lists, unless it is asked for another number, and at most.
 const LISTED_ROOMS: usize = 100;
 const PAGE_ROOMS: usize = 1000;
+/// Pages of live rooms of all nodes that are looked at for one answer.
+const PAGES_LOOKED_AT: usize = 20;
+/// Rooms that are asked about at the same time for one answer.
+const AT_ONCE: usize = 32;
 
 /// Which of the live rooms to list.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +32,7 @@ pub struct LiveRooms {
     pub limit: Option<usize>,
 }
 
-/// A room with members on this node, or users who have only just gone.
+/// A room with members, or users who have only just gone.
 #[derive(Clone, Debug, Serialize)]
 pub struct LiveRoom {
     /// Its name.
@@ -72,10 +77,37 @@ pub struct RoomState {
 
 impl Hub {
     /// The live rooms that `caller` may join, by name.
-    pub fn live_rooms(&self, caller: &impl Caller, request: &LiveRooms) -> RoomsPage {
+    pub async fn live_rooms(&self, caller: &impl Caller, request: &LiveRooms) -> Result<RoomsPage> {
         let limit = request.limit.unwrap_or(LISTED_ROOMS).clamp(1, PAGE_ROOMS);
+        let mut names = self.live_here(caller, request, limit + 1);
+        let mut next = None;
+        if let Some(nodes) = &self.0.backend.nodes {
+            next = live_elsewhere(&**nodes, caller, request, limit + 1, &mut names).await?;
+        }
+        let mut names: Vec<_> = names.into_iter().collect();
+        if names.len() > limit {
+            names.truncate(limit);
+            next = names.last().cloned();
+        }
+        let rooms = futures_util::stream::iter(names).map(|room| async move {
+            let attendance = self.attendance(caller, &room).await?;
+            Ok(LiveRoom { room, attendance })
+        });
+        Ok(RoomsPage {
+            rooms: rooms.buffered(AT_ONCE).try_collect().await?,
+            next,
+        })
+    }
+
+    /// The first of those that are live on this node.
+    fn live_here(
+        &self,
+        caller: &impl Caller,
+        request: &LiveRooms,
+        most: usize,
+    ) -> BTreeSet<RoomName> {
         let personal = request.prefix.starts_with(PERSONAL);
-        let mut first = First::new(limit + 1);
+        let mut first = First::new(most);
         self.0.rooms.each(|key, live| {
             let room = &key.room;
             let asked = key.namespace == *caller.namespace()
@@ -90,19 +122,7 @@ impl Hub {
                 first.put(room);
             }
         });
-        let mut names = first.sorted();
-        let more = names.len() > limit;
-        names.truncate(limit);
-        RoomsPage {
-            next: names.last().filter(|_| more).cloned(),
-            rooms: names
-                .into_iter()
-                .map(|room| LiveRoom {
-                    attendance: self.attendance(caller, &room),
-                    room,
-                })
-                .collect(),
-        }
+        first.sorted().into_iter().collect()
     }
 
     /// Where a room's log stands, and how many are there.
@@ -120,24 +140,70 @@ impl Hub {
         Ok(RoomState {
             epoch: page.epoch,
             seq: page.head,
-            attendance: self.attendance(caller, &room),
+            attendance: self.attendance(caller, &room).await?,
             room,
         })
     }
 
-    fn attendance(&self, caller: &impl Caller, room: &RoomName) -> Option<Attendance> {
+    async fn attendance(
+        &self,
+        caller: &impl Caller,
+        room: &RoomName,
+    ) -> Result<Option<Attendance>> {
         if !caller.may(Permission::Presence, room) {
-            return None;
+            return Ok(None);
         }
-        let found = self
-            .0
-            .rooms
-            .with(&caller.key(room), |room: &mut Room| Attendance {
+        let key = caller.key(room);
+        let found = self.0.rooms.with(&key, |room: &mut Room| {
+            room.knows_all().then(|| Attendance {
                 users: room.users(),
                 connections: room.connections(),
-            });
-        Some(found.unwrap_or_default())
+            })
+        });
+        let attendance = match (found.flatten(), &self.0.backend.nodes) {
+            (Some(attendance), _) => attendance,
+            (None, Some(nodes)) => {
+                let census = nodes.users(&key, None, 0).await?;
+                Attendance {
+                    users: census.count,
+                    connections: census.connections,
+                }
+            }
+            (None, None) => Attendance::default(),
+        };
+        Ok(Some(attendance))
     }
+}
+
+/// Adds to `names` the first of those that are live on any node, up to `most`. Whoever may join few of many rooms is answered
+/// before all have been looked at: then this answers the last that was, and leaves none in `names` behind it.
+async fn live_elsewhere(
+    nodes: &dyn Nodes,
+    caller: &impl Caller,
+    request: &LiveRooms,
+    most: usize,
+    names: &mut BTreeSet<RoomName>,
+) -> Result<Option<RoomName>> {
+    let (namespace, prefix) = (caller.namespace(), &request.prefix);
+    let mut after = request.after.clone();
+    let mut wanted = most;
+    for _ in 0..PAGES_LOOKED_AT {
+        let page = nodes.rooms(namespace, prefix, after.as_ref(), PAGE_ROOMS);
+        let page = page.await?;
+        let is_last = page.len() < PAGE_ROOMS;
+        after = page.last().cloned().or(after);
+        for room in page {
+            if wanted > 0 && caller.may(Permission::Join, &room) {
+                names.insert(room);
+                wanted -= 1;
+            }
+        }
+        if is_last || wanted == 0 {
+            return Ok(None);
+        }
+    }
+    names.retain(|room| after.as_ref().is_some_and(|after| room <= after));
+    Ok(after)
 }
 
 /// The first names of all that are put in, without keeping or sorting the others: a node has many rooms and a page few.

@@ -245,7 +245,8 @@ impl<D: Desk> Executor<D> {
                 Answer::Refreshed { expires_at }
             }
             Request::Presence(Roll { room, limit, after }) => {
-                Answer::Presence(hub.presence(connection, room, limit, after.as_ref())?)
+                let page = hub.presence(connection, room, limit, after.as_ref());
+                Answer::Presence(page.await?)
             }
             Request::Status(Status { status, info }) => Answer::Status {
                 status: hub.status(connection, &status, info)?,

@@ -98,6 +98,7 @@ impl Hub {
         self.leave_if_gone(connection, &room);
         match self.past(connection, &key, &request.replay, entered).await {
             Ok(past) => {
+                self.0.rooms.acquainted(&key).await;
                 self.appear(connection, &key);
                 Ok(Joined {
                     members: self.members_for(connection, &room),

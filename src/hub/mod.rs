@@ -32,6 +32,7 @@ mod connection;
 mod deliver;
 mod departure;
 mod directory;
+mod elsewhere;
 mod event;
 mod executor;
 mod expiry;
@@ -40,6 +41,7 @@ mod history;
 mod join;
 mod poll;
 mod presence;
+mod profile;
 mod publish;
 mod refresh;
 mod removal;
@@ -66,7 +68,7 @@ pub use expiry::Expiry;
 pub use history::{History, HistoryPage};
 pub use join::{Join, Joined, Replay};
 pub use poll::{Poll, Polled};
-pub use presence::Present;
+pub use profile::Present;
 pub use publish::{Publish, Publishing};
 pub use request::{Answer, Request, Roll, Status};
 pub use session::{Arrived, Resume};
@@ -174,7 +176,12 @@ impl Hub {
             typing: typing.timeout,
             typists: typing.room_users,
         };
-        let rooms = rooms::Rooms::new(manners, backend.bus.clone(), metrics.clone());
+        let rooms = rooms::Rooms::new(
+            manners,
+            backend.bus.clone(),
+            backend.nodes.clone(),
+            metrics.clone(),
+        );
         Self(Arc::new(Inner {
             backend,
             authority,

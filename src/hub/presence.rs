@@ -1,7 +1,13 @@
-//! Who is in one room: each user once, however many connections it has there.
+//! Who is in one room: each user once, however many connections it has there, and on however many nodes.
 //!
 //! Pure state: it is given the time, never awaits, and knows neither how changes are sent nor of other rooms. A user
 //! whose last connection goes stays for a grace time, so that a reload or a short loss of the network is no news.
+//!
+//! **Other nodes.** Each node writes an entry for each of its users and hears of those of the others. A user is here while any node
+//! has an entry of it. The node that had its last connection keeps its entry for the grace time; a user that comes back on
+//! another node has an entry there by then, so nobody is told of a leave. What the entries of one user come to, and so what is
+//! shown of it, is said in [`profile`](super::profile). Every node finds joins, updates and leaves by comparing that before and
+//! after a change, so each tells its own members each user's in turn, whatever order the nodes hear of them in.
 //!
 //! **The bound.** In a room of more than `most` users nothing is told of single ones: a hundred thousand changes to a
 //! hundred thousand members would be of no use to anybody. Everybody is counted all the same, and [`Presence::page`]
@@ -9,16 +15,19 @@
 //! again; the `count` of the next change tells so.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::Bound,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::model::{ConnectionId, RoomName, Timestamp, UserId};
+use super::profile::{Present, Profile, Stance, each_once, merged, take_over};
+use crate::{
+    backend::{Attending, Census},
+    model::{ConnectionId, NodeId, RoomName, Timestamp, UserId},
+};
 
 /// The users of one room.
 ///
@@ -28,10 +37,16 @@ use crate::model::{ConnectionId, RoomName, Timestamp, UserId};
 pub struct Presence {
     grace: Duration,
     most: usize,
-    users: BTreeMap<UserId, Attendance>,
+    users: BTreeMap<UserId, User>,
     connections: HashMap<ConnectionId, UserId>,
-    /// Users without a connection, by the time when they leave.
+    /// Users without a connection on this node, by the time when its entry ends.
     leaving: BTreeSet<(Instant, UserId)>,
+    /// Users of whom this node has an entry.
+    own: usize,
+    /// Connections on other nodes.
+    connected_elsewhere: usize,
+    /// Users whose entry is another since [`take_noted`](Self::take_noted).
+    noted: BTreeSet<UserId>,
 }
 
 /// Somebody who comes in with one connection.
@@ -39,19 +54,8 @@ pub struct Presence {
 pub struct Arrival {
     /// Who.
     pub user: UserId,
-    /// What to show of it.
-    pub profile: Profile,
-}
-
-/// What a room is shown of a user.
-#[derive(Clone, Debug)]
-pub struct Profile {
-    /// The name to show.
-    pub name: Option<Arc<str>>,
-    /// `online`, `away` or any other word.
-    pub status: Arc<str>,
-    /// A JSON object.
-    pub info: Option<Arc<RawValue>>,
+    /// How it is.
+    pub stance: Stance,
 }
 
 /// One thing to tell the members of the room.
@@ -79,27 +83,8 @@ pub enum ChangeKind {
     Update,
 }
 
-/// A user as a page shows it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Present {
-    /// Who.
-    pub user: UserId,
-    /// The name to show.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<Arc<str>>,
-    /// `online`, `away` or any other word.
-    pub status: Arc<str>,
-    /// A JSON object.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub info: Option<Arc<RawValue>>,
-    /// Connections it has in the room; 0 during the grace time.
-    pub connections: usize,
-    /// When it came with its first connection.
-    pub since: Timestamp,
-}
-
 /// A part of the list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Page {
     /// In the order of their ids.
     pub users: Vec<Present>,
@@ -107,13 +92,18 @@ pub struct Page {
     pub next: Option<UserId>,
 }
 
-/// One user in the room.
+/// One user in the room: the entries of all nodes that have it. Never without one.
+#[derive(Debug, Default)]
+struct User {
+    own: Option<Own>,
+    elsewhere: Vec<(NodeId, Attending)>,
+}
+
+/// This node's entry.
 #[derive(Debug)]
-struct Attendance {
-    profile: Profile,
-    connections: usize,
-    since: Timestamp,
-    /// When it leaves; only while it has no connection.
+struct Own {
+    entry: Attending,
+    /// When it ends; only while it has no connection.
     leaves: Option<Instant>,
 }
 
@@ -127,88 +117,172 @@ impl Presence {
             users: BTreeMap::new(),
             connections: HashMap::new(),
             leaving: BTreeSet::new(),
+            own: 0,
+            connected_elsewhere: 0,
+            noted: BTreeSet::new(),
         }
     }
 
     /// A connection comes in at `ts`; doing so again changes nothing.
     ///
     /// A `join` for a user who was not here. For one in its grace time, which ends hereby, an `update` if the profile
-    /// is another than the room was told; with other connections here the profile stays as it is.
+    /// is another than the room was told; with other connections, here or elsewhere, the profile stays as it is.
     pub fn enter(
         &mut self,
         connection: ConnectionId,
         who: Arrival,
         ts: Timestamp,
     ) -> Option<Change> {
-        let Arrival { user, profile } = who;
+        let Arrival { user, stance } = who;
         // A connection speaks for one user all its life.
         if self.connections.contains_key(&connection) {
             return None;
         }
         self.connections.insert(connection, user.clone());
-        if let Some(attendance) = self.users.get_mut(&user) {
-            attendance.connections += 1;
-            let deadline = attendance.leaves.take()?;
+        let (mut left, mut is_new) = (None, false);
+        let change = self.alter(&user, |here| match &mut here.own {
+            Some(own) => {
+                own.entry.connections += 1;
+                left = own.leaves.take();
+                if left.is_some() {
+                    own.come_back(stance);
+                }
+            }
+            None => {
+                is_new = true;
+                here.begin(stance, ts);
+            }
+        });
+        self.own += usize::from(is_new);
+        if let Some(deadline) = left {
             self.leaving.remove(&(deadline, user.clone()));
-            return self.show(user, profile);
         }
-        let attendance = Attendance {
-            profile: profile.clone(),
-            connections: 1,
-            since: ts,
-            leaves: None,
-        };
-        self.users.insert(user.clone(), attendance);
-        self.change(ChangeKind::Join, user, profile)
+        self.noted.insert(user);
+        change
     }
 
-    /// A connection goes. When it was the last of its user, the answer is when that user leaves.
-    pub fn leave(&mut self, connection: ConnectionId, now: Instant) -> Option<Instant> {
+    /// A connection goes. When it was the last of its user here, this node's entry stays for the grace time. An `update` if the user
+    /// is idle on all other nodes.
+    pub fn leave(&mut self, connection: ConnectionId, now: Instant) -> Option<Change> {
         let user = self.connections.remove(&connection)?;
-        let attendance = self.users.get_mut(&user)?;
-        attendance.connections -= 1;
-        if attendance.connections > 0 {
+        let (grace, mut leaves) = (self.grace, None);
+        let change = self.alter(&user, |here| {
+            if let Some(own) = &mut here.own {
+                own.entry.connections -= 1;
+                leaves = (own.entry.connections == 0).then(|| now + grace);
+                own.leaves = leaves;
+            }
+        });
+        self.noted.insert(user.clone());
+        if let Some(deadline) = leaves {
+            self.leaving.insert((deadline, user));
+        }
+        change
+    }
+
+    /// A user is in another way. What it says counts if it is newer than what was said before; then another name and `info` do, too,
+    /// unless those are `None`. An `update` if something else is shown of it than before.
+    pub fn update(&mut self, user: &UserId, stance: Stance) -> Option<Change> {
+        let own = self.entry(user)?;
+        if own.changed >= stance.changed && own.idle == stance.idle {
             return None;
         }
-        let deadline = now + self.grace;
-        attendance.leaves = Some(deadline);
-        self.leaving.insert((deadline, user));
-        Some(deadline)
+        self.noted.insert(user.clone());
+        self.alter(user, |here| {
+            let Some(Own { entry, .. }) = &mut here.own else {
+                return;
+            };
+            entry.idle = stance.idle;
+            if stance.changed > entry.changed {
+                entry.name = stance.profile.name.or(entry.name.take());
+                entry.status = stance.profile.status;
+                entry.info = stance.profile.info.or(entry.info.take());
+                entry.changed = stance.changed;
+            }
+        })
     }
 
-    /// Shows another status, and another name and `info` unless those are `None`. An `update` if the user is here and
-    /// anything is different.
-    pub fn update(&mut self, user: &UserId, profile: Profile) -> Option<Change> {
-        let attendance = self.users.get(user)?;
-        let shown = &attendance.profile;
-        let profile = Profile {
-            name: profile.name.or_else(|| shown.name.clone()),
-            status: profile.status,
-            info: profile.info.or_else(|| shown.info.clone()),
-        };
-        self.show(user.clone(), profile)
-    }
-
-    /// Ends the grace times that are over by `now`, in their order: a `leave` each.
+    /// Ends the grace times that are over by `now`, in their order: a `leave` for each user that no other node has.
     pub fn expire(&mut self, now: Instant) -> Vec<Change> {
         let mut changes = Vec::new();
         while self.next_deadline().is_some_and(|deadline| deadline <= now) {
             let Some((_, user)) = self.leaving.pop_first() else {
                 break;
             };
-            if let Some(Attendance { profile, .. }) = self.users.remove(&user) {
-                changes.extend(self.change(ChangeKind::Leave, user, profile));
-            }
+            changes.extend(self.end(&user));
         }
         changes
     }
 
-    /// Ends a user's grace time now: a `leave`. One with a connection here stays.
+    /// Ends a user's grace time now: a `leave` unless another node has it. One with a connection here stays.
     pub fn dismiss(&mut self, user: &UserId) -> Option<Change> {
-        let leaves = self.users.get(user)?.leaves?;
+        let leaves = self.users.get(user)?.own.as_ref()?.leaves?;
         self.leaving.remove(&(leaves, user.clone()));
-        let Attendance { profile, .. } = self.users.remove(user)?;
-        self.change(ChangeKind::Leave, user.clone(), profile)
+        self.end(user)
+    }
+
+    /// Another node has this of a user now; `None`: nothing more.
+    pub fn elsewhere(
+        &mut self,
+        node: NodeId,
+        user: &UserId,
+        entry: Option<Attending>,
+    ) -> Option<Change> {
+        let (mut before, mut told) = (0, false);
+        let after = entry.as_ref().map_or(0, |entry| entry.connections);
+        let change = self.alter(user, |here| {
+            if let Some(at) = here.elsewhere.iter().position(|(of, _)| *of == node) {
+                before = here.elsewhere.swap_remove(at).1.connections;
+            }
+            let Some(entry) = entry else { return };
+            if let Some(own) = &mut here.own
+                && entry.changed > own.entry.changed
+            {
+                take_over(&mut own.entry, &entry);
+                told = true;
+            }
+            here.elsewhere.push((node, entry));
+        });
+        self.connected_elsewhere = self.connected_elsewhere + after - before;
+        if told {
+            self.noted.insert(user.clone());
+        }
+        change
+    }
+
+    /// Another node has gone, with all that it had.
+    pub fn gone(&mut self, node: NodeId) -> Vec<Change> {
+        self.drop_elsewhere(|of, _| of == node)
+    }
+
+    /// These are all entries of other nodes, in place of whatever was known of them.
+    pub fn all(&mut self, entries: Vec<(NodeId, UserId, Attending)>) -> Vec<Change> {
+        let listed: HashSet<(NodeId, UserId)> = entries
+            .iter()
+            .map(|(node, user, _)| (*node, user.clone()))
+            .collect();
+        // Those that are new first: of a user that went from one node to another nobody is told that it left.
+        let mut changes: Vec<_> = entries
+            .into_iter()
+            .filter_map(|(node, user, entry)| self.elsewhere(node, &user, Some(entry)))
+            .collect();
+        changes.extend(self.drop_elsewhere(|node, user| !listed.contains(&(node, user.clone()))));
+        changes
+    }
+
+    /// Users of whom this node has another entry than when this was asked last, with that entry; `None`: no more.
+    pub fn take_noted(&mut self) -> impl Iterator<Item = (UserId, Option<Attending>)> {
+        let noted = std::mem::take(&mut self.noted).into_iter();
+        noted.map(|user| {
+            let entry = self.entry(&user).cloned();
+            (user, entry)
+        })
+    }
+
+    /// This node's entry of a user.
+    pub fn entry(&self, user: &UserId) -> Option<&Attending> {
+        let own = self.users.get(user)?.own.as_ref()?;
+        Some(&own.entry)
     }
 
     /// When [`expire`](Self::expire) has something to do next.
@@ -226,7 +300,17 @@ impl Presence {
         self.users.len()
     }
 
-    /// Connections in the room.
+    /// Users of whom this node has an entry: those with connections here, and those in their grace time after one here.
+    pub fn own_count(&self) -> usize {
+        self.own
+    }
+
+    /// Connections on other nodes.
+    pub fn connections_elsewhere(&self) -> usize {
+        self.connected_elsewhere
+    }
+
+    /// Connections of this node in the room.
     #[cfg(test)]
     pub fn connections(&self) -> usize {
         self.connections.len()
@@ -237,11 +321,6 @@ impl Presence {
         self.count() > self.most
     }
 
-    /// Whether nobody is here and nobody is still to leave: there is nothing to keep.
-    pub fn is_empty(&self) -> bool {
-        self.users.is_empty()
-    }
-
     /// The first `limit` users behind `after`, who need not be here any more.
     pub fn page(&self, after: Option<&UserId>, limit: usize) -> Page {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -249,7 +328,7 @@ impl Presence {
         let users: Vec<_> = rest
             .by_ref()
             .take(limit)
-            .map(|(user, attendance)| attendance.present(user))
+            .filter_map(|(user, here)| Some(Present::of(user, &here.merged()?)))
             .collect();
         let next = users.last().map(|last| last.user.clone());
         Page {
@@ -258,14 +337,46 @@ impl Presence {
         }
     }
 
-    /// Takes over a profile; an `update` if it is another than the user had.
-    fn show(&mut self, user: UserId, profile: Profile) -> Option<Change> {
-        let attendance = self.users.get_mut(&user)?;
-        if attendance.profile == profile {
-            return None;
+    /// Drops those entries of other nodes.
+    fn drop_elsewhere(&mut self, of: impl Fn(NodeId, &UserId) -> bool) -> Vec<Change> {
+        let mut dropped = Vec::new();
+        for (user, here) in &self.users {
+            let nodes = here.elsewhere.iter().map(|(node, _)| *node);
+            dropped.extend(
+                nodes
+                    .filter(|node| of(*node, user))
+                    .map(|node| (node, user.clone())),
+            );
         }
-        attendance.profile = profile.clone();
-        self.change(ChangeKind::Update, user, profile)
+        let dropped = dropped.into_iter();
+        dropped
+            .filter_map(|(node, user)| self.elsewhere(node, &user, None))
+            .collect()
+    }
+
+    /// Ends this node's entry.
+    fn end(&mut self, user: &UserId) -> Option<Change> {
+        self.own -= 1;
+        self.noted.insert(user.clone());
+        self.alter(user, |here| here.own = None)
+    }
+
+    /// Alters what there is of a user, who need not be here, and finds what that changes for the room.
+    fn alter(&mut self, user: &UserId, act: impl FnOnce(&mut User)) -> Option<Change> {
+        let here = self.users.entry(user.clone()).or_default();
+        let before = here.shown();
+        act(here);
+        let after = here.shown();
+        if after.is_none() {
+            self.users.remove(user);
+        }
+        let (kind, profile) = match (before, after) {
+            (None, Some(profile)) => (ChangeKind::Join, profile),
+            (Some(profile), None) => (ChangeKind::Leave, profile),
+            (Some(before), Some(after)) if before != after => (ChangeKind::Update, after),
+            _ => return None,
+        };
+        self.change(kind, user.clone(), profile)
     }
 
     /// A change that has been made, unless the room was or is too full to tell of it.
@@ -281,27 +392,56 @@ impl Presence {
     }
 }
 
-impl Attendance {
-    fn present(&self, user: &UserId) -> Present {
-        let Profile { name, status, info } = self.profile.clone();
-        Present {
-            user: user.clone(),
-            name,
-            status,
-            info,
-            connections: self.connections,
-            since: self.since,
+impl Page {
+    /// What the nodes together answer.
+    pub fn of(census: &Census) -> Self {
+        let users = each_once(&census.users);
+        let next = users.last().filter(|_| census.more);
+        Self {
+            next: next.map(|last| last.user.clone()),
+            users,
         }
     }
 }
 
-impl PartialEq for Profile {
-    /// Members get the text of `info`, so it is the text that counts.
-    fn eq(&self, other: &Self) -> bool {
-        fn text(profile: &Profile) -> Option<&str> {
-            profile.info.as_deref().map(RawValue::get)
+impl User {
+    /// What is shown of the user; `None` if it is not here.
+    fn shown(&self) -> Option<Profile> {
+        self.merged().map(|entry| Profile::of(&entry))
+    }
+
+    fn merged(&self) -> Option<Attending> {
+        let own = self.own.iter().map(|own| &own.entry);
+        merged(own.chain(self.elsewhere.iter().map(|(_, entry)| entry)))
+    }
+
+    /// Begins this node's entry. One who is here elsewhere shows what it shows there, as with a second connection here; one who
+    /// has only just gone there shows itself anew, but what it said counts still.
+    fn begin(&mut self, stance: Stance, ts: Timestamp) {
+        let mut entry = stance.begin(ts);
+        if let Some(elsewhere) = self.merged() {
+            entry.since = entry.since.min(elsewhere.since);
+            let connected = elsewhere.connections > 0;
+            if elsewhere.changed > entry.changed || elsewhere.changed == entry.changed && connected
+            {
+                take_over(&mut entry, &elsewhere);
+            }
         }
-        self.name == other.name && self.status == other.status && text(self) == text(other)
+        self.own = Some(Own {
+            entry,
+            leaves: None,
+        });
+    }
+}
+
+impl Own {
+    /// Comes back within its grace time.
+    fn come_back(&mut self, stance: Stance) {
+        if stance.changed >= self.entry.changed {
+            let (since, connections) = (self.entry.since, self.entry.connections);
+            self.entry = stance.begin(since);
+            self.entry.connections = connections;
+        }
     }
 }
 

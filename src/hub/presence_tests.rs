@@ -1,10 +1,19 @@
 //! Presence by hand-made cases, and by random histories against a naive model.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use proptest::prelude::*;
 
 use super::*;
+
+#[path = "presence_nodes_tests.rs"]
+mod nodes;
 
 const GRACE: Duration = Duration::from_millis(5000);
 
@@ -12,21 +21,26 @@ fn user(id: &str) -> UserId {
     UserId::parse(id).unwrap()
 }
 
-fn profile(status: &str) -> Profile {
-    Profile {
-        name: Some("Some Name".into()),
-        status: status.into(),
-        info: None,
+/// Said after all that was said before.
+fn stance(status: &str) -> Stance {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    Stance {
+        profile: Profile {
+            name: Some("Some Name".into()),
+            status: status.into(),
+            info: None,
+        },
+        idle: false,
+        changed: Timestamp(1 + LAST.fetch_add(1, Ordering::Relaxed)),
     }
 }
 
 /// What a user says of itself, its name not among it.
-fn said(status: &str, info: Option<Arc<RawValue>>) -> Profile {
-    Profile {
-        name: None,
-        info,
-        ..profile(status)
-    }
+fn said(status: &str, info: Option<Arc<RawValue>>) -> Stance {
+    let mut stance = stance(status);
+    stance.profile.name = None;
+    stance.profile.info = info;
+    stance
 }
 
 fn json(text: &str) -> Arc<RawValue> {
@@ -51,14 +65,14 @@ impl Scene {
         let connection = ConnectionId::fresh();
         let who = Arrival {
             user: user(id),
-            profile: profile(status),
+            stance: stance(status),
         };
         let change = self.presence.enter(connection, who, Timestamp(7));
         (connection, change.map(|change| show(&change)))
     }
 
     fn leave(&mut self, connection: ConnectionId) -> Option<Duration> {
-        let deadline = self.presence.leave(connection, self.now)?;
+        let deadline = leave(&mut self.presence, connection, self.now)?;
         Some(deadline - self.now)
     }
 
@@ -71,6 +85,16 @@ impl Scene {
         let page = self.presence.page(None, usize::MAX);
         page.users.iter().map(|u| u.user.to_string()).collect()
     }
+}
+
+/// When the user leaves whose last connection this is.
+fn leave(presence: &mut Presence, connection: ConnectionId, now: Instant) -> Option<Instant> {
+    let user = presence.connections.get(&connection)?.clone();
+    assert!(
+        presence.leave(connection, now).is_none(),
+        "nobody is told yet"
+    );
+    presence.users[&user].own.as_ref()?.leaves
 }
 
 fn show(change: &Change) -> String {
@@ -89,7 +113,7 @@ fn a_user_in_its_grace_time_can_be_let_go_at_once_and_one_with_a_connection_not(
     let left = scene.presence.dismiss(&user("alice")).unwrap();
     assert_eq!((left.kind, left.count), (ChangeKind::Leave, 0));
     assert!(scene.presence.dismiss(&user("alice")).is_none());
-    assert!(scene.presence.is_empty() && scene.presence.next_deadline().is_none());
+    assert!(scene.presence.count() == 0 && scene.presence.next_deadline().is_none());
 }
 
 #[test]
@@ -107,7 +131,7 @@ fn a_user_joins_with_the_first_connection_and_leaves_the_grace_time_after_the_la
     assert!(scene.pass(4999).is_empty());
     assert_eq!(scene.presence.count(), 1);
     assert_eq!(scene.pass(1), ["Leave alice online 0"]);
-    assert!(scene.presence.is_empty());
+    assert!(scene.presence.count() == 0);
     assert_eq!(scene.presence.next_deadline(), None);
     assert!(scene.pass(60_000).is_empty());
 }
@@ -133,7 +157,7 @@ fn entering_again_with_the_same_connection_counts_once() {
     let (connection, _) = scene.enter("alice", "online");
     let who = Arrival {
         user: user("alice"),
-        profile: profile("busy"),
+        stance: stance("busy"),
     };
     assert!(
         scene
@@ -248,10 +272,13 @@ fn a_change_and_a_page_read_as_the_contract_says() {
     let mut enter = |id: &str, name: Option<&str>, info: Option<&str>| {
         let who = Arrival {
             user: user(id),
-            profile: Profile {
-                name: name.map(Into::into),
-                status: "online".into(),
-                info: info.map(json),
+            stance: Stance {
+                profile: Profile {
+                    name: name.map(Into::into),
+                    status: "online".into(),
+                    info: info.map(json),
+                },
+                ..stance("")
             },
         };
         let change = presence.enter(ConnectionId::fresh(), who, Timestamp(5));
@@ -358,7 +385,7 @@ fn take(
             model.open.insert(connection);
             let who = Arrival {
                 user: id(user),
-                profile: profile(STATUSES[status]),
+                stance: stance(STATUSES[status]),
             };
             let change = presence.enter(ids[connection], who, Timestamp(1));
             let kind = match before {
@@ -375,7 +402,7 @@ fn take(
         Step::Leave(connection) => {
             let user = connection % USERS;
             let last = model.open.remove(&connection) && model.connected(user) == 0;
-            let deadline = presence.leave(ids[connection], now);
+            let deadline = leave(presence, ids[connection], now);
             assert_eq!(deadline, last.then(|| now + GRACE));
             if last {
                 model.gone.insert(user, now);
@@ -420,7 +447,7 @@ fn expire(presence: &mut Presence, model: &mut Model, most: usize, now: Instant)
 fn check(presence: &Presence, model: &Model, most: usize) {
     assert_eq!(presence.count(), model.here.len());
     assert_eq!(presence.connections(), model.open.len());
-    assert_eq!(presence.is_empty(), model.here.is_empty());
+    assert_eq!(presence.count() == 0, model.here.is_empty());
     assert_eq!(presence.is_crowded(), model.here.len() > most);
     let page = presence.page(None, usize::MAX).users;
     let listed: BTreeMap<_, _> = page
@@ -466,7 +493,7 @@ proptest! {
             take(Step::Leave(connection), &mut presence, &mut model, &ids, most, now);
         }
         take(Step::Expire, &mut presence, &mut model, &ids, most, now + GRACE);
-        prop_assert!(presence.is_empty());
+        prop_assert!(presence.count() == 0);
         prop_assert!(model.here.is_empty());
         prop_assert_eq!(presence.next_deadline(), None);
     }

@@ -24,7 +24,11 @@ impl Hub {
         }
         let expires_at = principal.expires_at;
         let lost = rooms_out_of_reach(connection, &principal);
+        let shows_another = shows_another(&connection.principal(), &principal);
         connection.set_principal(principal);
+        if shows_another {
+            connection.standing().renewed();
+        }
         for room in connection.rooms() {
             self.0
                 .rooms
@@ -32,10 +36,15 @@ impl Hub {
         }
         let left = self.take_out(connection, &lost);
         self.tell_lost(connection, &left, FORBIDDEN).await;
-        // The new token may bring another name or other information to show.
         self.show(connection, None);
         Ok(expires_at)
     }
+}
+
+/// Whether the new identity brings another name or other information to show.
+fn shows_another(old: &Principal, new: &Principal) -> bool {
+    let info = |of: &Principal| of.info.as_deref().map(|info| info.get().to_owned());
+    old.name != new.name || info(old) != info(new)
 }
 
 fn rooms_out_of_reach(connection: &Connection, principal: &Principal) -> Vec<RoomName> {

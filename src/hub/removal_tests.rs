@@ -133,15 +133,13 @@ async fn rooms_are_listed_by_name_page_by_page_and_personal_ones_only_when_asked
     let (_alice, _client) = member(&hub, "alice", &rooms).await;
     let _nobody_is_in_there = hub.0.rooms.watch(&key("aa"));
     let visitor = Visitor::back_end(Namespace::root());
-    let list = |prefix: &str, after: Option<&str>| {
-        let page = hub.live_rooms(
-            &visitor,
-            &LiveRooms {
-                prefix: prefix.into(),
-                after: after.map(|after| RoomName::parse(after).unwrap()),
-                limit: Some(3),
-            },
-        );
+    let list = async |prefix: &str, after: Option<&str>| {
+        let request = LiveRooms {
+            prefix: prefix.into(),
+            after: after.map(|after| RoomName::parse(after).unwrap()),
+            limit: Some(3),
+        };
+        let page = hub.live_rooms(&visitor, &request).await.unwrap();
         let names: Vec<_> = page
             .rooms
             .iter()
@@ -150,11 +148,14 @@ async fn rooms_are_listed_by_name_page_by_page_and_personal_ones_only_when_asked
         (names, page.next.map(|next| next.to_string()))
     };
     let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(list("", None), (names(&["a", "b", "c"]), Some("c".into())));
-    assert_eq!(list("", Some("c")), (names(&["d"]), None));
-    assert_eq!(list("b", None), (names(&["b"]), None));
-    assert_eq!(list("user:", None), (names(&["user:alice"]), None));
-    assert_eq!(list("us", None), (names(&[]), None));
+    assert_eq!(
+        list("", None).await,
+        (names(&["a", "b", "c"]), Some("c".into()))
+    );
+    assert_eq!(list("", Some("c")).await, (names(&["d"]), None));
+    assert_eq!(list("b", None).await, (names(&["b"]), None));
+    assert_eq!(list("user:", None).await, (names(&["user:alice"]), None));
+    assert_eq!(list("us", None).await, (names(&[]), None));
 }
 
 #[tokio::test]

@@ -12,19 +12,20 @@ use std::{
 use futures_util::{FutureExt, future::Shared};
 use indexmap::IndexMap;
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{
     connection::Connection,
     event::{Event, Outgoing},
     feed::Feed,
-    presence::{Arrival, Change, ChangeKind, Page, Presence, Profile},
+    presence::{Arrival, Change, ChangeKind, Page, Presence},
+    profile::Stance,
     typing::{Announce, Typing},
 };
 use crate::{
     auth::Permission,
-    backend::Following,
-    model::{ConnectionId, Offset, RoomName, Seq, Timestamp, UserId},
+    backend::{Attending, Elsewhere, Following, Nodes, Notice},
+    model::{ConnectionId, Offset, RoomKey, RoomName, Seq, Timestamp, UserId},
 };
 
 /// How rooms treat their members.
@@ -52,12 +53,18 @@ pub(super) struct Room {
     watchers: Option<Watchers>,
     /// How far the members were told that users have read; of users that have gone nothing has to be known.
     told_read: HashMap<UserId, Seq>,
+    /// Who is here on other nodes is not known yet; dropped when it is. `None` where there are no others.
+    strange: Option<watch::Sender<()>>,
+    /// To be told to other nodes by whoever holds the room.
+    notices: Vec<Notice>,
     /// When it is to be looked after next, as far as that was asked for.
     pub(super) scheduled: Option<Instant>,
     /// Events handed to members, to be counted by whoever holds the room.
     pub(super) delivered: u64,
-    /// How many users are here and how many of them type, as it was last counted.
+    /// How many users are here on this node and how many type, as it was last counted.
     pub(super) counted: (usize, usize),
+    /// It was over and has been dropped: whoever still comes to it comes too late.
+    pub(super) dropped: bool,
 }
 
 struct Member {
@@ -88,8 +95,12 @@ pub(super) enum Placed {
 }
 
 impl Room {
-    pub(super) fn new(name: RoomName, manners: Manners, followed: Following) -> Self {
+    /// A room whose other members may be on other nodes if it is `shared`.
+    pub(super) fn new(name: RoomName, manners: Manners, followed: Following, shared: bool) -> Self {
+        let strange = shared && !name.is_personal();
         Self {
+            strange: strange.then(|| watch::Sender::new(())),
+            notices: Vec::new(),
             name,
             followed: followed.shared(),
             members: IndexMap::new(),
@@ -100,6 +111,7 @@ impl Room {
             scheduled: None,
             delivered: 0,
             counted: (0, 0),
+            dropped: false,
         }
     }
 
@@ -149,19 +161,28 @@ impl Room {
         }
     }
 
-    /// A member has joined for good: the others are told if its user was not here.
-    pub(super) fn appear(&mut self, connection: ConnectionId, who: Arrival, ts: Timestamp) {
+    /// A member has joined for good: the others are told if its user was not here. Answers what the user said on another node, if
+    /// that was later than what it comes with.
+    pub(super) fn appear(
+        &mut self,
+        connection: ConnectionId,
+        who: Arrival,
+        ts: Timestamp,
+    ) -> Option<Attending> {
         // One that was taken out meanwhile would stay for ever: nobody takes it out again.
         if !self.members.contains_key(&connection) {
-            return;
+            return None;
         }
+        let (user, said) = (who.user.clone(), who.stance.changed);
         if let Some(change) = self.presence.enter(connection, who, ts) {
             self.tell(&change, Some(connection), ts);
         }
+        let entry = self.presence.entry(&user)?;
+        (entry.changed > said).then(|| entry.clone())
     }
 
     /// Ends a membership; true if there was one, and it was not taken over.
-    pub(super) fn remove(&mut self, connection: &Connection, now: Instant) -> bool {
+    pub(super) fn remove(&mut self, connection: &Connection, now: Instant, ts: Timestamp) -> bool {
         let id = connection.id();
         let Some(member) = self.members.get(&id) else {
             return false;
@@ -171,22 +192,22 @@ impl Room {
         }
         let user = member.user.clone();
         self.members.swap_remove(&id);
-        self.presence.leave(id, now);
-        if let Some(announce) = self.typing.stop(id, &user, now) {
-            self.announce(&announce);
+        if let Some(change) = self.presence.leave(id, now) {
+            self.tell(&change, None, ts);
         }
+        self.stops_typing(id, &user, now);
         true
     }
 
-    /// Shows another profile of a user, to everybody but `except`.
+    /// Shows how a user is, to everybody but `except`.
     pub(super) fn update(
         &mut self,
         user: &UserId,
-        profile: Profile,
+        stance: Stance,
         except: Option<ConnectionId>,
         ts: Timestamp,
     ) {
-        if let Some(change) = self.presence.update(user, profile) {
+        if let Some(change) = self.presence.update(user, stance) {
             self.tell(&change, except, ts);
         }
     }
@@ -200,12 +221,32 @@ impl Room {
         typing: bool,
         now: Instant,
     ) {
-        let announce = if typing {
-            self.typing.start(connection, user, name, now)
-        } else {
-            self.typing.stop(connection, user, now)
-        };
-        if let Some(announce) = announce {
+        if !typing {
+            return self.stops_typing(connection, user, now);
+        }
+        if let Some(announce) = self.typing.start(connection, user, name.clone(), now) {
+            self.announce(&announce);
+        }
+        if self.typing.tells(connection, user, now) {
+            self.notices.push(Notice::Typing {
+                connection,
+                user: user.clone(),
+                name,
+                typing,
+            });
+        }
+    }
+
+    fn stops_typing(&mut self, connection: ConnectionId, user: &UserId, now: Instant) {
+        if self.typing.has(connection, user) {
+            self.notices.push(Notice::Typing {
+                connection,
+                user: user.clone(),
+                name: None,
+                typing: false,
+            });
+        }
+        if let Some(announce) = self.typing.stop(connection, user, now) {
             self.announce(&announce);
         }
     }
@@ -213,9 +254,17 @@ impl Room {
     /// Tells the others how far a user has read, unless they know of further: marks that are set by several connections
     /// at once can come here in any order. In a crowded room only the user's own connections are told.
     pub(super) fn has_read(&mut self, user: &UserId, seq: Seq, except: ConnectionId) {
+        if self.tell_read(user, seq, Some(except)) {
+            let user = user.clone();
+            self.notices.push(Notice::Read { user, seq });
+        }
+    }
+
+    /// True if that is news.
+    fn tell_read(&mut self, user: &UserId, seq: Seq, except: Option<ConnectionId>) -> bool {
         let told = self.told_read.entry(user.clone()).or_default();
         if *told >= seq {
-            return;
+            return false;
         }
         *told = seq;
         let told = json!({ "room": self.name, "user": user, "seq": seq });
@@ -223,10 +272,86 @@ impl Room {
         let crowded = self.is_crowded();
         for (connection, member) in &self.members {
             let concerns = !crowded || member.user == *user;
-            if concerns && *connection != except && member.offer(&self.name, &event) {
+            if concerns && Some(*connection) != except && member.offer(&self.name, &event) {
                 self.delivered += 1;
             }
         }
+        true
+    }
+
+    /// Takes what other nodes say of the room, and tells the members.
+    pub(super) fn hear(&mut self, said: Elsewhere, now: Instant, ts: Timestamp) {
+        let changes = match said {
+            Elsewhere::Present(entries) => {
+                let changes = self.presence.all(entries);
+                // What is known from the beginning is no news: whoever joins waits for it.
+                match self.strange.take() {
+                    Some(_) => Vec::new(),
+                    None => changes,
+                }
+            }
+            Elsewhere::User(node, user, entry) => {
+                let change = self.presence.elsewhere(node, &user, entry);
+                change.into_iter().collect()
+            }
+            Elsewhere::Gone(node) => self.presence.gone(node),
+            Elsewhere::Notice(notice) => return self.notice(notice, now),
+        };
+        for change in changes {
+            self.tell(&change, None, ts);
+        }
+    }
+
+    fn notice(&mut self, notice: Notice, now: Instant) {
+        match notice {
+            Notice::Typing {
+                connection,
+                user,
+                name,
+                typing,
+            } => {
+                let announce = match typing {
+                    true => self.typing.start(connection, &user, name, now),
+                    false => self.typing.stop(connection, &user, now),
+                };
+                if let Some(announce) = announce {
+                    self.announce(&announce);
+                }
+            }
+            Notice::Read { user, seq } => {
+                self.tell_read(&user, seq, None);
+            }
+        }
+    }
+
+    /// Tells other nodes what they have to know of what has happened here. In the room's lock, so that they are told in order.
+    pub(super) fn tell_nodes(&mut self, room: &RoomKey, nodes: Option<&dyn Nodes>) {
+        let noted = self.presence.take_noted();
+        let Some(nodes) = nodes else {
+            self.notices.clear();
+            return;
+        };
+        for (user, entry) in noted {
+            nodes.note(room, &user, entry);
+        }
+        for notice in self.notices.drain(..) {
+            nodes.tell(room, notice);
+        }
+    }
+
+    /// Ready, with an error, when it is known who is here on other nodes; `None` if it is.
+    pub(super) fn strange(&self) -> Option<watch::Receiver<()>> {
+        self.strange.as_ref().map(watch::Sender::subscribe)
+    }
+
+    /// Whether it is known who is here on other nodes.
+    pub(super) fn knows_all(&self) -> bool {
+        self.strange.is_none()
+    }
+
+    /// Whoever is found to be here on other nodes is news from now on.
+    pub(super) fn give_up_waiting(&mut self) {
+        self.strange = None;
     }
 
     /// Tells one member who is typing.
@@ -269,9 +394,9 @@ impl Room {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Whether there is nothing to keep of it.
+    /// Whether there is nothing to keep of it; who is here on other nodes can be heard again.
     pub(super) fn is_over(&self) -> bool {
-        self.members.is_empty() && self.presence.is_empty() && self.watchers.is_none()
+        self.members.is_empty() && self.presence.own_count() == 0 && self.watchers.is_none()
     }
 
     /// One more watches: what is notified with every message from now on.
@@ -311,9 +436,12 @@ impl Room {
         }
     }
 
-    /// How many users are here and how many of them type.
+    /// How many users are here on this node and how many type, for as long as it is not dropped.
     pub(super) fn counts(&self) -> (usize, usize) {
-        (self.presence.count(), self.typing.count())
+        if self.dropped {
+            return (0, 0);
+        }
+        (self.presence.own_count(), self.typing.count())
     }
 
     /// Whether so many users type that this one would not be told of.
@@ -328,12 +456,12 @@ impl Room {
 
     /// Whether anybody is here, or has only just gone; whoever waits for messages without being a member is not.
     pub(super) fn is_inhabited(&self) -> bool {
-        !self.members.is_empty() || !self.presence.is_empty()
+        !self.members.is_empty() || self.presence.count() > 0
     }
 
     /// How many connections are here.
     pub(super) fn connections(&self) -> usize {
-        self.members.len()
+        self.members.len() + self.presence.connections_elsewhere()
     }
 
     /// How many users are here. A personal room shows nobody, and is one user's.

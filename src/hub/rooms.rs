@@ -7,7 +7,7 @@ use std::{
     cmp::Reverse,
     collections::BinaryHeap,
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use dashmap::{DashMap, Entry};
@@ -20,17 +20,22 @@ use super::{
     room::{Manners, Placed, Room},
 };
 use crate::{
-    backend::Bus,
+    backend::{Bus, Nodes},
     error::Result,
     model::{ConnectionId, RoomKey, Timestamp, UserId},
     telemetry::{Gauge, Metrics},
 };
+
+/// How long a join waits for what other nodes have in its room.
+const ACQUAINTANCE: Duration = Duration::from_secs(2);
 
 /// The rooms with members on this node.
 pub(super) struct Rooms {
     rooms: DashMap<RoomKey, Arc<Mutex<Room>>>,
     /// Followed for as long as there is a room.
     bus: Arc<dyn Bus>,
+    /// Told who is here.
+    nodes: Option<Arc<dyn Nodes>>,
     manners: Manners,
     /// When which room is to be looked after, the earliest first; a room may stand here several times.
     due: Mutex<BinaryHeap<Reverse<(Instant, RoomKey)>>>,
@@ -40,10 +45,16 @@ pub(super) struct Rooms {
 }
 
 impl Rooms {
-    pub(super) fn new(manners: Manners, bus: Arc<dyn Bus>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        manners: Manners,
+        bus: Arc<dyn Bus>,
+        nodes: Option<Arc<dyn Nodes>>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             rooms: DashMap::new(),
             bus,
+            nodes,
             manners,
             due: Mutex::default(),
             earlier: Notify::new(),
@@ -87,13 +98,33 @@ impl Rooms {
         }
     }
 
+    /// Waits until it is known who is in a room on other nodes, but not for long.
+    pub(super) async fn acquainted(&self, key: &RoomKey) {
+        if self.nodes.is_none() {
+            return;
+        }
+        let Some(mut strange) = self.with(key, |room| room.strange()).flatten() else {
+            return;
+        };
+        let known = tokio::time::timeout(ACQUAINTANCE, strange.changed());
+        if known.await.is_err() {
+            tracing::debug!(?key, "it is not known yet who is here on other nodes");
+            self.with(key, Room::give_up_waiting);
+        }
+    }
+
     /// Does something with a room that is made if it is not there.
     fn with_new<T>(&self, key: &RoomKey, act: impl FnOnce(&mut Room) -> T) -> T {
         // The entry stays locked, so that the room cannot be dropped meanwhile.
         let entry = self.rooms.entry(key.clone()).or_insert_with(|| {
             self.metrics.rooms.inc();
             let followed = self.bus.follow(key);
-            let room = Room::new(key.room.clone(), self.manners, followed);
+            let room = Room::new(
+                key.room.clone(),
+                self.manners,
+                followed,
+                self.nodes.is_some(),
+            );
             Arc::new(Mutex::new(room))
         });
         act(&mut lock(&entry))
@@ -103,7 +134,8 @@ impl Rooms {
     /// any more.
     pub(super) fn leave(&self, key: &RoomKey, connection: &Connection) {
         let left = self.with(key, |room| {
-            (room.remove(connection, Instant::now()), room.is_over())
+            let (now, ts) = (Instant::now(), Timestamp::now());
+            (room.remove(connection, now, ts), room.is_over())
         });
         connection.feed().leave(&key.room);
         let Some((was_member, over)) = left else {
@@ -156,14 +188,15 @@ impl Rooms {
     pub(super) fn with<T>(&self, key: &RoomKey, act: impl FnOnce(&mut Room) -> T) -> Option<T> {
         let room = self.rooms.get(key).map(|room| room.clone())?;
         let mut room = lock(&room);
+        if room.dropped {
+            return None;
+        }
         let done = act(&mut room);
+        room.tell_nodes(key, self.nodes.as_deref());
         self.metrics
             .deliveries
             .inc_by(std::mem::take(&mut room.delivered));
-        let (present, typing) = room.counts();
-        let before = std::mem::replace(&mut room.counted, (present, typing));
-        adjust(&self.metrics.present, before.0, present);
-        adjust(&self.metrics.typing, before.1, typing);
+        self.count(&mut room);
         if let Some(deadline) = room.next_deadline()
             && room.scheduled.is_none_or(|scheduled| deadline < scheduled)
         {
@@ -171,6 +204,13 @@ impl Rooms {
             self.schedule(deadline, key);
         }
         Some(done)
+    }
+
+    fn count(&self, room: &mut Room) {
+        let (present, typing) = room.counts();
+        let before = std::mem::replace(&mut room.counted, (present, typing));
+        adjust(&self.metrics.present, before.0, present);
+        adjust(&self.metrics.typing, before.1, typing);
     }
 
     fn schedule(&self, deadline: Instant, key: &RoomKey) {
@@ -232,7 +272,14 @@ impl Rooms {
     /// Drops a room of which nothing is to be kept, unless somebody came meanwhile.
     fn drop_if_over(&self, key: &RoomKey) {
         if let Entry::Occupied(entry) = self.rooms.entry(key.clone()) {
-            let over = lock(entry.get()).is_over();
+            let over = {
+                let mut room = lock(entry.get());
+                room.dropped = room.is_over();
+                if room.dropped {
+                    self.count(&mut room);
+                }
+                room.dropped
+            };
             if over {
                 // Still locked, so that whoever begins the room anew follows it after this.
                 self.bus.unfollow(key);
@@ -255,8 +302,6 @@ fn adjust(gauge: &Gauge, before: usize, after: usize) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::value::RawValue;
 
     use super::*;
@@ -310,7 +355,8 @@ mod tests {
             typists: 0,
         };
         let (stream, _) = deliveries();
-        Rooms::new(manners, Arc::new(LocalBus::new(stream)), Arc::default())
+        let bus = Arc::new(LocalBus::new(stream));
+        Rooms::new(manners, bus, None, Arc::default())
     }
 
     fn lobby() -> RoomKey {
@@ -347,7 +393,7 @@ mod tests {
     fn appear(rooms: &Rooms, who: &Connection) {
         let arrival = Arrival {
             user: who.principal().user.clone(),
-            profile: who.standing().profile(&who.principal()),
+            stance: who.stance(),
         };
         rooms.with(&lobby(), |room| {
             room.appear(who.id(), arrival, Timestamp::now());
@@ -412,7 +458,7 @@ mod tests {
             let guest = connection(&format!("guest-{round}"));
             rooms.enter(&key, &guest);
             appear(&rooms, &guest);
-            rooms.with(&key, |room| room.remove(&guest, now));
+            rooms.with(&key, |room| room.remove(&guest, now, Timestamp::now()));
             // The guest before this one leaves; then typing is due before this one is.
             let later = now + Duration::from_secs(1);
             rooms.look_after_due(later);

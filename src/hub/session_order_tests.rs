@@ -95,6 +95,6 @@ async fn a_member_that_is_taken_over_before_its_join_was_stored_is_shown() {
     assert!(joining.await.is_err());
     gated.gate.add_permits(1);
     let (again, _) = connect(&hub, arrived).await;
-    let shown = hub.presence(&again, room, None, None).unwrap();
+    let shown = hub.presence(&again, room, None, None).await.unwrap();
     assert_eq!(serde_json::to_value(shown).unwrap()["count"], 1);
 }

@@ -4,6 +4,9 @@
 //! room. A connection types until a fixed time after it last said so; a user types while any of its connections does.
 //! Receivers clear a user on their own when the announced time is over, so whoever goes on is announced again then,
 //! and not before: saying so ten times a second costs the members nothing.
+//!
+//! Connections of other nodes are among them like those of this one; what becomes of a node does not matter, since they end by
+//! themselves. Those of this node are told to the others when [`Typing::tells`] says so.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,10 +43,19 @@ pub struct Announce {
 #[derive(Debug)]
 struct Typist {
     name: Option<Arc<str>>,
-    /// Until when each of its connections is typing. Never empty.
-    connections: Vec<(ConnectionId, Instant)>,
+    /// Those of its connections that are typing. Never empty.
+    connections: Vec<Hand>,
     /// When receivers clear the user on their own.
     announced_until: Instant,
+}
+
+/// One connection that is typing.
+#[derive(Debug)]
+struct Hand {
+    connection: ConnectionId,
+    until: Instant,
+    /// When other nodes were told of it last.
+    told: Option<Instant>,
 }
 
 impl Typing {
@@ -70,8 +82,12 @@ impl Typing {
     ) -> Option<Announce> {
         let until = now + self.timeout;
         if let Some(mut typist) = self.take(user) {
-            typist.forget(connection);
-            typist.connections.push((connection, until));
+            let told = typist.forget(connection).and_then(|hand| hand.told);
+            typist.connections.push(Hand {
+                connection,
+                until,
+                told,
+            });
             self.put(user.clone(), typist);
             return None;
         }
@@ -80,7 +96,11 @@ impl Typing {
         }
         let typist = Typist {
             name,
-            connections: vec![(connection, until)],
+            connections: vec![Hand {
+                connection,
+                until,
+                told: None,
+            }],
             announced_until: until,
         };
         let announce = typist.announce(user, Some(self.timeout));
@@ -122,7 +142,7 @@ impl Typing {
             let Some(mut typist) = self.typists.remove(&user) else {
                 continue;
             };
-            typist.connections.retain(|(_, until)| *until > now);
+            typist.connections.retain(|hand| hand.until > now);
             match typist.until() {
                 Some(until) => {
                     typist.announced_until = until;
@@ -151,7 +171,35 @@ impl Typing {
             .collect()
     }
 
-    /// Whether nobody is typing and nothing is still to be announced: there is nothing to keep.
+    /// Whether a connection is typing.
+    pub fn has(&self, connection: ConnectionId, user: &UserId) -> bool {
+        let typist = self.typists.get(user);
+        typist.is_some_and(|typist| {
+            let mut hands = typist.connections.iter();
+            hands.any(|hand| hand.connection == connection)
+        })
+    }
+
+    /// Whether other nodes are to be told that a connection types: they were not yet, or so long ago that they would take it to
+    /// have stopped before it says so again. If so, they are taken to be told at `now`.
+    pub fn tells(&mut self, connection: ConnectionId, user: &UserId, now: Instant) -> bool {
+        let again = self.timeout / 3;
+        let Some(typist) = self.typists.get_mut(user) else {
+            return false;
+        };
+        let mut hands = typist.connections.iter_mut();
+        let Some(hand) = hands.find(|hand| hand.connection == connection) else {
+            return false;
+        };
+        let due = hand
+            .told
+            .is_none_or(|told| now.saturating_duration_since(told) >= again);
+        if due {
+            hand.told = Some(now);
+        }
+        due
+    }
+
     /// Users who are typing.
     pub fn count(&self) -> usize {
         self.typists.len()
@@ -162,6 +210,7 @@ impl Typing {
         self.count() >= self.most && !self.typists.contains_key(user)
     }
 
+    /// Whether nobody is typing and nothing is still to be announced: there is nothing to keep.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.typists.is_empty()
@@ -187,7 +236,7 @@ impl Typing {
 impl Typist {
     /// Until when it types; `None` if none of its connections does.
     fn until(&self) -> Option<Instant> {
-        self.connections.iter().map(|(_, until)| *until).max()
+        self.connections.iter().map(|hand| hand.until).max()
     }
 
     /// When something is to be announced: its end, or before that the end of what was announced. After the connection
@@ -196,8 +245,10 @@ impl Typist {
         Some(self.until()?.min(self.announced_until))
     }
 
-    fn forget(&mut self, connection: ConnectionId) {
-        self.connections.retain(|(other, _)| *other != connection);
+    fn forget(&mut self, connection: ConnectionId) -> Option<Hand> {
+        let mut hands = self.connections.iter();
+        let at = hands.position(|hand| hand.connection == connection)?;
+        Some(self.connections.swap_remove(at))
     }
 
     fn announce(&self, user: &UserId, expires_in: Option<Duration>) -> Announce {

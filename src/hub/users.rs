@@ -11,16 +11,15 @@ use std::{
 
 use serde_json::value::RawValue;
 
-use super::{lock, presence::Profile};
+use super::{
+    lock,
+    profile::{ONLINE, Profile, Stance},
+};
 use crate::{
     auth::Principal,
+    backend::Attending,
     model::{ConnectionId, Timestamp, UserId},
 };
-
-/// The status of whoever says nothing else.
-pub(super) const ONLINE: &str = "online";
-/// The status of whoever has done nothing for a while.
-pub(super) const AWAY: &str = "away";
 
 /// Users that have gone and are remembered, in each of two generations.
 const REMEMBERED: usize = 50_000;
@@ -35,6 +34,8 @@ struct State {
     /// What it said last; `None`: nothing yet.
     status: Option<Arc<str>>,
     info: Option<Arc<RawValue>>,
+    /// When it said that, here or on another node; 0: never.
+    changed: Timestamp,
     /// Shown as away because it has done nothing.
     idle: bool,
     active: Option<Instant>,
@@ -49,6 +50,7 @@ pub(super) struct Gone {
     at: Instant,
     status: Option<Arc<str>>,
     info: Option<Arc<RawValue>>,
+    changed: Timestamp,
 }
 
 impl Standing {
@@ -74,6 +76,7 @@ impl Standing {
         {
             state.status = gone.status;
             state.info = gone.info;
+            state.changed = gone.changed;
         }
         state.connections.push(connection);
         state.active = Some(now);
@@ -92,6 +95,7 @@ impl Standing {
             at: now,
             status: state.status.clone(),
             info: state.info.clone(),
+            changed: state.changed,
         })
     }
 
@@ -99,14 +103,20 @@ impl Standing {
         lock(&self.0).connections.clone()
     }
 
-    /// What others are shown.
-    pub(super) fn profile(&self, principal: &Principal) -> Profile {
+    /// How the user is. Its identity is asked for after the time of what was said is known: whoever replaces it says so
+    /// ([`renewed`](Self::renewed)) after that, and an old name must not come with the new time.
+    pub(super) fn stance(&self, principal: impl FnOnce() -> Arc<Principal>) -> Stance {
         let state = lock(&self.0);
-        let said = || state.status.clone().unwrap_or_else(|| ONLINE.into());
-        Profile {
+        let principal = principal();
+        let profile = Profile {
             name: principal.name.clone(),
-            status: if state.idle { AWAY.into() } else { said() },
+            status: state.status.clone().unwrap_or_else(|| ONLINE.into()),
             info: state.info.clone().or_else(|| principal.info.clone()),
+        };
+        Stance {
+            profile,
+            idle: state.idle,
+            changed: state.changed,
         }
     }
 
@@ -118,6 +128,26 @@ impl Standing {
         if info.is_some() {
             state.info = info;
         }
+        state.changed = Timestamp::now_after(state.changed);
+    }
+
+    /// What the user's token says of it is different.
+    pub(super) fn renewed(&self) {
+        let mut state = lock(&self.0);
+        state.changed = Timestamp::now_after(state.changed);
+    }
+
+    /// Takes over what the user said on another node, if that was later than what is known here; true if so.
+    pub(super) fn hear(&self, said: &Attending) -> bool {
+        let mut state = lock(&self.0);
+        if said.changed <= state.changed {
+            return false;
+        }
+        state.status = Some(said.status.clone());
+        state.info = said.info.clone();
+        state.changed = said.changed;
+        state.idle = false;
+        true
     }
 
     /// The user has done something; true if it was shown as away for doing nothing.
@@ -190,7 +220,11 @@ mod tests {
     }
 
     fn status(standing: &Standing) -> String {
-        standing.profile(&principal()).status.to_string()
+        standing
+            .stance(|| principal().into())
+            .shown()
+            .status
+            .to_string()
     }
 
     #[test]

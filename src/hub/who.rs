@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 
 use super::{
     Caller, Connection, Hub,
-    presence::{Arrival, Present},
+    presence::{Arrival, Page},
+    profile::Present,
 };
 use crate::{
     auth::Permission,
@@ -63,7 +64,7 @@ pub struct UserState {
 
 impl Hub {
     /// The users of a room: `limit` of them behind `after`. A connection must be in the room.
-    pub fn presence(
+    pub async fn presence(
         &self,
         caller: &impl Caller,
         room: RoomName,
@@ -79,15 +80,24 @@ impl Hub {
             check_joined(connection, &room)?;
         }
         let limit = limit.unwrap_or(LISTED_USERS).min(PAGE_USERS);
-        let found = self.0.rooms.with(&caller.key(&room), |room| {
-            (room.count(), room.page(after, limit))
+        let key = caller.key(&room);
+        let found = self.0.rooms.with(&key, |room| {
+            let enough = room.knows_all() || caller.connection().is_some();
+            enough.then(|| (room.count(), room.page(after, limit)))
         });
-        let (count, page) = found.map_or((0, None), |(count, page)| (count, Some(page)));
+        let (count, page) = match (found.flatten(), &self.0.backend.nodes) {
+            (Some(found), _) => found,
+            (None, Some(nodes)) => {
+                let census = nodes.users(&key, after, limit).await?;
+                (census.count, Page::of(&census))
+            }
+            (None, None) => (0, Page::default()),
+        };
         Ok(PresencePage {
             room,
             count,
-            next: page.as_ref().and_then(|page| page.next.clone()),
-            users: page.map(|page| page.users).unwrap_or_default(),
+            users: page.users,
+            next: page.next,
         })
     }
 
@@ -114,12 +124,9 @@ impl Hub {
             .iter()
             .flat_map(|connection| connection.rooms())
             .collect();
-        let status = connections.first().map(|connection| {
-            connection
-                .standing()
-                .profile(&connection.principal())
-                .status
-        });
+        let status = connections
+            .first()
+            .map(|connection| connection.stance().shown().status);
         UserState {
             user: user.clone(),
             online: !connections.is_empty(),
@@ -177,21 +184,26 @@ impl Hub {
         if key.room.is_personal() {
             return;
         }
-        self.0.rooms.with(key, |room| {
+        let later = self.0.rooms.with(key, |room| {
             // Read while the room is locked: a change at the same time is in it, or comes to the room after it.
-            let principal = connection.principal();
             let who = Arrival {
-                user: principal.user.clone(),
-                profile: connection.standing().profile(&principal),
+                user: connection.principal().user.clone(),
+                stance: connection.stance(),
             };
-            room.appear(connection.id(), who, Timestamp::now());
+            room.appear(connection.id(), who, Timestamp::now())
         });
+        if let Some(said) = later.flatten()
+            && connection.standing().hear(&said)
+        {
+            self.show(connection, None);
+        }
     }
 
     /// Shows what a user is like now in every room that it is in, to everybody but `except`.
     pub(super) fn show(&self, one: &Connection, except: Option<ConnectionId>) {
+        let user = one.principal().user.clone();
         let keys: IndexSet<RoomKey> = self
-            .connections_of(&one.principal().user)
+            .connections_of(&user)
             .into_iter()
             .flat_map(|connection| {
                 let rooms = connection.rooms();
@@ -205,9 +217,7 @@ impl Hub {
             self.0.rooms.with(&key, |room| {
                 // Read while the room is locked: of changes at the same time, the one that comes here last shows what
                 // all of them made of it.
-                let principal = one.principal();
-                let profile = one.standing().profile(&principal);
-                room.update(&principal.user, profile, except, Timestamp::now());
+                room.update(&user, one.stance(), except, Timestamp::now());
             });
         }
     }

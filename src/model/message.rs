@@ -15,7 +15,9 @@ use crate::error::{Error, Result};
 use super::{EventName, MessageId, Namespace, Offset, RoomName, Seq, UserId};
 
 /// Server time: whole milliseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Timestamp(pub u64);
 
@@ -35,6 +37,12 @@ impl Timestamp {
             self.0
                 .saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         )
+    }
+
+    /// The present, or if that is not after `other`, the millisecond after that.
+    #[must_use]
+    pub fn now_after(other: Self) -> Self {
+        Self::now().max(Self(other.0.saturating_add(1)))
     }
 
     /// From here to `later`, zero if that is past.

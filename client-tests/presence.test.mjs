@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { MATRIX, open, upTo } from "./support/clients.mjs";
 import { settled } from "./support/fence.mjs";
+import { brief, present, watch } from "./support/presence.mjs";
 import { elsewhere } from "./support/process.mjs";
 import { rawClient } from "./support/raw.mjs";
 import { eventually } from "./support/scope.mjs";
@@ -13,27 +14,8 @@ import { SECRET, sign } from "./support/tokens.mjs";
 
 const SHORT = { "presence-grace": "100ms" };
 
-const brief = ({ event, user, count }) => `${event} ${user} ${count}`;
 const names = (users) => users.map(({ user }) => user);
 const sorted = (users) => [...users].sort((a, b) => (a.user < b.user ? -1 : 1));
-
-// The presence events of a room that reach `client` from now on.
-function watch(client, room = "lobby") {
-  const journal = client.on("presence");
-  const events = () => journal.items.map(([event]) => event).filter((event) => event.room === room);
-  return {
-    events,
-    brief: () => events().map(brief),
-    until: (text) => journal.until(() => events().find((event) => brief(event) === text), text),
-  };
-}
-
-// Who is in the room, as `client` is told.
-async function present(client, room = "lobby") {
-  const { count, users } = await client.ok("presence", room);
-  assert.equal(count, users.length);
-  return Object.fromEntries(users.map((each) => [each.user, each]));
-}
 
 for (const { v, mode } of MATRIX) {
   test(`client ${v} over ${mode} sees who comes, changes and goes`, async (t) => {

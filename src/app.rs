@@ -7,7 +7,6 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Extension, Router};
 use serde::{Serialize, de::DeserializeOwned};
-use socketioxide::SocketIo;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -30,7 +29,7 @@ use crate::{
         http::{self, Accepting},
         origins::Origins,
         poll,
-        socketio::{self, CustomEvents, DoorConfig, EventContext},
+        socketio::{self, BetweenNodes, CustomEvents, DoorConfig, EventContext, SocketIo},
         sse, websocket,
     },
 };
@@ -94,7 +93,7 @@ impl App {
         &self.hub
     }
 
-    /// socketioxide's own handle, for whatever an application emits itself.
+    /// socketioxide's own handle, for whatever an application emits itself: to the sockets of all nodes.
     pub fn io(&self) -> &SocketIo {
         &self.io
     }
@@ -203,6 +202,9 @@ impl Builder {
         authority.start(keys.clone()).await;
         let (backend, deliveries) = open_backend(&config).await?;
         let metrics = Arc::new(Metrics::new());
+        if let Some(channels) = backend.channels.as_ref().map(Arc::downgrade) {
+            metrics.watch_dropped_words(move || channels.upgrade().map_or(0, |it| it.dropped()));
+        }
         let pages = PageLimits {
             messages: config.history.page,
             bytes: config.history.page_bytes.bytes(),
@@ -236,8 +238,10 @@ impl Builder {
                 settings: &config.socketio,
                 body_timeout: config.http.body_timeout,
                 custom: self.events,
+                others: BetweenNodes::over(backend.channels.as_ref()),
             },
-        );
+        )
+        .await;
         let streams = sse::routes(&doorway, &config.events)
             .merge(poll::routes(&doorway, &config.poll))
             .merge(websocket::routes(

@@ -30,6 +30,9 @@
 //!     .event("roll", async |_context, roll: Roll| Ok(Rolled { value: roll.sides }))
 //!     .build()
 //!     .await?;
+//! // What it emits itself reaches the sockets of all nodes.
+//! let io: switchboard::SocketIo = app.io().clone();
+//! tokio::spawn(async move { io.to("lobby").emit("news", "the dice are out").await });
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
 //! app.run(listener, async { drop(tokio::signal::ctrl_c().await) }).await;
 //! # Ok(())
@@ -54,4 +57,4 @@ pub mod transport;
 
 pub use app::{App, StartError};
 pub use error::{Code, Error, Result};
-pub use transport::socketio::EventContext;
+pub use transport::socketio::{EventContext, SocketIo, SocketRef};

@@ -3,11 +3,20 @@
 //! Metrics are values handed down, not globals: two servers in one process count apart. Names and help texts stand
 //! here once; `/metrics` and the README's list come from them.
 
-use std::{fmt::Write as _, sync::Mutex, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    sync::Mutex,
+    time::Duration,
+};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        histogram::Histogram,
+    },
     registry::{Registry, Unit},
 };
 
@@ -292,6 +301,16 @@ impl Metrics {
         self.append_seconds.observe(took.as_secs_f64());
     }
 
+    /// Has the page show words to other nodes that were dropped, as `read` says whenever the page is made: whatever counts
+    /// them knows no metrics.
+    pub fn watch_dropped_words(&self, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        let mut registry = self
+            .registry
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        registry.register_collector(Box::new(DroppedWords(Box::new(read))));
+    }
+
     /// The exposition that `/metrics` serves.
     pub fn render(&self) -> String {
         let mut page = String::new();
@@ -303,6 +322,27 @@ impl Metrics {
             let _ = writeln!(page, "# metrics could not be written");
         }
         page
+    }
+}
+
+struct DroppedWords(Box<dyn Fn() -> u64 + Send + Sync>);
+
+impl fmt::Debug for DroppedWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DroppedWords")
+    }
+}
+
+impl Collector for DroppedWords {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let dropped = ConstCounter::new((self.0)());
+        let metric = encoder.encode_descriptor(
+            "words_dropped",
+            "Words to other nodes (events that applications emit, questions, answers) that were dropped",
+            None,
+            dropped.metric_type(),
+        )?;
+        dropped.encode(metric)
     }
 }
 
@@ -321,8 +361,10 @@ mod tests {
         let metrics = Metrics::new();
         metrics.messages.inc_by(3);
         metrics.error(&Error::new(Code::TooLarge, "").for_limit(Limit::MessageBytes));
+        metrics.watch_dropped_words(|| 7);
         let page = metrics.render();
         for line in [
+            "switchboard_words_dropped_total 7",
             "switchboard_messages_total 3",
             "switchboard_limited_total{limit=\"message_bytes\"} 1",
             "switchboard_errors_total{code=\"too_large\"} 1",

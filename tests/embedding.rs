@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use support::{Raw, Server, config, eventually};
 use switchboard::{
-    App, Error, EventContext, Result,
+    App, Error, EventContext, Result, SocketIo, SocketRef,
     app::Builder,
     hub::{Hub, Publish},
     model::{Namespace, RoomName},
@@ -43,12 +43,47 @@ async fn bell(State(hub): State<Hub>, Path(room): Path<RoomName>) -> Result<()> 
         .map(drop)
 }
 
+/// Emits through socketioxide itself, to everybody in a room but whoever asks for it.
+async fn shout(context: EventContext, text: String) -> Result<()> {
+    to_others(&context.socket, &text).await;
+    Ok(())
+}
+
+async fn to_others(socket: &SocketRef, text: &str) {
+    socket.to("table").emit("shouted", text).await.unwrap();
+}
+
 fn application() -> Builder {
-    App::builder(config()).event("roll", roll).routes(|hub| {
-        Router::new()
-            .route("/bell/{room}", post(bell))
-            .with_state(hub)
-    })
+    App::builder(config())
+        .event("roll", roll)
+        .event("shout", shout)
+        .routes(|hub| {
+            Router::new()
+                .route("/bell/{room}", post(bell))
+                .with_state(hub)
+        })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_emits_by_the_socket_and_by_the_handle_of_socketioxide() {
+    let app = application().build().await.unwrap();
+    let io: SocketIo = app.io().clone();
+    let server = Server::run(app).await;
+    let mut alice = Raw::connect(&server, "alice").await;
+    let mut bob = Raw::connect(&server, "bob").await;
+    for player in [&mut alice, &mut bob] {
+        player.call("join", json!("table")).await;
+    }
+    alice.call("shout", json!("hey")).await;
+    io.to("table").emit("shouted", "you").await.unwrap();
+    assert_eq!(
+        alice.event("shouted").await,
+        [json!("shouted"), json!("you")]
+    );
+    for text in ["hey", "you"] {
+        assert_eq!(bob.event("shouted").await, [json!("shouted"), json!(text)]);
+    }
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

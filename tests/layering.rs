@@ -60,10 +60,11 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 ];
 
 /// Foreign crates, and the only places that name them.
-const HOME: [(&str, &[&str]); 14] = [
+const HOME: [(&str, &[&str]); 15] = [
     ("axum", &["transport", "api", "app"]),
     ("hyper", &["transport"]),
-    ("socketioxide", &["transport/socketio", "app"]),
+    ("socketioxide", &["transport/socketio"]),
+    ("socketioxide_redis", &["transport/socketio/cluster.rs"]),
     ("engineioxide", &["transport/socketio"]),
     ("rusqlite", &["backend/sqlite"]),
     ("redis", &["backend/redis"]),

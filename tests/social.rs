@@ -23,7 +23,7 @@ fn alice() -> UserId {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_hub_knows_of_a_user_where_it_is_and_when_it_was_last_here() {
     let server = Server::start(config()).await;
-    let nobody = server.hub.user(&alice());
+    let nobody = server.hub.user(&alice()).await.unwrap();
     assert!(!nobody.online && nobody.last_seen.is_none() && nobody.status.is_none());
     let before = Timestamp::now();
     let mut phone = Raw::connect(&server, "alice").await;
@@ -32,7 +32,7 @@ async fn the_hub_knows_of_a_user_where_it_is_and_when_it_was_last_here() {
     laptop.call("join", json!("lobby")).await;
     laptop.call("join", json!("den")).await;
     phone.call("status", json!({ "status": "busy" })).await;
-    let here = server.hub.user(&alice());
+    let here = server.hub.user(&alice()).await.unwrap();
     let mut rooms: Vec<_> = here.rooms.iter().map(RoomName::as_str).collect();
     rooms.sort_unstable();
     assert_eq!(rooms, ["den", "lobby", "user:alice"]);
@@ -42,8 +42,11 @@ async fn the_hub_knows_of_a_user_where_it_is_and_when_it_was_last_here() {
         (2, Some("busy"))
     );
     drop((phone, laptop));
-    eventually("alice has gone", async || !server.hub.user(&alice()).online).await;
-    let gone = server.hub.user(&alice());
+    eventually("alice has gone", async || {
+        !server.hub.user(&alice()).await.unwrap().online
+    })
+    .await;
+    let gone = server.hub.user(&alice()).await.unwrap();
     assert_eq!((gone.connections, gone.rooms.len()), (0, 0));
     assert_eq!(gone.status, None);
     assert!(gone.last_seen.unwrap() >= before);
@@ -79,7 +82,10 @@ async fn an_absent_user_finds_the_notifications_of_the_application() {
     let joined = first.call("join", json!("user:alice")).await;
     let since = format!("{}:{}", joined["epoch"].as_str().unwrap(), joined["seq"]);
     drop(first);
-    eventually("alice has gone", async || !server.hub.user(&alice()).online).await;
+    eventually("alice has gone", async || {
+        !server.hub.user(&alice()).await.unwrap().online
+    })
+    .await;
     let namespace = Namespace::root();
     for data in ["one", "two"] {
         let publish = Publish::notification(&alice(), &data).unwrap();
@@ -131,7 +137,7 @@ async fn statuses_set_by_two_tabs_at_once_end_the_same_in_every_room() {
         );
         one.ack(first).await;
         other.ack(second).await;
-        let status = server.hub.user(&alice()).status.unwrap();
+        let status = server.hub.user(&alice()).await.unwrap().status.unwrap();
         for room in 0..ROOMS {
             let page = one.call("presence", json!(format!("room-{room}"))).await;
             let shown = page["users"][0]["status"].as_str().unwrap();

@@ -36,9 +36,12 @@ export async function away(client, how, meanwhile = async () => {}) {
   return client.returns.items[times - 1];
 }
 
-// Says 1, 2, 3 … in the rooms by turns, each stored before the next, so that all of them have one order.
+// Says 1, 2, 3 … in the rooms by turns, each stored before the next, so that all of them have one order. `acked` holds the
+// number in its room that each `id` was acknowledged with, `retries` how often something had to be said again.
 export class Speaker {
   said = 0;
+  retries = 0;
+  acked = new Map();
   #abandoned = false;
 
   constructor(client, ...rooms) {
@@ -56,11 +59,16 @@ export class Speaker {
   // Says one more, again and again until the server has it, whatever becomes of the server meanwhile.
   async insist() {
     this.said += 1;
-    const message = { room: this.roomOf(this.said), id: `said-${this.said}`, data: this.said };
+    const id = `${this.client.me.user}-${this.said}`;
+    const message = { room: this.roomOf(this.said), id, data: this.said };
     const passing = ["unavailable", "draining"];
     while (!this.#abandoned) {
       const ack = await this.client.socket.timeout(1_000).emitWithAck("message", message).catch(() => null);
-      if (ack?.ok) return;
+      if (ack?.ok) {
+        this.acked.set(id, ack.seq);
+        return;
+      }
+      this.retries += 1;
       assert.ok(!ack || passing.includes(ack.error.code), JSON.stringify(ack));
       // A server that is busy or going down is not asked as fast as it can refuse.
       await pause(20);

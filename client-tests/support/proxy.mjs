@@ -3,7 +3,8 @@
 import { connect, createServer } from "node:net";
 import { defer } from "./scope.mjs";
 
-// A network of its own in front of `server`, to be given to a client in its place.
+// A network of its own in front of `server` (whatever has a `port`), to be given to a client in its place. Who connects after
+// its `server` was changed gets through to the other one.
 export async function network(t, server) {
   const made = new Network(server);
   defer(t, () => made.close());
@@ -21,8 +22,12 @@ class Network {
     this.#listener = createServer((client) => this.#accept(client));
   }
 
+  get port() {
+    return this.#listener.address().port;
+  }
+
   get url() {
-    return `http://127.0.0.1:${this.#listener.address().port}`;
+    return `http://127.0.0.1:${this.port}`;
   }
 
   listen() {

@@ -108,6 +108,15 @@ export class Server {
     return within(this.#exited, () => "the server did not end after SIGKILL");
   }
 
+  // It stops where it is: the system keeps its connections, and nobody is answered.
+  freeze() {
+    this.#child.kill("SIGSTOP");
+  }
+
+  thaw() {
+    this.#child.kill("SIGCONT");
+  }
+
   alive() {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }

@@ -41,7 +41,7 @@ pub(super) async fn show(
             "a user may look at itself; others take an API key",
         ));
     }
-    Ok(Json(api.hub.user(&user)))
+    api.hub.user(&user).await.map(Json)
 }
 
 /// What to notify a user of.

@@ -60,6 +60,7 @@ pub fn open(config: MemoryConfig) -> (Backend, Deliveries) {
         marks: log.clone(),
         sessions: log.clone(),
         nodes: None,
+        channels: None,
         log,
         bus: Arc::new(LocalBus::new(stream)),
     };

@@ -23,6 +23,7 @@ use crate::{
     },
 };
 
+mod channels;
 #[cfg(test)]
 mod conformance;
 mod marks;
@@ -36,6 +37,7 @@ mod settings;
 pub mod sqlite;
 mod tail;
 
+pub use channels::{Channels, Words};
 pub use marks::{Mark, Marks};
 pub use nodes::{Attending, Census, Elsewhere, Nodes, Notice, Question};
 pub use retention::{Keep, REMEMBERED, Retention};
@@ -324,6 +326,8 @@ pub struct Backend {
     pub sessions: Arc<dyn Sessions>,
     /// What knows other nodes; `None` where there can be none.
     pub nodes: Option<Arc<dyn Nodes>>,
+    /// What carries words between nodes; `None` where there can be none.
+    pub channels: Option<Arc<dyn Channels>>,
 }
 
 /// How long the sender of an id can repeat it, by default.

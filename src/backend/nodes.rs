@@ -59,6 +59,18 @@ pub enum Notice {
         /// Up to this.
         seq: Seq,
     },
+    /// How a user is by its word. In its personal room, which all nodes follow that have connections of it: they need share no
+    /// other room.
+    Status {
+        /// Who.
+        user: UserId,
+        /// `online`, `away` or any other word.
+        status: Arc<str>,
+        /// A JSON object.
+        info: Option<Arc<RawValue>>,
+        /// When it said so; 0: it said nothing that the node knows of, which would like to.
+        changed: Timestamp,
+    },
 }
 
 /// What other nodes say of a room.
@@ -118,6 +130,7 @@ pub trait Nodes: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RoomName>>;
 
-    /// Asks all other nodes, and waits until all that live have answered, or so long. Fails if they cannot be reached.
+    /// Asks all other nodes, and waits until all that live have answered, or so long; if that is no time, they are only told.
+    /// Fails if they cannot be reached.
     async fn ask(&self, text: String, within: Duration) -> Result<Vec<String>>;
 }

@@ -79,7 +79,7 @@ impl Hub {
                 return;
             }
             Delivery::Elsewhere(room, said) => return self.hear(&room, said),
-            Delivery::Asked(_) => return,
+            Delivery::Asked(question) => return self.answer(question),
             Delivery::Ephemeral(event, except) => {
                 self.0.metrics.ephemeral.inc();
                 (event.room.clone(), self.not_kept(event), except)

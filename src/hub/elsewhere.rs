@@ -1,45 +1,106 @@
 //! What other nodes say of rooms: handed to the room, and taken over by users that have connections here, too.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
-use super::Hub;
+use super::{Connection, Hub, profile::Word, users::Standing};
 use crate::{
-    backend::{Attending, Elsewhere},
-    model::{RoomKey, Timestamp, UserId},
+    backend::{Elsewhere, Notice},
+    model::{Namespace, RoomKey, RoomName, Timestamp, UserId},
 };
 
 impl Hub {
     /// Takes what other nodes say of a room.
     pub(super) fn hear(&self, key: &RoomKey, said: Elsewhere) {
-        let later = match &said {
+        let words: Vec<(UserId, Word)> = match &said {
             Elsewhere::Present(entries) => {
-                let entries = entries.iter().map(|(_, user, entry)| (user, entry));
-                self.heard(entries)
+                let entries = entries.iter();
+                entries
+                    .map(|(_, user, entry)| (user.clone(), entry.into()))
+                    .collect()
             }
-            Elsewhere::User(_, user, entry) => self.heard(entry.iter().map(|entry| (user, entry))),
-            Elsewhere::Gone(_) | Elsewhere::Notice(_) => Vec::new(),
+            Elsewhere::User(_, user, Some(entry)) => vec![(user.clone(), entry.into())],
+            Elsewhere::Notice(Notice::Status {
+                user,
+                status,
+                info,
+                changed,
+            }) => {
+                let word = Word {
+                    status: status.clone(),
+                    info: info.clone(),
+                    changed: *changed,
+                };
+                self.answer_status(key, user, &word);
+                vec![(user.clone(), word)]
+            }
+            _ => Vec::new(),
         };
+        let is_later = |(user, word): (UserId, Word)| {
+            let heard = self.0.users.peek(&user, |standing| standing.hear(word));
+            (heard == Some(true)).then_some(user)
+        };
+        let later: Vec<_> = words.into_iter().filter_map(is_later).collect();
         self.0.rooms.with(key, |room| {
             room.hear(said, Instant::now(), Timestamp::now());
         });
         for user in later {
-            self.show_user(&user);
+            if let Some(one) = self.connections_of(&user).first() {
+                self.show(one, None);
+            }
         }
     }
 
-    /// Users with connections here who said on another node how they are, and that was not known here.
-    fn heard<'a>(&self, entries: impl Iterator<Item = (&'a UserId, &'a Attending)>) -> Vec<UserId> {
-        let later = entries.filter(|(user, entry)| {
-            let heard = self.0.users.peek(user, |standing| standing.hear(entry));
-            heard == Some(true)
-        });
-        later.map(|(user, _)| user.clone()).collect()
+    /// Tells the other nodes that have connections of a user what it said last.
+    pub(super) fn tell_status(&self, namespace: &Namespace, user: &UserId) {
+        let Some(nodes) = &self.0.backend.nodes else {
+            return;
+        };
+        let Some(word) = self.0.users.peek(user, Standing::word) else {
+            return;
+        };
+        let personal = RoomKey {
+            namespace: namespace.clone(),
+            room: RoomName::personal(user),
+        };
+        let Word {
+            status,
+            info,
+            changed,
+        } = word;
+        let user = user.clone();
+        nodes.tell(
+            &personal,
+            Notice::Status {
+                user,
+                status,
+                info,
+                changed,
+            },
+        );
     }
 
-    /// Shows a user everywhere as it is now, in whichever of its connections' rooms.
-    fn show_user(&self, user: &UserId) {
-        if let Some(one) = self.connections_of(user).first() {
-            self.show(one, None);
+    /// Has other nodes answer what a user said there, if this is its first connection here.
+    pub(super) fn ask_status(&self, connection: &Arc<Connection>) {
+        let is_first = connection.standing().connections().len() == 1;
+        if self.0.backend.nodes.is_none() || !is_first {
+            return;
+        }
+        let (hub, connection) = (self.clone(), connection.clone());
+        tokio::spawn(async move {
+            let user = connection.principal().user.clone();
+            let personal = connection.key(&RoomName::personal(&user));
+            // The answer comes to whoever follows the room.
+            if hub.0.rooms.followed(&personal).await.is_ok() {
+                hub.tell_status(connection.namespace(), &user);
+            }
+        });
+    }
+
+    /// Another node knows less of what a user said than this one.
+    fn answer_status(&self, key: &RoomKey, user: &UserId, word: &Word) {
+        let known = self.0.users.peek(user, Standing::word);
+        if known.is_some_and(|known| known.changed > word.changed) {
+            self.tell_status(&key.namespace, user);
         }
     }
 }

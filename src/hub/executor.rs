@@ -207,7 +207,7 @@ impl<D: Desk> Executor<D> {
         match sent {
             Ok(replies) => self.signals.push(Box::pin(async move {
                 let replies = replies.await;
-                (asked, Ok(Answer::Replies(replies)))
+                (asked, replies.map(Answer::Replies))
             })),
             Err(error) => self.answer(asked, &Err(error)),
         }

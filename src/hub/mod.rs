@@ -39,6 +39,7 @@ mod expiry;
 mod feed;
 mod history;
 mod join;
+mod peers;
 mod poll;
 mod presence;
 mod profile;
@@ -147,6 +148,8 @@ struct Inner {
     claimed: DashSet<Pid>,
     /// Permits to read what a connection has missed.
     catch_ups: Semaphore,
+    /// Permits to answer what other nodes ask.
+    answers: Arc<Semaphore>,
     users: Arc<Counts<UserId, users::Standing>>,
     last_seen: users::LastSeen,
     /// Doors that send what comes together in one go.
@@ -194,6 +197,7 @@ impl Hub {
             limits,
             pages,
             catch_ups: Semaphore::new(recovery.at_once),
+            answers: Arc::new(Semaphore::new(peers::AT_ONCE)),
             recovery,
             presence,
             grace,

@@ -243,7 +243,8 @@ impl Presence {
             }
             here.elsewhere.push((node, entry));
         });
-        self.connected_elsewhere = self.connected_elsewhere + after - before;
+        let others = self.connected_elsewhere.saturating_sub(before);
+        self.connected_elsewhere = others.saturating_add(after);
         if told {
             self.noted.insert(user.clone());
         }

@@ -8,6 +8,8 @@
 //!   was said on a connection that goes is therefore not lost. Whoever says something gives it a time after the latest that it
 //!   knows, so that a clock that is slow does no harm. Where two nodes say something in the same millisecond, or nothing was said
 //!   at all, an entry with connections counts before one without, then the one that is there longest, then the text.
+//!   Rooms that two nodes share are not the only way: each also says so in the user's personal room, and so does a node to which
+//!   the user comes; whoever knows of something later answers with that.
 //! - Idleness is not said but noticed, and so is not taken over: a user is away if it is idle on all nodes that have
 //!   connections of it.
 //! - Connections add up, and it is here since the earliest of all entries.
@@ -75,7 +77,9 @@ pub(super) fn merged<'a>(
     let latest = entries.clone().max_by_key(|entry| rank(entry))?;
     let connected = entries.clone().any(|entry| entry.connections > 0);
     let mut merged = latest.clone();
-    merged.connections = entries.clone().map(|entry| entry.connections).sum();
+    let connections = entries.clone().map(|entry| entry.connections);
+    // Other nodes may say anything.
+    merged.connections = connections.fold(0, usize::saturating_add);
     merged.idle = entries
         .clone()
         .filter(|entry| entry.connections > 0 || !connected)
@@ -102,6 +106,25 @@ fn rank(entry: &Attending) -> impl Ord {
         (entry.changed, entry.connections > 0, Reverse(entry.since)),
         (entry.name.as_deref(), &*entry.status, info),
     )
+}
+
+/// What a user says of itself over all rooms.
+#[derive(Clone, Debug)]
+pub(super) struct Word {
+    pub(super) status: Arc<str>,
+    pub(super) info: Option<Arc<RawValue>>,
+    /// When it said so; 0: never.
+    pub(super) changed: Timestamp,
+}
+
+impl From<&Attending> for Word {
+    fn from(entry: &Attending) -> Self {
+        Self {
+            status: entry.status.clone(),
+            info: entry.info.clone(),
+            changed: entry.changed,
+        }
+    }
 }
 
 /// Has an entry say what another one says.

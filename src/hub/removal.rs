@@ -1,44 +1,95 @@
-//! Taking users out: of a room, or altogether.
+//! Taking users out: of a room, or altogether, on every node.
 //!
-//! Each is one call with plain words, about this node's connections; whatever tells other nodes has them call the same.
+//! A client may come back meanwhile, by a session from before. So those that are here are looked for once more when the
+//! store's sessions are done: whoever comes back after that finds its session without the room, or none
+//! ([`Hub::connect`] reads it again).
 
-use super::{Close, Connection, Hub, session::kicked};
+use std::sync::Arc;
+
+use super::{
+    Close, Connection, Hub,
+    peers::{Ask, PATIENCE},
+    session::kicked,
+};
 use crate::{
     error::{Error, Result},
     model::{RoomKey, RoomName, UserId},
 };
 
+/// A session has lost a room while its client was on its way back: the reason that is told.
+const REMOVED: &str = "removed";
+
 impl Hub {
-    /// Takes every connection of a user out of a room and tells it `reason`. The others hear at once that the user has
-    /// left, also where only its grace time was still running, and no session of the user brings it back. Answers how many
-    /// connections were taken out; the user may join again.
+    /// Takes every connection of a user out of a room, on every node, and tells it `reason`. The others hear at once that the
+    /// user has left, also where only its grace time was still running, and no session of the user brings it back. Answers
+    /// how many connections were taken out; the user may join again.
+    ///
+    /// # Errors
+    /// `unavailable` if other nodes or their sessions cannot be reached; on this one it is done all the same.
     pub async fn kick(&self, room: &RoomKey, user: &UserId, reason: &str) -> Result<usize> {
         if room.room.belongs_to(user) {
             return Err(Error::bad_request("the personal room cannot be left"));
         }
-        let there: Vec<_> = self
+        let mut here = self.kick_here(room, user, reason);
+        // Sessions that have ended have nobody who stores them anew.
+        let sessions = &self.0.backend.sessions;
+        let stored = sessions.expel(user.clone(), room.clone()).await;
+        here += self.kick_here(room, user, reason);
+        let ask = Ask::Kick {
+            namespace: room.namespace.clone(),
+            room: room.room.clone(),
+            user: user.clone(),
+            reason: reason.to_owned(),
+        };
+        self.everywhere(here, stored, &ask).await
+    }
+
+    /// Takes every connection of a user on this node out of a room.
+    pub(super) fn kick_here(&self, room: &RoomKey, user: &UserId, reason: &str) -> usize {
+        let there = self
             .connections_of(user)
             .into_iter()
-            .filter(|connection| *connection.namespace() == room.namespace)
-            .filter(|connection| connection.is_in(&room.room))
-            .collect();
+            .filter(|connection| *connection.namespace() == room.namespace);
         let lost = std::slice::from_ref(&room.room);
         let mut count = 0;
         for connection in there {
-            let left = self.take_out(&connection, lost);
-            if left.is_empty() {
-                continue;
-            }
-            count += 1;
-            // Whoever asked for this does not wait until each client has taken what it missed.
-            let (hub, reason) = (self.clone(), reason.to_owned());
-            tokio::spawn(async move { hub.tell_lost(&connection, &left, &reason).await });
+            count += usize::from(self.expel(&connection, lost, reason));
         }
         self.0.rooms.dismiss(room, user);
-        // Sessions that have ended have nobody who stores them anew.
-        let sessions = &self.0.backend.sessions;
-        sessions.expel(user.clone(), room.clone()).await?;
-        Ok(count)
+        count
+    }
+
+    /// Takes a connection out of rooms and tells it; true if it was in one of them.
+    pub(super) fn expel(
+        &self,
+        connection: &Arc<Connection>,
+        lost: &[RoomName],
+        reason: &str,
+    ) -> bool {
+        let left = self.take_out(connection, lost);
+        if left.is_empty() {
+            return false;
+        }
+        // Whoever asked for this does not wait until each client has taken what it missed.
+        let (hub, connection, reason) = (self.clone(), connection.clone(), reason.to_owned());
+        tokio::spawn(async move { hub.tell_lost(&connection, &left, &reason).await });
+        true
+    }
+
+    /// Has other nodes do what was done here, and adds up.
+    async fn everywhere(&self, here: usize, stored: Result<()>, ask: &Ask) -> Result<usize> {
+        let elsewhere = self.ask_others::<usize>(ask, PATIENCE).await;
+        let elsewhere = match stored {
+            Ok(()) => elsewhere,
+            Err(error) => Err(error),
+        };
+        match elsewhere {
+            Ok(counts) => Ok(here + counts.iter().sum::<usize>()),
+            Err(error) => {
+                let message = "this was done on this node, but perhaps not on others; try again";
+                Err(Error::unavailable(message).caused_by(error))
+            }
+        }
     }
 
     /// Takes a connection out of rooms at once: its turn comes when its client has taken what it missed, and that can be
@@ -70,16 +121,49 @@ impl Hub {
         }
     }
 
-    /// Ends every connection of a user, over all namespaces, and its sessions, also those that could have been
-    /// resumed. Answers how many connections there were; the user may connect again.
+    /// Ends every connection of a user, over all namespaces and on every node, and its sessions, also those that could
+    /// have been resumed. Answers how many connections there were; the user may connect again.
+    ///
+    /// # Errors
+    /// `unavailable` if other nodes or their sessions cannot be reached; on this one it is done all the same.
     pub async fn disconnect_user(&self, user: &UserId) -> Result<usize> {
-        let connections = self.connections_of(user);
-        for connection in &connections {
-            connection.close(Close::Removed);
-        }
+        let mut here = self.disconnect_here(user);
         // Those of connections that have just been closed are forgotten again at their end: until then they may be stored
         // once more.
         let forgotten = self.0.backend.sessions.forget_user(user.clone()).await;
-        forgotten.map(|()| connections.len())
+        here += self.disconnect_here(user);
+        let ask = Ask::Disconnect { user: user.clone() };
+        self.everywhere(here, forgotten, &ask).await
+    }
+
+    /// Ends every connection of a user on this node that is not about to end for good already.
+    pub(super) fn disconnect_here(&self, user: &UserId) -> usize {
+        let mut connections = self.connections_of(user);
+        connections.retain(|connection| !connection.is_ended_for_good());
+        for connection in &connections {
+            connection.close(Close::Removed);
+        }
+        connections.len()
+    }
+
+    /// Does to a connection whose session was read from the store what was done to that since: nobody else could, before
+    /// the connection was known. False if there is no session any more.
+    pub(super) async fn heed_removals(&self, connection: &Arc<Connection>) -> bool {
+        let Some(pid) = connection.pid() else {
+            return true;
+        };
+        match self.0.backend.sessions.find(pid).await {
+            Ok(Some(session)) => {
+                let mut lost = connection.rooms();
+                lost.retain(|room| session.rooms.iter().all(|(kept, _)| kept != room));
+                self.expel(connection, &lost, REMOVED);
+            }
+            Ok(None) => {
+                connection.close(Close::Removed);
+                return false;
+            }
+            Err(error) => tracing::debug!(%error, "a session could not be read again"),
+        }
+        true
     }
 }

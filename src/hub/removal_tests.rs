@@ -126,6 +126,31 @@ async fn a_user_who_has_only_just_gone_cannot_come_back_once_it_is_disconnected(
     assert_ne!(arrived.pid(), alice.pid());
 }
 
+/// Between the moment when it is decided that a session goes on and the moment when it does, nobody has the connection.
+#[tokio::test]
+async fn a_user_who_is_just_coming_back_stays_out_of_what_it_is_taken_out_of_meanwhile() {
+    let hub = hub();
+    let (alice, client) = member(&hub, "alice", &["a", "b"]).await;
+    hub.disconnect(&alice);
+    let arrived = arrive(&hub, "alice", back(&alice, &client)).await;
+    hub.kick(&key("a"), &user("alice"), "rude").await.unwrap();
+    let (again, client) = connect(&hub, arrived).await;
+    client.is_given(&["session", "kicked"]).await;
+    assert!(again.is_in(&key("b").room) && !again.is_in(&key("a").room));
+    let stored = hub.0.backend.sessions.find(again.pid().unwrap()).await;
+    let rooms = stored.unwrap().unwrap().rooms;
+    assert!(rooms.iter().all(|(room, _)| *room != key("a").room));
+
+    hub.disconnect(&again);
+    let arrived = arrive(&hub, "alice", back(&again, &client)).await;
+    hub.disconnect_user(&user("alice")).await.unwrap();
+    let (again, client) = connect(&hub, arrived).await;
+    assert_eq!(*lock(&client.closed), Some(Close::Removed));
+    hub.disconnect(&again);
+    let last = arrive(&hub, "alice", back(&again, &client)).await;
+    assert_ne!(last.pid(), again.pid());
+}
+
 #[tokio::test]
 async fn rooms_are_listed_by_name_page_by_page_and_personal_ones_only_when_asked_for() {
     let hub = hub();

@@ -19,12 +19,12 @@ use super::{
     event::{Event, Outgoing},
     feed::Feed,
     presence::{Arrival, Change, ChangeKind, Page, Presence},
-    profile::Stance,
+    profile::{Stance, Word},
     typing::{Announce, Typing},
 };
 use crate::{
     auth::Permission,
-    backend::{Attending, Elsewhere, Following, Nodes, Notice},
+    backend::{Elsewhere, Following, Nodes, Notice},
     model::{ConnectionId, Offset, RoomKey, RoomName, Seq, Timestamp, UserId},
 };
 
@@ -168,7 +168,7 @@ impl Room {
         connection: ConnectionId,
         who: Arrival,
         ts: Timestamp,
-    ) -> Option<Attending> {
+    ) -> Option<Word> {
         // One that was taken out meanwhile would stay for ever: nobody takes it out again.
         if !self.members.contains_key(&connection) {
             return None;
@@ -178,7 +178,7 @@ impl Room {
             self.tell(&change, Some(connection), ts);
         }
         let entry = self.presence.entry(&user)?;
-        (entry.changed > said).then(|| entry.clone())
+        (entry.changed > said).then(|| Word::from(entry))
     }
 
     /// Ends a membership; true if there was one, and it was not taken over.
@@ -281,14 +281,12 @@ impl Room {
 
     /// Takes what other nodes say of the room, and tells the members.
     pub(super) fn hear(&mut self, said: Elsewhere, now: Instant, ts: Timestamp) {
+        // What is known from the beginning is no news: whoever joins waits for it.
+        let is_news = self.knows_all();
         let changes = match said {
             Elsewhere::Present(entries) => {
-                let changes = self.presence.all(entries);
-                // What is known from the beginning is no news: whoever joins waits for it.
-                match self.strange.take() {
-                    Some(_) => Vec::new(),
-                    None => changes,
-                }
+                self.strange = None;
+                self.presence.all(entries)
             }
             Elsewhere::User(node, user, entry) => {
                 let change = self.presence.elsewhere(node, &user, entry);
@@ -297,8 +295,8 @@ impl Room {
             Elsewhere::Gone(node) => self.presence.gone(node),
             Elsewhere::Notice(notice) => return self.notice(notice, now),
         };
-        for change in changes {
-            self.tell(&change, None, ts);
+        for change in changes.iter().filter(|_| is_news) {
+            self.tell(change, None, ts);
         }
     }
 
@@ -321,6 +319,8 @@ impl Room {
             Notice::Read { user, seq } => {
                 self.tell_read(&user, seq, None);
             }
+            // Concerns the user and no room.
+            Notice::Status { .. } => {}
         }
     }
 
@@ -461,7 +461,8 @@ impl Room {
 
     /// How many connections are here.
     pub(super) fn connections(&self) -> usize {
-        self.members.len() + self.presence.connections_elsewhere()
+        let elsewhere = self.presence.connections_elsewhere();
+        elsewhere.saturating_add(self.members.len())
     }
 
     /// How many users are here. A personal room shows nobody, and is one user's.

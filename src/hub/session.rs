@@ -21,7 +21,7 @@ use super::{
 use crate::{
     auth::{Permission, Principal},
     backend::{PageSize, Session},
-    error::{Error, Result},
+    error::{Code, Error, Result},
     model::{ConnectionId, Namespace, Offset, Pid, RoomKey, RoomName},
 };
 
@@ -100,7 +100,8 @@ impl Arrived {
 
 impl Hub {
     /// Admits one more connection of a user and decides whether it goes on with an earlier session. Its place is held
-    /// until what this answers, or the connection that it becomes, is dropped. Fails when the user has too many.
+    /// until what this answers, or the connection that it becomes, is dropped. Fails when the user has too many, and with
+    /// [`Code::Unavailable`] while the earlier session cannot be read.
     pub async fn arrive(
         &self,
         namespace: Namespace,
@@ -114,13 +115,15 @@ impl Hub {
         if let Resume::Session { pid: named, offset } = resume
             && resumable
         {
-            resumed = self
-                .resumed(&namespace, &principal, named, offset)
-                .await
-                .unwrap_or_else(|error| {
+            resumed = match self.resumed(&namespace, &principal, named, offset).await {
+                Ok(resumed) => resumed,
+                // Nothing of it is lost: its client shall come again, not begin anew.
+                Err(error) if error.code() == Code::Unavailable => return Err(error),
+                Err(error) => {
                     tracing::warn!(%error, "a session could not be resumed");
                     None
-                });
+                }
+            };
             if resumed.is_some() {
                 pid = Some(named);
                 self.0.metrics.recovered.inc();
@@ -240,6 +243,7 @@ impl Hub {
             pid,
             resumed,
         } = arrived;
+        let stored = resumed.as_ref().is_some_and(|it| it.old.is_none());
         let connection = match resumed {
             Some(resumed) => self.go_on(namespace, entrant, pid, resumed, outlet, greet),
             None => {
@@ -248,8 +252,15 @@ impl Hub {
                 connection
             }
         };
-        if let Err(error) = self.save(&connection, None).await {
+        if stored && !self.heed_removals(&connection).await {
+            return connection;
+        }
+        if let Err(error) = self.store(&connection, None, true).await {
             tracing::warn!(%error, "a session could not be stored: it cannot be resumed");
+        }
+        self.ask_status(&connection);
+        if stored {
+            self.have_let_go(&connection);
         }
         connection
     }
@@ -307,7 +318,7 @@ impl Hub {
             tokio::time::sleep(TRY_AGAIN).await;
             if let Ok(start) = self.present_end(&key).await {
                 connection.joined(&personal, start);
-                if let Err(error) = self.save(&connection, None).await {
+                if let Err(error) = self.store(&connection, None, true).await {
                     tracing::debug!(%error, "a session could not be stored after all");
                 }
                 return;
@@ -399,8 +410,15 @@ impl Hub {
     /// Ends a connection's part: it leaves every room and enters none any more, and its session can be resumed for a
     /// while. Calling it again does nothing.
     pub fn disconnect(&self, connection: &Arc<Connection>) {
+        if self.depart(connection) {
+            self.end_session(connection);
+        }
+    }
+
+    /// Takes a connection out of everything; true if that was not done before, and no other goes on in its place.
+    pub(super) fn depart(&self, connection: &Arc<Connection>) -> bool {
         let Some((rooms, joining)) = connection.leave_for_good() else {
-            return;
+            return false;
         };
         for room in rooms.keys().chain(&joining) {
             self.0.rooms.leave(&connection.key(room), connection);
@@ -415,14 +433,14 @@ impl Hub {
             is_it
         });
         if removed.is_none() {
-            return;
+            return false;
         }
         self.0.metrics.connections.dec();
         if let Some(gone) = gone {
             let user = connection.principal().user.clone();
             self.0.last_seen.note(user, gone);
         }
-        self.end_session(connection);
+        true
     }
 
     /// Notes that a session has ended, or forgets one that ended for good.
@@ -469,6 +487,16 @@ impl Hub {
         connection: &Connection,
         without: Option<&RoomName>,
     ) -> Result<()> {
+        self.store(connection, without, false).await
+    }
+
+    /// As [`save`](Self::save); `claim`: for the first time on this node.
+    async fn store(
+        &self,
+        connection: &Connection,
+        without: Option<&RoomName>,
+        claim: bool,
+    ) -> Result<()> {
         let Some(pid) = connection.pid() else {
             return Ok(());
         };
@@ -486,7 +514,11 @@ impl Hub {
             connection: connection.id(),
             rooms: rooms.into_iter().collect(),
         };
-        let saved = self.0.backend.sessions.save(session).await;
+        let sessions = &self.0.backend.sessions;
+        let saved = match claim {
+            true => sessions.claim(session).await,
+            false => sessions.save(session).await,
+        };
         // Its end may have been noted before this, and would be undone by it for ever.
         if connection.memberships().is_none() {
             self.end_session(connection);

@@ -23,8 +23,12 @@ use crate::{
     model::UserId,
 };
 
+#[path = "nodes_tests.rs"]
+mod nodes;
 #[path = "session_order_tests.rs"]
 mod order;
+#[path = "peers_tests.rs"]
+mod peers;
 #[path = "removal_tests.rs"]
 mod removal;
 #[path = "stream_tests.rs"]
@@ -39,6 +43,8 @@ struct Client {
     closed: Mutex<Option<Close>>,
     slow: AtomicBool,
     reads: Arc<Notify>,
+    /// What it answers when it is asked.
+    says: Mutex<Option<&'static str>>,
 }
 
 impl Outlet for Client {
@@ -53,8 +59,11 @@ impl Outlet for Client {
         lock(&self.given).push(text);
     }
 
-    fn ask(&self, _: &Outgoing, _: Duration) -> Option<Asking> {
-        None
+    fn ask(&self, event: &Outgoing, _: Duration) -> Option<Asking> {
+        let says = (*lock(&self.says))?;
+        self.push(event);
+        let answer = serde_json::value::to_raw_value(says).unwrap();
+        Some(Box::pin(async move { Some(answer) }))
     }
 
     fn is_behind(&self) -> bool {
@@ -217,11 +226,19 @@ async fn a_connection_not_yet_noticed_dead_is_taken_over_and_nobody_is_told() {
     client.is_given(&["session", "a 1"]).await;
     bob.is_given(&["session", "presence", "a 1"]).await;
     dead.is_given(&["session"]).await;
-    assert_eq!(hub.user(&again.principal().user).connections, 1);
+    assert_eq!(
+        hub.user(&again.principal().user).await.unwrap().connections,
+        1
+    );
     assert_eq!(hub.connections().len(), 2);
     assert_eq!(hub.metrics().connections.get(), 2);
     hub.disconnect(&again);
-    assert!(!hub.user(&UserId::parse("alice").unwrap()).online);
+    assert!(
+        !hub.user(&UserId::parse("alice").unwrap())
+            .await
+            .unwrap()
+            .online
+    );
     assert_eq!(hub.metrics().connections.get(), 1);
 }
 

@@ -1,4 +1,7 @@
 //! `signal`: a word to one user or one connection, with its answer back. Enough for a WebRTC handshake.
+//!
+//! Receivers may be on any node. Whether they may be signalled is decided where they are: only there it is known which rooms
+//! they are in.
 
 use std::{
     sync::Arc,
@@ -6,14 +9,14 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Connection, Hub, Outgoing};
+use super::{Connection, Hub, Outgoing, peers::Ask};
 use crate::{
-    auth::Permission,
+    auth::{Grants, Permission},
     error::{Error, Result},
-    model::{ConnectionId, RoomName, UserId},
+    model::{ConnectionId, Namespace, RoomName, UserId},
     telemetry::Metrics,
 };
 
@@ -21,8 +24,11 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 const MOST_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How much longer other nodes may take than their receivers.
+const ON_THE_WAY: Duration = Duration::from_millis(500);
+
 /// Whom a signal is for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum To {
     /// Every connection of a user.
     User(UserId),
@@ -48,14 +54,14 @@ pub struct Signal {
 /// What came back.
 #[derive(Clone, Debug, Serialize)]
 pub struct Replies {
-    /// One for each receiver that answered, in the order of their connections.
+    /// One for each receiver that answered, in the order of their connections on each node, this one first.
     pub replies: Vec<Reply>,
     /// Receivers that did not answer in time.
     pub missing: usize,
 }
 
 /// An answer to a signal.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Reply {
     /// Who answered.
     pub user: UserId,
@@ -65,19 +71,45 @@ pub struct Reply {
     pub data: Box<RawValue>,
 }
 
+/// A signal on its way to its receivers on one node or another.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Passing {
+    to: To,
+    from: From,
+    namespace: Namespace,
+    grants: Arc<Grants>,
+    /// Those of the sender's rooms whose members it may signal.
+    rooms: Vec<RoomName>,
+    event: String,
+    data: Arc<RawValue>,
+    within: Duration,
+}
+
+/// Who sends it.
+#[derive(Debug, Serialize, Deserialize)]
+struct From {
+    user: UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<Arc<str>>,
+    connection: ConnectionId,
+}
+
 #[derive(Serialize)]
 struct Told<'a> {
-    from: From<'a>,
+    from: &'a From,
     event: &'a str,
     data: &'a RawValue,
 }
 
-#[derive(Serialize)]
-struct From<'a> {
-    user: &'a UserId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    connection: ConnectionId,
+/// What became of a signal on one node.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Passed {
+    /// Somebody it is for is there.
+    found: bool,
+    /// The sender may signal them; if not, they were told nothing.
+    permitted: bool,
+    replies: Vec<Reply>,
+    missing: usize,
 }
 
 /// A signal that waits for its answers, in the metrics for as long.
@@ -97,35 +129,41 @@ impl Drop for Waiting {
 }
 
 impl Hub {
-    /// Sends a signal; the answer to this is ready when every receiver has answered or the time is over. Whether it
-    /// may be sent is decided, and it is sent, before this returns.
+    /// Sends a signal; the answer to this is ready when every receiver on every node has answered or the time is over. Those
+    /// on this node are told before this returns. While other nodes cannot be reached, receivers are those on this one.
     pub fn signal(
         &self,
         connection: &Connection,
         signal: &Signal,
-    ) -> Result<impl Future<Output = Replies> + Send + 'static> {
+    ) -> Result<impl Future<Output = Result<Replies>> + Send + 'static> {
         self.take_message_permit(connection, Instant::now())?;
         self.check_data(&signal.data)?;
-        let receivers = self.receivers(connection, &signal.to)?;
-        let principal = connection.principal();
+        let passing = Arc::new(Passing::of(connection, signal));
+        let here = self.pass(&passing);
+        let (hub, counted) = (self.clone(), Waiting::new(self.0.metrics.clone()));
+        Ok(async move {
+            let _counted = counted;
+            let (here, elsewhere) = tokio::join!(here, hub.pass_elsewhere(&passing));
+            settle(&passing.to, here, elsewhere)
+        })
+    }
+
+    /// Tells the receivers on this node, and answers what became of it.
+    pub(super) fn pass(&self, passing: &Passing) -> impl Future<Output = Passed> + Send + use<> {
+        let receivers = self.receivers(passing);
+        let (found, permitted) = (!receivers.is_empty(), passing.is_permitted(&receivers));
         let event = Outgoing::notice(
             "signal",
             &Told {
-                from: From {
-                    user: &principal.user,
-                    name: principal.name.as_deref(),
-                    connection: connection.id(),
-                },
-                event: &signal.event,
-                data: &signal.data,
+                from: &passing.from,
+                event: &passing.event,
+                data: &passing.data,
             },
         );
-        let within = signal.timeout.unwrap_or(PATIENCE).min(MOST_PATIENCE);
-        let unknown = !matches!(signal.to, To::User(_)) && receivers.is_empty();
+        let receivers = receivers.into_iter().filter(|_| permitted);
         let waiting: Vec<_> = receivers
-            .into_iter()
             .filter_map(|receiver| {
-                let answer = receiver.outlet().ask(&event, within)?;
+                let answer = receiver.outlet().ask(&event, passing.within)?;
                 // Not the connection itself: one that ends would keep its user's place until the time is over.
                 let (user, connection) = (receiver.principal().user.clone(), receiver.id());
                 Some(async move {
@@ -137,21 +175,39 @@ impl Hub {
                 })
             })
             .collect();
-        let counted = Waiting::new(self.0.metrics.clone());
-        Ok(async move {
-            let _counted = counted;
+        async move {
             let asked = waiting.len();
-            let replies: Vec<Reply> = join_all(waiting).await.into_iter().flatten().collect();
-            Replies {
-                missing: asked - replies.len() + usize::from(unknown),
+            let replies: Vec<_> = join_all(waiting).await.into_iter().flatten().collect();
+            Passed {
+                found,
+                permitted,
+                missing: asked - replies.len(),
                 replies,
             }
+        }
+    }
+
+    /// Has the other nodes pass a signal on, if one of them may have receivers.
+    async fn pass_elsewhere(&self, passing: &Arc<Passing>) -> Vec<Passed> {
+        let only_here = match &passing.to {
+            To::User(_) => false,
+            To::Connection(id) => self.0.connections.contains_key(id),
+            To::Nobody => true,
+        };
+        if only_here {
+            return Vec::new();
+        }
+        let within = passing.within + ON_THE_WAY;
+        let passed = self.ask_others(&Ask::Signal(passing.clone()), within).await;
+        passed.unwrap_or_else(|error| {
+            tracing::debug!(%error, "a signal reaches only this node");
+            Vec::new()
         })
     }
 
-    /// Who gets a signal of `sender`, if it may send it.
-    fn receivers(&self, sender: &Connection, to: &To) -> Result<Vec<Arc<Connection>>> {
-        let mut receivers: Vec<_> = match to {
+    /// Who gets a signal here.
+    fn receivers(&self, passing: &Passing) -> Vec<Arc<Connection>> {
+        let mut receivers: Vec<_> = match &passing.to {
             To::Connection(id) => self
                 .0
                 .connections
@@ -163,41 +219,76 @@ impl Hub {
             To::Nobody => Vec::new(),
         };
         // A user's other connections; the one that signals knows what it said.
-        receivers.retain(|receiver| receiver.id() != sender.id());
-        let user = match to {
-            To::User(user) => Some(user.clone()),
-            To::Connection(_) | To::Nobody => receivers
-                .first()
-                .map(|receiver| receiver.principal().user.clone()),
-        };
-        if let Some(user) = user
-            && !self.may_signal(sender, &user, &receivers)
-        {
-            return Err(Error::forbidden(format!(
-                "this identity may not signal {user}: they share no room where it has the grant"
-            )));
+        receivers.retain(|receiver| receiver.id() != passing.from.connection);
+        receivers
+    }
+}
+
+impl Passing {
+    fn of(sender: &Connection, signal: &Signal) -> Self {
+        let principal = sender.principal();
+        let mut rooms = sender.rooms();
+        rooms.retain(|room| !room.is_personal() && principal.may(Permission::Signal, room));
+        Self {
+            to: signal.to.clone(),
+            from: From {
+                user: principal.user.clone(),
+                name: principal.name.clone(),
+                connection: sender.id(),
+            },
+            namespace: sender.namespace().clone(),
+            grants: principal.grants.clone(),
+            rooms,
+            event: signal.event.clone(),
+            data: signal.data.clone(),
+            within: signal.timeout.unwrap_or(PATIENCE).min(MOST_PATIENCE),
         }
-        Ok(receivers)
     }
 
-    fn may_signal(
-        &self,
-        sender: &Connection,
-        user: &UserId,
-        receivers: &[Arc<Connection>],
-    ) -> bool {
-        let principal = sender.principal();
-        if principal.user == *user || principal.may(Permission::Signal, &RoomName::personal(user)) {
-            return true;
-        }
-        sender
-            .rooms()
-            .iter()
-            .filter(|room| !room.is_personal() && principal.may(Permission::Signal, room))
-            .any(|room| {
-                receivers.iter().any(|receiver| {
-                    receiver.namespace() == sender.namespace() && receiver.is_in(room)
-                })
-            })
+    /// Whether the sender may signal the user whose connections these are.
+    fn is_permitted(&self, receivers: &[Arc<Connection>]) -> bool {
+        let found = receivers
+            .first()
+            .map(|first| first.principal().user.clone());
+        let user = match &self.to {
+            To::User(user) => Some(user.clone()),
+            To::Connection(_) | To::Nobody => found,
+        };
+        let anywhere = user.is_some_and(|user| {
+            let personal = RoomName::personal(&user);
+            user == self.from.user || self.grants.allow(Permission::Signal, &personal)
+        });
+        anywhere
+            || receivers
+                .iter()
+                .filter(|receiver| *receiver.namespace() == self.namespace)
+                .any(|receiver| self.rooms.iter().any(|room| receiver.is_in(room)))
     }
+}
+
+/// What became of a signal on all nodes.
+fn settle(to: &To, here: Passed, elsewhere: Vec<Passed>) -> Result<Replies> {
+    let mut replies = Replies {
+        replies: here.replies,
+        missing: here.missing,
+    };
+    let (mut found, mut permitted) = (here.found, here.permitted);
+    for passed in elsewhere {
+        found |= passed.found;
+        permitted |= passed.permitted;
+        replies.missing += passed.missing;
+        replies.replies.extend(passed.replies);
+    }
+    let whom = match to {
+        To::User(user) if !permitted => user.to_string(),
+        To::Connection(_) if found && !permitted => "this connection".to_owned(),
+        To::User(_) => return Ok(replies),
+        To::Connection(_) | To::Nobody => {
+            replies.missing += usize::from(!found);
+            return Ok(replies);
+        }
+    };
+    Err(Error::forbidden(format!(
+        "this identity may not signal {whom}: they share no room where it has the grant"
+    )))
 }

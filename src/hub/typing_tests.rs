@@ -65,6 +65,28 @@ impl Scene {
 }
 
 #[test]
+fn other_nodes_are_told_at_once_and_again_before_they_would_take_a_connection_to_have_stopped() {
+    let mut scene = Scene::new(0);
+    let (phone, laptop, alice) = (scene.phone, scene.laptop, user("alice"));
+    let mut tells = |at: u64, connection| {
+        scene.start(at, connection, "alice");
+        let now = scene.zero + ms(at);
+        scene.typing.tells(connection, &alice, now)
+    };
+    let told: Vec<_> = (0..40)
+        .map(|step| step * 100)
+        .filter(|at| tells(*at, phone))
+        .collect();
+    assert_eq!(told, [0, 1000, 2000, 3000]);
+    assert!(tells(4000, laptop), "each connection by itself");
+    assert!(scene.typing.has(laptop, &alice));
+    scene.stop(4000, laptop, "alice");
+    let now = scene.zero + ms(9000);
+    assert!(!scene.typing.has(laptop, &alice));
+    assert!(!scene.typing.tells(laptop, &alice, now), "it does not type");
+}
+
+#[test]
 fn typing_is_announced_once_and_ends_on_its_own() {
     let mut scene = Scene::new(0);
     let phone = scene.phone;

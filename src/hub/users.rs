@@ -13,11 +13,10 @@ use serde_json::value::RawValue;
 
 use super::{
     lock,
-    profile::{ONLINE, Profile, Stance},
+    profile::{ONLINE, Profile, Stance, Word},
 };
 use crate::{
     auth::Principal,
-    backend::Attending,
     model::{ConnectionId, Timestamp, UserId},
 };
 
@@ -137,15 +136,25 @@ impl Standing {
         state.changed = Timestamp::now_after(state.changed);
     }
 
+    /// What the user said last, here or on another node.
+    pub(super) fn word(&self) -> Word {
+        let state = lock(&self.0);
+        Word {
+            status: state.status.clone().unwrap_or_else(|| ONLINE.into()),
+            info: state.info.clone(),
+            changed: state.changed,
+        }
+    }
+
     /// Takes over what the user said on another node, if that was later than what is known here; true if so.
-    pub(super) fn hear(&self, said: &Attending) -> bool {
+    pub(super) fn hear(&self, word: Word) -> bool {
         let mut state = lock(&self.0);
-        if said.changed <= state.changed {
+        if word.changed <= state.changed {
             return false;
         }
-        state.status = Some(said.status.clone());
-        state.info = said.info.clone();
-        state.changed = said.changed;
+        state.status = Some(word.status);
+        state.info = word.info;
+        state.changed = word.changed;
         state.idle = false;
         true
     }
@@ -264,6 +273,26 @@ mod tests {
         let later = now + 2 * grace;
         standing.connected(second, seen.within(&user, grace, later), grace, later);
         assert_eq!(status(&standing), "online");
+    }
+
+    #[test]
+    fn what_is_said_here_is_later_than_what_is_known_of_other_nodes_whatever_their_clocks_say() {
+        let standing = Standing::default();
+        let heard = |status: &str, changed| {
+            standing.hear(Word {
+                status: status.into(),
+                info: None,
+                changed,
+            })
+        };
+        let ahead = Timestamp(Timestamp::now().0 + 3_600_000);
+        assert!(heard("busy", ahead));
+        assert!(!heard("online", ahead), "it is no later");
+        assert_eq!(status(&standing), "busy");
+        standing.say("out".into(), None);
+        assert!(standing.word().changed > ahead);
+        assert!(!heard("busy", ahead));
+        assert_eq!(status(&standing), "out");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use indexmap::IndexSet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
@@ -46,7 +46,7 @@ pub struct PresencePage {
 }
 
 /// A user across rooms.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct UserState {
     /// Who.
     pub user: UserId,
@@ -111,13 +111,14 @@ impl Hub {
         let status = parse_status(status)?;
         let info = info.map(crate::auth::parse_info).transpose()?;
         connection.standing().say(status.clone(), info);
+        self.tell_status(connection.namespace(), &connection.principal().user);
         // It knows what it said itself.
         self.show(connection, Some(connection.id()));
         Ok(status)
     }
 
-    /// What is known of a user, over all namespaces.
-    pub fn user(&self, user: &UserId) -> UserState {
+    /// What this node knows of a user, over all namespaces.
+    pub(super) fn user_here(&self, user: &UserId) -> UserState {
         let connections = self.connections_of(user);
         let gone = self.0.last_seen.of(user).map(|gone| gone.ts);
         let rooms: IndexSet<_> = connections
@@ -193,7 +194,7 @@ impl Hub {
             room.appear(connection.id(), who, Timestamp::now())
         });
         if let Some(said) = later.flatten()
-            && connection.standing().hear(&said)
+            && connection.standing().hear(said)
         {
             self.show(connection, None);
         }

@@ -151,9 +151,9 @@ fn check_event(text: &str) -> Result<()> {
 
 fn check_namespace(text: &str) -> Result<()> {
     check_name("a namespace", text, NAME_BYTES)?;
-    if !text.starts_with('/') || text.contains([',', '?', '{', '}']) {
+    if !text.starts_with('/') || text.contains([',', '?', '#', '{', '}']) {
         return Err(Error::bad_request(
-            "a namespace begins with / and has none of the characters , ? { }",
+            "a namespace begins with / and has none of the characters , ? # { }",
         ));
     }
     Ok(())

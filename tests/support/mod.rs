@@ -19,6 +19,7 @@ use switchboard::{
 use tokio::{net::TcpListener, net::TcpStream, sync::oneshot, task::JoinHandle};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
+pub mod redis;
 pub mod rest;
 
 /// The longest that anything here waits for.
@@ -52,7 +53,10 @@ impl Server {
     }
 
     pub async fn start_with(builder: Builder) -> Self {
-        let app = builder.build().await.unwrap();
+        Self::run(builder.build().await.unwrap()).await
+    }
+
+    pub async fn run(app: App) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -181,3 +181,13 @@ pub(super) fn entries(room: &RoomKey) -> String {
 pub(super) fn entries_of(room: &RoomKey, node: NodeId) -> String {
     format!("{}{node}", entries(room))
 }
+
+/// Where nodes ask all others. A plain channel, of no part.
+pub(super) fn questions() -> String {
+    "switchboard:questions".to_owned()
+}
+
+/// Where a node is answered.
+pub(super) fn answers(node: NodeId) -> String {
+    format!("switchboard:answers:{node}")
+}

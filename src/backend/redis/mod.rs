@@ -67,6 +67,8 @@ use crate::{
     model::{ConnectionId, Ephemeral, Epoch, Namespace, NodeId, Offset, RoomKey, Seq, Timestamp},
 };
 
+mod asking;
+mod channels;
 mod entry;
 mod follower;
 mod inflow;
@@ -82,6 +84,8 @@ mod sweep;
 pub(in crate::backend) mod tests;
 mod writer;
 
+use asking::Asking;
+use channels::RedisChannels;
 use follower::Follower;
 use keys::Part;
 use line::Line;
@@ -153,6 +157,7 @@ pub async fn open(config: RedisConfig) -> Result<(Backend, Deliveries), OpenErro
         marks: log.clone(),
         sessions: log.clone(),
         nodes: Some(log.clone()),
+        channels: Some(log.channels.clone()),
         bus: log.clone(),
         log,
     };
@@ -198,7 +203,13 @@ async fn open_with(
         session_window: config.session_window,
     };
     tokio::spawn(sweeper.run(Arc::downgrade(&used)));
+    let channels = Arc::new(RedisChannels::open(
+        shared.clone(),
+        vec![shared.client.clone()],
+    ));
     let log = RedisLog {
+        asking: Asking::begin(shared.clone(), channels.clone(), stream.clone()).await,
+        channels,
         shared,
         reads,
         queue,
@@ -270,6 +281,11 @@ impl Shared {
         life.clone()
     }
 
+    fn others(&self) -> Vec<NodeId> {
+        let others = self.others.lock();
+        others.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Notes which life of the log this is.
     fn live(&self, life: Epoch) {
         *self.life.lock().unwrap_or_else(PoisonError::into_inner) = life;
@@ -313,6 +329,8 @@ struct RedisLog {
     /// Bytes of drafts that may still be accepted.
     space: Arc<Semaphore>,
     follower: mpsc::UnboundedSender<follower::Command>,
+    channels: Arc<RedisChannels>,
+    asking: Arc<Asking>,
     session_window: Duration,
     closed: AtomicBool,
     /// `None` once closed.
@@ -435,6 +453,7 @@ impl Log for RedisLog {
         self.nodes.close(&self.shared, &self.reads).await;
         // Fails only if the follower has ended.
         let _ = follower::ask(&self.follower, follower::Command::Close).await;
+        self.channels.close();
     }
 }
 

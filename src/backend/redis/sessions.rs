@@ -15,14 +15,17 @@ use super::{
 use crate::{
     backend::{Session, Sessions},
     error::{Error, Result},
-    model::{Namespace, Offset, Pid, RoomKey, RoomName, UserId},
+    model::{ConnectionId, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
 };
 
 #[derive(Serialize, Deserialize)]
 struct Written {
+    /// The log's life that the offsets are of.
+    #[serde(default)]
+    life: String,
     namespace: Namespace,
     user: UserId,
-    connection: String,
+    connection: ConnectionId,
     rooms: Vec<(RoomName, u64)>,
 }
 
@@ -46,9 +49,9 @@ impl Sessions for RedisLog {
 
     async fn forget(&self, pid: Pid) -> Result<()> {
         self.shared.book.disown(pid);
-        self.change(pid, &["forget", &pid.reveal()])
-            .await
-            .map(|_| ())
+        let node = self.shared.node.to_string();
+        let forget = ["forget", &pid.reveal(), &node];
+        self.change(pid, &forget).await.map(|_| ())
     }
 
     async fn forget_user(&self, user: UserId) -> Result<()> {
@@ -71,15 +74,19 @@ impl Sessions for RedisLog {
         let Some(body) = body.filter(|_| ended.is_none_or(|ended| ended >= expired.0)) else {
             return Ok(None);
         };
-        let written: Written = serde_json::from_str(&body).map_err(line::damaged)?;
+        let Ok(written) = serde_json::from_str::<Written>(&body) else {
+            tracing::warn!("a session in Redis is not as it was written, and cannot be resumed");
+            return Ok(None);
+        };
+        // Offsets of a life that is over say nothing of what was missed.
+        if written.life != self.shared.life().as_str() {
+            return Ok(None);
+        }
         Ok(Some(Session {
             pid,
             namespace: written.namespace,
             user: written.user,
-            connection: written
-                .connection
-                .parse()
-                .map_err(|error: Error| line::damaged(error))?,
+            connection: written.connection,
             rooms: (written.rooms.into_iter())
                 .map(|(room, offset)| (room, Offset(offset)))
                 .collect(),
@@ -91,7 +98,8 @@ impl RedisLog {
     /// Stores a session that goes on here, unless that is refused.
     async fn store(&self, verb: &str, session: Session) -> Result<()> {
         let written = Written {
-            connection: session.connection.to_string(),
+            life: self.shared.life().as_str().to_owned(),
+            connection: session.connection,
             rooms: (session.rooms.into_iter())
                 .map(|(room, Offset(offset))| (room, offset))
                 .collect(),

@@ -14,6 +14,7 @@ use crate::{
     model::{Pid, UserId},
 };
 
+mod between;
 mod trouble;
 
 /// How long anything may take.

@@ -97,6 +97,7 @@ pub fn open(config: SqliteConfig) -> Result<(Backend, Deliveries), OpenError> {
         marks: log.clone(),
         sessions: log.clone(),
         nodes: None,
+        channels: None,
         log,
         bus: Arc::new(LocalBus::new(stream)),
     };

@@ -4,8 +4,8 @@ use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
-use socketioxide::extract::SocketRef;
 
+use super::SocketRef;
 use crate::{
     error::{Code, Error, Result},
     hub::{Connection, Hub, Publish, Publishing},

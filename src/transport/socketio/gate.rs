@@ -3,24 +3,32 @@
 //! The doorway decides, before anything is upgraded or kept. WebSockets are upgraded
 //! here and handed to socketioxide as a [`Wire`], so that the server can end them; polling goes through as it is.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
-use axum::{body::Body, response::Response};
+use axum::{
+    Json,
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, header, request::Parts};
+use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
+use serde_json::json;
 use socketioxide::socket::Sid;
 use tower::{Service, ServiceExt};
 
 use super::{
-    Engine,
+    BetweenNodes, Engine,
     legacy::{Legacy, separate_in_payload},
     link::{Link, Links},
 };
 use crate::{
     error::{Code, Error, Result},
     transport::{
-        Doorway,
+        Doorway, lock,
         upgrade::{Reader, accept_key, halves, switching},
         wire::{Encoding, Session, Wire, pass},
     },
@@ -37,6 +45,9 @@ pub(super) struct Gate {
     pub(super) body_timeout: Duration,
     pub(super) connect_timeout: Duration,
     pub(super) max_payload: usize,
+    pub(super) others: BetweenNodes,
+    /// When it was last said that clients come to the wrong node.
+    pub(super) warned: Mutex<Option<Instant>>,
 }
 
 /// What the query of an Engine.IO request says.
@@ -112,22 +123,21 @@ impl Gate {
                     self.open_polling(request, &link, query.protocol).await
                 }
             }
-            Some(sid) if query.websocket => {
-                let link = self.links.get(&sid).and_then(|link| link.upgrade());
-                let link = link.ok_or_else(|| Error::bad_request("Session ID unknown"))?;
-                self.upgrade(request, link, query.protocol, true)
-            }
-            Some(_) if request.method() == Method::POST => {
-                tokio::time::timeout(self.body_timeout, self.post(request, query.protocol))
-                    .await
-                    .map_err(|_| Error::bad_request("the request's body took too long to arrive"))?
-            }
             Some(sid) => {
-                let link = self.links.get(&sid).and_then(|link| link.upgrade());
-                let response = self.forward(request).await;
-                match link {
-                    Some(link) => self.poll(response, &link, query.protocol).await,
-                    None => Ok(response),
+                let Some(link) = self.links.get(&sid).and_then(|link| link.upgrade()) else {
+                    return Ok(self.unknown_session());
+                };
+                if query.websocket {
+                    self.upgrade(request, link, query.protocol, true)
+                } else if request.method() == Method::POST {
+                    tokio::time::timeout(self.body_timeout, self.post(request, query.protocol))
+                        .await
+                        .map_err(|_| {
+                            Error::bad_request("the request's body took too long to arrive")
+                        })?
+                } else {
+                    let response = self.forward(request).await;
+                    self.poll(response, &link, query.protocol).await
                 }
             }
         }
@@ -175,6 +185,26 @@ impl Gate {
             None => Body::from(body),
         };
         Ok(Response::from_parts(parts, body))
+    }
+
+    /// Says that a session is not here, as Engine.IO does, and why that may be.
+    fn unknown_session(&self) -> Response {
+        self.note_stranger();
+        let body = json!({ "code": 1, "message": STRANGER });
+        (StatusCode::BAD_REQUEST, Json(body)).into_response()
+    }
+
+    /// A client came with a session that this node does not know. One that has ended is nothing special; but if clients are
+    /// sent now to this node and now to that, hardly any gets anywhere, and somebody had better know.
+    fn note_stranger(&self) {
+        if !self.others.are_possible() {
+            return;
+        }
+        let mut warned = lock(&self.warned);
+        if warned.is_none_or(|warned| warned.elapsed() > QUIET) {
+            *warned = Some(Instant::now());
+            tracing::warn!("a client was answered: {STRANGER}");
+        }
     }
 
     /// Opens a session by polling and notes its id, so that an upgrade finds it.
@@ -263,6 +293,12 @@ impl Gate {
         Ok(switching(accept))
     }
 }
+
+/// What a client is told whose session this node does not know.
+const STRANGER: &str = "Session ID unknown: it has ended, or belongs to another node; with several nodes route each client to one node (sticky sessions), or have clients use only the websocket transport";
+
+/// How long nothing more is said about such clients.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Bytes of one poll's answer: a slow client that takes one within the stall is not closed.
 const POLLED: usize = 128 << 10;

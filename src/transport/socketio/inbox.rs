@@ -9,11 +9,11 @@ use std::{
 };
 
 use serde_json::json;
-use socketioxide::{adapter::LocalAdapter, handler::MessageHandler, socket::Socket};
+use socketioxide::handler::MessageHandler;
 use socketioxide_core::Value;
 use tokio::sync::Notify;
 
-use super::packet::Packet;
+use super::{Adapter, Socket, packet::Packet};
 use crate::{
     error::{Code, Error, Limit},
     hub::{Keep, Outgoing},
@@ -158,7 +158,7 @@ impl Inbox {
 /// Names this handler to socketioxide, which tells handlers apart by their arguments.
 pub(super) enum WholePacket {}
 
-impl MessageHandler<LocalAdapter, WholePacket> for Inbox {
+impl MessageHandler<Adapter, WholePacket> for Inbox {
     fn call(&self, _: Arc<Socket>, value: Value, ack: Option<i64>) {
         let Value::Str(text, attachments) = value else {
             return; // the common parser makes no other

@@ -16,13 +16,10 @@ use std::{
 use axum::body::Body;
 use dashmap::DashMap;
 use http::{Method, Request};
-use socketioxide::{
-    SendError, SocketError,
-    socket::{Sid, Socket},
-};
+use socketioxide::{SendError, SocketError, socket::Sid};
 use tower::ServiceExt;
 
-use super::{Engine, outlet::Spread};
+use super::{Engine, Socket, outlet::Spread};
 use crate::{
     auth::Principal,
     hub::Close,

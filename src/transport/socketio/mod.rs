@@ -14,16 +14,15 @@ use std::{
 use axum::{Router, body::Body, routing::any};
 use http::{HeaderMap, Request};
 use socketioxide::{
-    ParserConfig, ProtocolVersion, SocketIo, SocketIoBuilder, TransportType,
-    adapter::{Adapter, LocalAdapter},
-    extract::SocketRef,
+    ParserConfig, ProtocolVersion, SocketIoBuilder, TransportType,
     handler::{ConnectHandler, DisconnectHandler, FromConnectParts},
     service::SocketIoService,
-    socket::{DisconnectReason, Socket},
+    socket::DisconnectReason,
 };
 use socketioxide_core::Value;
 use tokio_util::sync::CancellationToken;
 
+mod cluster;
 mod custom;
 mod gate;
 mod inbox;
@@ -34,14 +33,16 @@ mod packet;
 mod relay;
 mod worker;
 
+pub(crate) use cluster::BetweenNodes;
+pub use cluster::{Adapter, Socket, SocketIo, SocketRef};
 pub(crate) use custom::CustomEvents;
 pub use custom::EventContext;
 
-use super::{Doorway, SocketIoSettings, Transport, greeting::session, lock};
+use super::{Doorway, SocketIoSettings, Transport, greeting::session, lock, wire::Session as _};
 use crate::{
     auth::{Principal, find_token, query_user},
     error::{Code, Error, Result},
-    hub::{Arrived, Hub, Resume},
+    hub::{Arrived, Close, Hub, Resume},
     model::{Namespace, Offset, Pid, Timestamp},
 };
 use gate::Gate;
@@ -51,13 +52,14 @@ use outlet::SocketOutlet;
 use worker::Worker;
 
 /// socketioxide's service, which is given every request and stream that has passed the gate.
-pub(super) type Engine = SocketIoService<engineioxide::service::NotFoundService>;
+pub(super) type Engine = SocketIoService<engineioxide::service::NotFoundService, Adapter>;
 
 /// What the door needs to know.
 pub(crate) struct DoorConfig<'a> {
     pub(crate) settings: &'a SocketIoSettings,
     pub(crate) body_timeout: Duration,
     pub(crate) custom: CustomEvents,
+    pub(crate) others: BetweenNodes,
 }
 
 /// What every connection of the door shares.
@@ -71,10 +73,11 @@ struct Door {
 }
 
 /// The door: its routes, and socketioxide's handle for whatever an application emits itself.
-pub(crate) fn open(doorway: &Arc<Doorway>, config: DoorConfig<'_>) -> (Router, SocketIo) {
+pub(crate) async fn open(doorway: &Arc<Doorway>, config: DoorConfig<'_>) -> (Router, SocketIo) {
     let hub = doorway.hub();
     let limits = hub.limits();
-    let (engine, io) = builder(config.settings).build_svc();
+    let adapter = config.others.adapter();
+    let (engine, io) = builder(config.settings).with_adapter(adapter).build_svc();
     let door = Arc::new(Door {
         hub: hub.clone(),
         doorway: doorway.clone(),
@@ -87,7 +90,7 @@ pub(crate) fn open(doorway: &Arc<Doorway>, config: DoorConfig<'_>) -> (Router, S
         custom: config.custom,
     });
     for namespace in config.settings.namespaces.iter() {
-        serve_namespace(&io, namespace.clone(), door.clone());
+        serve_namespace(&io, namespace.clone(), door.clone()).await;
     }
     let gate = Arc::new(Gate {
         doorway: doorway.clone(),
@@ -98,6 +101,8 @@ pub(crate) fn open(doorway: &Arc<Doorway>, config: DoorConfig<'_>) -> (Router, S
         body_timeout: config.body_timeout,
         connect_timeout: config.settings.connect_timeout,
         max_payload: config.settings.max_payload.bytes(),
+        others: config.others,
+        warned: Mutex::default(),
     });
     let path = gate.path.clone();
     let answer = any(move |request: Request<Body>| gate.clone().answer(request));
@@ -117,7 +122,7 @@ fn builder(settings: &SocketIoSettings) -> SocketIoBuilder {
         .max_incoming_binary_buf_size(payload)
         .max_incoming_binaries(ATTACHMENTS)
         .packet_completion_timeout(settings.connect_timeout);
-    let builder = SocketIo::builder()
+    let builder = socketioxide::SocketIo::builder()
         .req_path(settings.path.trim_end_matches('/').to_owned())
         .with_parser(parser)
         .ping_interval(settings.ping_interval)
@@ -138,14 +143,16 @@ fn builder(settings: &SocketIoSettings) -> SocketIoBuilder {
     }
 }
 
-fn serve_namespace(io: &SocketIo, namespace: Namespace, door: Arc<Door>) {
+async fn serve_namespace(io: &SocketIo, namespace: Namespace, door: Arc<Door>) {
     let entering = door.clone();
     let path = namespace.to_string();
     let middleware = async move |socket: SocketRef, here: Here, auth: Auth| {
         entering.admit(&socket, here, namespace.clone(), auth).await
     };
     let connected = async move |socket: SocketRef| door.connected(socket).await;
-    io.ns(path, connected.with(middleware));
+    // Its adapter listens for other nodes first.
+    let served = io.ns(path, connected.with(middleware)).await;
+    served.expect("the driver never fails, and no namespace has a #");
 }
 
 /// What the middleware leaves for the moment after CONNECT. It holds nothing that holds the socket: if that moment
@@ -167,7 +174,7 @@ struct End(CancellationToken);
 /// Names this handler to socketioxide, which tells handlers apart by their arguments.
 enum AtOnce {}
 
-impl DisconnectHandler<LocalAdapter, AtOnce> for End {
+impl DisconnectHandler<Adapter, AtOnce> for End {
     fn call_with_defer(&self, socket: Arc<Socket>, _: DisconnectReason, let_go: fn(Arc<Socket>)) {
         // In this order: a task that puts the socket into a room, and sees after it that the socket has ended, takes it
         // out again; if it does not see that, the room is left with all others.
@@ -193,7 +200,15 @@ impl Door {
             ProtocolVersion::V4 => Resume::Never,
         };
         let arrived = match self.identify(socket, auth).await {
-            Ok(principal) => self.hub.arrive(namespace.clone(), principal, resume).await,
+            Ok(principal) => {
+                let arriving = self.hub.arrive(namespace.clone(), principal, resume);
+                arriving.await.inspect_err(|error| {
+                    // A stock client takes a refused CONNECT for final, and a lost transport for a reason to come back.
+                    if error.code() == Code::Unavailable {
+                        link.close(Close::Unavailable);
+                    }
+                })
+            }
             Err(error) => Err(error),
         };
         let arrived = arrived.map_err(|error| {
@@ -330,10 +345,10 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Stri
     })
 }
 
-impl<A: Adapter> FromConnectParts<A> for Auth {
+impl FromConnectParts<Adapter> for Auth {
     type Error = std::convert::Infallible;
 
-    fn from_connect_parts(_: &Arc<Socket<A>>, auth: &Option<Value>) -> Result<Self, Self::Error> {
+    fn from_connect_parts(_: &Arc<Socket>, auth: &Option<Value>) -> Result<Self, Self::Error> {
         let Some(text) = auth.as_ref().and_then(Value::as_str) else {
             return Ok(Self::default());
         };
@@ -352,7 +367,7 @@ impl<A: Adapter> FromConnectParts<A> for Auth {
 /// The socket that connects, held by nothing here.
 pub(super) struct Here(pub(super) Weak<Socket>);
 
-impl FromConnectParts<LocalAdapter> for Here {
+impl FromConnectParts<Adapter> for Here {
     type Error = std::convert::Infallible;
 
     fn from_connect_parts(socket: &Arc<Socket>, _: &Option<Value>) -> Result<Self, Self::Error> {
@@ -376,14 +391,14 @@ pub(super) mod testing {
 
     use std::{net::Ipv4Addr, sync::Arc};
 
-    use socketioxide::SocketIo;
-
-    use super::{Engine, link::Link};
+    use super::{Adapter, BetweenNodes, Engine, SocketIo, link::Link};
     use crate::{limits::Admission, transport::wire::testing::BOUNDS};
 
     /// A session of an engine that may or may not know it.
     pub(in crate::transport) fn session() -> (Arc<Link>, Engine, SocketIo) {
-        let (engine, io) = SocketIo::builder().build_svc();
+        let adapter = BetweenNodes::over(None).adapter();
+        let builder = socketioxide::SocketIo::builder().with_adapter::<Adapter>(adapter);
+        let (engine, io) = builder.build_svc();
         let admitted = Admission::new(1, 1)
             .admit(Ipv4Addr::LOCALHOST.into())
             .unwrap();

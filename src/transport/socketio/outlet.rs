@@ -10,9 +10,9 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeTuple};
 use serde_json::value::RawValue;
-use socketioxide::{AckError, SendError, SocketError, extract::SocketRef};
+use socketioxide::{AckError, SendError, SocketError};
 
-use super::link::Link;
+use super::{SocketRef, link::Link};
 use crate::{
     hub::{Asking, Close, Drained, Format, Keep, Outgoing, Outlet},
     model::{Namespace, RoomName},

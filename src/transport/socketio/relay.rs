@@ -8,9 +8,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeTuple};
 use serde_json::value::RawValue;
-use socketioxide::extract::SocketRef;
 
-use super::packet::Arguments;
+use super::{SocketRef, packet::Arguments};
 use crate::{
     auth::Permission,
     error::{Code, Error, Limit, Result},

@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use socketioxide::extract::SocketRef;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Door,
+    Door, SocketRef,
     custom::{EventContext, acknowledged},
     inbox::Waiting,
     outlet::SocketOutlet,

@@ -422,7 +422,8 @@ async fn polled(engine: &Engine, sid: &str, packet: Option<&'static str>) -> Vec
 async fn a_session_by_polling_gets_all_that_waits_poll_by_poll() {
     let (link, engine, io) = session();
     let carrying = link.clone();
-    io.ns("/", async move |here: Here| carrying.carries(here.0));
+    let served = io.ns("/", async move |here: Here| carrying.carries(here.0));
+    served.await.unwrap();
     let open = String::from_utf8(polled(&engine, "", None).await).unwrap();
     let sid = format!("&sid={}", open.split('"').nth(3).unwrap());
     polled(&engine, &sid, Some("40")).await;

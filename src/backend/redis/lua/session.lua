@@ -60,7 +60,11 @@ elseif verb == 'abandon' then
   end
   return #lost
 elseif verb == 'forget' then
-  forget(session, name)
+  -- What goes on elsewhere is not this node's to forget.
+  local owner = redis.call('HGET', session, 'owner')
+  if not owner or owner == value or redis.call('HEXISTS', session, 'ended') == 1 then
+    forget(session, name)
+  end
 elseif verb == 'forget user' then
   for _, pid in ipairs(redis.call('SMEMBERS', users .. name)) do
     forget(all .. pid, pid)

@@ -136,7 +136,7 @@ impl Nodes for RedisLog {
         self.live_rooms(namespace, prefix, after, limit).await
     }
 
-    async fn ask(&self, _: String, _: Duration) -> Result<Vec<String>> {
-        Ok(Vec::new())
+    async fn ask(&self, text: String, within: Duration) -> Result<Vec<String>> {
+        self.asking.ask(&text, within).await
     }
 }

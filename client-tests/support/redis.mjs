@@ -1,0 +1,147 @@
+// Redis as nodes need it: processes of the test's own, that can be killed, frozen, and started again with what they had
+// written.
+
+import { execFile, spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { defer, eventually, within } from "./scope.mjs";
+
+const SLOTS = 16_384;
+
+const running = new Set();
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+
+// One Redis.
+export async function redis(t) {
+  const server = await launch(t);
+  await server.ready();
+  return server;
+}
+
+// A Redis Cluster of three masters without replicas: what one of them holds is away while it is.
+export async function redisCluster(t) {
+  const clustered = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no"];
+  const masters = [];
+  for (let i = 0; i < 3; i += 1) masters.push(await launch(t, clustered));
+  const [first, ...others] = masters;
+  for (const [i, master] of masters.entries()) {
+    const edge = (n) => Math.floor((SLOTS * n) / masters.length);
+    await master.cli("CLUSTER", "ADDSLOTSRANGE", edge(i), edge(i + 1) - 1);
+    await master.cli("CLUSTER", "SET-CONFIG-EPOCH", i + 1);
+  }
+  for (const { port, bus } of others) await first.cli("CLUSTER", "MEET", "127.0.0.1", port, bus);
+  const known = `cluster_known_nodes:${masters.length}`;
+  for (const master of masters) {
+    await eventually(async () => (await master.ask("CLUSTER", "INFO")).includes(known), "the masters do not know each other");
+    await master.ready();
+  }
+  return { masters, url: masters.map((master) => master.url).join(",") };
+}
+
+// The channels that somebody listens to, over all masters.
+export async function channels({ masters }) {
+  const asked = masters.flatMap((master) => ["CHANNELS", "SHARDCHANNELS"].map((which) => master.cli("PUBSUB", which)));
+  return (await Promise.all(asked)).flatMap((lines) => lines.split("\n")).filter((name) => name !== "");
+}
+
+// A process on a port that was free. Somebody else may take it in between: then it is tried again.
+async function launch(t, settings = []) {
+  const folder = await mkdtemp(join(tmpdir(), "switchboard-redis-"));
+  defer(t, () => rm(folder, { recursive: true, force: true }));
+  for (;;) {
+    const [port, bus] = await freePorts(2);
+    const server = new Redis(port, bus, folder, settings);
+    if (await server.launch()) {
+      defer(t, () => server.kill());
+      return server;
+    }
+  }
+}
+
+async function freePorts(n) {
+  const listeners = Array.from({ length: n }, () => createServer().listen(0, "127.0.0.1"));
+  await Promise.all(listeners.map((listener) => new Promise((resolve) => listener.once("listening", resolve))));
+  const ports = listeners.map((listener) => listener.address().port);
+  await Promise.all(listeners.map((listener) => new Promise((resolve) => listener.close(resolve))));
+  return ports;
+}
+
+class Redis {
+  #child;
+  #exited;
+
+  constructor(port, bus, folder, settings) {
+    this.port = port;
+    this.bus = bus;
+    this.folder = folder;
+    this.clustered = settings.length > 0;
+    // Synchronised always: what was acknowledged has to survive a kill.
+    const kept = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""];
+    const own = this.clustered ? ["--cluster-port", bus, "--cluster-config-file", "nodes.conf"] : [];
+    this.args = ["--port", port, "--bind", "127.0.0.1", "--dir", folder, ...kept, ...settings, ...own].map(String);
+  }
+
+  get url() {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  get masters() {
+    return [this];
+  }
+
+  // Starts the process; resolves to whether it answers.
+  async launch() {
+    const child = spawn("redis-server", this.args, { stdio: "ignore" });
+    running.add(child);
+    this.#child = child;
+    this.#exited = new Promise((resolve, reject) => {
+      child.once("exit", resolve);
+      child.once("error", reject);
+    }).finally(() => running.delete(child));
+    const ended = this.#exited.then(() => true);
+    const answers = async () => (await this.ask("PING")).startsWith("PONG");
+    return !(await Promise.race([ended, eventually(answers, "Redis does not answer").then(() => false)]));
+  }
+
+  // Starts it again with what it had written.
+  async restart() {
+    if (!(await this.launch())) throw new Error("Redis ended while it was started again");
+    await this.ready();
+  }
+
+  // Waits until it takes commands.
+  async ready() {
+    if (!this.clustered) return;
+    const well = async () => (await this.ask("CLUSTER", "INFO")).includes("cluster_state:ok");
+    await eventually(well, "the Cluster does not come up", 30_000);
+  }
+
+  // SIGKILL, without a word to anybody.
+  async kill() {
+    this.#child.kill("SIGKILL");
+    await within(this.#exited, () => "Redis did not end after SIGKILL");
+  }
+
+  // It keeps its connections, takes new ones, and answers nobody.
+  freeze() {
+    this.#child.kill("SIGSTOP");
+  }
+
+  thaw() {
+    this.#child.kill("SIGCONT");
+  }
+
+  // What redis-cli prints for a command, which has to succeed.
+  async cli(...command) {
+    const args = ["-p", this.port, "-e", ...command].map(String);
+    return (await promisify(execFile)("redis-cli", args, { timeout: 5_000 })).stdout;
+  }
+
+  // What redis-cli prints, or nothing if it is not answered.
+  ask(...command) {
+    return this.cli(...command).catch(() => "");
+  }
+}

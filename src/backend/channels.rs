@@ -1,0 +1,27 @@
+//! Words between nodes that nobody keeps: published on a channel, heard by the nodes that listen to it at that moment.
+
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+
+/// Channels over all nodes.
+pub trait Channels: Send + Sync + 'static {
+    /// Publishes a word. Never waits: while the nodes cannot reach each other words are kept, as many as there is room for,
+    /// and published once they can; the others are counted as dropped.
+    fn publish(&self, channel: String, word: Vec<u8>);
+
+    /// Listens to a channel. What it answers is ready when the channel is listened to, or will be once the nodes can reach
+    /// each other; whoever takes the words too slowly holds up all channels.
+    fn subscribe(&self, channel: String) -> BoxFuture<'static, Words>;
+
+    /// Ends that.
+    fn unsubscribe(&self, channel: String);
+
+    /// Nodes that can be reached now, this one included.
+    fn nodes(&self) -> usize;
+
+    /// Words that were dropped, so far.
+    fn dropped(&self) -> u64;
+}
+
+/// A channel's words, each with the channel's name.
+pub type Words = mpsc::Receiver<(String, Vec<u8>)>;

@@ -1,0 +1,416 @@
+//! The channels between nodes: plain publish and subscribe over a connection of their own.
+//!
+//! Redis Cluster carries plain channels to all of its nodes, so any of them will do. Nothing here is kept by Redis: what is
+//! published while a node is cut off does not come to it. What this node publishes while it is cut off waits, and is
+//! published once the others have had time to listen again. What was under way when a connection was lost may have come or
+//! not; it is not repeated, because nobody could tell.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use redis::{AsyncConnectionConfig, Client, RedisError, aio::MultiplexedConnection};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use super::{
+    Shared,
+    inflow::{Inflow, Push},
+    keys,
+};
+use crate::backend::{Channels, Words};
+
+/// How long connecting, and an answer, may take.
+const CONNECT: Duration = Duration::from_secs(1);
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// How long after a failed attempt to connect the next one is made.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How often Redis is asked for a sign of life.
+const PING: Duration = Duration::from_secs(1);
+
+/// How long the other nodes have to listen again after Redis was away, and how often it is looked whether they do.
+const RETURN: Duration = Duration::from_millis(600);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Bytes that may wait to be published, what a word costs besides its text, and how many are published together.
+const WAITING: usize = 16 << 20;
+const OVERHEAD: usize = 128;
+const BATCH: usize = 256;
+
+/// Words of one channel that may wait for whoever listens.
+const HEARD: usize = 1024;
+
+/// What the task is asked to do.
+enum Order {
+    Publish(Word),
+    Subscribe(String, mpsc::Sender<(String, Vec<u8>)>, oneshot::Sender<()>),
+    Unsubscribe(String),
+    /// Publish what waits and end.
+    Close,
+}
+
+struct Word {
+    channel: String,
+    text: Vec<u8>,
+}
+
+impl Word {
+    fn cost(&self) -> usize {
+        self.channel.len() + self.text.len() + OVERHEAD
+    }
+}
+
+/// The channels, for whoever uses them; they end when the last has let go.
+pub(super) struct RedisChannels {
+    shared: Arc<Shared>,
+    orders: mpsc::UnboundedSender<Order>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    up: AtomicBool,
+    /// Connections so far.
+    connections: AtomicU64,
+    /// Bytes that wait to be published.
+    waiting: AtomicUsize,
+    dropped: AtomicU64,
+    /// It was said that words are dropped.
+    said: AtomicBool,
+}
+
+impl State {
+    fn note_dropped(&self, count: usize, why: &str) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.dropped.fetch_add(count, Ordering::Relaxed);
+        if !self.said.swap(true, Ordering::AcqRel) {
+            tracing::warn!(
+                count,
+                why,
+                "words to other nodes are dropped; the metric counts on"
+            );
+        }
+    }
+}
+
+impl RedisChannels {
+    /// Channels over a Redis, or over a Cluster of which these nodes are known.
+    pub(super) fn open(shared: Arc<Shared>, clients: Vec<Client>) -> Self {
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let state = Arc::<State>::default();
+        let carrier = Carrier {
+            shared: shared.clone(),
+            clients,
+            orders: ordered,
+            state: state.clone(),
+            listeners: HashMap::new(),
+            listened: Vec::new(),
+            waiting: VecDeque::new(),
+        };
+        tokio::spawn(carrier.run());
+        Self {
+            shared,
+            orders,
+            state,
+        }
+    }
+
+    /// Publishes what waits, if Redis is there, and hears nothing more.
+    pub(super) fn close(&self) {
+        let _ = self.orders.send(Order::Close);
+    }
+
+    /// Which connection this is, counted from the first; `None` while there is none.
+    pub(super) fn connection(&self) -> Option<u64> {
+        let up = self.state.up.load(Ordering::Acquire);
+        up.then(|| self.state.connections.load(Ordering::Acquire))
+    }
+}
+
+impl Channels for RedisChannels {
+    fn publish(&self, channel: String, text: Vec<u8>) {
+        let word = Word { channel, text };
+        let cost = word.cost();
+        if self.state.waiting.fetch_add(cost, Ordering::AcqRel) + cost > WAITING {
+            self.state.waiting.fetch_sub(cost, Ordering::AcqRel);
+            return self.state.note_dropped(1, "too much waits to be published");
+        }
+        // The task ends after this.
+        let _ = self.orders.send(Order::Publish(word));
+    }
+
+    fn subscribe(&self, channel: String) -> BoxFuture<'static, Words> {
+        let (sender, words) = mpsc::channel(HEARD);
+        let (done, listened) = oneshot::channel();
+        let _ = self.orders.send(Order::Subscribe(channel, sender, done));
+        Box::pin(async move {
+            let _ = listened.await;
+            words
+        })
+    }
+
+    fn unsubscribe(&self, channel: String) {
+        let _ = self.orders.send(Order::Unsubscribe(channel));
+    }
+
+    fn nodes(&self) -> usize {
+        match self.connection() {
+            Some(_) => 1 + self.shared.others().len(),
+            None => 1,
+        }
+    }
+
+    fn dropped(&self) -> u64 {
+        self.state.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a connection is not used any more.
+enum End {
+    Lost,
+    Closed,
+}
+
+impl From<RedisError> for End {
+    fn from(error: RedisError) -> Self {
+        tracing::debug!(%error, "the channels between nodes broke off");
+        Self::Lost
+    }
+}
+
+/// The task behind the channels.
+struct Carrier {
+    shared: Arc<Shared>,
+    clients: Vec<Client>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    state: Arc<State>,
+    listeners: HashMap<String, mpsc::Sender<(String, Vec<u8>)>>,
+    /// Who waits until a channel is listened to; told by dropping these.
+    listened: Vec<oneshot::Sender<()>>,
+    /// What is to be published, oldest first.
+    waiting: VecDeque<Word>,
+}
+
+impl Carrier {
+    /// Works until nobody can give orders any more.
+    async fn run(mut self) {
+        let mut returning = false;
+        loop {
+            let inflow = Inflow::new();
+            let Some(connection) = self.connect(&inflow).await else {
+                return;
+            };
+            if returning {
+                tracing::info!("other nodes can be reached again");
+            }
+            let end = self.carry(connection, inflow, returning).await;
+            self.state.up.store(false, Ordering::Release);
+            if matches!(end, Err(End::Closed)) {
+                return;
+            }
+            returning = true;
+            tracing::warn!("the connection to the other nodes is lost");
+        }
+    }
+
+    /// Connects, however long that takes; `None` if it is to end.
+    async fn connect(&mut self, inflow: &Inflow) -> Option<MultiplexedConnection> {
+        loop {
+            let began = Instant::now();
+            let client = self.clients.first()?.clone();
+            let pushes = inflow.sender();
+            let mut connecting = std::pin::pin!(async move {
+                let config = AsyncConnectionConfig::new()
+                    .set_connection_timeout(Some(CONNECT))
+                    .set_response_timeout(Some(ANSWER))
+                    .set_push_sender(pushes);
+                client
+                    .get_multiplexed_async_connection_with_config(&config)
+                    .await
+            });
+            let connected = loop {
+                tokio::select! {
+                    connected = &mut connecting => break connected,
+                    order = self.orders.recv() => self.note(order?)?,
+                }
+            };
+            match connected {
+                Ok(connection) => return Some(connection),
+                Err(error) => tracing::debug!(%error, "no connection to the other nodes"),
+            }
+            self.listened.clear();
+            // Another node of a Cluster may still be there.
+            self.clients.rotate_left(1);
+            let pause = tokio::time::sleep_until(began + PAUSE);
+            let mut pause = std::pin::pin!(pause);
+            loop {
+                tokio::select! {
+                    () = &mut pause => break,
+                    order = self.orders.recv() => self.note(order?)?,
+                }
+            }
+        }
+    }
+
+    /// Notes an order for when there is a connection; `None` if it is to end.
+    fn note(&mut self, order: Order) -> Option<()> {
+        match order {
+            Order::Publish(word) => self.waiting.push_back(word),
+            Order::Subscribe(channel, sender, listened) => {
+                self.listeners.insert(channel, sender);
+                self.listened.push(listened);
+            }
+            Order::Unsubscribe(channel) => {
+                self.listeners.remove(&channel);
+            }
+            Order::Close => return None,
+        }
+        Some(())
+    }
+
+    /// Carries words over one connection, until it is lost.
+    async fn carry(
+        &mut self,
+        mut connection: MultiplexedConnection,
+        mut inflow: Inflow,
+        returning: bool,
+    ) -> Result<(), End> {
+        let channels: Vec<_> = self.listeners.keys().cloned().collect();
+        if !channels.is_empty() {
+            connection.subscribe(&channels).await?;
+        }
+        self.listened.clear();
+        let mut returning = returning.then(Instant::now);
+        let mut orders = Vec::new();
+        let (mut ping, mut look) = (interval(PING), interval(LOOK));
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            if returning.is_none() {
+                self.publish(&mut connection).await?;
+            }
+            tokio::select! {
+                push = inflow.recv() => match push {
+                    Some(Push::Published(channel, word)) => self.hear(channel, word, &mut connection).await?,
+                    Some(Push::Lost) => self.state.note_dropped(1, "more came than could be heard"),
+                    Some(Push::Over) | None => return Err(End::Lost),
+                },
+                count = self.orders.recv_many(&mut orders, BATCH) => {
+                    if count == 0 {
+                        return Err(End::Closed);
+                    }
+                    self.answer(&mut orders, &mut connection).await?;
+                }
+                _ = look.tick(), if returning.is_some() => {
+                    let over = returning.is_some_and(|since| since.elapsed() > RETURN);
+                    if over || self.others_listen(&mut connection).await {
+                        returning = None;
+                    }
+                }
+                _ = ping.tick() => redis::cmd("PING").exec_async(&mut connection).await?,
+            }
+        }
+    }
+
+    /// Publishes what waits, and whatever is ordered meanwhile.
+    async fn publish(&mut self, connection: &mut MultiplexedConnection) -> Result<(), End> {
+        if !self.state.up.load(Ordering::Acquire) {
+            self.state.connections.fetch_add(1, Ordering::AcqRel);
+            self.state.up.store(true, Ordering::Release);
+            self.state.said.store(false, Ordering::Release);
+        }
+        while !self.waiting.is_empty() {
+            let count = self.waiting.len().min(BATCH);
+            let mut pipeline = redis::pipe();
+            let mut cost = 0;
+            for word in self.waiting.drain(..count) {
+                cost += word.cost();
+                let publish = pipeline.cmd("PUBLISH");
+                publish.arg(word.channel).arg(word.text);
+            }
+            let answers = connection.send_packed_commands(&pipeline, 0, count).await;
+            self.state.waiting.fetch_sub(cost, Ordering::AcqRel);
+            match answers {
+                Ok(answers) => {
+                    let refused = answers
+                        .into_iter()
+                        .filter_map(|it| it.extract_error().err());
+                    for error in refused {
+                        tracing::debug!(%error, "Redis refused a word to other nodes");
+                        self.state.note_dropped(1, "Redis refused them");
+                    }
+                }
+                Err(error) => {
+                    self.state.note_dropped(count, "the connection was lost");
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn answer(
+        &mut self,
+        orders: &mut Vec<Order>,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(), End> {
+        let (mut changed, mut closing) = (Vec::new(), false);
+        // All are noted before Redis is told: if the connection is lost over that, the next one begins with them.
+        for order in orders.drain(..) {
+            if let Order::Subscribe(channel, ..) | Order::Unsubscribe(channel) = &order {
+                changed.push(channel.clone());
+            }
+            closing |= self.note(order).is_none();
+        }
+        for channel in changed {
+            match self.listeners.contains_key(&channel) {
+                true => connection.subscribe(channel).await?,
+                false => connection.unsubscribe(channel).await?,
+            }
+        }
+        self.listened.clear();
+        if closing {
+            self.publish(connection).await?;
+            return Err(End::Closed);
+        }
+        Ok(())
+    }
+
+    /// Hands on what was said.
+    async fn hear(
+        &mut self,
+        channel: String,
+        word: Vec<u8>,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(), End> {
+        let Some(listener) = self.listeners.get(&channel) else {
+            return Ok(());
+        };
+        if let Err(gone) = listener.send((channel, word)).await {
+            let (channel, _) = gone.0;
+            self.listeners.remove(&channel);
+            connection.unsubscribe(&channel).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether all nodes that are known to live listen. A node of a Cluster knows only of its own listeners.
+    async fn others_listen(&self, connection: &mut MultiplexedConnection) -> bool {
+        let mut ask = redis::cmd("PUBSUB");
+        ask.arg("NUMSUB").arg(keys::questions());
+        // If it cannot be told, the time decides.
+        let (_, count): (String, usize) = ask.query_async(connection).await.unwrap_or_default();
+        let others = self.shared.others().len();
+        others > 0 && count > others
+    }
+}

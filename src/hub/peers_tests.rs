@@ -1,0 +1,290 @@
+//! Two hubs over one log, which ask each other: who is on the other node is reached there.
+
+use std::{collections::HashMap, sync::OnceLock};
+
+use async_trait::async_trait;
+use serde_json::value::to_raw_value;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::{
+    backend::{Attending, Census, Nodes, Notice, Question, Sessions, deliveries},
+    error::Code,
+    hub::{LimitSettings, Replies, Signal, To},
+};
+
+/// The way to the other hub.
+#[derive(Default)]
+struct Other {
+    hub: OnceLock<Hub>,
+    away: AtomicBool,
+}
+
+#[async_trait]
+impl Nodes for Other {
+    fn note(&self, _: &RoomKey, _: &UserId, _: Option<Attending>) {}
+
+    fn tell(&self, _: &RoomKey, _: Notice) {}
+
+    async fn users(&self, _: &RoomKey, _: Option<&UserId>, _: usize) -> Result<Census> {
+        Ok(Census::default())
+    }
+
+    async fn rooms(
+        &self,
+        _: &Namespace,
+        _: &str,
+        _: Option<&RoomName>,
+        _: usize,
+    ) -> Result<Vec<RoomName>> {
+        Ok(Vec::new())
+    }
+
+    async fn ask(&self, text: String, within: Duration) -> Result<Vec<String>> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(Error::unavailable("cut off"));
+        }
+        let (answer, answered) = oneshot::channel();
+        let question = Question { text, answer };
+        self.hub.get().unwrap().answer(question);
+        let answered = tokio::time::timeout(within, answered).await;
+        Ok(answered.into_iter().flatten().collect())
+    }
+}
+
+/// Sessions that belong to the node that has claimed them.
+struct Owned {
+    sessions: Arc<dyn Sessions>,
+    owners: Arc<Mutex<HashMap<Pid, usize>>>,
+    node: usize,
+}
+
+impl Owned {
+    fn is_owner(&self, pid: Pid) -> bool {
+        lock(&self.owners).get(&pid) == Some(&self.node)
+    }
+}
+
+#[async_trait]
+impl Sessions for Owned {
+    async fn save(&self, session: Session) -> Result<()> {
+        match self.is_owner(session.pid) {
+            true => self.sessions.save(session).await,
+            false => Err(Error::unavailable("the session goes on elsewhere")),
+        }
+    }
+
+    async fn claim(&self, session: Session) -> Result<()> {
+        lock(&self.owners).insert(session.pid, self.node);
+        self.sessions.save(session).await
+    }
+
+    async fn end(&self, pid: Pid) -> Result<()> {
+        match self.is_owner(pid) {
+            true => self.sessions.end(pid).await,
+            false => Ok(()),
+        }
+    }
+
+    async fn forget(&self, pid: Pid) -> Result<()> {
+        self.sessions.forget(pid).await
+    }
+
+    async fn forget_user(&self, user: UserId) -> Result<()> {
+        self.sessions.forget_user(user).await
+    }
+
+    async fn expel(&self, user: UserId, room: RoomKey) -> Result<()> {
+        self.sessions.expel(user, room).await
+    }
+
+    async fn find(&self, pid: Pid) -> Result<Option<Session>> {
+        self.sessions.find(pid).await
+    }
+}
+
+/// Two hubs, and the way from the first to the second.
+fn two() -> (Hub, Hub, Arc<Other>) {
+    let (backend, first) = memory::open(memory::MemoryConfig::default());
+    let others = [Arc::<Other>::default(), Arc::default()];
+    let owners = Arc::<Mutex<HashMap<Pid, usize>>>::default();
+    // What is said in rooms comes to the first alone; here it is about connections.
+    let streams = [first, deliveries().1];
+    let mut hubs = streams.into_iter().enumerate().map(|(node, stream)| {
+        let owned = Owned {
+            sessions: backend.sessions.clone(),
+            owners: owners.clone(),
+            node,
+        };
+        let backend = Backend {
+            sessions: Arc::new(owned),
+            nodes: Some(others[node].clone()),
+            ..backend.clone()
+        };
+        hub_over(backend, stream, LimitSettings::default())
+    });
+    let (one, two) = (hubs.next().unwrap(), hubs.next().unwrap());
+    drop(hubs);
+    let [to_two, to_one] = others;
+    to_two.hub.set(two.clone()).unwrap();
+    to_one.hub.set(one.clone()).unwrap();
+    (one, two, to_two)
+}
+
+fn name(room: &str) -> RoomName {
+    RoomName::parse(room).unwrap()
+}
+
+fn user(id: &str) -> UserId {
+    UserId::parse(id).unwrap()
+}
+
+async fn signal(hub: &Hub, from: &Connection, to: To) -> Result<Replies> {
+    let signal = Signal {
+        to,
+        event: "offer".into(),
+        data: to_raw_value("data").unwrap().into(),
+        timeout: None,
+    };
+    hub.signal(from, &signal)?.await
+}
+
+/// Who answered what, and how many did not.
+fn said(replies: &Replies) -> (Vec<&str>, usize) {
+    let answers = replies.replies.iter();
+    (
+        answers.map(|reply| reply.data.get()).collect(),
+        replies.missing,
+    )
+}
+
+#[tokio::test]
+async fn a_signal_reaches_a_users_connections_on_all_nodes_and_one_connection_wherever_it_is() {
+    let (one, two, to_two) = two();
+    let (alice, _) = member(&one, "alice", &["a"]).await;
+    let (_here, near) = member(&one, "bob", &["a"]).await;
+    let (there, far) = member(&two, "bob", &["a"]).await;
+    *lock(&near.says) = Some("near");
+    *lock(&far.says) = Some("far");
+    let bob = To::User(user("bob"));
+    let replies = signal(&one, &alice, bob.clone()).await.unwrap();
+    assert_eq!(said(&replies), (vec!["\"near\"", "\"far\""], 0));
+    assert_eq!(replies.replies[1].connection, there.id());
+    let replies = signal(&one, &alice, To::Connection(there.id())).await;
+    assert_eq!(said(&replies.unwrap()), (vec!["\"far\""], 0));
+    let nobody = To::Connection(ConnectionId::fresh());
+    let replies = signal(&one, &alice, nobody).await;
+    assert_eq!(said(&replies.unwrap()), (vec![], 1));
+    // Whoever cannot be reached is left out.
+    to_two.away.store(true, Ordering::Relaxed);
+    let replies = signal(&one, &alice, bob).await.unwrap();
+    assert_eq!(said(&replies), (vec!["\"near\""], 0));
+}
+
+#[tokio::test]
+async fn who_may_be_signalled_is_decided_where_it_is() {
+    let (one, two, _) = two();
+    let (alice, _) = member(&one, "alice", &["a", "b"]).await;
+    let (bob, client) = member(&two, "bob", &["c"]).await;
+    *lock(&client.says) = Some("yes");
+    for to in [To::User(user("bob")), To::Connection(bob.id())] {
+        let refused = signal(&one, &alice, to).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Forbidden);
+    }
+    client.is_given(&["session"]).await;
+    join(&two, &bob, "b").await;
+    for to in [To::User(user("bob")), To::Connection(bob.id())] {
+        let replies = signal(&one, &alice, to).await.unwrap();
+        assert_eq!(said(&replies), (vec!["\"yes\""], 0));
+    }
+    // A grant for the user is enough without a room, and a room without a grant is not.
+    for (grants, allowed) in [("user:bob=signal; b=join", true), ("b=join", false)] {
+        let mut principal = alice.principal().as_ref().clone();
+        principal.grants = Arc::new(Grants::parse(grants).unwrap());
+        alice.set_principal(principal);
+        let replies = signal(&one, &alice, To::Connection(bob.id())).await;
+        assert_eq!(replies.is_ok(), allowed, "{grants}");
+    }
+    // A user's own connections are its own everywhere.
+    let (_own, own) = member(&two, "alice", &[]).await;
+    *lock(&own.says) = Some("me");
+    let replies = signal(&one, &alice, To::User(user("alice"))).await;
+    assert_eq!(said(&replies.unwrap()), (vec!["\"me\""], 0));
+}
+
+#[tokio::test]
+async fn a_kick_and_a_disconnect_count_over_all_nodes_and_say_if_some_could_not_be_reached() {
+    let (one, two, to_two) = two();
+    let table = RoomKey {
+        namespace: Namespace::root(),
+        room: name("a"),
+    };
+    let (here, near) = member(&one, "alice", &["a"]).await;
+    let (there, far) = member(&two, "alice", &["a"]).await;
+    assert_eq!(one.kick(&table, &user("alice"), "rude").await.unwrap(), 2);
+    for client in [&near, &far] {
+        client.is_given(&["session", "kicked"]).await;
+    }
+    assert!(!here.is_in(&name("a")) && !there.is_in(&name("a")));
+    assert_eq!(one.disconnect_user(&user("alice")).await.unwrap(), 2);
+    assert_eq!(*lock(&far.closed), Some(Close::Removed));
+
+    let (here, _near) = member(&one, "alice", &["a"]).await;
+    to_two.away.store(true, Ordering::Relaxed);
+    let refused = one.kick(&table, &user("alice"), "rude").await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert!(refused.message().contains("done on this node"));
+    assert!(!here.is_in(&name("a")));
+    assert!(one.user(&user("alice")).await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_user_is_what_all_nodes_know() {
+    let (one, two, _) = two();
+    let (_near, _) = member(&one, "alice", &["b", "a"]).await;
+    let (far, _) = member(&two, "alice", &["c", "a"]).await;
+    let (_other, _) = member(&two, "alice", &[]).await;
+    let known = one.user(&user("alice")).await.unwrap();
+    assert!(known.online && known.last_seen.is_some());
+    assert_eq!(known.connections, 3);
+    assert_eq!(known.status.as_deref(), Some("online"));
+    let rooms = ["a", "b", "c", "user:alice"].map(name);
+    assert_eq!(known.rooms, rooms);
+    let (bob, _) = member(&two, "bob", &[]).await;
+    two.status(&bob, "busy", None).unwrap();
+    let known = one.user(&user("bob")).await.unwrap();
+    assert_eq!(
+        (known.online, known.status.as_deref()),
+        (true, Some("busy"))
+    );
+    two.disconnect(&bob);
+    let known = one.user(&user("bob")).await.unwrap();
+    assert!(!known.online && known.last_seen.is_some());
+    assert!(two.user(&far.principal().user).await.unwrap().online);
+}
+
+#[tokio::test]
+async fn a_session_that_goes_on_on_another_node_is_let_go_of_by_the_one_before() {
+    let (one, two, _) = two();
+    let (alice, dead) = member(&one, "alice", &["a"]).await;
+    let arrived = arrive(&two, "alice", back(&alice, &dead)).await;
+    assert_eq!(arrived.pid(), alice.pid());
+    let (again, client) = connect(&two, arrived).await;
+    let gone = tokio::time::timeout(Duration::from_secs(10), async {
+        while lock(&dead.closed).is_none() {
+            tokio::task::yield_now().await;
+        }
+    });
+    gone.await.expect("the first node lets go");
+    assert_eq!(*lock(&dead.closed), Some(Close::Replaced));
+    assert!(one.connections().is_empty() && alice.memberships().is_none());
+    assert!(again.is_in(&name("a")));
+    // Its end on the first node is no end of the session, whose client may go where it likes.
+    one.disconnect(&alice);
+    assert!(two.save(&again, None).await.is_ok());
+    let (back_again, _) = connect(&one, arrive(&one, "alice", back(&again, &client)).await).await;
+    // What was said before that comes late.
+    one.let_go(back_again.id()).await;
+    assert_eq!(one.connections().len(), 1);
+    assert!(back_again.is_in(&name("a")));
+}

@@ -1,0 +1,88 @@
+//! A Redis of the test's own: started on a free port, killed, started again.
+
+use std::{
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+};
+
+use switchboard::config::{Config, Secret, Store};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{config, eventually};
+
+pub struct Redis {
+    process: Child,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Redis {
+    pub async fn start() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let folder = tempfile::tempdir().unwrap();
+        let process = launch(port, &folder);
+        let redis = Self {
+            process,
+            port,
+            folder,
+        };
+        redis.answers().await;
+        redis
+    }
+
+    /// The configuration of a node over it.
+    pub fn node(&self) -> Config {
+        let mut config = config();
+        config.store = Some(Store::Redis);
+        config.redis.url = Some(Secret::new(format!("redis://127.0.0.1:{}", self.port)));
+        config
+    }
+
+    /// Ends it without a word.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it again with what it had written.
+    pub async fn restart(&mut self) {
+        self.process = launch(self.port, &self.folder);
+        self.answers().await;
+    }
+
+    async fn answers(&self) {
+        eventually("Redis answers", async || {
+            let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)).await else {
+                return false;
+            };
+            let mut answer = [0; 5];
+            stream.write_all(b"PING\r\n").await.is_ok()
+                && stream.read_exact(&mut answer).await.is_ok()
+                && answer == *b"+PONG"
+        })
+        .await;
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn launch(port: u16, folder: &TempDir) -> Child {
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--appendonly", "yes", "--save", "", "--dir"])
+        .arg(folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server is installed")
+}

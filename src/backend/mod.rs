@@ -82,8 +82,8 @@ pub struct Appended {
 
 /// The coming answer to an accepted draft.
 ///
-/// Drafts accepted one after another are stored in that order whether or not their receipts are awaited. Dropping a
-/// receipt does not take the draft back.
+/// Drafts accepted one after another are stored in that order whether or not their receipts are awaited; where servers share
+/// the rooms, those of different rooms may be stored in another. Dropping a receipt does not take the draft back.
 #[derive(Debug)]
 pub struct Receipt(oneshot::Receiver<Result<Appended>>);
 

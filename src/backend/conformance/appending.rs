@@ -46,7 +46,6 @@ pub(super) async fn offsets_grow_over_all_rooms_of_a_namespace_and_namespaces_ar
     kind: Kind,
 ) {
     let mut rig = kind.rig(Retention::default()).await;
-    let mut receipts = Vec::new();
     for (namespace, room) in [
         ("/", "a"),
         ("/", "b"),
@@ -58,10 +57,7 @@ pub(super) async fn offsets_grow_over_all_rooms_of_a_namespace_and_namespaces_ar
             room: key(namespace, room),
             ..draft("-", "1")
         };
-        receipts.push(rig.log.append(draft).await.unwrap());
-    }
-    for receipt in receipts {
-        receipt.settled().await.unwrap();
+        rig.send(draft).await;
     }
     let mut seen = Vec::new();
     while let Some((message, _)) = rig.delivered() {

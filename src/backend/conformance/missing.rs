@@ -21,15 +21,16 @@ fn retention(messages: u64, age: Duration) -> Retention {
     }
 }
 
-fn offsets(missed: &Missed) -> Vec<u64> {
-    let offsets = missed.messages.iter().map(|message| message.offset.0);
-    offsets.collect()
-}
-
 impl Rig {
+    /// Which of all that was sent it is.
+    fn offsets(&self, missed: &Missed) -> Vec<u64> {
+        let messages = missed.messages.iter();
+        messages.map(|message| self.nth(message.offset)).collect()
+    }
+
     async fn missed_between(&self, room: &str, after: u64, until: u64, size: PageSize) -> Missed {
         self.log
-            .missed(&key("/", room), Offset(after), Offset(until), size)
+            .missed(&key("/", room), self.at(after), self.at(until), size)
             .await
             .unwrap()
     }
@@ -38,12 +39,12 @@ impl Rig {
     async fn missed(&self, room: &str, after: u64) -> (Vec<u64>, bool) {
         let missed = self.missed_between(room, after, u64::MAX, ALL).await;
         assert!(!missed.more);
-        (offsets(&missed), missed.complete)
+        (self.offsets(&missed), missed.complete)
     }
 
-    async fn offset(&self, namespace: &str) -> u64 {
+    async fn offset(&self, namespace: &str) -> Offset {
         let namespace = Namespace::parse(namespace).unwrap();
-        self.log.offset(&namespace).await.unwrap().0
+        self.log.offset(&namespace).await.unwrap()
     }
 }
 
@@ -71,7 +72,8 @@ pub(super) async fn what_was_missed_is_what_was_sent_between_two_offsets(kind: K
     ] {
         let missed = rig.missed_between("r", after, until, ALL).await;
         let expected = (sent.iter()).filter(|message| {
-            message.room.room.as_str() == "r" && (after + 1..=until).contains(&message.offset.0)
+            message.room.room.as_str() == "r"
+                && (after + 1..=until).contains(&rig.nth(message.offset))
         });
         let expected: Vec<_> = expected.collect();
         assert_eq!(
@@ -96,7 +98,7 @@ pub(super) async fn what_was_missed_can_be_read_in_parts(kind: Kind) {
         loop {
             let missed = rig.missed_between("r", after, 80, size).await;
             assert!(missed.complete);
-            all.extend(offsets(&missed));
+            all.extend(rig.offsets(&missed));
             if !missed.more {
                 break;
             }
@@ -137,7 +139,10 @@ pub(super) async fn what_is_gone_by_count_makes_earlier_offsets_incomplete(kind:
     }
     assert_eq!(rig.missed("r", 191).await, (kept[1..].to_vec(), true));
     let missed = rig.missed_between("r", 100, 193, ALL).await;
-    assert_eq!((offsets(&missed), missed.complete), (vec![191, 193], false));
+    assert_eq!(
+        (rig.offsets(&missed), missed.complete),
+        (vec![191, 193], false)
+    );
 }
 
 pub(super) async fn what_is_too_old_is_gone_even_before_it_is_taken_away(kind: Kind) {
@@ -166,7 +171,7 @@ pub(super) async fn a_room_whose_messages_have_all_gone_knows_up_to_where(kind: 
         assert_eq!(rig.missed("r", 0).await, (vec![], false), "{trimmed}");
         assert_eq!(rig.missed("r", 2).await, (vec![], false), "{trimmed}");
         assert_eq!(rig.missed("r", 3).await, (vec![], true), "{trimmed}");
-        assert_eq!(rig.page("r", Range::Last, 1).await.offset, Offset(3));
+        assert_eq!(rig.page("r", Range::Last, 1).await.offset, rig.at(3));
         rig.log.trim_all(rig.hands.now()).await;
     }
     rig.send(draft("r", "1")).await;
@@ -187,7 +192,7 @@ pub(super) async fn in_a_room_that_keeps_nothing_every_message_is_gone_at_once(k
     }
     assert_eq!(rig.missed("none", 4).await, (vec![], false));
     assert_eq!(rig.missed("none", 5).await, (vec![], true));
-    assert_eq!(rig.page("none", Range::Last, 1).await.offset, Offset(5));
+    assert_eq!(rig.page("none", Range::Last, 1).await.offset, rig.at(5));
     assert_eq!(rig.missed("some", 4).await, (vec![6], true));
 }
 
@@ -210,7 +215,7 @@ pub(super) async fn a_page_has_the_offset_of_the_last_message(kind: Kind) {
     for nth in 1..=200 {
         rig.send(draft("r", "1")).await;
         rig.send(draft("s", "1")).await;
-        let last = Offset(2 * nth - 1);
+        let last = rig.at(2 * nth - 1);
         assert_eq!(rig.page("r", Range::Last, 1).await.offset, last);
         assert_eq!(rig.page("r", Range::After(Seq(0)), 1).await.offset, last);
     }
@@ -220,7 +225,8 @@ pub(super) async fn the_offset_of_a_namespace_goes_along_with_what_can_be_read_a
     kind: Kind,
 ) {
     let mut rig = kind.rig(retention(0, HOUR)).await;
-    assert_eq!((rig.offset("/").await, rig.offset("/chat").await), (0, 0));
+    let offsets = (rig.offset("/").await, rig.offset("/chat").await);
+    assert_eq!(offsets, (Offset(0), Offset(0)));
     let log = rig.log.clone();
     let sender = tokio::spawn(async move {
         for nth in 0..500 {
@@ -229,20 +235,23 @@ pub(super) async fn the_offset_of_a_namespace_goes_along_with_what_can_be_read_a
             let _ = log.append(draft(room, "1")).await.unwrap();
         }
     });
-    let (mut before, mut last) = (0, Offset(0));
-    for delivered in 1..=500_u64 {
+    let (mut before, mut last) = (Offset(0), Offset(0));
+    let mut seqs = [Seq(0); 2];
+    for _ in 0..500 {
         let Some(Delivery::Message(message)) = rig.next().await else {
             panic!("the stream ended");
         };
-        assert_eq!(message.seq.0, delivered.div_ceil(2));
+        let seq = &mut seqs[usize::from(message.room.room.as_str() == "none")];
+        *seq = seq.next();
+        assert_eq!(message.seq, *seq);
         assert!(message.offset > last, "{message:?} behind {last:?}");
         last = message.offset;
         let now = rig.offset("/").await;
-        assert!(now >= last.0.max(before), "{now} after {before}");
+        assert!(now >= last.max(before), "{now} after {before}");
         before = now;
     }
     sender.await.unwrap();
-    assert!(rig.offset("/").await >= last.0);
+    assert!(rig.offset("/").await >= last);
 }
 
 pub(super) async fn a_closed_log_tells_nobody_what_was_missed(kind: Kind) {
@@ -304,20 +313,22 @@ pub(super) async fn what_was_missed_is_what_a_plain_list_would_give(kind: Kind) 
             let room = if dice == 0 { 3 } else { dice as usize % 3 };
             let data = format!("\"{}\"", "x".repeat(length));
             rig.send(draft(names[room], &data)).await;
-            let offset = rig.offset("/").await;
+            let offset = rig.nth(rig.offset("/").await);
             sent[room].push((offset, data.len()));
         }
         if round % 700 == 699 {
             rig.log.trim_all(rig.hands.now()).await;
         }
-        let after = rig.offset("/").await.saturating_sub(back * back / 8);
+        let after = rig
+            .nth(rig.offset("/").await)
+            .saturating_sub(back * back / 8);
         let until = after + span;
         for (name, sent) in names.iter().zip(&sent) {
             let missed = rig.missed_between(name, after, until, size).await;
             let oldest = rig.page(name, Range::Last, 0).await.oldest;
             let parts = sent.split_at(oldest.0 as usize - 1);
             assert_eq!(
-                (offsets(&missed), missed.more, missed.complete),
+                (rig.offsets(&missed), missed.more, missed.complete),
                 expected(parts, (after, until), size),
                 "round {round}: {name} from {oldest}, {after}..={until}, {size:?}"
             );

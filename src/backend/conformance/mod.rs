@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -17,7 +17,7 @@ use super::*;
 use crate::{
     backend::redis::{
         RedisConfig,
-        tests::{Server, following},
+        tests::{Server, cluster::Cluster, following},
     },
     model::{Namespace, RoomName},
 };
@@ -75,6 +75,8 @@ pub(super) struct Rig {
     pub(super) bus: Arc<dyn Bus>,
     pub(super) deliveries: Deliveries,
     pub(super) hands: Hands,
+    /// The offsets of what was sent, where they skip.
+    skipping: Option<Mutex<Vec<u64>>>,
     _folder: Option<TempDir>,
     _server: Option<Server>,
 }
@@ -91,13 +93,23 @@ enum Kind {
     Hot,
     /// A Redis of its own.
     Redis,
+    /// The Cluster with these nodes, emptied.
+    Cluster(&'static str),
 }
 
 impl Kind {
     async fn rig(self, retention: Retention) -> Rig {
         let hot_bytes = match self {
             Kind::Memory => return memory_rig(retention),
-            Kind::Redis => return redis_rig(retention).await,
+            Kind::Redis => {
+                let server = Server::start().await;
+                let url = server.url();
+                return redis_rig(url, retention, Some(server)).await;
+            }
+            Kind::Cluster(urls) => {
+                Cluster::empty(urls).await;
+                return redis_rig(urls.to_owned(), retention, None).await;
+            }
             Kind::Cold => 0,
             Kind::Warm => 20_000,
             Kind::Hot => 1 << 30,
@@ -116,6 +128,7 @@ impl Kind {
             bus: Arc::new(LocalBus::new(stream)),
             deliveries,
             hands,
+            skipping: None,
             _folder: Some(folder),
             _server: None,
         }
@@ -135,17 +148,17 @@ fn memory_rig(retention: Retention) -> Rig {
         bus: Arc::new(LocalBus::new(stream)),
         deliveries,
         hands,
+        skipping: None,
         _folder: None,
         _server: None,
     }
 }
 
-async fn redis_rig(retention: Retention) -> Rig {
+async fn redis_rig(url: String, retention: Retention, server: Option<Server>) -> Rig {
     let hands = Hands::new();
-    let server = Server::start().await;
     let config = RedisConfig {
         retention,
-        ..RedisConfig::new(server.url())
+        ..RedisConfig::new(url)
     };
     let (log, bus, deliveries) = following(config, hands.clock()).await;
     Rig {
@@ -153,21 +166,42 @@ async fn redis_rig(retention: Retention) -> Rig {
         bus,
         deliveries,
         hands,
+        skipping: server.is_none().then(Mutex::default),
         _folder: None,
-        _server: Some(server),
+        _server: server,
     }
 }
 
 impl Rig {
     /// Accepts a draft and waits until it is stored.
     pub(super) async fn send(&self, draft: Draft) -> Appended {
-        self.log
-            .append(draft)
-            .await
-            .unwrap()
-            .settled()
-            .await
-            .unwrap()
+        let room = draft.room.clone();
+        let receipt = self.log.append(draft).await.unwrap();
+        let appended = receipt.settled().await.unwrap();
+        if let Some(skipping) = &self.skipping {
+            let page = self.log.read(&room, Range::Last, PageSize::NOTHING).await;
+            skipping.lock().unwrap().push(page.unwrap().offset.0);
+        }
+        appended
+    }
+
+    /// The offset of the message that was sent so many-th.
+    pub(super) fn at(&self, nth: u64) -> Offset {
+        let Some(skipping) = &self.skipping else {
+            return Offset(nth);
+        };
+        let sent = skipping.lock().unwrap();
+        let before = (nth as usize).checked_sub(1);
+        Offset(before.map_or(0, |nth| sent.get(nth).copied().unwrap_or(u64::MAX)))
+    }
+
+    /// How many were sent up to an offset.
+    pub(super) fn nth(&self, offset: Offset) -> u64 {
+        let Some(skipping) = &self.skipping else {
+            return offset.0;
+        };
+        let sent = skipping.lock().unwrap();
+        sent.partition_point(|sent| *sent <= offset.0) as u64
     }
 
     pub(super) async fn page(&self, room: &str, range: Range, messages: usize) -> Page {
@@ -270,6 +304,17 @@ macro_rules! suite {
         suite!(@kind in_sqlite_warm Warm $($($from::$name => $name,)*)*);
         suite!(@kind in_sqlite_hot Hot $($($from::$name => $name,)*)*);
         suite!(@kind in_redis Redis $($($from::$name => $name,)*)*);
+
+        // One after another: a Cluster takes seconds to start.
+        #[tokio::test]
+        async fn in_redis_cluster() {
+            let cluster = Cluster::start().await;
+            let urls = cluster.urls().leak();
+            $($(
+                println!("{}", stringify!($name));
+                Box::pin($from::$name(Kind::Cluster(urls))).await;
+            )*)*
+        }
     };
 }
 

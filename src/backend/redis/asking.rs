@@ -86,6 +86,9 @@ impl Asking {
         // Two tasks: the first waits while the hub is behind, and answers must not wait with it.
         tokio::spawn(hear_questions(Arc::downgrade(&asking), questions, stream));
         tokio::spawn(hear_answers(Arc::downgrade(&asking), answers));
+        // Those that live already hear at once of whom to wait for, not when they renew their leases.
+        let hello = word(asking.shared.node, TELLING, "");
+        asking.channels.publish(keys::questions(), hello);
         asking
     }
 
@@ -225,6 +228,7 @@ async fn hear_questions(
         };
         match read(&word) {
             Some((asker, ..)) if asker == asking.shared.node => {}
+            Some((asker, TELLING, "")) => asking.shared.meet(asker),
             Some((asker, number, text)) => asking.put(asker, number, text, &stream).await,
             None => tracing::warn!("something else than a question was published"),
         }

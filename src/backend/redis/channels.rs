@@ -15,7 +15,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use redis::{AsyncConnectionConfig, Client, RedisError, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, RedisError, aio::MultiplexedConnection};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval},
@@ -104,13 +104,12 @@ impl State {
 }
 
 impl RedisChannels {
-    /// Channels over a Redis, or over a Cluster of which these nodes are known.
-    pub(super) fn open(shared: Arc<Shared>, clients: Vec<Client>) -> Self {
+    /// Channels over where everything else is.
+    pub(super) fn open(shared: Arc<Shared>) -> Self {
         let (orders, ordered) = mpsc::unbounded_channel();
         let state = Arc::<State>::default();
         let carrier = Carrier {
             shared: shared.clone(),
-            clients,
             orders: ordered,
             state: state.clone(),
             listeners: HashMap::new(),
@@ -191,7 +190,6 @@ impl From<RedisError> for End {
 /// The task behind the channels.
 struct Carrier {
     shared: Arc<Shared>,
-    clients: Vec<Client>,
     orders: mpsc::UnboundedReceiver<Order>,
     state: Arc<State>,
     listeners: HashMap<String, mpsc::Sender<(String, Vec<u8>)>>,
@@ -206,7 +204,7 @@ impl Carrier {
     async fn run(mut self) {
         let mut returning = false;
         loop {
-            let inflow = Inflow::new();
+            let inflow = Inflow::new(1);
             let Some(connection) = self.connect(&inflow).await else {
                 return;
             };
@@ -225,15 +223,17 @@ impl Carrier {
 
     /// Connects, however long that takes; `None` if it is to end.
     async fn connect(&mut self, inflow: &Inflow) -> Option<MultiplexedConnection> {
+        let mut attempt = 0;
         loop {
             let began = Instant::now();
-            let client = self.clients.first()?.clone();
-            let pushes = inflow.sender();
+            let site = self.shared.site.clone();
+            let pushes = inflow.sender(String::new());
             let mut connecting = std::pin::pin!(async move {
                 let config = AsyncConnectionConfig::new()
                     .set_connection_timeout(Some(CONNECT))
                     .set_response_timeout(Some(ANSWER))
                     .set_push_sender(pushes);
+                let client = site.any(attempt).await?;
                 client
                     .get_multiplexed_async_connection_with_config(&config)
                     .await
@@ -249,8 +249,7 @@ impl Carrier {
                 Err(error) => tracing::debug!(%error, "no connection to the other nodes"),
             }
             self.listened.clear();
-            // Another node of a Cluster may still be there.
-            self.clients.rotate_left(1);
+            attempt += 1;
             let pause = tokio::time::sleep_until(began + PAUSE);
             let mut pause = std::pin::pin!(pause);
             loop {

@@ -9,16 +9,16 @@ use serde_json::value::RawValue;
 
 use super::nodes::{self, Said};
 use crate::model::{
-    ConnectionId, Ephemeral, Epoch, EventName, Message, MessageId, Offset, RoomKey, Sender, Seq,
-    Timestamp, UserId,
+    ConnectionId, Ephemeral, Epoch, EventName, Message, MessageId, NodeId, Offset, RoomKey, Sender,
+    Seq, Timestamp, UserId,
 };
 
 /// What comes through a room's channel.
 pub(super) enum Published {
     /// A stored message, and the epoch that its number is of.
     Message(Epoch, Arc<Message>),
-    /// An event that is not kept, and the connection that is not to get it.
-    Ephemeral(Arc<Ephemeral>, Option<ConnectionId>),
+    /// An event that is not kept, the connection that is not to get it, and the node that sent it, which delivers it itself.
+    Ephemeral(Arc<Ephemeral>, Option<ConnectionId>, NodeId),
     /// What a node says of who is there.
     Said(Said),
 }
@@ -67,7 +67,11 @@ pub(super) fn write(
 }
 
 /// What is published of an event that is not kept.
-pub(super) fn write_ephemeral(event: &Ephemeral, except: Option<ConnectionId>) -> String {
+pub(super) fn write_ephemeral(
+    event: &Ephemeral,
+    except: Option<ConnectionId>,
+    node: NodeId,
+) -> String {
     let Ephemeral {
         id,
         event: name,
@@ -77,7 +81,7 @@ pub(super) fn write_ephemeral(event: &Ephemeral, except: Option<ConnectionId>) -
         ..
     } = event;
     let body = write(id.as_ref(), name, from.as_ref(), data, except);
-    format!("e{}\n{body}", ts.0)
+    format!("e{} {node}\n{body}", ts.0)
 }
 
 /// A stored message; `None` if that is none.
@@ -111,7 +115,8 @@ pub(super) fn published(room: &RoomKey, payload: &[u8]) -> Option<Published> {
     let Some(text) = text.strip_prefix('e') else {
         return nodes::said(text).map(Published::Said);
     };
-    let (ts, body) = text.split_once('\n')?;
+    let (head, body) = text.split_once('\n')?;
+    let (ts, node) = head.split_once(' ')?;
     let read: Read = serde_json::from_str(body).ok()?;
     let except = read.except();
     let event = Ephemeral {
@@ -122,7 +127,11 @@ pub(super) fn published(room: &RoomKey, payload: &[u8]) -> Option<Published> {
         data: read.data.into(),
         ts: Timestamp(ts.parse().ok()?),
     };
-    Some(Published::Ephemeral(Arc::new(event), except))
+    Some(Published::Ephemeral(
+        Arc::new(event),
+        except,
+        node.parse().ok()?,
+    ))
 }
 
 impl Read {

@@ -1,4 +1,5 @@
-//! Follows rooms: takes what Redis publishes in them, finds what it lost, and puts all of it on the node's stream.
+//! Follows the rooms of a lane: takes what Redis publishes in them, finds what it lost, and puts all of it on the lane's
+//! stream.
 //!
 //! One task, so that there is one order; how it keeps that is said at the top of the module above. It alone knows which
 //! rooms are followed and up to where each has been delivered, so it also settles receipts: behind the delivery.
@@ -9,27 +10,37 @@ use std::{
     time::Duration,
 };
 
-use redis::{Cmd, RedisError, Value, aio::MultiplexedConnection};
+use redis::{Cmd, RedisError, aio::MultiplexedConnection};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
     time::{Instant, MissedTickBehavior},
 };
 
 use super::{
-    Shared,
+    Reads, Shared,
     entry::{self, Published},
     inflow::{Inflow, Push},
     keys::{self, Part},
+    life,
     line::{self, Line},
+    merger::{Item, Outlet},
+    order::Order,
 };
 use crate::{
-    backend::{Appended, Delivery, closed},
+    backend::{Delivery, closed},
     error::{Error, Result},
-    model::{Epoch, Message, Offset, RoomKey, Seq},
+    model::{ConnectionId, Ephemeral, Message, Offset, RoomKey},
 };
 
+mod offline;
 mod resync;
+mod room;
 mod roster;
+
+pub(super) use offline::deaf;
+use offline::tell_deaf;
+pub(super) use room::Stored;
+use room::{Followed, end_of, read_end};
 
 /// How many commands are taken together at most, and how many channels one command names.
 const BATCH: usize = 1024;
@@ -49,42 +60,22 @@ pub(super) enum Command {
     Follow(RoomKey, oneshot::Sender<Result<()>>),
     /// Deliver nothing more of it.
     Unfollow(RoomKey),
+    /// Deliver an event of this node that is not kept.
+    Send(
+        Arc<Ephemeral>,
+        Option<ConnectionId>,
+        Arc<OwnedSemaphorePermit>,
+    ),
     /// Settle a receipt behind the delivery of its message.
     Settle(RoomKey, Stored),
     /// Say when everything that was published before this is on the stream.
     Reach(oneshot::Sender<()>),
+    /// Say to the merger how far the lane is.
+    Pass,
+    /// Redis has lost something that it had acknowledged: compare.
+    Lost,
     /// Deliver what is stored and end.
     Close(oneshot::Sender<()>),
-}
-
-/// A stored message whose receipt is not settled.
-pub(super) struct Stored {
-    pub(super) offset: Offset,
-    pub(super) appended: Appended,
-    pub(super) settle: oneshot::Sender<Result<Appended>>,
-    pub(super) _space: OwnedSemaphorePermit,
-}
-
-impl Stored {
-    pub(super) fn settle(self) {
-        // Nobody may be waiting; it is stored all the same.
-        let _ = self.settle.send(Ok(self.appended));
-    }
-}
-
-/// A room that is followed.
-struct Followed {
-    key: RoomKey,
-    /// Everything up to here was delivered, or is from before the room was followed.
-    epoch: Epoch,
-    seq: Seq,
-    offset: Offset,
-    /// Up to here the log was looked at: what it no longer has may be left out.
-    looked: Seq,
-    /// The version of who is there, if it was read.
-    roster: Option<u64>,
-    /// Receipts whose messages were not yet delivered, in the order of offsets.
-    waiting: VecDeque<Stored>,
 }
 
 /// Why a connection is not listened to any more.
@@ -107,24 +98,37 @@ impl From<Error> for End {
 
 pub(super) struct Follower {
     shared: Arc<Shared>,
-    reads: Arc<Line>,
-    stream: mpsc::Sender<Delivery>,
+    order: Arc<Order>,
+    reads: Arc<Reads>,
+    outlet: Outlet,
     commands: mpsc::UnboundedReceiver<Command>,
     rooms: HashMap<String, Followed>,
+    /// Whether the other lanes wait for this one.
+    counts: bool,
     /// This node's own channel: what is published there comes behind whatever was published before.
     own: String,
     /// Who waits for a word on the own channel, and how many words were sent.
     reaching: VecDeque<(u64, oneshot::Sender<()>)>,
     words: u64,
+    /// Who waits until all of it has ended, and behind which word that is.
     closing: Vec<oneshot::Sender<()>>,
+    closed_by: u64,
     /// Rooms that had more than was delivered when they were compared: it is on its way, or was lost if it has not come
     /// when this word comes.
     suspects: Vec<(String, Offset)>,
     suspected: u64,
     /// Rooms where other nodes had changed something that had not been heard, and the version that had been.
     suspected_rosters: Vec<(String, Option<u64>)>,
-    /// Rooms to follow once there is a connection.
+    /// Rooms to follow as soon as that can be done.
     early: Vec<Follow>,
+    /// Receipts whose messages wait for other lanes, in the order of offsets.
+    under_way: VecDeque<Stored>,
+    /// The first of those, a moment ago.
+    waited: Option<Offset>,
+    /// Another lane is waited for longer than whoever waits for a receipt should.
+    held_up: bool,
+    /// Redis has lost something, and the log has not yet begun another life.
+    lost: bool,
 }
 
 /// A room to follow, and who waits for that; nobody, once it was said that it takes longer.
@@ -133,24 +137,32 @@ type Follow = (RoomKey, Option<oneshot::Sender<Result<()>>>);
 impl Follower {
     pub(super) fn new(
         shared: Arc<Shared>,
-        reads: Arc<Line>,
-        stream: mpsc::Sender<Delivery>,
+        order: Arc<Order>,
+        reads: Arc<Reads>,
+        outlet: Outlet,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
         Self {
-            own: keys::node(Part::FIRST, shared.node),
+            own: keys::node(order.part(), shared.node),
             shared,
+            order,
             reads,
-            stream,
+            outlet,
             commands,
             rooms: HashMap::new(),
+            counts: false,
             reaching: VecDeque::new(),
             words: 0,
             closing: Vec::new(),
+            closed_by: 0,
             suspects: Vec::new(),
             suspected: 0,
             suspected_rosters: Vec::new(),
             early: Vec::new(),
+            under_way: VecDeque::new(),
+            waited: None,
+            held_up: false,
+            lost: false,
         }
     }
 
@@ -158,7 +170,7 @@ impl Follower {
     pub(super) async fn run(mut self) {
         let mut first = true;
         loop {
-            let inflow = Inflow::new();
+            let inflow = Inflow::new(self.shared.lanes());
             let Some(connection) = self.connect(&inflow, first).await else {
                 break;
             };
@@ -167,74 +179,19 @@ impl Follower {
             if matches!(end, Err(End::Closed)) || !self.closing.is_empty() {
                 break;
             }
-            tracing::warn!("the connection that brings messages from Redis is lost");
+            tracing::warn!(
+                part = self.order.part().number(),
+                "the connection that brings messages from Redis is lost"
+            );
+            self.shared.site.doubt(self.order.part()).await;
         }
         self.settle_all();
-        for reached in self.reaching.drain(..).map(|(_, reached)| reached) {
-            let _ = self.stream.send(Delivery::Mark(reached)).await;
+        for (_, reached) in std::mem::take(&mut self.reaching) {
+            self.outlet.put(Delivery::Mark(reached)).await;
         }
         for closed in self.closing.drain(..) {
             let _ = closed.send(());
         }
-    }
-
-    /// Connects, however long that takes; `None` if it is to end.
-    async fn connect(&mut self, inflow: &Inflow, first: bool) -> Option<MultiplexedConnection> {
-        loop {
-            let began = Instant::now();
-            let client = self.shared.client.clone();
-            let pushes = inflow.sender();
-            let mut connecting =
-                std::pin::pin!(async move { line::connect(&client, pushes).await });
-            let connected = loop {
-                tokio::select! {
-                    connected = &mut connecting => break connected,
-                    command = self.commands.recv() => self.answer_offline(command?).await?,
-                }
-            };
-            match connected {
-                Ok(connection) => {
-                    if !first {
-                        tracing::info!("Redis brings messages again");
-                    }
-                    return Some(connection);
-                }
-                Err(error) => tracing::debug!(%error, "cannot connect to Redis"),
-            }
-            // They are stored; whoever sent them should not wait until Redis is back.
-            self.settle_all();
-            for (_, done) in &mut self.early {
-                tell_deaf(done);
-            }
-            let pause = tokio::time::sleep_until(began + PAUSE);
-            let mut pause = std::pin::pin!(pause);
-            loop {
-                tokio::select! {
-                    () = &mut pause => break,
-                    command = self.commands.recv() => self.answer_offline(command?).await?,
-                }
-            }
-        }
-    }
-
-    /// Answers while nothing comes from Redis; `None` if it is to end.
-    async fn answer_offline(&mut self, command: Command) -> Option<()> {
-        match command {
-            Command::Follow(room, done) => self.early.push((room, Some(done))),
-            Command::Unfollow(room) => {
-                self.early.retain(|(early, _)| *early != room);
-                self.forget(&room);
-            }
-            Command::Settle(room, stored) => self.settle_behind(&room, stored),
-            Command::Reach(reached) => {
-                let _ = self.stream.send(Delivery::Mark(reached)).await;
-            }
-            Command::Close(done) => {
-                self.closing.push(done);
-                return None;
-            }
-        }
-        Some(())
     }
 
     /// Delivers what comes through one connection, until it is lost.
@@ -245,17 +202,22 @@ impl Follower {
     ) -> Result<(), End> {
         let mut channels: Vec<_> = self.rooms.keys().cloned().collect();
         channels.push(self.own.clone());
-        subscribe(&mut connection, &channels).await?;
+        let (listen, _) = self.shared.listening();
+        tell_each(&mut connection, listen, &channels).await?;
         self.resync().await?;
-        let early = std::mem::take(&mut self.early);
-        self.follow(&mut connection, early).await?;
+        self.follow(&mut connection).await?;
         let mut ping = tokio::time::interval(PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut compared = Instant::now();
         let mut commands = Vec::new();
         loop {
+            let outlet = &self.outlet;
+            let push = async {
+                outlet.room().await;
+                inflow.recv().await
+            };
             tokio::select! {
-                push = inflow.recv() => match push {
+                push = push => match push {
                     Some(Push::Published(channel, payload)) => {
                         self.take(&channel, &payload).await?;
                     }
@@ -268,9 +230,16 @@ impl Follower {
                     }
                     self.answer(&mut connection, commands.drain(..)).await?;
                 }
+                () = self.order.moved() => {
+                    self.held_up = false;
+                    self.settle_given();
+                }
                 _ = ping.tick() => {
-                    redis::cmd("PING").exec_async(&mut connection).await?;
+                    // Refused if the part is elsewhere by now.
+                    self.order.look().exec_async(&mut connection).await?;
+                    self.note_hold_up();
                     if compared.elapsed() > COMPARE {
+                        self.look_at_life().await?;
                         self.suspect(&mut connection).await?;
                         compared = Instant::now();
                     }
@@ -282,12 +251,12 @@ impl Follower {
     /// What came through a channel.
     async fn take(&mut self, channel: &str, payload: &[u8]) -> Result<(), End> {
         if channel == self.own {
-            let word = std::str::from_utf8(payload).ok();
-            let word = word.and_then(|word| word.parse().ok()).unwrap_or(0);
+            let (word, offset) = read_word(payload).unwrap_or_default();
             if word >= self.suspected && self.has_lost_something() {
                 tracing::warn!("messages were lost on the way from Redis and are read");
                 self.resync().await?;
             }
+            self.outlet.say(Item::Past(offset)).await;
             return self.reached(word).await;
         }
         let Some(room) = self.rooms.get(channel) else {
@@ -311,12 +280,12 @@ impl Follower {
                     self.deliver(channel, message).await;
                 }
             }
-            Some(Published::Ephemeral(event, except)) => {
-                let event = Delivery::Ephemeral(event, except);
-                // Nobody may be listening any more.
-                let _ = self.stream.send(event).await;
+            Some(Published::Ephemeral(event, except, node)) if node != self.shared.node => {
+                self.outlet.put(Delivery::Ephemeral(event, except)).await;
             }
             Some(Published::Said(said)) => self.hear(channel, said).await?,
+            // It went the short way.
+            Some(Published::Ephemeral(..)) => {}
             None => tracing::warn!(channel, "something else than ours was published"),
         }
         Ok(())
@@ -325,11 +294,16 @@ impl Follower {
     /// Puts a room's next message on the stream, and settles its receipt.
     async fn deliver(&mut self, channel: &str, message: Arc<Message>) {
         let (seq, offset) = (message.seq, message.offset);
+        self.order.know(offset);
         // Waits while the hub is behind; without anybody to deliver to, receipts are settled all the same.
-        let _ = self.stream.send(Delivery::Message(message)).await;
+        self.outlet.put(Delivery::Message(message)).await;
         if let Some(room) = self.rooms.get_mut(channel) {
             room.advance(seq, offset);
+            while let Some(stored) = room.delivered() {
+                self.under_way.push_back(stored);
+            }
         }
+        self.settle_given();
     }
 
     async fn answer(
@@ -337,106 +311,138 @@ impl Follower {
         connection: &mut MultiplexedConnection,
         commands: impl Iterator<Item = Command>,
     ) -> Result<(), End> {
-        let (mut follow, mut left) = (Vec::new(), Vec::new());
-        let (mut closing, mut reach) = (false, false);
+        let mut left = Vec::new();
+        let (mut say, mut lost) = (false, false);
         for command in commands {
             match command {
-                Command::Follow(room, done) => follow.push((room, Some(done))),
+                Command::Follow(room, done) => self.early.push((room, Some(done))),
                 Command::Unfollow(room) => {
                     // In the order asked: a follow of the same room that came before it has been overtaken.
-                    follow.retain(|(followed, _)| *followed != room);
+                    self.early.retain(|(followed, _)| *followed != room);
                     left.extend(self.forget(&room));
                 }
+                Command::Send(event, except, _space) => self.send(event, except).await,
                 Command::Settle(room, stored) => self.settle_behind(&room, stored),
                 Command::Reach(reached) => {
-                    reach = true;
+                    say = true;
                     self.reaching.push_back((self.words + 1, reached));
                 }
+                Command::Pass => say = true,
+                Command::Lost => lost = true,
                 Command::Close(done) => {
-                    closing = true;
+                    say = true;
                     self.closing.push(done);
+                    self.closed_by = self.words + 1;
                 }
             }
         }
-        for channels in left.chunks(CHUNK) {
-            connection.unsubscribe(channels).await?;
-        }
-        self.follow(connection, follow).await?;
-        if reach || closing {
+        let (_, leave) = self.shared.listening();
+        tell_each(connection, leave, &left).await?;
+        self.follow(connection).await?;
+        self.rest().await;
+        if say {
             self.say_word(connection).await?;
         }
-        if closing {
-            let (done, _) = oneshot::channel();
-            self.reaching.push_back((self.words, done));
+        self.lost |= lost;
+        match lost {
+            true => Err(End::Lost),
+            false => Ok(()),
+        }
+    }
+
+    /// Delivers an event of this node, unless the hub could not be given it soon.
+    async fn send(&self, event: Arc<Ephemeral>, except: Option<ConnectionId>) {
+        if !self.outlet.offer(Delivery::Ephemeral(event, except)).await {
+            tracing::debug!("an event was let go: another part of the log is waited for");
+        }
+    }
+
+    /// Publishes something that comes behind everything that was published before.
+    async fn say_word(&mut self, connection: &mut MultiplexedConnection) -> Result<(), End> {
+        self.words += 1;
+        let publish = self.shared.publish();
+        let say = self.order.say(&self.own, publish, self.words);
+        let mut answers = line::exchange(connection, &[say]).await?;
+        let (_, lost): (u64, u8) = line::read_as(answers.pop().unwrap_or_default())?;
+        if lost == 1 {
+            self.lost = true;
+            return Err(End::Lost);
         }
         Ok(())
     }
 
-    /// Publishes something that comes behind everything that was published before.
-    async fn say_word(&mut self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
-        self.words += 1;
-        let mut word = redis::cmd("PUBLISH");
-        word.arg(&self.own).arg(self.words);
-        word.exec_async(connection).await
-    }
-
     /// Begins to follow rooms: listens first, then looks where each is. What comes in between is in the queue, and what of
     /// it is not newer than that place is from before.
-    async fn follow(
-        &mut self,
-        connection: &mut MultiplexedConnection,
-        asked: Vec<Follow>,
-    ) -> Result<(), End> {
-        let new: Vec<_> = asked
-            .iter()
-            .map(|(room, _)| (keys::channel(room), room))
+    async fn follow(&mut self, connection: &mut MultiplexedConnection) -> Result<(), End> {
+        let new: Vec<_> = (self.early.iter())
+            .map(|(room, _)| (keys::channel(room), room.clone()))
             .filter(|(channel, _)| !self.rooms.contains_key(channel))
             .collect();
+        if !new.is_empty()
+            && let Err(end) = self.begin(connection, new).await
+        {
+            self.early.iter_mut().for_each(|(_, done)| tell_deaf(done));
+            return Err(end);
+        }
+        for done in self.early.drain(..).filter_map(|(_, done)| done) {
+            let _ = done.send(Ok(()));
+        }
+        Ok(())
+    }
+
+    async fn begin(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+        new: Vec<(String, RoomKey)>,
+    ) -> Result<(), End> {
         let channels: Vec<_> = new.iter().map(|(channel, _)| channel.clone()).collect();
+        let (listen, _) = self.shared.listening();
+        tell_each(connection, listen, &channels).await?;
+        if !self.counts {
+            // Other lanes may have got ahead meanwhile: whatever comes of these rooms has to come behind.
+            self.order.begin();
+            self.counts = true;
+            self.raise().await?;
+        }
         let ends: Vec<_> = new.iter().map(|(_, room)| end_of(room)).collect();
-        let begun = async {
-            subscribe(connection, &channels).await?;
-            self.reads
-                .run(&ends, line::Lost::Repeat)
-                .await
-                .map_err(End::from)
-        };
-        let ends = match begun.await {
-            Ok(ends) => ends,
-            Err(end) => {
-                self.early.extend(asked.into_iter().map(|(room, mut done)| {
-                    tell_deaf(&mut done);
-                    (room, None)
-                }));
-                return Err(end);
-            }
-        };
+        let ends = self.line().run(&ends, line::Lost::Repeat).await?;
         for ((channel, room), end) in new.into_iter().zip(ends) {
-            let (epoch, seq, offset) = read_end(end)?;
-            let followed = Followed {
-                key: room.clone(),
-                epoch,
-                seq,
-                offset,
-                looked: seq,
-                roster: None,
-                waiting: VecDeque::new(),
-            };
+            let end = read_end(end)?;
+            self.order.know(end.2);
+            let followed = Followed::from(room, end);
             self.rooms.entry(channel).or_insert(followed);
         }
-        let read = self.read_rosters(&channels).await;
-        for done in asked.into_iter().filter_map(|(_, done)| done) {
-            let _ = done.send(read.clone());
+        Ok(self.read_rosters(&channels).await?)
+    }
+
+    /// Tells the other lanes not to wait for this one if nothing is followed here any more.
+    async fn rest(&mut self) {
+        if self.counts && self.rooms.is_empty() {
+            self.counts = false;
+            self.outlet.say(Item::Idle(self.order.begun())).await;
         }
-        Ok(read?)
+    }
+
+    /// For what the lane is asked.
+    fn line(&self) -> &Line {
+        self.reads.of(self.order.part())
+    }
+
+    /// Learns which life of the log this is.
+    async fn look_at_life(&self) -> Result<()> {
+        // One lane does it for all.
+        if self.order.part() == Part::FIRST {
+            self.shared.live(life(self.line()).await?);
+        }
+        Ok(())
     }
 
     /// Everything that was published before the word is on the stream.
     async fn reached(&mut self, word: u64) -> Result<(), End> {
         while let Some((_, reached)) = self.reaching.pop_front_if(|(of, _)| *of <= word) {
-            let _ = self.stream.send(Delivery::Mark(reached)).await;
+            self.outlet.put(Delivery::Mark(reached)).await;
         }
-        match self.closing.is_empty() {
+        match self.closing.is_empty() || word < self.closed_by {
             true => Ok(()),
             false => Err(End::Closed),
         }
@@ -444,12 +450,40 @@ impl Follower {
 
     fn settle_behind(&mut self, room: &RoomKey, stored: Stored) {
         match self.rooms.get_mut(&keys::channel(room)) {
+            None => stored.settle(),
             Some(room) if stored.offset > room.offset => room.waiting.push_back(stored),
-            _ => stored.settle(),
+            Some(_) => {
+                let place = self
+                    .under_way
+                    .partition_point(|it| it.offset < stored.offset);
+                self.under_way.insert(place, stored);
+                self.settle_given();
+            }
+        }
+    }
+
+    /// Settles the receipts of what the hub was given, or would be if no other lane were waited for.
+    fn settle_given(&mut self) {
+        let all = self.outlet.is_straight() || self.held_up;
+        let given = self.order.given();
+        while let Some(stored) = (self.under_way).pop_front_if(|it| all || it.offset <= given) {
+            stored.settle();
+        }
+    }
+
+    /// Notes whether another lane holds this one up: what waited a moment ago and still does is stored, and whoever sent it
+    /// should not wait as well.
+    fn note_hold_up(&mut self) {
+        let last = self.under_way.front().map(|stored| stored.offset);
+        self.held_up |= last.is_some() && last == self.waited || self.outlet.is_full();
+        self.waited = last;
+        if self.held_up {
+            self.settle_all();
         }
     }
 
     fn settle_all(&mut self) {
+        self.under_way.drain(..).for_each(Stored::settle);
         for room in self.rooms.values_mut() {
             room.waiting.drain(..).for_each(Stored::settle);
         }
@@ -463,57 +497,26 @@ impl Follower {
     }
 }
 
-impl Followed {
-    /// Whether nothing that the log still has is between what was delivered and a message.
-    fn precedes(&self, epoch: &Epoch, seq: Seq) -> bool {
-        match self.epoch == *epoch {
-            true => seq <= self.seq.max(self.looked).next(),
-            false => seq == Seq(1),
-        }
-    }
-
-    fn advance(&mut self, seq: Seq, offset: Offset) {
-        self.seq = seq;
-        self.offset = offset;
-        self.settle(offset);
-    }
-
-    fn settle(&mut self, offset: Offset) {
-        while let Some(stored) = self.waiting.pop_front_if(|it| it.offset <= offset) {
-            stored.settle();
-        }
-    }
-}
-
-async fn subscribe(
+/// Sends a command once for each of many names, with which it is answered.
+async fn tell_each(
     connection: &mut MultiplexedConnection,
-    channels: &[String],
+    command: &str,
+    names: &[String],
 ) -> Result<(), RedisError> {
-    for channels in channels.chunks(CHUNK) {
-        connection.subscribe(channels).await?;
+    for names in names.chunks(CHUNK) {
+        let each = |name: &String| redis::cmd(command).arg(name).clone();
+        let each: Vec<Cmd> = names.iter().map(each).collect();
+        for answer in line::exchange(connection, &each).await? {
+            answer.extract_error()?;
+        }
     }
     Ok(())
 }
 
-/// Asks where a room ends.
-fn end_of(room: &RoomKey) -> Cmd {
-    let mut command = redis::cmd("HMGET");
-    command
-        .arg(keys::room(room))
-        .arg("epoch")
-        .arg("head")
-        .arg("offset");
-    command
-}
-
-/// Where a room ends; at the beginning, if there is none.
-fn read_end(answer: Value) -> Result<(Epoch, Seq, Offset)> {
-    let (epoch, head, offset): (Option<String>, Option<u64>, Option<u64>) = line::read_as(answer)?;
-    Ok((
-        Epoch::from_text(epoch.as_deref().unwrap_or_default()),
-        Seq(head.unwrap_or(0)),
-        Offset(offset.unwrap_or(0)),
-    ))
+/// A word on the own channel: its number, and how far the lane is.
+fn read_word(payload: &[u8]) -> Option<(u64, Offset)> {
+    let (word, offset) = std::str::from_utf8(payload).ok()?.split_once(' ')?;
+    Some((word.parse().ok()?, Offset(offset.parse().ok()?)))
 }
 
 /// Asks the follower, and waits for its answer.
@@ -524,11 +527,4 @@ pub(super) async fn ask<T>(
     let (done, answer) = oneshot::channel();
     commands.send(ask(done)).map_err(|_| closed())?;
     answer.await.map_err(|_| closed())
-}
-
-fn tell_deaf(waiting: &mut Option<oneshot::Sender<Result<()>>>) {
-    if let Some(done) = waiting.take() {
-        let deaf = Error::unavailable("Redis cannot be listened to now; try again");
-        let _ = done.send(Err(deaf));
-    }
 }

@@ -11,7 +11,7 @@ use std::sync::{
 use redis::{PushInfo, PushKind, Value, aio::SendError};
 use tokio::sync::mpsc;
 
-/// Bytes that may wait for the follower, which waits for the hub.
+/// Bytes that may wait for all followers, which wait for the hub.
 const BYTES: usize = 32 << 20;
 
 /// What a push costs besides its text.
@@ -23,7 +23,7 @@ pub(super) enum Push {
     Published(String, Vec<u8>),
     /// What came after everything before this was let go.
     Lost,
-    /// The connection is over.
+    /// The connection is over, or this server does not bring this part any more.
     Over,
 }
 
@@ -33,27 +33,34 @@ pub(super) struct Inflow {
     queue: mpsc::UnboundedReceiver<Push>,
 }
 
-#[derive(Default)]
 struct Bound {
+    /// How many may wait.
+    most: usize,
     bytes: AtomicUsize,
     lost: AtomicBool,
 }
 
 impl Inflow {
-    pub(super) fn new() -> Self {
+    /// The inflow of one of `lanes`.
+    pub(super) fn new(lanes: usize) -> Self {
         let (sender, queue) = mpsc::unbounded_channel();
+        let bound = Bound {
+            most: BYTES / lanes,
+            bytes: AtomicUsize::new(0),
+            lost: AtomicBool::new(false),
+        };
         Self {
-            bound: Arc::default(),
+            bound: Arc::new(bound),
             sender,
             queue,
         }
     }
 
-    /// What the connection calls.
-    pub(super) fn sender(&self) -> impl Fn(PushInfo) -> Result<(), SendError> + use<> {
+    /// What the connection calls. `own` is the channel that is listened to as long as the connection lasts.
+    pub(super) fn sender(&self, own: String) -> impl Fn(PushInfo) -> Result<(), SendError> + use<> {
         let (bound, sender) = (self.bound.clone(), self.sender.clone());
         move |push| match push.kind {
-            PushKind::Message => {
+            PushKind::Message | PushKind::SMessage => {
                 if bound.lost.load(Ordering::Acquire) {
                     return Ok(());
                 }
@@ -61,13 +68,17 @@ impl Inflow {
                     return Ok(());
                 };
                 let cost = cost(&channel, &payload);
-                if bound.bytes.fetch_add(cost, Ordering::AcqRel) + cost > BYTES {
+                if bound.bytes.fetch_add(cost, Ordering::AcqRel) + cost > bound.most {
                     bound.bytes.fetch_sub(cost, Ordering::AcqRel);
                     bound.lost.store(true, Ordering::Release);
                     return sender.send(Push::Lost).map_err(|_| SendError);
                 }
                 let push = Push::Published(channel, payload);
                 sender.send(push).map_err(|_| SendError)
+            }
+            // The part has moved to another node of the Cluster.
+            PushKind::SUnsubscribe if names(&push.data, &own) => {
+                sender.send(Push::Over).map_err(|_| SendError)
             }
             PushKind::Disconnection => sender.send(Push::Over).map_err(|_| SendError),
             _ => Ok(()),
@@ -91,6 +102,10 @@ impl Inflow {
 
 fn cost(channel: &str, payload: &[u8]) -> usize {
     channel.len() + payload.len() + OVERHEAD
+}
+
+fn names(data: &[Value], channel: &str) -> bool {
+    matches!(data.first(), Some(Value::BulkString(name)) if name == channel.as_bytes())
 }
 
 fn published(data: Vec<Value>) -> Option<(String, Vec<u8>)> {

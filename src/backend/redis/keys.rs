@@ -21,6 +21,11 @@ impl Part {
         (0..PARTS).map(Self)
     }
 
+    /// Its number.
+    pub(super) fn number(self) -> u8 {
+        self.0
+    }
+
     /// The part of a room.
     pub(super) fn of(room: &RoomKey) -> Self {
         Self::hashed(&[room.namespace.as_str(), room.room.as_str()])

@@ -2,6 +2,9 @@
 //!
 //! Whoever asks while Redis is away is told so soon: one attempt to connect serves all that wait, and for a moment after
 //! it failed nobody tries again. What was sent when a connection was lost may have been carried out or not.
+//!
+//! In a Cluster it is a line to one part, wherever that is: what is sent to a node that has it no more was not carried out,
+//! and is sent again to the one that has.
 
 use std::{
     sync::{
@@ -17,7 +20,7 @@ use redis::{
 };
 use tokio::sync::Mutex;
 
-use super::scripts;
+use super::{keys::Part, scripts, site::Site};
 use crate::error::{Error, Result};
 
 /// How long connecting, and an answer, may take.
@@ -25,10 +28,11 @@ const CONNECT: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(2);
 
 /// How long after a failed attempt to connect nobody tries again.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Line {
-    client: Client,
+    site: Arc<Site>,
+    part: Part,
     state: Mutex<State>,
 }
 
@@ -47,9 +51,11 @@ pub(super) enum Lost {
 }
 
 impl Line {
-    pub(super) fn new(client: Client) -> Self {
+    /// A line to whoever has `part`.
+    pub(super) fn new(site: Arc<Site>, part: Part) -> Self {
         Self {
-            client,
+            site,
+            part,
             state: Mutex::new(State::Down(None)),
         }
     }
@@ -59,21 +65,39 @@ impl Line {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
-        let (mut connection, broken) = self.connection().await.map_err(away)?;
-        let answers = match exchange(&mut connection, commands).await {
-            Err(error) => {
-                broken.store(true, Ordering::Release);
-                if lost == Lost::GiveUp {
-                    return Err(away(error));
-                }
-                let (mut connection, broken) = self.connection().await.map_err(away)?;
-                let again = exchange(&mut connection, commands).await;
-                broken.fetch_or(again.is_err(), Ordering::AcqRel);
-                again
-            }
+        let mut answers = match self.try_once(commands).await {
+            Err(_) if lost == Lost::Repeat => self.try_once(commands).await,
             answers => answers,
+        }
+        .map_err(away)?;
+        let moved: Vec<_> = (0..answers.len())
+            .filter(
+                |&at| matches!(&answers[at], Value::ServerError(error) if error.code() == "MOVED"),
+            )
+            .collect();
+        if !moved.is_empty() {
+            let again: Vec<_> = moved.iter().map(|&at| commands[at].clone()).collect();
+            let again = self.try_once(&again).await.map_err(away)?;
+            for (at, answer) in moved.into_iter().zip(again) {
+                answers[at] = answer;
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Sends commands over the connection that there is, or a new one, which is given up if it fails or leads elsewhere.
+    async fn try_once(&self, commands: &[Cmd]) -> Result<Vec<Value>, RedisError> {
+        let (mut connection, broken) = self.connection().await?;
+        let answers = exchange(&mut connection, commands).await;
+        let elsewhere = match &answers {
+            Err(_) => true,
+            Ok(answers) => answers.iter().any(leads_elsewhere),
         };
-        answers.map_err(away)
+        if elsewhere {
+            broken.store(true, Ordering::Release);
+            self.site.doubt(self.part).await;
+        }
+        answers
     }
 
     /// Sends one command that may be repeated, and waits for its answer.
@@ -95,7 +119,7 @@ impl Line {
         }
         let broken = Arc::new(AtomicBool::new(false));
         let notice = broken.clone();
-        let connected = connect(&self.client, move |push: PushInfo| {
+        let connected = self.site.connect(self.part, move |push: PushInfo| {
             if push.kind == PushKind::Disconnection {
                 notice.store(true, Ordering::Release);
             }
@@ -119,21 +143,35 @@ pub(super) async fn connect(
     client: &Client,
     pushes: impl redis::aio::AsyncPushSender,
 ) -> Result<MultiplexedConnection, RedisError> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT))
-        .set_response_timeout(Some(ANSWER))
-        .set_push_sender(pushes);
-    let mut connection = client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await?;
+    let mut connection = open(client, pushes).await?;
     for answer in send(&mut connection, &scripts::load()).await? {
         answer.extract_error()?;
     }
     Ok(connection)
 }
 
+/// Opens a connection that only asks what is there.
+pub(super) async fn open(
+    client: &Client,
+    pushes: impl redis::aio::AsyncPushSender,
+) -> Result<MultiplexedConnection, RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT))
+        .set_response_timeout(Some(ANSWER))
+        .set_push_sender(pushes);
+    client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+}
+
+/// Whether an answer means that another node may have what was asked for.
+fn leads_elsewhere(answer: &Value) -> bool {
+    let elsewhere = ["MOVED", "CLUSTERDOWN", "READONLY", "MASTERDOWN"];
+    matches!(answer, Value::ServerError(error) if elsewhere.contains(&error.code()))
+}
+
 /// Sends commands together; those whose script Redis has lost are sent again, in order, once it has it.
-async fn exchange(
+pub(super) async fn exchange(
     connection: &mut MultiplexedConnection,
     commands: &[Cmd],
 ) -> Result<Vec<Value>, RedisError> {
@@ -176,7 +214,7 @@ pub(super) fn read_as<T: redis::FromRedisValue>(answer: Value) -> Result<T> {
     redis::from_redis_value(checked(answer)?).map_err(damaged)
 }
 
-fn away(error: RedisError) -> Error {
+pub(super) fn away(error: RedisError) -> Error {
     Error::unavailable("Redis cannot take it now; retry with the same id").caused_by(error)
 }
 

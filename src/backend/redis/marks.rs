@@ -33,7 +33,8 @@ impl Marks for RedisLog {
             .arg(now.before(NOTED).0)
             .arg(now.before(DAY).0)
             .arg(millis(keep.mark_age()));
-        let (seq, head, moved): (u64, u64, u8) = line::read_as(self.in_order(command).await?)?;
+        let answer = self.lanes.in_order(Part::of(room), command).await?;
+        let (seq, head, moved): (u64, u64, u8) = line::read_as(answer)?;
         Ok(Mark::at(Seq(seq), Seq(head), moved == 1))
     }
 
@@ -44,7 +45,8 @@ impl Marks for RedisLog {
         let mut mark = redis::cmd("HGET");
         mark.arg(keys::marks(room)).arg(user.as_str());
         // The mark first: read the other way about, it could be beyond the room's last message.
-        let answers = self.reads.run(&[mark, head], line::Lost::Repeat).await?;
+        let line = self.reads.of(Part::of(room));
+        let answers = line.run(&[mark, head], line::Lost::Repeat).await?;
         let mut numbers = answers.into_iter().map(line::read_as::<Option<u64>>);
         let mut next = || numbers.next().transpose();
         let (mark, head) = (next()?.flatten(), next()?.flatten());

@@ -1,19 +1,26 @@
-//! A log that several nodes share, in one Redis or Valkey.
+//! A log that several nodes share, in one Redis or Valkey, or in a Cluster of them.
 //!
-//! One script is one step: it drops a repeat, numbers a message in its room (`seq`) and in its namespace (`offset`), stores
-//! it and publishes it. A node listens only to the rooms that it follows.
+//! One script is one step: it drops a repeat, numbers a message in its room (`seq`) and over all rooms (`offset`), stores it
+//! and publishes it. A node listens only to the rooms that it follows.
+//!
+//! # Lanes
+//!
+//! Rooms and sessions are spread over sixteen parts (`keys`). In a Cluster the parts lie on its servers, and each is a **lane**:
+//! a counter of offsets, a writer, a follower with a connection of its own, a line for reads. One Redis is one lane for all.
+//! So a server that is away, stands still, is replaced or gives up a part stops only what is in its parts: connections lead to
+//! whoever has a part (`site`), and look for it again when they are lost or sent elsewhere. While a part moves, it is refused.
 //!
 //! # The order of deliveries
 //!
 //! The hub relies on this: messages of a namespace come in the order of their offsets, and whatever is newer than the answer
-//! of [`Log::offset`] comes later.
+//! of [`Log::offset`] comes later. In a lane:
 //!
 //! - Redis carries out one script after another, and a script publishes in the same step in which it takes the offset. All
-//!   rooms that a node follows come through one connection. So as long as that connection lasts, what comes is in the order
-//!   of offsets over all of its rooms, and nothing is missing. Offsets that do not come belong to rooms that are not
+//!   rooms of the lane that a node follows come through one connection. So as long as that connection lasts, what comes is in
+//!   the order of offsets over all of them, and nothing is missing. Offsets that do not come belong to rooms that are not
 //!   followed, and nobody waits for them: what is missing shows in a room's own numbers, which have no holes.
 //! - What is lost is lost with the connection, or because more waited here than may wait, or without a word. Whichever it
-//!   was, the follower **compares**: while it listens already, it asks for the namespace's last offset, the *end*, and for
+//!   was, the follower **compares**: while it listens already, it asks for the lane's last offset, the *end*, and for
 //!   the last offset of each room that it follows. Rooms that have more than was delivered are read up to the end, all
 //!   together, and delivered in the order of offsets. Whatever is newer than the end is published after the node began to
 //!   listen, so it waits in the queue or comes; whatever waits there and is not newer was just read, and is known by its
@@ -22,7 +29,24 @@
 //!   when the word comes back: what was merely on its way has come by then.
 //! - A room is followed from where it ended just after its channel was heard. What is older is never delivered: whoever wants
 //!   it reads the log after [`Bus::follow`] has returned.
-//! - [`Log::offset`] asks Redis. Whatever gets a higher offset is published after that.
+//!
+//! Over several lanes offsets are Lamport clocks (`order`): a message gets the next one above both its lane's last and the
+//! highest that the node which writes it has seen anywhere, and with the remainder of its lane, so that no two are equal.
+//! The merger makes one stream of all lanes:
+//!
+//! - A message goes out once every other lane in which this node follows rooms is known to be past it: by a message of its
+//!   own, or because it was asked. To be asked is to be raised to whatever was seen anywhere, and to say that on the node's own
+//!   channel there: when the word comes back, everything lower has come before it, and what comes later is higher. What
+//!   arrives while a lane is asked is covered by the next question, so a busy node asks a quiet lane a thousand times a second
+//!   at most, and a message takes one turn to Redis more than in one lane.
+//! - A lane in which the first room begins to be followed is raised in the same way, after the merger has begun to count it
+//!   and before the room's end is looked at: so nothing comes from it behind what has gone out.
+//! - Events that are not kept, and marks, keep their place in their lane.
+//! - [`Log::offset`] asks all lanes, takes the highest, and raises all to it. So it is refused while any of them is away.
+//! - While a lane with followed rooms is away, what other lanes bring waits, as much as may, and what is more is read later.
+//!   Messages are stored in them all the same; their receipts are settled as soon as it shows that they would wait long.
+//!
+//! Drafts of one connection to rooms in different lanes may be stored in another order than they were accepted.
 //!
 //! Two things are weaker. If Redis left out a message on a connection that lasts (it does not; a slow listener is cut off), it
 //! is found late and comes behind messages of other rooms that have higher offsets. And what a room no longer keeps cannot be
@@ -31,17 +55,22 @@
 //!
 //! # What is waited for
 //!
-//! A receipt is settled when the message was put on this node's stream, if this node follows the room; while Redis cannot
-//! be listened to, as soon as an attempt to connect has failed. An event that is not kept goes through its room's channel and
-//! so keeps its place behind messages that were settled before it was sent.
+//! A receipt is settled when the message was put on the hub's stream, if this node follows the room; while Redis cannot
+//! be listened to, as soon as an attempt to connect has failed; and within two seconds if another lane holds it up. An event that is not kept is put on this node's stream by the
+//! follower and published by the writer, and so keeps its place behind messages that were settled before it was sent; this
+//! node's members get it whether or not Redis is there.
 //!
 //! # What is assumed
 //!
 //! Redis does not lose what it has acknowledged: it writes an append-only file (`appendonly yes`), and sure to survive a loss
-//! of power is only what was synchronised (`appendfsync`). If offsets fall behind what was delivered all the same, which is
-//! noticed when a node compares, numbering goes on well above them, the log begins another life, and the rooms that lost
-//! something another epoch; messages that were stored before anybody noticed are not delivered, only kept. Clocks of nodes
-//! may differ by seconds: a message leaves the log by the clock that is ahead.
+//! of power is only what was synchronised (`appendfsync`); a replica that takes over has what it was given (`WAIT` is not
+//! used). If a lane's offsets fall behind what a node knows that it had all the same, which is noticed when that node writes,
+//! asks or compares, numbering goes on well above them, the log begins another life, and the rooms that lost something
+//! another epoch; messages that were stored before anybody noticed may not be delivered, only kept. Nodes that have kept their
+//! connections learn of another life within seconds. Clocks of nodes may differ by seconds: a message leaves the log by the
+//! clock that is ahead.
+//!
+//! A Cluster whose parts are not all covered stops as a whole unless it is told otherwise (`cluster-require-full-coverage no`).
 
 use std::{
     sync::{
@@ -52,10 +81,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use redis::{Client, Cmd, RedisError, Value};
+use redis::RedisError;
 use tokio::{
-    sync::{Mutex, Semaphore, mpsc, oneshot},
-    task::JoinHandle,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::timeout,
 };
 
 use super::{
@@ -73,12 +102,16 @@ mod entry;
 mod follower;
 mod inflow;
 mod keys;
+mod lanes;
 mod line;
 mod marks;
+mod merger;
 mod nodes;
+mod order;
 mod pages;
 mod scripts;
 mod sessions;
+mod site;
 mod sweep;
 #[cfg(test)]
 pub(in crate::backend) mod tests;
@@ -86,15 +119,18 @@ mod writer;
 
 use asking::Asking;
 use channels::RedisChannels;
-use follower::Follower;
 use keys::Part;
+use lanes::{Lanes, Reads};
 use line::Line;
+use site::Site;
 use sweep::Sweeper;
-use writer::{Command, Writer};
+use writer::Command;
 
-/// How many commands may wait for the writer, and how many bytes of drafts may be under way, before appends wait too.
-const QUEUE: usize = 4096;
+/// How many bytes of drafts and events may be under way before whoever sends waits, too.
 const QUEUE_BYTES: u32 = 32 << 20;
+
+/// How long it may take to begin to follow a room before whoever waits is told that it will take longer.
+const FOLLOWED: Duration = Duration::from_secs(5);
 
 /// What a draft costs besides its data.
 const OVERHEAD: u32 = 512;
@@ -106,7 +142,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Where a shared log is and what it keeps.
 #[derive(Clone, Debug)]
 pub struct RedisConfig {
-    /// One Redis: `redis://[user:password@]host[:port][/db]`.
+    /// One Redis, `redis://[user:password@]host[:port][/db]`, or nodes of a Cluster, with commas between them: one that answers
+    /// is enough. `rediss://` is over TLS.
     pub url: String,
     /// How much of each room is kept.
     pub retention: Retention,
@@ -139,11 +176,19 @@ impl RedisConfig {
 #[non_exhaustive]
 pub enum OpenError {
     /// The address is none.
-    #[error("this is no address of a Redis; write redis://host:port")]
+    #[error(
+        "this is no address of a Redis; write redis://host:port, several with commas between them for a Cluster"
+    )]
     Url(#[source] RedisError),
     /// Redis is not there, or refuses.
-    #[error("Redis cannot be used; start it, or correct its address")]
+    #[error("Redis cannot be used; start it, or correct its address, user or password")]
     Away(#[source] Error),
+    /// Several addresses of servers that are no Cluster.
+    #[error("several addresses of Redis are those of a Cluster, and these are not; name one")]
+    Several,
+    /// A Cluster has no numbered databases.
+    #[error("a Redis Cluster has no numbered databases; leave out the /db of its address")]
+    Database,
 }
 
 /// Opens the log at `config.url`, beginning one if there is none.
@@ -168,11 +213,11 @@ async fn open_with(
     config: RedisConfig,
     clock: Clock,
 ) -> Result<(RedisLog, mpsc::Sender<Delivery>, Deliveries), OpenError> {
-    let client = protocol_3(&config.url).map_err(OpenError::Url)?;
-    let reads = Arc::new(Line::new(client.clone()));
-    let life = life(&reads).await.map_err(OpenError::Away)?;
+    let site = Arc::new(Site::find(&config.url).await?);
+    let reads = Arc::new(Reads::new(&site));
+    let life = life(reads.of(Part::FIRST)).await.map_err(OpenError::Away)?;
     let shared = Arc::new(Shared {
-        client: client.clone(),
+        site,
         clock,
         retention: config.retention,
         idempotency: config.idempotency,
@@ -185,17 +230,7 @@ async fn open_with(
     let nodes = nodes::begin(&shared, &reads, config.lease, config.grace);
     let nodes = nodes.await.map_err(OpenError::Away)?;
     let (stream, deliveries) = deliveries();
-    let (queue, commands) = mpsc::channel(QUEUE);
-    let (follower, follows) = mpsc::unbounded_channel();
-    let following = Follower::new(shared.clone(), reads.clone(), stream.clone(), follows);
-    tokio::spawn(following.run());
-    let writer = Writer {
-        shared: shared.clone(),
-        line: Line::new(client),
-        queue: commands,
-        follower: follower.clone(),
-    };
-    let writing = tokio::spawn(writer.run());
+    let lanes = Lanes::start(&shared, &reads, stream.clone());
     let used = Arc::new(());
     let sweeper = Sweeper {
         shared: shared.clone(),
@@ -203,35 +238,20 @@ async fn open_with(
         session_window: config.session_window,
     };
     tokio::spawn(sweeper.run(Arc::downgrade(&used)));
-    let channels = Arc::new(RedisChannels::open(
-        shared.clone(),
-        vec![shared.client.clone()],
-    ));
+    let channels = Arc::new(RedisChannels::open(shared.clone()));
     let log = RedisLog {
         asking: Asking::begin(shared.clone(), channels.clone(), stream.clone()).await,
         channels,
         shared,
         reads,
-        queue,
+        lanes,
         space: Arc::new(Semaphore::new(QUEUE_BYTES as usize)),
-        follower,
         session_window: config.session_window,
         closed: AtomicBool::new(false),
-        writing: Mutex::new(Some(writing)),
         nodes,
         _used: used,
     };
     Ok((log, stream, deliveries))
-}
-
-/// What is published comes unasked only in the third version of the protocol.
-fn protocol_3(url: &str) -> Result<Client, RedisError> {
-    use redis::IntoConnectionInfo;
-
-    let info = url.into_connection_info()?;
-    let settings = info.redis_settings().clone();
-    let settings = settings.set_protocol(redis::ProtocolVersion::RESP3);
-    Client::open(info.set_redis_settings(settings))
 }
 
 /// The name of the log's life: whoever comes first makes it.
@@ -248,15 +268,17 @@ async fn life(reads: &Line) -> Result<Epoch> {
 }
 
 /// Has the log begin another life: what was numbered in the one before may be gone.
-async fn begin_life(reads: &Line) -> Result<()> {
+async fn begin_life(reads: &Line) -> Result<Epoch> {
+    let life = Epoch::fresh();
     let mut make = redis::cmd("SET");
-    make.arg(keys::life()).arg(Epoch::fresh().as_str());
-    reads.ask(make).await.map(|_| ())
+    make.arg(keys::life()).arg(life.as_str());
+    reads.ask(make).await?;
+    Ok(life)
 }
 
 /// What the tasks of a node have in common.
 struct Shared {
-    client: Client,
+    site: Arc<Site>,
     clock: Clock,
     retention: Retention,
     idempotency: Duration,
@@ -274,6 +296,33 @@ impl Shared {
     /// How long an empty room is remembered when nobody uses it: longer than any id that it was sent.
     fn forget(&self, keep: Keep) -> u64 {
         millis(keep.linger().max(self.idempotency))
+    }
+
+    /// The parts of the lane that is named after one.
+    fn parts_of(&self, part: Part) -> impl Iterator<Item = Part> + use<> {
+        let one = self.site.is_cluster();
+        Part::all().filter(move |other| !one || *other == part)
+    }
+
+    /// How many lanes there are.
+    fn lanes(&self) -> usize {
+        lanes::parts(&self.site).count()
+    }
+
+    /// How scripts publish: in a Cluster, only to the node that has the channel's part.
+    fn publish(&self) -> &'static str {
+        match self.site.is_cluster() {
+            true => "SPUBLISH",
+            false => "PUBLISH",
+        }
+    }
+
+    /// How a channel is listened to, and no more.
+    fn listening(&self) -> (&'static str, &'static str) {
+        match self.site.is_cluster() {
+            true => ("SSUBSCRIBE", "SUNSUBSCRIBE"),
+            false => ("SUBSCRIBE", "UNSUBSCRIBE"),
+        }
     }
 
     fn life(&self) -> Epoch {
@@ -294,6 +343,14 @@ impl Shared {
     /// Notes which other nodes live.
     fn live_beside(&self, others: Vec<NodeId>) {
         *self.others.lock().unwrap_or_else(PoisonError::into_inner) = others;
+    }
+
+    /// Notes that another node has begun to live.
+    fn meet(&self, node: NodeId) {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if !others.contains(&node) {
+            others.push(node);
+        }
     }
 
     /// Logs a change, and only a change: while Redis is away every batch fails.
@@ -323,18 +380,15 @@ fn millis(time: Duration) -> u64 {
 
 struct RedisLog {
     shared: Arc<Shared>,
-    /// For whatever does not wait for the writer.
-    reads: Arc<Line>,
-    queue: mpsc::Sender<Command>,
-    /// Bytes of drafts that may still be accepted.
+    /// For whatever does not wait for the writers.
+    reads: Arc<Reads>,
+    lanes: Lanes,
+    /// Bytes of drafts and events that may still be accepted.
     space: Arc<Semaphore>,
-    follower: mpsc::UnboundedSender<follower::Command>,
     channels: Arc<RedisChannels>,
     asking: Arc<Asking>,
     session_window: Duration,
     closed: AtomicBool,
-    /// `None` once closed.
-    writing: Mutex<Option<JoinHandle<()>>>,
     nodes: nodes::Tasks,
     /// The sweeper ends with it.
     _used: Arc<()>,
@@ -348,12 +402,12 @@ impl RedisLog {
         Ok(())
     }
 
-    /// Has a command carried out in its place among the drafts, and waits for its answer.
-    async fn in_order(&self, command: Cmd) -> Result<Value> {
-        let (done, answer) = oneshot::channel();
-        let command = Command::Other { command, done };
-        self.queue.send(command).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+    /// Waits until so many bytes may be under way.
+    async fn space(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let cost = bytes.saturating_add(OVERHEAD).min(QUEUE_BYTES);
+        let space = self.space.clone().acquire_many_owned(cost);
+        space.await.map_err(|_| closed())
     }
 }
 
@@ -361,20 +415,15 @@ impl RedisLog {
 impl Log for RedisLog {
     async fn append(&self, draft: Draft) -> Result<Receipt> {
         self.check_open()?;
-        let bytes = u32::try_from(draft.data.get().len()).unwrap_or(u32::MAX);
-        let space = self
-            .space
-            .clone()
-            .acquire_many_owned(bytes.saturating_add(OVERHEAD).min(QUEUE_BYTES))
-            .await
-            .map_err(|_| closed())?;
+        let space = self.space(draft.data.get().len()).await?;
+        let queue = &self.lanes.of(Part::of(&draft.room)).queue;
         let (settle, receipt) = Receipt::new();
         let append = Command::Append {
             draft,
             settle,
             space,
         };
-        self.queue.send(append).await.map_err(|_| closed())?;
+        queue.send(append).await.map_err(|_| closed())?;
         Ok(receipt)
     }
 
@@ -403,8 +452,11 @@ impl Log for RedisLog {
             .arg(number(seq.0))
             .arg(number(size.messages as u64))
             .arg(number(size.bytes as u64));
-        let answer = self.reads.ask(command).await?;
-        pages::read_page(room, answer, way != "after")
+        let part = Part::of(room);
+        let answer = self.reads.of(part).ask(command).await?;
+        let page = pages::read_page(room, answer, way != "after")?;
+        self.lanes.of(part).order.know(page.offset);
+        Ok(page)
     }
 
     async fn missed(
@@ -418,15 +470,13 @@ impl Log for RedisLog {
         let keep = self.shared.retention.keep(&room.room);
         let cutoff = keep.cutoff((self.shared.clock)());
         let command = pages::missed(room, after, until, size, cutoff);
-        pages::read_missed(room, self.reads.ask(command).await?)
+        let answer = self.reads.of(Part::of(room)).ask(command).await?;
+        pages::read_missed(room, answer)
     }
 
     async fn offset(&self, _: &Namespace) -> Result<Offset> {
         self.check_open()?;
-        let mut command = redis::cmd("GET");
-        command.arg(keys::offset(Part::FIRST));
-        let offset: Option<u64> = line::read_as(self.reads.ask(command).await?)?;
-        Ok(Offset(offset.unwrap_or(0)))
+        self.lanes.end().await
     }
 
     fn life(&self) -> Epoch {
@@ -435,24 +485,13 @@ impl Log for RedisLog {
 
     async fn ready(&self) -> Result<()> {
         self.check_open()?;
-        self.reads.ask(redis::cmd("PING")).await.map(|_| ())
+        self.lanes.ready().await
     }
 
     async fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        // Held to the end, so that a second call returns when the first one is done.
-        let mut writing = self.writing.lock().await;
-        let Some(writing) = writing.take() else {
-            return;
-        };
-        // Fails only if the writer has ended.
-        let _ = self.queue.send(Command::Close).await;
-        if writing.await.is_err() {
-            tracing::error!("the task that writes the log had failed");
-        }
         self.nodes.close(&self.shared, &self.reads).await;
-        // Fails only if the follower has ended.
-        let _ = follower::ask(&self.follower, follower::Command::Close).await;
+        self.lanes.close().await;
         self.channels.close();
     }
 }
@@ -461,36 +500,43 @@ impl Log for RedisLog {
 impl Bus for RedisLog {
     async fn send(&self, event: Arc<Ephemeral>, except: Option<ConnectionId>) -> Result<()> {
         self.check_open()?;
-        let mut publish = redis::cmd("PUBLISH");
-        publish
-            .arg(keys::channel(&event.room))
-            .arg(entry::write_ephemeral(&event, except));
-        self.reads.ask(publish).await.map(|_| ())
+        let text = entry::write_ephemeral(&event, except, self.shared.node);
+        let space = Arc::new(self.space(text.len()).await?);
+        let lane = self.lanes.of(Part::of(&event.room));
+        let mut command = redis::cmd(self.shared.publish());
+        command.arg(keys::channel(&event.room)).arg(text);
+        let publish = Command::Publish {
+            command,
+            space: space.clone(),
+        };
+        // Nobody waits for what is not kept: while Redis is away or behind, only this node's members get it.
+        if lane.queue.try_send(publish).is_err() {
+            tracing::debug!(room = %event.room.room, "an event was not published: too much waits for Redis");
+        }
+        let send = follower::Command::Send(event, except, space);
+        lane.follower.send(send).map_err(|_| closed())
     }
 
     async fn delivered(&self) {
-        let (reached, waiting) = oneshot::channel();
-        let reach = follower::Command::Reach(reached);
-        if self.follower.send(reach).is_ok() {
-            // A stream that ends meanwhile delivers nothing more either.
-            let _ = waiting.await;
-        }
+        self.lanes.delivered().await;
     }
 
     fn follow(&self, room: &RoomKey) -> Following {
         let (done, answer) = oneshot::channel();
         let follow = follower::Command::Follow(room.clone(), done);
-        let asked = self.follower.send(follow);
+        let asked = self.lanes.of(Part::of(room)).follower.send(follow);
         Box::pin(async move {
             asked.map_err(|_| closed())?;
-            answer.await.map_err(|_| closed())?
+            match timeout(FOLLOWED, answer).await {
+                Ok(answer) => answer.map_err(|_| closed())?,
+                Err(_) => Err(follower::deaf()),
+            }
         })
     }
 
     fn unfollow(&self, room: &RoomKey) {
         // A follower that has ended follows nothing.
-        let _ = self
-            .follower
-            .send(follower::Command::Unfollow(room.clone()));
+        let unfollow = follower::Command::Unfollow(room.clone());
+        let _ = self.lanes.of(Part::of(room)).follower.send(unfollow);
     }
 }

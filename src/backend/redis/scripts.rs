@@ -21,13 +21,13 @@ macro_rules! script {
 }
 
 script! {
-    APPEND = "room.lua", "append.lua";
+    APPEND = "room.lua", "offset.lua", "append.lua";
     READ = "room.lua", "read.lua";
     MISSED = "room.lua", "missed.lua";
     MARK = "room.lua", "mark.lua";
     SWEEP = "room.lua", "sweep.lua";
     SESSION = "session.lua";
-    RAISE = "raise.lua";
+    RAISE = "offset.lua", "raise.lua";
     RENEW = "renew.lua";
     NOTE = "roster.lua", "note.lua";
     GONE = "roster.lua", "gone.lua";
@@ -66,19 +66,20 @@ pub(super) fn session(keys: [&str; 5]) -> Cmd {
     call(&SESSION, &keys)
 }
 
-pub(super) fn raise(key: &str) -> Cmd {
-    call(&RAISE, &[key])
+/// Of a lane's counter, and of the channel on which to say it, if any.
+pub(super) fn raise(keys: &[&str]) -> Cmd {
+    call(&RAISE, keys)
 }
 
 pub(super) fn renew(room: &str) -> Cmd {
     call(&RENEW, &[room])
 }
 
-pub(super) fn note(keys: [&str; 5]) -> Cmd {
+pub(super) fn note(keys: [&str; 6]) -> Cmd {
     call(&NOTE, &keys)
 }
 
-pub(super) fn gone(keys: [&str; 4]) -> Cmd {
+pub(super) fn gone(keys: [&str; 5]) -> Cmd {
     call(&GONE, &keys)
 }
 

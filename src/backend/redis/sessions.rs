@@ -43,8 +43,12 @@ impl Sessions for RedisLog {
         self.shared.book.disown(pid);
         let now = (self.shared.clock)().0.to_string();
         let node = self.shared.node.to_string();
-        let end = ["end", &pid.reveal(), &now, &node];
-        self.change(pid, &end).await.map(|_| ())
+        let ended = self.change(pid, &["end", &pid.reveal(), &now, &node]).await;
+        if ended.is_err() {
+            // It is found to go on no more as soon as it can be noted.
+            self.shared.book.check_part(Part::of_session(pid));
+        }
+        ended.map(|_| ())
     }
 
     async fn forget(&self, pid: Pid) -> Result<()> {
@@ -70,7 +74,7 @@ impl Sessions for RedisLog {
         let mut command = redis::cmd("HMGET");
         command.arg(keys::session(pid)).arg("body").arg("ended");
         let (body, ended): (Option<String>, Option<u64>) =
-            line::read_as(self.reads.ask(command).await?)?;
+            line::read_as(self.reads.of(Part::of_session(pid)).ask(command).await?)?;
         let Some(body) = body.filter(|_| ended.is_none_or(|ended| ended >= expired.0)) else {
             return Ok(None);
         };
@@ -133,7 +137,7 @@ impl RedisLog {
 
     async fn change_in(&self, part: Part, arguments: &[&str]) -> Result<Value> {
         self.check_open()?;
-        self.in_order(call(part, arguments)).await
+        self.lanes.in_order(part, call(part, arguments)).await
     }
 }
 

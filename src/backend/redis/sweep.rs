@@ -10,9 +10,9 @@ use std::{
 use redis::Cmd;
 
 use super::{
-    Shared,
+    Reads, Shared,
     keys::{self, Part},
-    line::{self, Line, Lost},
+    line::{self, Lost},
     millis, number, scripts, sessions,
 };
 use crate::{
@@ -26,7 +26,7 @@ const STEP: usize = 64;
 
 pub(super) struct Sweeper {
     pub(super) shared: Arc<Shared>,
-    pub(super) reads: Arc<Line>,
+    pub(super) reads: Arc<Reads>,
     pub(super) session_window: Duration,
 }
 
@@ -40,35 +40,39 @@ impl Sweeper {
                 return;
             }
             let began = Instant::now();
-            // A failed step is told by whoever appends or reads; the next pass tries again.
-            let more = self.step((self.shared.clock)()).await.unwrap_or(false);
+            let more = self.step((self.shared.clock)()).await;
             rest = retention::rest(more, began.elapsed());
         }
     }
 
     /// Looks after a few sessions and rooms of each part whose time has come; whether there may be more.
-    pub(super) async fn step(&self, now: Timestamp) -> Result<bool> {
-        let expired = now.before(self.session_window).0.to_string();
+    pub(super) async fn step(&self, now: Timestamp) -> bool {
         let mut more = false;
         for part in Part::all() {
-            let sessions = sessions::call(part, &["sweep", "", &expired]);
-            let swept: u64 = line::read_as(self.reads.ask(sessions).await?)?;
-            more |= self.rooms(part, now).await? || swept > 0;
+            // That it failed is told by whoever appends or reads; the next pass tries again.
+            more |= self.part(part, now).await.unwrap_or(false);
         }
-        Ok(more)
+        more
+    }
+
+    async fn part(&self, part: Part, now: Timestamp) -> Result<bool> {
+        let expired = now.before(self.session_window).0.to_string();
+        let sessions = sessions::call(part, &["sweep", "", &expired]);
+        let swept: u64 = line::read_as(self.reads.of(part).ask(sessions).await?)?;
+        Ok(self.rooms(part, now).await? || swept > 0)
     }
 
     async fn rooms(&self, part: Part, now: Timestamp) -> Result<bool> {
         let mut due = redis::cmd("ZRANGEBYSCORE");
         due.arg(keys::rooms(part)).arg("-inf").arg(now.0);
         due.arg("LIMIT").arg(0).arg(STEP);
-        let rooms: Vec<String> = line::read_as(self.reads.ask(due).await?)?;
+        let rooms: Vec<String> = line::read_as(self.reads.of(part).ask(due).await?)?;
         let rooms = rooms.iter().filter_map(|room| keys::named(room));
         let calls: Vec<_> = rooms.map(|room| self.call(&room, now)).collect();
         if calls.is_empty() {
             return Ok(false);
         }
-        for answer in self.reads.run(&calls, Lost::Repeat).await? {
+        for answer in self.reads.of(part).run(&calls, Lost::Repeat).await? {
             line::checked(answer)?;
         }
         Ok(true)

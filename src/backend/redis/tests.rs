@@ -6,6 +6,7 @@ use std::{
     time::Instant,
 };
 
+use redis::Client;
 use tempfile::TempDir;
 
 use super::*;
@@ -15,6 +16,8 @@ use crate::{
 };
 
 mod between;
+pub(in crate::backend) mod cluster;
+mod node;
 mod trouble;
 
 /// How long anything may take.
@@ -24,21 +27,28 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(in crate::backend) struct Server {
     process: Child,
     port: u16,
-    folder: TempDir,
+    pub(in crate::backend) folder: TempDir,
+    /// The port on which nodes of a Cluster meet.
+    cluster: Option<u16>,
 }
 
 impl Server {
     pub(in crate::backend) async fn start() -> Self {
+        Self::start_as(false).await
+    }
+
+    /// Starts it alone, or as a node of a Cluster that knows nobody.
+    async fn start_as(cluster: bool) -> Self {
         loop {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = free.local_addr().unwrap().port();
-            drop(free);
+            let port = free_port();
+            let cluster = cluster.then(free_port);
             let folder = tempfile::tempdir().unwrap();
-            let process = launch(port, &folder);
+            let process = launch(port, &folder, cluster);
             let mut server = Self {
                 process,
                 port,
                 folder,
+                cluster,
             };
             if server.answers().await {
                 return server;
@@ -51,19 +61,19 @@ impl Server {
     }
 
     /// Ends it without a word.
-    fn kill(&mut self) {
+    pub(in crate::backend) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
     /// Starts it again with what it had written.
-    async fn restart(&mut self) {
-        self.process = launch(self.port, &self.folder);
+    pub(in crate::backend) async fn restart(&mut self) {
+        self.process = launch(self.port, &self.folder, self.cluster);
         assert!(self.answers().await, "nobody else takes the port");
     }
 
     /// Sends a signal, such as `STOP`.
-    fn signal(&self, name: &str) {
+    pub(in crate::backend) fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
         let sent = Process::new("kill").args(["-s", name, &id]).status();
         assert!(sent.unwrap().success());
@@ -93,11 +103,24 @@ impl Drop for Server {
     }
 }
 
-fn launch(port: u16, folder: &TempDir) -> Child {
-    Process::new("redis-server")
+fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap().port()
+}
+
+fn launch(port: u16, folder: &TempDir, cluster: Option<u16>) -> Child {
+    let mut server = Process::new("redis-server");
+    server
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--appendonly", "yes", "--save", "", "--dir"])
-        .arg(folder.path())
+        .arg(folder.path());
+    if let Some(cluster) = cluster {
+        server
+            .args(["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"])
+            .args(["--cluster-require-full-coverage", "no"])
+            .args(["--cluster-port", &cluster.to_string()]);
+    }
+    server
         .stdout(Stdio::null())
         .spawn()
         .expect("redis-server is installed")
@@ -130,9 +153,9 @@ impl Tested for Following {
             let mut now_due = redis::cmd("ZUNIONSTORE");
             now_due.arg(&rooms).arg(1).arg(&rooms);
             now_due.arg("WEIGHTS").arg(0);
-            reads.ask(now_due).await.unwrap();
+            reads.of(part).ask(now_due).await.unwrap();
         }
-        while sweeper.step(now).await.unwrap() {}
+        while sweeper.step(now).await {}
     }
 }
 

@@ -1,7 +1,8 @@
-//! The one task that writes: whatever waits goes to Redis together, in the order it was asked.
+//! The one task of a lane that writes: whatever waits goes to Redis together, in the order it was asked.
 //!
 //! The next batch is sent when the one before is answered, so a batch is as large as Redis is slow. If its connection is
-//! lost, everything in it is refused, though Redis may have stored it: that is why whoever sends repeats the id.
+//! lost, everything in it is refused, though Redis may have stored it: that is why whoever sends repeats the id. In a Cluster
+//! each part has a writer of its own, so that one that is away holds up no other.
 
 use std::sync::Arc;
 
@@ -13,7 +14,9 @@ use super::{
     follower::{self, Stored},
     keys::{self, Part},
     line::{self, Line, Lost},
-    millis, scripts,
+    millis,
+    order::Order,
+    scripts,
 };
 use crate::{
     backend::{Appended, Draft},
@@ -33,6 +36,11 @@ pub(super) enum Command {
         /// The draft's share of the bytes that may wait; given back when its receipt is settled.
         space: OwnedSemaphorePermit,
     },
+    /// Publish an event that is not kept, in its place among the drafts.
+    Publish {
+        command: Cmd,
+        space: Arc<OwnedSemaphorePermit>,
+    },
     /// Anything else that has a place among the drafts.
     Other {
         command: Cmd,
@@ -50,11 +58,15 @@ enum Answer {
         settle: oneshot::Sender<Result<Appended>>,
         space: OwnedSemaphorePermit,
     },
+    Published {
+        _space: Arc<OwnedSemaphorePermit>,
+    },
     Other(oneshot::Sender<Result<Value>>),
 }
 
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
+    pub(super) order: Arc<Order>,
     pub(super) line: Line,
     pub(super) queue: mpsc::Receiver<Command>,
     pub(super) follower: mpsc::UnboundedSender<follower::Command>,
@@ -107,6 +119,10 @@ impl Writer {
                     space,
                 });
             }
+            Command::Publish { command, space } => {
+                commands.push(command);
+                answers.push(Answer::Published { _space: space });
+            }
             Command::Other { command, done } => {
                 commands.push(command);
                 answers.push(Answer::Other(done));
@@ -126,7 +142,7 @@ impl Writer {
         );
         let keep = self.shared.retention.keep(&room.room);
         let mut command = scripts::append([
-            &keys::offset(Part::FIRST),
+            &keys::offset(self.order.part()),
             &keys::room(room),
             &keys::messages(room),
             &keys::id(room, id),
@@ -143,7 +159,10 @@ impl Writer {
             .arg(super::number(keep.messages))
             .arg(millis(keep.age))
             .arg(self.shared.forget(keep))
-            .arg(millis(self.shared.idempotency));
+            .arg(millis(self.shared.idempotency))
+            .arg(self.shared.publish());
+        self.order.tell(&mut command);
+        self.order.tell_lane(&mut command);
         command
     }
 
@@ -155,7 +174,12 @@ impl Writer {
                 settle,
                 space,
             } => match stored(id, value) {
-                Ok((appended, offset)) => {
+                Ok((appended, offset, lost)) => {
+                    self.order.know(offset);
+                    if lost {
+                        // If the follower has ended, nobody is delivered anything more.
+                        let _ = self.follower.send(follower::Command::Lost);
+                    }
                     let stored = Stored {
                         offset,
                         appended,
@@ -173,6 +197,7 @@ impl Writer {
                     let _ = settle.send(Err(error));
                 }
             },
+            Answer::Published { .. } => {}
             Answer::Other(done) => {
                 // Whoever asked may be gone; what was asked is done all the same.
                 let _ = done.send(line::checked(value));
@@ -186,15 +211,17 @@ fn refuse(answer: Answer, error: &Error) {
         Answer::Stored { settle, .. } => {
             let _ = settle.send(Err(error.clone()));
         }
+        Answer::Published { .. } => tracing::debug!(%error, "an event was not published"),
         Answer::Other(done) => {
             let _ = done.send(Err(error.clone()));
         }
     }
 }
 
-/// What the script answers.
-fn stored(id: MessageId, value: Value) -> Result<(Appended, Offset)> {
-    let (epoch, seq, offset, ts, duplicate): (String, u64, u64, u64, u8) = line::read_as(value)?;
+/// What the script answers; whether Redis has lost something, too.
+fn stored(id: MessageId, value: Value) -> Result<(Appended, Offset, bool)> {
+    let (epoch, seq, offset, ts, duplicate, lost): (String, u64, u64, u64, u8, u8) =
+        line::read_as(value)?;
     let appended = Appended {
         id,
         seq: Seq(seq),
@@ -202,5 +229,5 @@ fn stored(id: MessageId, value: Value) -> Result<(Appended, Offset)> {
         ts: Timestamp(ts),
         duplicate: duplicate == 1,
     };
-    Ok((appended, Offset(offset)))
+    Ok((appended, Offset(offset), lost == 1))
 }

@@ -15,8 +15,8 @@ use crate::{
         redis::{
             begin_life,
             keys::{self, Part},
-            life,
             line::{self, Lost},
+            merger::Item,
             pages, scripts,
         },
     },
@@ -43,24 +43,34 @@ struct Reading {
 impl Follower {
     /// Delivers whatever the followed rooms have that was not delivered.
     pub(super) async fn resync(&mut self) -> Result<(), End> {
+        self.words += 1;
         let words = self.words;
         self.suspects.clear();
         self.suspected_rosters.clear();
-        let known = self.rooms.values().map(|room| room.offset.0).max();
-        let mut end = scripts::raise(&keys::offset(Part::FIRST));
-        end.arg(known.unwrap_or(0));
-        let (end, lost): (u64, u8) = line::read_as(self.reads.ask(end).await?)?;
-        if lost == 1 {
-            tracing::error!(
-                "Redis has lost messages that were delivered; its log begins another life"
-            );
-            begin_life(&self.reads).await?;
-        }
+        let end = self.raise().await?;
         let readings = self.behind().await?;
-        self.read_up_to(Offset(end), readings).await?;
+        self.read_up_to(end, readings).await?;
         self.compare_rosters().await?;
-        self.shared.live(life(&self.reads).await?);
+        self.look_at_life().await?;
+        self.outlet.say(Item::Past(end)).await;
         self.reached(words).await
+    }
+
+    /// Raises the lane to whatever was seen in any; where it is then. If it has lost something, the log begins another life.
+    pub(super) async fn raise(&mut self) -> Result<Offset> {
+        let raised = self.line().ask(self.order.raise()).await?;
+        let (offset, lost): (u64, u8) = line::read_as(raised)?;
+        self.order.know(Offset(offset));
+        self.lost |= lost == 1;
+        if self.lost {
+            tracing::error!(
+                "Redis has lost messages that it had acknowledged; its log begins another life"
+            );
+            let life = begin_life(self.reads.of(Part::FIRST)).await?;
+            self.shared.live(life);
+            self.lost = false;
+        }
+        Ok(Offset(offset))
     }
 
     /// Looks which rooms have more than was delivered. It may be on its way: whether anything was lost is known when a word
@@ -102,7 +112,7 @@ impl Follower {
                 .iter()
                 .map(|channel| end_of(&self.rooms[channel].key))
                 .collect();
-            let ends = self.reads.run(&ends, Lost::Repeat).await?;
+            let ends = self.line().run(&ends, Lost::Repeat).await?;
             for (channel, end) in channels.iter().zip(ends) {
                 let (epoch, head, end) = read_end(end)?;
                 let room = self.rooms.get_mut(channel);
@@ -130,11 +140,12 @@ impl Follower {
 
     /// Goes on where a room now ends that has lost messages.
     async fn renew(&mut self, channel: &str) -> Result<()> {
-        let room = self.rooms.get_mut(channel);
-        let room = room.expect("nobody else changes them");
+        let room = &self.rooms[channel];
         let mut renew = scripts::renew(&keys::room(&room.key));
         renew.arg(room.offset.0).arg(Epoch::fresh().as_str());
-        let (epoch, head, _) = read_end(self.reads.ask(renew).await?)?;
+        let (epoch, head, _) = read_end(self.line().ask(renew).await?)?;
+        let room = self.rooms.get_mut(channel);
+        let room = room.expect("nobody else changes them");
         // What comes has higher offsets than what was delivered, and any receipt is of that.
         (room.epoch, room.seq, room.looked) = (epoch, head, head);
         Ok(())
@@ -200,7 +211,7 @@ impl Follower {
                     pages::missed(room, reading.read, end, size, cutoff)
                 })
                 .collect();
-            let answers = self.reads.run(&calls, Lost::Repeat).await?;
+            let answers = self.line().run(&calls, Lost::Repeat).await?;
             for (reading, answer) in wanting.iter_mut().zip(answers) {
                 let page = pages::read_missed(&self.rooms[&reading.channel].key, answer)?;
                 reading.read = page.messages.last().map_or(end, |last| last.offset);

@@ -70,7 +70,7 @@ impl Follower {
                 .iter()
                 .map(|key| nodes::present(key, Some(own)))
                 .collect();
-            let answers = self.reads.run(&calls, Lost::Repeat).await?;
+            let answers = self.line().run(&calls, Lost::Repeat).await?;
             for (key, answer) in keys.into_iter().zip(answers) {
                 let (version, present) = nodes::read_present(answer)?;
                 if let Some(room) = self.rooms.get_mut(&keys::channel(&key)) {
@@ -112,10 +112,11 @@ impl Follower {
                     ask
                 })
                 .collect();
-            let answers = self.reads.run(&asks, Lost::Repeat).await?;
+            let answers = self.line().run(&asks, Lost::Repeat).await?;
             for ((channel, room), answer) in rooms.iter().zip(answers) {
-                let version: Option<u64> = line::read_as(answer)?;
-                if Some(version.unwrap_or(0)) != room.roster {
+                // One that is none is like none.
+                let version = redis::from_redis_value::<Option<u64>>(line::checked(answer)?);
+                if Some(version.ok().flatten().unwrap_or(0)) != room.roster {
                     changed.push(((*channel).clone(), room.roster));
                 }
             }
@@ -133,8 +134,7 @@ impl Follower {
     }
 
     async fn put(&mut self, room: &RoomKey, elsewhere: Elsewhere) {
-        // Nobody may be listening any more.
         let said = Delivery::Elsewhere(room.clone(), elsewhere);
-        let _ = self.stream.send(said).await;
+        self.outlet.put(said).await;
     }
 }

@@ -2,7 +2,8 @@
 local offsets, key, messages, id, rooms, channel = unpack(KEYS)
 local now, epoch, name, given, length, body = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local keep, age, forget = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local window = tonumber(ARGV[10])
+local window, publish = tonumber(ARGV[10]), ARGV[11]
+local known, seen, lanes, lane = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
 
 local room = load(key)
 if not room then
@@ -14,14 +15,17 @@ elseif given == '1' then
   if use then
     local of, seq, offset, ts, sent = string.match(use, '^(%S+) (%d+) (%d+) (%d+) (%d+)$')
     if of == room.epoch and tonumber(sent) >= now - window then
-      return { room.epoch, seq, offset, ts, '1' }
+      return { room.epoch, seq, offset, ts, '1', '0' }
     end
   end
 end
 
 local ts = math.max(now, room.ts)
 local seq = room.head + 1
-local offset = redis.call('INCR', offsets)
+local before, lost = last(tonumber(redis.call('GET', offsets) or '0'), known, seen)
+-- Each lane has its own remainder, so no two messages have one offset.
+local offset = (math.floor(before / lanes) + 1) * lanes + lane
+redis.call('SET', offsets, int(offset))
 local entry = int(seq) .. ' ' .. int(offset) .. ' ' .. int(ts) .. ' ' .. length .. '\n' .. body
 local empty = room.oldest > room.head
 room.ts, room.head, room.offset = ts, seq, offset
@@ -45,5 +49,5 @@ if given == '1' then
   local use = room.epoch .. ' ' .. int(seq) .. ' ' .. int(offset) .. ' ' .. int(ts) .. ' ' .. int(now)
   redis.call('SET', id, use, 'PX', int(window + 1000))
 end
-redis.call('PUBLISH', channel, 'm' .. room.epoch .. ' ' .. entry)
-return { room.epoch, int(seq), int(offset), int(ts), '0' }
+redis.call(publish, channel, 'm' .. room.epoch .. ' ' .. entry)
+return { room.epoch, int(seq), int(offset), int(ts), '0', lost and '1' or '0' }

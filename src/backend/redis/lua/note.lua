@@ -1,6 +1,6 @@
 -- Notes what a node has of some users in a room now, '' for nothing more, and tells what is new of that.
-local entries, here, mine, live, nodes = unpack(KEYS)
-local channel, name, node = ARGV[1], ARGV[2], ARGV[3]
+local entries, here, mine, live, nodes, channel = unpack(KEYS)
+local publish, name, node = ARGV[1], ARGV[2], ARGV[3]
 
 local known = redis.call('EXISTS', entries) == 1
 local said = {}
@@ -27,4 +27,4 @@ elseif not known then
   redis.call('ZADD', live, 0, name)
   redis.call('SADD', nodes, node)
 end
-tell(here, channel, 'u', node, table.concat(said))
+tell(here, publish, channel, 'u', node, table.concat(said))

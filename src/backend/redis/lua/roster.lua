@@ -10,12 +10,12 @@ local function int(number)
 end
 
 -- Publishes a change behind the versions before and after it, and the node that it is of.
-local function tell(here, channel, kind, node, body)
+local function tell(here, publish, channel, kind, node, body)
   local before = tonumber(redis.call('HGET', here, 'version') or '0')
   local time = redis.call('TIME')
   local version = math.max(before + 1, time[1] * 1000000 + time[2])
   redis.call('HSET', here, 'version', int(version))
-  redis.call('PUBLISH', channel, kind .. int(before) .. ' ' .. int(version) .. ' ' .. node .. '\n' .. body)
+  redis.call(publish, channel, kind .. int(before) .. ' ' .. int(version) .. ' ' .. node .. '\n' .. body)
 end
 
 -- Notes that a node has nobody in a room any more.

@@ -119,12 +119,11 @@ impl Book {
         chapter.new.notify_one();
     }
 
-    /// Has everything compared with what is stored.
-    pub(super) fn check_all(&self) {
-        for chapter in &self.parts {
-            lock(&chapter.lists).all = true;
-            chapter.new.notify_one();
-        }
+    /// Has everything in a part compared with what is stored.
+    pub(in crate::backend::redis) fn check_part(&self, part: Part) {
+        let chapter = self.chapter(part);
+        lock(&chapter.lists).all = true;
+        chapter.new.notify_one();
     }
 
     /// Has those who work on it end once nothing is left to do.

@@ -27,24 +27,34 @@ pub(in crate::backend::redis) fn present(room: &RoomKey, but: Option<NodeId>) ->
     command
 }
 
-/// The version of what is answered, and what each node has of each user.
-pub(in crate::backend::redis) fn read_present(
-    answer: Value,
-) -> Result<(u64, Vec<(NodeId, UserId, Attending)>)> {
+/// What each node has of each user.
+type Present = Vec<(NodeId, UserId, Attending)>;
+
+/// The version of what is answered, and that.
+pub(in crate::backend::redis) fn read_present(answer: Value) -> Result<(u64, Present)> {
     let mut answer: Vec<Value> = line::read_as(answer)?;
     let mut nodes = answer.split_off(answer.len().min(1)).into_iter();
-    let version = line::read_as(answer.pop().unwrap_or_default())?;
+    // One that is none is like none.
+    let version = redis::from_redis_value(answer.pop().unwrap_or_default()).unwrap_or(0);
     let mut present = Vec::new();
     while let (Some(node), Some(users)) = (nodes.next(), nodes.next()) {
-        let node: String = line::read_as(node)?;
-        let node: NodeId = node.parse().map_err(line::damaged)?;
-        let users: HashMap<String, String> = line::read_as(users)?;
+        let users = redis::from_redis_value::<HashMap<String, String>>(users);
+        let (Some(node), Ok(users)) = (read_node(node), users) else {
+            tracing::warn!("what a node has of users cannot be read");
+            continue;
+        };
         let users = users
             .iter()
             .filter_map(|(user, text)| said::attending(user, text));
         present.extend(users.map(|(user, attending)| (node, user, attending)));
     }
     Ok((version, present))
+}
+
+/// A node's name.
+pub(super) fn read_node(name: Value) -> Option<NodeId> {
+    let name: String = redis::from_redis_value(name).ok()?;
+    name.parse().ok()
 }
 
 impl RedisLog {
@@ -54,7 +64,12 @@ impl RedisLog {
         after: Option<&UserId>,
         limit: usize,
     ) -> Result<Census> {
-        let (_, present) = read_present(self.reads.ask(present(room, None)).await?)?;
+        let (_, present) = read_present(
+            self.reads
+                .of(Part::of(room))
+                .ask(present(room, None))
+                .await?,
+        )?;
         let mut users: BTreeMap<UserId, Vec<Attending>> = BTreeMap::new();
         let mut connections = 0;
         for (_, user, attending) in present {
@@ -96,7 +111,7 @@ impl RedisLog {
             let mut live = redis::cmd("ZRANGEBYLEX");
             live.arg(keys::live(part)).arg(&first).arg(&last);
             live.arg("LIMIT").arg(0).arg(limit);
-            self.reads.ask(live)
+            self.reads.of(part).ask(live)
         });
         let mut rooms = Vec::new();
         for answer in try_join_all(parts).await? {

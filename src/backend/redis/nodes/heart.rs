@@ -9,11 +9,12 @@ use std::{sync::Arc, time::Duration};
 use redis::Value;
 use tokio::{sync::watch, time::Instant};
 
+use super::census::read_node;
 use crate::{
     backend::redis::{
-        Shared, keys,
-        line::{self, Line},
-        millis, scripts,
+        Reads, Shared,
+        keys::{self, Part},
+        line, millis, scripts,
     },
     error::Result,
     model::NodeId,
@@ -28,7 +29,7 @@ const SLACK: Duration = Duration::from_millis(20);
 
 pub(super) struct Heart {
     shared: Arc<Shared>,
-    reads: Arc<Line>,
+    reads: Arc<Reads>,
     lease: Duration,
     /// When the lease began that was renewed ever since.
     since: Option<Instant>,
@@ -51,7 +52,7 @@ impl Heart {
     /// Takes the first lease. Tells `ended` at each renewal which nodes are to be taken out, as soon as it may be said.
     pub(super) async fn begin(
         shared: Arc<Shared>,
-        reads: Arc<Line>,
+        reads: Arc<Reads>,
         lease: Duration,
         ended: watch::Sender<Option<Vec<NodeId>>>,
     ) -> Result<Self> {
@@ -89,7 +90,7 @@ impl Heart {
         if beat.lost || self.since.is_none() {
             self.since = Some(Instant::now());
             // The others may have taken out what is here, or Redis may have lost it.
-            self.shared.book.check_all();
+            Part::all().for_each(|part| self.shared.book.check_part(part));
         }
         let sure = self
             .since
@@ -101,27 +102,22 @@ impl Heart {
 }
 
 /// Has this node's lease end so long from now, unless it is renewed.
-async fn renew(shared: &Shared, reads: &Line, lease: Duration) -> Result<Beat> {
+async fn renew(shared: &Shared, reads: &Reads, lease: Duration) -> Result<Beat> {
     let mut command = scripts::lease(&keys::leases());
     command.arg(shared.node.to_string()).arg(millis(lease));
-    let mut answer: Vec<Value> = line::read_as(reads.ask(command).await?)?;
-    let names = answer.split_off(answer.len().min(3));
+    let mut answer: Vec<Value> = line::read_as(reads.of(Part::FIRST).ask(command).await?)?;
+    let mut others = answer.split_off(answer.len().min(3));
     let (lost, next, living): (u8, u64, usize) = line::read_as(Value::Array(answer))?;
-    let mut living_and_ended = Vec::with_capacity(names.len());
-    for name in names {
-        let name: String = line::read_as(name)?;
-        living_and_ended.push(name.parse().map_err(line::damaged)?);
-    }
-    let ended = living_and_ended.split_off(living.min(living_and_ended.len()));
+    let ended = others.split_off(living.min(others.len()));
     Ok(Beat {
         lost: lost == 1,
         next: Duration::from_millis(next),
-        living: living_and_ended,
-        ended,
+        living: others.into_iter().filter_map(read_node).collect(),
+        ended: ended.into_iter().filter_map(read_node).collect(),
     })
 }
 
 /// Has this node taken out so long from now.
-pub(super) async fn wind_down(shared: &Shared, reads: &Line, grace: Duration) -> Result<()> {
+pub(super) async fn wind_down(shared: &Shared, reads: &Reads, grace: Duration) -> Result<()> {
     renew(shared, reads, grace).await.map(|_| ())
 }

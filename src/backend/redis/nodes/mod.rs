@@ -22,7 +22,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{RedisLog, Shared, keys::Part, line::Line};
+use super::{Reads, RedisLog, Shared, keys::Part};
 use crate::{
     backend::{Attending, Census, Nodes, Notice},
     error::Result,
@@ -35,10 +35,15 @@ mod heart;
 mod patrol;
 mod said;
 mod teller;
+#[cfg(test)]
+mod tests;
 
 pub(super) use book::Book;
 pub(super) use census::{present, read_present};
+use heart::Heart;
+use patrol::Patrol;
 pub(super) use said::{Said, What, said};
+use teller::Teller;
 
 /// How long what is still to be written may take when a node stops.
 const LAST: Duration = Duration::from_secs(3);
@@ -49,47 +54,61 @@ pub(super) struct Tasks {
     tellers: Mutex<JoinSet<()>>,
     /// Whatever concerns leases.
     keepers: Mutex<JoinSet<()>>,
+    lease: Duration,
     grace: Duration,
 }
 
 /// Takes this node's lease, and begins to work.
 pub(super) async fn begin(
     shared: &Arc<Shared>,
-    reads: &Arc<Line>,
+    reads: &Arc<Reads>,
     lease: Duration,
     grace: Duration,
 ) -> Result<Tasks> {
-    let (sender, ended) = watch::channel(None);
-    let heart = heart::Heart::begin(shared.clone(), reads.clone(), lease, sender).await?;
-    let patrol = patrol::Patrol {
-        shared: shared.clone(),
-        reads: reads.clone(),
+    let tasks = Tasks {
+        tellers: Mutex::default(),
+        keepers: Mutex::default(),
         lease,
-        ended,
-    };
-    let mut keepers = JoinSet::new();
-    keepers.spawn(heart.run());
-    keepers.spawn(patrol.run());
-    let mut tellers = JoinSet::new();
-    for part in Part::all() {
-        let teller = teller::Teller {
-            shared: shared.clone(),
-            reads: reads.clone(),
-            part,
-        };
-        tellers.spawn(teller.run());
-    }
-    Ok(Tasks {
-        tellers: Mutex::new(tellers),
-        keepers: Mutex::new(keepers),
         grace,
-    })
+    };
+    tasks.keep(shared, reads).await?;
+    tasks.say(shared, reads).await;
+    Ok(tasks)
 }
 
 impl Tasks {
+    /// Takes this node's lease and keeps it, and takes out nodes that keep theirs no more.
+    async fn keep(&self, shared: &Arc<Shared>, reads: &Arc<Reads>) -> Result<()> {
+        let (sender, ended) = watch::channel(None);
+        let heart = Heart::begin(shared.clone(), reads.clone(), self.lease, sender).await?;
+        let patrol = Patrol {
+            shared: shared.clone(),
+            reads: reads.clone(),
+            lease: self.lease,
+            ended,
+        };
+        let mut keepers = self.keepers.lock().await;
+        keepers.spawn(heart.run());
+        keepers.spawn(patrol.run());
+        Ok(())
+    }
+
+    /// Writes what is here.
+    async fn say(&self, shared: &Arc<Shared>, reads: &Arc<Reads>) {
+        let mut tellers = self.tellers.lock().await;
+        for part in Part::all() {
+            let teller = Teller {
+                shared: shared.clone(),
+                reads: reads.clone(),
+                part,
+            };
+            tellers.spawn(teller.run());
+        }
+    }
+
     /// Writes what is still to be written, and has this node taken out after the grace time: by then its users are elsewhere,
     /// or have left.
-    pub(super) async fn close(&self, shared: &Shared, reads: &Line) {
+    pub(super) async fn close(&self, shared: &Shared, reads: &Reads) {
         shared.book.close();
         let mut tellers = self.tellers.lock().await;
         let written = async { while tellers.join_next().await.is_some() {} };

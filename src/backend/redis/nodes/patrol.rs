@@ -12,9 +12,9 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     backend::redis::{
-        Shared,
+        Reads, Shared,
         keys::{self, Part},
-        line::{self, Line, Lost},
+        line::{self, Lost},
         scripts, sessions,
     },
     error::Result,
@@ -26,7 +26,7 @@ const STEP: usize = 64;
 
 pub(super) struct Patrol {
     pub(super) shared: Arc<Shared>,
-    pub(super) reads: Arc<Line>,
+    pub(super) reads: Arc<Reads>,
     /// How often it is looked for what belongs to nobody.
     pub(super) lease: Duration,
     pub(super) ended: watch::Receiver<Option<Vec<NodeId>>>,
@@ -61,7 +61,7 @@ impl Patrol {
         parts.into_iter().collect::<Result<()>>()?;
         let mut release = scripts::release(&keys::leases());
         release.arg(node.to_string());
-        self.reads.ask(release).await?;
+        self.reads.of(Part::FIRST).ask(release).await?;
         tracing::info!(%node, "a node has gone; its users and sessions were taken out");
         Ok(())
     }
@@ -70,10 +70,10 @@ impl Patrol {
         while self.empty_rooms(part, node).await? {}
         let now = (self.shared.clock)().0.to_string();
         let abandon = sessions::call(part, &["abandon", &node.to_string(), &now]);
-        while line::read_as::<u64>(self.reads.ask(abandon.clone()).await?)? > 0 {}
+        while line::read_as::<u64>(self.reads.of(part).ask(abandon.clone()).await?)? > 0 {}
         let mut leave = redis::cmd("SREM");
         leave.arg(keys::nodes(part)).arg(node.to_string());
-        self.reads.ask(leave).await.map(|_| ())
+        self.reads.of(part).ask(leave).await.map(|_| ())
     }
 
     /// Takes a node out of a few rooms; whether there were any.
@@ -81,7 +81,7 @@ impl Patrol {
         let rooms_of = keys::rooms_of(part, node);
         let mut some = redis::cmd("SRANDMEMBER");
         some.arg(&rooms_of).arg(STEP);
-        let names: Vec<String> = line::read_as(self.reads.ask(some).await?)?;
+        let names: Vec<String> = line::read_as(self.reads.of(part).ask(some).await?)?;
         let mut calls = Vec::with_capacity(names.len());
         for name in &names {
             let Some(room) = keys::named(name) else {
@@ -95,12 +95,13 @@ impl Patrol {
                 &keys::here(&room),
                 &rooms_of,
                 &keys::live(part),
+                &keys::channel(&room),
             ]);
-            gone.arg(keys::channel(&room)).arg(name);
+            gone.arg(self.shared.publish()).arg(name);
             gone.arg(node.to_string());
             calls.push(gone);
         }
-        for answer in self.reads.run(&calls, Lost::Repeat).await? {
+        for answer in self.reads.of(part).run(&calls, Lost::Repeat).await? {
             line::checked(answer)?;
         }
         Ok(!names.is_empty())
@@ -108,27 +109,34 @@ impl Patrol {
 
     /// Takes out nodes that have something without a lease, and has this node compare rooms that it should not be in.
     async fn look_around(&self) -> Result<()> {
+        let mut looked = Ok(());
         for part in Part::all() {
-            let mut nodes = redis::cmd("SMEMBERS");
-            nodes.arg(keys::nodes(part));
-            let nodes: Vec<String> = line::read_as(self.reads.ask(nodes).await?)?;
-            // Later than those: whoever has something had a lease before.
-            let mut leases = redis::cmd("ZRANGE");
-            leases.arg(keys::leases()).arg(0).arg(-1);
-            let leases: HashSet<String> = line::read_as(self.reads.ask(leases).await?)?;
-            for node in nodes.iter().filter(|node| !leases.contains(*node)) {
-                self.take_out_of(part, node.parse().map_err(line::damaged)?)
-                    .await?;
-            }
-            let mut stored = redis::cmd("SMEMBERS");
-            stored.arg(keys::rooms_of(part, self.shared.node));
-            let stored: Vec<String> = line::read_as(self.reads.ask(stored).await?)?;
-            let here: HashSet<_> = self.shared.book.rooms(part).into_iter().collect();
-            let stored = stored.iter().filter_map(|name| keys::named(name));
-            stored
-                .filter(|room| !here.contains(room))
-                .for_each(|room| self.shared.book.check(&room));
+            // Of a Cluster one part may be away alone.
+            looked = looked.and(self.look_around_in(part).await);
         }
+        looked
+    }
+
+    async fn look_around_in(&self, part: Part) -> Result<()> {
+        let mut nodes = redis::cmd("SMEMBERS");
+        nodes.arg(keys::nodes(part));
+        let nodes: Vec<String> = line::read_as(self.reads.of(part).ask(nodes).await?)?;
+        // Later than those: whoever has something had a lease before.
+        let mut leases = redis::cmd("ZRANGE");
+        leases.arg(keys::leases()).arg(0).arg(-1);
+        let leases: HashSet<String> = line::read_as(self.reads.of(Part::FIRST).ask(leases).await?)?;
+        let strays = nodes.iter().filter(|node| !leases.contains(*node));
+        for node in strays.filter_map(|node| node.parse().ok()) {
+            self.take_out_of(part, node).await?;
+        }
+        let mut stored = redis::cmd("SMEMBERS");
+        stored.arg(keys::rooms_of(part, self.shared.node));
+        let stored: Vec<String> = line::read_as(self.reads.of(part).ask(stored).await?)?;
+        let here: HashSet<_> = self.shared.book.rooms(part).into_iter().collect();
+        let stored = stored.iter().filter_map(|name| keys::named(name));
+        stored
+            .filter(|room| !here.contains(room))
+            .for_each(|room| self.shared.book.check(&room));
         Ok(())
     }
 }

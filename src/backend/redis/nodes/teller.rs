@@ -11,13 +11,13 @@ use redis::Cmd;
 use super::book::{Change, Work};
 use crate::{
     backend::redis::{
-        Shared,
+        Reads, Shared,
         keys::{self, Part},
         line::{self, Line, Lost},
         scripts, sessions,
     },
     error::Result,
-    model::{NodeId, Pid, RoomKey, UserId},
+    model::{Pid, RoomKey, UserId},
 };
 
 /// How long after a failed batch the next one is tried.
@@ -29,11 +29,15 @@ const SESSIONS: usize = 512;
 
 pub(super) struct Teller {
     pub(super) shared: Arc<Shared>,
-    pub(super) reads: Arc<Line>,
+    pub(super) reads: Arc<Reads>,
     pub(super) part: Part,
 }
 
 impl Teller {
+    fn line(&self) -> &Line {
+        self.reads.of(self.part)
+    }
+
     /// Works until the book is closed and everything is written, or cannot be.
     pub(super) async fn run(self) {
         loop {
@@ -67,13 +71,13 @@ impl Teller {
         for rooms in checks.chunks(ROOMS) {
             self.check(rooms).await?;
         }
-        let mut commands = notes(self.shared.node, &work.changes);
+        let mut commands = notes(&self.shared, &work.changes);
         commands.extend(work.notices.iter().map(|(room, text)| {
-            let mut publish = redis::cmd("PUBLISH");
+            let mut publish = redis::cmd(self.shared.publish());
             publish.arg(keys::channel(room)).arg(text);
             publish
         }));
-        for answer in self.reads.run(&commands, Lost::Repeat).await? {
+        for answer in self.line().run(&commands, Lost::Repeat).await? {
             line::checked(answer)?;
         }
         Ok(())
@@ -83,7 +87,7 @@ impl Teller {
     async fn stored_rooms(&self) -> Result<Vec<RoomKey>> {
         let mut stored = redis::cmd("SMEMBERS");
         stored.arg(keys::rooms_of(self.part, self.shared.node));
-        let stored: Vec<String> = line::read_as(self.reads.ask(stored).await?)?;
+        let stored: Vec<String> = line::read_as(self.line().ask(stored).await?)?;
         Ok(stored.iter().filter_map(|name| keys::named(name)).collect())
     }
 
@@ -97,7 +101,7 @@ impl Teller {
                 read
             })
             .collect();
-        let answers = self.reads.run(&reads, Lost::Repeat).await?;
+        let answers = self.line().run(&reads, Lost::Repeat).await?;
         for (room, answer) in rooms.iter().zip(answers) {
             let users: HashMap<String, String> = line::read_as(answer)?;
             let users = users.into_iter();
@@ -112,7 +116,7 @@ impl Teller {
     async fn check_sessions(&self) -> Result<()> {
         let mut stored = redis::cmd("SMEMBERS");
         stored.arg(keys::owned(self.part) + &self.shared.node.to_string());
-        let stored: Vec<String> = line::read_as(self.reads.ask(stored).await?)?;
+        let stored: Vec<String> = line::read_as(self.line().ask(stored).await?)?;
         let stored: Vec<_> = stored.iter().filter_map(|pid| Pid::parse(pid)).collect();
         let here = self.shared.book.sessions(self.part);
         let (kept, over): (Vec<&Pid>, Vec<_>) = stored.iter().partition(|pid| here.contains(*pid));
@@ -126,7 +130,7 @@ impl Teller {
             .map(|pid| sessions::call(self.part, &["end", &pid.reveal(), &now, &node]))
             .collect();
         for ends in ends.chunks(SESSIONS) {
-            self.reads.run(ends, Lost::Repeat).await?;
+            self.line().run(ends, Lost::Repeat).await?;
         }
         // Looked at again: one that was over may have begun anew meanwhile.
         let here: Vec<_> = self.shared.book.sessions(self.part).into_iter().collect();
@@ -135,14 +139,15 @@ impl Teller {
             here.iter().for_each(|pid| {
                 resume.arg(pid.reveal());
             });
-            self.reads.ask(resume).await?;
+            self.line().ask(resume).await?;
         }
         Ok(())
     }
 }
 
 /// One call for each room, in the order of its first change.
-fn notes(node: NodeId, changes: &[Change]) -> Vec<Cmd> {
+fn notes(shared: &Shared, changes: &[Change]) -> Vec<Cmd> {
+    let node = shared.node;
     let mut rooms: IndexMap<&RoomKey, Cmd> = IndexMap::new();
     for Change {
         room, user, text, ..
@@ -156,8 +161,9 @@ fn notes(node: NodeId, changes: &[Change]) -> Vec<Cmd> {
                 &keys::rooms_of(part, node),
                 &keys::live(part),
                 &keys::nodes(part),
+                &keys::channel(room),
             ]);
-            command.arg(keys::channel(room)).arg(keys::name(room));
+            command.arg(shared.publish()).arg(keys::name(room));
             command.arg(node.to_string());
             command
         });

@@ -4,84 +4,19 @@ use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     sync::watch,
-    time::timeout,
 };
 
-use super::*;
+use super::{
+    node::{Node, event, offsets},
+    *,
+};
 use crate::{
-    backend::{
-        Appended,
-        conformance::{draft, key, named},
-    },
+    backend::conformance::{draft, key, named},
     error::Code,
-    model::Message,
 };
 
 /// Redis back, all goes on within this.
 const RESUME: Duration = Duration::from_secs(2);
-
-/// A node, and what it was delivered.
-struct Node {
-    log: Arc<RedisLog>,
-    deliveries: Deliveries,
-}
-
-impl Node {
-    async fn at(url: String, rooms: &[&str]) -> Self {
-        let clock: Clock = Arc::new(Timestamp::now);
-        let opened = open_with(RedisConfig::new(url), clock).await;
-        let (log, _, deliveries) = opened.unwrap();
-        for room in rooms {
-            log.follow(&key("/", room)).await.unwrap();
-        }
-        Self {
-            log: Arc::new(log),
-            deliveries,
-        }
-    }
-
-    async fn send(&self, draft: Draft) -> Result<Appended> {
-        self.log.append(draft).await?.settled().await
-    }
-
-    /// Sends it again and again until it is stored.
-    async fn insist(&self, draft: &Draft) -> Appended {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.send(draft.clone()).await {
-                Ok(appended) => return appended,
-                Err(error) => assert_eq!(error.code(), Code::Unavailable),
-            }
-            assert!(Instant::now() < deadline, "it is never stored");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    /// The next messages, which have to come.
-    async fn next(&mut self, count: usize) -> Vec<Arc<Message>> {
-        let mut all = Vec::new();
-        while all.len() < count {
-            let next = timeout(PATIENCE, self.deliveries.recv()).await;
-            match next.unwrap_or_else(|_| panic!("{} of {count} came", all.len())) {
-                Some(Delivery::Message(message)) => all.push(message),
-                Some(Delivery::Elsewhere(..)) => {}
-                other => panic!("{other:?} is no message"),
-            }
-        }
-        all
-    }
-
-    /// Nothing more is on its way: whatever comes after is the next.
-    async fn nothing_more(&mut self, room: &str) {
-        let last = self.insist(&draft(room, "\"last\"")).await;
-        let next = self.next(1).await;
-        assert_eq!((next[0].seq, &next[0].id), (last.seq, &last.id));
-    }
-}
-
-fn offsets(messages: &[Arc<Message>]) -> Vec<u64> {
-    messages.iter().map(|message| message.offset.0).collect()
-}
 
 /// A way to Redis that can be cut.
 struct Proxy {
@@ -375,7 +310,7 @@ async fn scripts_that_redis_has_forgotten_are_loaded_again() {
     for nth in 1..=3 {
         let mut flush = redis::cmd("SCRIPT");
         flush.arg("FLUSH");
-        node.log.reads.ask(flush).await.unwrap();
+        node.log.reads.of(Part::FIRST).ask(flush).await.unwrap();
         assert_eq!(node.send(draft("r", "1")).await.unwrap().seq, Seq(nth));
     }
     assert_eq!(offsets(&node.next(3).await), [1, 2, 3]);
@@ -428,7 +363,12 @@ async fn store_silently(node: &Node, room: &str) {
     for number in [1000, 1 << 40, 1 << 40, 0_u64] {
         append.arg(number);
     }
-    node.log.reads.ask(append).await.unwrap();
+    append.arg("PUBLISH");
+    let order = &node.log.lanes.of(Part::FIRST).order;
+    order.tell(&mut append);
+    order.tell_lane(&mut append);
+    let reads = node.log.reads.of(Part::FIRST);
+    reads.ask(append).await.unwrap();
 }
 
 #[tokio::test]
@@ -450,4 +390,22 @@ async fn what_is_lost_without_a_word_in_a_room_that_falls_silent_is_found_in_tim
     store_silently(&node, "r").await;
     assert_eq!(offsets(&node.next(1).await), [1]);
     node.nothing_more("r").await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_kept_reaches_the_members_here_while_redis_is_away() {
+    let mut server = Server::start().await;
+    let mut node = Node::at(server.url(), &["r"]).await;
+    let mut other = Node::at(server.url(), &["r"]).await;
+    node.log.send(event("r"), None).await.unwrap();
+    assert_eq!(other.event().await, "r");
+    assert_eq!(node.event().await, "r");
+    server.kill();
+    let began = Instant::now();
+    node.log.send(event("r"), None).await.unwrap();
+    assert_eq!(node.event().await, "r");
+    assert!(began.elapsed() < Duration::from_secs(2));
+    server.restart().await;
+    node.nothing_more("r").await;
+    other.next(1).await;
 }

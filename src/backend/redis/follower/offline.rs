@@ -1,0 +1,97 @@
+//! While nothing comes from Redis: connecting, and answering whoever asks meanwhile.
+
+use std::pin::pin;
+
+use redis::aio::MultiplexedConnection;
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{Command, Follower, PAUSE};
+use crate::{
+    backend::{Delivery, redis::inflow::Inflow},
+    error::{Error, Result},
+};
+
+impl Follower {
+    /// Connects, however long that takes; `None` if it is to end.
+    pub(super) async fn connect(
+        &mut self,
+        inflow: &Inflow,
+        first: bool,
+    ) -> Option<MultiplexedConnection> {
+        // A connection may have been lost while the first room was begun.
+        self.rest().await;
+        loop {
+            let began = Instant::now();
+            let (site, part) = (self.shared.site.clone(), self.order.part());
+            let pushes = inflow.sender(self.own.clone());
+            let mut connecting = pin!(async move { site.connect(part, pushes).await });
+            let connected = loop {
+                tokio::select! {
+                    connected = &mut connecting => break connected,
+                    command = self.commands.recv() => self.answer_offline(command?).await?,
+                }
+            };
+            match connected {
+                Ok(connection) => {
+                    if !first {
+                        tracing::info!("Redis brings messages again");
+                        // It may have lost what this node has.
+                        let parts = self.shared.parts_of(self.order.part());
+                        parts.for_each(|part| self.shared.book.check_part(part));
+                    }
+                    return Some(connection);
+                }
+                Err(error) => tracing::debug!(%error, "cannot connect to Redis"),
+            }
+            // They are stored; whoever sent them should not wait until Redis is back.
+            self.settle_all();
+            for (_, done) in &mut self.early {
+                tell_deaf(done);
+            }
+            let pause = tokio::time::sleep_until(began + PAUSE);
+            let mut pause = pin!(pause);
+            loop {
+                tokio::select! {
+                    () = &mut pause => break,
+                    command = self.commands.recv() => self.answer_offline(command?).await?,
+                }
+            }
+        }
+    }
+
+    /// Answers while nothing comes from Redis; `None` if it is to end.
+    async fn answer_offline(&mut self, command: Command) -> Option<()> {
+        match command {
+            Command::Follow(room, done) => self.early.push((room, Some(done))),
+            Command::Unfollow(room) => {
+                self.early.retain(|(early, _)| *early != room);
+                self.forget(&room);
+                self.rest().await;
+            }
+            Command::Send(event, except, _space) => self.send(event, except).await,
+            Command::Settle(room, stored) => self.settle_behind(&room, stored),
+            Command::Reach(reached) => {
+                self.outlet.put(Delivery::Mark(reached)).await;
+            }
+            // Both are done when it has connected.
+            Command::Pass => {}
+            Command::Lost => self.lost = true,
+            Command::Close(done) => {
+                self.closing.push(done);
+                return None;
+            }
+        }
+        Some(())
+    }
+}
+
+pub(super) fn tell_deaf(waiting: &mut Option<oneshot::Sender<Result<()>>>) {
+    if let Some(done) = waiting.take() {
+        let _ = done.send(Err(deaf()));
+    }
+}
+
+/// Why a room cannot be followed yet.
+pub(in crate::backend::redis) fn deaf() -> Error {
+    Error::unavailable("Redis cannot be listened to now; try again")
+}

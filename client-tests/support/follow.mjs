@@ -15,6 +15,8 @@ export async function follow(t, server, options = {}) {
   client.network = way;
   client.messages = client.on("message");
   client.gone = client.on("disconnect");
+  client.refusals = new Journal(`refusals of ${client.name}`);
+  client.socket.on("connect_error", ({ message }) => client.refusals.add(message));
   await client.session();
   await within(upgraded, () => "the client did not upgrade");
   client.me = client.sessions.items[0][0];

@@ -68,8 +68,12 @@ class Traffic {
     const newer = ([{ from, data }]) => data > said.get(from.user);
     const late = () => this.members.filter(({ messages }) => !messages.items.slice(-500).some(newer));
     await eventually(() => late().length === 0, "traffic does not go on", ms).catch((error) => {
-      const members = late().map(({ me, messages }) => `${me.user}@${me.node}: ${messages.items.length}`);
-      throw new Error(`${error.message} at ${members}; said ${this.speakers.map((speaker) => speaker.said)}`);
+      const members = late().map(({ me, socket, messages, returns, gone, refusals }) => {
+        const { readyState, transport } = socket.io.engine;
+        const state = `${socket.connected} ${socket.active} ${readyState} ${transport?.name} recovered ${returns.items}`;
+        return `${me.user}: ${messages.items.length}, ${state}, ${JSON.stringify([gone.items.slice(-1), refusals.items.slice(-1)])}`;
+      });
+      throw new Error(`${error.message} at ${members.join("\n")}\nsaid ${this.speakers.map((speaker) => speaker.said)}`);
     });
     return Date.now() - began;
   }

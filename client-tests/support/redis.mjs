@@ -3,10 +3,10 @@
 
 import { execFile, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { freePorts } from "./ports.mjs";
 import { defer, eventually, within } from "./scope.mjs";
 
 const SLOTS = 16_384;
@@ -59,14 +59,6 @@ async function launch(t, settings = []) {
       return server;
     }
   }
-}
-
-async function freePorts(n) {
-  const listeners = Array.from({ length: n }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(listeners.map((listener) => new Promise((resolve) => listener.once("listening", resolve))));
-  const ports = listeners.map((listener) => listener.address().port);
-  await Promise.all(listeners.map((listener) => new Promise((resolve) => listener.close(resolve))));
-  return ports;
 }
 
 class Redis {

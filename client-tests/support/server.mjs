@@ -9,7 +9,8 @@ import { fileURLToPath } from "node:url";
 import { defer, within } from "./scope.mjs";
 
 const here = fileURLToPath(new URL("..", import.meta.url));
-const binary = resolve(here, process.env.SWITCHBOARD_BIN ?? "../target/debug/switchboard");
+// The server that is tested.
+export const binary = resolve(here, process.env.SWITCHBOARD_BIN ?? "../target/debug/switchboard");
 
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));

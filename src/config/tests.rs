@@ -259,7 +259,7 @@ fn an_unknown_variable_is_a_warning_only_when_it_is_nearly_a_known_one() {
 
 #[test]
 fn rules_over_several_options_are_checked() {
-    let rules: [(&str, &[(&str, &str)]); 15] = [
+    let rules: [(&str, &[(&str, &str)]); 16] = [
         (
             "both are set",
             &[
@@ -322,6 +322,7 @@ fn rules_over_several_options_are_checked() {
             &[("http.origins", "https://example.com/chat")],
         ),
         ("comes before", &[("drain.over", "1m")]),
+        ("must be at least 1s", &[("presence.lease", "999ms")]),
         ("log.filter: \"a=b=c\"", &[("log.filter", "a=b=c")]),
     ];
     for (part, flags) in rules {

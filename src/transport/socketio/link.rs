@@ -161,10 +161,34 @@ impl Link {
         }
     }
 
+    /// Ends the session as `close` does, and returns once nothing that socketioxide says can reach its client any more.
+    pub(super) async fn dismiss(&self, why: Close) {
+        if !self.closed.swap(true, Ordering::Relaxed) {
+            self.note(why);
+            self.outbox.end();
+        }
+        if let Some(leaving) = self.leaving() {
+            leaving.await;
+        }
+    }
+
     /// Ends the session.
     pub(super) fn shut(&self) {
         self.outbox.end();
         self.leave();
+    }
+
+    /// What has socketioxide end a session by polling.
+    fn leaving(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let polling = self.polling.get()?;
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(&polling.uri)
+            .body(Body::from(polling.close))
+            .expect("a path, a query and a static body");
+        let engine = self.engine.clone();
+        // A session that has upgraded refuses this: the cut has ended it.
+        Some(async move { drop(engine.oneshot(request).await) })
     }
 }
 
@@ -199,17 +223,9 @@ impl Session for Link {
 
     /// Has socketioxide end the session if it is one by polling; what its outbox still has is left alone.
     fn leave(&self) {
-        let Some(polling) = self.polling.get() else {
-            return;
-        };
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(&polling.uri)
-            .body(Body::from(polling.close))
-            .expect("a path, a query and a static body");
-        let engine = self.engine.clone();
-        // A session that has upgraded refuses this: the cut has ended it.
-        tokio::spawn(async move { drop(engine.oneshot(request).await) });
+        if let Some(leaving) = self.leaving() {
+            tokio::spawn(leaving);
+        }
     }
 }
 

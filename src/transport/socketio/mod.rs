@@ -38,7 +38,7 @@ pub use cluster::{Adapter, Socket, SocketIo, SocketRef};
 pub(crate) use custom::CustomEvents;
 pub use custom::EventContext;
 
-use super::{Doorway, SocketIoSettings, Transport, greeting::session, lock, wire::Session as _};
+use super::{Doorway, SocketIoSettings, Transport, greeting::session, lock};
 use crate::{
     auth::{Principal, find_token, query_user},
     error::{Code, Error, Result},
@@ -200,22 +200,21 @@ impl Door {
             ProtocolVersion::V4 => Resume::Never,
         };
         let arrived = match self.identify(socket, auth).await {
-            Ok(principal) => {
-                let arriving = self.hub.arrive(namespace.clone(), principal, resume);
-                arriving.await.inspect_err(|error| {
-                    // A stock client takes a refused CONNECT for final, and a lost transport for a reason to come back.
-                    if error.code() == Code::Unavailable {
-                        link.close(Close::Unavailable);
-                    }
-                })
-            }
+            Ok(principal) => self.hub.arrive(namespace.clone(), principal, resume).await,
             Err(error) => Err(error),
         };
-        let arrived = arrived.map_err(|error| {
-            self.hub.metrics().error(&error);
-            tracing::debug!(%error, "a CONNECT was refused");
-            Refusal(error.code())
-        })?;
+        let arrived = match arrived {
+            Ok(arrived) => arrived,
+            Err(error) => {
+                self.hub.metrics().error(&error);
+                tracing::debug!(%error, "a CONNECT was refused");
+                // A stock client takes a refusal for final, and a lost transport for a reason to come back.
+                if error.code() == Code::Unavailable {
+                    link.dismiss(Close::Unavailable).await;
+                }
+                return Err(Refusal(error.code()));
+            }
+        };
         link.promise(&namespace, arrived.pid());
         link.carries(here.0);
         let metrics = self.hub.metrics().clone();

@@ -22,7 +22,7 @@ mod leases;
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A lease that ends soon enough for a test.
-const SHORT: Duration = Duration::from_secs(1);
+const SHORT: Duration = Duration::from_secs(2);
 
 /// A node, and what it was told of others: the entries of each room, and what happened there in order.
 struct Node {

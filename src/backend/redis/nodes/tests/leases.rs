@@ -153,7 +153,7 @@ async fn nobody_is_taken_out_because_redis_was_away() {
     a.until("r", &[("bob", 1)]).await;
     // So long that each might take out the other.
     soon("they know each other", async || a.knows(&b) && b.knows(&a)).await;
-    for away in 0..3 {
+    for away in 0..2 {
         tokio::time::sleep(SHORT).await;
         match away {
             0 => server.signal("STOP"),

@@ -10,7 +10,7 @@ const SOON = 5_000;
 for (const { store, begin } of STORES) {
   test(`members on three nodes over ${store} see one order in all rooms`, async (t) => {
     const on = await traffic(t, await nodes(t, await begin(t), 3), { pace: 0 });
-    await on.says(500);
+    await on.says(300);
     await on.check();
     on.stayed();
   });
@@ -65,7 +65,7 @@ for (const [how, begin, end] of [["frozen", "freeze", "thaw"], ["killed and star
   test(`while a master of a Redis Cluster is ${how} under traffic nothing is lost, and all goes on soon after it is back`, async (t) => {
     const store = await redisCluster(t);
     const on = await traffic(t, await nodes(t, store, 2), { rooms: ["r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7"] });
-    for (const master of store.masters) {
+    for (const master of store.masters.slice(1)) {
       await on.says(50);
       const refused = on.stops();
       await master[begin]();

@@ -22,7 +22,7 @@ use crate::{
     drain::drain,
     error::Result,
     hub::{Close, Hub, HubSettings, PageLimits},
-    telemetry::Metrics,
+    telemetry::{Metrics, NodesSeen},
     transport::{
         Doorway, DoorwayConfig,
         body::BodyLimits,
@@ -203,7 +203,14 @@ impl Builder {
         let (backend, deliveries) = open_backend(&config).await?;
         let metrics = Arc::new(Metrics::new());
         if let Some(channels) = backend.channels.as_ref().map(Arc::downgrade) {
-            metrics.watch_dropped_words(move || channels.upgrade().map_or(0, |it| it.dropped()));
+            metrics.watch_nodes(move || {
+                let channels = channels.upgrade();
+                let seen = channels.map(|channels| NodesSeen {
+                    nodes: channels.nodes().try_into().unwrap_or(u32::MAX),
+                    dropped: channels.dropped(),
+                });
+                seen.unwrap_or_default()
+            });
         }
         let pages = PageLimits {
             messages: config.history.page,

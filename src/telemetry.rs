@@ -15,6 +15,7 @@ use prometheus_client::{
     metrics::{
         counter::{ConstCounter, Counter},
         family::Family,
+        gauge::ConstGauge,
         histogram::Histogram,
     },
     registry::{Registry, Unit},
@@ -301,14 +302,14 @@ impl Metrics {
         self.append_seconds.observe(took.as_secs_f64());
     }
 
-    /// Has the page show words to other nodes that were dropped, as `read` says whenever the page is made: whatever counts
-    /// them knows no metrics.
-    pub fn watch_dropped_words(&self, read: impl Fn() -> u64 + Send + Sync + 'static) {
+    /// Has the page show how it stands between this node and others, as `read` says whenever the page is made: whatever counts
+    /// that knows no metrics.
+    pub fn watch_nodes(&self, read: impl Fn() -> NodesSeen + Send + Sync + 'static) {
         let mut registry = self
             .registry
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        registry.register_collector(Box::new(DroppedWords(Box::new(read))));
+        registry.register_collector(Box::new(Nodes(Box::new(read))));
     }
 
     /// The exposition that `/metrics` serves.
@@ -325,17 +326,35 @@ impl Metrics {
     }
 }
 
-struct DroppedWords(Box<dyn Fn() -> u64 + Send + Sync>);
+/// How it stands between this node and others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NodesSeen {
+    /// Nodes that can be reached now, this one included.
+    pub nodes: u32,
+    /// Words to other nodes that were dropped, so far.
+    pub dropped: u64,
+}
 
-impl fmt::Debug for DroppedWords {
+struct Nodes(Box<dyn Fn() -> NodesSeen + Send + Sync>);
+
+impl fmt::Debug for Nodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DroppedWords")
+        f.write_str("Nodes")
     }
 }
 
-impl Collector for DroppedWords {
+impl Collector for Nodes {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let dropped = ConstCounter::new((self.0)());
+        let NodesSeen { nodes, dropped } = (self.0)();
+        let nodes = ConstGauge::new(i64::from(nodes));
+        let metric = encoder.encode_descriptor(
+            "nodes",
+            "Nodes that can be reached now, this one included",
+            None,
+            nodes.metric_type(),
+        )?;
+        nodes.encode(metric)?;
+        let dropped = ConstCounter::new(dropped);
         let metric = encoder.encode_descriptor(
             "words_dropped",
             "Words to other nodes (events that applications emit, questions, answers) that were dropped",
@@ -361,9 +380,13 @@ mod tests {
         let metrics = Metrics::new();
         metrics.messages.inc_by(3);
         metrics.error(&Error::new(Code::TooLarge, "").for_limit(Limit::MessageBytes));
-        metrics.watch_dropped_words(|| 7);
+        metrics.watch_nodes(|| NodesSeen {
+            nodes: 3,
+            dropped: 7,
+        });
         let page = metrics.render();
         for line in [
+            "switchboard_nodes 3",
             "switchboard_words_dropped_total 7",
             "switchboard_messages_total 3",
             "switchboard_limited_total{limit=\"message_bytes\"} 1",

@@ -172,15 +172,11 @@ async fn a_client_whose_session_is_another_nodes_is_told_what_to_do_about_it() {
         .header("upgrade", "websocket")
         .header("sec-websocket-version", "13")
         .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
-    for (request, code) in [
-        (client.get(&url), "1"),
-        (client.post(&url).body("40"), "1"),
-        (upgrade, "bad_request"),
-    ] {
+    for request in [client.get(&url), client.post(&url).body("40"), upgrade] {
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 400);
         let body: Value = answer.json().await.unwrap();
-        assert_eq!(body["code"], code);
+        assert_eq!(body["code"], 1);
         let message = body["message"].as_str().unwrap();
         assert!(message.contains("sticky sessions"), "{message}");
     }

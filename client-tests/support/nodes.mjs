@@ -87,7 +87,7 @@ class Traffic {
   // Waits until one of the speakers was refused, or not answered, some times from now on.
   stops(speakers = this.speakers) {
     const before = speakers.map(({ retries }) => retries);
-    return eventually(() => speakers.some(({ retries }, i) => retries > before[i] + 2), "nobody is refused", 30_000);
+    return eventually(() => speakers.some(({ retries }, i) => retries > before[i] + 1), "nobody is refused", 30_000);
   }
 
   async end() {

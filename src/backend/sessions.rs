@@ -41,7 +41,7 @@ pub trait Sessions: Send + Sync + 'static {
     /// Notes that the session has ended now, unless it had ended before or is not stored. Answers once that is stored.
     async fn end(&self, pid: Pid) -> Result<()>;
 
-    /// Forgets the session.
+    /// Forgets the session, unless it goes on on another node.
     async fn forget(&self, pid: Pid) -> Result<()>;
 
     /// Forgets every session of a user, those that go on and those that have ended, over all namespaces.

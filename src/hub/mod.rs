@@ -14,7 +14,7 @@ use std::{
 };
 
 use dashmap::{DashMap, DashSet};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     auth::{Authority, Principal},
@@ -146,6 +146,8 @@ struct Inner {
     connections: DashMap<ConnectionId, Arc<Connection>>,
     /// Sessions that are about to be resumed.
     claimed: DashSet<Pid>,
+    /// One of those is no more.
+    given_back: Notify,
     /// Permits to read what a connection has missed.
     catch_ups: Semaphore,
     /// Permits to answer what other nodes ask.
@@ -204,6 +206,7 @@ impl Hub {
             rooms,
             connections: DashMap::new(),
             claimed: DashSet::new(),
+            given_back: Notify::new(),
             users: Arc::default(),
             last_seen: users::LastSeen::default(),
             doors: Mutex::default(),

@@ -72,6 +72,7 @@ struct Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.hub.0.claimed.remove(&self.pid);
+        self.hub.0.given_back.notify_waiters();
     }
 }
 
@@ -154,9 +155,7 @@ impl Hub {
         pid: Pid,
         offset: Option<Offset>,
     ) -> Result<Option<Resumed>> {
-        let Some(claim) = self.claim(pid) else {
-            return Ok(None);
-        };
+        let claim = self.claim(pid).await?;
         let Some(session) = self.0.backend.sessions.find(pid).await? else {
             return Ok(None);
         };
@@ -190,13 +189,24 @@ impl Hub {
         }))
     }
 
-    fn claim(&self, pid: Pid) -> Option<Claim> {
-        // Not `then_some`: a claim that is made and not given would take back the one that stands.
-        let claimed = self.0.claimed.insert(pid);
-        claimed.then(|| Claim {
-            hub: self.clone(),
-            pid,
-        })
+    /// Waits until nobody else is about to go on with a session: a client whose network goes again may come back while it is
+    /// still decided about its first return.
+    async fn claim(&self, pid: Pid) -> Result<Claim> {
+        let claimed = async {
+            loop {
+                let mut given_back = std::pin::pin!(self.0.given_back.notified());
+                given_back.as_mut().enable();
+                if self.0.claimed.insert(pid) {
+                    return Claim {
+                        hub: self.clone(),
+                        pid,
+                    };
+                }
+                given_back.await;
+            }
+        };
+        let within = tokio::time::timeout(CLAIM, claimed).await;
+        within.map_err(|_| Error::unavailable("the session is about to go on; come again"))
     }
 
     /// Whether everything that the rooms had after `given` can still be read.
@@ -539,6 +549,9 @@ impl Hub {
 
 /// How soon is tried again what the log could not answer.
 pub(super) const TRY_AGAIN: Duration = Duration::from_millis(200);
+
+/// How long a client that comes back waits for another that has named the same session.
+const CLAIM: Duration = Duration::from_secs(5);
 
 /// How soon is tried again to note the end of a session.
 const NOTE_AGAIN: Duration = Duration::from_secs(1);

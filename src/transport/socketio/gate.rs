@@ -137,6 +137,9 @@ impl Gate {
                         })?
                 } else {
                     let response = self.forward(request).await;
+                    if link.is_dismissed() {
+                        return Err(Error::unavailable("the session was ended; come again"));
+                    }
                     self.poll(response, &link, query.protocol).await
                 }
             }

@@ -44,6 +44,7 @@ pub(in crate::transport) struct Link {
     upgrading: AtomicBool,
     connected: AtomicBool,
     closed: AtomicBool,
+    dismissed: AtomicBool,
     /// Its connections to namespaces.
     sockets: Mutex<Vec<Weak<Socket>>>,
     /// The secrets that go into the answers to CONNECT.
@@ -80,6 +81,7 @@ impl Link {
             upgrading: AtomicBool::new(false),
             connected: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            dismissed: AtomicBool::new(false),
             sockets: Mutex::default(),
             pids: Mutex::default(),
             metrics,
@@ -161,34 +163,20 @@ impl Link {
         }
     }
 
-    /// Ends the session as `close` does, and returns once nothing that socketioxide says can reach its client any more.
-    pub(super) async fn dismiss(&self, why: Close) {
-        if !self.closed.swap(true, Ordering::Relaxed) {
-            self.note(why);
-            self.outbox.end();
-        }
-        if let Some(leaving) = self.leaving() {
-            leaving.await;
-        }
+    /// Ends the session as `close` does; what socketioxide still says to its client is kept from it.
+    pub(super) fn dismiss(&self, why: Close) {
+        self.dismissed.store(true, Ordering::Relaxed);
+        self.close(why);
+    }
+
+    pub(super) fn is_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::Relaxed)
     }
 
     /// Ends the session.
     pub(super) fn shut(&self) {
         self.outbox.end();
         self.leave();
-    }
-
-    /// What has socketioxide end a session by polling.
-    fn leaving(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
-        let polling = self.polling.get()?;
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(&polling.uri)
-            .body(Body::from(polling.close))
-            .expect("a path, a query and a static body");
-        let engine = self.engine.clone();
-        // A session that has upgraded refuses this: the cut has ended it.
-        Some(async move { drop(engine.oneshot(request).await) })
     }
 }
 
@@ -223,9 +211,17 @@ impl Session for Link {
 
     /// Has socketioxide end the session if it is one by polling; what its outbox still has is left alone.
     fn leave(&self) {
-        if let Some(leaving) = self.leaving() {
-            tokio::spawn(leaving);
-        }
+        let Some(polling) = self.polling.get() else {
+            return;
+        };
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(&polling.uri)
+            .body(Body::from(polling.close))
+            .expect("a path, a query and a static body");
+        let engine = self.engine.clone();
+        // A session that has upgraded refuses this: the cut has ended it.
+        tokio::spawn(async move { drop(engine.oneshot(request).await) });
     }
 }
 

@@ -210,7 +210,7 @@ impl Door {
                 tracing::debug!(%error, "a CONNECT was refused");
                 // A stock client takes a refusal for final, and a lost transport for a reason to come back.
                 if error.code() == Code::Unavailable {
-                    link.dismiss(Close::Unavailable).await;
+                    link.dismiss(Close::Unavailable);
                 }
                 return Err(Refusal(error.code()));
             }

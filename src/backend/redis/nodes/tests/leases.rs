@@ -239,7 +239,10 @@ async fn a_session_is_stored_and_ended_only_by_the_node_that_claimed_it_last() {
     a.log.claim(alice.clone()).await.unwrap();
     assert!(!a.has_ended(&alice).await);
     b.log.forget(alice.pid).await.unwrap();
-    assert_eq!(a.log.find(alice.pid).await.unwrap(), None);
+    let found = b.log.find(alice.pid).await.unwrap();
+    assert_eq!(found, Some(alice.clone()), "it goes on elsewhere");
+    a.log.forget(alice.pid).await.unwrap();
+    assert_eq!(b.log.find(alice.pid).await.unwrap(), None);
 }
 
 #[tokio::test]

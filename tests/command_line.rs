@@ -203,7 +203,7 @@ fn help_and_version_are_answers() {
         "--limits-message-bytes <SIZE>",
         "[default: 64 KiB]",
         "Options of [socketio]:",
-        "--store <sqlite|memory>",
+        "--store <sqlite|memory|redis>",
         "SWITCHBOARD_LIMITS_MESSAGE_BYTES",
     ] {
         assert!(help.contains(part), "{part:?} is missing from:\n{help}");
@@ -315,4 +315,20 @@ fn a_token_needs_a_secret_a_user_and_rooms_that_can_be_understood() {
             .run(&["token", "--sub", "alice", flag, value])
             .refused(&[expected]);
     }
+}
+
+#[test]
+fn a_node_that_cannot_use_its_redis_says_why() {
+    // Nobody listens there: the port is the system's own.
+    let ended = Place::new().run(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--redis-url",
+        "redis://127.0.0.1:1",
+    ]);
+    assert_eq!(ended.code, Some(1));
+    let said = &ended.stderr;
+    assert!(said.contains("Redis cannot be used"), "{said}");
+    assert!(said.contains("refused"), "{said}");
 }

@@ -45,7 +45,7 @@ section! {
 section! {
     /// The log that nodes share, in Redis or Valkey.
     pub struct RedisSettings at "redis" {
-        /// Where it is: `redis://[user:password@]host[:port][/db]`, `rediss://` over TLS; several with commas for Redis Cluster,
+        /// Where it is: `redis://[user:password@]host[:port]`, `rediss://` over TLS; several with commas for Redis Cluster,
         /// any of its nodes.
         /// Setting it makes this server a node of all that name the same.
         url: Option<Secret> = "",

@@ -22,7 +22,7 @@ pub(super) fn run(loaded: Loaded) -> ExitCode {
     match runtime.block_on(serve(loaded.config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Config(problems)) => super::refuse_configuration(&problems),
-        Err(error) => super::fail(&error),
+        Err(error) => super::fail(&WithCause(&error)),
     }
 }
 
@@ -43,6 +43,22 @@ async fn serve(config: Config) -> Result<(), StartError> {
     );
     app.run(listener, stop).await;
     Ok(())
+}
+
+/// What went wrong, and what that comes from in the end, unless it says so itself.
+struct WithCause<'a>(&'a StartError);
+
+impl std::fmt::Display for WithCause<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let said = self.0.to_string();
+        f.write_str(&said)?;
+        let first = std::error::Error::source(self.0);
+        let cause = std::iter::successors(first, |error| error.source()).last();
+        match cause.map(ToString::to_string) {
+            Some(cause) if !said.contains(&cause) => write!(f, " ({cause})"),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn start_log(settings: &LogSettings) {

@@ -209,6 +209,48 @@ async fn a_join_does_not_wait_for_ever_for_other_nodes_and_its_member_is_told_of
     told.is_told(&["join alice online 2"]).await;
 }
 
+/// What the nodes have in the lobby.
+fn in_lobby(town: &Town) -> Elsewhere {
+    let entries = lock(&town.entries).clone().into_iter();
+    let here = entries.filter(|((room, ..), _)| room.room == lobby());
+    Elsewhere::Present(
+        here.map(|((_, user, node), entry)| (node, user, entry))
+            .collect(),
+    )
+}
+
+/// A connection's client comes back on another node.
+async fn come_back(hub: &Hub, connection: &Connection) -> Arc<Watcher> {
+    let user = connection.principal().user.clone();
+    let named = Resume::Session {
+        pid: connection.pid().unwrap(),
+        offset: None,
+    };
+    let arrived = arrive(hub, user.as_str(), named).await;
+    let watcher = Arc::<Watcher>::default();
+    let back = hub.connect(arrived, watcher.clone(), |_| {}).await;
+    assert_eq!(back.id(), connection.id());
+    watcher
+}
+
+#[tokio::test]
+async fn users_who_come_back_together_on_another_node_are_no_news_to_each_other() {
+    let (town, [north, south]) = two_hubs();
+    let (alice, _) = watcher(&north, "alice", &["lobby"]).await;
+    let (bob, _) = watcher(&north, "bob", &["lobby"]).await;
+    let before = in_lobby(&town);
+    let (carol, _) = watcher(&north, "carol", &["lobby"]).await;
+    town.tells_nobody.store(true, Ordering::Relaxed);
+    // What was said before anybody here could hear it has passed.
+    south.0.backend.bus.delivered().await;
+    let told = come_back(&south, &alice).await;
+    come_back(&south, &bob).await;
+    come_back(&south, &carol).await;
+    // For all that is known here, carol had left.
+    south.hear(&alice.key(&lobby()), before);
+    told.is_told(&["join carol online 3"]).await;
+}
+
 #[tokio::test]
 async fn a_user_on_two_nodes_says_how_it_is_on_one_and_is_shown_so_in_the_rooms_of_both() {
     let (_town, [north, south]) = two_hubs();

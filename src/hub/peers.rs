@@ -147,7 +147,8 @@ fn merged(one: UserState, other: UserState) -> UserState {
     UserState {
         user: one.user,
         online: one.online || other.online,
-        connections: one.connections + other.connections,
+        // Other nodes may say anything.
+        connections: one.connections.saturating_add(other.connections),
         rooms,
         status: one.status.or(other.status),
         last_seen: one.last_seen.max(other.last_seen),

@@ -84,7 +84,7 @@ impl Hub {
             Err(error) => Err(error),
         };
         match elsewhere {
-            Ok(counts) => Ok(here + counts.iter().sum::<usize>()),
+            Ok(counts) => Ok(counts.into_iter().fold(here, usize::saturating_add)),
             Err(error) => {
                 let message = "this was done on this node, but perhaps not on others; try again";
                 Err(Error::unavailable(message).caused_by(error))

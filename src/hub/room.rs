@@ -4,7 +4,7 @@
 //! members' [`Feed`]s, which know when each connection can take it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -41,6 +41,9 @@ pub(super) struct Manners {
     pub(super) typists: usize,
 }
 
+/// How many users that have gone may be remembered as readers, besides as many as are here.
+const READERS: usize = 64;
+
 /// A room with its members.
 pub(super) struct Room {
     name: RoomName,
@@ -55,6 +58,8 @@ pub(super) struct Room {
     told_read: HashMap<UserId, Seq>,
     /// Who is here on other nodes is not known yet; dropped when it is. `None` where there are no others.
     strange: Option<watch::Sender<()>>,
+    /// Who came meanwhile, by a session from before: whoever is here on another node as well is no news.
+    newcomers: Vec<(ConnectionId, Change)>,
     /// To be told to other nodes by whoever holds the room.
     notices: Vec<Notice>,
     /// When it is to be looked after next, as far as that was asked for.
@@ -100,6 +105,7 @@ impl Room {
         let strange = shared && !name.is_personal();
         Self {
             strange: strange.then(|| watch::Sender::new(())),
+            newcomers: Vec::new(),
             notices: Vec::new(),
             name,
             followed: followed.shared(),
@@ -175,7 +181,10 @@ impl Room {
         }
         let (user, said) = (who.user.clone(), who.stance.changed);
         if let Some(change) = self.presence.enter(connection, who, ts) {
-            self.tell(&change, Some(connection), ts);
+            match self.knows_all() || change.kind != ChangeKind::Join {
+                true => self.tell(&change, Some(connection), ts),
+                false => self.newcomers.push((connection, change)),
+            }
         }
         let entry = self.presence.entry(&user)?;
         (entry.changed > said).then(|| Word::from(entry))
@@ -262,6 +271,7 @@ impl Room {
 
     /// True if that is news.
     fn tell_read(&mut self, user: &UserId, seq: Seq, except: Option<ConnectionId>) -> bool {
+        self.forget_readers();
         let told = self.told_read.entry(user.clone()).or_default();
         if *told >= seq {
             return false;
@@ -286,7 +296,10 @@ impl Room {
         let changes = match said {
             Elsewhere::Present(entries) => {
                 self.strange = None;
-                self.presence.all(entries)
+                let before: HashSet<_> = entries.iter().map(|(_, user, _)| user.clone()).collect();
+                let changes = self.presence.all(entries);
+                self.welcome(|user| !before.contains(user), ts);
+                changes
             }
             Elsewhere::User(node, user, entry) => {
                 let change = self.presence.elsewhere(node, &user, entry);
@@ -350,8 +363,19 @@ impl Room {
     }
 
     /// Whoever is found to be here on other nodes is news from now on.
-    pub(super) fn give_up_waiting(&mut self) {
+    pub(super) fn give_up_waiting(&mut self, ts: Timestamp) {
         self.strange = None;
+        self.welcome(|_| true, ts);
+    }
+
+    /// Tells of those who came while it was not known who is here, as far as they are new.
+    fn welcome(&mut self, is_new: impl Fn(&UserId) -> bool, ts: Timestamp) {
+        for (connection, mut change) in std::mem::take(&mut self.newcomers) {
+            if self.presence.has(&change.user) && is_new(&change.user) && !self.is_crowded() {
+                change.count = self.count();
+                self.tell(&change, Some(connection), ts);
+            }
+        }
     }
 
     /// Tells one member who is typing.
@@ -376,7 +400,11 @@ impl Room {
         for announce in self.typing.due(now) {
             self.announce(&announce);
         }
-        if self.told_read.len() > 2 * self.presence.count() {
+    }
+
+    /// Forgets how far users have read that have gone, once they are many. Most may have come and gone on other nodes.
+    fn forget_readers(&mut self) {
+        if self.told_read.len() > 2 * self.presence.count() + READERS {
             self.told_read.retain(|user, _| self.presence.has(user));
         }
     }
@@ -524,3 +552,7 @@ impl Member {
         !answered && self.feed.push(room, event)
     }
 }
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;

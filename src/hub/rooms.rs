@@ -109,7 +109,7 @@ impl Rooms {
         let known = tokio::time::timeout(ACQUAINTANCE, strange.changed());
         if known.await.is_err() {
             tracing::debug!(?key, "it is not known yet who is here on other nodes");
-            self.with(key, Room::give_up_waiting);
+            self.with(key, |room| room.give_up_waiting(Timestamp::now()));
         }
     }
 

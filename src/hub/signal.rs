@@ -160,10 +160,12 @@ impl Hub {
                 data: &passing.data,
             },
         );
+        // Other nodes may say anything.
+        let within = passing.within.min(MOST_PATIENCE);
         let receivers = receivers.into_iter().filter(|_| permitted);
         let waiting: Vec<_> = receivers
             .filter_map(|receiver| {
-                let answer = receiver.outlet().ask(&event, passing.within)?;
+                let answer = receiver.outlet().ask(&event, within)?;
                 // Not the connection itself: one that ends would keep its user's place until the time is over.
                 let (user, connection) = (receiver.principal().user.clone(), receiver.id());
                 Some(async move {
@@ -276,7 +278,8 @@ fn settle(to: &To, here: Passed, elsewhere: Vec<Passed>) -> Result<Replies> {
     for passed in elsewhere {
         found |= passed.found;
         permitted |= passed.permitted;
-        replies.missing += passed.missing;
+        // Other nodes may say anything.
+        replies.missing = replies.missing.saturating_add(passed.missing);
         replies.replies.extend(passed.replies);
     }
     let whom = match to {

@@ -28,8 +28,10 @@ const UNDER_WAY: usize = 4096;
 /// Bytes of answers that may be held until their questions are through.
 const ANSWERS: usize = 32 << 20;
 
-/// The number of questions that nobody waits for the answers of.
+/// The number of questions that nobody waits for the answers of, and what a node says so that begins to live, or stops.
 const TELLING: u64 = 0;
+const HELLO: &str = "";
+const GOODBYE: &str = "goodbye";
 
 /// What this node asks the others and is asked by them.
 pub(super) struct Asking {
@@ -52,6 +54,15 @@ struct Waiting {
     awaited: HashSet<NodeId>,
     answers: Vec<String>,
     done: Option<oneshot::Sender<()>>,
+}
+
+impl Waiting {
+    fn waits_no_more_for(&mut self, node: NodeId) {
+        self.awaited.remove(&node);
+        if self.awaited.is_empty() {
+            self.done = None;
+        }
+    }
 }
 
 /// A question that is forgotten when nobody waits for it any more.
@@ -87,9 +98,15 @@ impl Asking {
         tokio::spawn(hear_questions(Arc::downgrade(&asking), questions, stream));
         tokio::spawn(hear_answers(Arc::downgrade(&asking), answers));
         // Those that live already hear at once of whom to wait for, not when they renew their leases.
-        let hello = word(asking.shared.node, TELLING, "");
+        let hello = word(asking.shared.node, TELLING, HELLO);
         asking.channels.publish(keys::questions(), hello);
         asking
+    }
+
+    /// Tells the others not to wait for this node any more: it stops, and its lease goes on for a while.
+    pub(super) fn say_goodbye(&self) {
+        let goodbye = word(self.shared.node, TELLING, GOODBYE);
+        self.channels.publish(keys::questions(), goodbye);
     }
 
     /// Asks all other nodes, and waits until all that live have answered, or so long. Those that had nothing to say are
@@ -104,7 +121,7 @@ impl Asking {
             self.channels.publish(keys::questions(), word);
             return Ok(Vec::new());
         }
-        let (asked, done) = self.open(self.shared.others().into_iter().collect())?;
+        let (asked, done) = self.open(self.shared.others.living())?;
         let word = word(self.shared.node, asked.number, text);
         self.channels.publish(keys::questions(), word);
         if let Some(done) = done {
@@ -153,10 +170,7 @@ impl Asking {
             tracing::debug!(%node, "a node answered too late");
             return;
         };
-        waiting.awaited.remove(&node);
-        if waiting.awaited.is_empty() {
-            waiting.done = None;
-        }
+        waiting.waits_no_more_for(node);
         if text.is_empty() {
             return;
         }
@@ -166,6 +180,14 @@ impl Asking {
         }
         waiting.answers.push(text.to_owned());
         open.bytes = bytes;
+    }
+
+    /// Waits no more for what a node that stops might answer.
+    fn part(&self, node: NodeId) {
+        self.shared.others.part(node);
+        for waiting in self.lock().questions.values_mut() {
+            waiting.waits_no_more_for(node);
+        }
     }
 
     fn take(&self, number: u64) -> Option<Waiting> {
@@ -228,7 +250,8 @@ async fn hear_questions(
         };
         match read(&word) {
             Some((asker, ..)) if asker == asking.shared.node => {}
-            Some((asker, TELLING, "")) => asking.shared.meet(asker),
+            Some((asker, TELLING, HELLO)) => asking.shared.others.meet(asker),
+            Some((asker, TELLING, GOODBYE)) => asking.part(asker),
             Some((asker, number, text)) => asking.put(asker, number, text, &stream).await,
             None => tracing::warn!("something else than a question was published"),
         }

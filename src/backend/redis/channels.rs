@@ -164,7 +164,7 @@ impl Channels for RedisChannels {
 
     fn nodes(&self) -> usize {
         match self.connection() {
-            Some(_) => 1 + self.shared.others().len(),
+            Some(_) => 1 + self.shared.others.count(),
             None => 1,
         }
     }
@@ -409,7 +409,7 @@ impl Carrier {
         ask.arg("NUMSUB").arg(keys::questions());
         // If it cannot be told, the time decides.
         let (_, count): (String, usize) = ask.query_async(connection).await.unwrap_or_default();
-        let others = self.shared.others().len();
+        let others = self.shared.others.count();
         others > 0 && count > others
     }
 }

@@ -108,6 +108,7 @@ mod marks;
 mod merger;
 mod nodes;
 mod order;
+mod others;
 mod pages;
 mod scripts;
 mod sessions;
@@ -122,6 +123,7 @@ use channels::RedisChannels;
 use keys::Part;
 use lanes::{Lanes, Reads};
 use line::Line;
+use others::Others;
 use site::Site;
 use sweep::Sweeper;
 use writer::Command;
@@ -142,7 +144,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Where a shared log is and what it keeps.
 #[derive(Clone, Debug)]
 pub struct RedisConfig {
-    /// One Redis, `redis://[user:password@]host[:port][/db]`, or nodes of a Cluster, with commas between them: one that answers
+    /// One Redis, `redis://[user:password@]host[:port]`, or nodes of a Cluster, with commas between them: one that answers
     /// is enough. `rediss://` is over TLS.
     pub url: String,
     /// How much of each room is kept.
@@ -186,8 +188,10 @@ pub enum OpenError {
     /// Several addresses of servers that are no Cluster.
     #[error("several addresses of Redis are those of a Cluster, and these are not; name one")]
     Several,
-    /// A Cluster has no numbered databases.
-    #[error("a Redis Cluster has no numbered databases; leave out the /db of its address")]
+    /// Its databases have their channels in common: nodes in one would be given what is sent in another.
+    #[error(
+        "channels of Redis are the same in all its numbered databases, so another one would not keep nodes apart; leave out the /db of its address, and use another Redis for nodes that have nothing to do with each other"
+    )]
     Database,
 }
 
@@ -224,7 +228,7 @@ async fn open_with(
         failing: AtomicBool::new(false),
         life: StdMutex::new(life),
         node: NodeId::fresh(),
-        others: StdMutex::default(),
+        others: Others::default(),
         book: nodes::Book::default(),
     });
     let nodes = nodes::begin(&shared, &reads, config.lease, config.grace);
@@ -286,8 +290,7 @@ struct Shared {
     // A std mutex: it is held to copy a name, and never across an await.
     life: StdMutex<Epoch>,
     node: NodeId,
-    /// The other nodes that live, as it was last heard.
-    others: StdMutex<Vec<NodeId>>,
+    others: Others,
     /// What this node has of users in rooms.
     book: nodes::Book,
 }
@@ -330,27 +333,9 @@ impl Shared {
         life.clone()
     }
 
-    fn others(&self) -> Vec<NodeId> {
-        let others = self.others.lock();
-        others.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Notes which life of the log this is.
     fn live(&self, life: Epoch) {
         *self.life.lock().unwrap_or_else(PoisonError::into_inner) = life;
-    }
-
-    /// Notes which other nodes live.
-    fn live_beside(&self, others: Vec<NodeId>) {
-        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = others;
-    }
-
-    /// Notes that another node has begun to live.
-    fn meet(&self, node: NodeId) {
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        if !others.contains(&node) {
-            others.push(node);
-        }
     }
 
     /// Logs a change, and only a change: while Redis is away every batch fails.
@@ -490,6 +475,7 @@ impl Log for RedisLog {
 
     async fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        self.asking.say_goodbye();
         self.nodes.close(&self.shared, &self.reads).await;
         self.lanes.close().await;
         self.channels.close();

@@ -56,6 +56,9 @@ impl Site {
             let info = url.into_connection_info().map_err(OpenError::Url)?;
             // What is published comes unasked only in the third version of the protocol.
             let settings = info.redis_settings().clone();
+            if settings.db() != 0 {
+                return Err(OpenError::Database);
+            }
             let settings = settings.set_protocol(redis::ProtocolVersion::RESP3);
             seeds.push(info.set_redis_settings(settings));
         }
@@ -71,9 +74,6 @@ impl Site {
                 _ => Err(OpenError::Several),
             };
         };
-        if seeds.iter().any(|seed| seed.redis_settings().db() != 0) {
-            return Err(OpenError::Database);
-        }
         let map = Map {
             owners: HashMap::new(),
             nodes: Vec::new(),
@@ -204,9 +204,7 @@ fn at(seed: &ConnectionInfo, (host, port): &Node) -> ConnectionInfo {
 
 /// The slot of each part, if this is a node of a Cluster.
 async fn look(seed: &ConnectionInfo) -> Result<Option<HashMap<Part, u16>>, RedisError> {
-    // A Cluster has one database, and refuses to choose another.
-    let settings = seed.redis_settings().clone().set_db(0);
-    let client = Client::open(seed.clone().set_redis_settings(settings))?;
+    let client = Client::open(seed.clone())?;
     let mut connection = line::open(&client, |_| Ok::<_, RedisError>(())).await?;
     let mut info = redis::cmd("INFO");
     let info: String = info.arg("cluster").query_async(&mut connection).await?;

@@ -71,9 +71,10 @@ impl RedisLog {
                 .await?,
         )?;
         let mut users: BTreeMap<UserId, Vec<Attending>> = BTreeMap::new();
-        let mut connections = 0;
+        let mut connections = 0_usize;
         for (_, user, attending) in present {
-            connections += attending.connections;
+            // Whatever is stored may say anything.
+            connections = connections.saturating_add(attending.connections);
             users.entry(user).or_default().push(attending);
         }
         let count = users.len();

@@ -96,7 +96,7 @@ impl Heart {
             .since
             .is_some_and(|since| since.elapsed() >= self.lease);
         self.ended.send_replace(sure.then_some(beat.ended));
-        self.shared.live_beside(beat.living);
+        self.shared.others.have_leases(beat.living, sure);
         Ok(beat.next)
     }
 }

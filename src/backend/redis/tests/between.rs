@@ -34,7 +34,7 @@ impl Node {
 
     fn knows(&self, others: &[&Node]) {
         let others = others.iter().map(|other| other.log.shared.node).collect();
-        *self.log.shared.others.lock().unwrap() = others;
+        self.log.shared.others.have_leases(others, true);
     }
 
     /// Waits until it can reach the others, or cannot.
@@ -96,7 +96,8 @@ async fn a_question_is_answered_by_every_other_node_and_not_waited_for_longer() 
 async fn a_node_that_does_not_answer_is_waited_for_as_long_as_was_said() {
     let server = Server::start().await;
     let [one, two, three] = three(&server).await;
-    three.log.close().await;
+    // It lives for all that is known, and has nobody who hears.
+    drop(three);
     let began = Instant::now();
     let within = Duration::from_millis(300);
     let answers = one.log.ask("hello".into(), within).await.unwrap();
@@ -104,6 +105,17 @@ async fn a_node_that_does_not_answer_is_waited_for_as_long_as_was_said() {
     assert!(began.elapsed() >= within);
     one.knows(&[&two]);
     assert_eq!(one.ask("again").await.unwrap(), ["two heard again"]);
+}
+
+#[tokio::test]
+async fn a_node_that_stops_is_not_waited_for() {
+    let server = Server::start().await;
+    let [one, two, three] = three(&server).await;
+    three.log.close().await;
+    let began = Instant::now();
+    assert_eq!(one.ask("hello").await.unwrap(), ["two heard hello"]);
+    assert_eq!(two.ask("hello").await.unwrap(), ["one heard hello"]);
+    assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ impl Node {
     }
 
     fn knows(&self, other: &Node) -> bool {
-        self.log.shared.others.lock().unwrap().contains(&other.id())
+        self.log.shared.others.living().contains(&other.id())
     }
 
     /// Whether a session is noted as ended.
@@ -91,6 +91,26 @@ async fn a_node_that_stands_still_is_taken_out_once_by_two_and_says_all_anew_whe
         assert_eq!(node.farewells(), ROOMS, "once for each room");
     }
     soon("it lives again", async || b.knows(&a)).await;
+}
+
+#[tokio::test]
+async fn nodes_whose_leases_redis_has_lost_are_still_waited_for_until_they_could_have_taken_them_again()
+ {
+    let server = Server::start().await;
+    let (a, b) = (
+        Node::at(&server, SHORT).await,
+        Node::at(&server, SHORT).await,
+    );
+    assert!(b.knows(&a));
+    a.lose_lease().await;
+    b.ask::<()>("FLUSHALL", &[]).await;
+    let leases = keys::leases();
+    soon("it has its lease again", async || {
+        b.ask::<u64>("ZCARD", &[&leases]).await == 1
+    })
+    .await;
+    assert!(b.knows(&a));
+    soon("it has gone after all", async || !b.knows(&a)).await;
 }
 
 #[tokio::test]

@@ -240,7 +240,7 @@ pub trait Log: Send + Sync + 'static {
     ) -> Result<Missed>;
 
     /// The last offset of a namespace: whatever has it or a lower one can be read, whatever is stored from now on has a
-    /// higher one.
+    /// higher one. What [`life`](Self::life) says behind this is the life that it is of.
     async fn offset(&self, namespace: &Namespace) -> Result<Offset>;
 
     /// Names the life of this log: offsets compare only within one. It changes only if the log was lost or reset, which one

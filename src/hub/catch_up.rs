@@ -66,6 +66,11 @@ impl Hub {
         }
         let log = &self.0.backend.log;
         let until = patiently(connection, || log.offset(connection.namespace())).await?;
+        if connection.has_outlived(&log.life()) {
+            return Err(Error::unavailable(
+                "the log has begun another life, and what a connection missed may be lost",
+            ));
+        }
         let mut rooms: Vec<_> = memberships
             .into_iter()
             .map(|(room, floor)| Reading {

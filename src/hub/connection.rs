@@ -6,7 +6,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -19,7 +19,7 @@ use super::{Entrant, event::Outgoing, feed::Feed, lock, profile::Stance, users::
 use crate::{
     auth::Principal,
     limits::{Bucket, Place},
-    model::{ConnectionId, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
+    model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
 };
 
 /// Where a door takes the events of one connection.
@@ -102,6 +102,8 @@ pub struct Connection {
     rooms: Mutex<Rooms>,
     /// Held by whoever changes what there is to catch up with, or catches up.
     turn: Arc<Turns>,
+    /// The log's life that its rooms' offsets are of.
+    life: OnceLock<Epoch>,
     for_good: AtomicBool,
     rates: Mutex<Rates>,
     user: Place<UserId, Standing>,
@@ -161,6 +163,7 @@ impl Connection {
                 left_for_good: false,
             }),
             turn: Arc::default(),
+            life: OnceLock::new(),
             for_good: AtomicBool::new(false),
             rates: Mutex::default(),
             user: entrant.place,
@@ -234,6 +237,17 @@ impl Connection {
     /// Whether it was closed for a reason that its session does not outlive.
     pub(super) fn is_ended_for_good(&self) -> bool {
         self.for_good.load(Ordering::Relaxed)
+    }
+
+    /// Notes which life of the log its rooms' offsets are of, once it is in any.
+    pub(super) fn begin_in(&self, life: Epoch) {
+        // Only what resumes a session knows it from the beginning.
+        let _ = self.life.set(life);
+    }
+
+    /// Whether its offsets are of another life of the log: what it had not been given by then may be gone.
+    pub(super) fn has_outlived(&self, life: &Epoch) -> bool {
+        self.life.get().is_some_and(|own| own != life)
     }
 
     pub(super) fn set_principal(&self, principal: Principal) {

@@ -40,6 +40,7 @@ mod feed;
 mod history;
 mod join;
 mod peers;
+mod personal;
 mod poll;
 mod presence;
 mod profile;

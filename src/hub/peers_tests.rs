@@ -17,7 +17,7 @@ use crate::{
 #[derive(Default)]
 struct Other {
     hub: OnceLock<Hub>,
-    away: AtomicBool,
+    away: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -57,6 +57,7 @@ struct Owned {
     sessions: Arc<dyn Sessions>,
     owners: Arc<Mutex<HashMap<Pid, usize>>>,
     node: usize,
+    away: Arc<AtomicBool>,
 }
 
 impl Owned {
@@ -75,6 +76,9 @@ impl Sessions for Owned {
     }
 
     async fn claim(&self, session: Session) -> Result<()> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(Error::unavailable("cut off"));
+        }
         lock(&self.owners).insert(session.pid, self.node);
         self.sessions.save(session).await
     }
@@ -115,6 +119,7 @@ fn two() -> (Hub, Hub, Arc<Other>) {
             sessions: backend.sessions.clone(),
             owners: owners.clone(),
             node,
+            away: others[node].away.clone(),
         };
         let backend = Backend {
             sessions: Arc::new(owned),
@@ -270,13 +275,7 @@ async fn a_session_that_goes_on_on_another_node_is_let_go_of_by_the_one_before()
     let arrived = arrive(&two, "alice", back(&alice, &dead)).await;
     assert_eq!(arrived.pid(), alice.pid());
     let (again, client) = connect(&two, arrived).await;
-    let gone = tokio::time::timeout(Duration::from_secs(10), async {
-        while lock(&dead.closed).is_none() {
-            tokio::task::yield_now().await;
-        }
-    });
-    gone.await.expect("the first node lets go");
-    assert_eq!(*lock(&dead.closed), Some(Close::Replaced));
+    dead.is_closed(Close::Replaced).await;
     assert!(one.connections().is_empty() && alice.memberships().is_none());
     assert!(again.is_in(&name("a")));
     // Its end on the first node is no end of the session, whose client may go where it likes.
@@ -287,4 +286,20 @@ async fn a_session_that_goes_on_on_another_node_is_let_go_of_by_the_one_before()
     one.let_go(back_again.id()).await;
     assert_eq!(one.connections().len(), 1);
     assert!(back_again.is_in(&name("a")));
+}
+
+#[tokio::test]
+async fn a_client_whose_session_cannot_be_made_this_nodes_is_to_come_again() {
+    let (one, two, store) = two();
+    let (alice, client) = member(&two, "alice", &["a"]).await;
+    two.disconnect(&alice);
+    let arrived = arrive(&one, "alice", back(&alice, &client)).await;
+    store.away.store(true, Ordering::Relaxed);
+    let (second, refused) = connect(&one, arrived).await;
+    refused.is_closed(Close::Unavailable).await;
+    one.disconnect(&second);
+    store.away.store(false, Ordering::Relaxed);
+    let (third, _) = connect(&one, arrive(&one, "alice", back(&alice, &client)).await).await;
+    assert_eq!(third.id(), alice.id());
+    assert!(one.save(&third, None).await.is_ok());
 }

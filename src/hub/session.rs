@@ -22,7 +22,7 @@ use crate::{
     auth::{Permission, Principal},
     backend::{PageSize, Session},
     error::{Code, Error, Result},
-    model::{ConnectionId, Namespace, Offset, Pid, RoomKey, RoomName},
+    model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomKey, RoomName},
 };
 
 /// What a client that connects says of an earlier session.
@@ -57,6 +57,8 @@ struct Resumed {
     rooms: Memberships,
     /// Everything up to here was received.
     given: Offset,
+    /// The log's life that offsets are of.
+    life: Epoch,
     /// The connection it had on this node, if that has not ended yet.
     old: Option<Arc<Connection>>,
     _claim: Option<Claim>,
@@ -82,12 +84,14 @@ impl Arrived {
         &self.namespace
     }
 
-    /// Has it begin in `rooms`, each with the offset up to which nothing is to be given, and catch up from `given` on.
-    pub(super) fn begin_in(&mut self, rooms: Memberships, given: Offset) {
+    /// Has it begin in `rooms`, each with the offset up to which nothing is to be given, and catch up from `given` on, in the
+    /// log's present `life`.
+    pub(super) fn begin_in(&mut self, rooms: Memberships, given: Offset, life: Epoch) {
         self.resumed = Some(Resumed {
             connection: ConnectionId::fresh(),
             rooms,
             given,
+            life,
             old: None,
             _claim: None,
         });
@@ -156,6 +160,9 @@ impl Hub {
         offset: Option<Offset>,
     ) -> Result<Option<Resumed>> {
         let claim = self.claim(pid).await?;
+        // First: behind this it is known whether the session's offsets are of the log's present life.
+        let until = self.0.backend.log.offset(namespace).await?;
+        let life = self.0.backend.log.life();
         let Some(session) = self.0.backend.sessions.find(pid).await? else {
             return Ok(None);
         };
@@ -176,7 +183,9 @@ impl Hub {
             .unwrap_or_else(|| session.rooms.into_iter().collect());
         // Before anything was received the rooms' floors alone say from where on.
         let given = offset.unwrap_or_default();
-        if !self.is_kept(namespace, principal, &rooms, given).await? {
+        let kept =
+            given <= until && (self.is_kept(namespace, principal, &rooms, given..until)).await?;
+        if !kept {
             self.0.backend.sessions.forget(pid).await?;
             return Ok(None);
         }
@@ -184,6 +193,7 @@ impl Hub {
             connection: session.connection,
             rooms,
             given,
+            life,
             old,
             _claim: Some(claim),
         }))
@@ -209,19 +219,16 @@ impl Hub {
         within.map_err(|_| Error::unavailable("the session is about to go on; come again"))
     }
 
-    /// Whether everything that the rooms had after `given` can still be read.
+    /// Whether everything that the rooms had between two offsets can still be read.
     async fn is_kept(
         &self,
         namespace: &Namespace,
         principal: &Principal,
         rooms: &Memberships,
-        given: Offset,
+        missed: std::ops::Range<Offset>,
     ) -> Result<bool> {
         let log = &self.0.backend.log;
-        let until = log.offset(namespace).await?;
-        if given > until {
-            return Ok(false);
-        }
+        let (given, until) = (missed.start, missed.end);
         for (room, floor) in rooms {
             let key = RoomKey {
                 namespace: namespace.clone(),
@@ -267,6 +274,11 @@ impl Hub {
         }
         if let Err(error) = self.store(&connection, None, true).await {
             tracing::warn!(%error, "a session could not be stored: it cannot be resumed");
+            if stored && self.0.backend.nodes.is_some() {
+                // It is still another node's, and whatever changed it here would be refused.
+                connection.close(Close::Unavailable);
+                return connection;
+            }
         }
         self.ask_status(&connection);
         if stored {
@@ -300,48 +312,6 @@ impl Hub {
         connection
     }
 
-    /// Settles from where on a new session is given what is sent to its user: from now on, exactly. Where that cannot be known
-    /// now, it is given what comes, and its session is stored once it is known.
-    async fn begin_personal(&self, connection: &Arc<Connection>) {
-        let personal = RoomName::personal(&connection.principal().user);
-        let start = self.present_end(&connection.key(&personal)).await;
-        let known = start.is_ok();
-        let start = start.unwrap_or_else(|error| {
-            tracing::debug!(%error, "a session begins without knowing where");
-            Offset(0)
-        });
-        if known {
-            connection.joined(&personal, start);
-        } else {
-            tokio::spawn(
-                self.clone()
-                    .learn_start(connection.clone(), personal.clone()),
-            );
-        }
-        self.let_through(connection, &personal, start);
-    }
-
-    /// Tries until it is known where a session began, and stores it.
-    async fn learn_start(self, connection: Arc<Connection>, personal: RoomName) {
-        let key = connection.key(&personal);
-        while !connection.feed().is_over() {
-            tokio::time::sleep(TRY_AGAIN).await;
-            if let Ok(start) = self.present_end(&key).await {
-                connection.joined(&personal, start);
-                if let Err(error) = self.store(&connection, None, true).await {
-                    tracing::debug!(%error, "a session could not be stored after all");
-                }
-                return;
-            }
-        }
-    }
-
-    /// The log's end, once whatever comes behind it in a room will be delivered.
-    async fn present_end(&self, room: &RoomKey) -> Result<Offset> {
-        self.0.rooms.followed(room).await?;
-        self.0.backend.log.offset(&room.namespace).await
-    }
-
     /// Goes on with a session: takes the place of its connection, or enters its rooms again if that has ended.
     fn go_on(
         &self,
@@ -363,6 +333,7 @@ impl Hub {
             let session = (resumed.connection, pid);
             Connection::new(entrant, namespace, session, rooms.clone(), feed)
         });
+        connection.begin_in(resumed.life);
         let turn = connection.first_turn();
         greet(&connection);
         self.register(&connection);
@@ -501,7 +472,7 @@ impl Hub {
     }
 
     /// As [`save`](Self::save); `claim`: for the first time on this node.
-    async fn store(
+    pub(super) async fn store(
         &self,
         connection: &Connection,
         without: Option<&RoomName>,
@@ -513,6 +484,9 @@ impl Hub {
         let mut rooms = connection.memberships().ok_or_else(closing)?;
         if !rooms.contains_key(&RoomName::personal(&connection.principal().user)) {
             return Ok(()); // it is stored once its start is known
+        }
+        if connection.has_outlived(&self.0.backend.log.life()) {
+            return Ok(()); // its offsets would be taken for those of the new life
         }
         if let Some(room) = without {
             rooms.shift_remove(room);

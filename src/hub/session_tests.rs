@@ -23,6 +23,8 @@ use crate::{
     model::UserId,
 };
 
+#[path = "life_tests.rs"]
+mod life;
 #[path = "nodes_tests.rs"]
 mod nodes;
 #[path = "session_order_tests.rs"]
@@ -83,6 +85,17 @@ impl Outlet for Client {
 impl Client {
     fn given(&self) -> Vec<String> {
         lock(&self.given).clone()
+    }
+
+    /// Waits until its connection is closed.
+    async fn is_closed(&self, why: Close) {
+        let closed = tokio::time::timeout(Duration::from_secs(10), async {
+            while lock(&self.closed).is_none() {
+                tokio::task::yield_now().await;
+            }
+        });
+        closed.await.expect("it is closed");
+        assert_eq!(*lock(&self.closed), Some(why));
     }
 
     /// Waits until it has been given all of this, and nothing else.

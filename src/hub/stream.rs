@@ -82,6 +82,7 @@ impl Hub {
             .arrive(namespace.clone(), principal, Resume::Never)
             .await?;
         let until = self.0.backend.log.offset(&namespace).await?;
+        let life = self.0.backend.log.life();
         let (mut floors, mut resets) = (Memberships::new(), Vec::new());
         for room in rooms {
             let key = who.key(&room);
@@ -96,7 +97,7 @@ impl Hub {
             resets.extend(start.reset);
         }
         let given = floors.values().min().copied().unwrap_or(until);
-        arrived.begin_in(floors, given);
+        arrived.begin_in(floors, given, life);
         Ok(Beginning {
             arrived,
             cursor: self.cursor(given, Timestamp::now()),

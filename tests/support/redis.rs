@@ -80,7 +80,9 @@ impl Drop for Redis {
 fn launch(port: u16, folder: &TempDir) -> Child {
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-        .args(["--appendonly", "yes", "--save", "", "--dir"])
+        // What is synchronised each second may be lost with the process, too, when the disk is busy.
+        .args(["--appendonly", "yes", "--appendfsync", "always"])
+        .args(["--save", "", "--dir"])
         .arg(folder.path())
         .stdout(Stdio::null())
         .spawn()

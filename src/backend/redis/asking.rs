@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::{Shared, channels::RedisChannels, keys};
 use crate::{
@@ -97,9 +97,8 @@ impl Asking {
         // Two tasks: the first waits while the hub is behind, and answers must not wait with it.
         tokio::spawn(hear_questions(Arc::downgrade(&asking), questions, stream));
         tokio::spawn(hear_answers(Arc::downgrade(&asking), answers));
-        // Those that live already hear at once of whom to wait for, not when they renew their leases.
-        let hello = word(asking.shared.node, TELLING, HELLO);
-        asking.channels.publish(keys::questions(), hello);
+        let leased = asking.shared.leased.subscribe();
+        tokio::spawn(say_hello(Arc::downgrade(&asking), leased));
         asking
     }
 
@@ -236,6 +235,19 @@ impl Asking {
         }
         let word = word(self.shared.node, number, text);
         self.channels.publish(keys::answers(asker), word);
+    }
+}
+
+/// Now, and whenever this node has taken its lease again, the others hear at once that it is to be waited for, not when they renew
+/// theirs.
+async fn say_hello(asking: Weak<Asking>, mut leased: watch::Receiver<()>) {
+    while let Some(asking) = asking.upgrade() {
+        let hello = word(asking.shared.node, TELLING, HELLO);
+        asking.channels.publish(keys::questions(), hello);
+        drop(asking);
+        if leased.changed().await.is_err() {
+            return;
+        }
     }
 }
 

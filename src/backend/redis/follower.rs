@@ -36,6 +36,7 @@ mod offline;
 mod resync;
 mod room;
 mod roster;
+mod stall;
 
 pub(super) use offline::deaf;
 use offline::tell_deaf;
@@ -73,6 +74,8 @@ pub(super) enum Command {
     /// Say to the merger how far the lane is.
     Pass,
     /// Redis has lost something that it had acknowledged: compare.
+    Compare,
+    /// And have the log begin another life.
     Lost,
     /// Deliver what is stored and end.
     Close(oneshot::Sender<()>),
@@ -102,6 +105,8 @@ pub(super) struct Follower {
     reads: Arc<Reads>,
     outlet: Outlet,
     commands: mpsc::UnboundedReceiver<Command>,
+    /// What was asked while there was no room on the stream, before what is asked next.
+    put_off: VecDeque<Command>,
     rooms: HashMap<String, Followed>,
     /// Whether the other lanes wait for this one.
     counts: bool,
@@ -149,6 +154,7 @@ impl Follower {
             reads,
             outlet,
             commands,
+            put_off: VecDeque::new(),
             rooms: HashMap::new(),
             counts: false,
             reaching: VecDeque::new(),
@@ -211,6 +217,10 @@ impl Follower {
         let mut compared = Instant::now();
         let mut commands = Vec::new();
         loop {
+            if !self.put_off.is_empty() {
+                let put_off = std::mem::take(&mut self.put_off);
+                self.answer(&mut connection, put_off.into_iter()).await?;
+            }
             let outlet = &self.outlet;
             let push = async {
                 outlet.room().await;
@@ -238,6 +248,7 @@ impl Follower {
                     // Refused if the part is elsewhere by now.
                     self.order.look().exec_async(&mut connection).await?;
                     self.note_hold_up();
+                    self.rest().await;
                     if compared.elapsed() > COMPARE {
                         self.look_at_life().await?;
                         self.suspect(&mut connection).await?;
@@ -256,7 +267,7 @@ impl Follower {
                 tracing::warn!("messages were lost on the way from Redis and are read");
                 self.resync().await?;
             }
-            self.outlet.say(Item::Past(offset)).await;
+            self.say(Item::Past(offset)).await;
             return self.reached(word).await;
         }
         let Some(room) = self.rooms.get(channel) else {
@@ -281,7 +292,7 @@ impl Follower {
                 }
             }
             Some(Published::Ephemeral(event, except, node)) if node != self.shared.node => {
-                self.outlet.put(Delivery::Ephemeral(event, except)).await;
+                self.put(Delivery::Ephemeral(event, except)).await;
             }
             Some(Published::Said(said)) => self.hear(channel, said).await?,
             // It went the short way.
@@ -296,7 +307,7 @@ impl Follower {
         let (seq, offset) = (message.seq, message.offset);
         self.order.know(offset);
         // Waits while the hub is behind; without anybody to deliver to, receipts are settled all the same.
-        self.outlet.put(Delivery::Message(message)).await;
+        self.put(Delivery::Message(message)).await;
         if let Some(room) = self.rooms.get_mut(channel) {
             room.advance(seq, offset);
             while let Some(stored) = room.delivered() {
@@ -312,7 +323,7 @@ impl Follower {
         commands: impl Iterator<Item = Command>,
     ) -> Result<(), End> {
         let mut left = Vec::new();
-        let (mut say, mut lost) = (false, false);
+        let (mut say, mut compare) = (false, false);
         for command in commands {
             match command {
                 Command::Follow(room, done) => self.early.push((room, Some(done))),
@@ -328,7 +339,8 @@ impl Follower {
                     self.reaching.push_back((self.words + 1, reached));
                 }
                 Command::Pass => say = true,
-                Command::Lost => lost = true,
+                Command::Compare => compare = true,
+                Command::Lost => (compare, self.lost) = (true, true),
                 Command::Close(done) => {
                     say = true;
                     self.closing.push(done);
@@ -343,8 +355,7 @@ impl Follower {
         if say {
             self.say_word(connection).await?;
         }
-        self.lost |= lost;
-        match lost {
+        match compare {
             true => Err(End::Lost),
             false => Ok(()),
         }
@@ -378,6 +389,7 @@ impl Follower {
             .map(|(room, _)| (keys::channel(room), room.clone()))
             .filter(|(channel, _)| !self.rooms.contains_key(channel))
             .collect();
+        let channels: Vec<_> = new.iter().map(|(channel, _)| channel.clone()).collect();
         if !new.is_empty()
             && let Err(end) = self.begin(connection, new).await
         {
@@ -387,7 +399,8 @@ impl Follower {
         for done in self.early.drain(..).filter_map(|(_, done)| done) {
             let _ = done.send(Ok(()));
         }
-        Ok(())
+        // Whoever waits does not wait for room on the stream, too.
+        Ok(self.read_rosters(&channels).await?)
     }
 
     async fn begin(
@@ -412,12 +425,13 @@ impl Follower {
             let followed = Followed::from(room, end);
             self.rooms.entry(channel).or_insert(followed);
         }
-        Ok(self.read_rosters(&channels).await?)
+        Ok(())
     }
 
     /// Tells the other lanes not to wait for this one if nothing is followed here any more.
     async fn rest(&mut self) {
-        if self.counts && self.rooms.is_empty() {
+        // While it is full it is waited for all the same.
+        if self.counts && self.rooms.is_empty() && !self.outlet.is_full() {
             self.counts = false;
             self.outlet.say(Item::Idle(self.order.begun())).await;
         }
@@ -440,7 +454,7 @@ impl Follower {
     /// Everything that was published before the word is on the stream.
     async fn reached(&mut self, word: u64) -> Result<(), End> {
         while let Some((_, reached)) = self.reaching.pop_front_if(|(of, _)| *of <= word) {
-            self.outlet.put(Delivery::Mark(reached)).await;
+            self.put(Delivery::Mark(reached)).await;
         }
         match self.closing.is_empty() || word < self.closed_by {
             true => Ok(()),

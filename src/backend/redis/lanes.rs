@@ -15,9 +15,10 @@ use tokio::{
 };
 
 use super::{
-    Shared,
+    Shared, begin_life,
     follower::{self, Follower},
     keys::Part,
+    life,
     line::{self, Line},
     merger::{self, Merger, Outlet, Source},
     order::{Clock, Order},
@@ -59,6 +60,7 @@ pub(super) struct Lane {
 }
 
 pub(super) struct Lanes {
+    shared: Arc<Shared>,
     lanes: Vec<Lane>,
     reads: Arc<Reads>,
     /// When the last round began that asked all lanes where they are, and what it found. Held while one goes on, so that
@@ -132,6 +134,7 @@ impl Lanes {
         let merging =
             (!sources.is_empty()).then(|| tokio::spawn(Merger::new(sources, stream).run()));
         Self {
+            shared: shared.clone(),
             lanes,
             reads: reads.clone(),
             round: Mutex::new(None),
@@ -146,6 +149,8 @@ impl Lanes {
     }
 
     /// An offset such that whatever has it or a lower one can be read, and whatever is stored from now on has a higher one.
+    ///
+    /// Which life of the log that is of is known then: whoever compares offsets asks for their end first.
     pub(super) async fn end(&self) -> Result<Offset> {
         let asked = Instant::now();
         let mut round = self.round.lock().await;
@@ -161,6 +166,8 @@ impl Lanes {
             // By now that is seen, so it is what all are raised to.
             lanes = self.raise().await?;
         }
+        // Another node may have noticed a loss.
+        self.shared.live(life(self.reads.of(Part::FIRST)).await?);
         *round = Some((began, end));
         Ok(end)
     }
@@ -175,8 +182,15 @@ impl Lanes {
                 let (offset, lost): (u64, u8) = line::read_as(raised)?;
                 order.know(Offset(offset));
                 if lost == 1 {
+                    // Before anybody is answered by this end. Nobody else will find that something was lost.
+                    let begun = begin_life(reads.of(Part::FIRST)).await;
+                    let compare = match begun {
+                        Ok(_) => follower::Command::Compare,
+                        Err(_) => follower::Command::Lost,
+                    };
                     // If the follower has ended, nobody is delivered anything more.
-                    let _ = follower.send(follower::Command::Lost);
+                    let _ = follower.send(compare);
+                    begun?;
                 }
                 Ok(Offset(offset))
             }

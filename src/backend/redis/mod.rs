@@ -83,7 +83,7 @@ use std::{
 use async_trait::async_trait;
 use redis::RedisError;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     time::timeout,
 };
 
@@ -122,7 +122,7 @@ use asking::Asking;
 use channels::RedisChannels;
 use keys::Part;
 use lanes::{Lanes, Reads};
-use line::Line;
+use line::{Line, Lost};
 use others::Others;
 use site::Site;
 use sweep::Sweeper;
@@ -229,6 +229,7 @@ async fn open_with(
         life: StdMutex::new(life),
         node: NodeId::fresh(),
         others: Others::default(),
+        leased: watch::channel(()).0,
         book: nodes::Book::default(),
     });
     let nodes = nodes::begin(&shared, &reads, config.lease, config.grace);
@@ -266,8 +267,10 @@ async fn life(reads: &Line) -> Result<Epoch> {
         .arg("NX");
     let mut get = redis::cmd("GET");
     get.arg(keys::life());
-    reads.ask(make).await?;
-    let life: String = line::read_as(reads.ask(get).await?)?;
+    let answers = reads.run(&[make, get], Lost::Repeat).await?;
+    let [made, life] = <[_; 2]>::try_from(answers).unwrap_or_default();
+    line::checked(made)?;
+    let life: String = line::read_as(life)?;
     Ok(Epoch::from_text(&life))
 }
 
@@ -291,6 +294,8 @@ struct Shared {
     life: StdMutex<Epoch>,
     node: NodeId,
     others: Others,
+    /// This node has taken a lease that it did not have.
+    leased: watch::Sender<()>,
     /// What this node has of users in rooms.
     book: nodes::Book,
 }

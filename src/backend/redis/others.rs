@@ -29,9 +29,12 @@ impl Others {
         self.lock().living.len()
     }
 
-    /// Notes that a node has begun to live.
+    /// Notes that a node has begun to live, unless it stops already.
     pub(super) fn meet(&self, node: NodeId) {
-        self.lock().living.insert(node);
+        let mut state = self.lock();
+        if !state.stopping.contains(&node) {
+            state.living.insert(node);
+        }
     }
 
     /// Notes that a node stops: it answers no more, though its lease goes on for a while.

@@ -18,6 +18,7 @@ use crate::{
 mod between;
 pub(in crate::backend) mod cluster;
 mod node;
+mod stalled;
 mod trouble;
 
 /// How long anything may take.
@@ -112,7 +113,9 @@ fn launch(port: u16, folder: &TempDir, cluster: Option<u16>) -> Child {
     let mut server = Process::new("redis-server");
     server
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-        .args(["--appendonly", "yes", "--save", "", "--dir"])
+        // What is synchronised each second may be lost with the process, too, when the disk is busy.
+        .args(["--appendonly", "yes", "--appendfsync", "always"])
+        .args(["--save", "", "--dir"])
         .arg(folder.path());
     if let Some(cluster) = cluster {
         server

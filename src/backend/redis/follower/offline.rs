@@ -5,7 +5,7 @@ use std::pin::pin;
 use redis::aio::MultiplexedConnection;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Command, Follower, PAUSE};
+use super::{Command, Follower, PAUSE, stall::next};
 use crate::{
     backend::{Delivery, redis::inflow::Inflow},
     error::{Error, Result},
@@ -28,7 +28,7 @@ impl Follower {
             let connected = loop {
                 tokio::select! {
                     connected = &mut connecting => break connected,
-                    command = self.commands.recv() => self.answer_offline(command?).await?,
+                    command = next(&mut self.put_off, &mut self.commands) => self.answer_offline(command?).await?,
                 }
             };
             match connected {
@@ -53,7 +53,7 @@ impl Follower {
             loop {
                 tokio::select! {
                     () = &mut pause => break,
-                    command = self.commands.recv() => self.answer_offline(command?).await?,
+                    command = next(&mut self.put_off, &mut self.commands) => self.answer_offline(command?).await?,
                 }
             }
         }
@@ -71,10 +71,10 @@ impl Follower {
             Command::Send(event, except, _space) => self.send(event, except).await,
             Command::Settle(room, stored) => self.settle_behind(&room, stored),
             Command::Reach(reached) => {
-                self.outlet.put(Delivery::Mark(reached)).await;
+                self.put(Delivery::Mark(reached)).await;
             }
-            // Both are done when it has connected.
-            Command::Pass => {}
+            // Done when it has connected, as is what Redis has lost.
+            Command::Pass | Command::Compare => {}
             Command::Lost => self.lost = true,
             Command::Close(done) => {
                 self.closing.push(done);

@@ -52,7 +52,7 @@ impl Follower {
         self.read_up_to(end, readings).await?;
         self.compare_rosters().await?;
         self.look_at_life().await?;
-        self.outlet.say(Item::Past(end)).await;
+        self.say(Item::Past(end)).await;
         self.reached(words).await
     }
 

@@ -87,6 +87,9 @@ impl Heart {
     /// Renews the lease, and looks who else has one; answers when the next of those ends.
     async fn beat(&mut self) -> Result<Duration> {
         let beat = renew(&self.shared, &self.reads, self.lease).await?;
+        if beat.lost {
+            self.shared.leased.send_replace(());
+        }
         if beat.lost || self.since.is_none() {
             self.since = Some(Instant::now());
             // The others may have taken out what is here, or Redis may have lost it.

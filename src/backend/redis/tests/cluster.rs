@@ -15,17 +15,17 @@ use crate::{
 };
 
 /// Rooms in all parts.
-fn rooms() -> Vec<String> {
+pub(super) fn rooms() -> Vec<String> {
     (0..60).map(|nth| format!("r{nth}")).collect()
 }
 
-fn names(rooms: &[String]) -> Vec<&str> {
+pub(super) fn names(rooms: &[String]) -> Vec<&str> {
     rooms.iter().map(String::as_str).collect()
 }
 
 /// Three masters, each with a third of the slots.
 pub(in crate::backend) struct Cluster {
-    servers: Vec<Server>,
+    pub(super) servers: Vec<Server>,
 }
 
 impl Cluster {
@@ -85,7 +85,7 @@ impl Cluster {
         }
     }
 
-    async fn connect(&self, nth: usize) -> MultiplexedConnection {
+    pub(super) async fn connect(&self, nth: usize) -> MultiplexedConnection {
         let client = Client::open(self.servers[nth].url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
     }
@@ -98,7 +98,7 @@ impl Cluster {
     }
 
     /// The first of the rooms that a server has, as slots were shared out.
-    async fn room_at<'a>(&self, nth: usize, rooms: &'a [String]) -> &'a str {
+    pub(super) async fn room_at<'a>(&self, nth: usize, rooms: &'a [String]) -> &'a str {
         for room in rooms {
             let slot = self.slot(&keys::channel(&key("/", room))).await;
             if usize::from(slot) / 5461 == nth {

@@ -339,6 +339,27 @@ async fn when_redis_has_lost_everything_nodes_go_on_in_another_life() {
     assert!(came.offset > last);
 }
 
+#[tokio::test]
+async fn whoever_asks_where_the_log_ends_knows_that_it_has_lost_something() {
+    let server = Server::start().await;
+    let one = Node::at(server.url(), &["r"]).await;
+    let two = Node::at(server.url(), &["r"]).await;
+    let first = one.log.life();
+    one.send(draft("r", "1")).await.unwrap();
+    let namespace = Namespace::root();
+    one.log.offset(&namespace).await.unwrap();
+    let flush = || one.log.reads.of(Part::FIRST).ask(redis::cmd("FLUSHALL"));
+    flush().await.unwrap();
+    one.log.offset(&namespace).await.unwrap();
+    let second = one.log.life();
+    assert_ne!(second, first);
+    assert_eq!(two.log.life(), first, "nobody has told it");
+    let offset = two.log.offset(&namespace).await.unwrap();
+    assert_eq!(two.log.life(), second);
+    assert_eq!(one.log.offset(&namespace).await.unwrap(), offset);
+    assert_eq!(one.log.life(), second, "it is not begun twice");
+}
+
 /// Stores a message that nobody is told of.
 async fn store_silently(node: &Node, room: &str) {
     let room = key("/", room);

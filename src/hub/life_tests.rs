@@ -1,0 +1,91 @@
+//! What becomes of connections when the log that they are given has lost something, and begins another life.
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::{
+    backend::{Deliveries, Draft, Log, Missed, Page, Range, Receipt, memory},
+    model::Epoch,
+};
+
+/// A log that may lose something.
+struct Fragile {
+    backend: Backend,
+    life: Mutex<Epoch>,
+}
+
+impl Fragile {
+    fn hub() -> (Hub, Arc<Self>) {
+        let (backend, deliveries): (_, Deliveries) = memory::open(memory::MemoryConfig::default());
+        let fragile = Arc::new(Self {
+            life: Mutex::new(backend.log.life()),
+            backend: backend.clone(),
+        });
+        let backend = Backend {
+            log: fragile.clone(),
+            ..backend
+        };
+        let hub = hub_over(backend, deliveries, crate::hub::LimitSettings::default());
+        (hub, fragile)
+    }
+}
+
+#[async_trait]
+impl Log for Fragile {
+    async fn append(&self, draft: Draft) -> Result<Receipt> {
+        self.backend.log.append(draft).await
+    }
+
+    async fn read(&self, room: &RoomKey, range: Range, size: PageSize) -> Result<Page> {
+        self.backend.log.read(room, range, size).await
+    }
+
+    async fn missed(
+        &self,
+        room: &RoomKey,
+        after: Offset,
+        until: Offset,
+        size: PageSize,
+    ) -> Result<Missed> {
+        self.backend.log.missed(room, after, until, size).await
+    }
+
+    async fn offset(&self, namespace: &Namespace) -> Result<Offset> {
+        self.backend.log.offset(namespace).await
+    }
+
+    fn life(&self) -> Epoch {
+        lock(&self.life).clone()
+    }
+
+    async fn ready(&self) -> Result<()> {
+        self.backend.log.ready().await
+    }
+
+    async fn close(&self) {
+        self.backend.log.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_behind_when_the_log_begins_another_life_is_closed() {
+    let (hub, log) = Fragile::hub();
+    let (_slow, client) = member(&hub, "alice", &["a"]).await;
+    let (_live, quick) = member(&hub, "bob", &["a"]).await;
+    *lock(&log.life) = Epoch::fresh();
+    client.slow.store(true, Ordering::Relaxed);
+    say(&hub, "a", 1).await;
+    client.is_closed(Close::Unavailable).await;
+    quick.is_given(&["session", "a 1"]).await;
+}
+
+#[tokio::test]
+async fn a_session_is_not_stored_with_offsets_of_a_life_that_is_over() {
+    let (hub, log) = Fragile::hub();
+    let (alice, _client) = member(&hub, "alice", &["a"]).await;
+    *lock(&log.life) = Epoch::fresh();
+    join(&hub, &alice, "b").await;
+    let sessions = &log.backend.sessions;
+    let stored = sessions.find(alice.pid().unwrap()).await.unwrap().unwrap();
+    assert!(stored.rooms.iter().all(|(room, _)| room.as_str() != "b"));
+}

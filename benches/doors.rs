@@ -5,9 +5,7 @@
 //! nothing. Clients are raw: they count messages in what they read. Linux only: the numbers are read from `/proc`.
 
 use std::{
-    env, fs,
-    io::{BufRead, BufReader},
-    process::{Child, ChildStdout, Command, Stdio},
+    env,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -21,8 +19,10 @@ use tokio::{
     sync::Notify,
 };
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-type Result<T> = std::result::Result<T, Failure>;
+mod support {
+    pub mod process;
+}
+use support::process::{Result, Server, check_open_files};
 
 /// How long each load lasts, and how often the doors take turns.
 const LASTING: Duration = Duration::from_secs(2);
@@ -31,6 +31,8 @@ const ROUNDS: usize = 5;
 const MEMBERS: u64 = 1000;
 /// Bytes of a message's data, a JSON string.
 const DATA: usize = 128;
+/// Open files that the load needs, in the server and here.
+const FILES: usize = MEMBERS as usize + 100;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -54,6 +56,7 @@ fn main() -> Result<()> {
     if !env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }
+    check_open_files(FILES)?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
@@ -95,7 +98,7 @@ async fn measure() -> Result<()> {
 
 /// CPU time per delivery through one door, and memory per connection before it.
 async fn fan_out(door: Door, in_flight: u64) -> Result<(f64, f64)> {
-    let server = Server::start()?;
+    let server = Server::start(&["--store", "memory", "--presence-room-users", "1"])?;
     let received = Arc::new(Received::default());
     let before = server.resident()?;
     for number in 0..MEMBERS {
@@ -110,7 +113,7 @@ async fn fan_out(door: Door, in_flight: u64) -> Result<(f64, f64)> {
             }
         });
     }
-    while server.metric("switchboard_members")? < 2 * MEMBERS {
+    while metric(&server.address, "switchboard_members")? < 2 * MEMBERS {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let each = (server.resident()? - before) / MEMBERS as f64;
@@ -201,81 +204,19 @@ fn masked(text: &str) -> Vec<u8> {
     frame
 }
 
-/// A server in a process of its own, without rates.
-struct Server {
-    process: Child,
-    address: String,
-    /// Kept open, or the server could not print.
-    _output: BufReader<ChildStdout>,
-}
-
-impl Server {
-    fn start() -> Result<Self> {
-        let program = env::var_os("SWITCHBOARD_BIN")
-            .unwrap_or_else(|| env!("CARGO_BIN_EXE_switchboard").into());
-        let mut process = Command::new(program)
-            .args(["--listen", "127.0.0.1:0", "--store", "memory"])
-            .args(["--limits-messages-per-second", "0"])
-            .args(["--limits-user-messages-per-second", "0"])
-            .args(["--presence-room-users", "1"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let mut output = BufReader::new(process.stdout.take().ok_or("no output")?);
-        let mut line = String::new();
-        output.read_line(&mut line)?;
-        let address = line.split("http://").nth(1).ok_or("no address")?.trim();
-        Ok(Self {
-            process,
-            address: address.to_owned(),
-            _output: output,
-        })
-    }
-
-    /// CPU time so far, in user and system mode.
-    fn cpu(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split(' ')
-            .collect();
-        let ticks: u64 = fields[12].parse::<u64>()? + fields[13].parse::<u64>()?;
-        Ok(Duration::from_millis(ticks * 10))
-    }
-
-    /// Resident memory, in kB.
-    fn resident(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let number = line.and_then(|line| line.split_whitespace().nth(1));
-        Ok(number.ok_or("no VmRSS")?.parse()?)
-    }
-
-    /// A metric, read over a connection of its own.
-    fn metric(&self, name: &str) -> Result<u64> {
-        use std::io::{Read, Write};
-        let mut stream = std::net::TcpStream::connect(&self.address)?;
-        let close = "Connection: close";
-        let host = &self.address;
-        write!(
-            stream,
-            "GET /metrics HTTP/1.1\r\nHost: {host}\r\n{close}\r\n\r\n"
-        )?;
-        let mut page = String::new();
-        stream.read_to_string(&mut page)?;
-        let line = page
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        Ok(line.ok_or("no such metric")?.parse()?)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// A server's metric, read over a connection of its own.
+fn metric(host: &str, name: &str) -> Result<u64> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(host)?;
+    let close = "Connection: close";
+    write!(
+        stream,
+        "GET /metrics HTTP/1.1\r\nHost: {host}\r\n{close}\r\n\r\n"
+    )?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page)?;
+    let line = page
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(line.ok_or("no such metric")?.parse()?)
 }

@@ -87,7 +87,9 @@ test("what a dead master of a Redis Cluster does not hold is stored while it is 
 
 test("clients that lose their network while Redis is away are recovered once it is back", async (t) => {
   const store = await redis(t);
-  const [a] = await nodes(t, store, 1);
+  // A stock client has stopped polling and not yet told its WebSocket so when the server ends the session: then it neither polls
+  // again nor closes, and comes back only when it has missed a ping.
+  const [a] = await nodes(t, store, 1, { "socketio-ping-interval": "2s", "socketio-ping-timeout": "4s" });
   const clients = await Promise.all(["polling", "websocket", "upgrade"].map((mode) => follow(t, a, { mode, user: mode })));
   const speaker = new Speaker(await open(t, a, { user: "bob" }), "lobby");
   for (const client of clients) await client.ok("join", "lobby");

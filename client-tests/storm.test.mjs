@@ -97,5 +97,6 @@ test("a restart under many clients loses nothing, and they do not come back all 
 
   came.sort((a, b) => a - b);
   const most = Math.max(...came.map((from) => came.filter((at) => at >= from && at < from + 1_000).length));
-  assert.ok(most <= 0.6 * clients.length, `${most} of ${clients.length} came within one second`);
+  // Were they closed together, all would come within the one second that their delays differ by; spread over two, some 55 %.
+  assert.ok(most <= 0.7 * clients.length, `${most} of ${clients.length} came within one second`);
 });

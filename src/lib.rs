@@ -8,7 +8,7 @@
 //!    hub                         the rules: who may, who is here, in what order
 //!     |
 //!  backend                       one log + bus: orders, keeps, delivers
-//! memory | sqlite
+//! memory | sqlite | redis
 //! ```
 //!
 //! # Embedding

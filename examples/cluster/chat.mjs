@@ -16,6 +16,8 @@ function enter(user, options) {
 const alice = enter("alice", { withCredentials: true });
 enter("bob", { transports: ["websocket"] });
 
+// Whoever sends before it has joined does not hear it.
+await alice.emitWithAck("join", "lobby");
 for (let n = 1; ; n += 1) {
   const id = crypto.randomUUID();
   // The same id again is the same message, so that nothing is said twice.

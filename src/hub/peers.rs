@@ -130,8 +130,8 @@ impl Hub {
         let Some(found) = found.map(|found| found.clone()) else {
             return;
         };
-        // What can be stored is this node's: it came back here since.
-        if self.save(&found, None).await.is_err() {
+        // What can be stored is this node's: it came back here since. While storage is away nobody knows whose it is.
+        if self.save(&found, None).await.is_err() && self.ready().await.is_ok() {
             self.depart(&found);
             found.close(Close::Replaced);
         }

@@ -387,14 +387,10 @@ async fn idle_over_redis(scale: &Scale) -> Result<()> {
     tokio::time::sleep(SETTLING).await;
     let memory = || redis.info("used_memory");
     let (resident, empty) = (node.resident()?, memory()?);
-    let mut members = connected(&node).await?;
+    let members = connected(&node).await?;
     tokio::time::sleep(SETTLING).await;
     let with_sessions = memory()?;
-    enter(&mut members).await?;
-    members
-        .into_iter()
-        .for_each(|member| drop(tokio::spawn(member.read_on())));
-    tokio::time::sleep(SETTLING).await;
+    settle_in(members).await?;
     say(
         "a connection and its room",
         (node.resident()? - resident) / IDLE as f64,
@@ -438,17 +434,22 @@ async fn idle_over_sqlite() -> Result<()> {
     drop(Client::connect(&node.address, "first").await?);
     tokio::time::sleep(SETTLING).await;
     let resident = node.resident()?;
-    let mut members = connected(&node).await?;
-    enter(&mut members).await?;
-    members
-        .into_iter()
-        .for_each(|member| drop(tokio::spawn(member.read_on())));
-    tokio::time::sleep(SETTLING).await;
+    settle_in(connected(&node).await?).await?;
     say(
         "the same over sqlite",
         (node.resident()? - resident) / IDLE as f64,
         "kB of the node",
     );
+    Ok(())
+}
+
+/// Has them enter their rooms, and read whatever comes from then on.
+async fn settle_in(mut members: Vec<Client>) -> Result<()> {
+    enter(&mut members).await?;
+    members
+        .into_iter()
+        .for_each(|member| drop(tokio::spawn(member.read_on())));
+    tokio::time::sleep(SETTLING).await;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use redis::{AsyncConnectionConfig, RedisError, aio::MultiplexedConnection};
+use redis::{RedisError, aio::MultiplexedConnection};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval},
@@ -24,13 +24,9 @@ use tokio::{
 use super::{
     Shared,
     inflow::{Inflow, Push},
-    keys,
+    keys, line,
 };
 use crate::backend::{Channels, Words};
-
-/// How long connecting, and an answer, may take.
-const CONNECT: Duration = Duration::from_secs(1);
-const ANSWER: Duration = Duration::from_secs(2);
 
 /// How long after a failed attempt to connect the next one is made.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -228,16 +224,8 @@ impl Carrier {
             let began = Instant::now();
             let site = self.shared.site.clone();
             let pushes = inflow.sender(String::new());
-            let mut connecting = std::pin::pin!(async move {
-                let config = AsyncConnectionConfig::new()
-                    .set_connection_timeout(Some(CONNECT))
-                    .set_response_timeout(Some(ANSWER))
-                    .set_push_sender(pushes);
-                let client = site.any(attempt).await?;
-                client
-                    .get_multiplexed_async_connection_with_config(&config)
-                    .await
-            });
+            let mut connecting =
+                std::pin::pin!(async move { line::open(&site.any(attempt).await?, pushes).await });
             let connected = loop {
                 tokio::select! {
                     connected = &mut connecting => break connected,

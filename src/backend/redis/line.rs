@@ -7,6 +7,7 @@
 //! and is sent again to the one that has.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -70,17 +71,11 @@ impl Line {
             answers => answers,
         }
         .map_err(away)?;
-        let moved: Vec<_> = (0..answers.len())
-            .filter(
-                |&at| matches!(&answers[at], Value::ServerError(error) if error.code() == "MOVED"),
-            )
-            .collect();
+        let moved = refused_for("MOVED", commands, &answers);
         if !moved.is_empty() {
-            let again: Vec<_> = moved.iter().map(|&at| commands[at].clone()).collect();
+            let again: Vec<_> = moved.values().cloned().collect();
             let again = self.try_once(&again).await.map_err(away)?;
-            for (at, answer) in moved.into_iter().zip(again) {
-                answers[at] = answer;
-            }
+            put_back(&mut answers, moved, again);
         }
         Ok(answers)
     }
@@ -166,8 +161,7 @@ pub(super) async fn open(
 
 /// Whether an answer means that another node may have what was asked for.
 fn leads_elsewhere(answer: &Value) -> bool {
-    let elsewhere = ["MOVED", "CLUSTERDOWN", "READONLY", "MASTERDOWN"];
-    matches!(answer, Value::ServerError(error) if elsewhere.contains(&error.code()))
+    is_error(answer, &["MOVED", "CLUSTERDOWN", "READONLY", "MASTERDOWN"])
 }
 
 /// Sends commands together; those whose script Redis has lost are sent again, in order, once it has it.
@@ -176,19 +170,33 @@ pub(super) async fn exchange(
     commands: &[Cmd],
 ) -> Result<Vec<Value>, RedisError> {
     let mut answers = send(connection, commands).await?;
-    let unknown =
-        |answer: &Value| matches!(answer, Value::ServerError(error) if error.code() == "NOSCRIPT");
-    let lost: Vec<_> = (0..answers.len())
-        .filter(|&at| unknown(&answers[at]))
-        .collect();
+    let lost = refused_for("NOSCRIPT", commands, &answers);
     if !lost.is_empty() {
-        let again: Vec<_> = lost.iter().map(|&at| commands[at].clone()).collect();
+        let again: Vec<_> = lost.values().cloned().collect();
         send(connection, &scripts::load()).await?;
-        for (at, answer) in lost.into_iter().zip(send(connection, &again).await?) {
-            answers[at] = answer;
-        }
+        put_back(&mut answers, lost, send(connection, &again).await?);
     }
     Ok(answers)
+}
+
+/// The commands that were answered with an error of this code, by their places.
+fn refused_for(code: &str, commands: &[Cmd], answers: &[Value]) -> BTreeMap<usize, Cmd> {
+    let refused = answers.iter().zip(commands).enumerate();
+    refused
+        .filter(|(_, (answer, _))| is_error(answer, &[code]))
+        .map(|(at, (_, command))| (at, command.clone()))
+        .collect()
+}
+
+/// Puts the second answers in the places of the first.
+fn put_back(answers: &mut [Value], refused: BTreeMap<usize, Cmd>, again: Vec<Value>) {
+    for (at, answer) in refused.into_keys().zip(again) {
+        answers[at] = answer;
+    }
+}
+
+fn is_error(answer: &Value, codes: &[&str]) -> bool {
+    matches!(answer, Value::ServerError(error) if codes.contains(&error.code()))
 }
 
 async fn send(

@@ -226,12 +226,8 @@ async fn nodes_that_write_at_once_over_all_parts_are_delivered_the_same_order() 
 }
 
 /// Sends to all rooms until it is told to stop, each message until it is stored; what was sent, in its order for each room.
-fn keep_sending(node: &Node, rooms: &[String]) -> (Sending, oneshot::Sender<()>) {
+fn keep_sending(sender: Node, rooms: &[String]) -> (Sending, oneshot::Sender<()>) {
     let (stop, mut stopped) = oneshot::channel();
-    let sender = Node {
-        log: node.log.clone(),
-        deliveries: mpsc::channel(1).1,
-    };
     let rooms = rooms.to_vec();
     let sending = tokio::spawn(async move {
         let mut sent = Vec::new();
@@ -247,6 +243,16 @@ fn keep_sending(node: &Node, rooms: &[String]) -> (Sending, oneshot::Sender<()>)
 }
 
 type Sending = tokio::task::JoinHandle<Vec<String>>;
+
+/// A node that follows the rooms, and another one that sends there.
+async fn under_traffic(
+    cluster: &Cluster,
+    rooms: &[String],
+) -> (Node, (Sending, oneshot::Sender<()>)) {
+    let node = Node::at(cluster.urls(), &names(rooms)).await;
+    let writer = Node::at(cluster.urls(), &[]).await;
+    (node, keep_sending(writer, rooms))
+}
 
 /// Ends the sending, and looks whether all of it came, once and in order.
 async fn all_came(
@@ -268,9 +274,7 @@ async fn all_came(
 async fn connections_to_all_servers_that_are_cut_again_and_again_lose_and_double_nothing() {
     let cluster = Cluster::start().await;
     let rooms = rooms();
-    let mut node = Node::at(cluster.urls(), &names(&rooms)).await;
-    let writer = Node::at(cluster.urls(), &[]).await;
-    let sending = keep_sending(&writer, &rooms);
+    let (mut node, sending) = under_traffic(&cluster, &rooms).await;
     let mut came = Vec::new();
     for round in 0..12 {
         came.extend(node.next(100).await);
@@ -319,9 +323,7 @@ async fn while_a_server_is_away_only_its_parts_are_refused_and_then_all_comes_in
 async fn while_a_server_stands_still_its_parts_are_refused_and_then_go_on() {
     let cluster = Cluster::start().await;
     let rooms = rooms();
-    let mut node = Node::at(cluster.urls(), &names(&rooms)).await;
-    let writer = Node::at(cluster.urls(), &[]).await;
-    let sending = keep_sending(&writer, &rooms);
+    let (mut node, sending) = under_traffic(&cluster, &rooms).await;
     let mut came = node.next(100).await;
     cluster.servers[1].signal("STOP");
     let still = cluster.room_at(1, &rooms).await;
@@ -338,9 +340,7 @@ async fn a_replica_that_takes_over_is_found() {
     let mut cluster = Cluster::start().await;
     cluster.add_replica_of(0).await;
     let rooms = rooms();
-    let mut node = Node::at(cluster.urls(), &names(&rooms)).await;
-    let writer = Node::at(cluster.urls(), &[]).await;
-    let sending = keep_sending(&writer, &rooms);
+    let (mut node, sending) = under_traffic(&cluster, &rooms).await;
     let mut came = node.next(100).await;
     // What the replica was not given may be lost; what comes goes on in order all the same.
     cluster.servers[0].kill();
@@ -356,9 +356,7 @@ async fn a_replica_that_takes_over_is_found() {
 async fn a_part_that_moves_to_another_server_is_followed_there() {
     let cluster = Cluster::start().await;
     let rooms = rooms();
-    let mut node = Node::at(cluster.urls(), &names(&rooms)).await;
-    let writer = Node::at(cluster.urls(), &[]).await;
-    let sending = keep_sending(&writer, &rooms);
+    let (mut node, sending) = under_traffic(&cluster, &rooms).await;
     let mut came = node.next(100).await;
     let moving = key("/", cluster.room_at(2, &rooms).await);
     cluster.migrate(&keys::channel(&moving), 2, 0).await;

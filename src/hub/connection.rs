@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use super::{Entrant, event::Outgoing, feed::Feed, lock, profile::Stance, users::Standing};
 use crate::{
     auth::Principal,
+    error::Result,
     limits::{Bucket, Place},
     model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
 };
@@ -47,8 +48,8 @@ pub trait Outlet: Send + Sync + 'static {
 /// The moment [`Outlet::drained`] waits for.
 pub type Drained = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The coming answer to [`Outlet::ask`].
-pub type Asking = Pin<Box<dyn Future<Output = Option<Box<RawValue>>> + Send>>;
+/// The coming answer to [`Outlet::ask`]: all its arguments, or why they cannot be passed on. `None` if none came in time.
+pub type Asking = Pin<Box<dyn Future<Output = Option<Result<Vec<Box<RawValue>>>>> + Send>>;
 
 /// Why the server ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -75,7 +75,7 @@ pub use publish::{Publish, Publishing};
 pub use request::{Answer, Request, Roll, Status};
 pub use session::{Arrived, Resume};
 pub use settings::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings};
-pub use signal::{Replies, Reply, Signal, To};
+pub use signal::{Refusal, Replies, Reply, Signal, To};
 pub use stream::{Beginning, Reset, Since, Stream};
 pub use who::{Members, PresencePage, UserState};
 

@@ -3,14 +3,14 @@
 use std::{collections::HashMap, sync::OnceLock};
 
 use async_trait::async_trait;
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::oneshot;
 
 use super::*;
 use crate::{
     backend::{Attending, Census, Nodes, Notice, Question, Sessions, deliveries},
     error::Code,
-    hub::{LimitSettings, Replies, Signal, To},
+    hub::{LimitSettings, Replies, Reply, Signal, To},
 };
 
 /// The way to the other hub.
@@ -154,13 +154,14 @@ async fn signal(hub: &Hub, from: &Connection, to: To) -> Result<Replies> {
     hub.signal(from, &signal)?.await
 }
 
+fn data(reply: &Reply) -> &str {
+    reply.data.as_deref().map_or("", RawValue::get)
+}
+
 /// Who answered what, and how many did not.
 fn said(replies: &Replies) -> (Vec<&str>, usize) {
     let answers = replies.replies.iter();
-    (
-        answers.map(|reply| reply.data.get()).collect(),
-        replies.missing,
-    )
+    (answers.map(data).collect(), replies.missing)
 }
 
 #[tokio::test]
@@ -169,8 +170,8 @@ async fn a_signal_reaches_a_users_connections_on_all_nodes_and_one_connection_wh
     let (alice, _) = member(&one, "alice", &["a"]).await;
     let (_here, near) = member(&one, "bob", &["a"]).await;
     let (there, far) = member(&two, "bob", &["a"]).await;
-    *lock(&near.says) = Some("near");
-    *lock(&far.says) = Some("far");
+    *lock(&near.says) = Some(&["\"near\""]);
+    *lock(&far.says) = Some(&["\"far\""]);
     let bob = To::User(user("bob"));
     let replies = signal(&one, &alice, bob.clone()).await.unwrap();
     assert_eq!(said(&replies), (vec!["\"near\"", "\"far\""], 0));
@@ -187,11 +188,46 @@ async fn a_signal_reaches_a_users_connections_on_all_nodes_and_one_connection_wh
 }
 
 #[tokio::test]
+async fn an_answer_comes_from_another_node_as_it_was_given() {
+    let (one, two, _) = two();
+    let (alice, _) = member(&one, "alice", &["a"]).await;
+    let (bob, far) = member(&two, "bob", &["a"]).await;
+    let deep: &str = Box::leak(format!("{}{}", "[".repeat(65), "]".repeat(65)).into());
+    let deep: &[&str] = Box::leak(vec![deep].into());
+    let answers: [(&[&str], _); 6] = [
+        (&["null"], r#""data":null"#),
+        (&[], ""),
+        (&["[1.0, 2]"], r#""data":[1.0, 2]"#),
+        (&["null", "[1.0]"], r#""data":[null,[1.0]],"arguments":2"#),
+        (
+            deep,
+            r#""error":{"code":"too_large","message":"the data of a message may nest 64 arrays and objects"}"#,
+        ),
+        (&["1"], r#""data":1"#),
+    ];
+    for (says, told) in answers {
+        *lock(&far.says) = Some(says);
+        let replies = signal(&one, &alice, To::User(user("bob"))).await.unwrap();
+        let comma = if told.is_empty() { "" } else { "," };
+        assert_eq!(
+            serde_json::to_string(&replies).unwrap(),
+            format!(
+                r#"{{"replies":[{{"user":"bob","connection":"{}"{comma}{told}}}],"missing":0}}"#,
+                bob.id()
+            )
+        );
+    }
+    let told = far.given();
+    let errors = told.iter().filter(|name| *name == "error").count();
+    assert_eq!(errors, 1, "who answered too deeply is told: {told:?}");
+}
+
+#[tokio::test]
 async fn who_may_be_signalled_is_decided_where_it_is() {
     let (one, two, _) = two();
     let (alice, _) = member(&one, "alice", &["a", "b"]).await;
     let (bob, client) = member(&two, "bob", &["c"]).await;
-    *lock(&client.says) = Some("yes");
+    *lock(&client.says) = Some(&["\"yes\""]);
     for to in [To::User(user("bob")), To::Connection(bob.id())] {
         let refused = signal(&one, &alice, to).await.unwrap_err();
         assert_eq!(refused.code(), Code::Forbidden);
@@ -212,7 +248,7 @@ async fn who_may_be_signalled_is_decided_where_it_is() {
     }
     // A user's own connections are its own everywhere.
     let (_own, own) = member(&two, "alice", &[]).await;
-    *lock(&own.says) = Some("me");
+    *lock(&own.says) = Some(&["\"me\""]);
     let replies = signal(&one, &alice, To::User(user("alice"))).await;
     assert_eq!(said(&replies.unwrap()), (vec!["\"me\""], 0));
 }

@@ -153,12 +153,21 @@ impl Hub {
 
     /// Refuses data that is larger or deeper than configured.
     pub(super) fn check_data(&self, data: &RawValue) -> Result<()> {
-        let (bytes, most) = (data.get().len(), self.0.limits.message_bytes.bytes());
+        self.check_bytes(data.get().len())?;
+        self.check_nesting(data)
+    }
+
+    pub(super) fn check_bytes(&self, bytes: usize) -> Result<()> {
+        let most = self.0.limits.message_bytes.bytes();
         if bytes > most {
             let message =
                 format!("the data of a message may have {most} bytes, this one has {bytes}");
             return Err(Error::new(Code::TooLarge, message).for_limit(Limit::MessageBytes));
         }
+        Ok(())
+    }
+
+    pub(super) fn check_nesting(&self, data: &RawValue) -> Result<()> {
         let levels = self.0.limits.nesting;
         if nests_deeper(data.get(), levels) {
             let message = format!("the data of a message may nest {levels} arrays and objects");

@@ -9,8 +9,8 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::{Connection, Hub, Outgoing, peers::Ask};
 use crate::{
@@ -67,8 +67,60 @@ pub struct Reply {
     pub user: UserId,
     /// By which connection.
     pub connection: ConnectionId,
-    /// What.
-    pub data: Box<RawValue>,
+    /// What: the only argument as it is, several as an array. `None` for an answer without arguments.
+    #[serde(
+        default,
+        deserialize_with = "some",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub data: Option<Box<RawValue>>,
+    /// How many arguments `data` holds, if several: one of them may be an array, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<usize>,
+    /// Why the answer is not passed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Refusal>,
+}
+
+/// An error as its receiver reads it, whatever node it comes from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The stable word.
+    pub code: String,
+    /// The sentence for a human.
+    pub message: String,
+}
+
+/// Reads a value that is there, `null` included.
+fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl Reply {
+    /// What a connection of `user` answered.
+    fn new(user: UserId, connection: ConnectionId, answer: Result<Vec<Box<RawValue>>>) -> Self {
+        let mut reply = Self {
+            user,
+            connection,
+            data: None,
+            arguments: None,
+            error: None,
+        };
+        match answer {
+            Ok(mut values) if values.len() < 2 => reply.data = values.pop(),
+            Ok(values) => {
+                reply.arguments = Some(values.len());
+                reply.data = to_raw_value(&values).ok();
+            }
+            Err(error) => {
+                reply.error = Some(Refusal {
+                    code: error.code().to_string(),
+                    message: error.message().to_owned(),
+                });
+            }
+        }
+        reply
+    }
 }
 
 /// A signal on its way to its receivers on one node or another.
@@ -99,6 +151,14 @@ struct Told<'a> {
     from: &'a From,
     event: &'a str,
     data: &'a RawValue,
+}
+
+/// Tells who answered a signal that its answer was refused.
+#[derive(Serialize)]
+struct Unanswered<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    error: &'a Error,
 }
 
 /// What became of a signal on one node.
@@ -168,12 +228,10 @@ impl Hub {
                 let answer = receiver.outlet().ask(&event, within)?;
                 // Not the connection itself: one that ends would keep its user's place until the time is over.
                 let (user, connection) = (receiver.principal().user.clone(), receiver.id());
+                let hub = self.clone();
                 Some(async move {
-                    Some(Reply {
-                        user,
-                        connection,
-                        data: answer.await?,
-                    })
+                    let answer = hub.check_answer(connection, answer.await?);
+                    Some(Reply::new(user, connection, answer))
                 })
             })
             .collect();
@@ -187,6 +245,37 @@ impl Hub {
                 replies,
             }
         }
+    }
+
+    /// Refuses an answer that is larger than data may be, and tells the connection that gave it.
+    fn check_answer(
+        &self,
+        connection: ConnectionId,
+        answer: Result<Vec<Box<RawValue>>>,
+    ) -> Result<Vec<Box<RawValue>>> {
+        let checked = answer.and_then(|values| {
+            let bytes = values.iter().map(|value| value.get().len()).sum();
+            self.check_bytes(bytes)?;
+            for value in &values {
+                self.check_nesting(value)?;
+            }
+            Ok(values)
+        });
+        if let Err(error) = &checked {
+            self.0.metrics.error(error);
+            let found = self.0.connections.get(&connection);
+            if let Some(connection) = found.map(|found| found.clone()) {
+                let notice = Outgoing::notice(
+                    "error",
+                    &Unanswered {
+                        event: "signal",
+                        error,
+                    },
+                );
+                connection.outlet().push(&notice);
+            }
+        }
+        checked
     }
 
     /// Has the other nodes pass a signal on, if one of them may have receivers.

@@ -22,6 +22,7 @@ use socketioxide::{
 use socketioxide_core::Value;
 use tokio_util::sync::CancellationToken;
 
+mod acknowledgement;
 mod cluster;
 mod custom;
 mod gate;

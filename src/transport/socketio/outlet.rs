@@ -12,8 +12,9 @@ use serde::{Serialize, Serializer, ser::SerializeTuple};
 use serde_json::value::RawValue;
 use socketioxide::{AckError, SendError, SocketError};
 
-use super::{SocketRef, link::Link};
+use super::{SocketRef, acknowledgement::Acknowledgement, link::Link};
 use crate::{
+    error::Error,
     hub::{Asking, Close, Drained, Format, Keep, Outgoing, Outlet},
     model::{Namespace, RoomName},
     transport::wire::{Frame, Outbox, Session},
@@ -61,13 +62,14 @@ impl Outlet for SocketOutlet {
         let asked = self
             .socket
             .timeout(within)
-            .emit_with_ack::<_, (Box<RawValue>,)>(&*arguments.name, &Spread(&arguments.values));
+            .emit_with_ack::<_, Acknowledgement>(&*arguments.name, &Spread(&arguments.values));
         Some(match asked {
             Ok(answer) => Box::pin(async move {
-                // An ack without an argument is an answer too, one that says nothing.
                 match answer.await {
-                    Ok((data,)) => Some(data),
-                    Err(AckError::Decode(_)) => RawValue::from_string("null".to_owned()).ok(),
+                    Ok(acknowledgement) => Some(acknowledgement.values()),
+                    Err(AckError::Decode(_)) => {
+                        Some(Err(Error::bad_request("an ack is a JSON array")))
+                    }
                     Err(_) => None,
                 }
             }),

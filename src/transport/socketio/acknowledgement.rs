@@ -1,0 +1,118 @@
+//! What a client passes to an ack: any number of arguments, as JSON text.
+//!
+//! socketioxide reads an ack into a type of ours and keeps its binary attachments to itself: all that is seen of them is the
+//! placeholders in the text.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
+use serde_json::{Value, value::RawValue};
+
+use crate::error::{Error, Result};
+
+/// The arguments of a client's ack.
+pub(super) struct Acknowledgement(Vec<Box<RawValue>>);
+
+impl Acknowledgement {
+    /// The arguments byte for byte, unless something binary belongs to them, which an answer in JSON cannot carry.
+    pub(super) fn values(self) -> Result<Vec<Box<RawValue>>> {
+        if self.0.iter().any(|value| holds_placeholder(value)) {
+            return Err(Error::bad_request(
+                "an ack takes no binary attachments: send text (base64 for instance)",
+            ));
+        }
+        Ok(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Acknowledgement {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // socketioxide gives a tuple the whole array, anything else its first element. Whatever length is said, serde_json
+        // reads to the end.
+        deserializer.deserialize_tuple(0, Arguments)
+    }
+}
+
+struct Arguments;
+
+impl<'de> Visitor<'de> for Arguments {
+    type Value = Acknowledgement;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the arguments of an ack")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut arguments: A) -> Result<Self::Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = arguments.next_element()? {
+            values.push(value);
+        }
+        Ok(Acknowledgement(values))
+    }
+}
+
+/// Whether a client that reads this may take a part of it for a binary attachment.
+fn holds_placeholder(value: &RawValue) -> bool {
+    // Hardly any answer has the word in it.
+    if !value.get().contains("_placeholder") {
+        return false;
+    }
+    // What serde_json does not read because it is too deep is none the better.
+    serde_json::from_str(value.get()).map_or(true, |value| is_or_holds_placeholder(&value))
+}
+
+fn is_or_holds_placeholder(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(is_or_holds_placeholder),
+        Value::Object(fields) => {
+            fields.get("_placeholder") == Some(&Value::Bool(true))
+                || fields.values().any(is_or_holds_placeholder)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<String>, ()> {
+        let read: Acknowledgement = serde_json::from_str(text).map_err(|_| ())?;
+        let values = read.values().map_err(|_| ())?;
+        Ok(values.iter().map(|value| value.get().to_owned()).collect())
+    }
+
+    #[test]
+    fn any_number_of_arguments_is_read_byte_for_byte() {
+        assert_eq!(read("[]").unwrap(), Vec::<String>::new());
+        assert_eq!(read("[null]").unwrap(), ["null"]);
+        assert_eq!(read("[1.0, [2]]").unwrap(), ["1.0", "[2]"]);
+        assert_eq!(
+            read(r#"[null,"a","_placeholder",{"_placeholder":false}]"#).unwrap(),
+            [
+                "null",
+                "\"a\"",
+                "\"_placeholder\"",
+                r#"{"_placeholder":false}"#
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_array_or_holds_something_binary_is_refused() {
+        for text in [
+            "",
+            "{}",
+            "7",
+            "[1",
+            "[1,]",
+            r#"[{"_placeholder":true,"num":0}]"#,
+            r#"[1,{"a":[{"num":0,"_placeholder":true}]}]"#,
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

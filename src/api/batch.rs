@@ -151,8 +151,13 @@ impl Call {
     /// Whether it need not wait until the messages before it are stored. A reader is to find those, and what is not kept
     /// would be delivered ahead of them.
     fn joins_messages(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Kept {
+            ephemeral: Option<serde::de::IgnoredAny>,
+        }
         let body = self.body.as_deref().map_or("", RawValue::get);
-        matches!(self.method, CallMethod::Post) && !body.contains("\"ephemeral\"")
+        matches!(self.method, CallMethod::Post)
+            && serde_json::from_str::<Kept>(body).is_ok_and(|kept| kept.ephemeral.is_none())
     }
 }
 
@@ -248,4 +253,22 @@ impl Answer {
 fn json(body: &Bytes) -> Result<Box<RawValue>> {
     serde_json::from_slice(body)
         .map_err(|error| Error::new(Code::Internal, "an answer is no JSON").caused_by(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_not_kept_is_known_however_it_is_written() {
+        let joins = |body: &str| {
+            let text = format!(r#"{{"method":"POST","path":"/","body":{body}}}"#);
+            let call: Call = serde_json::from_str(&text).unwrap();
+            call.joins_messages()
+        };
+        assert!(joins(r#"{"data":1}"#));
+        assert!(joins(r#"{"data":{"ephemeral":true}}"#));
+        assert!(!joins(r#"{"data":1,"event":"e","ephemeral":true}"#));
+        assert!(!joins(r#"{"data":1,"event":"e","\u0065phemeral":true}"#));
+    }
 }

@@ -3,7 +3,7 @@
 //! A bare string stands for `{ room: <string> }`; a door may know a room for a value that names none. Unknown fields are refused: a misspelt option that is ignored costs a
 //! developer more than an error does.
 
-use std::{str::FromStr, sync::Arc};
+use std::{borrow::Cow, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -92,7 +92,7 @@ pub(super) struct Name<T>(Result<T>);
 
 impl<'de, T: FromStr<Err = Error>> Deserialize<'de> for Name<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = String::deserialize(deserializer)?;
         Ok(Self(text.parse()))
     }
 }
@@ -208,7 +208,8 @@ fn message(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
 )]
 struct PublishBody<'a> {
     room: Option<Name<RoomName>>,
-    event: &'a str,
+    #[serde(borrow)]
+    event: Cow<'a, str>,
     #[serde(borrow)]
     data: &'a RawValue,
     id: Option<Name<MessageId>>,
@@ -222,7 +223,7 @@ fn publish(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
     let body: PublishBody<'_> = read(value)?;
     Ok(Request::Publish(Publish {
         room: room(body.room, known)?,
-        event: EventName::parse_sent(body.event)?,
+        event: EventName::parse_sent(&body.event)?,
         data: kept(body.data),
         id: named(body.id)?,
         ephemeral: body.ephemeral,
@@ -324,6 +325,26 @@ mod tests {
             let request = parse("message", &format!(r#"{{"room":"r","data":{data}}}"#)).unwrap();
             assert!(matches!(request, Request::Publish(publish) if publish.data.get() == data));
         }
+    }
+
+    #[test]
+    fn names_may_be_written_with_any_escapes() {
+        let escaped = |text: &str| {
+            let units = text.encode_utf16();
+            let escapes: String = units.map(|unit| format!("\\u{unit:04x}")).collect();
+            format!("\"{escapes}\"")
+        };
+        let (room, event, id) = (escaped("größe"), escaped("a\"b/😀"), escaped("m-1"));
+        let text = format!(r#"{{"room":{room},"event":{event},"data":1,"id":{id}}}"#);
+        let Ok(Request::Publish(publish)) = parse("publish", &text) else {
+            panic!("{text} is refused");
+        };
+        assert_eq!(publish.room.as_str(), "größe");
+        assert_eq!(publish.event.as_str(), "a\"b/😀");
+        assert_eq!(publish.id.unwrap().as_str(), "m-1");
+        assert!(
+            matches!(parse("join", &room), Ok(Request::Join(join)) if join.room.as_str() == "größe")
+        );
     }
 
     #[test]

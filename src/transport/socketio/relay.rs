@@ -120,7 +120,7 @@ impl<'a> Filled<'a> {
 impl Serialize for Filled<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let text = self.value.get();
-        if !text.contains("\"_placeholder\"") {
+        if !may_hold_placeholder(text) {
             return self.value.serialize(serializer);
         }
         if let Some(bytes) = self.attachment() {
@@ -138,6 +138,24 @@ impl Serialize for Filled<'_> {
             Err(_) => self.value.serialize(serializer),
         }
     }
+}
+
+/// Whether some string in a JSON text reads `_placeholder`, however it is written.
+fn may_hold_placeholder(text: &str) -> bool {
+    if text.contains("\"_placeholder\"") {
+        return true;
+    }
+    let mut rest = text;
+    while let Some(escape) = rest.find("\\u00") {
+        // Of a string with such an escape in it, where it begins: what stands before holds no other escape of that kind.
+        let begin = rest[..escape].rfind('"').unwrap_or(0);
+        let mut strings = serde_json::Deserializer::from_str(&rest[begin..]).into_iter::<String>();
+        if matches!(strings.next(), Some(Ok(name)) if name == "_placeholder") {
+            return true;
+        }
+        rest = &rest[escape + 1..];
+    }
+    false
 }
 
 /// The fields of an object, in their order.
@@ -163,5 +181,25 @@ impl<'de> Deserialize<'de> for Fields<'de> {
             }
         }
         deserializer.deserialize_map(InOrder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_placeholder_is_found_however_its_name_is_written() {
+        for text in [
+            r#"{"_placeholder":true,"num":0}"#,
+            r#"[{"a\u00e4":1,"b":{"\u005fplaceholder":true,"num":0}}]"#,
+            r#"{"num":0,"_placeh\u006flder":true}"#,
+            r#"["say \"hi\" \u00e4",{"_pl\u0061ceholder":true,"num":0}]"#,
+        ] {
+            assert!(may_hold_placeholder(text), "{text}");
+        }
+        for text in ["1", r#"{"a":"\u00e4\u00f6"}"#, r#""\\u005fplaceholder""#] {
+            assert!(!may_hold_placeholder(text), "{text}");
+        }
     }
 }

@@ -89,6 +89,8 @@ export function start(t, server, { v = 4, mode = "websocket", user, token, names
   if (user !== undefined) place.user = user;
   if (token !== undefined) place.token = token;
   const socket = connect[v](server.url + namespace, {
+    // Client 2 prefers a WebSocket that is part of Node, as 22 has one, and that cannot send headers.
+    forceNode: options.extraHeaders !== undefined,
     transports: TRANSPORTS[mode],
     forceNew: true,
     reconnectionDelay: 50,

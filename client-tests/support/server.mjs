@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defer, within } from "./scope.mjs";
 
@@ -15,6 +15,9 @@ export const binary = resolve(here, process.env.SWITCHBOARD_BIN ?? "../target/de
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
+// An example that `cargo build --examples` has put beside the server.
+export const example = (name) => join(dirname(binary), "examples", name);
+
 // Options for tests that send as fast as they can.
 export const UNLIMITED = {
   "limits-messages-per-second": 0,
@@ -23,10 +26,10 @@ export const UNLIMITED = {
   "limits-inbox": 8192,
 };
 
-// A server for the test `t`; `options` are flags without their dashes.
-export async function serve(t, options = {}) {
-  if (!existsSync(binary)) throw new Error(`no server binary at ${binary}: cargo build, or set SWITCHBOARD_BIN`);
-  const server = new Server(options, await mkdtemp(join(tmpdir(), "switchboard-")));
+// A server for the test `t`; `options` are flags without their dashes. Another `program` is given them as variables.
+export async function serve(t, options = {}, program = binary) {
+  if (!existsSync(program)) throw new Error(`no program at ${program}: cargo build --bins --examples, or set SWITCHBOARD_BIN`);
+  const server = new Server(options, await mkdtemp(join(tmpdir(), "switchboard-")), program);
   defer(t, () => server.close());
   await server.start();
   return server;
@@ -38,9 +41,10 @@ export class Server {
   #expected = false;
   #exited;
 
-  constructor(options, folder) {
+  constructor(options, folder, program = binary) {
     this.options = options;
     this.folder = folder;
+    this.program = program;
     this.address = "127.0.0.1:0";
   }
 
@@ -59,9 +63,13 @@ export class Server {
   // Starts it, on the port it had before if it was running before.
   async start() {
     const flags = { listen: this.address, data: join(this.folder, "data"), store: "sqlite", ...this.options };
-    const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("SWITCHBOARD_")));
-    const child = spawn(binary, args, { cwd: this.folder, env, stdio: ["ignore", "pipe", "pipe"] });
+    const args = [];
+    for (const [name, value] of Object.entries(flags)) {
+      if (this.program === binary) args.push(`--${name}`, String(value));
+      else env[`SWITCHBOARD_${name.replaceAll("-", "_").toUpperCase()}`] = String(value);
+    }
+    const child = spawn(this.program, args, { cwd: this.folder, env, stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
     this.#expected = false;
     running.add(child);

@@ -1,0 +1,102 @@
+//! Namespaces of an application's own, beside the server's: their events are handled by socketioxide alone, with any number of
+//! arguments, binary anywhere, and acks of any form.
+//!
+//! `SWITCHBOARD_SOCKETIO_NAMESPACES=/rooms cargo run --example own_namespaces`: everything that the server does is in `/rooms`,
+//! and `/` and `/custom` are the application's. `message` comes back as `message-back`, `message-with-ack` in its ack. What a
+//! client sends along with CONNECT it is told by `auth`.
+
+use std::{
+    fmt,
+    future::{Ready, ready},
+};
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{SeqAccess, Visitor},
+    ser::SerializeTuple,
+};
+use socketioxide::extract::{AckSender, Data, TryData};
+use switchboard::{
+    App, SocketRef,
+    app::stop_signal,
+    config::{Sources, load},
+    transport::socketio::Adapter,
+};
+
+/// All arguments of an event, whatever they are.
+struct Arguments(Vec<rmpv::Value>);
+
+impl<'de> Deserialize<'de> for Arguments {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+
+        impl<'de> Visitor<'de> for All {
+            type Value = Arguments;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the arguments of an event")
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, mut arguments: S) -> Result<Arguments, S::Error> {
+                let mut all = Vec::new();
+                while let Some(argument) = arguments.next_element()? {
+                    all.push(argument);
+                }
+                Ok(Arguments(all))
+            }
+        }
+
+        // A tuple is what socketioxide takes for several arguments; its length is not looked at.
+        deserializer.deserialize_tuple(0, All)
+    }
+}
+
+impl Serialize for Arguments {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut arguments = serializer.serialize_tuple(self.0.len())?;
+        for argument in &self.0 {
+            arguments.serialize_element(argument)?;
+        }
+        arguments.end()
+    }
+}
+
+async fn connected(socket: SocketRef, auth: TryData<serde_json::Value>) {
+    socket.on("message", echo);
+    socket.on("message-with-ack", acknowledge);
+    let auth = auth.0.unwrap_or_else(|_| serde_json::json!({}));
+    report(socket.emit("auth", &auth));
+}
+
+// Not async: the body runs as the event comes, so that answers are in the order of the events.
+fn echo(socket: SocketRef, Data(arguments): Data<Arguments>) -> Ready<()> {
+    report(socket.emit("message-back", &arguments));
+    ready(())
+}
+
+fn acknowledge(Data(arguments): Data<Arguments>, ack: AckSender<Adapter>) -> Ready<()> {
+    report(ack.send(&arguments));
+    ready(())
+}
+
+fn report(sent: Result<(), impl fmt::Display>) {
+    if let Err(error) = sent {
+        eprintln!("an event was not sent: {error}");
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let sources = Sources {
+        environment: std::env::vars_os().collect(),
+        ..Sources::default()
+    };
+    let app = App::builder(load(&sources)?.config).build().await?;
+    for namespace in ["/", "/custom"] {
+        app.io().ns(namespace, connected).await?;
+    }
+    let listener = tokio::net::TcpListener::bind(app.config().listen).await?;
+    println!("http://{}", listener.local_addr()?);
+    app.run(listener, stop_signal()).await;
+    Ok(())
+}

@@ -5,6 +5,11 @@
 //! and `/` and `/custom` are the application's. `message` comes back as `message-back`, `message-with-ack` in its ack. What a
 //! client sends along with CONNECT it is told by `auth`.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "what socketioxide gives its handlers"
+)]
+
 use std::{
     fmt,
     future::{Ready, ready},

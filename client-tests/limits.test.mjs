@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { open, refusal, start, upTo } from "./support/clients.mjs";
-import { http, rawClient } from "./support/raw.mjs";
+import { http, pollingSession, rawClient } from "./support/raw.mjs";
 import { eventually } from "./support/scope.mjs";
 import { serve, UNLIMITED } from "./support/server.mjs";
 
@@ -21,8 +21,9 @@ test("a message larger than the limit is too_large, one at the limit is not", as
   }
 });
 
-test("messages beyond the rate are rate_limited, and told when to try again", async (t) => {
+test("without backpressure messages beyond the rate are rate_limited, and told when to try again", async (t) => {
   const server = await serve(t, {
+    "limits-backpressure": "0s",
     "limits-messages-per-second": 5,
     "limits-messages-burst": 10,
     "limits-user-messages-per-second": 0,
@@ -47,6 +48,7 @@ test("messages beyond the rate are rate_limited, and told when to try again", as
 
 test("a user's rate holds over all of the user's connections", async (t) => {
   const server = await serve(t, {
+    "limits-backpressure": "0s",
     "limits-messages-per-second": 0,
     "limits-user-messages-per-second": 5,
     "limits-user-messages-burst": 10,
@@ -62,8 +64,8 @@ test("a user's rate holds over all of the user's connections", async (t) => {
   await bob.ok("message", { room: "lobby", data: 1 });
 });
 
-test("joins beyond their rate are rate_limited", async (t) => {
-  const server = await serve(t, { "limits-joins-per-second": 5, "limits-joins-burst": 10 });
+test("without backpressure joins beyond their rate are rate_limited", async (t) => {
+  const server = await serve(t, { "limits-backpressure": "0s", "limits-joins-per-second": 5, "limits-joins-burst": 10 });
   const alice = await open(t, server);
   const acks = await Promise.all(upTo(40).map((i) => alice.ask("join", `room${i}`)));
   const refused = acks.filter((ack) => !ack.ok);
@@ -146,26 +148,56 @@ test("data nested deeper than the limit is refused, at the limit it passes", asy
   await alice.ok("message", { room: "lobby", data: "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[" });
 });
 
-test("a connection that sends faster than the server works is rate_limited, and what was accepted is in order", async (t) => {
+test("a connection that sends faster than the server works is read more slowly: nothing is refused", async (t) => {
   const server = await serve(t, { ...UNLIMITED, "limits-inbox": 8 });
   const raw = await rawClient(t, server, { user: "alice" });
   const total = 2000;
-  for (let i = 1; i <= total; i += 1) raw.send(`42${i}["message",{"room":"lobby","data":${i}}]`);
-  const acks = new Map();
+  for (const i of upTo(total)) raw.send(`42${i}["message",{"room":"lobby","data":${i}}]`);
+  const acks = [];
   await raw.frames.until((frames) => {
     for (const frame of frames.splice(0)) {
       const ack = frame.match(/^43(\d+)(\[.*)$/s);
+      if (ack) acks.push([Number(ack[1]), JSON.parse(ack[2])[0].ok]);
+    }
+    return acks.length === total;
+  }, "an ack for each message", 60_000);
+  assert.deepEqual(acks, upTo(total).map((i) => [i, true]));
+});
+
+test("what may wait of one connection is bounded: the rest of a payload is rate_limited, the others are in order", async (t) => {
+  const server = await serve(t, {
+    "limits-messages-per-second": 500,
+    "limits-messages-burst": 500,
+    "limits-user-messages-per-second": 0,
+    "limits-message-bytes": "1 KiB",
+    "limits-inbox-bytes": "64 KiB",
+    "socketio-max-payload": "64 KiB",
+  });
+  const path = `/socket.io/?EIO=4&transport=polling&sid=${await pollingSession(server)}`;
+  const post = async (packets) => {
+    const { status } = await http(server, path, { method: "POST", body: packets.join("\x1e") });
+    assert.equal(status, 200);
+  };
+  await post(['40{"user":"alice"}']);
+  const total = 1_500;
+  await post(upTo(total).map((i) => `42${i}["message",{"room":"a","data":${i}}]`));
+  const acks = new Map();
+  await eventually(async () => {
+    const { body } = await http(server, path);
+    for (const packet of body.split("\x1e")) {
+      const ack = packet.match(/^43(\d+)(\[.*)$/s);
       if (ack) acks.set(Number(ack[1]), JSON.parse(ack[2])[0]);
+      if (packet === "2") await post(["3"]);
     }
     return acks.size === total;
-  }, "an ack for each message", 60_000);
+  }, "an ack for each message");
   const accepted = upTo(total).filter((i) => acks.get(i).ok);
   const refused = upTo(total).filter((i) => !acks.get(i).ok);
-  assert.ok(accepted.length > 0 && refused.length > 0, `${accepted.length} accepted, ${refused.length} refused`);
-  for (const i of refused) assert.equal(acks.get(i).error.code, "rate_limited");
+  assert.ok(accepted.length > 100 && refused.length > 100, `${accepted.length} accepted, ${refused.length} refused`);
+  for (const i of refused) {
+    assert.equal(acks.get(i).error.code, "rate_limited");
+    assert.ok(acks.get(i).error.retry_after_ms > 0);
+  }
   const reader = await open(t, server, { user: "reader" });
-  assert.deepEqual(
-    (await reader.history("lobby")).map((message) => message.data),
-    accepted,
-  );
+  assert.deepEqual((await reader.history("a", 1000)).map((message) => message.data), accepted);
 });

@@ -120,8 +120,8 @@ test("errors name the room, and each rule has its code", async (t) => {
   await alice.ok("text", { data: "still here" });
 });
 
-test("texts beyond the rate are rate_limited and told when to try again", async (t) => {
-  const server = await serve(t, { "limits-messages-per-second": 5, "limits-messages-burst": 10 });
+test("without backpressure texts beyond the rate are rate_limited and told when to try again", async (t) => {
+  const server = await serve(t, { "limits-backpressure": "0s", "limits-messages-per-second": 5, "limits-messages-burst": 10 });
   const alice = await peer(t, server, { room: "lobby" });
   const answers = await Promise.all(upTo(40).map((n) => alice.ask("text", { data: n })));
   const refused = answers.filter(({ type }) => type === "error");
@@ -134,7 +134,7 @@ test("texts beyond the rate are rate_limited and told when to try again", async 
 });
 
 test("a client that goes on although it is refused is closed with 4029; one that heeds it now and then is not", async (t) => {
-  const server = await serve(t, { "limits-messages-per-second": 5, "limits-messages-burst": 10, "limits-refusals": 60 });
+  const server = await serve(t, { "limits-messages-per-second": 5, "limits-messages-burst": 10, "limits-backpressure": "500ms", "limits-refusals": 60 });
   const stubborn = await peer(t, server, { room: "lobby", user: "stubborn" });
   const flood = setInterval(() => upTo(20).forEach((n) => stubborn.send("text", { data: n })), 5);
   t.after(() => clearInterval(flood));
@@ -149,7 +149,7 @@ test("a client that goes on although it is refused is closed with 4029; one that
 });
 
 test("what is no request costs as much as one: rubbish without end is closed with 4029", async (t) => {
-  const server = await serve(t, { "limits-messages-per-second": 5, "limits-messages-burst": 10, "limits-refusals": 60 });
+  const server = await serve(t, { "limits-messages-per-second": 5, "limits-messages-burst": 10, "limits-backpressure": "500ms", "limits-refusals": 60 });
   const stubborn = await peer(t, server, { room: "lobby", user: "stubborn" });
   const flood = setInterval(() => upTo(20).forEach(() => stubborn.socket.send("rubbish")), 5);
   t.after(() => clearInterval(flood));

@@ -39,6 +39,15 @@ impl Rate {
             tolerance: interval * burst.saturating_sub(1),
         }
     }
+
+    /// The same rate for what counts half.
+    #[must_use]
+    pub fn halved(self) -> Self {
+        Self {
+            interval: self.interval / 2,
+            ..self
+        }
+    }
 }
 
 /// What is left of a [`Rate`]: the generic cell rate algorithm (ITU-T I.371), one instant of state.
@@ -51,16 +60,28 @@ pub struct Bucket {
 impl Bucket {
     /// Takes one permit, or says how long until there is one.
     pub fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
+        self.reserve(rate, now, Duration::ZERO).map(|_| ())
+    }
+
+    /// Takes the next permit, and says how long until it may be used. If that is longer than `patience`, none is taken, and
+    /// the error says how long it would be.
+    pub fn reserve(
+        &mut self,
+        rate: Rate,
+        now: Instant,
+        patience: Duration,
+    ) -> Result<Duration, Duration> {
         if rate.interval.is_zero() {
-            return Ok(());
+            return Ok(Duration::ZERO);
         }
         let due = self.due.map_or(now, |due| due.max(now));
         let early = due.duration_since(now);
-        if early > rate.tolerance {
-            return Err(early - rate.tolerance);
+        let wait = early.saturating_sub(rate.tolerance);
+        if wait > patience {
+            return Err(wait);
         }
         self.due = Some(due + rate.interval);
-        Ok(())
+        Ok(wait)
     }
 
     /// Whether nothing is known of it that a new one would not know.
@@ -87,14 +108,31 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
 
     /// Takes one permit of a key's, or says how long until there is one.
     pub fn take(&self, key: &K, now: Instant) -> Result<(), Duration> {
-        if self.rate.interval.is_zero() {
-            return Ok(());
+        self.reserve(key, self.rate, now, Duration::ZERO)
+            .map(|_| ())
+    }
+
+    /// Takes the next permit of a key's as [`Bucket::reserve`] does, at `rate`: that of all, or its half.
+    pub fn reserve(
+        &self,
+        key: &K,
+        rate: Rate,
+        now: Instant,
+        patience: Duration,
+    ) -> Result<Duration, Duration> {
+        if rate.interval.is_zero() {
+            return Ok(Duration::ZERO);
         }
         if let Some(mut bucket) = self.buckets.get_mut(key) {
-            return bucket.take(self.rate, now);
+            return bucket.reserve(rate, now, patience);
         }
         let mut bucket = self.buckets.entry(key.clone()).or_default();
-        bucket.take(self.rate, now)
+        bucket.reserve(rate, now, patience)
+    }
+
+    /// The rate of each bucket.
+    pub fn rate(&self) -> Rate {
+        self.rate
     }
 
     /// Forgets what is full again. To be called now and then: a bucket that is not taken from is full after the time that
@@ -340,6 +378,32 @@ mod tests {
                 passed += u32::from(bucket.take(rate, now).is_ok());
                 let allowed = f64::from(burst) + (now - start).as_secs_f64() * f64::from(per_second);
                 prop_assert!(f64::from(passed) <= allowed + 1e-6);
+            }
+        }
+
+        #[test]
+        fn permits_used_when_they_were_reserved_for_keep_to_the_rate(
+            per_second in 1u32..100,
+            burst in 1u32..50,
+            steps in proptest::collection::vec((0u64..200, 0u64..2_000, any::<bool>()), 1..200),
+        ) {
+            let rate = Rate::new(per_second, burst);
+            let start = Instant::now();
+            let mut bucket = Bucket::default();
+            let (mut now, mut used, mut last) = (start, 0.0, start);
+            for (gap, patience, half) in steps {
+                now += Duration::from_millis(gap);
+                let patience = Duration::from_millis(patience);
+                let taken = if half { rate.halved() } else { rate };
+                let Ok(wait) = bucket.reserve(taken, now, patience) else {
+                    continue;
+                };
+                prop_assert!(wait <= patience);
+                prop_assert!(now + wait >= last, "in the order in which they were reserved");
+                last = now + wait;
+                used += if half { 0.5 } else { 1.0 };
+                let allowed = f64::from(burst) + (last - start).as_secs_f64() * f64::from(per_second);
+                prop_assert!(used <= allowed + 1e-6);
             }
         }
 

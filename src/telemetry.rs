@@ -90,6 +90,7 @@ pub struct Metrics {
     /// Messages read again for connections that had missed them.
     pub replayed: Counter,
     append_seconds: Histogram,
+    held_back_seconds: Histogram,
     errors: Family<ByCode, Counter>,
     limited: Family<ByLimit, Counter>,
     closed: Family<ByReason, Counter>,
@@ -124,6 +125,7 @@ impl Metrics {
             not_recovered: Counter::default(),
             replayed: Counter::default(),
             append_seconds: Histogram::new(latencies),
+            held_back_seconds: Histogram::new(latencies),
             errors: Family::default(),
             limited: Family::default(),
             closed: Family::default(),
@@ -180,6 +182,12 @@ impl Metrics {
             "Time from a message's arrival in order until it is stored",
             Unit::Seconds,
             self.append_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "held_back",
+            "Time that a request waits because its sender is over a rate",
+            Unit::Seconds,
+            self.held_back_seconds.clone(),
         );
         registry.register("errors", "Errors answered to clients", self.errors.clone());
         registry.register(
@@ -295,6 +303,11 @@ impl Metrics {
         let route = route.to_owned();
         let by = ByRoute { route, status };
         self.answered.get_or_create(&by).inc();
+    }
+
+    /// Records how long a request waits because its sender is over a rate.
+    pub fn held_back(&self, wait: Duration) {
+        self.held_back_seconds.observe(wait.as_secs_f64());
     }
 
     /// Records how long storing a message took.

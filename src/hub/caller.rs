@@ -1,11 +1,15 @@
 //! Who asks: a connection, or a request that comes without one. Every rule that both are under asks here.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{Connection, Hub, too_fast};
 use crate::{
     auth::{Permission, Principal},
     error::{Limit, Result},
+    limits::Rate,
     model::{Namespace, RoomKey, RoomName, Sender},
 };
 
@@ -109,22 +113,60 @@ impl Hub {
         })
     }
 
-    /// Takes a permit to send a message: from the connection's own rate if there is a connection, and from its user's,
-    /// which counts over all doors.
+    /// Takes a permit to send a message at once: from the connection's own rate if there is a connection, and from its
+    /// user's, which counts over all doors.
     pub fn take_message_permit(&self, caller: &impl Caller, now: Instant) -> Result<()> {
-        if let Some(connection) = caller.connection() {
-            connection
-                .rates()
-                .messages
-                .take(self.0.messages, now)
-                .map_err(|wait| too_fast(Limit::MessagesPerSecond, wait))?;
-        }
-        let Some(principal) = caller.identity() else {
-            return Ok(());
-        };
-        self.0
-            .user_messages
-            .take(&principal.user, now)
-            .map_err(|wait| too_fast(Limit::UserMessagesPerSecond, wait))
+        self.reserve(caller, Toll::Message, now, Duration::ZERO)
+            .map(|_| ())
     }
+
+    /// Takes the next permits for something that costs `toll`, and says how long until they may be used: no longer than
+    /// `patience`, else it is refused.
+    pub(super) fn reserve(
+        &self,
+        caller: &impl Caller,
+        toll: Toll,
+        now: Instant,
+        patience: Duration,
+    ) -> Result<Duration> {
+        let share = |rate: Rate| match toll {
+            Toll::Event => rate.halved(),
+            Toll::Message | Toll::Join => rate,
+        };
+        let mut wait = Duration::ZERO;
+        if let Some(connection) = caller.connection() {
+            let mut rates = connection.rates();
+            let (bucket, rate, limit) = match toll {
+                Toll::Join => (&mut rates.joins, self.0.joins, Limit::JoinsPerSecond),
+                _ => (
+                    &mut rates.messages,
+                    self.0.messages,
+                    Limit::MessagesPerSecond,
+                ),
+            };
+            wait = bucket
+                .reserve(share(rate), now, patience)
+                .map_err(|wait| too_fast(limit, wait))?;
+        }
+        let (Some(principal), false) = (caller.identity(), toll == Toll::Join) else {
+            return Ok(wait);
+        };
+        let users = &self.0.user_messages;
+        let for_user = users
+            .reserve(&principal.user, share(users.rate()), now, patience)
+            .map_err(|wait| too_fast(Limit::UserMessagesPerSecond, wait))?;
+        Ok(wait.max(for_user))
+    }
+}
+
+/// What a request takes of its sender's rates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Toll {
+    /// Whatever is nothing else.
+    Message,
+    /// An event that is passed on and not kept: half of a message, so that a pointer that moves sixty times a second is
+    /// no flood.
+    Event,
+    /// A join, which has a rate of its own.
+    Join,
 }

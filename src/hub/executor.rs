@@ -2,18 +2,26 @@
 //!
 //! A message takes its place in the log's order before the next request is looked at, but its storing is not waited for:
 //! many are under way at once and are answered in order. Every other request waits until those before it are stored. A door
-//! parses requests, hands them over, and writes the answers.
+//! parses requests, hands them over, and writes the answers. Rates are kept here, too: see [`pace`](super::pace).
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Instant};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{
     StreamExt,
     stream::{FuturesOrdered, FuturesUnordered},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Answer, Close, Connection, Departure, Expiry, Hub, Join, Publish, Publishing, Request, Roll,
-    Signal, Status,
+    Signal, Status, Toll,
+    pace::{Backlog, Latest},
+    session::closing,
 };
 use crate::error::{Code, Error, Limit, Result};
 
@@ -40,16 +48,22 @@ pub struct Executor<D: Desk> {
     stored: FuturesOrdered<Answering<D::Asked>>,
     /// Signals that wait for others, answered as the answers come.
     signals: FuturesUnordered<Answering<D::Asked>>,
-    expiry: Option<Expiry>,
+    expiry: Expiry,
+    backlog: Backlog,
+    latest: Latest<D::Asked>,
+    /// Cancelled when nobody is there any more.
+    ended: CancellationToken,
     /// Requests that were refused for their rate, one after another.
     refused: usize,
     _departure: Departure,
 }
 
 impl<D: Desk> Executor<D> {
-    /// For a connection, whose answers `desk` writes.
-    pub fn new(hub: Hub, connection: Arc<Connection>, desk: D) -> Self {
-        let expiry = Some(Expiry::of(&connection, hub.grace()));
+    /// For a connection, whose answers `desk` writes, and which is over once `ended` is cancelled: what comes after that was
+    /// sent before, and nobody is held back any more.
+    pub fn new(hub: Hub, connection: Arc<Connection>, desk: D, ended: CancellationToken) -> Self {
+        let expiry = Expiry::of(&connection, hub.grace());
+        let backlog = Backlog::new(hub.limits().backpressure);
         Self {
             _departure: Departure::of(&hub, &connection),
             hub,
@@ -58,6 +72,9 @@ impl<D: Desk> Executor<D> {
             stored: FuturesOrdered::new(),
             signals: FuturesUnordered::new(),
             expiry,
+            backlog,
+            latest: Latest::new(),
+            ended,
             refused: 0,
         }
     }
@@ -85,23 +102,52 @@ impl<D: Desk> Executor<D> {
             biased;
             Some((asked, result)) = self.stored.next() => self.answer(asked, &result),
             Some((asked, result)) = self.signals.next() => self.answer(asked, &result),
-            () = due(self.expiry.as_ref()) => {
-                if let Some(expiry) = &mut self.expiry {
-                    expiry.act(&self.connection);
-                }
-            }
+            () = self.expiry.due(), if !self.ended.is_cancelled() => self.expiry.act(&self.connection),
+            () = self.latest.due() => self.pass_latest(),
             () = drained(&self.connection) => {}
         }
     }
 
-    /// The client has gone: nothing is done any more about its token.
-    pub fn client_gone(&mut self) {
-        self.expiry = None;
+    /// Everything that the client has sent so far was carried out: it is not behind.
+    pub fn caught_up(&mut self) {
+        self.backlog.caught_up();
     }
 
     /// Carries out a request, or refuses what could not be read as one.
     pub async fn execute(&mut self, asked: D::Asked, request: Result<Request>) {
         self.hub.acted(&self.connection);
+        // What is no request costs what any request costs: rubbish would come at no rate at all otherwise.
+        let toll = match &request {
+            Ok(Request::Join(_)) => Toll::Join,
+            Ok(Request::Publish(publish)) if publish.ephemeral => Toll::Event,
+            _ => Toll::Message,
+        };
+        let (asked, request) = match self.supersede(asked, request) {
+            Some(remaining) => remaining,
+            None => return,
+        };
+        let wait = match self.reserve(toll) {
+            Ok(wait) => wait,
+            Err(error) => {
+                // Behind the answers to what came before.
+                let refused = std::future::ready((asked, Err(error)));
+                return self.stored.push_back(Box::pin(refused));
+            }
+        };
+        match request {
+            Ok(Request::Publish(publish))
+                if !wait.is_zero() && self.is_newest(&publish) && self.latest.has_room() =>
+            {
+                self.latest.keep(asked, publish, Instant::now() + wait);
+            }
+            request => {
+                self.hold_back(wait).await;
+                self.carry_out(asked, request).await;
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, asked: D::Asked, request: Result<Request>) {
         if let Ok(Request::Publish(publish)) = request {
             if publish.ephemeral {
                 self.settle().await;
@@ -118,27 +164,107 @@ impl<D: Desk> Executor<D> {
                 let result = self.perform(request).await;
                 self.answer(asked, &result);
             }
-            Err(error) => {
-                // It costs what any request costs: rubbish would come at no rate at all otherwise.
-                let permit = self
-                    .hub
-                    .take_message_permit(&self.connection, Instant::now());
-                self.answer(asked, &Err(permit.err().unwrap_or(error)));
+            Err(error) => self.answer(asked, &Err(error)),
+        }
+    }
+
+    /// Before a door does something that is no [`Request`]: waits for its turn by the rates, and until those before it
+    /// are stored.
+    pub async fn make_way(&mut self, toll: Toll) -> Result<()> {
+        self.hub.acted(&self.connection);
+        let wait = self.reserve(toll)?;
+        self.hold_back(wait).await;
+        self.settle().await;
+        Ok(())
+    }
+
+    /// Takes the next permits, and says how long until they may be used.
+    fn reserve(&mut self, toll: Toll) -> Result<Duration> {
+        if self.connection.is_ended_for_good() {
+            return Err(closing());
+        }
+        let now = Instant::now();
+        let patience = match self.backlog.patience(now) {
+            // It was sent in time, and nobody waits until its turn comes.
+            patience if !patience.is_zero() && self.ended.is_cancelled() => Duration::MAX,
+            patience => patience,
+        };
+        let wait = self.hub.reserve(&self.connection, toll, now, patience)?;
+        if !wait.is_zero() {
+            self.backlog.held_back(now);
+        }
+        Ok(wait)
+    }
+
+    /// Goes on with everything else until a permit may be used.
+    async fn hold_back(&mut self, wait: Duration) {
+        if wait.is_zero() {
+            return;
+        }
+        self.hub.metrics().held_back(wait);
+        let ended = self.ended.clone();
+        let mut over = std::pin::pin!(tokio::time::sleep(wait));
+        loop {
+            tokio::select! {
+                biased;
+                () = ended.cancelled() => return,
+                () = &mut over => return,
+                () = self.go_on() => {}
             }
         }
     }
 
-    /// Before a door does something that is no [`Request`]: waits until those before it are stored, and takes a permit
-    /// for it.
-    pub async fn make_way(&mut self) -> Result<()> {
-        self.hub.acted(&self.connection);
+    /// Whether only the newest event of this kind counts.
+    fn is_newest(&self, publish: &Publish) -> bool {
+        publish.ephemeral && self.hub.limits().newest.contains(&publish.event)
+    }
+
+    /// Has an event take the place of an older one that still waits for its turn; what takes no place is given back.
+    fn supersede(
+        &mut self,
+        asked: D::Asked,
+        request: Result<Request>,
+    ) -> Option<(D::Asked, Result<Request>)> {
+        match request {
+            Ok(Request::Publish(publish)) if self.is_newest(&publish) => {
+                let room = publish.room.clone();
+                match self.latest.replace(asked, publish) {
+                    Ok(older) => {
+                        // Of no interest to anybody any more.
+                        self.answer(older, &Ok(Answer::Sent { room }));
+                        None
+                    }
+                    Err((asked, publish)) => Some((asked, Ok(Request::Publish(publish)))),
+                }
+            }
+            request => Some((asked, request)),
+        }
+    }
+
+    /// Passes on the event whose turn it is.
+    fn pass_latest(&mut self) {
+        let Some((asked, publish)) = self.latest.take() else {
+            return;
+        };
+        let (hub, connection) = (self.hub.clone(), self.connection.clone());
+        // Whatever comes after it waits until it is passed on.
+        self.stored.push_back(Box::pin(async move {
+            let room = publish.room.clone();
+            let sent = hub.publish_admitted(&connection, publish).await;
+            (asked, sent.map(|_| Answer::Sent { room }))
+        }));
+    }
+
+    /// Carries out what still waits for its turn; for the end.
+    pub async fn finish(&mut self) {
+        while !self.latest.is_empty() {
+            self.pass_latest();
+        }
         self.settle().await;
-        self.hub
-            .take_message_permit(&self.connection, Instant::now())
     }
 
     /// Waits until every message under way is stored and answered.
-    pub async fn settle(&mut self) {
+    async fn settle(&mut self) {
         while let Some((asked, result)) = self.stored.next().await {
             self.answer(asked, &result);
         }
@@ -172,7 +298,8 @@ impl<D: Desk> Executor<D> {
     /// Gives a message its place in the log's order; it is answered when it is stored.
     async fn append(&mut self, publish: Publish, asked: D::Asked) {
         let (room, began) = (publish.room.clone(), Instant::now());
-        let accepted = self.hub.publish(&self.connection, publish).await;
+        let accepted = self.hub.publish_admitted(&self.connection, publish);
+        let accepted = accepted.await;
         let metrics = self.hub.metrics().clone();
         self.stored.push_back(Box::pin(async move {
             let result = match accepted {
@@ -191,7 +318,7 @@ impl<D: Desk> Executor<D> {
     /// Passes on an event that is not kept.
     async fn send(&mut self, publish: Publish) -> Result<Answer> {
         let room = publish.room.clone();
-        self.hub.publish(&self.connection, publish).await?;
+        self.hub.publish_admitted(&self.connection, publish).await?;
         Ok(Answer::Sent { room })
     }
 
@@ -231,7 +358,6 @@ impl<D: Desk> Executor<D> {
     /// The requests that have their answer at once.
     async fn perform(&mut self, request: Request) -> Result<Answer> {
         let (hub, connection) = (&self.hub, &self.connection);
-        hub.take_message_permit(connection, Instant::now())?;
         Ok(match request {
             Request::Leave(room) => {
                 hub.leave(connection, &room).await?;
@@ -241,7 +367,7 @@ impl<D: Desk> Executor<D> {
             Request::Refresh(token) => {
                 let expires_at = hub.refresh(connection, &token).await?;
                 // Only now: were it refused, the grace time of an expired token would begin anew.
-                self.expiry = Some(Expiry::of(connection, hub.grace()));
+                self.expiry = Expiry::of(connection, hub.grace());
                 Answer::Refreshed { expires_at }
             }
             Request::Presence(Roll { room, limit, after }) => {
@@ -270,12 +396,5 @@ async fn drained(connection: &Connection) {
     match outlet.is_behind() {
         true => outlet.drained().await,
         false => std::future::pending().await,
-    }
-}
-
-async fn due(expiry: Option<&Expiry>) {
-    match expiry {
-        Some(expiry) => expiry.due().await,
-        None => std::future::pending().await,
     }
 }

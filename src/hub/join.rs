@@ -14,7 +14,6 @@ use super::{
     connection::{Refused, Turn},
     reached,
     session::closing,
-    too_fast,
 };
 use crate::{
     auth::Permission,
@@ -192,11 +191,6 @@ impl Hub {
     }
 
     fn check_join(&self, connection: &Connection, request: &Join) -> Result<()> {
-        connection
-            .rates()
-            .joins
-            .take(self.0.joins, Instant::now())
-            .map_err(|wait| too_fast(Limit::JoinsPerSecond, wait))?;
         let past = request.replay != Replay::Nothing;
         self.check_entry(connection, &request.room, past)
     }

@@ -90,9 +90,18 @@ impl Publishing {
 }
 
 impl Hub {
-    /// Sends to a room in the name of whoever asks. Its place in the order is taken when this returns.
+    /// Sends to a room in the name of whoever asks, within its rate. Its place in the order is taken when this returns.
     pub async fn publish(&self, caller: &impl Caller, request: Publish) -> Result<Publishing> {
         self.take_message_permit(caller, Instant::now())?;
+        self.publish_admitted(caller, request).await
+    }
+
+    /// As [`publish`](Self::publish), for what has passed its sender's rate before.
+    pub(crate) async fn publish_admitted(
+        &self,
+        caller: &impl Caller,
+        request: Publish,
+    ) -> Result<Publishing> {
         if !caller.may(Permission::Publish, &request.room) {
             return Err(Error::forbidden(format!(
                 "this identity may not send to {}",

@@ -14,7 +14,8 @@ section! {
         message_bytes: ByteSize = "64 KiB",
         /// Longest room name or user id, in bytes; 128 at most.
         name_bytes: usize = "128",
-        /// Events that a connection may send a second, for long; 0 turns this off.
+        /// Events that a connection may send a second, for long; those that are not kept count half. One that sends more is
+        /// read more slowly. 0 turns this off.
         messages_per_second: u32 = "50",
         /// Events that a connection may send at once after a rest; 0 turns this off.
         messages_burst: u32 = "100",
@@ -28,6 +29,9 @@ section! {
         joins_burst: u32 = "200",
         /// Rooms that a connection may be in; 0 turns this off.
         rooms_per_connection: usize = "200",
+        /// How long a connection may be behind with what it has sent, by its rates. What it sends over its rates after that
+        /// is refused, until it has caught up; 0 refuses it at once.
+        backpressure: Duration = "20s",
         /// Connections to this node; 0 turns this off.
         connections: usize = "100000",
         /// New connections to this node a second, for long; more are asked to come back later. 0 turns this off.
@@ -38,9 +42,10 @@ section! {
         connections_per_ip: usize = "1000",
         /// Connections of one user; 0 turns this off.
         connections_per_user: usize = "100",
-        /// Events of one connection that may wait to be handled.
-        inbox: usize = "1024",
-        /// Bytes of the events of one connection that may wait to be handled.
+        /// Events of one connection that may wait to be handled; past half of them it is not read any further.
+        inbox: usize = "4096",
+        /// Bytes of the events of one connection that may wait to be handled; past half of them it is not read any
+        /// further, and past all of them events are refused.
         inbox_bytes: ByteSize = "4 MiB",
         /// Bytes that may wait for one connection; one that is behind by more and takes nothing is closed as slow.
         outbox_bytes: ByteSize = "1 MiB",

@@ -3,10 +3,7 @@
 //! Receivers may be on any node. Whether they may be signalled is decided where they are: only there it is known which rooms
 //! they are in.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -196,7 +193,6 @@ impl Hub {
         connection: &Connection,
         signal: &Signal,
     ) -> Result<impl Future<Output = Result<Replies>> + Send + 'static> {
-        self.take_message_permit(connection, Instant::now())?;
         self.check_data(&signal.data)?;
         let passing = Arc::new(Passing::of(connection, signal));
         let here = self.pass(&passing);

@@ -92,6 +92,11 @@ impl<F: Framing> Peer<F> {
         self.ending.cancelled().await;
     }
 
+    /// Cancelled when it is to end.
+    pub(super) fn ended(&self) -> &CancellationToken {
+        &self.ending
+    }
+
     /// Whether it is to end.
     pub(super) fn is_ending(&self) -> bool {
         self.ending.is_cancelled()

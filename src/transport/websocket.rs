@@ -36,7 +36,7 @@ use crate::{
     error::{Code, Error, Result},
     hub::{
         Answer, Arrived, Close, Connection, Desk, Executor, Format, Join, Joined, Members,
-        Outgoing, Replay, Request as Wish, Resume,
+        Outgoing, Replay, Request as Wish, Resume, noting_idle,
     },
     model::{Epoch, Message as Kept, MessageId, Namespace, Position, RoomName, Seq},
 };
@@ -137,7 +137,12 @@ impl Door {
         };
         let connection = hub.connect(arrived, peer.clone(), greet).await;
         let mut conversation = Conversation {
-            executor: Executor::new(hub.clone(), connection, EnvelopeDesk { peer: peer.clone() }),
+            executor: Executor::new(
+                hub.clone(),
+                connection,
+                EnvelopeDesk { peer: peer.clone() },
+                peer.ended().clone(),
+            ),
             room: match joins.as_slice() {
                 [only] => Some(only.room.clone()),
                 _ => None,
@@ -147,7 +152,7 @@ impl Door {
         };
         conversation.enter(joins).await;
         let ended = conversation.run(&mut socket).await;
-        conversation.executor.settle().await;
+        conversation.executor.finish().await;
         drop(conversation);
         if ended == Ended::Here {
             let _ = timeout(LAST_WORD, socket.get_mut().listen_out()).await;
@@ -217,7 +222,7 @@ impl Conversation<'_> {
     /// Carries out what the client asks, frame by frame, until somebody ends this.
     async fn run(&mut self, socket: &mut Socket) -> Ended {
         let (interval, patience) = (self.settings.ping_interval, self.settings.ping_timeout);
-        let (mut heard, mut pinged) = (Instant::now(), false);
+        let (mut heard, mut pinged, mut idle) = (Instant::now(), false, false);
         loop {
             let takes_more = self.executor.takes_more();
             if !takes_more {
@@ -234,8 +239,11 @@ impl Conversation<'_> {
                 biased;
                 () = self.peer.ending() => return Ended::Here,
                 () = self.executor.go_on() => {}
-                next = socket.next(), if takes_more => {
+                next = noting_idle(&mut idle, socket.next()), if takes_more => {
                     (heard, pinged) = (Instant::now(), false);
+                    if std::mem::take(&mut idle) {
+                        self.executor.caught_up();
+                    }
                     match next {
                         Some(Ok(message)) => self.hear(message).await,
                         Some(Err(error)) => return self.misheard(&error),

@@ -24,12 +24,13 @@ pub struct EventContext {
 }
 
 impl EventContext {
-    /// Sends to a room in the sender's name; its grants and rates apply.
+    /// Sends to a room in the sender's name; its grants apply. The sender's rate does not: the event that is handled has
+    /// passed it.
     ///
     /// # Errors
     /// Whatever [`Hub::publish`] says.
     pub async fn publish(&self, publish: Publish) -> Result<Publishing> {
-        self.hub.publish(&self.connection, publish).await
+        self.hub.publish_admitted(&self.connection, publish).await
     }
 }
 

@@ -130,6 +130,7 @@ impl Gate {
                 if query.websocket {
                     self.upgrade(request, link, query.protocol, true)
                 } else if request.method() == Method::POST {
+                    self.hold_back(&link).await;
                     tokio::time::timeout(self.body_timeout, self.post(request, query.protocol))
                         .await
                         .map_err(|_| {
@@ -227,6 +228,16 @@ impl Gate {
         Ok(Response::from_parts(parts, Body::from(body)))
     }
 
+    /// Leaves a client's packets unread while one of its inboxes is full. It sends no heartbeat meanwhile, and lives.
+    async fn hold_back(&self, link: &Link) {
+        while tokio::time::timeout(HEARTBEAT, link.outbox().eased())
+            .await
+            .is_err()
+        {
+            link.beat();
+        }
+    }
+
     /// Passes packets on; those of Engine.IO 3 as [`legacy`](super::legacy) says.
     async fn post(&self, request: Request<Body>, protocol: u8) -> Result<Response> {
         if protocol != 3 {
@@ -302,6 +313,9 @@ const STRANGER: &str = "Session ID unknown: it has ended, or belongs to another 
 
 /// How long nothing more is said about such clients.
 const QUIET: Duration = Duration::from_secs(60);
+
+/// How often a session by polling whose packets are left unread is told to be alive.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Bytes of one poll's answer: a slow client that takes one within the stall is not closed.
 const POLLED: usize = 128 << 10;

@@ -1,7 +1,7 @@
 //! The queue between socketioxide's read loop and the one task that handles a connection's events in order.
 //!
-//! A client that sends faster than its events are handled is not read for a while (see [`Outbox::brake`]). What comes all the same,
-//! in one large payload of polling for instance, is refused.
+//! A client that sends faster than its events are handled is not read for a while (see [`Outbox::brake`]). What it has sent
+//! already, the rest of a payload of polling above all, still finds a place; only what is more than that is refused.
 
 use std::{
     collections::VecDeque,
@@ -25,12 +25,17 @@ use crate::{
     },
 };
 
-/// How much may wait.
+/// How much may wait; past half of `events` or `bytes` the client is not read any further.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) events: usize,
     pub(super) bytes: usize,
+    /// What may come in one go all the same.
+    pub(super) payload: usize,
 }
+
+/// What a packet takes of memory beside its bytes, about.
+const OVERHEAD: usize = 128;
 
 /// What waits, and whether there will be more.
 #[derive(Default)]
@@ -62,6 +67,10 @@ pub(super) struct Inbox {
 /// The end that the connection's task empties.
 pub(super) struct Waiting(Arc<Shared>);
 
+fn weight(packet: &Packet) -> usize {
+    packet.bytes() + OVERHEAD
+}
+
 /// Two ends of one queue.
 pub(super) fn inbox(
     bounds: Bounds,
@@ -90,11 +99,11 @@ impl Shared {
 
     /// Queues a packet, or gives it back.
     fn offer(&self, packet: Packet) -> Result<(), Packet> {
-        let bytes = packet.bytes();
+        let bytes = weight(&packet);
         let mut queue = self.lock();
         // One packet always fits: its size was bounded when it was read.
-        let full = queue.packets.len() >= self.bounds.events.max(1)
-            || (queue.bytes > 0 && queue.bytes.saturating_add(bytes) > self.bounds.bytes);
+        let most = self.bounds.bytes.saturating_add(self.bounds.payload);
+        let full = queue.bytes > 0 && queue.bytes.saturating_add(bytes) > most;
         if full || queue.closed {
             return Err(packet);
         }
@@ -115,7 +124,7 @@ impl Shared {
         let Some(packet) = queue.packets.pop_front() else {
             return if queue.closed { Err(()) } else { Ok(None) };
         };
-        queue.bytes -= packet.bytes();
+        queue.bytes -= weight(&packet);
         let easy = queue.braking && !self.is_filling(&queue);
         if easy {
             queue.braking = false;
@@ -127,7 +136,7 @@ impl Shared {
         Ok(Some(packet))
     }
 
-    /// Half of what may wait does. What the client has already sent, and was read with it, has to fit into the rest.
+    /// Half of what may wait does.
     fn is_filling(&self, queue: &Queue) -> bool {
         queue.packets.len() > self.bounds.events / 2 || queue.bytes > self.bounds.bytes / 2
     }
@@ -138,7 +147,7 @@ impl Inbox {
     fn refuse(&self, packet: &Packet) {
         let error = Error::new(
             Code::RateLimited,
-            "events come faster than they can be handled: limits.inbox is reached",
+            "events come faster than they can be handled: limits.inbox_bytes is reached",
         )
         .for_limit(Limit::Inbox)
         .retry_after(std::time::Duration::from_millis(100));
@@ -223,29 +232,50 @@ mod tests {
         }
     }
 
+    fn bounds(events: usize, bytes: usize, payload: usize) -> Bounds {
+        Bounds {
+            events,
+            bytes,
+            payload,
+        }
+    }
+
     #[tokio::test]
-    async fn what_waits_is_bounded_in_number_and_in_bytes() {
-        let bounds = Bounds {
-            events: 3,
-            bytes: 100,
-        };
-        let (inbox, mut waiting) = pair(bounds);
-        assert!(inbox.shared.offer(packet(60)).is_ok());
-        assert!(inbox.shared.offer(packet(60)).is_err(), "bytes");
+    async fn past_half_of_what_may_wait_the_client_is_not_read_and_nothing_is_refused_yet() {
+        for bounds in [
+            bounds(4, 100_000, 0),
+            bounds(1_000, 5 * (100 + OVERHEAD), 0),
+        ] {
+            let (inbox, mut waiting) = pair(bounds);
+            for sent in 1..=4 {
+                assert!(inbox.shared.offer(packet(100)).is_ok());
+                assert_eq!(inbox.shared.outbox.brakes(), sent > 2);
+            }
+            let outbox = inbox.shared.outbox.clone();
+            let eased = tokio::spawn(async move { outbox.eased().await });
+            for left in (1..=3).rev() {
+                waiting.next().await.unwrap();
+                assert_eq!(inbox.shared.outbox.brakes(), left > 2);
+            }
+            eased.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_whole_payload_fits_beside_what_waits_and_more_is_refused() {
+        let one = 10 + OVERHEAD;
+        let (inbox, mut waiting) = pair(bounds(2, 2 * one, 5 * one));
+        for _ in 0..7 {
+            assert!(inbox.shared.offer(packet(10)).is_ok());
+        }
+        assert!(inbox.shared.offer(packet(10)).is_err());
+        waiting.next().await.unwrap();
         assert!(inbox.shared.offer(packet(10)).is_ok());
-        assert!(inbox.shared.offer(packet(10)).is_ok());
-        assert!(inbox.shared.offer(packet(10)).is_err(), "number");
-        assert_eq!(waiting.next().await.unwrap().bytes(), 60);
-        assert!(inbox.shared.offer(packet(60)).is_ok());
     }
 
     #[tokio::test]
     async fn one_packet_larger_than_the_bound_passes_alone() {
-        let bounds = Bounds {
-            events: 3,
-            bytes: 10,
-        };
-        let (inbox, mut waiting) = pair(bounds);
+        let (inbox, mut waiting) = pair(bounds(3, 10, 0));
         assert!(inbox.shared.offer(packet(50)).is_ok());
         assert!(inbox.shared.offer(packet(1)).is_err());
         waiting.next().await.unwrap();
@@ -254,11 +284,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_ends_with_a_full_inbox_lets_its_session_be_read_again() {
-        let bounds = Bounds {
-            events: 4,
-            bytes: 100,
-        };
-        let (inbox, mut waiting) = pair(bounds);
+        let (inbox, mut waiting) = pair(bounds(4, 100_000, 0));
         let outbox = inbox.shared.outbox.clone();
         for _ in 0..3 {
             assert!(inbox.shared.offer(packet(1)).is_ok());

@@ -60,6 +60,8 @@ struct Polling {
     uri: String,
     /// Engine.IO's "close" packet, framed for the session's protocol.
     close: &'static str,
+    /// What its client says to be known alive, framed so, too.
+    heartbeat: &'static str,
     links: Weak<Links>,
 }
 
@@ -122,6 +124,7 @@ impl Link {
             sid,
             uri: format!("{path}/?EIO={protocol}&transport=polling&sid={sid}"),
             close: if protocol == 3 { "1:1" } else { "1" },
+            heartbeat: if protocol == 3 { "1:2" } else { "3" },
             links: Arc::downgrade(links),
         };
         // A session is opened once; were it noted twice, the first note would hold.
@@ -173,6 +176,26 @@ impl Link {
         self.dismissed.load(Ordering::Relaxed)
     }
 
+    /// Tells socketioxide in the name of a client that polls that it is alive.
+    pub(super) fn beat(&self) {
+        self.post(|polling| polling.heartbeat);
+    }
+
+    /// Has a session by polling, if it is one, send a packet.
+    fn post(&self, packet: impl FnOnce(&Polling) -> &'static str) {
+        let Some(polling) = self.polling.get() else {
+            return;
+        };
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(&polling.uri)
+            .body(Body::from(packet(polling)))
+            .expect("a path, a query and a static body");
+        let engine = self.engine.clone();
+        // A session that has upgraded refuses this.
+        tokio::spawn(async move { drop(engine.oneshot(request).await) });
+    }
+
     /// Ends the session.
     pub(super) fn shut(&self) {
         self.outbox.end();
@@ -211,17 +234,8 @@ impl Session for Link {
 
     /// Has socketioxide end the session if it is one by polling; what its outbox still has is left alone.
     fn leave(&self) {
-        let Some(polling) = self.polling.get() else {
-            return;
-        };
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(&polling.uri)
-            .body(Body::from(polling.close))
-            .expect("a path, a query and a static body");
-        let engine = self.engine.clone();
-        // A session that has upgraded refuses this: the cut has ended it.
-        tokio::spawn(async move { drop(engine.oneshot(request).await) });
+        // If it has upgraded, the cut has ended it.
+        self.post(|polling| polling.close);
     }
 }
 

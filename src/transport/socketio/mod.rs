@@ -86,6 +86,7 @@ pub(crate) async fn open(doorway: &Arc<Doorway>, config: DoorConfig<'_>) -> (Rou
         inbox: Bounds {
             events: limits.inbox,
             bytes: limits.inbox_bytes.bytes(),
+            payload: config.settings.max_payload.bytes(),
         },
         relay: config.settings.relay.iter().cloned().collect(),
         custom: config.custom,

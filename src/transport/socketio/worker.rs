@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::{Code, Error, Result},
-    hub::{Answer, Connection, Desk, Executor, Outgoing, Outlet, Request},
+    hub::{Answer, Connection, Desk, Executor, Outgoing, Outlet, Request, Toll, noting_idle},
     model::RoomName,
     transport::requests::{self, REQUESTS, room_of},
 };
@@ -61,7 +61,7 @@ impl Worker {
             ended: ended.clone(),
         };
         Self {
-            executor: Executor::new(door.hub.clone(), connection, desk),
+            executor: Executor::new(door.hub.clone(), connection, desk, ended.clone()),
             door,
             waiting,
             ended,
@@ -70,7 +70,7 @@ impl Worker {
 
     /// Works until the socket has ended and everything it sent is handled.
     pub(super) async fn run(mut self) {
-        let mut ended = false;
+        let (mut ended, mut idle) = (false, false);
         loop {
             let takes_more = self.executor.takes_more();
             tokio::select! {
@@ -80,16 +80,18 @@ impl Worker {
                     // It stays in its rooms until what it sent before is handled: a page that is closed marks what
                     // was read and goes, in one packet perhaps.
                     ended = true;
-                    self.executor.client_gone();
                     self.waiting.close();
                 }
-                packet = self.waiting.next(), if takes_more => match packet {
-                    Some(packet) => self.handle(packet).await,
-                    None => break,
-                },
+                packet = noting_idle(&mut idle, self.waiting.next()), if takes_more => {
+                    let Some(packet) = packet else { break };
+                    if std::mem::take(&mut idle) {
+                        self.executor.caught_up();
+                    }
+                    self.handle(packet).await;
+                }
             }
         }
-        self.executor.settle().await;
+        self.executor.finish().await;
     }
 
     async fn handle(&mut self, mut packet: Packet) {
@@ -113,7 +115,11 @@ impl Worker {
     /// The application's own events, and those that are relayed.
     async fn other(&mut self, arguments: &Arguments<'_>, packet: &Packet) -> Result<Box<RawValue>> {
         let event = arguments.event.as_str();
-        self.executor.make_way().await?;
+        let toll = match self.door.relay.contains(event) && self.door.custom.get(event).is_none() {
+            true => Toll::Event,
+            false => Toll::Message,
+        };
+        self.executor.make_way(toll).await?;
         let (socket, connection) = (&self.executor.desk().socket, self.executor.connection());
         if let Some(handler) = self.door.custom.get(event) {
             if packet.attachments.is_some() {

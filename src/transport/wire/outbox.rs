@@ -67,6 +67,7 @@ pub(in crate::transport) struct Outbox {
     ended: AtomicBool,
     /// Inboxes that are full: nothing is read meanwhile.
     brakes: AtomicUsize,
+    eased: Notify,
     drained: Notify,
     /// How many wait for that: they have more for the client than fits.
     awaited: AtomicUsize,
@@ -89,6 +90,7 @@ impl Outbox {
             bytes: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
             brakes: AtomicUsize::new(0),
+            eased: Notify::new(),
             drained: Notify::new(),
             awaited: AtomicUsize::new(0),
             bounds,
@@ -331,6 +333,18 @@ impl Outbox {
         self.brakes.load(Ordering::SeqCst) > 0
     }
 
+    /// Ready when no inbox is full.
+    pub(in crate::transport) async fn eased(&self) {
+        loop {
+            let mut eased = std::pin::pin!(self.eased.notified());
+            eased.as_mut().enable();
+            if !self.brakes() {
+                return;
+            }
+            eased.await;
+        }
+    }
+
     /// An inbox is full: the client is not read for a while.
     pub(in crate::transport) fn brake(&self) {
         self.brakes.fetch_add(1, Ordering::SeqCst);
@@ -339,6 +353,7 @@ impl Outbox {
     /// That inbox has room again.
     pub(in crate::transport) fn ease(&self) {
         self.brakes.fetch_sub(1, Ordering::SeqCst);
+        self.eased.notify_waiters();
         let reader = self.lock().reader.take();
         if let Some(reader) = reader {
             reader.wake();

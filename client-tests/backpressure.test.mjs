@@ -1,0 +1,153 @@
+// Backpressure: a client that sends more than its rate is read more slowly, and nothing of what it sends is lost.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { manager, MATRIX, open, upTo } from "./support/clients.mjs";
+import { http } from "./support/raw.mjs";
+import { eventually } from "./support/scope.mjs";
+import { serve } from "./support/server.mjs";
+import { peer } from "./support/websocket.mjs";
+
+const RATE = 100;
+const SLOW = {
+  "limits-messages-per-second": RATE,
+  "limits-messages-burst": RATE,
+  "limits-user-messages-per-second": 0,
+};
+
+test("300 messages that were emitted while offline are stored in order, whatever the client and its transport", async (t) => {
+  const server = await serve(t);
+  await Promise.all(
+    MATRIX.map(async ({ v, mode }) => {
+      const who = `${mode}${v}`;
+      const client = await open(t, server, { v, mode, user: who });
+      const back = client.on("session");
+      client.socket.io.engine.close();
+      await eventually(() => !client.socket.connected, `${who} did not go`);
+      const acks = upTo(300).map((i) => client.ask("message", { room: who, data: i }));
+      for (const ack of await Promise.all(acks)) assert.equal(ack.ok, true, `${who}: ${JSON.stringify(ack)}`);
+      assert.deepEqual((await client.history(who)).map((message) => message.data), upTo(300), who);
+      assert.equal(back.items.length, 1, `${who} was disconnected`);
+    }),
+  );
+});
+
+test("a client that sends a thousand messages in one payload of polling is not taken for dead meanwhile", async (t) => {
+  // Far more than fits, so that its next payloads, and with them its heartbeats, are not read for seconds.
+  const server = await serve(t, {
+    ...SLOW,
+    "limits-inbox": 20,
+    "socketio-ping-interval": "500ms",
+    "socketio-ping-timeout": "1500ms",
+  });
+  for (const v of [3, 4]) {
+    const client = await open(t, server, { v, mode: "polling", user: `u${v}` });
+    const gone = client.on("disconnect");
+    const acks = await Promise.all(upTo(500).map((i) => client.ask("message", { room: `r${v}`, data: i })));
+    assert.ok(acks.every((ack) => ack.ok));
+    assert.deepEqual(gone.items, []);
+  }
+});
+
+test("what is over the rate is passed on at the rate", async (t) => {
+  const server = await serve(t, SLOW);
+  const client = await open(t, server);
+  const began = Date.now();
+  await Promise.all(upTo(3 * RATE).map((i) => client.ok("message", { room: "lobby", data: i })));
+  assert.ok(Date.now() - began >= 1_900, `${3 * RATE} were taken within ${Date.now() - began} ms`);
+  const { body } = await http(server, "/metrics");
+  assert.ok(Number(body.match(/^switchboard_held_back_seconds_count (\d+)$/m)[1]) > RATE, "it shows in the metrics");
+});
+
+test("other connections, those of the same transport included, are not held back", async (t) => {
+  const server = await serve(t, { ...SLOW, "socketio-namespaces": "/,/chat" });
+  const connect = manager(t, server);
+  const [root, chat] = [connect("/"), connect("/chat")];
+  await Promise.all([root.session(), chat.session()]);
+  const flood = upTo(4 * RATE).map((i) => root.ok("message", { room: "lobby", data: i }));
+  const last = Symbol("last");
+  const first = await Promise.race([flood.at(-1).then(() => last), chat.ok("message", { room: "lobby", data: 1 })]);
+  assert.notEqual(first, last);
+  await Promise.all(flood);
+});
+
+test("a client that goes while it is held back has sent all the same, and is gone at once", async (t) => {
+  const server = await serve(t, { ...SLOW, "limits-messages-per-second": 1, "presence-grace": "0s" });
+  const bob = await open(t, server, { user: "bob" });
+  await bob.ok("join", "lobby");
+  const left = bob.on("presence");
+  const messages = bob.on("message");
+  const alice = await open(t, server, { user: "alice" });
+  await alice.ok("join", "lobby");
+  for (const i of upTo(RATE + 50)) alice.socket.emit("message", { room: "lobby", data: i });
+  await messages.count(RATE - 1);
+  alice.socket.disconnect();
+  await messages.count(RATE + 50);
+  assert.deepEqual(messages.items.map(([message]) => message.data), upTo(RATE + 50));
+  await left.until((items) => items.some(([told]) => told.event === "leave" && told.user === "alice"));
+});
+
+test("a flood is refused once the client has been behind for too long, with a time to come again", async (t) => {
+  const server = await serve(t, { ...SLOW, "limits-backpressure": "1s" });
+  const client = await open(t, server);
+  const acks = await Promise.all(upTo(10 * RATE).map((i) => client.ask("message", { room: "lobby", data: i })));
+  const refused = acks.filter((ack) => !ack.ok);
+  assert.ok(acks.slice(0, 2 * RATE - 10).every((ack) => ack.ok), "a burst, and what a second takes");
+  assert.ok(refused.length > RATE, `${refused.length} were refused`);
+  for (const { error } of refused) {
+    assert.equal(error.code, "rate_limited");
+    assert.ok(error.retry_after_ms > 0, JSON.stringify(error));
+  }
+  // It has caught up, and is held back again instead.
+  await Promise.all(upTo(50).map((i) => client.ok("message", { room: "lobby", data: i })));
+});
+
+test("a pointer that moves faster than the rate is shown where it is, if only the newest place counts", async (t) => {
+  const server = await serve(t, { ...SLOW, "limits-messages-per-second": 5, "limits-messages-burst": 5, "limits-newest": "cursor" });
+  const bob = await open(t, server, { user: "bob" });
+  await bob.ok("join", "pad");
+  const places = bob.on("cursor");
+  const alice = await open(t, server, { user: "alice" });
+  await alice.ok("join", "pad");
+  const move = (x) => alice.ok("publish", { room: "pad", event: "cursor", data: x, ephemeral: true });
+  // At once, although the rate alone would let the last in after half a minute.
+  await Promise.all(upTo(300).map(move));
+  await places.until((items) => items.at(-1)?.[0] === 300);
+  const seen = places.items.map(([x]) => x);
+  assert.deepEqual(seen, seen.toSorted((a, b) => a - b), "in order");
+  assert.ok(seen.length < 50, `${seen.length} were passed on`);
+});
+
+test("events that are not kept count half", async (t) => {
+  const server = await serve(t, { ...SLOW, "socketio-relay": "cursor", "limits-backpressure": "0s" });
+  const bob = await open(t, server, { user: "bob" });
+  await bob.ok("join", "pad");
+  const relayed = bob.on("cursor");
+  const alice = await open(t, server, { user: "alice" });
+  await alice.ok("join", "pad");
+  for (const i of upTo(RATE)) alice.socket.emit("cursor", i);
+  await Promise.all(upTo(RATE - 10).map((i) => alice.ok("publish", { room: "pad", event: "e", data: i, ephemeral: true })));
+  await relayed.count(RATE);
+});
+
+test("frames of a plain WebSocket beyond the rate are read more slowly", async (t) => {
+  const server = await serve(t, SLOW);
+  const alice = await peer(t, server, { room: "lobby" });
+  const answers = await Promise.all(upTo(3 * RATE).map((n) => alice.ask("text", { data: n })));
+  assert.ok(answers.every(({ type }) => type === "ack"));
+  assert.deepEqual(answers.map(({ data }) => data.seq), upTo(3 * RATE));
+});
+
+test("joins beyond their rate wait for it", async (t) => {
+  const server = await serve(t, { "limits-joins-per-second": 20, "limits-joins-burst": 20 });
+  const alice = await open(t, server);
+  await Promise.all(upTo(40).map((i) => alice.ok("join", `room${i}`)));
+});
+
+test("a user's rate is kept over all of the user's connections, and nothing is refused", async (t) => {
+  const server = await serve(t, { "limits-user-messages-per-second": 100, "limits-user-messages-burst": 100 });
+  const clients = await Promise.all(upTo(4).map(() => open(t, server, { user: "alice" })));
+  const began = Date.now();
+  await Promise.all(clients.flatMap((client) => upTo(75).map((i) => client.ok("message", { room: "lobby", data: i }))));
+  assert.ok(Date.now() - began >= 1_900, `300 were taken within ${Date.now() - began} ms`);
+});

@@ -1,0 +1,175 @@
+//! What happens to a connection that sends more than its rates allow: it is read more slowly.
+//!
+//! A request takes the next permits of its rates and is carried out when they may be used; the transport reads no further
+//! meanwhile. A connection that is behind for too long without catching up once is a flood: what it sends over its
+//! rates is refused until it has caught up. Of events of which only the newest counts, a newer one takes the place of one
+//! that still waits for its permit.
+
+use std::{
+    future::Future,
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use indexmap::IndexMap;
+
+use super::Publish;
+use crate::model::{EventName, RoomName};
+
+/// Since when a connection is behind with what it has sent.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    since: Option<Instant>,
+    most: Duration,
+}
+
+impl Backlog {
+    /// Of a connection that may be behind for `most`.
+    pub(super) fn new(most: Duration) -> Self {
+        Self { since: None, most }
+    }
+
+    /// How long the next request may wait for its permits: not at all once the connection floods.
+    pub(super) fn patience(&self, now: Instant) -> Duration {
+        match self.since {
+            Some(since) if now.duration_since(since) > self.most => Duration::ZERO,
+            _ => self.most,
+        }
+    }
+
+    /// A request has to wait.
+    pub(super) fn held_back(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    /// Everything that the client has sent is handled.
+    pub(super) fn caught_up(&mut self) {
+        self.since = None;
+    }
+}
+
+/// Waits for what a client sends next, and notes in `idle` if it had not sent anything yet.
+pub async fn noting_idle<T>(idle: &mut bool, next: impl Future<Output = T>) -> T {
+    let mut next = std::pin::pin!(next);
+    std::future::poll_fn(|context| {
+        let polled = next.as_mut().poll(context);
+        *idle |= matches!(polled, Poll::Pending);
+        polled
+    })
+    .await
+}
+
+/// Events of one connection that wait for their permits, of which only the newest of its kind in a room counts.
+#[derive(Debug)]
+pub(super) struct Latest<A>(IndexMap<(RoomName, EventName), Waiting<A>>);
+
+#[derive(Debug)]
+struct Waiting<A> {
+    asked: A,
+    publish: Publish,
+    due: Instant,
+}
+
+/// How many kinds in how many rooms are kept; an event of one more waits like any other.
+const KINDS: usize = 64;
+
+impl<A> Latest<A> {
+    pub(super) fn new() -> Self {
+        Self(IndexMap::new())
+    }
+
+    /// Puts an event in the place of one that waits, and returns whose that was; gives the event back if none waits.
+    pub(super) fn replace(&mut self, asked: A, publish: Publish) -> Result<A, (A, Publish)> {
+        let kind = (publish.room.clone(), publish.event.clone());
+        let Some(waiting) = self.0.get_mut(&kind) else {
+            return Err((asked, publish));
+        };
+        waiting.publish = publish;
+        Ok(std::mem::replace(&mut waiting.asked, asked))
+    }
+
+    /// Whether one more kind may wait.
+    pub(super) fn has_room(&self) -> bool {
+        self.0.len() < KINDS
+    }
+
+    /// Keeps an event that may go at `due`, which is no earlier than that of any other.
+    pub(super) fn keep(&mut self, asked: A, publish: Publish, due: Instant) {
+        let kind = (publish.room.clone(), publish.event.clone());
+        let waiting = Waiting {
+            asked,
+            publish,
+            due,
+        };
+        self.0.insert(kind, waiting);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Ready when the first may go.
+    pub(super) async fn due(&self) {
+        match self.0.first() {
+            Some((_, first)) => tokio::time::sleep_until(first.due.into()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes the first.
+    pub(super) fn take(&mut self) -> Option<(A, Publish)> {
+        let (_, first) = self.0.shift_remove_index(0)?;
+        Some((first.asked, first.publish))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_floods_once_it_has_been_behind_for_too_long_and_until_it_has_caught_up() {
+        let most = Duration::from_secs(20);
+        let mut backlog = Backlog::new(most);
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        backlog.held_back(start);
+        backlog.held_back(after(15));
+        assert_eq!(backlog.patience(after(20)), most);
+        assert_eq!(backlog.patience(after(21)), Duration::ZERO);
+        assert_eq!(backlog.patience(after(60)), Duration::ZERO);
+        backlog.caught_up();
+        assert_eq!(backlog.patience(after(60)), most);
+        backlog.held_back(after(60));
+        assert_eq!(backlog.patience(after(80)), most);
+    }
+
+    #[tokio::test]
+    async fn only_what_has_to_be_waited_for_is_idleness() {
+        let mut idle = false;
+        assert_eq!(noting_idle(&mut idle, std::future::ready(1)).await, 1);
+        assert!(!idle);
+        noting_idle(&mut idle, tokio::task::yield_now()).await;
+        assert!(idle);
+    }
+
+    #[test]
+    fn the_newest_of_a_kind_takes_the_place_and_the_turn_of_the_one_before() {
+        let publish = |room: &str, event: &str, data: u32| {
+            Publish::new(room.parse().unwrap(), event, &data).unwrap()
+        };
+        let mut latest = Latest::new();
+        let now = Instant::now();
+        for (asked, room) in [(1, "a"), (2, "b")] {
+            let publish = publish(room, "cursor", asked);
+            let (asked, publish) = latest.replace(asked, publish).unwrap_err();
+            latest.keep(asked, publish, now);
+        }
+        assert_eq!(latest.replace(3, publish("a", "cursor", 3)).unwrap(), 1);
+        assert!(latest.replace(4, publish("a", "other", 4)).is_err());
+        let (asked, first) = latest.take().unwrap();
+        assert_eq!((asked, first.data.get()), (3, "3"));
+        assert_eq!(latest.take().unwrap().0, 2);
+        assert!(latest.take().is_none());
+    }
+}

@@ -14,7 +14,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts};
+use futures_util::FutureExt;
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 use socketioxide::socket::Sid;
@@ -24,13 +25,14 @@ use super::{
     BetweenNodes, Engine,
     legacy::{Legacy, separate_in_payload},
     link::{Link, Links},
+    probe::{self, Upgrade},
 };
 use crate::{
     error::{Code, Error, Result},
     transport::{
         Doorway, lock,
         upgrade::{Reader, accept_key, halves, switching},
-        wire::{Encoding, Session, Wire, pass},
+        wire::{self, Encoding, Session, Wire, pass},
     },
 };
 
@@ -44,6 +46,8 @@ pub(super) struct Gate {
     pub(super) path: String,
     pub(super) body_timeout: Duration,
     pub(super) connect_timeout: Duration,
+    /// How long an upgrade may take.
+    pub(super) upgrade_timeout: Duration,
     pub(super) max_payload: usize,
     pub(super) others: BetweenNodes,
     /// When it was last said that clients come to the wrong node.
@@ -117,7 +121,7 @@ impl Gate {
                 }
                 let mut request = Request::from_parts(parts, body);
                 if query.websocket {
-                    self.upgrade(request, link, query.protocol, false)
+                    self.begin_websocket(request, link, query.protocol)
                 } else {
                     request.extensions_mut().insert(link.clone());
                     self.open_polling(request, &link, query.protocol).await
@@ -128,7 +132,7 @@ impl Gate {
                     return Ok(self.unknown_session());
                 };
                 if query.websocket {
-                    self.upgrade(request, link, query.protocol, true)
+                    self.probe(request, &link, query.protocol)
                 } else if request.method() == Method::POST {
                     self.hold_back(&link).await;
                     tokio::time::timeout(self.body_timeout, self.post(request, query.protocol))
@@ -137,11 +141,7 @@ impl Gate {
                             Error::bad_request("the request's body took too long to arrive")
                         })?
                 } else {
-                    let response = self.forward(request).await;
-                    if link.is_dismissed() {
-                        return Err(Error::unavailable("the session was ended; come again"));
-                    }
-                    self.poll(response, &link, query.protocol).await
+                    self.poll(request, &link, query.protocol).await
                 }
             }
         }
@@ -161,22 +161,42 @@ impl Gate {
         ))
     }
 
+    /// Answers a poll: with what engineioxide has, or a NOOP where an upgrade needs one.
+    async fn poll(&self, request: Request<Body>, link: &Link, protocol: u8) -> Result<Response> {
+        let upgrade = link.upgrade().filter(|upgrade| !upgrade.is_done());
+        // engineioxide ends a session with two polls at once, and refuses those of a WebSocket.
+        let turn = upgrade.and_then(|upgrade| Some((upgrade, upgrade.poll()?)));
+        let response = match turn {
+            None => self.forward(request).await,
+            Some((upgrade, _turn)) => tokio::select! {
+                biased;
+                response = self.forward(request) => response,
+                // Dropped while it waits, engineioxide's answer has not taken any packet.
+                () = upgrade.noop() => return Ok(packet("6", protocol)),
+            },
+        };
+        if link.is_dismissed() {
+            return Err(Error::unavailable("the session was ended; come again"));
+        }
+        self.splice(response, link, protocol).await
+    }
+
     /// Puts what waits for the session into the answer to its poll.
-    async fn poll(&self, response: Response, link: &Link, protocol: u8) -> Result<Response> {
+    async fn splice(&self, response: Response, link: &Link, protocol: u8) -> Result<Response> {
         let (mut parts, body) = response.into_parts();
         let body = read(body).await?;
         if !parts.status.is_success() {
             return Ok(Response::from_parts(parts, Body::from(body)));
         }
-        let binary = parts
-            .headers
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|kind| kind == "application/octet-stream");
-        let encoding = match (protocol, binary) {
-            (3, true) => Encoding::Binary,
-            (3, false) => Encoding::Counted,
-            _ => Encoding::Separated,
-        };
+        let encoding = encoding_of(&parts, protocol);
+        if link.outbox().has_ended() {
+            // Otherwise a client that waits for this answer before it upgrades would wait for its ping timeout.
+            let body = wire::with_close(&body, encoding);
+            parts
+                .headers
+                .insert(header::CONTENT_LENGTH, body.len().into());
+            return Ok(Response::from_parts(parts, Body::from(body)));
+        }
         let pid = |namespace: &str| link.pid(namespace);
         let budget = self.max_payload.min(POLLED);
         let body = match pass(&body, encoding, link.outbox(), pid, budget) {
@@ -268,44 +288,121 @@ impl Gate {
         }
     }
 
-    /// Answers a WebSocket upgrade and hands the stream on.
-    fn upgrade(
+    /// Begins a session as a WebSocket.
+    fn begin_websocket(
         self: Arc<Self>,
         mut request: Request<Body>,
         link: Arc<Link>,
         protocol: u8,
-        upgrading: bool,
     ) -> Result<Response> {
         let accept = accept_key(&request)?;
-        if upgrading && !link.may_upgrade() {
-            return Err(Error::bad_request("the session is upgraded already"));
-        }
         let upgraded = hyper::upgrade::on(&mut request);
         let handshake = handshake_of(&request, &link);
-        let mut engine = self.engine.clone();
         tokio::spawn(async move {
             let Ok(upgraded) = upgraded.await else {
                 return; // the peer went away between its request and our answer
             };
             let (reader, writer) = halves(upgraded);
-            let reader: Reader = match protocol {
-                3 => Box::new(Legacy::new(reader)),
-                _ => reader,
+            let outbox = link.outbox().clone();
+            drop(link);
+            let wire = Wire::beginning(reader_of(reader, protocol), writer, outbox);
+            self.hand_over(wire, handshake).await;
+        });
+        Ok(switching(accept))
+    }
+
+    /// Answers a WebSocket that a session by polling may upgrade to, and has it upgraded once its client has switched.
+    fn probe(
+        self: Arc<Self>,
+        mut request: Request<Body>,
+        link: &Arc<Link>,
+        protocol: u8,
+    ) -> Result<Response> {
+        let accept = accept_key(&request)?;
+        let probe = link.upgrade().and_then(Upgrade::begin);
+        let upgraded = hyper::upgrade::on(&mut request);
+        let mut handshake = Request::new(());
+        *handshake.uri_mut() = copied(request.uri());
+        let (outbox, link) = (link.outbox().clone(), Arc::downgrade(link));
+        tokio::spawn(async move {
+            let Ok(upgraded) = upgraded.await else {
+                return; // the peer went away between its request and our answer
             };
-            let wire = if upgrading {
-                Wire::upgrading(reader, writer, link.clone(), link.outbox().clone())
-            } else {
-                let outbox = link.outbox().clone();
-                drop(link);
-                Wire::beginning(reader, writer, outbox)
+            let (reader, writer) = halves(upgraded);
+            let Some(probe) = probe else {
+                return probe::close(reader, writer).await; // one is enough
             };
-            let begun = engine.call((wire, handshake)).await;
-            if let Err(error) = begun {
-                tracing::debug!(%error, "a WebSocket was refused after its upgrade");
+            let switched = probe.run(reader, writer, &outbox, self.upgrade_timeout);
+            let Some((reader, writer)) = switched.await else {
+                return;
+            };
+            if let Some(link) = link.upgrade() {
+                let first = self.left_from_polling(&link, protocol).await;
+                let reader = probe::preceded(reader_of(reader, protocol));
+                let wire = Wire::upgrading(reader, writer, link, outbox, first);
+                self.hand_over(wire, handshake).await;
             }
         });
         Ok(switching(accept))
     }
+
+    /// What engineioxide would put into the next polls' answers, as frames: it forgets what did not fit into the last one.
+    async fn left_from_polling(&self, link: &Link, protocol: u8) -> Vec<u8> {
+        let mut frames = Vec::new();
+        if let Some(upgrade) = link.upgrade() {
+            upgrade.polled().await;
+        }
+        while let Some(response) = self.poll_at_once(link) {
+            let (parts, body) = response.into_parts();
+            match read(body).await {
+                Ok(body) if !body.is_empty() => {
+                    frames.extend(wire::frames(&body, encoding_of(&parts, protocol)));
+                }
+                _ => break, // the session has ended
+            }
+        }
+        frames
+    }
+
+    /// The answer to a poll that need not wait.
+    fn poll_at_once(&self, link: &Link) -> Option<Response> {
+        let response = self.forward(link.own_poll()?).now_or_never()?;
+        response.status().is_success().then_some(response)
+    }
+
+    async fn hand_over(&self, wire: Wire<Reader>, handshake: Request<()>) {
+        if let Err(error) = self.engine.clone().call((wire, handshake)).await {
+            tracing::debug!(%error, "a WebSocket was refused after its upgrade");
+        }
+    }
+}
+
+/// What is read of a client of this protocol.
+fn reader_of(reader: Reader, protocol: u8) -> Reader {
+    match protocol {
+        3 => Box::new(Legacy::new(reader)),
+        _ => reader,
+    }
+}
+
+/// How the packets of a poll's answer are put together.
+fn encoding_of(answer: &http::response::Parts, protocol: u8) -> Encoding {
+    let kind = answer.headers.get(header::CONTENT_TYPE);
+    let binary = kind.is_some_and(|kind| kind == "application/octet-stream");
+    match (protocol, binary) {
+        (3, true) => Encoding::Binary,
+        (3, false) => Encoding::Counted,
+        _ => Encoding::Separated,
+    }
+}
+
+/// One packet of ASCII as the answer to a poll.
+fn packet(text: &str, protocol: u8) -> Response {
+    let body = match protocol {
+        3 => format!("{}:{text}", text.len()),
+        _ => text.to_owned(),
+    };
+    ([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], body).into_response()
 }
 
 /// What a client is told whose session this node does not know.
@@ -332,11 +429,7 @@ async fn read(body: Body) -> Result<Bytes> {
 /// are slices of the HTTP connection's read buffer and would keep all of it.
 fn handshake_of(request: &Request<Body>, link: &Arc<Link>) -> Request<()> {
     let mut handshake = Request::new(());
-    *handshake.uri_mut() = request
-        .uri()
-        .to_string()
-        .parse()
-        .expect("an address that was parsed before");
+    *handshake.uri_mut() = copied(request.uri());
     for (name, value) in request.headers() {
         if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
             handshake.headers_mut().append(name.clone(), value);
@@ -344,6 +437,11 @@ fn handshake_of(request: &Request<Body>, link: &Arc<Link>) -> Request<()> {
     }
     handshake.extensions_mut().insert(link.clone());
     handshake
+}
+
+fn copied(uri: &Uri) -> Uri {
+    let text = uri.to_string();
+    text.parse().expect("an address that was parsed before")
 }
 
 /// The id in the open packet that answers a handshake by polling: `0{"sid":"…",…}`, with a length before it in

@@ -19,7 +19,7 @@ use http::{Method, Request};
 use socketioxide::{SendError, SocketError, socket::Sid};
 use tower::ServiceExt;
 
-use super::{Engine, Socket, outlet::Spread};
+use super::{Engine, Socket, outlet::Spread, probe::Upgrade};
 use crate::{
     auth::Principal,
     hub::Close,
@@ -41,7 +41,6 @@ pub(in crate::transport) struct Link {
     engine: Engine,
     outbox: Arc<Outbox>,
     polling: OnceLock<Polling>,
-    upgrading: AtomicBool,
     connected: AtomicBool,
     closed: AtomicBool,
     dismissed: AtomicBool,
@@ -53,11 +52,12 @@ pub(in crate::transport) struct Link {
     _admitted: Admitted,
 }
 
-/// What ends a session by polling, and forgets it.
+/// What a session that began with polling has besides.
 struct Polling {
     sid: Sid,
-    /// Path and query of its requests.
+    /// Path and query of its polls.
     uri: String,
+    upgrade: Arc<Upgrade>,
     /// Engine.IO's "close" packet, framed for the session's protocol.
     close: &'static str,
     /// What its client says to be known alive, framed so, too.
@@ -80,7 +80,6 @@ impl Link {
             engine,
             outbox: Outbox::new(bounds, shard, link.clone(), metrics.clone()),
             polling: OnceLock::new(),
-            upgrading: AtomicBool::new(false),
             connected: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             dismissed: AtomicBool::new(false),
@@ -123,6 +122,7 @@ impl Link {
         let polling = Polling {
             sid,
             uri: format!("{path}/?EIO={protocol}&transport=polling&sid={sid}"),
+            upgrade: Arc::default(),
             close: if protocol == 3 { "1:1" } else { "1" },
             heartbeat: if protocol == 3 { "1:2" } else { "3" },
             links: Arc::downgrade(links),
@@ -131,10 +131,15 @@ impl Link {
         let _ = self.polling.set(polling);
     }
 
-    /// Whether a WebSocket may be opened for an upgrade: once. Clients try it once, those that are not upgraded to are
-    /// counted nowhere, and where it fails the session ends.
-    pub(super) fn may_upgrade(&self) -> bool {
-        !self.upgrading.swap(true, Ordering::Relaxed)
+    /// Its upgrade, if it began with polling.
+    pub(super) fn upgrade(&self) -> Option<&Arc<Upgrade>> {
+        Some(&self.polling.get()?.upgrade)
+    }
+
+    /// A poll of its own, to be answered at once or not at all.
+    pub(super) fn own_poll(&self) -> Option<Request<Body>> {
+        let poll = Request::builder().uri(&self.polling.get()?.uri);
+        poll.body(Body::empty()).ok()
     }
 
     /// Notes that the session has connected to a namespace.

@@ -31,6 +31,7 @@ mod legacy;
 mod link;
 mod outlet;
 mod packet;
+mod probe;
 mod relay;
 mod worker;
 
@@ -102,6 +103,7 @@ pub(crate) async fn open(doorway: &Arc<Doorway>, config: DoorConfig<'_>) -> (Rou
         path: config.settings.path.trim_end_matches('/').to_owned(),
         body_timeout: config.body_timeout,
         connect_timeout: config.settings.connect_timeout,
+        upgrade_timeout: config.settings.upgrade_timeout,
         max_payload: config.settings.max_payload.bytes(),
         others: config.others,
         warned: Mutex::default(),

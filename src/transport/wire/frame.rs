@@ -117,20 +117,30 @@ fn append(text: &mut BytesMut, value: &(impl Serialize + ?Sized)) {
 }
 
 fn framed(text: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(text.len() + 10);
-    frame.put_u8(TEXT);
-    match text.len() {
-        len @ 0..=125 => frame.put_u8(len as u8),
-        len @ 126..=0xffff => {
+    frame_of(TEXT, &[text])
+}
+
+/// The frame of a binary packet, whose bytes come in parts.
+pub(super) fn binary_frame(parts: &[&[u8]]) -> Bytes {
+    frame_of(BINARY, parts)
+}
+
+fn frame_of(first: u8, parts: &[&[u8]]) -> Bytes {
+    let len: usize = parts.iter().map(|part| part.len()).sum();
+    let mut frame = BytesMut::with_capacity(len + 10);
+    frame.put_u8(first);
+    match len {
+        0..=125 => frame.put_u8(len as u8),
+        126..=0xffff => {
             frame.put_u8(126);
             frame.put_u16(len as u16);
         }
-        len => {
+        _ => {
             frame.put_u8(127);
             frame.put_u64(len as u64);
         }
     }
-    frame.put_slice(text);
+    parts.iter().for_each(|part| frame.put_slice(part));
     frame.freeze()
 }
 

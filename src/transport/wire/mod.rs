@@ -17,7 +17,7 @@ use crate::{hub::Close, model::Pid};
 pub(super) use flusher::{Flushers, Shard};
 pub(super) use frame::{Frame, MARK};
 pub(super) use outbox::{Bounds, Full, Outbox, Writer};
-pub(super) use payload::{Encoding, pass};
+pub(super) use payload::{Encoding, frames, pass, with_close};
 pub(super) use tap::Wire;
 
 /// What an outbox is the way out of, as far as that has to be asked or told.

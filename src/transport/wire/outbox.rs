@@ -18,12 +18,13 @@
 //! the hub's, and before the session's.
 
 use std::{
+    future::poll_fn,
     io, mem,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -309,8 +310,17 @@ impl Outbox {
     }
 
     /// Whether the stream has ended.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(in crate::transport) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Returns once the stream has ended. For a session that no WebSocket is read of: its task would be woken instead.
+    pub(in crate::transport) async fn ended(&self) {
+        poll_fn(|context| match self.waits_to_read(context, true) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
     }
 
     /// Notes that a task waits for something to read; true if that is over: the stream has ended, or, unless it waits for

@@ -2,8 +2,10 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+
 use super::{
-    frame::{Frame, MARK, Packet, with_pid},
+    frame::{Frame, MARK, Packet, binary_frame, with_pid},
     outbox::Outbox,
 };
 use crate::model::Pid;
@@ -22,6 +24,10 @@ pub(in crate::transport) enum Encoding {
 const SEPARATOR: char = '\u{1e}';
 /// Engine.IO's packet that means nothing: an answer has one packet at least.
 const NOTHING: &str = "6";
+/// Engine.IO's packet that ends a session.
+const CLOSE: &str = "1";
+/// Engine.IO's kind of packet that carries one of Socket.IO's, as Engine.IO 3 puts it in front of bytes.
+const MESSAGE: u8 = 4;
 
 /// One packet of an answer.
 enum Piece<'a> {
@@ -71,6 +77,42 @@ fn rewrite(
         }
     }
     Some(answer.finish())
+}
+
+/// An answer with Engine.IO's "close" at its end.
+pub(in crate::transport) fn with_close(body: &[u8], encoding: Encoding) -> Vec<u8> {
+    let mut answer = Answer::new(encoding, body.len() + 4);
+    for piece in pieces(body, encoding).unwrap_or_default() {
+        match piece {
+            Piece::Text("" | NOTHING) => {}
+            Piece::Text(text) => answer.text(text),
+            Piece::Binary(bytes) => answer.binary(bytes),
+        }
+    }
+    answer.text(CLOSE);
+    answer.finish()
+}
+
+/// The packets of socketioxide's in an answer as frames of a WebSocket, for a client that upgrades before it takes them.
+pub(in crate::transport) fn frames(body: &[u8], encoding: Encoding) -> Vec<u8> {
+    let mut frames = Vec::new();
+    for piece in pieces(body, encoding).unwrap_or_default() {
+        let frame = match piece {
+            Piece::Text("" | NOTHING) => continue,
+            Piece::Text(text) => match text
+                .strip_prefix('b')
+                .map(|text| BASE64_STANDARD.decode(text))
+            {
+                Some(Ok(bytes)) if encoding == Encoding::Separated => binary_frame(&[&bytes]),
+                // Engine.IO 3 has the kind of packet in front of the bytes; socketioxide leaves it out of base64.
+                Some(Ok(bytes)) => binary_frame(&[&[MESSAGE], &bytes]),
+                _ => Frame::text(text.as_bytes()).0,
+            },
+            Piece::Binary(bytes) => binary_frame(&[bytes]),
+        };
+        frames.extend_from_slice(&frame);
+    }
+    frames
 }
 
 /// The packets of an answer; `None` if it is none that engineioxide makes.
@@ -230,6 +272,30 @@ mod tests {
         let mark = format!("42[\"{MARK}\"]");
         let passed = through(mark.as_bytes(), Encoding::Separated, Vec::new());
         assert_eq!(passed.unwrap(), b"6");
+    }
+
+    #[test]
+    fn packets_that_a_poll_would_have_had_are_the_same_as_frames() {
+        let of = |body: &[u8], encoding| frames(body, encoding);
+        let (text, bytes) = (b"\x81\x0542[1]".to_vec(), [1, 2, 3]);
+        let v4 = [text.clone(), b"\x82\x03\x01\x02\x03".to_vec()].concat();
+        assert_eq!(of(b"42[1]\x1ebAQID", Encoding::Separated), v4);
+        let v3 = [text, b"\x82\x04\x04\x01\x02\x03".to_vec()].concat();
+        assert_eq!(of(b"5:42[1]5:bAQID", Encoding::Counted), v3);
+        let mut body = Answer::new(Encoding::Binary, 0);
+        body.text("42[1]");
+        body.binary(&[&[MESSAGE], &bytes[..]].concat());
+        assert_eq!(of(&body.finish(), Encoding::Binary), v3);
+        assert!(of(b"6", Encoding::Separated).is_empty());
+        assert!(of(b"", Encoding::Separated).is_empty());
+    }
+
+    #[test]
+    fn the_last_answer_of_a_session_says_that_it_is_closed() {
+        assert_eq!(with_close(b"6", Encoding::Separated), b"1");
+        assert_eq!(with_close(b"42[1]", Encoding::Separated), b"42[1]\x1e1");
+        assert_eq!(with_close(b"1:6", Encoding::Counted), b"1:1");
+        assert_eq!(with_close(b"", Encoding::Counted), b"1:1");
     }
 
     #[test]

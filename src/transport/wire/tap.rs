@@ -22,8 +22,8 @@ use super::{
 pub(in crate::transport) struct Wire<R> {
     reader: R,
     outbox: Arc<Outbox>,
-    /// Where a session that polls will be written to, once it has upgraded.
-    candidate: Option<Writer>,
+    /// Where a session that polls will be written to, once it has upgraded, and what goes there first.
+    candidate: Option<(Writer, Vec<u8>)>,
     /// The session's outbox writes to this stream.
     taken: bool,
     /// Something has been read, or was to be.
@@ -59,17 +59,19 @@ impl<R> Wire<R> {
         }
     }
 
-    /// The stream that a session by polling may upgrade to.
+    /// The stream that a session by polling has upgraded to, as its client knows already; `first` are frames of
+    /// socketioxide's that were left from polling.
     pub(in crate::transport) fn upgrading(
         reader: R,
         writer: Writer,
         session: Arc<dyn Session>,
         outbox: Arc<Outbox>,
+        first: Vec<u8>,
     ) -> Self {
         Self {
             reader,
             outbox,
-            candidate: Some(writer),
+            candidate: Some((writer, first)),
             taken: false,
             reading: false,
             upgrades: Some(session),
@@ -104,13 +106,13 @@ impl<R> Wire<R> {
         if self.taken {
             return self.outbox.native(bytes);
         }
-        // Whatever else is written to a stream that nobody has upgraded to is of no use to anybody.
+        // The client has been answered before; this shows that nothing leaves by polling any more.
         if bytes.ends_with(PROBED)
-            && let Some(writer) = self.candidate.take()
+            && let Some((writer, first)) = self.candidate.take()
         {
             self.outbox.upgrade(writer)?;
             self.taken = true;
-            return self.outbox.native(bytes);
+            return self.outbox.native(&first);
         }
         Ok(())
     }

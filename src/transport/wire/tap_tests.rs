@@ -28,6 +28,7 @@ fn upgrading(link: &Arc<Link>) -> (Stream, DuplexStream) {
         Box::new(writer),
         link.clone(),
         link.outbox().clone(),
+        b"\x81\x012".to_vec(),
     );
     (wire, client)
 }
@@ -83,53 +84,32 @@ async fn what_is_written_reaches_the_client_once_it_is_flushed_and_ends_with_the
 }
 
 #[tokio::test]
-async fn an_upgrade_writes_nothing_before_it_answers_the_probe() {
+async fn an_upgrade_writes_nothing_before_polling_is_over_and_then_what_polling_left() {
     let (link, ..) = session();
     let (mut wire, mut client) = upgrading(&link);
     wire.write_all(b"\x81\x016").await.unwrap();
     wire.flush().await.unwrap();
     wire.write_all(PROBED).await.unwrap();
-    wire.write_all(b"\x81\x012").await.unwrap();
+    wire.write_all(b"\x81\x013").await.unwrap();
     wire.flush().await.unwrap();
-    received(&mut client, &[PROBED, b"\x81\x012"].concat()).await;
+    received(&mut client, b"\x81\x012\x81\x013").await;
 }
 
 #[tokio::test]
-async fn an_upgrade_that_fails_ends_its_session_and_gives_out_what_waits() {
+async fn an_upgrade_that_fails_after_its_client_has_switched_ends_its_session() {
     let (link, ..) = session();
     let (wire, mut client) = upgrading(&link);
     drop(wire);
     assert_eq!(soon(client.read(&mut [0])).await.unwrap(), 0);
-    assert!(link.outbox().has_ended(), "it had not answered its probe");
+    assert!(link.outbox().has_ended(), "polling was not over yet");
 
     let (link, ..) = session();
     let (mut wire, mut client) = upgrading(&link);
     wire.write_all(PROBED).await.unwrap();
     drop(wire);
-    received(&mut client, PROBED).await;
+    received(&mut client, b"\x81\x012").await;
     assert_eq!(soon(client.read(&mut [0])).await.unwrap(), 0);
     assert!(link.outbox().has_ended());
-}
-
-#[tokio::test]
-async fn a_second_upgrade_is_refused_and_leaves_the_first_alone() {
-    let (link, ..) = session();
-    let (mut first, mut client) = upgrading(&link);
-    first.write_all(PROBED).await.unwrap();
-    first.flush().await.unwrap();
-    received(&mut client, PROBED).await;
-
-    let (mut second, mut other) = upgrading(&link);
-    other.write_all(b"2probe").await.unwrap();
-    second.read_exact(&mut [0; 6]).await.unwrap();
-    assert!(second.write_all(PROBED).await.is_err());
-    drop(second);
-    assert_eq!(soon(other.read(&mut [0])).await.unwrap(), 0);
-
-    first.write_all(b"\x81\x012").await.unwrap();
-    first.flush().await.unwrap();
-    received(&mut client, b"\x81\x012").await;
-    assert!(!link.outbox().has_ended());
 }
 
 #[tokio::test]

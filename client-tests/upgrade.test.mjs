@@ -1,0 +1,178 @@
+// The upgrade from polling to WebSocket where something between client and server is in its way.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { open, start, upTo, upgrade } from "./support/clients.mjs";
+import { middlebox } from "./support/middlebox.mjs";
+import { http, pollingSession, Raw } from "./support/raw.mjs";
+import { within } from "./support/scope.mjs";
+import { serve, UNLIMITED } from "./support/server.mjs";
+
+const QUICK = { ...UNLIMITED, "socketio-upgrade-timeout": "500ms" };
+
+// Two clients write to one room, one of them through the box, until the box has done its work and a while after; what
+// both have received and what was acknowledged.
+async function converse(t, server, box, { v = 4, after = 25 } = {}) {
+  const room = `room${v}`;
+  const writer = await open(t, server, { user: "writer" });
+  const client = start(t, box, { v, mode: "upgrade", user: "alice" });
+  const drops = [];
+  client.socket.on("disconnect", (reason) => drops.push(reason));
+  const received = client.on("message");
+  await client.session();
+  // A connection that breaks takes along what is under way.
+  const join = () => within(client.ok("join", room), () => "no ack", 1000).catch(() => false);
+  while (!(await join())) continue;
+  const own = [];
+  let sent = 0;
+  for (let left = after; left > 0; left -= box.reached.items.length > 0 ? 1 : 0) {
+    own.push(client.ok("message", { room, data: ["own", sent] }));
+    await writer.ok("message", { room, data: ["other", sent] });
+    sent += 1;
+    await pause(20);
+  }
+  return { client, writer, room, drops, received, own, sent };
+}
+
+const before = [
+  ["before the 101", "cut"],
+  ["behind the 101", "cut"],
+  ["behind the 101", "swallow"],
+  ["behind the 101", "swallow server"],
+  ["behind the 101", "swallow client"],
+  ["at 2probe", "cut"],
+  ["at 2probe", "swallow"],
+  ["at 3probe", "cut"],
+  ["at 3probe", "swallow"],
+];
+
+for (const [point, what] of before) {
+  test(`${what} ${point}: the session goes on by polling, and nothing is lost, doubled or reordered`, async (t) => {
+    const server = await serve(t, QUICK);
+    const versions = point === "at 3probe" ? [2, 3, 4] : [4];
+    for (const v of versions) {
+      const box = await middlebox(t, server, { point, what });
+      // Longer than the server has for a probe, so that polls are counted while it waits and after it has given up.
+      const { client, drops, received, own, sent } = await converse(t, server, box, { v, after: 40 });
+      await Promise.all(own);
+      await received.count(2 * sent);
+      assert.deepEqual(drops, []);
+      assert.equal(client.socket.io.engine.transport.name, "polling");
+      const messages = received.items.map(([message]) => message);
+      assert.deepEqual(messages.map(({ seq }) => seq), upTo(2 * sent));
+      for (const who of ["own", "other"]) {
+        const theirs = messages.filter(({ data }) => data[0] === who).map(({ data }) => data[1]);
+        assert.deepEqual(theirs, upTo(sent).map((i) => i - 1), who);
+      }
+      assert.equal(box.handshakes, 1);
+      // Each poll brings something: a message, an ack, or one of the few NOOPs of the probe.
+      assert.ok(box.polls < 4 * sent + 20, `${box.polls} requests for ${sent} messages`);
+    }
+  });
+}
+
+test("a session whose upgrade was swallowed polls once a ping interval when nobody says anything", async (t) => {
+  const server = await serve(t, { ...QUICK, "socketio-ping-interval": "1s", "socketio-ping-timeout": "2s" });
+  const box = await middlebox(t, server, { point: "at 3probe", what: "swallow" });
+  const client = start(t, box, { mode: "upgrade", user: "alice" });
+  await client.session();
+  await box.reached.count(1);
+  await pause(600);
+  const polls = box.polls;
+  await pause(3000);
+  // A poll and a POST with its pong for each ping.
+  assert.ok(box.polls - polls <= 12, `${box.polls - polls} requests in 3 s`);
+  assert.ok(client.socket.connected);
+});
+
+for (const what of ["cut", "swallow", "swallow client"]) {
+  test(`${what} once the client has switched: it comes back, and has missed nothing`, async (t) => {
+    const times = { "socketio-ping-interval": "300ms", "socketio-ping-timeout": "300ms" };
+    for (const point of ["before 5", "behind 5"]) {
+      const server = await serve(t, { ...QUICK, ...times });
+      const box = await middlebox(t, server, { point, what, times: 1 });
+      const { client, writer, room, received, own, sent } = await converse(t, server, box);
+      own.forEach((ack) => ack.catch(() => {})); // what was under way at the end may be lost
+      await client.session(2);
+      assert.ok(client.socket.recovered, `${what} ${point}`);
+      await writer.ok("message", { room, data: ["last", sent] });
+      const last = (items) => items.some(([{ data }]) => data[0] === "last");
+      await received.until(last, "the last message");
+      const messages = received.items.map(([message]) => message);
+      const history = await writer.history(room);
+      assert.deepEqual(messages.map(({ seq }) => seq), history.map(({ seq }) => seq));
+      const mine = history.filter(({ data }) => data[0] === "own").map(({ data }) => data[1]);
+      assert.deepEqual(mine, [...new Set(mine)].sort((a, b) => a - b), "in order, and none twice");
+    }
+  });
+}
+
+test("a slow upgrade succeeds, and what was said meanwhile comes once and in order", async (t) => {
+  const server = await serve(t, UNLIMITED);
+  for (const v of [2, 3, 4]) {
+    const box = await middlebox(t, server, { point: "behind the 101", what: "slow", delay: 300 });
+    const { client, drops, received, own, sent } = await converse(t, server, box, { v, after: 60 });
+    await within(upgrade(client.socket), () => "the client did not upgrade");
+    await Promise.all(own);
+    await received.count(2 * sent);
+    assert.deepEqual(drops, []);
+    assert.deepEqual(received.items.map(([{ seq }]) => seq), upTo(2 * sent));
+  }
+});
+
+test("a session whose upgrade failed may try again", async (t) => {
+  const server = await serve(t, QUICK);
+  const sid = await pollingSession(server);
+  const path = `/socket.io/?EIO=4&transport=websocket&sid=${sid}`;
+  const first = new Raw(t, server, { path });
+  await new Promise((resolve) => first.socket.on("open", resolve));
+  first.send("42[]");
+  assert.equal((await first.ended()).code, 1005);
+  const second = new Raw(t, server, { path });
+  await new Promise((resolve) => second.socket.on("open", resolve));
+  second.send("2probe");
+  await second.frame("3probe");
+  second.send("5");
+  second.send("40");
+  await second.frame("40{");
+});
+
+test("a second WebSocket for a session that is upgrading or upgraded is opened and closed, and the first goes on", async (t) => {
+  const server = await serve(t, UNLIMITED);
+  const sid = await pollingSession(server);
+  const path = `/socket.io/?EIO=4&transport=websocket&sid=${sid}`;
+  const first = new Raw(t, server, { path });
+  await new Promise((resolve) => first.socket.on("open", resolve));
+  assert.equal((await new Raw(t, server, { path }).ended()).code, 1005, "while the first probes");
+  first.send("2probe");
+  await first.frame("3probe");
+  first.send("5");
+  first.send("40");
+  await first.frame("40{");
+  assert.equal((await new Raw(t, server, { path }).ended()).code, 1005, "when the first is upgraded");
+  const poll = await http(server, path.replace("websocket", "polling"));
+  assert.equal(poll.status, 400, "nobody polls an upgraded session");
+  first.send('42["join","lobby"]');
+  first.send('420["presence","lobby"]');
+  await first.frame("430");
+});
+
+test("a WebSocket for a session that nobody knows is refused", async (t) => {
+  const server = await serve(t);
+  const raw = new Raw(t, server, { path: "/socket.io/?EIO=4&transport=websocket&sid=AAAAAAAAAAAAAAAA" });
+  const { status, body } = await raw.ended();
+  assert.equal(status, 400);
+  assert.equal(JSON.parse(body).code, 1);
+});
+
+test("a server that stops while clients upgrade is noticed by them at once", async (t) => {
+  const server = await serve(t, { ...UNLIMITED, "drain-over": "10ms" });
+  const box = await middlebox(t, server, { point: "at 3probe", what: "slow", delay: 400 });
+  const client = start(t, box, { mode: "upgrade", user: "alice", reconnection: false });
+  await client.session();
+  await box.reached.count(1);
+  const gone = new Promise((resolve) => client.socket.on("disconnect", resolve));
+  await server.stop();
+  await within(gone, () => "the client did not notice", 3000);
+});

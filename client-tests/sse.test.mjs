@@ -210,8 +210,8 @@ test("a stream of a room that may not be joined, or by a page that may not conne
   isRefusal(await stream(t, server, { room: "lobby", history: 5, bearer: token }), 403, "forbidden", "without the history grant");
   const foreign = { origin: "https://evil.example" };
   isRefusal(await stream(t, server, { room: "lobby", token, headers: foreign }), 403, "forbidden");
-  const own = await listening(t, server, { room: "lobby", token, headers: { origin: "http://localhost:5173" } });
-  assert.equal(own.headers.get("access-control-allow-origin"), "http://localhost:5173");
+  const own = await listening(t, server, { room: "lobby", token, headers: { origin: server.url } });
+  assert.equal(own.headers.get("access-control-allow-origin"), server.url);
 });
 
 test("a stream of no room, of a name that cannot be, or from a position that is none is 400", async (t) => {

@@ -27,7 +27,7 @@ use crate::{
         Doorway, DoorwayConfig,
         body::BodyLimits,
         http::{self, Accepting},
-        origins::Origins,
+        origins::{Origins, Others},
         poll,
         socketio::{self, BetweenNodes, CustomEvents, DoorConfig, EventContext, SocketIo},
         sse, websocket,
@@ -216,10 +216,14 @@ impl Builder {
             messages: config.history.page,
             bytes: config.history.page_bytes.bytes(),
         };
-        let origins = Origins::new(
-            config.http.origins.clone(),
-            authority.is_open() && !config.auth.allow_anyone,
-        );
+        let others = match (authority.is_open(), config.auth.allow_anyone) {
+            (false, _) => Others::WithToken,
+            (true, false) => Others::OfThisMachine,
+            (true, true) => Others::Own {
+                listens_to_this_machine: config.listen.ip().is_loopback(),
+            },
+        };
+        let origins = Origins::new(&config.http.origins, others);
         let settings = HubSettings {
             limits: config.limits.clone(),
             pages,
@@ -332,7 +336,7 @@ fn cors(origins: Origins) -> CorsLayer {
     layer
         .allow_credentials(true)
         .allow_origin(AllowOrigin::predicate(move |origin, request| {
-            origins.allow_origin(origin, &request.headers)
+            origins.vouch_for(origin, &request.headers, &request.extensions)
         }))
 }
 

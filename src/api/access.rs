@@ -43,7 +43,7 @@ async fn visitor(api: &Api, request: &Parts) -> Result<Visitor> {
     // may reach a server in open mode by any name.
     let is_program = has_key && !headers.contains_key(header::ORIGIN);
     if !is_program {
-        api.doorway.check_origin(headers)?;
+        api.doorway.check_origin(headers, &request.extensions)?;
     }
     let namespace = Namespace::root();
     if has_key {

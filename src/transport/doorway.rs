@@ -8,18 +8,18 @@ use std::{
 };
 
 use axum::response::Response;
-use http::{HeaderMap, request::Parts};
+use http::{Extensions, HeaderMap, request::Parts};
 use rand::Rng;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     http::{ClientAddress, refusal},
     lock,
-    origins::Origins,
+    origins::{Origins, Trust},
     wire::{Bounds, Flushers, Shard},
 };
 use crate::{
-    auth::{Principal, find_token, query_user},
+    auth::{HttpToken, Principal, find_token, query_user},
     error::{Code, Error, Limit, Result},
     hub::Hub,
     limits::{Admission, Admitted, Bucket, Rate},
@@ -33,6 +33,8 @@ pub(crate) struct Doorway {
     admission: Admission,
     /// How fast new connections may come.
     pace: (Rate, Mutex<Bucket>),
+    /// When it was last said that a proxy leaves its clients' addresses out.
+    warned_of_proxy: Mutex<Option<Instant>>,
     cookie: Option<String>,
     draining: CancellationToken,
     node: String,
@@ -50,6 +52,9 @@ pub(crate) struct DoorwayConfig {
     /// The node's name.
     pub(crate) node: String,
 }
+
+/// How long nothing more is said of a proxy that leaves addresses out.
+const QUIET: Duration = Duration::from_secs(600);
 
 /// Tasks that write to clients at the most: writing is most of the work, but the work beside it has to go on.
 const FLUSHERS: usize = 8;
@@ -69,6 +74,7 @@ impl Doorway {
                 Rate::new(limits.connects_per_second, limits.connects_burst),
                 Mutex::default(),
             ),
+            warned_of_proxy: Mutex::default(),
             cookie: config.cookie,
             draining: config.draining,
             node: config.node,
@@ -107,15 +113,20 @@ impl Doorway {
         refusal(error)
     }
 
-    /// Refuses pages of other origins.
-    pub(crate) fn check_origin(&self, headers: &HeaderMap) -> Result<()> {
-        if self.origins.allow(headers) {
-            return Ok(());
+    /// Refuses pages that may not have an answer: where CORS does not let a page read it, it is of no use.
+    pub(crate) fn check_origin(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<()> {
+        match self.origins.trust(headers, extensions) {
+            Some(Trust::Full | Trust::WithoutCookies) => Ok(()),
+            Some(Trust::WithoutHeaders) | None => Err(self.origins.refuse(headers)),
         }
-        Err(Error::forbidden(
-            "pages of this origin may not connect; http.origins lists those that may, and a server without keys \
-             answers only to names of its own machine",
-        ))
+    }
+
+    /// Refuses pages that may not open a WebSocket, or a session that may become one: those are not kept from reading it.
+    pub(crate) fn check_page(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<()> {
+        match self.origins.trust(headers, extensions) {
+            Some(_) => Ok(()),
+            None => Err(self.origins.refuse(headers)),
+        }
     }
 
     /// Refuses everybody once the node is going down.
@@ -132,11 +143,12 @@ impl Doorway {
     /// Takes a place for one more connection.
     pub(crate) fn admit(&self, request: &Parts) -> Result<Admitted> {
         self.check_open()?;
-        let address = request
-            .extensions
-            .get::<ClientAddress>()
-            .map_or(IpAddr::from([0, 0, 0, 0]), |address| address.0);
-        let admitted = self.admission.admit(address).map_err(|limit| {
+        let address = request.extensions.get::<ClientAddress>().copied();
+        let address = address.unwrap_or(ClientAddress::UNKNOWN);
+        if address.unknown {
+            self.warn_of_proxy(address.ip);
+        }
+        let admitted = self.admission.admit(address.ip).map_err(|limit| {
             Error::new(
                 Code::LimitReached,
                 format!("too many connections: limits.{} is reached", limit.name()),
@@ -146,6 +158,19 @@ impl Doorway {
         })?;
         self.keep_pace()?;
         Ok(admitted)
+    }
+
+    /// Says once in a while that a trusted proxy leaves its clients' addresses out: all of them count as one.
+    fn warn_of_proxy(&self, proxy: IpAddr) {
+        let mut warned = lock(&self.warned_of_proxy);
+        if warned.is_none_or(|warned| warned.elapsed() > QUIET) {
+            *warned = Some(Instant::now());
+            tracing::warn!(
+                %proxy,
+                "a proxy in http.trusted_proxies sends no X-Forwarded-For and no Forwarded that can be read: its clients \
+                 are counted as one"
+            );
+        }
     }
 
     /// Lets new connections in at a pace: when a node or a network comes back, everybody does, and what is refused early
@@ -166,13 +191,23 @@ impl Doorway {
         if authority.is_open() {
             return Ok(None);
         }
-        let query = request.uri.query();
-        match find_token(&request.headers, query, self.cookie.as_deref()) {
+        match self.token(request) {
             Some(token) => {
                 let principal = authority.verify(&token.text, Timestamp::now()).await?;
                 Ok(Some(principal))
             }
             None => Ok(None),
+        }
+    }
+
+    /// The request's own token. Of a page that nothing vouches for, what its browser or a proxy has added is not its own.
+    fn token(&self, request: &Parts) -> Option<HttpToken> {
+        let query = request.uri.query();
+        let (headers, cookie) = (&request.headers, self.cookie.as_deref());
+        match self.origins.trust(headers, &request.extensions) {
+            Some(Trust::Full) => find_token(headers, query, cookie),
+            Some(Trust::WithoutCookies) => find_token(headers, query, None),
+            Some(Trust::WithoutHeaders) | None => find_token(&HeaderMap::new(), query, None),
         }
     }
 
@@ -184,9 +219,16 @@ impl Doorway {
         }
         let identified = self.identify(request).await?;
         identified.ok_or_else(|| {
-            Error::unauthorized(
-                "a token is needed: Authorization: Bearer, the configured cookie, or ?token=",
-            )
+            let trust = self.origins.trust(&request.headers, &request.extensions);
+            Error::unauthorized(match trust {
+                Some(Trust::Full) => {
+                    "a token is needed: Authorization: Bearer, the configured cookie, or ?token="
+                }
+                _ => {
+                    "a token is needed: ?token=; cookies and Authorization are read only of pages whose origin \
+                     http.origins lists, and of the server's own"
+                }
+            })
         })
     }
 }

@@ -3,6 +3,7 @@
 mod address;
 mod connection;
 mod cut;
+pub(super) mod forwarded;
 mod offered;
 mod refusal;
 mod trace;
@@ -31,7 +32,7 @@ pub struct Accepting {
     /// How long the peer's system may leave unanswered what was sent. One that vanished without a word, and only listens to
     /// a stream of events, would otherwise be there for as long as our system tries, a quarter of an hour.
     pub silence: Duration,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-*` and `Forwarded` are believed.
     pub trusted_proxies: Arc<[IpNet]>,
     /// Realtime connections that there may be; 0 is no limit.
     pub connections: usize,

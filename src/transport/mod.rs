@@ -6,6 +6,8 @@ mod envelope;
 mod greeting;
 pub mod http;
 pub mod origins;
+#[cfg(test)]
+mod origins_tests;
 pub mod params;
 mod peer;
 pub(crate) mod poll;
@@ -15,6 +17,7 @@ pub mod socketio;
 pub(crate) mod sse;
 mod upgrade;
 mod wanted;
+mod web_address;
 pub(crate) mod websocket;
 mod wire;
 

@@ -1,29 +1,74 @@
-//! Which web pages may connect: one list for CORS, for polling and for WebSocket upgrades.
+//! Which web pages may connect, and which of their credentials count: one rule for CORS, polling and WebSocket upgrades.
 //!
 //! Browsers send `Origin` with almost every request that matters here; programs that are no browser need not, and a
-//! page cannot leave it out. So a request without one passes unless something else shows that a page sent it, and one
-//! from elsewhere is refused.
+//! page cannot leave it out. What a browser adds by itself (a cookie, its place in a network) is a credential that any page
+//! makes use of by asking; what a page has to bring itself (a token in its first packet or in the address) is not. So a page
+//! has to be the server's own or a listed one to use the former, and without a list the latter needs no more than itself.
 
-use http::{HeaderMap, HeaderValue, header};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
-use crate::pattern::Pattern;
+use http::{Extensions, HeaderMap, HeaderValue, header};
 
-/// The pages that may connect.
+use super::{
+    http::{ClientAddress, forwarded},
+    lock,
+    web_address::{HostPort, WebOrigin},
+};
+use crate::{error::Error, pattern::Pattern};
+
+/// Which pages may connect to a server.
 #[derive(Clone, Debug)]
 pub struct Origins {
     patterns: Vec<Pattern>,
-    /// Only a request to a loopback name may count as the page's own host: a server that anybody on this machine may
-    /// use must not be reached by a name that a foreign page has pointed at this machine.
-    loopback_only: bool,
+    others: Others,
+    refused: Arc<Mutex<Refused>>,
+}
+
+/// What is true of pages that are not listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// The server's own pages may connect, and only by a name of this machine: a server that anybody on this machine may
+    /// use must not be reached by a name that a foreign page has pointed at this machine. So may all pages served from
+    /// this machine if no other is listed.
+    OfThisMachine,
+    /// The server's own pages may connect. So may pages served from this machine if the server listens to it alone and no
+    /// other is listed.
+    Own {
+        /// Whether it does.
+        listens_to_this_machine: bool,
+    },
+    /// The server's own pages may connect, and if none is listed all others with a token of their own: they could as well
+    /// not be pages.
+    WithToken,
+}
+
+/// How far a page is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// A listed page, one of the server's own, or no page at all.
+    Full,
+    /// Any page may connect. Its browser's cookies are not its own.
+    WithoutCookies,
+    /// Nothing vouches for it. Such a page cannot set headers: what is there, its browser or a proxy has added.
+    WithoutHeaders,
 }
 
 impl Origins {
-    /// The listed origins (`*` matches any run of characters) and the page's own host. `loopback_only` is for a
-    /// server in open mode.
-    pub fn new(patterns: Vec<Pattern>, loopback_only: bool) -> Self {
+    /// The listed origins (`*` matches any run of characters), and what is true of others.
+    pub fn new(patterns: &[Pattern], others: Others) -> Self {
+        // Browsers write origins in lower case.
+        let lower = |pattern: &Pattern| {
+            let text = pattern.as_str().to_ascii_lowercase();
+            Pattern::parse(&text).unwrap_or_else(|_| pattern.clone())
+        };
         Self {
-            patterns,
-            loopback_only,
+            patterns: patterns.iter().map(lower).collect(),
+            others,
+            refused: Arc::default(),
         }
     }
 
@@ -32,149 +77,202 @@ impl Origins {
         self.patterns.iter().any(Pattern::is_any)
     }
 
-    /// Whether a request with these headers may come in.
-    pub fn allow(&self, headers: &HeaderMap) -> bool {
+    /// How far the page is trusted that a request comes from; `None` if it may not connect.
+    pub fn trust(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<Trust> {
         match headers.get(header::ORIGIN) {
-            Some(origin) => self.allow_origin(origin, headers),
-            None => !self.is_of_another_page(headers),
+            None => (!self.is_of_another_page(headers)).then_some(Trust::Full),
+            Some(origin) if self.vouch_for(origin, headers, extensions) => Some(Trust::Full),
+            Some(_) if self.anyone() => Some(Trust::WithoutCookies),
+            Some(_) if self.others == Others::WithToken && self.patterns.is_empty() => {
+                Some(Trust::WithoutHeaders)
+            }
+            Some(_) => None,
         }
+    }
+
+    /// Whether `origin` is listed, or is the server's own.
+    pub fn vouch_for(
+        &self,
+        origin: &HeaderValue,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> bool {
+        let Ok(text) = origin.to_str() else {
+            return false;
+        };
+        if self.lists(text) {
+            return true;
+        }
+        WebOrigin::parse(text).is_some_and(|origin| {
+            let of_this_machine = origin.host.is_loopback();
+            let is_default = of_this_machine && self.patterns.is_empty();
+            match self.others {
+                Others::OfThisMachine if !of_this_machine => false,
+                Others::OfThisMachine if is_default => true,
+                Others::Own {
+                    listens_to_this_machine: true,
+                } if is_default => true,
+                _ => is_own(&origin, headers, extensions),
+            }
+        })
+    }
+
+    /// Whether `origin` is listed other than by `*`. Browsers leave the default port out, people may have written it.
+    fn lists(&self, origin: &str) -> bool {
+        let origin = origin.to_ascii_lowercase();
+        let parsed = WebOrigin::parse(&origin).filter(WebOrigin::has_default_port);
+        let with_port = parsed.map(|parsed| format!("{origin}:{}", parsed.port));
+        let mut patterns = self.patterns.iter().filter(|pattern| !pattern.is_any());
+        patterns.any(|pattern| {
+            let matches = |text: &String| pattern.matches(text);
+            matches(&origin) || with_port.as_ref().is_some_and(matches)
+        })
     }
 
     /// Whether a request without an origin is a page's all the same: browsers leave it out of a GET to the page's own
     /// host, whatever address that name points at, and out of images and scripts, which a page may take from anywhere.
     fn is_of_another_page(&self, headers: &HeaderMap) -> bool {
-        let embedded = headers
-            .get("sec-fetch-site")
-            .is_some_and(|site| site == "cross-site" || site == "same-site");
+        let embedded =
+            fetch_site(headers).is_some_and(|site| site == "cross-site" || site == "same-site");
         let elsewhere = || {
             headers
                 .get(header::HOST)
                 .and_then(|host| host.to_str().ok())
-                .is_none_or(|host| !is_loopback(host) && !self.lists_host(host))
+                .is_none_or(|host| !is_of_this_machine(host) && !self.lists_host(host))
         };
-        (embedded && !self.anyone()) || (self.loopback_only && elsewhere())
+        (embedded && !self.anyone()) || (self.others == Others::OfThisMachine && elsewhere())
     }
 
     /// Whether pages of `host` are listed: its own pages may reach the server through a proxy there.
     fn lists_host(&self, host: &str) -> bool {
-        ["http", "https"].iter().any(|scheme| {
-            let origin = format!("{scheme}://{host}");
-            self.patterns.iter().any(|pattern| pattern.matches(&origin))
-        })
+        let schemes = ["http", "https"];
+        self.anyone()
+            || schemes
+                .iter()
+                .any(|scheme| self.lists(&format!("{scheme}://{host}")))
     }
 
-    /// Whether `origin` is listed, or is the page's own host.
-    pub fn allow_origin(&self, origin: &HeaderValue, headers: &HeaderMap) -> bool {
-        let Ok(origin) = origin.to_str() else {
-            return false;
+    /// The refusal of a request that comes from a page which may not connect. Each origin is logged once in a while.
+    pub(super) fn refuse(&self, headers: &HeaderMap) -> Error {
+        let text = |value: Option<&HeaderValue>| {
+            let text = value
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or("none");
+            text.chars().take(SHOWN).collect::<String>()
         };
-        self.patterns.iter().any(|pattern| pattern.matches(origin))
-            || self.own_host(origin, headers)
-    }
-
-    fn own_host(&self, origin: &str, headers: &HeaderMap) -> bool {
-        let host = headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok());
-        let page = origin.split_once("://").map(|(_, rest)| rest);
-        match (host, page) {
-            (Some(host), Some(page)) => {
-                host.eq_ignore_ascii_case(page) && (!self.loopback_only || is_loopback(host))
-            }
-            _ => false,
+        let host = text(headers.get(header::HOST));
+        let Some(origin) = headers.get(header::ORIGIN) else {
+            return Error::forbidden(match self.others {
+                Others::OfThisMachine => format!(
+                    "a server without keys answers only to names of its own machine and to those that http.origins \
+                     lists, and not to the Host {host}"
+                ),
+                _ => "a page of another site asked without saying which it is".to_owned(),
+            });
+        };
+        let origin = text(Some(origin));
+        if lock(&self.refused).is_new(&origin, Instant::now()) {
+            tracing::info!(
+                origin,
+                host,
+                "a page was refused; http.origins lists those that may connect"
+            );
         }
+        Error::forbidden(format!(
+            "pages of {origin} may not connect to the Host {host}: add {origin} to http.origins; if they are this \
+             server's own, have the proxy before it pass Host on, or name the proxy in http.trusted_proxies and have it \
+             send X-Forwarded-Host"
+        ))
     }
 }
 
-/// Whether `host[:port]` names this machine and nothing else.
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
+/// Whether an origin is where the request went: what a page is to reach it needs no list for.
+///
+/// Browsers say so themselves (`Sec-Fetch-Site`, which no page can set), where they speak TLS. Else it is compared with the
+/// hosts that were asked for. Behind a trusted proxy these are what it says, too, and a host without a port may have lost
+/// it there; from anybody else it is the default port, because another port of that name may be somebody else's. A page
+/// that came without TLS is not trusted as one that came with it: anybody on its way may have written it.
+fn is_own(origin: &WebOrigin, headers: &HeaderMap, extensions: &Extensions) -> bool {
+    if fetch_site(headers).is_some_and(|site| site == "same-origin") {
+        return true;
+    }
+    let proxied = extensions
+        .get::<ClientAddress>()
+        .is_some_and(|address| address.proxied);
+    let is_asked = |asked: &HostPort| {
+        asked.host == origin.host
+            && match asked.port {
+                Some(port) => port == origin.port,
+                None => proxied || origin.has_default_port(),
+            }
     };
-    name.eq_ignore_ascii_case("localhost")
-        || name
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let host = host.and_then(HostPort::parse);
+    if !proxied {
+        return host.as_ref().is_some_and(is_asked);
+    }
+    if !origin.secure && forwarded::secure(headers) == Some(true) {
+        return false;
+    }
+    let hosts = || forwarded::hosts(headers).into_iter().chain(host.clone());
+    let port_is_said = forwarded::port(headers) == Some(origin.port);
+    hosts().any(|asked| is_asked(&asked) || (port_is_said && asked.host == origin.host))
+}
+
+/// What the browser says of the way from the page to here.
+fn fetch_site(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.get("sec-fetch-site")
+}
+
+/// Whether `host[:port]` names this machine and nothing else.
+fn is_of_this_machine(host: &str) -> bool {
+    HostPort::parse(host).is_some_and(|asked| asked.host.is_loopback())
+}
+
+/// Characters of an origin or a host that are repeated in an answer or the log.
+const SHOWN: usize = 100;
+
+/// Origins that are remembered as logged, and for how long.
+const LOGGED: (usize, Duration) = (100, Duration::from_secs(3600));
+
+/// The origins whose refusal was logged lately.
+#[derive(Debug, Default)]
+struct Refused {
+    since: Option<Instant>,
+    origins: HashSet<String>,
+}
+
+impl Refused {
+    fn is_new(&mut self, origin: &str, now: Instant) -> bool {
+        let (most, time) = LOGGED;
+        if self
+            .since
+            .is_none_or(|since| now.duration_since(since) > time)
+        {
+            self.since = Some(now);
+            self.origins.clear();
+        }
+        self.origins.len() < most && self.origins.insert(origin.to_owned())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn headers(host: &str, origin: Option<&str>) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, host.parse().unwrap());
-        if let Some(origin) = origin {
-            headers.insert(header::ORIGIN, origin.parse().unwrap());
-        }
-        headers
-    }
-
-    fn origins(list: &[&str], loopback_only: bool) -> Origins {
-        Origins::new(
-            list.iter()
-                .map(|text| Pattern::parse(text).unwrap())
-                .collect(),
-            loopback_only,
-        )
-    }
-
     #[test]
-    fn a_listed_page_the_own_host_and_programs_may_connect_and_others_not() {
-        let origins = origins(&["http://localhost:*"], false);
-        for (host, origin, expected) in [
-            ("127.0.0.1:3000", Some("http://localhost:5173"), true),
-            ("127.0.0.1:3000", Some("https://evil.example"), false),
-            (
-                "127.0.0.1:3000",
-                Some("http://localhost.evil.example:80"),
-                false,
-            ),
-            ("chat.example", Some("https://chat.example"), true),
-            ("chat.example", Some("null"), false),
-            ("chat.example", None, true),
-        ] {
-            assert_eq!(
-                origins.allow(&headers(host, origin)),
-                expected,
-                "{host} {origin:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_foreign_name_pointed_at_an_open_server_is_not_its_own_host() {
-        let origins = origins(&[], true);
-        assert!(!origins.allow(&headers(
-            "rebound.example:3000",
-            Some("http://rebound.example:3000")
-        )));
-        assert!(!origins.allow(&headers("rebound.example:3000", None)));
-        assert!(origins.allow(&headers("127.0.0.1:3000", None)));
-        assert!(origins.allow(&headers("127.0.0.1:3000", Some("http://127.0.0.1:3000"))));
-        assert!(origins.allow(&headers("[::1]:3000", Some("http://[::1]:3000"))));
-    }
-
-    #[test]
-    fn a_page_that_is_listed_reaches_an_open_server_through_the_proxy_of_its_own_host() {
-        let origins = origins(&["http://box.lan:5173"], true);
-        assert!(origins.allow(&headers("box.lan:5173", None)));
-        assert!(!origins.allow(&headers("other.lan:5173", None)));
-    }
-
-    #[test]
-    fn what_a_page_embeds_from_elsewhere_is_refused_though_it_names_no_origin() {
-        let origins = origins(&[], false);
-        for (site, expected) in [
-            ("cross-site", false),
-            ("same-site", false),
-            ("same-origin", true),
-            ("none", true),
-        ] {
-            let mut headers = headers("chat.example", None);
-            headers.insert("sec-fetch-site", HeaderValue::from_static(site));
-            assert_eq!(origins.allow(&headers), expected, "{site}");
-        }
+    fn each_origin_is_logged_once_an_hour_and_only_so_many() {
+        let mut refused = Refused::default();
+        let now = Instant::now();
+        let (most, time) = LOGGED;
+        assert!(refused.is_new("a", now));
+        assert!(!refused.is_new("a", now));
+        let more = (0..1000)
+            .filter(|n| refused.is_new(&n.to_string(), now))
+            .count();
+        assert_eq!(more, most - 1);
+        assert!(refused.is_new("a", now + time * 2));
     }
 }

@@ -82,7 +82,8 @@ impl Door {
     }
 
     async fn poll(&self, room: &str, request: &Parts) -> Result<Polled> {
-        self.doorway.check_origin(&request.headers)?;
+        self.doorway
+            .check_origin(&request.headers, &request.extensions)?;
         self.doorway.check_open()?;
         let asked: Asked = query(&request.uri)?;
         let since = asked.since.filter(|since| !since.is_empty());

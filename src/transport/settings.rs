@@ -13,9 +13,11 @@ use crate::{
 section! {
     /// The HTTP side of the server.
     pub struct HttpSettings at "http" {
-        /// Web pages that may connect: origins, `*` matches any run of characters; the page's own host always may.
-        origins: Vec<Pattern> = "http://localhost:*, https://localhost:*, http://127.0.0.1:*, https://127.0.0.1:*, http://[::1]:*, https://[::1]:*",
-        /// Proxies whose `X-Forwarded-For` is believed: addresses and networks.
+        /// Web pages that may connect, besides the server's own: origins such as `https://app.example`, `capacitor://localhost`
+        /// or `null`; `*` matches any run of characters, and alone it lets every page in, without cookies. None: pages of
+        /// this machine as long as the server is open to that alone; with keys, every page by WebSocket, with a token of its own.
+        origins: Vec<Pattern> = "",
+        /// Proxies whose `X-Forwarded-*`, or else `Forwarded`, are believed: addresses and networks.
         trusted_proxies: Vec<IpNet> = "",
         /// How long a request's head may take.
         header_timeout: Duration = "10s",
@@ -140,21 +142,22 @@ impl HttpSettings {
                 &["http.origins"],
                 format!(
                     "{origin:?} fits no origin: expected scheme://host, with :port if it is not the usual one and \
-                     nothing after it, or * for every page"
+                     nothing after it, null, or * for every page"
                 ),
             ));
         }
     }
 }
 
-/// Browsers send a scheme, a host and perhaps a port, never a path.
+/// Browsers send a scheme, a host and perhaps a port, never a path; pages out of files and applications may have no host.
 fn is_origin(pattern: &str) -> bool {
     if pattern.contains(|c: char| c == ',' || c.is_whitespace()) {
         return false;
     }
     let open = pattern.starts_with('*') || pattern == "null";
     match pattern.split_once("://") {
-        Some((scheme, host)) => !scheme.is_empty() && !host.is_empty() && !host.contains('/'),
+        Some(("http" | "https", "")) => false,
+        Some((scheme, host)) => !scheme.is_empty() && !host.contains('/'),
         None => open,
     }
 }

@@ -84,7 +84,8 @@ impl Door {
     }
 
     async fn begin(self, room: Option<String>, request: &Parts) -> Result<Response> {
-        self.doorway.check_origin(&request.headers)?;
+        self.doorway
+            .check_origin(&request.headers, &request.extensions)?;
         let stream = wanted(room.as_deref(), request)?;
         let admitted = self.doorway.admit(request)?;
         let principal = self.doorway.principal(request).await?;

@@ -91,7 +91,8 @@ impl Door {
     }
 
     async fn upgrade(self, room: Option<String>, mut request: Request<Body>) -> Result<Response> {
-        self.doorway.check_origin(request.headers())?;
+        self.doorway
+            .check_page(request.headers(), request.extensions())?;
         let accept = accept_key(&request)?;
         let wanted = Wanted::read(room.as_deref(), request.uri())?;
         let joins = joins(wanted)?;

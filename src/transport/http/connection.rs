@@ -32,11 +32,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{
-    Accepting, Cut,
-    address::{ClientAddress, client_address},
-    offered::offered,
-};
+use super::{Accepting, ClientAddress, Cut, offered::offered};
 
 /// What HTTP/1.1 may hold of a connection either way: the largest head, and what is written of a body whose peer does not
 /// read.
@@ -129,9 +125,9 @@ impl Entrance {
     ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
         let mut request = request.map(Body::new);
         say_host(&mut request);
-        let address = client_address(self.peer, request.headers(), &self.proxies);
+        let address = ClientAddress::of(self.peer, request.headers(), &self.proxies);
         let extensions = request.extensions_mut();
-        extensions.insert(ClientAddress(address));
+        extensions.insert(address);
         extensions.insert(cut);
         self.router.clone().oneshot(request)
     }

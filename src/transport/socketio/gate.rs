@@ -102,7 +102,8 @@ impl Gate {
     }
 
     async fn pass(self: Arc<Self>, request: Request<Body>) -> Result<Response> {
-        self.doorway.check_origin(request.headers())?;
+        self.doorway
+            .check_page(request.headers(), request.extensions())?;
         let query = Query::read(&request).filter(|query| self.websocket || !query.websocket);
         let Some(query) = query else {
             // Whatever is wrong with it, engineioxide says so in the words its clients know.

@@ -70,6 +70,10 @@ pub enum Close {
     Removed,
     /// It went on asking for more than its rate allows.
     Flooding,
+    /// It sent what is not the protocol.
+    Malformed,
+    /// It sent a message that is larger than its transport takes.
+    TooLarge,
 }
 
 impl Close {
@@ -84,6 +88,8 @@ impl Close {
             Close::Replaced => "replaced",
             Close::Removed => "removed",
             Close::Flooding => "flooding",
+            Close::Malformed => "malformed",
+            Close::TooLarge => "too_large",
         }
     }
 

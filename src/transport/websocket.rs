@@ -434,6 +434,8 @@ impl Framing for Envelopes {
             Close::Expired => code::UNAUTHORIZED,
             Close::Removed => code::FORBIDDEN,
             Close::Flooding => code::RATE_LIMITED,
+            Close::Malformed => code::PROTOCOL,
+            Close::TooLarge => code::TOO_LARGE,
             Close::Unavailable | Close::Failed | Close::Replaced => code::TRY_AGAIN,
         };
         Some(Frame::close(code, why.as_str()))

@@ -4,6 +4,7 @@
 //! here and handed to socketioxide as a [`Wire`], so that the server can end them; polling goes through as it is.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -16,14 +17,14 @@ use axum::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header, request::Parts};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::json;
 use socketioxide::socket::Sid;
 use tower::{Service, ServiceExt};
 
 use super::{
     BetweenNodes, Engine,
-    legacy::{Legacy, separate_in_payload},
+    intake::{self, Fault, Framing, IntakeConfig, Protocol},
     link::{Link, Links},
     probe::{self, Upgrade},
 };
@@ -49,6 +50,8 @@ pub(super) struct Gate {
     /// How long an upgrade may take.
     pub(super) upgrade_timeout: Duration,
     pub(super) max_payload: usize,
+    /// The namespaces of the configuration.
+    pub(super) served: Arc<HashSet<String>>,
     pub(super) others: BetweenNodes,
     /// When it was last said that clients come to the wrong node.
     pub(super) warned: Mutex<Option<Instant>>,
@@ -116,13 +119,13 @@ impl Gate {
                     accept_key(&request)?;
                 }
                 let (parts, body) = request.into_parts();
-                let link = self.open(&parts).await?;
+                let link = self.open(&parts, query.protocol).await?;
                 if query.protocol == 3 {
                     link.expect_connect(self.connect_timeout);
                 }
                 let mut request = Request::from_parts(parts, body);
                 if query.websocket {
-                    self.begin_websocket(request, link, query.protocol)
+                    self.begin_websocket(request, link)
                 } else {
                     request.extensions_mut().insert(link.clone());
                     self.open_polling(request, &link, query.protocol).await
@@ -136,11 +139,7 @@ impl Gate {
                     self.probe(request, &link, query.protocol)
                 } else if request.method() == Method::POST {
                     self.hold_back(&link).await;
-                    tokio::time::timeout(self.body_timeout, self.post(request, query.protocol))
-                        .await
-                        .map_err(|_| {
-                            Error::bad_request("the request's body took too long to arrive")
-                        })?
+                    self.post(request, &link, query.protocol).await
                 } else {
                     self.poll(request, &link, query.protocol).await
                 }
@@ -149,15 +148,24 @@ impl Gate {
     }
 
     /// Admits a new session.
-    async fn open(&self, request: &Parts) -> Result<Arc<Link>> {
+    async fn open(&self, request: &Parts, protocol: u8) -> Result<Arc<Link>> {
         let admitted = self.doorway.admit(request)?;
         let principal = self.doorway.identify(request).await?;
         let metrics = self.doorway.hub().metrics().clone();
+        let intake = IntakeConfig {
+            protocol: match protocol {
+                3 => Protocol::V3,
+                _ => Protocol::V4,
+            },
+            served: self.served.clone(),
+            most: self.max_payload,
+        };
         Ok(Link::new(
             self.engine.clone(),
             principal,
             admitted,
             self.doorway.way_out(),
+            &intake,
             metrics,
         ))
     }
@@ -259,27 +267,41 @@ impl Gate {
         }
     }
 
-    /// Passes packets on; those of Engine.IO 3 as [`legacy`](super::legacy) says.
-    async fn post(&self, request: Request<Body>, protocol: u8) -> Result<Response> {
-        if protocol != 3 {
-            return Ok(self.forward(request).await);
+    /// Takes the packets that a client of a session by polling posts.
+    async fn post(&self, request: Request<Body>, link: &Link, protocol: u8) -> Result<Response> {
+        if link.upgrade().is_some_and(|upgrade| upgrade.is_done()) {
+            return Ok(self.forward(request).await); // engineioxide refuses it
         }
         let (parts, body) = request.into_parts();
-        let body = Limited::new(body, self.max_payload)
-            .collect()
+        let body = Limited::new(body, self.max_payload).collect();
+        let body = tokio::time::timeout(self.body_timeout, body).await;
+        let body = body
+            .map_err(|_| Error::bad_request("the request's body took too long to arrive"))?
+            .map_err(|error| match error.is::<LengthLimitError>() {
+                true => self.reject(link, Fault::TOO_LARGE),
+                false => Error::bad_request("the request's body ended early"),
+            })?;
+        let binary = parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind == "application/octet-stream");
+        let framing = match protocol {
+            3 if binary => Framing::Binary,
+            3 => Framing::Counted,
+            _ => Framing::Separated,
+        };
+        intake::post(link, framing, &body.to_bytes())
             .await
-            .map_err(|_| {
-                Error::new(
-                    Code::TooLarge,
-                    "the payload is larger than socketio.max_payload",
-                )
-            })?
-            .to_bytes();
-        let separated = std::str::from_utf8(&body)
-            .ok()
-            .and_then(separate_in_payload);
-        let body = separated.map_or(Body::from(body), Body::from);
-        Ok(self.forward(Request::from_parts(parts, body)).await)
+            .map_err(|fault| self.reject(link, fault))
+    }
+
+    /// Ends a session by polling whose client cannot be understood.
+    fn reject(&self, link: &Link, fault: Fault) -> Error {
+        link.reject(fault);
+        match fault {
+            Fault::TOO_LARGE => Error::new(Code::TooLarge, fault.why),
+            fault => Error::bad_request(fault.why),
+        }
     }
 
     async fn forward(&self, request: Request<Body>) -> Response {
@@ -294,7 +316,6 @@ impl Gate {
         self: Arc<Self>,
         mut request: Request<Body>,
         link: Arc<Link>,
-        protocol: u8,
     ) -> Result<Response> {
         let accept = accept_key(&request)?;
         let upgraded = hyper::upgrade::on(&mut request);
@@ -304,9 +325,10 @@ impl Gate {
                 return; // the peer went away between its request and our answer
             };
             let (reader, writer) = halves(upgraded);
+            let reader = reader_of(reader, &link);
             let outbox = link.outbox().clone();
             drop(link);
-            let wire = Wire::beginning(reader_of(reader, protocol), writer, outbox);
+            let wire = Wire::beginning(reader, writer, outbox);
             self.hand_over(wire, handshake).await;
         });
         Ok(switching(accept))
@@ -339,7 +361,7 @@ impl Gate {
             };
             if let Some(link) = link.upgrade() {
                 let first = self.left_from_polling(&link, protocol).await;
-                let reader = probe::preceded(reader_of(reader, protocol));
+                let reader = probe::preceded(reader_of(reader, &link));
                 let wire = Wire::upgrading(reader, writer, link, outbox, first);
                 self.hand_over(wire, handshake).await;
             }
@@ -378,12 +400,9 @@ impl Gate {
     }
 }
 
-/// What is read of a client of this protocol.
-fn reader_of(reader: Reader, protocol: u8) -> Reader {
-    match protocol {
-        3 => Box::new(Legacy::new(reader)),
-        _ => reader,
-    }
+/// What socketioxide reads of a client's WebSocket.
+fn reader_of(reader: Reader, link: &Link) -> Reader {
+    Box::new(intake::Reader::new(reader, link.intake().clone()))
 }
 
 /// How the packets of a poll's answer are put together.

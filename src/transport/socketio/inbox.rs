@@ -13,7 +13,7 @@ use socketioxide::handler::MessageHandler;
 use socketioxide_core::Value;
 use tokio::sync::Notify;
 
-use super::{Adapter, Socket, packet::Packet};
+use super::{Adapter, Socket, intake::RAW, packet::Packet};
 use crate::{
     error::{Code, Error, Limit},
     hub::{Keep, Outgoing},
@@ -171,6 +171,10 @@ impl MessageHandler<Adapter, WholePacket> for Inbox {
     fn call(&self, _: Arc<Socket>, value: Value, ack: Option<i64>) {
         let Value::Str(text, attachments) = value else {
             return; // the common parser makes no other
+        };
+        let text = match text.starts_with(RAW) {
+            true => text.slice(RAW.len()..),
+            false => text,
         };
         let packet = Packet {
             text,

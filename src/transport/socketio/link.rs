@@ -13,13 +13,21 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use dashmap::DashMap;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use socketioxide::{SendError, SocketError, socket::Sid};
 use tower::ServiceExt;
 
-use super::{Engine, Socket, outlet::Spread, probe::Upgrade};
+use super::{
+    Engine, Socket,
+    intake::{Fault, Intake, IntakeConfig},
+    outlet::Spread,
+    probe::Upgrade,
+};
 use crate::{
     auth::Principal,
     hub::Close,
@@ -40,6 +48,7 @@ pub(in crate::transport) struct Link {
     principal: Option<Principal>,
     engine: Engine,
     outbox: Arc<Outbox>,
+    intake: Arc<Intake>,
     polling: OnceLock<Polling>,
     connected: AtomicBool,
     closed: AtomicBool,
@@ -58,10 +67,8 @@ struct Polling {
     /// Path and query of its polls.
     uri: String,
     upgrade: Arc<Upgrade>,
-    /// Engine.IO's "close" packet, framed for the session's protocol.
-    close: &'static str,
-    /// What its client says to be known alive, framed so, too.
-    heartbeat: &'static str,
+    /// Path and query that packets are posted to.
+    posts: String,
     links: Weak<Links>,
 }
 
@@ -72,22 +79,59 @@ impl Link {
         principal: Option<Principal>,
         admitted: Admitted,
         (bounds, shard): (Bounds, Arc<Shard>),
+        intake: &IntakeConfig,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         metrics.sessions.inc();
-        Arc::new_cyclic(|link: &Weak<Self>| Self {
-            principal,
-            engine,
-            outbox: Outbox::new(bounds, shard, link.clone(), metrics.clone()),
-            polling: OnceLock::new(),
-            connected: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-            dismissed: AtomicBool::new(false),
-            sockets: Mutex::default(),
-            pids: Mutex::default(),
-            metrics,
-            _admitted: admitted,
+        Arc::new_cyclic(|link: &Weak<Self>| {
+            let outbox = Outbox::new(bounds, shard, link.clone(), metrics.clone());
+            Self {
+                principal,
+                engine,
+                intake: Intake::new(intake, outbox.clone(), metrics.clone()),
+                outbox,
+                polling: OnceLock::new(),
+                connected: AtomicBool::new(false),
+                closed: AtomicBool::new(false),
+                dismissed: AtomicBool::new(false),
+                sockets: Mutex::default(),
+                pids: Mutex::default(),
+                metrics,
+                _admitted: admitted,
+            }
         })
+    }
+
+    /// Its way in.
+    pub(super) fn intake(&self) -> &Arc<Intake> {
+        &self.intake
+    }
+
+    /// Gives engineioxide packets of a session by polling, put together as Engine.IO 4 does: it reads them by the protocol
+    /// that the address names. The answer is engineioxide's.
+    pub(super) async fn post(&self, payload: String) -> Response {
+        let Some(request) = self.posting(payload) else {
+            return StatusCode::BAD_REQUEST.into_response(); // it does not poll
+        };
+        match self.engine.clone().oneshot(request).await {
+            Ok(response) => response.map(Body::new),
+            Err(never) => match never {},
+        }
+    }
+
+    fn posting(&self, payload: String) -> Option<Request<Body>> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(&self.polling.get()?.posts);
+        request.body(Body::from(payload)).ok()
+    }
+
+    /// Ends a session by polling whose client cannot be understood.
+    pub(super) fn reject(&self, fault: Fault) {
+        if !self.closed.swap(true, Ordering::Relaxed) {
+            self.intake.note(fault);
+            self.shut();
+        }
     }
 
     /// Who the handshake's own token speaks for, if it had one.
@@ -123,8 +167,7 @@ impl Link {
             sid,
             uri: format!("{path}/?EIO={protocol}&transport=polling&sid={sid}"),
             upgrade: Arc::default(),
-            close: if protocol == 3 { "1:1" } else { "1" },
-            heartbeat: if protocol == 3 { "1:2" } else { "3" },
+            posts: format!("{path}/?EIO=4&transport=polling&sid={sid}"),
             links: Arc::downgrade(links),
         };
         // A session is opened once; were it noted twice, the first note would hold.
@@ -183,19 +226,14 @@ impl Link {
 
     /// Tells socketioxide in the name of a client that polls that it is alive.
     pub(super) fn beat(&self) {
-        self.post(|polling| polling.heartbeat);
+        self.say("3");
     }
 
-    /// Has a session by polling, if it is one, send a packet.
-    fn post(&self, packet: impl FnOnce(&Polling) -> &'static str) {
-        let Some(polling) = self.polling.get() else {
+    /// Says a packet of Engine.IO in the name of a client that polls.
+    fn say(&self, packet: &str) {
+        let Some(request) = self.posting(packet.to_owned()) else {
             return;
         };
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(&polling.uri)
-            .body(Body::from(packet(polling)))
-            .expect("a path, a query and a static body");
         let engine = self.engine.clone();
         // A session that has upgraded refuses this.
         tokio::spawn(async move { drop(engine.oneshot(request).await) });
@@ -240,7 +278,7 @@ impl Session for Link {
     /// Has socketioxide end the session if it is one by polling; what its outbox still has is left alone.
     fn leave(&self) {
         // If it has upgraded, the cut has ended it.
-        self.post(|polling| polling.close);
+        self.say("1");
     }
 }
 

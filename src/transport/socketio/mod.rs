@@ -27,7 +27,7 @@ mod cluster;
 mod custom;
 mod gate;
 mod inbox;
-mod legacy;
+mod intake;
 mod link;
 mod outlet;
 mod packet;
@@ -49,6 +49,7 @@ use crate::{
 };
 use gate::Gate;
 use inbox::{Bounds, Waiting, inbox};
+use intake::Decided;
 pub(super) use link::Link;
 use outlet::SocketOutlet;
 use worker::Worker;
@@ -105,6 +106,14 @@ pub(crate) async fn open(doorway: &Arc<Doorway>, config: DoorConfig<'_>) -> (Rou
         connect_timeout: config.settings.connect_timeout,
         upgrade_timeout: config.settings.upgrade_timeout,
         max_payload: config.settings.max_payload.bytes(),
+        served: Arc::new(
+            config
+                .settings
+                .namespaces
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        ),
         others: config.others,
         warned: Mutex::default(),
     });
@@ -150,8 +159,8 @@ fn builder(settings: &SocketIoSettings) -> SocketIoBuilder {
 async fn serve_namespace(io: &SocketIo, namespace: Namespace, door: Arc<Door>) {
     let entering = door.clone();
     let path = namespace.to_string();
-    let middleware = async move |socket: SocketRef, here: Here, auth: Auth| {
-        entering.admit(&socket, here, namespace.clone(), auth).await
+    let middleware = async move |socket: SocketRef, here: Here| {
+        entering.enter(&socket, here, namespace.clone()).await
     };
     let connected = async move |socket: SocketRef| door.connected(socket).await;
     // Its adapter listens for other nodes first.
@@ -180,6 +189,9 @@ enum AtOnce {}
 
 impl DisconnectHandler<Adapter, AtOnce> for End {
     fn call_with_defer(&self, socket: Arc<Socket>, _: DisconnectReason, let_go: fn(Arc<Socket>)) {
+        if let Some(link) = socket.req_parts().extensions.get::<Arc<Link>>() {
+            link.intake().namespaces().closed(&socket);
+        }
         // In this order: a task that puts the socket into a room, and sees after it that the socket has ended, takes it
         // out again; if it does not see that, the room is left with all others.
         self.0.cancel();
@@ -188,6 +200,33 @@ impl DisconnectHandler<Adapter, AtOnce> for End {
 }
 
 impl Door {
+    /// Takes a CONNECT up and decides about it, once more if its client asks once more meanwhile.
+    async fn enter(
+        &self,
+        socket: &SocketRef,
+        here: Here,
+        namespace: Namespace,
+    ) -> Result<(), Refusal> {
+        let link = socket.req_parts().extensions.get::<Arc<Link>>();
+        let namespaces = link.ok_or(Refusal(Code::Internal))?.intake().namespaces();
+        // None if it was given to socketioxide twice: its client has been answered, and has left.
+        let mut says = namespaces
+            .taken(namespace.as_str())
+            .ok_or(Refusal(Code::Draining))?;
+        loop {
+            let auth = Auth::read(&says);
+            let admitted = self
+                .admit(socket, here.clone(), namespace.clone(), auth)
+                .await;
+            let entering = admitted.is_ok().then(|| here.0.clone());
+            match namespaces.decided(namespace.as_str(), entering) {
+                Decided::Over => return admitted,
+                Decided::Again(again) => says = again,
+                Decided::Left => return Err(Refusal(Code::Draining)),
+            }
+        }
+    }
+
     /// Decides about a CONNECT, and registers for what comes after it: registered later, a client's first events
     /// would find nobody.
     async fn admit(
@@ -348,26 +387,23 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Stri
     })
 }
 
-impl FromConnectParts<Adapter> for Auth {
-    type Error = std::convert::Infallible;
-
-    fn from_connect_parts(_: &Arc<Socket>, auth: &Option<Value>) -> Result<Self, Self::Error> {
-        let Some(text) = auth.as_ref().and_then(Value::as_str) else {
-            return Ok(Self::default());
-        };
+impl Auth {
+    /// Reads what stands behind the namespace in a CONNECT.
+    fn read(text: &str) -> Self {
         if text.starts_with('{') {
-            return Ok(serde_json::from_str(text.as_str()).unwrap_or_default());
+            return serde_json::from_str(text).unwrap_or_default();
         }
         let query = Some(text.trim_end_matches(','));
-        Ok(Self {
+        Self {
             token: find_token(&HeaderMap::new(), query, None).map(|token| token.text),
             user: query_user(query),
             ..Self::default()
-        })
+        }
     }
 }
 
 /// The socket that connects, held by nothing here.
+#[derive(Clone)]
 pub(super) struct Here(pub(super) Weak<Socket>);
 
 impl FromConnectParts<Adapter> for Here {
@@ -394,7 +430,7 @@ pub(super) mod testing {
 
     use std::{net::Ipv4Addr, sync::Arc};
 
-    use super::{Adapter, BetweenNodes, Engine, SocketIo, link::Link};
+    use super::{Adapter, BetweenNodes, Engine, SocketIo, intake, link::Link};
     use crate::{limits::Admission, transport::wire::testing::BOUNDS};
 
     /// A session of an engine that may or may not know it.
@@ -406,7 +442,12 @@ pub(super) mod testing {
             .admit(Ipv4Addr::LOCALHOST.into())
             .unwrap();
         let out = (BOUNDS, Arc::default());
-        let link = Link::new(engine.clone(), None, admitted, out, Arc::default());
+        let intake = intake::IntakeConfig {
+            protocol: intake::Protocol::V4,
+            served: Arc::default(),
+            most: 1 << 20,
+        };
+        let link = Link::new(engine.clone(), None, admitted, out, &intake, Arc::default());
         (link, engine, io)
     }
 }

@@ -262,6 +262,18 @@ impl Outbox {
         self.release(state, todo);
     }
 
+    /// Ends a WebSocket with its last frame, whatever state it is in: packets of ours that may not go yet never go.
+    pub(in crate::transport) fn close(self: &Arc<Self>, last: Frame) {
+        let mut todo = Todo::default();
+        let mut state = self.lock();
+        if state.ended || mem::replace(&mut state.finishing, true) {
+            return;
+        }
+        state.queue(last.0);
+        self.write(&mut state, &mut todo);
+        self.release(state, todo);
+    }
+
     /// Ends the stream now: whoever reads sees the end, and nothing more is written.
     pub(in crate::transport) fn end(&self) {
         let mut state = self.lock();

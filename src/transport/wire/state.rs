@@ -113,7 +113,7 @@ impl State {
         todo.mark |= self.lane.waits();
     }
 
-    fn queue(&mut self, frame: Bytes) {
+    pub(super) fn queue(&mut self, frame: Bytes) {
         self.bytes += frame.len();
         self.out.push_back(frame);
     }

@@ -1,0 +1,83 @@
+// A namespace that is left and entered again at once, as by a component that unmounts and mounts: every CONNECT is answered.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { manager } from "./support/clients.mjs";
+import { rawClient } from "./support/raw.mjs";
+import { within } from "./support/scope.mjs";
+import { serve, UNLIMITED } from "./support/server.mjs";
+
+const ROOMY = { ...UNLIMITED, "socketio-namespaces": "/,/chat,/news" };
+
+// Leaves and enters `client`'s namespace so often, back to back.
+async function rounds(client, number) {
+  const { socket } = client;
+  for (let round = 0; round < number; round += 1) {
+    if (round % 3 === 0) socket.emit("join", "lobby");
+    socket.disconnect();
+    socket.connect();
+    const connected = socket.connected ? undefined : new Promise((resolve) => socket.once("connect", resolve));
+    await within(connected, () => `round ${round}: CONNECT was not answered`, 5000);
+  }
+}
+
+for (const mode of ["websocket", "polling"]) {
+  test(`every CONNECT right behind a DISCONNECT is answered, over ${mode}`, async (t) => {
+    const server = await serve(t, ROOMY);
+    const namespace = manager(t, server, { mode });
+    const [root, chat] = [namespace("/"), namespace("/chat")];
+    await Promise.all([root.session(), chat.session()]);
+    const drops = root.on("disconnect");
+    await rounds(chat, mode === "websocket" ? 500 : 100);
+    assert.deepEqual(drops.items, [], "the other namespace stays");
+    await root.ok("join", "lobby");
+    await chat.ok("join", "lobby");
+  });
+}
+
+test("every CONNECT is answered in many connections at once", async (t) => {
+  const server = await serve(t, ROOMY);
+  const clients = Array.from({ length: 20 }, (_, i) => {
+    const namespace = manager(t, server, { mode: i % 4 === 0 ? "polling" : "websocket", v: i % 2 === 0 ? 4 : 3 });
+    return [namespace("/"), namespace("/chat")];
+  });
+  await Promise.all(
+    clients.map(async ([root, chat]) => {
+      await Promise.all([root.session(), chat.session()]);
+      await rounds(chat, 25);
+    }),
+  );
+});
+
+test("two namespaces that are left and entered again as soon as they are connected stay with their client", async (t) => {
+  const server = await serve(t, ROOMY);
+  for (const mode of ["websocket", "polling"]) {
+    for (let round = 0; round < 30; round += 1) {
+      const namespace = manager(t, server, { mode });
+      const clients = [namespace("/chat"), namespace("/news")];
+      await Promise.all(
+        clients.map(async (client) => {
+          for (const socket = client.socket, once = { left: 2 }; once.left > 0; once.left -= 1) {
+            await within(new Promise((resolve) => socket.once("connect", resolve)), () => `${mode}, round ${round}: no connect`);
+            socket.disconnect();
+            socket.connect();
+          }
+          await within(new Promise((resolve) => client.socket.once("connect", resolve)), () => `${mode}, round ${round}: no last connect`);
+          await client.ok("join", "lobby");
+        }),
+      );
+      for (const client of clients) client.close();
+    }
+  }
+});
+
+test("an event behind a DISCONNECT goes nowhere and ends nothing", async (t) => {
+  const server = await serve(t, ROOMY);
+  const raw = await rawClient(t, server);
+  raw.send("40/chat,{}");
+  await raw.frame("40/chat,");
+  for (const packet of ["41/chat,", '42/chat,["late",1]', "41/chat,", '43/chat,5[]', '451-/chat,["late"]']) raw.send(packet);
+  raw.send(Buffer.from([1]));
+  raw.send('421["join","lobby"]');
+  assert.match(await raw.frame("431["), /"ok":true/);
+});

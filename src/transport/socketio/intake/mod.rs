@@ -1,0 +1,373 @@
+//! The way in of a session: every packet of a client passes here before socketioxide sees it.
+//!
+//! [`packet`] reads one packet; [`Intake`] keeps what has to be known of a session for that: which namespaces it is in
+//! ([`namespaces`]), and a binary event whose attachments are still to come. What the packets come in is [`websocket`]'s and
+//! [`payload`]'s. A client whose packets cannot be read is closed with a code and one log line; for everything else its
+//! transport goes on: a packet is passed on, answered, or dropped.
+
+use std::{
+    borrow::Cow,
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use serde_json::json;
+
+mod frame;
+mod name;
+mod namespaces;
+mod packet;
+mod payload;
+mod polling;
+mod websocket;
+
+pub(super) use namespaces::{Decided, Namespaces};
+pub(super) use packet::{Protocol, RAW};
+pub(super) use payload::Framing;
+pub(super) use polling::post;
+pub(super) use websocket::Reader;
+
+use super::{ATTACHMENTS, Socket};
+use crate::{
+    error::{Code, Error},
+    hub::{Close, Keep, Outgoing},
+    model::Namespace,
+    telemetry::Metrics,
+    transport::{
+        lock,
+        wire::{Frame, Outbox},
+    },
+};
+use namespaces::{Place, Step};
+use packet::{Kind, Message, Packet};
+
+/// Why a client is closed: a WebSocket close code (RFC 6455, 7.4.1), and what is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) code: u16,
+    pub(super) why: &'static str,
+}
+
+impl Fault {
+    /// What was sent is not the protocol.
+    pub(super) const fn protocol(why: &'static str) -> Self {
+        Self { code: 1002, why }
+    }
+
+    /// More than `socketio.max_payload` bytes.
+    pub(super) const TOO_LARGE: Self = Self {
+        code: 1009,
+        why: "larger than socketio.max_payload",
+    };
+
+    const NOT_UTF8: Self = Self {
+        code: 1007,
+        why: "text is not UTF-8",
+    };
+
+    /// A defect: socketioxide goes on ignoring a CONNECT.
+    const NOT_TAKEN: Self = Self {
+        code: 1013,
+        why: "a CONNECT could not be answered",
+    };
+
+    fn reason(self) -> Close {
+        match self.code {
+            1009 => Close::TooLarge,
+            1013 => Close::Failed,
+            _ => Close::Malformed,
+        }
+    }
+}
+
+/// Packets that mean nothing to a server, by why; each is logged once a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ignored {
+    /// Of Engine.IO: a server's own, or one of an upgrade.
+    EnginePacket,
+    /// CONNECT_ERROR is a server's.
+    ConnectError,
+    /// To no event that was sent.
+    Ack,
+    /// For a namespace that the client is not connected to.
+    NotConnected,
+    /// A CONNECT to a namespace that it is connected to.
+    Connected,
+}
+
+/// What a client sent in one piece.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Incoming<'a> {
+    Text(&'a str),
+    Binary(&'a [u8]),
+}
+
+/// What is to be done about it.
+#[derive(Debug, PartialEq)]
+pub(super) enum Verdict<'a> {
+    /// socketioxide is given this text.
+    Pass(Cow<'a, str>),
+    /// socketioxide is given this packet and its attachments.
+    Binary(Assembled),
+    /// socketioxide is given this CONNECT, and nothing more before it has been taken up.
+    Connect(Waiting),
+    /// The same packet is to be offered again in a moment: its namespace has just been answered, and socketioxide is not
+    /// ready for it yet.
+    Later,
+    /// There is nothing to be done.
+    Done,
+    /// The client is closed.
+    End(Fault),
+}
+
+/// A CONNECT that socketioxide has been given and may have ignored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) namespace: String,
+    /// The packet.
+    pub(super) text: String,
+}
+
+/// A packet whose attachments have all come.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Assembled {
+    pub(super) text: String,
+    pub(super) attachments: Vec<Vec<u8>>,
+}
+
+/// What the way in of a session needs to know.
+pub(super) struct IntakeConfig {
+    pub(super) protocol: Protocol,
+    /// The namespaces whose connect middleware is ours.
+    pub(super) served: Arc<HashSet<String>>,
+    /// Bytes that a packet may have, attachments included.
+    pub(super) most: usize,
+}
+
+/// The state of one session's way in.
+pub(super) struct Intake {
+    protocol: Protocol,
+    most: usize,
+    outbox: Arc<Outbox>,
+    metrics: Arc<Metrics>,
+    state: Mutex<State>,
+    namespaces: Namespaces,
+}
+
+#[derive(Default)]
+struct State {
+    assembling: Option<Assembling>,
+    /// Attachments to come of a packet that was refused.
+    skipping: usize,
+    /// Kinds of packets that were ignored.
+    ignored: u8,
+}
+
+/// A packet of which attachments are still to come.
+struct Assembling {
+    packet: Assembled,
+    missing: usize,
+    bytes: usize,
+    namespace: String,
+    ack: Option<i64>,
+    event: bool,
+}
+
+impl Intake {
+    pub(super) fn new(
+        config: &IntakeConfig,
+        outbox: Arc<Outbox>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let IntakeConfig {
+            protocol,
+            ref served,
+            most,
+        } = *config;
+        Arc::new(Self {
+            protocol,
+            most,
+            outbox,
+            metrics,
+            state: Mutex::default(),
+            namespaces: Namespaces::new(served.clone(), protocol),
+        })
+    }
+
+    pub(super) fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    pub(super) fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
+    /// Reads the next packet of the client.
+    pub(super) fn take<'a>(&self, incoming: Incoming<'a>) -> Verdict<'a> {
+        let packet = match incoming {
+            Incoming::Text(text) => packet::text(self.protocol, text),
+            Incoming::Binary(bytes) => Ok(packet::binary(self.protocol, bytes)),
+        };
+        match packet {
+            Ok(Packet::Message(message)) => self.message(message),
+            Ok(Packet::Engine(text)) => Verdict::Pass(Cow::Borrowed(text)),
+            Ok(Packet::Attachment(bytes)) => self.attachment(&bytes),
+            Ok(Packet::Ignored(why)) => self.ignore(why),
+            Err(fault) => Verdict::End(fault),
+        }
+    }
+
+    fn message<'a>(&self, message: Message<'a>) -> Verdict<'a> {
+        {
+            let state = self.lock();
+            if state.assembling.is_some() || state.skipping > 0 {
+                return Verdict::End(Fault::protocol(
+                    "attachments of a binary packet are missing",
+                ));
+            }
+        }
+        match message.kind {
+            Kind::Connect(says) => match self.namespaces.connect(message.namespace, says) {
+                Step::Pass => Verdict::Pass(message.text),
+                Step::PassAndWait => Verdict::Connect(Waiting {
+                    namespace: message.namespace.to_owned(),
+                    text: message.text.into_owned(),
+                }),
+                Step::Wait => Verdict::Later,
+                Step::Noted => Verdict::Done,
+                Step::Ignore => self.ignore(Ignored::Connected),
+            },
+            Kind::Disconnect => match self.namespaces.disconnect(message.namespace) {
+                Place::Here => Verdict::Pass(message.text),
+                Place::NotYet => Verdict::Later,
+                Place::Elsewhere => self.ignore(Ignored::NotConnected),
+            },
+            Kind::Data {
+                attachments,
+                ack,
+                event,
+            } => match self.namespaces.place(message.namespace) {
+                _ if attachments > ATTACHMENTS => {
+                    self.refuse_count(&message, attachments, ack, event)
+                }
+                Place::NotYet => Verdict::Later,
+                Place::Here if attachments == 0 => Verdict::Pass(message.text),
+                Place::Here => self.assemble(message, attachments, ack, event),
+                Place::Elsewhere => {
+                    self.lock().skipping = attachments;
+                    self.ignore(Ignored::NotConnected)
+                }
+            },
+        }
+    }
+
+    fn assemble<'a>(
+        &self,
+        message: Message<'_>,
+        missing: usize,
+        ack: Option<i64>,
+        event: bool,
+    ) -> Verdict<'a> {
+        self.lock().assembling = Some(Assembling {
+            bytes: 0,
+            namespace: message.namespace.to_owned(),
+            packet: Assembled {
+                text: message.text.into_owned(),
+                attachments: Vec::new(),
+            },
+            missing,
+            ack,
+            event,
+        });
+        Verdict::Done
+    }
+
+    fn attachment<'a>(&self, bytes: &[u8]) -> Verdict<'a> {
+        let mut state = self.lock();
+        if state.skipping > 0 {
+            state.skipping -= 1;
+            return Verdict::Done;
+        }
+        let Some(mut packet) = state.assembling.take() else {
+            return Verdict::End(Fault::protocol("binary data that belongs to no packet"));
+        };
+        packet.missing -= 1;
+        packet.bytes += bytes.len();
+        if packet.bytes > self.most {
+            state.skipping = packet.missing;
+            drop(state);
+            let what = format!("the attachments of one event may have {} bytes", self.most);
+            self.refuse(&packet.namespace, packet.ack, packet.event, what);
+            return Verdict::Done;
+        }
+        packet.packet.attachments.push(bytes.to_vec());
+        if packet.missing == 0 {
+            return Verdict::Binary(packet.packet);
+        }
+        state.assembling = Some(packet);
+        Verdict::Done
+    }
+
+    fn refuse_count<'a>(
+        &self,
+        message: &Message<'_>,
+        attachments: usize,
+        ack: Option<i64>,
+        event: bool,
+    ) -> Verdict<'a> {
+        self.lock().skipping = attachments;
+        let what = format!(
+            "an event may have {ATTACHMENTS} binary attachments, this one has {attachments}"
+        );
+        self.refuse(message.namespace, ack, event, what);
+        Verdict::Done
+    }
+
+    /// Answers an event that is too large, by its ack or an `error`.
+    fn refuse(&self, namespace: &str, ack: Option<i64>, event: bool, what: String) {
+        let error = Error::new(Code::TooLarge, what);
+        self.metrics.error(&error);
+        let Ok(namespace) = Namespace::parse(namespace) else {
+            return; // nobody is connected there
+        };
+        let frame = match ack {
+            Some(id) => Frame::ack(&namespace, id, &json!({ "ok": false, "error": error })),
+            None if event => {
+                let notice = Outgoing::notice("error", &error);
+                let arguments = notice.arguments();
+                Frame::event(&namespace, &arguments.name, &arguments.values)
+            }
+            None => return,
+        };
+        self.outbox.push(frame, &Keep::Always);
+    }
+
+    fn ignore<'a>(&self, why: Ignored) -> Verdict<'a> {
+        let kind = 1 << why as u8;
+        let mut state = self.lock();
+        if state.ignored & kind == 0 {
+            state.ignored |= kind;
+            drop(state);
+            tracing::debug!(?why, "dropped a packet that a server has no use for");
+        }
+        Verdict::Done
+    }
+
+    /// Says why the client is closed.
+    pub(super) fn note(&self, fault: Fault) {
+        let reason = fault.reason().as_str();
+        self.metrics.closed(reason);
+        let Fault { code, why } = fault;
+        tracing::info!(reason, code, why, "a connection is closed by the server");
+    }
+
+    /// Closes the client's WebSocket.
+    fn end_websocket(&self, fault: Fault) {
+        self.note(fault);
+        self.outbox.close(Frame::close(fault.code, fault.why));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}

@@ -1,0 +1,171 @@
+//! The name of an event, as JSON has it at the beginning of an array: any string or number, with any escapes.
+//!
+//! socketioxide compares names as they are written. So a name is written plainly if it can be, and a number as the string
+//! that JavaScript makes of it, under which its listeners wait.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+/// A name, and where its text ends in the array.
+pub(super) struct Name<'a> {
+    name: Cow<'a, str>,
+    /// Whether the text itself is a string without escapes.
+    plain: bool,
+    end: usize,
+}
+
+/// Finds the name in a JSON array; `None` if the array begins with no name.
+pub(super) fn of_event(array: &str) -> Option<Name<'_>> {
+    let rest = array.strip_prefix('[')?.trim_start_matches(BLANKS);
+    let begin = array.len() - rest.len();
+    if let Some(text) = rest.strip_prefix('"') {
+        let end = text.find(['"', '\\'])?;
+        if text.as_bytes()[end] == b'"' {
+            return Some(Name {
+                name: Cow::Borrowed(&text[..end]),
+                plain: true,
+                end: begin + end + 2,
+            });
+        }
+    } else if !rest.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+        return None;
+    }
+    escaped_or_number(rest, begin)
+}
+
+const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
+
+fn escaped_or_number(rest: &str, begin: usize) -> Option<Name<'_>> {
+    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
+    let written = values.next()?.ok()?.get();
+    let name = match written.starts_with('"') {
+        true => serde_json::from_str(written).ok()?,
+        // serde_json's own reading of a number may differ in its last digit.
+        false => as_javascript_prints(written.parse().ok()?)?,
+    };
+    Some(Name {
+        name: Cow::Owned(name),
+        plain: false,
+        end: begin + values.byte_offset(),
+    })
+}
+
+impl<'a> Name<'a> {
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.name == name
+    }
+
+    /// The packet with its name written plainly: borrowed if it is, `None` if that cannot be.
+    pub(super) fn written(&self, head: &str, array: &'a str) -> Option<Cow<'a, str>> {
+        if self.plain {
+            return Some(Cow::Borrowed(array));
+        }
+        let plain = |c: char| c >= ' ' && c != '"' && c != '\\';
+        self.name.chars().all(plain).then(|| {
+            let parts = [head, "[\"", &self.name, "\"", &array[self.end..]];
+            Cow::Owned(parts.concat())
+        })
+    }
+}
+
+/// A number as JavaScript turns it into a string (ECMA-262, `Number::toString`).
+fn as_javascript_prints(number: f64) -> Option<String> {
+    if number == 0.0 {
+        return Some("0".to_owned());
+    }
+    if !number.is_finite() {
+        return None;
+    }
+    let sign = if number < 0.0 { "-" } else { "" };
+    // The shortest digits that name this number: `1.5e-7`.
+    let text = format!("{:e}", number.abs());
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let digits = mantissa.replace('.', "");
+    let point = exponent.parse::<i32>().unwrap_or(0) + 1;
+    let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
+    let zeros = |n: i32| "0".repeat(usize::try_from(n).unwrap_or(0));
+    let body = match point {
+        1..=21 if count <= point => digits + &zeros(point - count),
+        1..=21 => {
+            let (whole, fraction) = digits.split_at(point as usize);
+            format!("{whole}.{fraction}")
+        }
+        -5..=0 => format!("0.{}{digits}", zeros(-point)),
+        _ => {
+            let (first, more) = digits.split_at(1);
+            let fraction = if more.is_empty() {
+                String::new()
+            } else {
+                format!(".{more}")
+            };
+            let sign = if point > 0 { "+" } else { "-" };
+            format!("{first}{fraction}e{sign}{}", (point - 1).abs())
+        }
+    };
+    Some(format!("{sign}{body}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_become_the_names_that_javascript_makes_of_them() {
+        for (number, name) in [
+            ("42", "42"),
+            ("-1", "-1"),
+            ("0", "0"),
+            ("-0", "0"),
+            ("1.5", "1.5"),
+            ("1.0", "1"),
+            ("10e2", "1000"),
+            ("0.1", "0.1"),
+            ("0.000001", "0.000001"),
+            ("0.0000001", "1e-7"),
+            ("123456789012345680000", "123456789012345680000"),
+            ("1e21", "1e+21"),
+            ("1.25e-9", "1.25e-9"),
+            ("12345678901234567890", "12345678901234567000"),
+        ] {
+            let array = format!("[{number},1]");
+            let found = of_event(&array).expect(number);
+            assert_eq!(found.name, name);
+            assert_eq!(
+                found.written("42", &array).unwrap(),
+                format!("42[\"{name}\",1]")
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_written_plainly_where_that_can_be() {
+        for (array, written) in [
+            (r#"["say",1]"#, Some(r#"["say",1]"#)),
+            (r#"[ "say" ,1]"#, Some(r#"[ "say" ,1]"#)),
+            (r#"["gr\u00f6\u00dfe",1]"#, Some(r#"42["größe",1]"#)),
+            (r#"["a\/b"]"#, Some(r#"42["a/b"]"#)),
+            (r#"[ "\ud83d\ude00" ]"#, Some(r#"42["😀" ]"#)),
+            (r#"["a\"b"]"#, None),
+            (r#"["a\\b"]"#, None),
+            (r#"["a\nb"]"#, None),
+        ] {
+            let name = of_event(array).expect(array);
+            assert_eq!(name.written("42", array).as_deref(), written, "{array}");
+        }
+        for no_name in [
+            "[]",
+            "[",
+            "",
+            "[null]",
+            "[[1]]",
+            "[{}]",
+            "[true]",
+            "[\"a",
+            "[\"\\ud800\"]",
+            "[1e999]",
+        ] {
+            assert!(of_event(no_name).is_none(), "{no_name}");
+        }
+    }
+}

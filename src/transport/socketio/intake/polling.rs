@@ -1,0 +1,111 @@
+//! What a client posts is looked at packet by packet, and socketioxide is given what remains.
+
+use axum::response::{IntoResponse, Response};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    Fault, Framing, Incoming, Verdict, Waiting,
+    payload::{Packets, Payload},
+    websocket::{LATER, PATIENCE, SOON},
+};
+use crate::transport::socketio::Link;
+
+/// Gives a body's packets to socketioxide. Answers what the client is told, or why it is to be closed.
+pub(in crate::transport::socketio) async fn post(
+    link: &Link,
+    framing: Framing,
+    body: &[u8],
+) -> Result<Response, Fault> {
+    let text;
+    let packets = match framing {
+        Framing::Binary => Packets::of_bytes(body),
+        _ => {
+            // As Node reads it: what is not UTF-8 is replaced.
+            text = String::from_utf8_lossy(body);
+            Packets::of_text(&text, framing == Framing::Counted)
+        }
+    };
+    let mut posting = Posting {
+        link,
+        payload: Payload::default(),
+    };
+    for packet in packets {
+        let done = match packet {
+            Ok(packet) => posting.take(packet).await?,
+            Err(fault) => posting.end(fault).await?,
+        };
+        if let Some(refused) = done {
+            return Ok(refused);
+        }
+    }
+    let refused = posting.flush().await;
+    Ok(refused.unwrap_or_else(|| "ok".into_response()))
+}
+
+struct Posting<'a> {
+    link: &'a Link,
+    /// Looked at and not given on.
+    payload: Payload,
+}
+
+impl Posting<'_> {
+    /// Takes one packet; the answer if nothing more is taken.
+    async fn take(&mut self, packet: Incoming<'_>) -> Result<Option<Response>, Fault> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.link.intake().take(packet) {
+                Verdict::Pass(text) => self.payload.push(&text),
+                Verdict::Binary(packet) => self.payload.push_binary(&packet),
+                Verdict::Connect(waiting) => return self.connect(&waiting).await,
+                Verdict::Done => {}
+                Verdict::End(fault) => return self.end(fault).await,
+                Verdict::Later if Instant::now() >= until => return Err(Fault::NOT_TAKEN),
+                Verdict::Later => {
+                    if let Some(refused) = self.flush().await {
+                        return Ok(Some(refused));
+                    }
+                    sleep(SOON).await;
+                    continue;
+                }
+            }
+            return Ok(None);
+        }
+    }
+
+    /// Gives a CONNECT to socketioxide until it is taken up.
+    async fn connect(&mut self, waiting: &Waiting) -> Result<Option<Response>, Fault> {
+        let namespaces = self.link.intake().namespaces();
+        let until = Instant::now() + PATIENCE;
+        let mut soon = SOON;
+        loop {
+            self.payload.push(&waiting.text);
+            if let Some(refused) = self.flush().await {
+                namespaces.give_up(&waiting.namespace);
+                return Ok(Some(refused));
+            }
+            let taken = namespaces.wait_until_taken(&waiting.namespace);
+            if timeout(soon, taken).await.is_ok() {
+                return Ok(None);
+            }
+            if Instant::now() >= until {
+                namespaces.give_up(&waiting.namespace);
+                return Err(Fault::NOT_TAKEN);
+            }
+            soon = LATER.min(soon * 2);
+        }
+    }
+
+    /// What came before a fault is still handled.
+    async fn end(&mut self, fault: Fault) -> Result<Option<Response>, Fault> {
+        match self.flush().await {
+            Some(refused) => Ok(Some(refused)),
+            None => Err(fault),
+        }
+    }
+
+    /// Gives on what there is; the answer if it was refused.
+    async fn flush(&mut self) -> Option<Response> {
+        let response = self.link.post(self.payload.take()?).await;
+        (!response.status().is_success()).then_some(response)
+    }
+}

@@ -1,0 +1,309 @@
+//! What socketioxide's reader is given of what a client sends.
+
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+
+use super::*;
+use crate::transport::{
+    socketio::intake::{Fault, IntakeConfig, frame::CONTINUATION},
+    wire::testing::outbox,
+};
+
+const MOST: usize = 10_000;
+
+fn intake(protocol: Protocol, served: &[&str]) -> Arc<Intake> {
+    let served: HashSet<String> = served.iter().map(ToString::to_string).collect();
+    let config = IntakeConfig {
+        protocol,
+        served: Arc::new(served),
+        most: MOST,
+    };
+    Intake::new(&config, outbox(), Arc::default())
+}
+
+/// The reader, and the client's end of its stream.
+fn reading(intake: &Arc<Intake>) -> (Reader, DuplexStream) {
+    let (near, client) = duplex(1 << 20);
+    (Reader::new(Box::new(near), intake.clone()), client)
+}
+
+/// A client's frame.
+fn frame(first: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        short @ 0..126 => frame.push(0x80 | short as u8),
+        middle @ 126..0x1_0000 => {
+            frame.push(0x80 | 126);
+            frame.extend((middle as u16).to_be_bytes());
+        }
+        long => {
+            frame.push(0x80 | 127);
+            frame.extend((long as u64).to_be_bytes());
+        }
+    }
+    frame.extend(mask);
+    let masked = payload.iter().zip(mask.iter().cycle());
+    frame.extend(masked.map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
+fn text(payload: &str) -> Vec<u8> {
+    frame(0x81, payload.as_bytes(), [7, 0, 255, 9])
+}
+
+/// The messages in what was given on, each by its opcode.
+fn messages(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut found = Vec::new();
+    while !bytes.is_empty() {
+        let head = Head::read(bytes, MOST).unwrap().expect("whole frames");
+        assert!(head.last, "no fragments");
+        let mut frame = bytes[..head.whole()].to_vec();
+        found.push((head.opcode, head.unmask(&mut frame).to_vec()));
+        bytes = &bytes[head.whole()..];
+    }
+    found
+}
+
+/// What is given on of this stream, which then ends.
+async fn given(intake: &Arc<Intake>, stream: &[&[u8]]) -> Vec<(u8, Vec<u8>)> {
+    let (mut reader, mut client) = reading(intake);
+    let mut given = Vec::new();
+    for part in stream {
+        client.write_all(part).await.unwrap();
+        let mut some = [0; 700];
+        // What has come is read before the next comes.
+        while let Ok(read) = tokio::time::timeout(Duration::ZERO, reader.read(&mut some)).await {
+            let read = read.unwrap();
+            given.extend_from_slice(&some[..read]);
+            if read == 0 {
+                return messages(&given);
+            }
+        }
+    }
+    drop(client);
+    reader.read_to_end(&mut given).await.unwrap();
+    messages(&given)
+}
+
+fn is(opcode: u8, payload: &str) -> (u8, Vec<u8>) {
+    (opcode, payload.as_bytes().to_vec())
+}
+
+#[tokio::test]
+async fn packets_are_passed_written_again_and_dropped_in_order() {
+    let stream = [
+        text("2"),
+        text(r#"42/x,["a",1]"#),
+        text("6"),
+        text(r#"42/x,["\u0061",2]"#),
+        frame(0x89, b"ping", [1, 2, 3, 4]),
+        text("42/x,[3]"),
+        text("3"),
+    ]
+    .concat();
+    for protocol in [Protocol::V4, Protocol::V3] {
+        assert_eq!(
+            given(&intake(protocol, &[]), &[&stream]).await,
+            [
+                is(TEXT, "2"),
+                is(TEXT, r#"42/x,["a",1]"#),
+                is(TEXT, r#"42/x,["a",2]"#),
+                is(9, "ping"),
+                is(TEXT, r#"42/x,["3"]"#),
+                is(TEXT, "3"),
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_binary_event_goes_on_once_its_attachments_have_come_in_whatever_form() {
+    for (protocol, first, second, prefix) in [
+        (Protocol::V4, &b"\x01\x02"[..], "bAwQ=", &[][..]),
+        (Protocol::V3, &b"\x04\x01\x02"[..], "b4AwQ=", &[4][..]),
+    ] {
+        let stream = [
+            text(r#"452-/x,["e",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#),
+            frame(0x82, first, [9, 9, 9, 9]),
+            text("3"),
+            text(second),
+        ]
+        .concat();
+        assert_eq!(
+            given(&intake(protocol, &[]), &[&stream]).await,
+            [
+                is(TEXT, "3"),
+                is(
+                    TEXT,
+                    r#"452-/x,["e",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#
+                ),
+                (BINARY, [prefix, &[1, 2]].concat()),
+                (BINARY, [prefix, &[3, 4]].concat()),
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_event_with_too_many_or_too_heavy_attachments_is_left_out_with_them() {
+    let heavy = vec![0; MOST / 2 + 1];
+    let mut stream = vec![text(r#"4565-/x,["e"]"#)];
+    stream.extend((0..65).map(|_| frame(0x82, b"x", [0; 4])));
+    stream.push(text(r#"453-/x,["e"]"#));
+    stream.extend((0..3).map(|_| frame(0x82, &heavy, [0; 4])));
+    stream.push(text("3"));
+    assert_eq!(
+        given(&intake(Protocol::V4, &[]), &[&stream.concat()]).await,
+        [is(TEXT, "3")]
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_websocket_or_no_packet_ends_the_stream_behind_what_came_before() {
+    let large = frame(0x81, &vec![b'4'; MOST + 1], [0; 4]);
+    for (what, wrong) in [
+        ("an unmasked frame", b"\x81\x01\x33".to_vec()),
+        ("a reserved bit", frame(0xc1, b"3", [0; 4])),
+        ("an unknown opcode", frame(0x83, b"3", [0; 4])),
+        ("a fragment of nothing", frame(0x80, b"3", [0; 4])),
+        ("a ping in fragments", frame(0x09, b"3", [0; 4])),
+        ("a ping that is too long", frame(0x89, &[0; 126], [0; 4])),
+        (
+            "two messages in one another",
+            [frame(1, b"3", [0; 4]), text("3")].concat(),
+        ),
+        ("bytes that are no UTF-8", frame(0x81, b"4\xff", [0; 4])),
+        ("a large frame", large[..20].to_vec()),
+        (
+            "a large message",
+            [
+                frame(1, &vec![b'4'; MOST], [0; 4]),
+                frame(0x80, b"4", [0; 4]),
+            ]
+            .concat(),
+        ),
+        ("no packet", text("abc")),
+        ("no event", text("42{}")),
+        ("an attachment of nothing", frame(0x82, b"x", [0; 4])),
+        (
+            "a missing attachment",
+            [text(r#"451-/x,["e"]"#), text(r#"42/x,["e"]"#)].concat(),
+        ),
+    ] {
+        let stream = [text("3"), wrong, text("2")].concat();
+        let given = given(&intake(Protocol::V4, &[]), &[&stream]).await;
+        assert_eq!(given, [is(TEXT, "3")], "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connect_is_given_on_until_it_is_taken_up_and_nothing_behind_it_before() {
+    let intake = intake(Protocol::V4, &["/", "/chat"]);
+    let (mut reader, mut client) = reading(&intake);
+    let stream = [text("40/chat,{\"user\":\"a\"}"), text("3")].concat();
+    client.write_all(&stream).await.unwrap();
+    let connect = is(TEXT, "40/chat,{\"user\":\"a\"}");
+    let mut some = [0; 700];
+    for _ in 0..5 {
+        let read = reader.read(&mut some).await.unwrap();
+        assert_eq!(messages(&some[..read]), std::slice::from_ref(&connect));
+    }
+    let taking = async {
+        tokio::task::yield_now().await;
+        assert_eq!(
+            intake.namespaces().taken("/chat").as_deref(),
+            Some("{\"user\":\"a\"}")
+        );
+        // The one that was given on twice finds nobody.
+        assert_eq!(intake.namespaces().taken("/chat"), None);
+    };
+    let (read, ()) = tokio::join!(reader.read(&mut some), taking);
+    assert_eq!(messages(&some[..read.unwrap()]), [is(TEXT, "3")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connect_that_nobody_takes_up_closes_its_client() {
+    let intake = intake(Protocol::V4, &["/"]);
+    let (mut reader, mut client) = reading(&intake);
+    client
+        .write_all(&[text("40"), text("3")].concat())
+        .await
+        .unwrap();
+    let mut given = Vec::new();
+    reader.read_to_end(&mut given).await.unwrap();
+    assert!(
+        messages(&given)
+            .iter()
+            .all(|message| *message == is(TEXT, "40"))
+    );
+    assert_eq!(intake.namespaces().taken("/"), None);
+}
+
+#[tokio::test]
+async fn what_is_for_a_namespace_that_the_client_is_not_in_goes_nowhere() {
+    let stream = [
+        text("41/chat,"),
+        text(r#"42/chat,["e"]"#),
+        text(r#"451-/chat,["e"]"#),
+        frame(0x82, b"x", [0; 4]),
+        text(r#"43/chat,1["e"]"#),
+        text(r#"42/other,["e"]"#),
+    ]
+    .concat();
+    let given = given(&intake(Protocol::V4, &["/", "/chat"]), &[&stream]).await;
+    assert_eq!(given, [is(TEXT, r#"42/other,["e"]"#)]);
+}
+
+#[test]
+fn faults_have_their_close_codes() {
+    assert_eq!(Fault::TOO_LARGE.code, 1009);
+    assert_eq!(Fault::NOT_UTF8.code, 1007);
+    assert_eq!(Fault::protocol("").code, 1002);
+}
+
+proptest! {
+    #[test]
+    fn however_a_stream_is_parted_and_fragmented_the_same_packets_go_on(
+        packets in prop::collection::vec((0..6usize, 0..400usize, any::<[u8; 4]>(), prop::collection::vec(0..40usize, 0..3)), 1..12),
+        cuts in prop::collection::vec(1..900usize, 1..40),
+    ) {
+        let (mut stream, mut expected) = (Vec::new(), Vec::new());
+        for (kind, padding, mask, fragments) in packets {
+            let padding = "é".repeat(padding);
+            let (sent, passed) = match kind {
+                0 => (format!(r#"42/x,["e","{padding}"]"#), Some(format!(r#"42/x,["e","{padding}"]"#))),
+                1 => (format!(r#"42/x,["\u0065","{padding}"]"#), Some(format!(r#"42/x,["e","{padding}"]"#))),
+                2 => (format!(r#"42/x,["a\"b","{padding}"]"#), Some(format!(r#"42/x,["switchboard:raw"]["a\"b","{padding}"]"#))),
+                3 => ("5".to_owned(), None),
+                4 => ("3".to_owned(), Some("3".to_owned())),
+                _ => (String::new(), None),
+            };
+            if sent.is_empty() {
+                stream.extend(frame(0x89, b"ping", mask));
+                expected.push(is(9, "ping"));
+                continue;
+            }
+            let mut rest = sent.as_bytes();
+            let mut opcode = TEXT;
+            for length in fragments {
+                let (now, later) = rest.split_at(length.min(rest.len()));
+                stream.extend(frame(opcode, now, mask));
+                (opcode, rest) = (CONTINUATION, later);
+            }
+            stream.extend(frame(0x80 | opcode, rest, mask));
+            expected.extend(passed.map(|passed| is(TEXT, &passed)));
+        }
+        let mut parts = Vec::new();
+        let (mut rest, mut cuts) = (&stream[..], cuts.iter().cycle());
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
+            parts.push(now);
+            rest = later;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let given = runtime.block_on(given(&intake(Protocol::V4, &[]), &parts));
+        prop_assert_eq!(given, expected);
+    }
+}

@@ -66,7 +66,6 @@ const BAD = {
     `${Buffer.from('{"alg":"none"}').toString("base64url")}.${sign({ sub: "alice" }).split(".")[1]}.`,
     "unauthorized",
   ],
-  "that is no token": ["garbage", "unauthorized"],
   "not good yet": [sign({ sub: "alice", nbf: at(600) }), "unauthorized"],
   expired: [sign({ sub: "alice", exp: at(-600) }), "token_expired"],
 };
@@ -96,6 +95,53 @@ for (const [name, [token, code]] of Object.entries(BAD)) {
     }
   });
 }
+
+// A proxy's token, or a parameter of the application's: with the CONNECT a better one may come.
+test("what is no JSON Web Token opens nothing by itself, and is in nobody's way", async (t) => {
+  const server = await serve(t, KEYED);
+  const token = sign({ sub: "alice" });
+  for (const mode of ["polling", "websocket"]) {
+    for (const v of [3, 4]) {
+      assert.equal((await refusal(start(t, server, { v, mode, token: "garbage" }))).message, "unauthorized");
+      for (const place of [bearer("opaque"), { query: { token: "abc" } }, { extraHeaders: { authorization: "Basic dTpw" } }]) {
+        const refused = await refusal(start(t, server, { v, mode, ...place }));
+        assert.equal(refused.message, "unauthorized");
+        assert.match(refused.data.message, /auth\.token/);
+        assert.equal((await open(t, server, { v, mode, token, ...place })).me.user, "alice");
+      }
+    }
+  }
+});
+
+test("a token may have its scheme in front everywhere, and an empty one is none", async (t) => {
+  const server = await serve(t, KEYED);
+  const [alice, bob] = [sign({ sub: "alice" }), sign({ sub: "bob" })];
+  const who = async (options) => (await open(t, server, options)).me.user;
+  for (const form of [`Bearer ${alice}`, `bearer  ${alice} `]) {
+    assert.equal(await who({ token: form }), "alice");
+    assert.equal(await who({ query: { token: form } }), "alice");
+    assert.equal(await who({ extraHeaders: { cookie: `session=${encodeURIComponent(form)}` } }), "alice");
+    assert.equal(await who({ extraHeaders: { authorization: form } }), "alice");
+  }
+  for (const none of ["", "Bearer ", null]) {
+    assert.equal(await who({ auth: { token: none }, ...bearer(bob) }), "bob");
+    assert.equal(await who({ auth: { token: none }, query: { token: bob } }), "bob");
+  }
+});
+
+test("with auth.http off, tokens in HTTP requests of Socket.IO are not read, and those of other doors are", async (t) => {
+  const server = await serve(t, { ...KEYED, "auth-http": false });
+  const token = sign({ sub: "alice" });
+  const foreign = sign({ sub: "proxy" }, "another secret of thirty-two bytes!!");
+  for (const mode of ["polling", "websocket"]) {
+    for (const place of [bearer(foreign), { query: { token: foreign } }, { extraHeaders: { cookie: `session=${foreign}` } }]) {
+      assert.equal((await open(t, server, { mode, token, ...place })).me.user, "alice");
+    }
+    for (const v of [3, 4]) assert.equal((await refusal(start(t, server, { v, mode, ...bearer(token) }))).message, "unauthorized");
+  }
+  assert.equal((await http(server, "/poll/lobby?wait=0", { headers: { authorization: `Bearer ${token}` } })).status, 200);
+  assert.equal((await http(server, "/poll/lobby?wait=0", { headers: { authorization: `Bearer ${foreign}` } })).status, 401);
+});
 
 test("without any token a client is refused as unauthorized", async (t) => {
   const server = await serve(t, KEYED);
@@ -171,7 +217,7 @@ test("nobody joins the personal room of somebody else, whatever the token grants
   await guest.refused("history", { room: "user:bob" }, "forbidden");
 });
 
-test("when its token expires a client is told, and disconnected after the grace time", async (t) => {
+test("when its token expires a client is told, and its transport closed after the grace time", async (t) => {
   const server = await serve(t, STRICT);
   for (const mode of ["polling", "websocket"]) {
     const exp = at(2);
@@ -181,7 +227,8 @@ test("when its token expires a client is told, and disconnected after the grace 
     assert.equal(error.code, "token_expired");
     assert.ok(Date.now() >= exp * 1000, "not before its time");
     assert.deepEqual(gone.items, [], "there is a time of grace");
-    await gone.count(1);
+    const [[reason]] = await gone.count(1);
+    assert.match(reason, /^transport (close|error)$/);
     assert.ok(Date.now() >= exp * 1000 + 900, "the grace time was kept");
   }
 });

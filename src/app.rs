@@ -239,6 +239,7 @@ impl Builder {
             DoorwayConfig {
                 origins: origins.clone(),
                 cookie: config.auth.cookie.clone(),
+                early_tokens: config.auth.http,
                 draining: draining.clone(),
                 node: config.node.clone().unwrap_or_else(made_up_name),
             },

@@ -85,8 +85,6 @@ pub struct Metrics {
     pub catching_up: Gauge,
     /// Sessions that were resumed.
     pub recovered: Counter,
-    /// Sessions that were asked for and not resumed.
-    pub not_recovered: Counter,
     /// Messages read again for connections that had missed them.
     pub replayed: Counter,
     append_seconds: Histogram,
@@ -94,6 +92,7 @@ pub struct Metrics {
     errors: Family<ByCode, Counter>,
     limited: Family<ByLimit, Counter>,
     closed: Family<ByReason, Counter>,
+    not_recovered: Family<ByReason, Counter>,
     answered: Family<ByRoute, Counter>,
 }
 
@@ -122,7 +121,7 @@ impl Metrics {
             dropped: Counter::default(),
             catching_up: Gauge::default(),
             recovered: Counter::default(),
-            not_recovered: Counter::default(),
+            not_recovered: Family::default(),
             replayed: Counter::default(),
             append_seconds: Histogram::new(latencies),
             held_back_seconds: Histogram::new(latencies),
@@ -262,7 +261,7 @@ impl Metrics {
         );
         registry.register(
             "recoveries_refused",
-            "Sessions that were asked for and not resumed",
+            "Sessions that were asked for and not resumed, by reason",
             self.not_recovered.clone(),
         );
         registry.register(
@@ -284,6 +283,20 @@ impl Metrics {
         self.errors.get_or_create(&ByCode { code }).inc();
         if let Some(limit) = error.limit() {
             self.limited(limit);
+        }
+    }
+
+    /// Counts a session that a client named and that did not go on.
+    pub fn not_recovered(&self, reason: &'static str) {
+        let reasons = &self.not_recovered;
+        reasons.get_or_create(&ByReason { reason }).inc();
+    }
+
+    /// Has every reason show from the start.
+    pub(crate) fn show_not_recovered(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        for reason in reasons {
+            let counter = self.not_recovered.get_or_create(&ByReason { reason });
+            counter.inc_by(0);
         }
     }
 

@@ -66,7 +66,7 @@ export class Server {
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("SWITCHBOARD_")));
     const args = [];
     for (const [name, value] of Object.entries(flags)) {
-      if (this.program === binary) args.push(`--${name}`, String(value));
+      if (this.program === binary) args.push(`--${name}=${value}`);
       else env[`SWITCHBOARD_${name.replaceAll("-", "_").toUpperCase()}`] = String(value);
     }
     const child = spawn(this.program, args, { cwd: this.folder, env, stdio: ["ignore", "pipe", "pipe"] });

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     hub::{Caller, LiveRooms, PresencePage, RoomState, RoomsPage, Visitor},
-    model::{NAME_BYTES, RoomName, UserId},
+    model::{NAME_BYTES, PERSONAL, RoomName, UserId},
     transport::params::{Named, Params},
 };
 
@@ -55,9 +55,10 @@ pub(super) async fn list(
     Extension(visitor): Extension<Visitor>,
     Params(listed): Params<Listed>,
 ) -> Result<Json<RoomsPage>> {
-    if listed.prefix.chars().count() > NAME_BYTES {
+    let most = PERSONAL.len() + NAME_BYTES;
+    if listed.prefix.chars().count() > most {
         return Err(Error::bad_request(format!(
-            "no room's name has more than {NAME_BYTES} bytes"
+            "no room's name has more than {most} bytes"
         )));
     }
     let request = LiveRooms {
@@ -99,7 +100,7 @@ pub(super) struct Roll {
     #[param(
         value_type = Option<String>,
         min_length = 1,
-        max_length = 123,
+        max_length = 128,
         pattern = r"^[^\s\u0000-\u001f\u007f-\u009f]+$"
     )]
     after: Option<UserId>,

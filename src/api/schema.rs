@@ -32,21 +32,21 @@ macro_rules! describe {
 describe!(model::RoomName => Room, model::UserId => User, model::MessageId => MessageId);
 
 /// A room's name: 1 to 128 bytes of UTF-8 without white space or control characters. `user:<id>` is a user's personal
-/// room.
+/// room; its id alone has up to 128 bytes.
 #[derive(ToSchema)]
 #[schema(
     min_length = 1,
-    max_length = 128,
+    max_length = 133,
     pattern = r"^[^\s\u0000-\u001f\u007f-\u009f]+$",
     example = "lobby"
 )]
 pub(super) struct Room(String);
 
-/// A user's id: 1 to 123 bytes of UTF-8 without white space or control characters.
+/// A user's id: 1 to 128 bytes of UTF-8 without white space or control characters.
 #[derive(ToSchema)]
 #[schema(
     min_length = 1,
-    max_length = 123,
+    max_length = 128,
     pattern = r"^[^\s\u0000-\u001f\u007f-\u009f]+$",
     example = "alice"
 )]

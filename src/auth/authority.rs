@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    model::Timestamp,
+    model::{Timestamp, UserId},
 };
 
 /// Which keys to trust and on what terms. Without any key the authority is open.
@@ -210,7 +210,7 @@ impl Authority {
                 "the token is not signed with a key that this server trusts",
             ));
         }
-        self.0.terms.admit(token.claims()?, now)
+        self.0.terms.admit(&token.claims()?, now)
     }
 
     async fn is_signed(&self, token: &Signed<'_>) -> Result<bool> {
@@ -231,6 +231,11 @@ impl Authority {
             return Err(Error::unauthorized("a token is required"));
         }
         open::principal(user, Arc::clone(&self.0.terms.default_grants))
+    }
+
+    /// Whether `user` is a guest: a name that nobody has chosen. There are none where tokens are asked for.
+    pub fn is_guest(&self, user: &UserId) -> bool {
+        self.is_open() && open::is_guest(user)
     }
 }
 

@@ -3,14 +3,18 @@
 //! Does no I/O and is given the time. Which keys there are is `Authority`'s matter; nothing in the claims is
 //! looked at before the signature is known to be good.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeOwned, IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 use super::{
+    credentials::text_of_id,
     grants::Grants,
     keys::Key,
     principal::{Principal, parse_info, parse_name},
@@ -100,31 +104,85 @@ fn algorithm(name: &str) -> Result<Algorithm> {
     }
 }
 
-/// What a token says.
-#[derive(Deserialize)]
-pub(super) struct Claims {
-    sub: Option<String>,
-    #[serde(default, deserialize_with = "given")]
-    exp: Option<f64>,
-    #[serde(default, deserialize_with = "given")]
-    nbf: Option<f64>,
-    iss: Option<String>,
-    aud: Option<Audience>,
-    name: Option<String>,
-    info: Option<Box<RawValue>>,
-    rooms: Option<Grants>,
+/// What a token says: every claim as it stands there.
+pub(super) struct Claims(HashMap<String, Box<RawValue>>);
+
+impl Claims {
+    /// What a claim says; `None` if it is not there. One of another form is refused by its name.
+    fn get<T: DeserializeOwned>(&self, name: &str, expected: &str) -> Result<Option<T>> {
+        let Some(raw) = self.0.get(name) else {
+            return Ok(None);
+        };
+        let claim = serde_json::from_str(raw.get());
+        claim.map(Some).map_err(|_| unfit(name, expected))
+    }
+
+    /// As [`get`](Self::get), where `null` says nothing, too.
+    fn given<T: DeserializeOwned>(&self, name: &str, expected: &str) -> Result<Option<T>> {
+        Ok(self.get::<Option<T>>(name, expected)?.flatten())
+    }
+
+    /// A time. One that is there has to be a number: `"exp": null` must not mean "for ever".
+    fn time(&self, name: &str) -> Result<Option<Timestamp>> {
+        let seconds = self.get(name, "it is not a number of seconds")?;
+        Ok(seconds.map(numeric_date))
+    }
+
+    /// Whom the token speaks for. Ids that come out of a database are numbers.
+    fn user(&self) -> Result<UserId> {
+        let form = "it is neither a string nor a whole number";
+        let sub: Option<Box<RawValue>> = self.given("sub", form)?;
+        let sub = sub.ok_or_else(|| Error::unauthorized("the token has no sub"))?;
+        let id = text_of_id(&sub).ok_or_else(|| unfit("sub", form))?;
+        UserId::parse(&id).map_err(|error| unfit("sub", error.message()))
+    }
+
+    fn grants(&self) -> Result<Option<Grants>> {
+        let raw: Option<Box<RawValue>> = self.given("rooms", "it is invalid")?;
+        let grants = raw.map(|raw| serde_json::from_str(raw.get())).transpose();
+        // To go on without it would be to allow more than was meant.
+        grants.map_err(|error| {
+            let what = format!(
+                "it is not [{{ \"match\": pattern, \"can\": [permission, ...] }}, ...] ({error}); tokens with a rooms claim \
+                 of the application's own need another name for that"
+            );
+            unfit("rooms", &what)
+        })
+    }
+}
+
+/// A claim that is there twice is refused (RFC 7519, 4): which of the two counts would be a matter of the parser.
+impl<'de> Deserialize<'de> for Claims {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Claims;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of claims")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
+                let mut claims = HashMap::new();
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    if claims.contains_key(&name) {
+                        let twice = format!("the claim {name} is there twice");
+                        return Err(de::Error::custom(twice));
+                    }
+                    claims.insert(name, value);
+                }
+                Ok(Claims(claims))
+            }
+        }
+        deserializer.deserialize_map(Each)
+    }
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "a string or a list of strings")]
+#[serde(untagged)]
 enum Audience {
     One(String),
     Many(Vec<String>),
-}
-
-/// A time that is given has to be a number: `"exp": null` must not mean "for ever".
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    f64::deserialize(deserializer).map(Some)
 }
 
 /// What the claims of a good token have to say, and what holds where they are silent.
@@ -137,53 +195,54 @@ pub(super) struct Terms {
 
 impl Terms {
     /// The principal that the claims describe, if they are good at `now`.
-    pub(super) fn admit(&self, claims: Claims, now: Timestamp) -> Result<Principal> {
-        self.check_times(&claims, now)?;
-        self.check_parties(&claims)?;
-        let Claims {
-            sub, name, info, ..
-        } = claims;
-        let sub = sub.ok_or_else(|| Error::unauthorized("the token has no sub"))?;
-        let grants = match claims.rooms {
-            Some(rooms) => Arc::new(rooms),
-            None => Arc::clone(&self.default_grants),
-        };
+    pub(super) fn admit(&self, claims: &Claims, now: Timestamp) -> Result<Principal> {
+        let expires_at = self.check_times(claims, now)?;
+        self.check_parties(claims)?;
+        let text = "it is not a string";
+        let name: Option<String> = claims.given("name", text)?;
+        let info: Option<Box<RawValue>> = claims.given("info", "it is invalid")?;
         Ok(Principal {
-            user: UserId::parse(&sub).map_err(|error| unfit("sub", &error))?,
+            user: claims.user()?,
             name: parse_name(name.as_deref().unwrap_or_default())
-                .map_err(|error| unfit("name", &error))?,
+                .map_err(|error| unfit("name", error.message()))?,
             info: info
                 .map(parse_info)
                 .transpose()
-                .map_err(|error| unfit("info", &error))?,
-            grants,
-            expires_at: claims.exp.map(numeric_date),
+                .map_err(|error| unfit("info", error.message()))?,
+            grants: match claims.grants()? {
+                Some(rooms) => Arc::new(rooms),
+                None => Arc::clone(&self.default_grants),
+            },
+            expires_at,
         })
     }
 
     /// `exp` is the first moment at which the token is no longer good (RFC 7519, 4.1.4).
-    fn check_times(&self, claims: &Claims, now: Timestamp) -> Result<()> {
+    fn check_times(&self, claims: &Claims, now: Timestamp) -> Result<Option<Timestamp>> {
         let leeway = u64::try_from(self.leeway.as_millis()).unwrap_or(u64::MAX);
-        if let Some(exp) = claims.exp.map(numeric_date)
+        let exp = claims.time("exp")?;
+        if let Some(exp) = exp
             && now.0 >= exp.0.saturating_add(leeway)
         {
             return Err(Error::new(Code::TokenExpired, "the token has expired"));
         }
-        if let Some(nbf) = claims.nbf.map(numeric_date)
+        if let Some(nbf) = claims.time("nbf")?
             && now.0.saturating_add(leeway) < nbf.0
         {
             return Err(Error::unauthorized("the token is not valid yet (nbf)"));
         }
-        Ok(())
+        Ok(exp)
     }
 
     fn check_parties(&self, claims: &Claims) -> Result<()> {
-        if self.issuer.is_some() && claims.iss != self.issuer {
+        let issuer: Option<String> = claims.given("iss", "it is not a string")?;
+        if self.issuer.is_some() && issuer != self.issuer {
             return Err(Error::unauthorized(
                 "the token is from another issuer (iss) than the one this server trusts",
             ));
         }
-        let meant = match &claims.aud {
+        let audience = claims.given("aud", "it is neither a string nor a list of strings")?;
+        let meant = match &audience {
             None => &[],
             Some(Audience::One(one)) => std::slice::from_ref(one),
             Some(Audience::Many(many)) => many.as_slice(),
@@ -197,8 +256,8 @@ impl Terms {
     }
 }
 
-fn unfit(claim: &str, error: &Error) -> Error {
-    Error::unauthorized(format!("the token's {claim}: {}", error.message()))
+fn unfit(claim: &str, what: &str) -> Error {
+    Error::unauthorized(format!("the token's {claim}: {what}"))
 }
 
 /// Seconds since the epoch, with or without fraction; what is before it is at it.
@@ -227,7 +286,7 @@ mod tests {
         let text = claims.to_string();
         let claims =
             serde_json::from_str(&text).map_err(|error| Error::unauthorized(error.to_string()))?;
-        terms.admit(claims, Timestamp(now_ms))
+        terms.admit(&claims, Timestamp(now_ms))
     }
 
     fn code(terms: &Terms, claims: &serde_json::Value, now_ms: u64) -> Option<Code> {
@@ -307,7 +366,7 @@ mod tests {
         let text = r#"{"sub":"alice","name":"Alice","info":{"b":1.0,"a":[]},
             "rooms":[{"match":"team:*","can":["publish"]}],"other":{}}"#;
         let alice = terms()
-            .admit(serde_json::from_str(text).unwrap(), Timestamp(0))
+            .admit(&serde_json::from_str(text).unwrap(), Timestamp(0))
             .unwrap();
         assert_eq!(alice.user.as_str(), "alice");
         assert_eq!(alice.name.as_deref(), Some("Alice"));
@@ -328,11 +387,22 @@ mod tests {
         for (claims, named) in [
             (json!({}), "sub"),
             (json!({"sub": "a b"}), "sub"),
-            (json!({"sub": "x".repeat(124)}), "sub"),
-            (json!({"sub": 7}), "string"),
+            (json!({"sub": "x".repeat(129)}), "sub"),
+            (json!({"sub": 7.5}), "sub"),
+            (json!({"sub": ["a"]}), "sub"),
             (json!({"sub": "a", "name": "\u{7}"}), "name"),
+            (json!({"sub": "a", "name": 7}), "name"),
             (json!({"sub": "a", "info": []}), "info"),
-            (json!({"sub": "a", "rooms": "all"}), "sequence"),
+            (json!({"sub": "a", "exp": "soon"}), "exp"),
+            (json!({"sub": "a", "nbf": {}}), "nbf"),
+            (json!({"sub": "a", "iss": 7}), "iss"),
+            (json!({"sub": "a", "aud": 7}), "aud"),
+            (json!({"sub": "a", "rooms": "all"}), "rooms"),
+            (json!({"sub": "a", "rooms": ["a", "b"]}), "rooms"),
+            (
+                json!({"sub": "a", "rooms": [{"match": "a", "can": "join"}]}),
+                "rooms",
+            ),
             (json!([]), "expected"),
         ] {
             let error = admit(&terms(), &claims, 0).unwrap_err();
@@ -342,9 +412,32 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_is_there_twice_is_refused() {
-        let twice = r#"{"sub":"alice","sub":"admin"}"#;
-        assert!(serde_json::from_str::<Claims>(twice).is_err());
+    fn a_user_that_is_a_number_is_its_digits() {
+        for (sub, user) in [
+            ("42", "42"),
+            ("-7", "-7"),
+            ("0", "0"),
+            (
+                "123456789012345678901234567890",
+                "123456789012345678901234567890",
+            ),
+            (r#""4\u0032""#, "42"),
+        ] {
+            let claims = serde_json::from_str(&format!("{{\"sub\":{sub}}}")).unwrap();
+            let principal = terms().admit(&claims, Timestamp(0)).unwrap();
+            assert_eq!(principal.user.as_str(), user, "{sub}");
+        }
+    }
+
+    #[test]
+    fn a_claim_that_is_there_twice_is_refused_by_its_name() {
+        for (twice, name) in [
+            (r#"{"sub":"alice","sub":"admin"}"#, "sub"),
+            (r#"{"sub":"a","rooms":[],"\u0072ooms":null}"#, "rooms"),
+        ] {
+            let error = serde_json::from_str::<Claims>(twice).err().unwrap();
+            assert!(error.to_string().contains(name), "{error}");
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ mod testing;
 
 pub use api_keys::{API_KEY_CHARS, ApiKeys};
 pub use authority::{Authority, AuthorityConfig, KeyProblem};
-pub use credentials::{HttpToken, TokenSource, find_token, query_user};
+pub use credentials::{HttpToken, TokenSource, find_token, query_user, text_of_id, token_in};
 pub use grants::{Grants, MOST_RULES, Permission, Permissions};
 pub use issue::{TokenClaims, issue};
 pub use jwt::TOKEN_BYTES;

@@ -10,6 +10,7 @@ use super::{grants::Grants, principal::Principal};
 use crate::{error::Result, model::UserId};
 
 const GUEST_ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+const GUEST: &str = "guest-";
 const GUEST_CHARS: usize = 6;
 
 /// The identity that was asked for, or a guest's.
@@ -27,9 +28,35 @@ pub(super) fn principal(user: Option<&str>, grants: Arc<Grants>) -> Result<Princ
     })
 }
 
+/// Whether this is the id of a guest, as they are made here.
+pub(super) fn is_guest(user: &UserId) -> bool {
+    let tail = user.as_str().strip_prefix(GUEST).unwrap_or_default();
+    tail.len() == GUEST_CHARS && tail.bytes().all(|byte| GUEST_ALPHABET.contains(&byte))
+}
+
 fn guest() -> String {
     let mut random = rand::rng();
     let tail = (0..GUEST_CHARS)
         .map(|_| char::from(GUEST_ALPHABET[random.random_range(0..GUEST_ALPHABET.len())]));
-    "guest-".chars().chain(tail).collect()
+    GUEST.chars().chain(tail).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_is_known_by_its_id_and_nobody_else_is_taken_for_one() {
+        assert!(is_guest(&UserId::parse(&guest()).unwrap()));
+        for other in [
+            "alice",
+            "guest-",
+            "guest-abcde",
+            "guest-abcdefg",
+            "guest-ABCDEF",
+            "guest-äää",
+        ] {
+            assert!(!is_guest(&UserId::parse(other).unwrap()), "{other}");
+        }
+    }
 }

@@ -29,6 +29,9 @@ section! {
         audience: Vec<String> = "",
         /// Name of the cookie that may hold a token.
         cookie: Option<String> = "",
+        /// Whether Socket.IO clients may bring a token with their HTTP requests (header, cookie, `?token=`); false leaves those
+        /// unread, for proxies that put tokens of their own there.
+        http: bool = "true",
         /// What a token without `rooms` may do: `pattern=what,what` for each kind of room, with `;` or white space between.
         grants: Grants = "*=join,publish,history,presence,signal",
         /// How long after a token's end its connection stays, waiting for a new one.

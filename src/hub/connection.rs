@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use super::{Entrant, event::Outgoing, feed::Feed, lock, profile::Stance, users::Standing};
 use crate::{
     auth::Principal,
-    error::Result,
+    error::{Code, Result},
     limits::{Bucket, Place},
     model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
 };
@@ -58,8 +58,10 @@ pub enum Close {
     Slow,
     /// The node is going down; its client should come back.
     Draining,
-    /// Its token expired and was not replaced in time; coming back with the same token is no use.
+    /// Its token expired and was not replaced in time; its client should come back with a new one.
     Expired,
+    /// It cannot be let in now, and that will pass; its client should come back.
+    Refused(Code),
     /// Storage could not serve it; its client should come back.
     Unavailable,
     /// Handling one of its events broke off by a defect; its client should come back.
@@ -83,6 +85,7 @@ impl Close {
             Close::Slow => "slow",
             Close::Draining => "draining",
             Close::Expired => "expired",
+            Close::Refused(code) => code.as_str(),
             Close::Unavailable => "unavailable",
             Close::Failed => "failed",
             Close::Replaced => "replaced",
@@ -93,9 +96,9 @@ impl Close {
         }
     }
 
-    /// Whether its session ends with it: coming back the same way is no use.
+    /// Whether its session ends with it, and its client is not to come back by itself: neither time nor a new token helps.
     pub const fn is_for_good(self) -> bool {
-        matches!(self, Close::Expired | Close::Removed)
+        matches!(self, Close::Removed)
     }
 }
 

@@ -132,7 +132,7 @@ impl Hub {
                 "this identity may not join {room}"
             )));
         }
-        self.check_name(room.as_str())?;
+        self.check_name(room.bytes())?;
         let log = &self.0.backend.log;
         let page = log
             .read(&caller.key(&room), Range::Last, PageSize::NOTHING)

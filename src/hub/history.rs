@@ -47,7 +47,7 @@ impl Hub {
                 request.room
             )));
         }
-        self.check_name(request.room.as_str())?;
+        self.check_name(request.room.bytes())?;
         let size = self.page(request.limit);
         let page = self
             .0

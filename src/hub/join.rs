@@ -197,7 +197,7 @@ impl Hub {
 
     /// Whether an identity may become a member of a room and, if it wants that, be given some of its past.
     pub(super) fn check_entry(&self, who: &impl Caller, room: &RoomName, past: bool) -> Result<()> {
-        self.check_name(room.as_str())?;
+        self.check_name(room.bytes())?;
         if !who.may(Permission::Join, room) {
             return Err(Error::forbidden(format!(
                 "this identity may not join {room}"

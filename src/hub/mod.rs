@@ -49,6 +49,7 @@ mod publish;
 mod refresh;
 mod removal;
 mod request;
+mod resume;
 mod room;
 mod rooms;
 mod session;
@@ -75,7 +76,8 @@ pub use poll::{Poll, Polled};
 pub use profile::Present;
 pub use publish::{Publish, Publishing};
 pub use request::{Answer, Request, Roll, Status};
-pub use session::{Arrived, Resume};
+pub use resume::{NotResumed, Resume};
+pub use session::Arrived;
 pub use settings::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings};
 pub use signal::{Refusal, Replies, Reply, Signal, To};
 pub use stream::{Beginning, Reset, Since, Stream};
@@ -178,6 +180,7 @@ impl Hub {
             typing,
             grace,
         } = settings;
+        metrics.show_not_recovered(NotResumed::ALL.map(NotResumed::as_str));
         let manners = room::Manners {
             grace: presence.grace,
             room_users: presence.room_users,
@@ -346,15 +349,12 @@ impl Hub {
     }
 
     /// Refuses a name longer than configured; whatever is longer than the contract allows never gets here.
-    fn check_name(&self, name: &str) -> Result<()> {
+    fn check_name(&self, bytes: usize) -> Result<()> {
         let most = self.0.limits.name_bytes;
-        if name.len() <= most {
+        if bytes <= most {
             return Ok(());
         }
-        let message = format!(
-            "a name may have {most} bytes here, this one has {}",
-            name.len()
-        );
+        let message = format!("a name may have {most} bytes here, this one has {bytes}");
         Err(Error::bad_request(message).for_limit(Limit::NameBytes))
     }
 }

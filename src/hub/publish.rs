@@ -137,7 +137,7 @@ impl Hub {
         except: Option<ConnectionId>,
     ) -> Result<Publishing> {
         self.check_data(&request.data)?;
-        self.check_name(request.room.as_str())?;
+        self.check_name(request.room.bytes())?;
         if request.event.is_notification() && (request.ephemeral || !request.room.is_personal()) {
             return Err(Error::bad_request(
                 "a notification is kept, and goes to a user's personal room, user:<id>",

@@ -17,29 +17,14 @@ use super::{
     Connection, Entrant, Hub, Outgoing, Outlet,
     connection::{Close, Memberships},
     feed::{Feed, Lost},
+    resume::{Resume, Resumed},
 };
 use crate::{
     auth::{Permission, Principal},
-    backend::{PageSize, Session},
-    error::{Code, Error, Result},
-    model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomKey, RoomName},
+    backend::Session,
+    error::{Error, Result},
+    model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomName},
 };
-
-/// What a client that connects says of an earlier session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resume {
-    /// Its protocol knows no sessions.
-    Never,
-    /// Nothing: a new session begins.
-    Nothing,
-    /// It has come back.
-    Session {
-        /// The session's name.
-        pid: Pid,
-        /// The last offset it has seen, if any.
-        offset: Option<Offset>,
-    },
-}
 
 /// An entrant of which it is decided whether it goes on with a session. Dropping it changes nothing.
 #[derive(Debug)]
@@ -48,34 +33,6 @@ pub struct Arrived {
     entrant: Entrant,
     pid: Option<Pid>,
     resumed: Option<Resumed>,
-}
-
-/// A session that is about to go on.
-#[derive(Debug)]
-struct Resumed {
-    connection: ConnectionId,
-    rooms: Memberships,
-    /// Everything up to here was received.
-    given: Offset,
-    /// The log's life that offsets are of.
-    life: Epoch,
-    /// The connection it had on this node, if that has not ended yet.
-    old: Option<Arc<Connection>>,
-    _claim: Option<Claim>,
-}
-
-/// Of several clients that name the same session at once, one gets it.
-#[derive(Debug)]
-struct Claim {
-    hub: Hub,
-    pid: Pid,
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.hub.0.claimed.remove(&self.pid);
-        self.hub.0.given_back.notify_waiters();
-    }
 }
 
 impl Arrived {
@@ -113,29 +70,17 @@ impl Hub {
         principal: Principal,
         resume: Resume,
     ) -> Result<Arrived> {
-        self.check_name(principal.user.as_str())?;
+        self.check_name(principal.user.as_str().len())?;
         let resumable = resume != Resume::Never && !self.0.recovery.window.is_zero();
-        let mut pid = resumable.then(Pid::fresh);
-        let mut resumed = None;
-        if let Resume::Session { pid: named, offset } = resume
-            && resumable
-        {
-            resumed = match self.resumed(&namespace, &principal, named, offset).await {
-                Ok(resumed) => resumed,
-                // Nothing of it is lost: its client shall come again, not begin anew.
-                Err(error) if error.code() == Code::Unavailable => return Err(error),
-                Err(error) => {
-                    tracing::warn!(%error, "a session could not be resumed");
-                    None
-                }
-            };
-            if resumed.is_some() {
-                pid = Some(named);
-                self.0.metrics.recovered.inc();
-            } else {
-                self.0.metrics.not_recovered.inc();
-            }
-        }
+        let resumed = match resumable {
+            true => self.resume(&namespace, &principal, resume).await?,
+            false => None,
+        };
+        let pid = match &resumed {
+            Some((pid, _)) => Some(*pid),
+            None => resumable.then(Pid::fresh),
+        };
+        let resumed = resumed.map(|(_, resumed)| resumed);
         // The connection whose place it takes still counts, and would keep its own client out for as long as it has not
         // been noticed dead.
         let replaces = resumed.as_ref().is_some_and(|it| it.old.is_some());
@@ -149,101 +94,6 @@ impl Hub {
             pid,
             resumed,
         })
-    }
-
-    /// The session that a client names, if it is the client's and all that it missed can be read.
-    async fn resumed(
-        &self,
-        namespace: &Namespace,
-        principal: &Principal,
-        pid: Pid,
-        offset: Option<Offset>,
-    ) -> Result<Option<Resumed>> {
-        let claim = self.claim(pid).await?;
-        // First: behind this it is known whether the session's offsets are of the log's present life.
-        let until = self.0.backend.log.offset(namespace).await?;
-        let life = self.0.backend.log.life();
-        let Some(session) = self.0.backend.sessions.find(pid).await? else {
-            return Ok(None);
-        };
-        // One of somebody else is left alone: its owner can still come back.
-        if session.namespace != *namespace || session.user != principal.user {
-            return Ok(None);
-        }
-        let old = self.0.connections.get(&session.connection);
-        let old = old
-            .map(|old| old.clone())
-            .filter(|old| old.pid() == Some(pid));
-        if old.as_ref().is_some_and(|old| old.is_ended_for_good()) {
-            return Ok(None); // it is about to be forgotten
-        }
-        let rooms = old
-            .as_ref()
-            .and_then(|old| old.memberships())
-            .unwrap_or_else(|| session.rooms.into_iter().collect());
-        // Before anything was received the rooms' floors alone say from where on.
-        let given = offset.unwrap_or_default();
-        let kept =
-            given <= until && (self.is_kept(namespace, principal, &rooms, given..until)).await?;
-        if !kept {
-            self.0.backend.sessions.forget(pid).await?;
-            return Ok(None);
-        }
-        Ok(Some(Resumed {
-            connection: session.connection,
-            rooms,
-            given,
-            life,
-            old,
-            _claim: Some(claim),
-        }))
-    }
-
-    /// Waits until nobody else is about to go on with a session: a client whose network goes again may come back while it is
-    /// still decided about its first return.
-    async fn claim(&self, pid: Pid) -> Result<Claim> {
-        let claimed = async {
-            loop {
-                let mut given_back = std::pin::pin!(self.0.given_back.notified());
-                given_back.as_mut().enable();
-                if self.0.claimed.insert(pid) {
-                    return Claim {
-                        hub: self.clone(),
-                        pid,
-                    };
-                }
-                given_back.await;
-            }
-        };
-        let within = tokio::time::timeout(CLAIM, claimed).await;
-        within.map_err(|_| Error::unavailable("the session is about to go on; come again"))
-    }
-
-    /// Whether everything that the rooms had between two offsets can still be read.
-    async fn is_kept(
-        &self,
-        namespace: &Namespace,
-        principal: &Principal,
-        rooms: &Memberships,
-        missed: std::ops::Range<Offset>,
-    ) -> Result<bool> {
-        let log = &self.0.backend.log;
-        let (given, until) = (missed.start, missed.end);
-        for (room, floor) in rooms {
-            let key = RoomKey {
-                namespace: namespace.clone(),
-                room: room.clone(),
-            };
-            let complete = !principal.may(Permission::Join, room)
-                || log
-                    .missed(&key, given.max(*floor), until, PageSize::ONE)
-                    .await?
-                    .complete;
-            if !complete {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// Makes an entrant a connection: from now on it gets what is sent to its user, by `outlet`. What `greet` pushes
@@ -523,9 +373,6 @@ impl Hub {
 
 /// How soon is tried again what the log could not answer.
 pub(super) const TRY_AGAIN: Duration = Duration::from_millis(200);
-
-/// How long a client that comes back waits for another that has named the same session.
-const CLAIM: Duration = Duration::from_secs(5);
 
 /// How soon is tried again to note the end of a session.
 const NOTE_AGAIN: Duration = Duration::from_secs(1);

@@ -13,14 +13,14 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     auth::{Authority, AuthorityConfig, Grants},
-    backend::{Backend, Deliveries, Keep, Retention, memory},
+    backend::{Backend, Deliveries, Keep, PageSize, Retention, memory},
     error::Limit,
     hub::{
         Event, HubSettings, Join, PageLimits, Publish, RecoverySettings, Replay,
         connection::{Asking, Drained},
         lock,
     },
-    model::UserId,
+    model::{RoomKey, UserId},
 };
 
 #[path = "life_tests.rs"]
@@ -33,6 +33,8 @@ mod order;
 mod peers;
 #[path = "removal_tests.rs"]
 mod removal;
+#[path = "resume_tests.rs"]
+mod resuming;
 #[path = "stream_tests.rs"]
 mod streams;
 
@@ -377,7 +379,11 @@ async fn a_session_that_is_somebody_elses_or_was_never_given_is_not_resumed() {
     };
     let (other, _) = connect(&hub, arrive(&hub, "alice", unknown).await).await;
     assert_ne!(Some(other.id()), Some(alice.id()));
-    assert_eq!(hub.metrics().not_recovered.get(), 2);
+    let page = hub.metrics().render();
+    for reason in ["other_user", "unknown_session"] {
+        let line = format!("switchboard_recoveries_refused_total{{reason=\"{reason}\"}} 1\n");
+        assert!(page.contains(&line), "{page}");
+    }
     // The owner can still come back.
     assert_eq!(arrive(&hub, "alice", named).await.pid(), alice.pid());
 }
@@ -454,22 +460,4 @@ async fn a_client_that_reads_slowly_is_given_all_when_it_reads_again() {
     client.is_given(&all).await;
     say(&hub, "b", 5).await;
     assert_eq!(client.given().last().unwrap(), "b 5");
-}
-
-#[tokio::test]
-async fn a_client_whose_token_has_expired_for_good_has_no_session_any_more() {
-    let hub = hub();
-    let (alice, client) = member(&hub, "alice", &["a"]).await;
-    alice.close(Close::Expired);
-    hub.disconnect(&alice);
-    let forgotten = async {
-        let sessions = &hub.0.backend.sessions;
-        while sessions.find(alice.pid().unwrap()).await.unwrap().is_some() {
-            tokio::task::yield_now().await;
-        }
-    };
-    let forgotten = tokio::time::timeout(Duration::from_secs(10), forgotten);
-    assert!(forgotten.await.is_ok());
-    let arrived = arrive(&hub, "alice", back(&alice, &client)).await;
-    assert_ne!(arrived.pid(), alice.pid());
 }

@@ -96,13 +96,18 @@ fn check_name(what: &str, text: &str, most: usize) -> Result<()> {
     Ok(())
 }
 
+/// A personal room's name is as long as its user's id is, so that each user has one.
 fn check_room(text: &str) -> Result<()> {
-    check_name("a room name", text, NAME_BYTES)
+    match text.strip_prefix(PERSONAL) {
+        Some(user) if text.len() > NAME_BYTES => {
+            check_name("the user id in a personal room's name", user, NAME_BYTES)
+        }
+        _ => check_name("a room name", text, NAME_BYTES),
+    }
 }
 
 fn check_user(text: &str) -> Result<()> {
-    // The personal room `user:<id>` has to be a room name too.
-    check_name("a user id", text, NAME_BYTES - PERSONAL.len())
+    check_name("a user id", text, NAME_BYTES)
 }
 
 fn check_id(text: &str) -> Result<()> {
@@ -160,11 +165,12 @@ fn check_namespace(text: &str) -> Result<()> {
 }
 
 name! {
-    /// A room's name: 1-128 bytes of UTF-8 without white space or control characters.
+    /// A room's name: 1-128 bytes of UTF-8 without white space or control characters; in a personal room's, `user:` is not
+    /// counted.
     RoomName, check_room
 }
 name! {
-    /// Who a connection speaks for; the alphabet of a room name, and short enough for a personal room.
+    /// Who a connection speaks for; the alphabet and length of a room name.
     UserId, check_user
 }
 name! {
@@ -184,6 +190,11 @@ impl RoomName {
     /// The personal room of a user.
     pub fn personal(user: &UserId) -> Self {
         Self(format!("{PERSONAL}{user}").into())
+    }
+
+    /// Its length as limits count it: a personal room's is that of its user's id.
+    pub fn bytes(&self) -> usize {
+        self.0.strip_prefix(PERSONAL).unwrap_or(&self.0).len()
     }
 
     /// Whether this is somebody's personal room.
@@ -282,9 +293,15 @@ mod tests {
 
     #[test]
     fn every_user_has_a_personal_room_that_is_a_valid_room_name() {
-        let longest = UserId::parse(&"u".repeat(NAME_BYTES - PERSONAL.len())).expect("fits");
+        let longest = UserId::parse(&"u".repeat(NAME_BYTES)).expect("fits");
+        assert!(UserId::parse(&"u".repeat(NAME_BYTES + 1)).is_err());
         let room = RoomName::personal(&longest);
         assert!(RoomName::parse(room.as_str()).is_ok());
+        assert!(RoomName::parse(&format!("{room}u")).is_err());
+        assert!(
+            RoomName::parse(&"user".repeat(33)).is_err(),
+            "no personal room"
+        );
         assert!(room.belongs_to(&longest));
         assert!(!room.belongs_to(&UserId::parse("u").expect("valid")));
     }

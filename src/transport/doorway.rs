@@ -36,6 +36,7 @@ pub(crate) struct Doorway {
     /// When it was last said that a proxy leaves its clients' addresses out.
     warned_of_proxy: Mutex<Option<Instant>>,
     cookie: Option<String>,
+    early_tokens: bool,
     draining: CancellationToken,
     node: String,
     flushers: Arc<Flushers>,
@@ -47,6 +48,8 @@ pub(crate) struct DoorwayConfig {
     pub(crate) origins: Origins,
     /// The cookie that may hold a token.
     pub(crate) cookie: Option<String>,
+    /// Whether Socket.IO clients may bring a token with their HTTP requests.
+    pub(crate) early_tokens: bool,
     /// Cancelled when the node is going down.
     pub(crate) draining: CancellationToken,
     /// The node's name.
@@ -76,6 +79,7 @@ impl Doorway {
             ),
             warned_of_proxy: Mutex::default(),
             cookie: config.cookie,
+            early_tokens: config.early_tokens,
             draining: config.draining,
             node: config.node,
             flushers,
@@ -209,6 +213,21 @@ impl Doorway {
             Some(Trust::WithoutCookies) => find_token(headers, query, None),
             Some(Trust::WithoutHeaders) | None => find_token(&HeaderMap::new(), query, None),
         }
+    }
+
+    /// Who the HTTP request of a client speaks for that can bring a token later, too, with its CONNECT. A text that is no JSON
+    /// Web Token is something of a proxy's or of the application's, and left alone: the client is refused at its CONNECT if
+    /// it brings nothing better.
+    pub(crate) async fn identify_early(&self, request: &Parts) -> Result<Option<Principal>> {
+        match self.early_token(request) {
+            Some(token) if token.is_jwt() => self.identify(request).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// The token of such a request, if it is to be read.
+    pub(crate) fn early_token(&self, request: &Parts) -> Option<HttpToken> {
+        self.token(request).filter(|_| self.early_tokens)
     }
 
     /// Who the request speaks for, where that has to be known; in open mode, whoever it says.

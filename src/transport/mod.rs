@@ -1,6 +1,7 @@
 //! Doors: each speaks one protocol, calls the hub's verbs and knows no rules.
 
 pub mod body;
+mod close_codes;
 mod doorway;
 mod envelope;
 mod greeting;

@@ -22,7 +22,7 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    Doorway, WebSocketSettings,
+    Doorway, WebSocketSettings, close_codes as code,
     envelope::{self, Envelope},
     greeting::session,
     http::traced,
@@ -40,19 +40,6 @@ use crate::{
     },
     model::{Epoch, Message as Kept, MessageId, Namespace, Position, RoomName, Seq},
 };
-
-/// The codes that a client is closed with.
-mod code {
-    pub(super) const GOING_AWAY: u16 = 1001;
-    pub(super) const PROTOCOL: u16 = 1002;
-    pub(super) const NOT_UTF8: u16 = 1007;
-    pub(super) const TRY_AGAIN: u16 = 1011;
-    pub(super) const UNAUTHORIZED: u16 = 4001;
-    pub(super) const FORBIDDEN: u16 = 4003;
-    pub(super) const SLOW: u16 = 4008;
-    pub(super) const TOO_LARGE: u16 = 4009;
-    pub(super) const RATE_LIMITED: u16 = 4029;
-}
 
 /// What every connection of the door shares.
 #[derive(Clone)]
@@ -428,16 +415,6 @@ impl Framing for Envelopes {
     }
 
     fn last_word(&self, why: Close) -> Option<Frame> {
-        let code = match why {
-            Close::Slow => code::SLOW,
-            Close::Draining => code::GOING_AWAY,
-            Close::Expired => code::UNAUTHORIZED,
-            Close::Removed => code::FORBIDDEN,
-            Close::Flooding => code::RATE_LIMITED,
-            Close::Malformed => code::PROTOCOL,
-            Close::TooLarge => code::TOO_LARGE,
-            Close::Unavailable | Close::Failed | Close::Replaced => code::TRY_AGAIN,
-        };
-        Some(Frame::close(code, why.as_str()))
+        Some(code::frame(why))
     }
 }

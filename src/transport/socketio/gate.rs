@@ -150,7 +150,7 @@ impl Gate {
     /// Admits a new session.
     async fn open(&self, request: &Parts, protocol: u8) -> Result<Arc<Link>> {
         let admitted = self.doorway.admit(request)?;
-        let principal = self.doorway.identify(request).await?;
+        let principal = self.doorway.identify_early(request).await?;
         let metrics = self.doorway.hub().metrics().clone();
         let intake = IntakeConfig {
             protocol: match protocol {
@@ -184,8 +184,8 @@ impl Gate {
                 () = upgrade.noop() => return Ok(packet("6", protocol)),
             },
         };
-        if link.is_dismissed() {
-            return Err(Error::unavailable("the session was ended; come again"));
+        if let Some(error) = link.dismissed() {
+            return Err(error.clone());
         }
         self.splice(response, link, protocol).await
     }

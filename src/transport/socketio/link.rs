@@ -30,12 +30,13 @@ use super::{
 };
 use crate::{
     auth::Principal,
+    error::Error,
     hub::Close,
     limits::Admitted,
     model::{Namespace, Pid},
     telemetry::Metrics,
     transport::{
-        lock,
+        close_codes, lock,
         wire::{Bounds, Full, MARK, Outbox, Session, Shard},
     },
 };
@@ -52,7 +53,8 @@ pub(in crate::transport) struct Link {
     polling: OnceLock<Polling>,
     connected: AtomicBool,
     closed: AtomicBool,
-    dismissed: AtomicBool,
+    /// Why it was ended before its client was connected.
+    dismissed: OnceLock<Error>,
     /// Its connections to namespaces.
     sockets: Mutex<Vec<Weak<Socket>>>,
     /// The secrets that go into the answers to CONNECT.
@@ -93,7 +95,7 @@ impl Link {
                 polling: OnceLock::new(),
                 connected: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
-                dismissed: AtomicBool::new(false),
+                dismissed: OnceLock::new(),
                 sockets: Mutex::default(),
                 pids: Mutex::default(),
                 metrics,
@@ -214,14 +216,23 @@ impl Link {
         }
     }
 
-    /// Ends the session as `close` does; what socketioxide still says to its client is kept from it.
-    pub(super) fn dismiss(&self, why: Close) {
-        self.dismissed.store(true, Ordering::Relaxed);
-        self.close(why);
+    /// Ends the session of a client that cannot be let in now. What socketioxide still says to it is kept from it: a stock
+    /// client takes a refusal for final, and comes back when its transport is closed.
+    pub(super) fn dismiss(&self, error: &Error) {
+        let _ = self.dismissed.set(error.clone());
+        self.close(Close::Refused(error.code()));
     }
 
-    pub(super) fn is_dismissed(&self) -> bool {
-        self.dismissed.load(Ordering::Relaxed)
+    /// Why it was ended before its client was connected, if it was.
+    pub(super) fn dismissed(&self) -> Option<&Error> {
+        self.dismissed.get()
+    }
+
+    /// Whether it is connected to any namespace now.
+    pub(super) fn is_connected(&self) -> bool {
+        let sockets = lock(&self.sockets).clone();
+        let mut sockets = sockets.iter().filter_map(Weak::upgrade);
+        sockets.any(|socket| socket.connected())
     }
 
     /// Tells socketioxide in the name of a client that polls that it is alive.
@@ -252,8 +263,8 @@ impl Session for Link {
         if !self.closed.swap(true, Ordering::Relaxed) {
             self.note(why);
             // What the client is about to be given it still gets, as far as it takes it.
-            self.outbox.flush();
-            self.shut();
+            self.outbox.end_behind(close_codes::frame(why));
+            self.leave();
         }
     }
 

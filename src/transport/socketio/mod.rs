@@ -6,15 +6,14 @@
 
 use std::{
     collections::HashSet,
-    fmt,
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
 use axum::{Router, body::Body, routing::any};
-use http::{HeaderMap, Request};
+use http::Request;
 use socketioxide::{
-    ParserConfig, ProtocolVersion, SocketIoBuilder, TransportType,
+    ParserConfig, SocketIoBuilder, TransportType,
     handler::{ConnectHandler, DisconnectHandler, FromConnectParts},
     service::SocketIoService,
     socket::DisconnectReason,
@@ -23,7 +22,9 @@ use socketioxide_core::Value;
 use tokio_util::sync::CancellationToken;
 
 mod acknowledgement;
+mod arrival;
 mod cluster;
+mod credentials;
 mod custom;
 mod gate;
 mod inbox;
@@ -42,11 +43,12 @@ pub use custom::EventContext;
 
 use super::{Doorway, SocketIoSettings, Transport, greeting::session, lock};
 use crate::{
-    auth::{Principal, find_token, query_user},
     error::{Code, Error, Result},
-    hub::{Arrived, Close, Hub, Resume},
-    model::{Namespace, Offset, Pid, Timestamp},
+    hub::{Arrived, Hub},
+    model::Namespace,
 };
+use arrival::Refusal;
+use credentials::Credentials;
 use gate::Gate;
 use inbox::{Bounds, Waiting, inbox};
 use intake::Decided;
@@ -208,21 +210,20 @@ impl Door {
         namespace: Namespace,
     ) -> Result<(), Refusal> {
         let link = socket.req_parts().extensions.get::<Arc<Link>>();
-        let namespaces = link.ok_or(Refusal(Code::Internal))?.intake().namespaces();
+        let link = link.ok_or_else(|| Refusal::of(&Error::new(Code::Internal, "no session")))?;
+        let namespaces = link.intake().namespaces();
         // None if it was given to socketioxide twice: its client has been answered, and has left.
-        let mut says = namespaces
-            .taken(namespace.as_str())
-            .ok_or(Refusal(Code::Draining))?;
+        let mut says = namespaces.taken(namespace.as_str()).ok_or_else(left)?;
         loop {
-            let auth = Auth::read(&says);
+            let says_who = Credentials::read(&says);
             let admitted = self
-                .admit(socket, here.clone(), namespace.clone(), auth)
+                .admit(socket, here.clone(), namespace.clone(), says_who)
                 .await;
             let entering = admitted.is_ok().then(|| here.0.clone());
             match namespaces.decided(namespace.as_str(), entering) {
                 Decided::Over => return admitted,
                 Decided::Again(again) => says = again,
-                Decided::Left => return Err(Refusal(Code::Draining)),
+                Decided::Left => return Err(left()),
             }
         }
     }
@@ -234,30 +235,11 @@ impl Door {
         socket: &SocketRef,
         here: Here,
         namespace: Namespace,
-        auth: Auth,
+        credentials: Credentials,
     ) -> Result<(), Refusal> {
         let link = socket.req_parts().extensions.get::<Arc<Link>>();
-        let link = link.ok_or(Refusal(Code::Internal))?;
-        let resume = match socket.protocol() {
-            ProtocolVersion::V5 => auth.resume(),
-            ProtocolVersion::V4 => Resume::Never,
-        };
-        let arrived = match self.identify(socket, auth).await {
-            Ok(principal) => self.hub.arrive(namespace.clone(), principal, resume).await,
-            Err(error) => Err(error),
-        };
-        let arrived = match arrived {
-            Ok(arrived) => arrived,
-            Err(error) => {
-                self.hub.metrics().error(&error);
-                tracing::debug!(%error, "a CONNECT was refused");
-                // A stock client takes a refusal for final, and a lost transport for a reason to come back.
-                if error.code() == Code::Unavailable {
-                    link.dismiss(Close::Unavailable);
-                }
-                return Err(Refusal(error.code()));
-            }
-        };
+        let link = link.ok_or_else(|| Refusal::of(&Error::new(Code::Internal, "no session")))?;
+        let arrived = self.arrive(socket, link, &namespace, &credentials).await?;
         link.promise(&namespace, arrived.pid());
         link.carries(here.0);
         let metrics = self.hub.metrics().clone();
@@ -273,30 +255,6 @@ impl Door {
         })));
         socket.extensions.insert(arrival);
         Ok(())
-    }
-
-    /// Who a CONNECT speaks for: its own token first, then the handshake's.
-    async fn identify(&self, socket: &Socket, auth: Auth) -> Result<Principal> {
-        let request = socket.req_parts();
-        let authority = self.hub.authority();
-        if authority.is_open() {
-            let user = auth.user.or_else(|| query_user(request.uri.query()));
-            return authority.open_principal(user.as_deref());
-        }
-        let now = Timestamp::now();
-        if let Some(token) = auth.token {
-            return authority.verify(&token, now).await;
-        }
-        let link = request.extensions.get::<Arc<Link>>();
-        match link.and_then(|link| link.principal()) {
-            Some(principal) if principal.expires_at.is_some_and(|end| end <= now) => Err(
-                Error::new(Code::TokenExpired, "the handshake's token has expired"),
-            ),
-            Some(principal) => Ok(principal.clone()),
-            None => Err(Error::unauthorized(
-                "a token is needed, in auth.token for instance",
-            )),
-        }
     }
 
     /// CONNECT has been answered: tells the client its session and starts its worker.
@@ -342,64 +300,9 @@ impl Door {
     }
 }
 
-/// What a CONNECT packet brings: `{ token?, user?, pid?, offset? }`, other fields are the application's. What is no text counts as
-/// absent, and then there is no identity in it. Of socket.io-client 2 it is a query with the same names.
-#[derive(Default, serde::Deserialize)]
-struct Auth {
-    #[serde(default, deserialize_with = "text")]
-    token: Option<String>,
-    #[serde(default, deserialize_with = "text")]
-    user: Option<String>,
-    #[serde(default, deserialize_with = "text")]
-    pid: Option<String>,
-    /// Present even if it is no text: then it is none that this server gave.
-    offset: Option<serde_json::Value>,
-}
-
-impl Auth {
-    /// The session that the client names, unless what it says of it cannot be from here.
-    fn resume(&self) -> Resume {
-        let offset = self.offset.as_ref().map(|offset| {
-            let text = offset.as_str();
-            text.and_then(Offset::parse)
-        });
-        match (self.pid.as_deref().and_then(Pid::parse), offset) {
-            (None, _) | (_, Some(None)) => Resume::Nothing,
-            (Some(pid), offset) => Resume::Session {
-                pid,
-                offset: offset.flatten(),
-            },
-        }
-    }
-}
-
-fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    use serde::Deserialize;
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Form {
-        Text(String),
-        Other(serde::de::IgnoredAny),
-    }
-    Ok(match Form::deserialize(deserializer)? {
-        Form::Text(text) => Some(text),
-        Form::Other(_) => None,
-    })
-}
-
-impl Auth {
-    /// Reads what stands behind the namespace in a CONNECT.
-    fn read(text: &str) -> Self {
-        if text.starts_with('{') {
-            return serde_json::from_str(text).unwrap_or_default();
-        }
-        let query = Some(text.trim_end_matches(','));
-        Self {
-            token: find_token(&HeaderMap::new(), query, None).map(|token| token.text),
-            user: query_user(query),
-            ..Self::default()
-        }
-    }
+/// The answer to a CONNECT whose client has left: it passes it over.
+fn left() -> Refusal {
+    Refusal::of(&Error::unavailable("the client has left the namespace"))
 }
 
 /// The socket that connects, held by nothing here.
@@ -411,16 +314,6 @@ impl FromConnectParts<Adapter> for Here {
 
     fn from_connect_parts(socket: &Arc<Socket>, _: &Option<Value>) -> Result<Self, Self::Error> {
         Ok(Self(Arc::downgrade(socket)))
-    }
-}
-
-/// Why a CONNECT is refused: clients see the code alone as `err.message`, to branch on.
-#[derive(Debug)]
-struct Refusal(Code);
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_str())
     }
 }
 

@@ -101,8 +101,8 @@ impl Outlet for SocketOutlet {
         if why == Close::Replaced && !self.socket.connected() {
             return; // it had left the namespace, and may have come back by the same transport
         }
-        // Whoever is disconnected from the namespace by the server does not come back by itself, as it should be when
-        // its token is no good any more, or somebody wants it off.
+        // A stock client that the server disconnects from the namespace stays away. One whose transport is closed comes
+        // back by itself, and asks its `auth` callback for a token then.
         if why.is_for_good() && self.socket.clone().disconnect().is_ok() {
             self.link.note(why);
         } else {

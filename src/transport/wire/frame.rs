@@ -182,6 +182,8 @@ pub(super) enum Native {
     Mark,
     /// The answer to a CONNECT of this namespace.
     Connected(Bytes, String),
+    /// The refusal of a CONNECT.
+    Refused(Bytes),
     /// A packet that this number of binary frames belong to.
     Binary(Bytes, usize),
     /// A binary frame.
@@ -236,6 +238,7 @@ impl Native {
                 let namespace = namespace.to_owned();
                 Self::Connected(frame, namespace)
             }
+            Packet::Refused => Self::Refused(frame),
             Packet::Binary(0) | Packet::Other => Self::Other(frame),
             Packet::Binary(attachments) => Self::Binary(frame, attachments),
         }
@@ -247,6 +250,8 @@ pub(super) enum Packet<'a> {
     Mark,
     /// The answer to a CONNECT of this namespace.
     Connected(&'a str),
+    /// The refusal of a CONNECT.
+    Refused,
     Binary(usize),
     Other,
 }
@@ -261,6 +266,7 @@ impl<'a> Packet<'a> {
                 (namespace, body) if body.starts_with('{') => Self::Connected(namespace),
                 _ => Self::Other,
             },
+            "44" => Self::Refused,
             "42" => {
                 let (_, body) = namespace_and_rest(rest);
                 let name = body
@@ -283,7 +289,7 @@ impl<'a> Packet<'a> {
 }
 
 /// `/chat,{…}` as `/chat` and `{…}`.
-fn namespace_and_rest(text: &str) -> (&str, &str) {
+pub(super) fn namespace_and_rest(text: &str) -> (&str, &str) {
     if !text.starts_with('/') {
         return ("/", text);
     }
@@ -298,13 +304,11 @@ pub(super) fn with_pid(text: &str, pid: Pid) -> String {
     }
 }
 
-/// [`with_pid`] for a frame.
-pub(super) fn frame_with_pid(frame: &Bytes, pid: Pid) -> Bytes {
-    let header = Header::read(frame).map_or(0, |header| header.len);
-    match std::str::from_utf8(&frame[header..]) {
-        Ok(text) => framed(with_pid(text, pid).as_bytes()),
-        Err(_) => frame.clone(),
-    }
+/// A frame whose packet is another one, if `change` makes another of it.
+pub(super) fn changed(frame: Bytes, change: impl FnOnce(&str) -> Option<String>) -> Bytes {
+    let header = Header::read(&frame).map_or(0, |header| header.len);
+    let changed = std::str::from_utf8(&frame[header..]).ok().and_then(change);
+    changed.map_or(frame, |text| framed(text.as_bytes()))
 }
 
 #[cfg(test)]
@@ -360,7 +364,6 @@ mod tests {
             format!("42[\"chat\",[\"{MARK}\"]]"),
             "40".to_owned(),
             "40/chat,".to_owned(),
-            "44{\"message\":\"forbidden\"}".to_owned(),
             "450-[\"e\"]".to_owned(),
             "2".to_owned(),
             String::new(),
@@ -371,6 +374,8 @@ mod tests {
         let (root, chat) = ("40{\"sid\":\"x\"}", "40/chat,{\"sid\":\"x\"}");
         assert_eq!(of(root), Native::Connected(bytes(root), "/".to_owned()));
         assert_eq!(of(chat), Native::Connected(bytes(chat), "/chat".to_owned()));
+        let refused = "44/chat,{\"message\":\"x\"}";
+        assert_eq!(of(refused), Native::Refused(bytes(refused)));
         let binary = "452-/chat,3[\"e\",{}]";
         assert_eq!(of(binary), Native::Binary(bytes(binary), 2));
     }
@@ -378,7 +383,8 @@ mod tests {
     #[test]
     fn the_secret_goes_into_the_answer_to_connect() {
         let pid = Pid::fresh();
-        let frame = frame_with_pid(&framed(b"40/chat,{\"sid\":\"x\"}"), pid);
+        let answer = framed(b"40/chat,{\"sid\":\"x\"}");
+        let frame = changed(answer, |text| Some(with_pid(text, pid)));
         let expected = format!("40/chat,{{\"sid\":\"x\",\"pid\":\"{}\"}}", pid.reveal());
         assert_eq!(Frame(frame).packet(), expected);
     }

@@ -9,6 +9,7 @@ mod frame;
 mod lane;
 mod outbox;
 mod payload;
+mod refused;
 mod state;
 mod tap;
 
@@ -18,6 +19,7 @@ pub(super) use flusher::{Flushers, Shard};
 pub(super) use frame::{Frame, MARK};
 pub(super) use outbox::{Bounds, Full, Outbox, Writer};
 pub(super) use payload::{Encoding, frames, pass, with_close};
+pub(super) use refused::refusal;
 pub(super) use tap::Wire;
 
 /// What an outbox is the way out of, as far as that has to be asked or told.

@@ -280,6 +280,16 @@ impl Outbox {
         self.end_with(&mut state);
     }
 
+    /// As [`end`](Self::end), behind what the client takes at once of all that waits and of a `last` frame.
+    pub(in crate::transport) fn end_behind(self: &Arc<Self>, last: Frame) {
+        let mut state = self.lock();
+        if state.writer.is_some() && !state.ended {
+            state.queue(last.0);
+            self.write(&mut state, &mut Todo::default());
+        }
+        self.end_with(&mut state);
+    }
+
     /// socketioxide is done with the stream: what waits still goes, then it ends.
     pub(super) fn finish(self: &Arc<Self>) {
         let mut todo = Todo::default();

@@ -7,6 +7,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use super::{
     frame::{Frame, MARK, Packet, binary_frame, with_pid},
     outbox::Outbox,
+    refused::{SIGN, told},
 };
 use crate::model::Pid;
 
@@ -53,7 +54,7 @@ fn rewrite(
     pid: impl Fn(&str) -> Option<Pid>,
 ) -> Option<Vec<u8>> {
     let concerns = |word: &[u8]| body.windows(word.len()).any(|window| window == word);
-    if !concerns(MARK.as_bytes()) && !concerns(b"40") {
+    if !concerns(MARK.as_bytes()) && !concerns(b"40") && !concerns(SIGN) {
         return None;
     }
     let mut answer = Answer::new(encoding, body.len());
@@ -73,6 +74,7 @@ fn rewrite(
                 Some(pid) => answer.text(&with_pid(text, pid)),
                 None => answer.text(text),
             },
+            Packet::Refused => answer.text(told(text).as_deref().unwrap_or(text)),
             _ => answer.text(text),
         }
     }

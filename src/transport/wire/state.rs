@@ -18,9 +18,10 @@ use tokio::io::AsyncWrite;
 
 use super::Session;
 use super::{
-    frame::{Frame, Native, Splitter, frame_with_pid},
+    frame::{Frame, Native, Splitter, changed, with_pid},
     lane::Lane,
     outbox::{Writer, broken},
+    refused::told,
 };
 
 /// Frames that one system call takes at most.
@@ -81,8 +82,9 @@ impl State {
             }
             Native::Connected(frame, namespace) => {
                 let pid = session.and_then(|session| session.pid(&namespace));
-                self.queue(pid.map_or_else(|| frame.clone(), |pid| frame_with_pid(&frame, pid)));
+                self.queue(changed(frame, |text| Some(with_pid(text, pid?))));
             }
+            Native::Refused(frame) => self.queue(changed(frame, told)),
             Native::Binary(frame, attachments) => {
                 self.binary = Some((vec![frame], attachments));
             }

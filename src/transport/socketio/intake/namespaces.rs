@@ -174,6 +174,15 @@ impl Namespaces {
         Some(says)
     }
 
+    /// Whether a CONNECT that is being decided about is not its client's last word any more.
+    pub(in crate::transport::socketio) fn is_outdated(&self, namespace: &str) -> bool {
+        let states = self.lock();
+        match states.of.get(namespace) {
+            Some(State::Deciding { again, left }) => again.is_some() || *left,
+            _ => true,
+        }
+    }
+
     /// The middleware has decided about a CONNECT; `socket` if it may connect.
     pub(in crate::transport::socketio) fn decided(
         &self,

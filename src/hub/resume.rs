@@ -1,0 +1,274 @@
+//! Coming back: which session a client names, and whether it goes on.
+//!
+//! Where it cannot be shown that nothing is missing, or that the session is the client's, there is a reason, and a new session
+//! begins: that is never an error.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Connection, Hub, connection::Memberships};
+use crate::{
+    auth::{Permission, Principal},
+    backend::PageSize,
+    error::{Code, Error, Result},
+    model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomKey, UserId},
+};
+
+/// What a client that connects says of an earlier session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// Its protocol knows no sessions.
+    Never,
+    /// Nothing: a new session begins.
+    Nothing,
+    /// It has come back.
+    Session {
+        /// The session's name.
+        pid: Pid,
+        /// The last offset it has seen, if any.
+        offset: Option<Offset>,
+    },
+    /// It has come back, and what it says of its session was never given out.
+    Unreadable {
+        /// The session's name, if that is one.
+        pid: Option<Pid>,
+    },
+}
+
+/// Why a session that a client names does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotResumed {
+    /// The name is none that was ever given out.
+    BadPid,
+    /// The offset is none that was ever given out, or is of another log.
+    BadOffset,
+    /// There is none of this name (any more): its window is over, or the store was lost.
+    Unknown,
+    /// It is somebody else's.
+    OtherUser,
+    /// It is of another namespace.
+    OtherNamespace,
+    /// A back end has ended it.
+    Removed,
+    /// Not all that its client missed can still be read.
+    Incomplete,
+    /// It could not be read.
+    Failed,
+}
+
+impl NotResumed {
+    /// All reasons, for the metrics.
+    pub const ALL: [Self; 8] = [
+        Self::BadPid,
+        Self::BadOffset,
+        Self::Unknown,
+        Self::OtherUser,
+        Self::OtherNamespace,
+        Self::Removed,
+        Self::Incomplete,
+        Self::Failed,
+    ];
+
+    /// The word for logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadPid => "bad_pid",
+            Self::BadOffset => "bad_offset",
+            Self::Unknown => "unknown_session",
+            Self::OtherUser => "other_user",
+            Self::OtherNamespace => "other_namespace",
+            Self::Removed => "removed",
+            Self::Incomplete => "incomplete",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A session that is about to go on.
+#[derive(Debug)]
+pub(super) struct Resumed {
+    pub(super) connection: ConnectionId,
+    pub(super) rooms: Memberships,
+    /// Everything up to here was received.
+    pub(super) given: Offset,
+    /// The log's life that offsets are of.
+    pub(super) life: Epoch,
+    /// The connection it had on this node, if that has not ended yet.
+    pub(super) old: Option<Arc<Connection>>,
+    pub(super) _claim: Option<Claim>,
+}
+
+/// Of several clients that name the same session at once, one gets it.
+#[derive(Debug)]
+pub(super) struct Claim {
+    hub: Hub,
+    pid: Pid,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.hub.0.claimed.remove(&self.pid);
+        self.hub.0.given_back.notify_waiters();
+    }
+}
+
+impl Hub {
+    /// The session that a client goes on with, if it names one that it can.
+    pub(super) async fn resume(
+        &self,
+        namespace: &Namespace,
+        principal: &Principal,
+        resume: Resume,
+    ) -> Result<Option<(Pid, Resumed)>> {
+        let resumed = match resume {
+            Resume::Never | Resume::Nothing => return Ok(None),
+            Resume::Unreadable { pid: None } => Ok(Err(NotResumed::BadPid)),
+            Resume::Unreadable { .. } => Ok(Err(NotResumed::BadOffset)),
+            Resume::Session { pid, offset } => {
+                let resumed = self.resumed(namespace, principal, pid, offset).await;
+                resumed.map(|resumed| resumed.map(|resumed| (pid, resumed)))
+            }
+        };
+        let why = match resumed {
+            Ok(Ok(resumed)) => {
+                self.0.metrics.recovered.inc();
+                return Ok(Some(resumed));
+            }
+            Ok(Err(why)) => why,
+            // Nothing of it is lost: its client shall come again, not begin anew.
+            Err(error) if error.code() == Code::Unavailable => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "a session could not be resumed");
+                NotResumed::Failed
+            }
+        };
+        let (reason, user) = (why.as_str(), &principal.user);
+        tracing::debug!(reason, %namespace, %user, "a session is not resumed");
+        self.0.metrics.not_recovered(why.as_str());
+        Ok(None)
+    }
+
+    /// The guest whose session a client without a name has brought: its secret is the proof. Only for open mode.
+    pub async fn returning_guest(
+        &self,
+        namespace: &Namespace,
+        resume: Resume,
+    ) -> Result<Option<UserId>> {
+        let pid = match resume {
+            Resume::Session { pid, .. } | Resume::Unreadable { pid: Some(pid) } => pid,
+            _ => return Ok(None),
+        };
+        let session = match self.0.backend.sessions.find(pid).await {
+            Err(error) if error.code() == Code::Unavailable => return Err(error),
+            session => session.unwrap_or_default(),
+        };
+        let guests = session.filter(|session| {
+            session.namespace == *namespace && self.0.authority.is_guest(&session.user)
+        });
+        Ok(guests.map(|session| session.user))
+    }
+
+    /// The session that a client names, if it is the client's and all that it missed can be read.
+    async fn resumed(
+        &self,
+        namespace: &Namespace,
+        principal: &Principal,
+        pid: Pid,
+        offset: Option<Offset>,
+    ) -> Result<Result<Resumed, NotResumed>> {
+        let claim = self.claim(pid).await?;
+        // First: behind this it is known whether the session's offsets are of the log's present life.
+        let until = self.0.backend.log.offset(namespace).await?;
+        let life = self.0.backend.log.life();
+        let Some(session) = self.0.backend.sessions.find(pid).await? else {
+            return Ok(Err(NotResumed::Unknown));
+        };
+        // One of somebody else is left alone: its owner can still come back.
+        if session.namespace != *namespace {
+            return Ok(Err(NotResumed::OtherNamespace));
+        }
+        if session.user != principal.user {
+            return Ok(Err(NotResumed::OtherUser));
+        }
+        let old = self.0.connections.get(&session.connection);
+        let old = old
+            .map(|old| old.clone())
+            .filter(|old| old.pid() == Some(pid));
+        if old.as_ref().is_some_and(|old| old.is_ended_for_good()) {
+            return Ok(Err(NotResumed::Removed)); // it is about to be forgotten
+        }
+        let rooms = old
+            .as_ref()
+            .and_then(|old| old.memberships())
+            .unwrap_or_else(|| session.rooms.into_iter().collect());
+        // Before anything was received the rooms' floors alone say from where on.
+        let given = offset.unwrap_or_default();
+        let refused = if given > until {
+            Some(NotResumed::BadOffset)
+        } else {
+            let kept = self.is_kept(namespace, principal, &rooms, given..until);
+            (!kept.await?).then_some(NotResumed::Incomplete)
+        };
+        if let Some(refused) = refused {
+            self.0.backend.sessions.forget(pid).await?;
+            return Ok(Err(refused));
+        }
+        Ok(Ok(Resumed {
+            connection: session.connection,
+            rooms,
+            given,
+            life,
+            old,
+            _claim: Some(claim),
+        }))
+    }
+
+    /// Waits until nobody else is about to go on with a session: a client whose network goes again may come back while it is
+    /// still decided about its first return.
+    async fn claim(&self, pid: Pid) -> Result<Claim> {
+        let claimed = async {
+            loop {
+                let mut given_back = std::pin::pin!(self.0.given_back.notified());
+                given_back.as_mut().enable();
+                if self.0.claimed.insert(pid) {
+                    return Claim {
+                        hub: self.clone(),
+                        pid,
+                    };
+                }
+                given_back.await;
+            }
+        };
+        let within = tokio::time::timeout(CLAIM, claimed).await;
+        within.map_err(|_| Error::unavailable("the session is about to go on; come again"))
+    }
+
+    /// Whether everything that the rooms had between two offsets can still be read.
+    async fn is_kept(
+        &self,
+        namespace: &Namespace,
+        principal: &Principal,
+        rooms: &Memberships,
+        missed: std::ops::Range<Offset>,
+    ) -> Result<bool> {
+        let log = &self.0.backend.log;
+        let (given, until) = (missed.start, missed.end);
+        for (room, floor) in rooms {
+            let key = RoomKey {
+                namespace: namespace.clone(),
+                room: room.clone(),
+            };
+            let complete = !principal.may(Permission::Join, room)
+                || log
+                    .missed(&key, given.max(*floor), until, PageSize::ONE)
+                    .await?
+                    .complete;
+            if !complete {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// How long a client that comes back waits for another that has named the same session.
+const CLAIM: Duration = Duration::from_secs(5);

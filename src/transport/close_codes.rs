@@ -1,0 +1,29 @@
+//! The codes that a WebSocket is closed with, on every transport that has WebSockets.
+
+use super::wire::Frame;
+use crate::{error::Code, hub::Close};
+
+pub(super) const GOING_AWAY: u16 = 1001;
+pub(super) const PROTOCOL: u16 = 1002;
+pub(super) const NOT_UTF8: u16 = 1007;
+pub(super) const TRY_AGAIN: u16 = 1011;
+pub(super) const UNAUTHORIZED: u16 = 4001;
+pub(super) const FORBIDDEN: u16 = 4003;
+pub(super) const SLOW: u16 = 4008;
+pub(super) const TOO_LARGE: u16 = 4009;
+pub(super) const RATE_LIMITED: u16 = 4029;
+
+/// The last frame of a WebSocket that is closed for this reason.
+pub(super) fn frame(why: Close) -> Frame {
+    let code = match why {
+        Close::Slow => SLOW,
+        Close::Draining => GOING_AWAY,
+        Close::Expired | Close::Refused(Code::TokenExpired) => UNAUTHORIZED,
+        Close::Removed => FORBIDDEN,
+        Close::Flooding | Close::Refused(Code::RateLimited) => RATE_LIMITED,
+        Close::Malformed => PROTOCOL,
+        Close::TooLarge => TOO_LARGE,
+        Close::Unavailable | Close::Failed | Close::Replaced | Close::Refused(_) => TRY_AGAIN,
+    };
+    Frame::close(code, why.as_str())
+}

@@ -1,0 +1,201 @@
+//! What a CONNECT packet says of its client: its token, its name, and the session that it had.
+
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::{
+    auth::{find_token, query_user, text_of_id, token_in},
+    error::{Error, Result},
+    hub::Resume,
+    model::{Offset, Pid},
+};
+
+/// `{ token?, user?, pid?, offset? }` as they came; other fields are the application's. Of socket.io-client 2 it is a query
+/// with the same names.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Credentials {
+    token: Option<Box<RawValue>>,
+    user: Option<Box<RawValue>>,
+    pid: Option<Box<RawValue>>,
+    offset: Option<Box<RawValue>>,
+    /// It could not be read.
+    #[serde(skip)]
+    unreadable: bool,
+}
+
+impl Credentials {
+    /// Reads what stands behind the namespace in a CONNECT.
+    pub(super) fn read(text: &str) -> Self {
+        if text.starts_with('{') {
+            return serde_json::from_str(text).unwrap_or_else(|_| Self {
+                unreadable: true,
+                ..Self::default()
+            });
+        }
+        let query = Some(text.trim_end_matches(','));
+        let given = |text: Option<String>| text.and_then(|text| to_raw_value(&text).ok());
+        let token = find_token(&http::HeaderMap::new(), query, None);
+        Self {
+            token: given(token.map(|token| token.text)),
+            user: given(query_user(query)),
+            ..Self::default()
+        }
+    }
+
+    /// Its own token; an empty one is none.
+    pub(super) fn token(&self) -> Result<Option<String>> {
+        self.check_readable()?;
+        let Some(token) = &self.token else {
+            return Ok(None);
+        };
+        let text: String = serde_json::from_str(token.get()).map_err(|_| {
+            let kind = kind(token);
+            Error::unauthorized(format!("auth.token is {kind}; expected is a token's text"))
+        })?;
+        Ok(token_in(&text).map(str::to_owned))
+    }
+
+    /// The name that it gives itself; an empty one is none.
+    pub(super) fn user(&self) -> Result<Option<String>> {
+        self.check_readable()?;
+        let Some(user) = &self.user else {
+            return Ok(None);
+        };
+        let text = text_of_id(user).ok_or_else(|| {
+            let kind = kind(user);
+            let message = format!("auth.user is {kind}; expected is a string or a whole number");
+            Error::bad_request(message)
+        })?;
+        Ok((!text.is_empty()).then_some(text))
+    }
+
+    /// The session that it names.
+    pub(super) fn resume(&self) -> Resume {
+        let Some(pid) = &self.pid else {
+            return Resume::Nothing;
+        };
+        let text = |json: &RawValue| serde_json::from_str::<String>(json.get()).ok();
+        let pid = text(pid).as_deref().and_then(Pid::parse);
+        let offset = self.offset.as_deref().map(|offset| {
+            let text = text(offset);
+            text.as_deref().and_then(Offset::parse)
+        });
+        match (pid, offset) {
+            (Some(pid), None) => Resume::Session { pid, offset: None },
+            (Some(pid), Some(Some(offset))) => Resume::Session {
+                pid,
+                offset: Some(offset),
+            },
+            (pid, _) => Resume::Unreadable { pid },
+        }
+    }
+
+    fn check_readable(&self) -> Result<()> {
+        match self.unreadable {
+            true => Err(Error::bad_request(
+                "auth is not an object, or has a field twice",
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What kind of JSON value is given where a text is due.
+fn kind(json: &RawValue) -> &'static str {
+    match json.get().as_bytes().first() {
+        Some(b'{') => "an object (a promise that was not awaited?)",
+        Some(b'[') => "a list",
+        Some(b't' | b'f') => "true or false",
+        Some(b'"') => "a string that is not valid Unicode",
+        _ => "a number",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    fn user(text: &str) -> Result<Option<String>, Code> {
+        let user = Credentials::read(text).user();
+        user.map_err(|error| error.code())
+    }
+
+    fn token(text: &str) -> Result<Option<String>, Code> {
+        let token = Credentials::read(text).token();
+        token.map_err(|error| error.code())
+    }
+
+    #[test]
+    fn a_name_is_a_text_or_a_whole_number_and_nothing_else_makes_a_guest_of_somebody() {
+        let named = |name: &str| Ok(Some(name.to_owned()));
+        for (text, expected) in [
+            (r#"{"user":"alice"}"#, named("alice")),
+            (r#"{"user":"gr\u00f6\u00dfe"}"#, named("größe")),
+            (r#"{"user":42}"#, named("42")),
+            (
+                r#"{"user":12345678901234567890123}"#,
+                named("12345678901234567890123"),
+            ),
+            (r#"{"user":""}"#, Ok(None)),
+            (r#"{"user":null}"#, Ok(None)),
+            (r#"{"name":"alice"}"#, Ok(None)),
+            (r#"{"user":4.2}"#, Err(Code::BadRequest)),
+            (r#"{"user":1e3}"#, Err(Code::BadRequest)),
+            (r#"{"user":true}"#, Err(Code::BadRequest)),
+            (r#"{"user":{}}"#, Err(Code::BadRequest)),
+            (r#"{"user":["alice"]}"#, Err(Code::BadRequest)),
+            (r#"{"user":"\ud800"}"#, Err(Code::BadRequest)),
+            (r#"{"user":"a","user":"b"}"#, Err(Code::BadRequest)),
+            ("token=t&user=alice,", named("alice")),
+            ("\"alice\"", Ok(None)),
+            ("", Ok(None)),
+        ] {
+            assert_eq!(user(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_a_text_with_or_without_its_scheme_and_an_empty_one_is_none() {
+        let given = Ok(Some("a.b.c".to_owned()));
+        for (text, expected) in [
+            (r#"{"token":"a.b.c"}"#, given.clone()),
+            (r#"{"token":"Bearer a.b.c"}"#, given.clone()),
+            (r#"{"token":""}"#, Ok(None)),
+            (r#"{"token":"Bearer "}"#, Ok(None)),
+            (r#"{"token":null}"#, Ok(None)),
+            (r#"{"token":{}}"#, Err(Code::Unauthorized)),
+            (r#"{"token":7}"#, Err(Code::Unauthorized)),
+            ("token=a.b.c", given),
+        ] {
+            assert_eq!(token(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_named_by_what_was_given_out() {
+        let pid = Pid::fresh();
+        let secret = pid.reveal();
+        let resume = |text: String| Credentials::read(&text).resume();
+        let session = |offset| Resume::Session { pid, offset };
+        assert_eq!(resume("{}".into()), Resume::Nothing);
+        assert_eq!(resume(r#"{"pid":null}"#.into()), Resume::Nothing);
+        assert_eq!(resume(format!(r#"{{"pid":"{secret}"}}"#)), session(None));
+        let offset = Offset(7).to_string();
+        assert_eq!(
+            resume(format!(r#"{{"pid":"{secret}","offset":"{offset}"}}"#)),
+            session(Some(Offset(7)))
+        );
+        for offset in ["5", "\"\"", "\"x\"", "{}"] {
+            assert_eq!(
+                resume(format!(r#"{{"pid":"{secret}","offset":{offset}}}"#)),
+                Resume::Unreadable { pid: Some(pid) },
+                "{offset}"
+            );
+        }
+        for bad in ["\"\"", "7", "[]", "\"x\""] {
+            let unreadable = Resume::Unreadable { pid: None };
+            assert_eq!(resume(format!(r#"{{"pid":{bad}}}"#)), unreadable);
+        }
+    }
+}

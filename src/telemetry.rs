@@ -1,7 +1,7 @@
 //! What the server says about itself: metrics in Prometheus' text format, and logs.
 //!
 //! Metrics are values handed down, not globals: two servers in one process count apart. Names and help texts stand
-//! here once; `/metrics` and the README's list come from them.
+//! here once; `/metrics` and the list in `docs/metrics.md` come from them.
 
 use std::{
     fmt::{self, Write as _},
@@ -13,15 +13,21 @@ use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},
     metrics::{
+        MetricType,
         counter::{ConstCounter, Counter},
         family::Family,
         gauge::ConstGauge,
         histogram::Histogram,
     },
-    registry::{Registry, Unit},
+    registry::Registry,
 };
 
 use crate::error::{Code, Error, Limit};
+
+/// Why an event is dropped: it is too late by now.
+pub const BEHIND: &str = "behind";
+/// Why an event is dropped: a newer one takes its place.
+pub const NEWER: &str = "newer";
 
 /// A number that goes up and down.
 pub type Gauge = prometheus_client::metrics::gauge::Gauge;
@@ -47,228 +53,171 @@ struct ByRoute {
     status: &'static str,
 }
 
-/// Every metric of one server.
-#[derive(Debug)]
-pub struct Metrics {
-    registry: Mutex<Registry>,
-    /// Engine.IO sessions that are open.
-    pub sessions: Gauge,
-    /// Plain WebSockets that are open.
-    pub websockets: Gauge,
-    /// Streams of Server-Sent Events that are open.
-    pub event_streams: Gauge,
-    /// Polls that wait.
-    pub polls: Gauge,
-    /// Connections of users, through every door.
-    pub connections: Gauge,
-    /// Rooms with members on this node.
-    pub rooms: Gauge,
-    /// Memberships on this node.
-    pub members: Gauge,
-    /// Users in rooms of this node, counted once a room.
-    pub present: Gauge,
-    /// Users who are typing, counted once a room.
-    pub typing: Gauge,
-    /// Signals that wait for an answer.
-    pub signals: Gauge,
-    /// Messages stored.
-    pub messages: Counter,
-    /// Messages answered as repeats of an id.
-    pub duplicates: Counter,
-    /// Events that are not kept, passed on.
-    pub ephemeral: Counter,
-    /// Events handed to connections.
-    pub deliveries: Counter,
-    /// Events that are not kept, dropped for connections that were behind.
-    pub dropped: Counter,
-    /// Connections that are given what they have missed.
-    pub catching_up: Gauge,
-    /// Sessions that were resumed.
-    pub recovered: Counter,
-    /// Messages read again for connections that had missed them.
-    pub replayed: Counter,
-    append_seconds: Histogram,
-    held_back_seconds: Histogram,
-    errors: Family<ByCode, Counter>,
-    limited: Family<ByLimit, Counter>,
-    closed: Family<ByReason, Counter>,
-    not_recovered: Family<ByReason, Counter>,
-    answered: Family<ByRoute, Counter>,
+/// A metric as the documentation lists it.
+struct Described {
+    name: &'static str,
+    help: &'static str,
+    kind: MetricType,
+    labels: &'static [&'static str],
+    ways: &'static [Way],
 }
+
+/// What can move a metric.
+type Way = &'static str;
+
+const SOCKETIO: Way = "Socket.IO";
+const WEBSOCKET: Way = "`/ws`";
+const EVENTS: Way = "`/events`";
+const POLL: Way = "`/poll`";
+const REST: Way = "`/v1`";
+const APPLICATION: Way = "application";
+const NODES: Way = "other nodes";
+
+/// By every transport that keeps a connection.
+const CONNECTIONS: &[Way] = &[SOCKETIO, WEBSOCKET, EVENTS];
+/// By every transport that keeps a connection and can ask for something.
+const BOTH_WAYS: &[Way] = &[SOCKETIO, WEBSOCKET];
+/// By all that can send to a room.
+const SENDERS: &[Way] = &[SOCKETIO, WEBSOCKET, REST, APPLICATION];
+/// By all that can be refused.
+const CLIENTS: &[Way] = &[SOCKETIO, WEBSOCKET, EVENTS, POLL, REST];
+
+/// Declares each metric once: what it counts, its field, its name, its labels, and all that moves it.
+macro_rules! catalogue {
+    ($(
+        #[doc = $help:literal]
+        $seen:vis $field:ident: $type:ty $(= $init:expr)?, $name:literal $labels:expr, $ways:expr;
+    )+) => {
+        /// Every metric of one server.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Mutex<Registry>,
+            $(#[doc = $help] $seen $field: $type,)+
+        }
+
+        impl Metrics {
+            /// All at zero.
+            fn unlabelled() -> Self {
+                let mut registry = Registry::with_prefix(PREFIX);
+                $(
+                    let $field: $type = catalogue!(@init $($init)?);
+                    registry.register($name, sentence($help), $field.clone());
+                )+
+                Self { registry: Mutex::new(registry), $($field,)+ }
+            }
+
+            /// All of them, in the order in which they are declared.
+            fn described(&self) -> Vec<Described> {
+                vec![$(Described {
+                    name: $name,
+                    help: sentence($help),
+                    kind: self.$field.metric_type(),
+                    labels: &$labels,
+                    ways: $ways,
+                },)+]
+            }
+        }
+    };
+    (@init $init:expr) => { $init };
+    (@init) => { Default::default() };
+}
+
+catalogue! {
+    /// Engine.IO sessions that are open.
+    pub sessions: Gauge, "sessions" [], &[SOCKETIO];
+    /// Plain WebSockets that are open.
+    pub websockets: Gauge, "websockets" [], &[WEBSOCKET];
+    /// Streams of Server-Sent Events that are open.
+    pub event_streams: Gauge, "event_streams" [], &[EVENTS];
+    /// Polls that wait.
+    pub polls: Gauge, "polls_waiting" [], &[POLL];
+    /// Connections of users, through every door.
+    pub connections: Gauge, "connections" [], CONNECTIONS;
+    /// Rooms that are in use on this node: with members, or with polls that wait.
+    pub rooms: Gauge, "rooms" [], &[SOCKETIO, WEBSOCKET, EVENTS, POLL];
+    /// Memberships on this node.
+    pub members: Gauge, "members" [], CONNECTIONS;
+    /// Users in rooms of this node, counted once a room.
+    pub present: Gauge, "present_users" [], CONNECTIONS;
+    /// Users who are typing, counted once a room.
+    pub typing: Gauge, "typing_users" [], BOTH_WAYS;
+    /// Signals that wait for an answer.
+    pub signals: Gauge, "signals_waiting" [], &[SOCKETIO];
+    /// Messages stored that came in by this node.
+    pub messages: Counter, "messages" [], SENDERS;
+    /// Messages answered as repeats of an id.
+    pub duplicates: Counter, "duplicates" [], SENDERS;
+    /// Events that are not kept, passed on from this node, relayed ones among them.
+    pub ephemeral: Counter, "ephemeral_events" [], SENDERS;
+    /// Events of rooms handed to connections.
+    pub deliveries: Counter, "deliveries" [], CONNECTIONS;
+    /// Events that are not kept, dropped for connections that were behind: as too late (`behind`), or for a newer one (`newer`).
+    dropped: Family<ByReason, Counter>, "dropped" ["reason"], CONNECTIONS;
+    /// Connections that are given what they have missed.
+    pub catching_up: Gauge, "connections_catching_up" [], CONNECTIONS;
+    /// Sessions that were resumed.
+    pub recovered: Counter, "recoveries" [], &[SOCKETIO];
+    /// Sessions that were asked for and not resumed, by reason.
+    not_recovered: Family<ByReason, Counter>, "recoveries_refused" ["reason"], &[SOCKETIO];
+    /// Messages read again for connections that had missed them.
+    pub replayed: Counter, "messages_replayed" [], CONNECTIONS;
+    /// Time from a message's arrival in order until it is stored.
+    append_seconds: Histogram = Histogram::new(LATENCIES), "append_seconds" [], SENDERS;
+    /// Time that a request waits because its sender is over a rate.
+    held_back_seconds: Histogram = Histogram::new(LATENCIES), "held_back_seconds" [], BOTH_WAYS;
+    /// Errors answered to clients.
+    errors: Family<ByCode, Counter>, "errors" ["code"], CLIENTS;
+    /// Times a limit was reached, by its configuration name.
+    limited: Family<ByLimit, Counter>, "limited" ["limit"], CLIENTS;
+    /// Connections closed by the server.
+    closed: Family<ByReason, Counter>, "connections_closed" ["reason"], CONNECTIONS;
+    /// Requests to the API answered, by route and class of status.
+    answered: Family<ByRoute, Counter>, "api_requests" ["route", "status"], &[REST];
+}
+
+/// What every name begins with.
+const PREFIX: &str = "switchboard";
+
+/// Bounds of the histograms, in seconds.
+const LATENCIES: [f64; 12] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+];
 
 impl Metrics {
     /// All at zero.
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("switchboard");
-        let latencies = [
-            0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-        ];
-        let metrics = Self {
-            sessions: Gauge::default(),
-            websockets: Gauge::default(),
-            event_streams: Gauge::default(),
-            polls: Gauge::default(),
-            connections: Gauge::default(),
-            rooms: Gauge::default(),
-            members: Gauge::default(),
-            present: Gauge::default(),
-            typing: Gauge::default(),
-            signals: Gauge::default(),
-            messages: Counter::default(),
-            duplicates: Counter::default(),
-            ephemeral: Counter::default(),
-            deliveries: Counter::default(),
-            dropped: Counter::default(),
-            catching_up: Gauge::default(),
-            recovered: Counter::default(),
-            not_recovered: Family::default(),
-            replayed: Counter::default(),
-            append_seconds: Histogram::new(latencies),
-            held_back_seconds: Histogram::new(latencies),
-            errors: Family::default(),
-            limited: Family::default(),
-            closed: Family::default(),
-            answered: Family::default(),
-            registry: Mutex::new(Registry::default()),
-        };
-        metrics.register(&mut registry);
-        // Every code and limit shows from the start, so that a dashboard can tell zero from unknown.
+        let metrics = Self::unlabelled();
+        // Every code, limit and reason shows from the start, so that a dashboard can tell zero from unknown.
         for code in Code::ALL.map(Code::as_str) {
             metrics.errors.get_or_create(&ByCode { code }).inc_by(0);
         }
         for limit in Limit::ALL.map(Limit::name) {
             metrics.limited.get_or_create(&ByLimit { limit }).inc_by(0);
         }
-        Self {
-            registry: Mutex::new(registry),
-            ..metrics
+        for reason in [BEHIND, NEWER] {
+            metrics.dropped(reason, 0);
         }
+        metrics
     }
 
-    fn register(&self, registry: &mut Registry) {
-        self.register_doors(registry);
-        registry.register(
-            "rooms",
-            "Rooms with members on this node",
-            self.rooms.clone(),
-        );
-        registry.register("members", "Memberships on this node", self.members.clone());
-        self.register_people(registry);
-        self.register_recovery(registry);
-        registry.register("messages", "Messages stored", self.messages.clone());
-        registry.register(
-            "duplicates",
-            "Messages answered as repeats of an id",
-            self.duplicates.clone(),
-        );
-        registry.register(
-            "ephemeral_events",
-            "Events that are not kept, passed on",
-            self.ephemeral.clone(),
-        );
-        registry.register(
-            "deliveries",
-            "Events handed to connections",
-            self.deliveries.clone(),
-        );
-        registry.register(
-            "dropped",
-            "Events that are not kept, dropped for connections that were behind",
-            self.dropped.clone(),
-        );
-        registry.register_with_unit(
-            "append",
-            "Time from a message's arrival in order until it is stored",
-            Unit::Seconds,
-            self.append_seconds.clone(),
-        );
-        registry.register_with_unit(
-            "held_back",
-            "Time that a request waits because its sender is over a rate",
-            Unit::Seconds,
-            self.held_back_seconds.clone(),
-        );
-        registry.register("errors", "Errors answered to clients", self.errors.clone());
-        registry.register(
-            "limited",
-            "Times a limit was reached, by its configuration name",
-            self.limited.clone(),
-        );
-        registry.register(
-            "connections_closed",
-            "Connections closed by the server",
-            self.closed.clone(),
-        );
-        registry.register(
-            "api_requests",
-            "Requests to the API answered, by route and class of status",
-            self.answered.clone(),
-        );
+    /// Counts a message that is stored, or was before, and how long that took.
+    pub fn appended(&self, duplicate: bool, took: Duration) {
+        match duplicate {
+            true => self.duplicates.inc(),
+            false => self.messages.inc(),
+        };
+        self.append_seconds.observe(took.as_secs_f64());
     }
 
-    fn register_doors(&self, registry: &mut Registry) {
-        registry.register(
-            "sessions",
-            "Engine.IO sessions that are open",
-            self.sessions.clone(),
-        );
-        registry.register(
-            "websockets",
-            "Plain WebSockets that are open",
-            self.websockets.clone(),
-        );
-        registry.register(
-            "event_streams",
-            "Streams of Server-Sent Events that are open",
-            self.event_streams.clone(),
-        );
-        registry.register("polls_waiting", "Polls that wait", self.polls.clone());
-        registry.register(
-            "connections",
-            "Connections of users, through every door",
-            self.connections.clone(),
-        );
+    /// Records how long a request waits because its sender is over a rate.
+    pub fn held_back(&self, wait: Duration) {
+        self.held_back_seconds.observe(wait.as_secs_f64());
     }
 
-    fn register_people(&self, registry: &mut Registry) {
-        registry.register(
-            "present_users",
-            "Users in rooms of this node, counted once a room",
-            self.present.clone(),
-        );
-        registry.register(
-            "typing_users",
-            "Users who are typing, counted once a room",
-            self.typing.clone(),
-        );
-        registry.register(
-            "signals_waiting",
-            "Signals that wait for an answer",
-            self.signals.clone(),
-        );
-    }
-
-    fn register_recovery(&self, registry: &mut Registry) {
-        registry.register(
-            "connections_catching_up",
-            "Connections that are given what they have missed",
-            self.catching_up.clone(),
-        );
-        registry.register(
-            "recoveries",
-            "Sessions that were resumed",
-            self.recovered.clone(),
-        );
-        registry.register(
-            "recoveries_refused",
-            "Sessions that were asked for and not resumed, by reason",
-            self.not_recovered.clone(),
-        );
-        registry.register(
-            "messages_replayed",
-            "Messages read again for connections that had missed them",
-            self.replayed.clone(),
-        );
+    /// Counts events that a connection which is behind will not get.
+    pub fn dropped(&self, reason: &'static str, events: u64) {
+        let dropped = self.dropped.get_or_create(&ByReason { reason });
+        dropped.inc_by(events);
     }
 
     /// Counts a limit that was reached without an error being due.
@@ -318,16 +267,6 @@ impl Metrics {
         self.answered.get_or_create(&by).inc();
     }
 
-    /// Records how long a request waits because its sender is over a rate.
-    pub fn held_back(&self, wait: Duration) {
-        self.held_back_seconds.observe(wait.as_secs_f64());
-    }
-
-    /// Records how long storing a message took.
-    pub fn appended(&self, took: Duration) {
-        self.append_seconds.observe(took.as_secs_f64());
-    }
-
     /// Has the page show how it stands between this node and others, as `read` says whenever the page is made: whatever counts
     /// that knows no metrics.
     pub fn watch_nodes(&self, read: impl Fn() -> NodesSeen + Send + Sync + 'static) {
@@ -361,6 +300,20 @@ pub struct NodesSeen {
     pub dropped: u64,
 }
 
+/// How that is shown.
+const NODES_SHOWN: [(&str, &str, MetricType); 2] = [
+    (
+        "nodes",
+        "Nodes that can be reached now, this one included",
+        MetricType::Gauge,
+    ),
+    (
+        "words_dropped",
+        "Words to other nodes (events that applications emit, questions, answers) that were dropped",
+        MetricType::Counter,
+    ),
+];
+
 struct Nodes(Box<dyn Fn() -> NodesSeen + Send + Sync>);
 
 impl fmt::Debug for Nodes {
@@ -372,23 +325,48 @@ impl fmt::Debug for Nodes {
 impl Collector for Nodes {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let NodesSeen { nodes, dropped } = (self.0)();
-        let nodes = ConstGauge::new(i64::from(nodes));
-        let metric = encoder.encode_descriptor(
-            "nodes",
-            "Nodes that can be reached now, this one included",
-            None,
-            nodes.metric_type(),
-        )?;
-        nodes.encode(metric)?;
-        let dropped = ConstCounter::new(dropped);
-        let metric = encoder.encode_descriptor(
-            "words_dropped",
-            "Words to other nodes (events that applications emit, questions, answers) that were dropped",
-            None,
-            dropped.metric_type(),
-        )?;
-        dropped.encode(metric)
+        let [(name, help, kind), dropped_shown] = NODES_SHOWN;
+        let metric = encoder.encode_descriptor(name, help, None, kind)?;
+        ConstGauge::new(i64::from(nodes)).encode(metric)?;
+        let (name, help, kind) = dropped_shown;
+        let metric = encoder.encode_descriptor(name, help, None, kind)?;
+        ConstCounter::new(dropped).encode(metric)
     }
+}
+
+/// The documentation's table: every metric, what it counts, its labels, and what moves it.
+pub fn table() -> String {
+    let mut table =
+        String::from("| metric | kind | labels | counts | moved by |\n|---|---|---|---|---|\n");
+    let between = NODES_SHOWN.map(|(name, help, kind)| Described {
+        name,
+        help,
+        kind,
+        labels: &[],
+        ways: &[NODES],
+    });
+    for metric in Metrics::unlabelled().described().into_iter().chain(between) {
+        let (kind, total) = match metric.kind {
+            MetricType::Counter => ("counter", "_total"),
+            MetricType::Histogram => ("histogram", ""),
+            _ => ("gauge", ""),
+        };
+        let labels: Vec<_> = metric.labels.iter().map(|it| format!("`{it}`")).collect();
+        let _ = writeln!(
+            table,
+            "| `{PREFIX}_{}{total}` | {kind} | {} | {} | {} |",
+            metric.name,
+            labels.join(", "),
+            metric.help,
+            metric.ways.join(", ")
+        );
+    }
+    table
+}
+
+/// A comment as the exposition has it.
+fn sentence(comment: &'static str) -> &'static str {
+    comment.trim().trim_end_matches('.')
 }
 
 impl Default for Metrics {
@@ -405,6 +383,7 @@ mod tests {
     fn what_was_counted_stands_on_the_page() {
         let metrics = Metrics::new();
         metrics.messages.inc_by(3);
+        metrics.dropped(NEWER, 2);
         metrics.error(&Error::new(Code::TooLarge, "").for_limit(Limit::MessageBytes));
         metrics.watch_nodes(|| NodesSeen {
             nodes: 3,
@@ -415,6 +394,8 @@ mod tests {
             "switchboard_nodes 3",
             "switchboard_words_dropped_total 7",
             "switchboard_messages_total 3",
+            "switchboard_dropped_total{reason=\"newer\"} 2",
+            "switchboard_dropped_total{reason=\"behind\"} 0",
             "switchboard_limited_total{limit=\"message_bytes\"} 1",
             "switchboard_errors_total{code=\"too_large\"} 1",
             "switchboard_errors_total{code=\"internal\"} 0",

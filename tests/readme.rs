@@ -1,28 +1,43 @@
-//! The manual's table of options is the code's. `UPDATE=1 cargo test --test readme` writes it.
+//! The manual's tables of options and metrics are the code's. `UPDATE=1 cargo test --test readme` writes them.
 
 use std::{fs, path::Path};
 
-const START: &str = "<!-- options -->\n";
-const END: &str = "<!-- /options -->";
-
 #[test]
 fn the_readme_lists_every_option_as_it_is_defined() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(&path).expect("README.md is there");
-    let (before, rest) = readme.split_once(START).unwrap_or_else(|| {
-        panic!("README.md has no line {START:?}: put it where the table of options belongs")
-    });
-    let (shown, after) = rest.split_once(END).unwrap_or_else(|| {
-        panic!("README.md has no line {END:?}: put it where the table of options ends")
-    });
-    let table = format!("\n{}\n", switchboard::config::table());
+    check(
+        "README.md",
+        ("<!-- options -->\n", "<!-- /options -->"),
+        &switchboard::config::table(),
+    );
+}
+
+#[test]
+fn the_documentation_lists_every_metric_as_it_is_defined() {
+    check(
+        "docs/metrics.md",
+        ("<!-- metrics -->\n", "<!-- /metrics -->"),
+        &switchboard::telemetry::table(),
+    );
+}
+
+/// The part of a file between two lines has to be this table.
+fn check(file: &str, (start, end): (&str, &str), table: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let (before, rest) = text
+        .split_once(start)
+        .unwrap_or_else(|| panic!("{file} has no line {start:?}: put it where the table belongs"));
+    let (shown, after) = rest
+        .split_once(end)
+        .unwrap_or_else(|| panic!("{file} has no line {end:?}: put it where the table ends"));
+    let table = format!("\n{table}\n");
     if std::env::var_os("UPDATE").is_some_and(|update| update == "1") {
-        fs::write(&path, [before, START, &table, END, after].concat())
-            .expect("README.md can be written");
+        fs::write(&path, [before, start, &table, end, after].concat())
+            .unwrap_or_else(|error| panic!("{file} cannot be written: {error}"));
         return;
     }
     assert_eq!(
         shown, table,
-        "the table of options in README.md is old; `UPDATE=1 cargo test --test readme` writes it anew"
+        "a table in {file} is old; `UPDATE=1 cargo test --test readme` writes it anew"
     );
 }

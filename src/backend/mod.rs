@@ -95,8 +95,13 @@ impl Receipt {
     }
 
     /// Waits until the message is stored and on its way to the members, or could not be.
-    pub async fn settled(self) -> Result<Appended> {
-        self.0.await.unwrap_or_else(|_| Err(closed()))
+    pub async fn settled(mut self) -> Result<Appended> {
+        self.settle().await
+    }
+
+    /// As [`settled`](Self::settled), for who has to keep the receipt while it waits; to be waited for once.
+    pub(crate) async fn settle(&mut self) -> Result<Appended> {
+        (&mut self.0).await.unwrap_or_else(|_| Err(closed()))
     }
 }
 

@@ -69,7 +69,6 @@ impl Hub {
     fn deliver(&self, delivery: Delivery) {
         let (room, event, except) = match delivery {
             Delivery::Message(message) => {
-                self.0.metrics.messages.inc();
                 let (room, except) = (message.room.clone(), message.except);
                 (room, Outgoing::new(Event::Message(message)), except)
             }
@@ -81,7 +80,6 @@ impl Hub {
             Delivery::Elsewhere(room, said) => return self.hear(&room, said),
             Delivery::Asked(question) => return self.answer(question),
             Delivery::Ephemeral(event, except) => {
-                self.0.metrics.ephemeral.inc();
                 (event.room.clone(), self.not_kept(event), except)
             }
         };

@@ -297,10 +297,9 @@ impl<D: Desk> Executor<D> {
 
     /// Gives a message its place in the log's order; it is answered when it is stored.
     async fn append(&mut self, publish: Publish, asked: D::Asked) {
-        let (room, began) = (publish.room.clone(), Instant::now());
+        let room = publish.room.clone();
         let accepted = self.hub.publish_admitted(&self.connection, publish);
         let accepted = accepted.await;
-        let metrics = self.hub.metrics().clone();
         self.stored.push_back(Box::pin(async move {
             let result = match accepted {
                 Ok(Publishing::Accepted(receipt)) => {
@@ -310,7 +309,6 @@ impl<D: Desk> Executor<D> {
                 Ok(Publishing::Sent) => Ok(Answer::Sent { room }),
                 Err(error) => Err(error),
             };
-            metrics.appended(began.elapsed());
             (asked, result)
         }));
     }

@@ -74,7 +74,7 @@ pub use join::{Join, Joined, Replay};
 pub use pace::noting_idle;
 pub use poll::{Poll, Polled};
 pub use profile::Present;
-pub use publish::{Publish, Publishing};
+pub use publish::{Publish, Publishing, Storing};
 pub use request::{Answer, Request, Roll, Status};
 pub use resume::{NotResumed, Resume};
 pub use session::Arrived;

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
+use tokio::runtime::Handle;
 
 use super::{Caller, Connection, Hub};
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
         ConnectionId, Ephemeral, EventName, MessageId, Namespace, RoomKey, RoomName, Sender,
         Timestamp, UserId,
     },
+    telemetry::Metrics,
 };
 
 /// Something to send to a room.
@@ -70,10 +72,53 @@ impl Publish {
 /// What became of a [`Publish`].
 #[derive(Debug)]
 pub enum Publishing {
-    /// It has its place in the order; the receipt tells when it is stored.
-    Accepted(Receipt),
+    /// It has its place in the order; this tells when it is stored.
+    Accepted(Storing),
     /// It was passed on and is not kept.
     Sent,
+}
+
+/// A message on its way into the log. It is stored and counted whether or not this is waited for.
+#[derive(Debug)]
+pub struct Storing {
+    /// Taken once it has been settled.
+    receipt: Option<Receipt>,
+    began: Instant,
+    metrics: Arc<Metrics>,
+}
+
+impl Storing {
+    /// Waits until the message is stored and on its way to the members, or could not be.
+    ///
+    /// # Errors
+    /// `unavailable` if the log could not take it.
+    pub async fn settled(mut self) -> Result<Appended> {
+        let Some(receipt) = &mut self.receipt else {
+            return Err(Error::new(Code::Internal, "a message is settled once"));
+        };
+        let appended = receipt.settle().await;
+        self.receipt = None;
+        if let Ok(appended) = &appended {
+            self.metrics
+                .appended(appended.duplicate, self.began.elapsed());
+        }
+        appended
+    }
+}
+
+impl Drop for Storing {
+    fn drop(&mut self) {
+        let (Some(mut receipt), Ok(runtime)) = (self.receipt.take(), Handle::try_current()) else {
+            return;
+        };
+        // Nobody waits any more: a request was broken off, or an application does not ask.
+        let (began, metrics) = (self.began, self.metrics.clone());
+        runtime.spawn(async move {
+            if let Ok(appended) = receipt.settle().await {
+                metrics.appended(appended.duplicate, began.elapsed());
+            }
+        });
+    }
 }
 
 impl Publishing {
@@ -83,7 +128,7 @@ impl Publishing {
     /// `unavailable` if the log could not take it.
     pub async fn settled(self) -> Result<Option<Appended>> {
         match self {
-            Publishing::Accepted(receipt) => receipt.settled().await.map(Some),
+            Publishing::Accepted(storing) => storing.settled().await.map(Some),
             Publishing::Sent => Ok(None),
         }
     }
@@ -155,9 +200,12 @@ impl Hub {
             data: request.data,
             except,
         };
-        Ok(Publishing::Accepted(
-            self.0.backend.log.append(draft).await?,
-        ))
+        let began = Instant::now();
+        Ok(Publishing::Accepted(Storing {
+            receipt: Some(self.0.backend.log.append(draft).await?),
+            began,
+            metrics: self.0.metrics.clone(),
+        }))
     }
 
     /// Refuses data that is larger or deeper than configured.
@@ -205,6 +253,8 @@ impl Hub {
             data: request.data,
             ts: Timestamp::now(),
         };
-        self.0.backend.bus.send(Arc::new(event), except).await
+        self.0.backend.bus.send(Arc::new(event), except).await?;
+        self.0.metrics.ephemeral.inc();
+        Ok(())
     }
 }

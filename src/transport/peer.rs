@@ -102,6 +102,11 @@ impl<F: Framing> Peer<F> {
         self.ending.is_cancelled()
     }
 
+    /// Counts that the server ends it, for a reason that is no [`Close`].
+    pub(super) fn count_end(&self, reason: &'static str) {
+        self.metrics.closed(reason);
+    }
+
     /// Ends it behind a last frame. What else waits goes before that, if the client is to have `all`.
     pub(super) fn end(&self, last: Option<Frame>, all: bool) {
         self.closed.store(true, Ordering::Relaxed);

@@ -240,6 +240,7 @@ impl Conversation<'_> {
                 }
                 () = sleep_until(due), if takes_more => {
                     if pinged {
+                        self.peer.count_end("ping_timeout");
                         self.peer.outbox().end();
                         return Ended::There;
                     }
@@ -279,6 +280,11 @@ impl Conversation<'_> {
             _ => (code::PROTOCOL, "bad_request"),
         };
         tracing::debug!(%error, "a WebSocket is closed for what it sent");
+        let reason = match code {
+            code::TOO_LARGE => Close::TooLarge,
+            _ => Close::Malformed,
+        };
+        self.peer.count_end(reason.as_str());
         self.peer.end(Some(Frame::close(code, why)), true);
         Ended::Here
     }
@@ -363,7 +369,9 @@ impl Desk for EnvelopeDesk {
                 let refused = Envelope::new("error", room, error);
                 self.peer.send(refused.with_id(asked.id.as_ref()).frame());
                 if asked.entry {
-                    let last = Frame::close(entry_code(error.code()), error.code().as_str());
+                    let reason = error.code().as_str();
+                    let last = Frame::close(entry_code(error.code()), reason);
+                    self.peer.count_end(reason);
                     self.peer.end(Some(last), true);
                 }
                 return;

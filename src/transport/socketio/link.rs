@@ -216,6 +216,13 @@ impl Link {
         }
     }
 
+    /// Counts that socketioxide ends the session, once for all its namespaces.
+    pub(super) fn count_end(&self, reason: &'static str) {
+        if !self.closed.swap(true, Ordering::Relaxed) {
+            self.metrics.closed(reason);
+        }
+    }
+
     /// Ends the session of a client that cannot be let in now. What socketioxide still says to it is kept from it: a stock
     /// client takes a refusal for final, and comes back when its transport is closed.
     pub(super) fn dismiss(&self, error: &Error) {

@@ -190,9 +190,17 @@ struct End(CancellationToken);
 enum AtOnce {}
 
 impl DisconnectHandler<Adapter, AtOnce> for End {
-    fn call_with_defer(&self, socket: Arc<Socket>, _: DisconnectReason, let_go: fn(Arc<Socket>)) {
+    fn call_with_defer(
+        &self,
+        socket: Arc<Socket>,
+        reason: DisconnectReason,
+        let_go: fn(Arc<Socket>),
+    ) {
         if let Some(link) = socket.req_parts().extensions.get::<Arc<Link>>() {
             link.intake().namespaces().closed(&socket);
+            if reason == DisconnectReason::HeartbeatTimeout {
+                link.count_end("ping_timeout");
+            }
         }
         // In this order: a task that puts the socket into a room, and sees after it that the socket has ended, takes it
         // out again; if it does not see that, the room is left with all others.

@@ -136,6 +136,7 @@ impl Worker {
             let most = self.door.hub.limits().message_bytes.bytes();
             let attachments = packet.attachments.as_ref();
             relay(socket, connection, arguments, attachments, most).await?;
+            self.door.hub.metrics().ephemeral.inc();
             return acknowledged(&());
         }
         Err(Error::new(

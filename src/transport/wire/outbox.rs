@@ -39,7 +39,7 @@ use super::{
 };
 use crate::{
     hub::{Close, Keep},
-    telemetry::Metrics,
+    telemetry::{BEHIND, Metrics, NEWER},
     transport::lock,
 };
 
@@ -111,12 +111,12 @@ impl Outbox {
         match keep {
             Keep::Always => {}
             Keep::WhileInTime if self.behind(state.bytes) => {
-                self.metrics.dropped.inc();
+                self.metrics.dropped(BEHIND, 1);
                 return;
             }
             Keep::Newest(key) if self.behind(state.bytes) => {
                 let dropped = state.replace(key, frame, self.bounds.bytes / 4);
-                self.metrics.dropped.inc_by(dropped);
+                self.metrics.dropped(NEWER, dropped);
                 return self.release(state, Todo::default());
             }
             // An older one may wait for better times, which have come.

@@ -293,7 +293,10 @@ fn a_client_that_is_behind_gets_less_and_the_newest_when_it_has_caught_up() {
     outbox.push(ours("b1"), &key("b"));
     outbox.push(ours("a2"), &key("a"));
     check(&outbox);
-    assert_eq!(outbox.metrics.dropped.get(), 2);
+    for line in ["{reason=\"behind\"} 1\n", "{reason=\"newer\"} 1\n"] {
+        let page = outbox.metrics.render();
+        assert!(page.contains(&format!("dropped_total{line}")), "{page}");
+    }
     client.takes(300);
     shard.walk();
     check(&outbox);
@@ -319,7 +322,11 @@ fn what_is_kept_for_a_client_that_is_behind_is_bounded() {
         check(&outbox);
         assert!(outbox.lock().newest_bytes <= 250);
     }
-    assert_eq!(outbox.metrics.dropped.get(), 95);
+    let page = outbox.metrics.render();
+    assert!(
+        page.contains("dropped_total{reason=\"newer\"} 95\n"),
+        "{page}"
+    );
     client.takes(10_000);
     while shard.walk() {}
     assert_eq!(numbers(&client.texts(), 'k'), (95..100).collect::<Vec<_>>());

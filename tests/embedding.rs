@@ -141,6 +141,42 @@ async fn a_route_of_the_applications_own_sends_through_the_hub() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_application_sends_counts_whether_or_not_it_waits() {
+    let server = Server::start(config()).await;
+    let send = async |id: &str, ephemeral: bool| {
+        let mut publish = Publish::new("table".parse().unwrap(), "bell", &"ding").unwrap();
+        publish.id = (!ephemeral).then(|| id.parse().unwrap());
+        publish.ephemeral = ephemeral;
+        let namespace = Namespace::root();
+        server
+            .hub
+            .publish_as(&namespace, publish, None)
+            .await
+            .unwrap()
+    };
+    send("waited-for", false).await.settled().await.unwrap();
+    send("waited-for", false).await.settled().await.unwrap();
+    drop(send("not-waited-for", false).await);
+    send("", true).await;
+    for (name, count) in [
+        ("messages_total", 2.0),
+        ("duplicates_total", 1.0),
+        ("ephemeral_events_total", 1.0),
+        ("append_seconds_count", 3.0),
+    ] {
+        eventually(name, async || {
+            server.metric(&format!("switchboard_{name}")) == count
+        })
+        .await;
+    }
+    // What is listed as moved by an application has to be tried above.
+    let moved = switchboard::telemetry::table();
+    let moved = moved.lines().filter(|line| line.ends_with("application |"));
+    assert_eq!(moved.count(), 4);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_let_go_of_ends_its_clients_and_gives_back_its_port() {
     let server = Server::start(config()).await;
     let address = server.address;

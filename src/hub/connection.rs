@@ -35,6 +35,9 @@ pub trait Outlet: Send + Sync + 'static {
     /// The connection is not in `room` any more, by no wish of its own.
     fn expelled(&self, _room: &RoomName) {}
 
+    /// So many events that are not kept were dropped before they came here, because the connection is behind.
+    fn dropped(&self, _events: u64) {}
+
     /// Whether so much waits that what can be read again later had better be.
     fn is_behind(&self) -> bool;
 

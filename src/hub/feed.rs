@@ -53,6 +53,8 @@ struct State {
     over: bool,
     held: VecDeque<(RoomName, Arc<Outgoing>)>,
     bytes: usize,
+    /// Events that are not kept, dropped and not counted yet.
+    dropped: u64,
 }
 
 impl Feed {
@@ -93,13 +95,17 @@ impl Feed {
                 return true;
             }
         }
-        let (taken, lost) = {
+        let (taken, lost, dropped) = {
             let mut state = lock(&self.state);
             let was_behind = state.behind.is_some();
             let taken = !state.over && !self.is_old(offset) && self.take(&mut state, room, event);
             self.note_live(&state);
-            (taken, !was_behind && state.behind.is_some())
+            let lost = !was_behind && state.behind.is_some();
+            (taken, lost, std::mem::take(&mut state.dropped))
         };
+        if dropped > 0 {
+            self.outlet.dropped(dropped);
+        }
         if lost {
             (self.lost)();
         }
@@ -264,15 +270,18 @@ impl State {
                 return false;
             }
         }
+        let held = self.held.len();
         if !self.fits(event) {
             self.retain(|_, held| matches!(held.keep(), Keep::Always));
             if !matches!(event.keep(), Keep::Always) {
+                self.dropped += (held - self.held.len()) as u64 + 1;
                 return false;
             }
         }
         if !self.fits(event) {
             self.retain(|_, _| false);
         }
+        self.dropped += (held - self.held.len()) as u64;
         self.bytes += event.cost();
         self.held.push_back((room.clone(), event.clone()));
         true

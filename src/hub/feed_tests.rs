@@ -11,7 +11,7 @@ use crate::{
         connection::{Asking, Close, Drained},
         event::Event,
     },
-    model::{EventName, Message, MessageId, Namespace, RoomKey, Seq, Timestamp},
+    model::{Ephemeral, EventName, Message, MessageId, Namespace, RoomKey, Seq, Timestamp},
 };
 
 const ROOMS: usize = 3;
@@ -21,6 +21,7 @@ const ROOMS: usize = 3;
 struct Sink {
     given: Mutex<Vec<(usize, u64)>>,
     behind: AtomicBool,
+    dropped: AtomicU64,
 }
 
 impl Outlet for Sink {
@@ -33,6 +34,10 @@ impl Outlet for Sink {
 
     fn ask(&self, _: &Outgoing, _: Duration) -> Option<Asking> {
         None
+    }
+
+    fn dropped(&self, events: u64) {
+        self.dropped.fetch_add(events, Ordering::Relaxed);
     }
 
     fn is_behind(&self) -> bool {
@@ -308,4 +313,31 @@ fn an_answer_to_a_second_join_comes_behind_all_that_it_does_not_hold() {
     assert_eq!(*lock(&world.sink.given), [(0, 1)]);
     world.feed.joined(&name(0), Offset(2));
     assert_eq!(*lock(&world.sink.given), [(0, 1), (0, 3)]);
+}
+
+#[test]
+fn events_that_find_no_place_while_the_log_is_read_are_counted() {
+    let sink = Arc::<Sink>::default();
+    let feed = Feed::behind(sink.clone(), Offset(0), Box::new(|| {}));
+    let room: RoomName = "r0".parse().unwrap();
+    let ephemeral = Outgoing::new(Event::Ephemeral(Arc::new(Ephemeral {
+        room: RoomKey {
+            namespace: Namespace::root(),
+            room: room.clone(),
+        },
+        id: None,
+        event: EventName::parse("e").unwrap(),
+        from: None,
+        data: to_raw_value(&()).unwrap().into(),
+        ts: Timestamp(0),
+    })));
+    let taken = (0..HELD_EVENTS + 3).filter(|_| feed.push(&room, &ephemeral));
+    assert_eq!(taken.count(), HELD_EVENTS + 2);
+    // The first that found no place made it: what had waited longest is too late anyway.
+    assert_eq!(sink.dropped.load(Ordering::Relaxed), 1025);
+    let notice = Outgoing::notice("n", &());
+    for _ in 0..HELD_EVENTS + 1 {
+        feed.push(&room, &notice);
+    }
+    assert_eq!(sink.dropped.load(Ordering::Relaxed), 1025 + 2 + 1024);
 }

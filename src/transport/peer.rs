@@ -145,6 +145,10 @@ impl<F: Framing> Outlet for Peer<F> {
         None
     }
 
+    fn dropped(&self, events: u64) {
+        self.outbox.count_dropped(events);
+    }
+
     fn is_behind(&self) -> bool {
         self.outbox.is_behind()
     }

@@ -86,6 +86,10 @@ impl Outlet for SocketOutlet {
         self.socket.leave(room.to_string());
     }
 
+    fn dropped(&self, events: u64) {
+        self.outbox.count_dropped(events);
+    }
+
     fn is_behind(&self) -> bool {
         self.outbox.is_behind()
     }

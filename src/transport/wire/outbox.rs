@@ -131,6 +131,11 @@ impl Outbox {
         self.release(state, todo);
     }
 
+    /// Counts events that were dropped before they came here: the client is behind.
+    pub(in crate::transport) fn count_dropped(&self, events: u64) {
+        self.metrics.dropped(BEHIND, events);
+    }
+
     /// A namespace's CONNECT has been answered: what comes now is to come behind that answer.
     pub(in crate::transport) fn fence(self: &Arc<Self>) {
         self.lock().lane.fence();

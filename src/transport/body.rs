@@ -38,6 +38,12 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
                 "the body has to be JSON, with content-type: application/json",
             ));
         }
+        if !is_plain(request.headers()) {
+            return Err(Refused::bad_request(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the body has to come as it is, without a content-encoding",
+            ));
+        }
         let limits = request.extensions().get::<BodyLimits>().copied();
         let limits = limits.ok_or_else(|| {
             Error::new(Code::Internal, "nothing says how large a body may be here")
@@ -64,6 +70,12 @@ fn may_be_json(headers: &HeaderMap) -> bool {
     let kind = kind.split(';').next().unwrap_or_default().trim();
     let kind = kind.to_ascii_lowercase();
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+/// Whether the body is not compressed.
+fn is_plain(headers: &HeaderMap) -> bool {
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    encoding.is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 async fn whole(body: Body, most: usize) -> Result<Bytes, Error> {
@@ -132,6 +144,11 @@ mod tests {
         assert_eq!(refused(page, "7").await.0, 415, "a page's body of no type");
 
         let json = || typed("application/json");
+        let identity = json().header("content-encoding", "Identity");
+        assert_eq!(refused(identity, "7").await, seven);
+        let (status, why) = refused(json().header("content-encoding", "gzip"), "7").await;
+        assert_eq!(status, 415);
+        assert!(why.contains("content-encoding"), "{why}");
         assert_eq!(
             refused(json(), "300").await,
             (

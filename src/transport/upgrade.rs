@@ -41,14 +41,12 @@ pub(super) fn halves(upgraded: Upgraded) -> (Reader, Writer) {
 pub(super) fn accept_key<B>(request: &Request<B>) -> Result<HeaderValue> {
     let headers = request.headers();
     let says = |name, word: &str| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| {
-                value
-                    .split(',')
-                    .any(|part| part.trim().eq_ignore_ascii_case(word))
-            })
+        // A proxy may have put what it adds into a line of its own.
+        let mut lines = headers.get_all(name).iter();
+        lines.any(|line| {
+            let mut parts = line.to_str().unwrap_or_default().split(',');
+            parts.any(|part| part.trim().eq_ignore_ascii_case(word))
+        })
     };
     let proper = request.method() == Method::GET
         && says(header::UPGRADE, "websocket")

@@ -17,6 +17,9 @@ use crate::{
     model::Offset,
 };
 
+/// Binary attachments that stock clients take in one event; of more they end their connection, and some their process.
+const ATTACHMENTS: usize = 10;
+
 /// Passes an event on, with at most `most` bytes of JSON. The room of a sender that is in none is the namespace.
 pub(super) async fn relay(
     socket: &SocketRef,
@@ -30,6 +33,17 @@ pub(super) async fn relay(
         let message =
             format!("a relayed event may have {most} bytes of JSON, this one has {bytes}");
         return Err(Error::new(Code::TooLarge, message).for_limit(Limit::MessageBytes));
+    }
+    if let Some(count) = attachments
+        .map(VecDeque::len)
+        .filter(|count| *count > ATTACHMENTS)
+    {
+        return Err(Error::new(
+            Code::TooLarge,
+            format!(
+                "a relayed event may have {ATTACHMENTS} binary attachments, this one has {count}: clients take no more"
+            ),
+        ));
     }
     if arguments.values.last().is_some_and(|last| is_offset(last)) {
         return Err(Error::bad_request(

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { open } from "./support/clients.mjs";
+import { open, upTo } from "./support/clients.mjs";
 import { stalling } from "./support/events.mjs";
 import { nodes } from "./support/nodes.mjs";
 import { http, pollingSession, rawClient } from "./support/raw.mjs";
@@ -17,6 +17,8 @@ import { peer } from "./support/websocket.mjs";
 const KEY = "a-key-of-a-back-end-for-these-tests";
 const OPTIONS = {
   ...UNLIMITED,
+  "limits-messages-per-second": 50,
+  "limits-messages-burst": 50,
   "auth-api-keys": KEY,
   "limits-name-bytes": 24,
   "limits-outbox-bytes": "128KiB",
@@ -148,6 +150,7 @@ for (const mode of ["polling", "websocket"]) {
       await answered;
       await alice.ok("typing", { room: "lobby", typing: false });
       await alice.refused("join", LONG, "too_large", "bad_request");
+      await Promise.all(upTo(70).map(() => alice.ok("history", "lobby")));
 
       const back = alice.session(2);
       alice.socket.io.engine.close();
@@ -188,6 +191,7 @@ test("/ws moves every metric that it is to move", async (t) => {
     await height();
     await alice.ok("typing", { data: { typing: false } });
     await alice.refused("join", { room: LONG }, "too_large", "bad_request");
+    await Promise.all(upTo(70).map(() => alice.ok("history")));
 
     const reader = await peer(t, server, { user: "reader", room: "slow" });
     reader.socket.pause();

@@ -104,7 +104,7 @@ test("an ack that is no list of values is refused, and one after the time is ove
     const start = (frames) => frames.filter((frame) => frame.includes('["signal",'))[n];
     return (await bob.frames.until(start, `signal ${n}`)).match(/^42(\d+)\[/)[1];
   };
-  for (const [n, text] of ['{"a":1}', "[1,", "[1,]"].entries()) {
+  for (const [n, text] of ["[1,", "[1,]", "[1 2]"].entries()) {
     const replies = alice.ok("signal", question);
     bob.send(`43${await asked(n)}${text}`);
     const [{ error }] = (await replies).replies;
@@ -114,7 +114,7 @@ test("an ack that is no list of values is refused, and one after the time is ove
   const late = await alice.ok("signal", { ...question, timeout_ms: 50 });
   assert.deepEqual([late.replies, late.missing], [[], 1]);
   const id = await asked(3);
-  for (const text of ['["late"]', '["later"]', "{}"]) bob.send(`43${id}${text}`);
+  for (const text of ['["late"]', '["later"]', "[,]"]) bob.send(`43${id}${text}`);
   const literal = alice.ok("signal", question);
   bob.send(`43${await asked(4)}["a",{"_placeholder":true,"num":0}]`);
   assert.equal((await literal).replies[0].error.code, "bad_request", "a client would take it for an attachment");

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MATRIX, open, upTo } from "./support/clients.mjs";
+import { http } from "./support/raw.mjs";
 import { eventually } from "./support/scope.mjs";
 import { serve, UNLIMITED } from "./support/server.mjs";
 
@@ -74,4 +75,51 @@ test("a server that ends under load has stored everything it acknowledged", asyn
 test("a server without connections ends at once", async (t) => {
   const server = await serve(t, { "drain-over": "20s", "drain-deadline": "30s" });
   assert.deepEqual(await server.stop(5_000), { code: 0, signal: null });
+});
+
+test("where clients can only come back to this node they are closed within a moment, and are recovered", async (t) => {
+  // The longest time over which these would be closed otherwise is three seconds.
+  const server = await serve(t, UNLIMITED);
+  const bob = await open(t, server, { user: "bob" });
+  const modes = ["websocket", "polling", "upgrade"];
+  const clients = await Promise.all(
+    upTo(150).map(async (i) => {
+      const client = await open(t, server, { mode: modes[i % 3], user: `user${i}`, reconnectionDelay: 1000, reconnectionDelayMax: 5000 });
+      client.messages = client.on("message");
+      client.returns = [];
+      client.socket.on("connect", () => client.returns.push(client.socket.recovered));
+      client.socket.on("disconnect", () => (client.closed = Date.now()));
+      await client.ok("join", "lobby");
+      return client;
+    }),
+  );
+  await bob.ok("message", { room: "lobby", data: "before" });
+  for (const client of clients) await client.messages.count(1);
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
+  await eventually(() => clients.every((client) => client.closed), "not everybody was closed");
+  const closed = clients.map((client) => client.closed).toSorted((a, b) => a - b);
+  assert.ok(closed.at(-1) - closed[0] < 1_500, `they were closed over ${closed.at(-1) - closed[0]} ms`);
+  await server.start();
+  await bob.session(2);
+  await bob.ok("message", { room: "lobby", data: "after" });
+  for (const client of clients) {
+    await client.messages.count(2);
+    assert.deepEqual(client.messages.items.map(([message]) => message.data), ["before", "after"]);
+    assert.deepEqual(client.returns, [true], client.name);
+  }
+});
+
+test("a handshake that waits for its turn is answered at once when the node goes down", async (t) => {
+  const server = await serve(t, { "limits-connects-per-second": 1, "limits-connects-burst": 1, "limits-connects-wait": "1m" });
+  const path = "/socket.io/?EIO=4&transport=polling";
+  const answers = upTo(30).map(() => http(server, path));
+  const [first] = await Promise.all([answers[0], http(server, "/healthz")]);
+  assert.equal(first.status, 200);
+  await server.stop(5_000);
+  const refused = (await Promise.all(answers)).filter(({ status }) => status !== 200);
+  assert.ok(refused.length > 20, `${refused.length} were refused`);
+  for (const { status, body } of refused) {
+    assert.equal(status, 503);
+    assert.equal(JSON.parse(body).code, "draining");
+  }
 });

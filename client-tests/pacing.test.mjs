@@ -1,6 +1,8 @@
-// Pacing: of clients that come all at once, more than the rate are asked to come later, and all get in at last.
+// Pacing: of clients that come all at once, more than the rate wait for their turn, and only those that would wait too long
+// are asked to come later.
 
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { test } from "node:test";
 import { open, start, upTo } from "./support/clients.mjs";
 import { follow } from "./support/follow.mjs";
@@ -20,8 +22,8 @@ function isRefusedForNow({ status, headers, body }) {
 }
 
 for (const transport of ["polling", "websocket"]) {
-  test(`handshakes by ${transport} beyond the rate are answered 503 and when to come again`, async (t) => {
-    const server = await serve(t, PACED);
+  test(`handshakes by ${transport} that would wait too long are answered 503 and when to come again`, async (t) => {
+    const server = await serve(t, { ...PACED, "limits-connects-wait": "1s" });
     const path = HANDSHAKE + transport;
     const answers = await Promise.all(
       upTo(30).map(() => {
@@ -33,13 +35,13 @@ for (const transport of ["polling", "websocket"]) {
     );
     const refused = answers.filter(({ status }) => status !== 200 && status !== 101);
     const accepted = answers.length - refused.length;
-    // The burst, and what the rate lets in while thirty requests are answered.
+    // The burst, those that waited a second, and what the rate lets in while thirty requests are answered.
     assert.ok(accepted >= 5 && accepted <= 20, `${accepted} of 30 got in at once`);
     refused.forEach(isRefusedForNow);
   });
 }
 
-test("stock clients that come all at once get in at last, at the rate", async (t) => {
+test("stock clients that come all at once wait for their turn, and nobody is refused", async (t) => {
   const server = await serve(t, PACED);
   const began = Date.now();
   const modes = ["polling", "websocket", "upgrade"];
@@ -48,18 +50,44 @@ test("stock clients that come all at once get in at last, at the rate", async (t
   await Promise.all(clients.map((client) => client.session()));
   // Five at once, and 25 at five a second.
   assert.ok(Date.now() - began >= 4_000, `all were in after ${Date.now() - began} ms`);
-  assert.ok(failures.some((journal) => journal.items.length > 0), "nobody was refused");
+  assert.deepEqual(failures.flatMap((journal) => journal.items), []);
 });
 
-test("who is in is not held up by those who come", async (t) => {
+test("who is in is not held up by those who wait", async (t) => {
   const server = await serve(t, PACED);
   const alice = await open(t, server, { mode: "polling", user: "alice" });
   const crowd = upTo(30).map((i) => start(t, server, { user: `user${i}` }));
-  const refused = crowd.map((client) => client.on("connect_error"));
-  await eventually(() => refused.some((journal) => journal.items.length > 0), "nobody was refused");
-  for (const i of upTo(20)) await alice.ok("message", { room: "lobby", data: i });
+  const last = Symbol("last");
+  const said = async () => {
+    for (const i of upTo(20)) await alice.ok("message", { room: "lobby", data: i });
+  };
+  const first = await Promise.race([said(), Promise.all(crowd.map((client) => client.session())).then(() => last)]);
+  assert.notEqual(first, last);
   assert.equal(alice.sessions.items.length, 1);
 });
+
+for (const transport of ["polling", "websocket"]) {
+  test(`handshakes by ${transport} whose clients give up keep nobody waiting`, async (t) => {
+    const server = await serve(t, { ...PACED, "limits-connects-wait": "1m" });
+    for (const _ of upTo(5)) await http(server, `${HANDSHAKE}polling`);
+    // Three minutes' worth.
+    const crowd = upTo(900).map(() => connect(server.port, "127.0.0.1"));
+    t.after(() => crowd.forEach((socket) => socket.destroy()));
+    const upgrade = transport === "polling" ? "" : "Connection: upgrade\r\nUpgrade: websocket\r\n"
+      + "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let refused = 0;
+    for (const socket of crowd) {
+      socket.on("error", () => {});
+      socket.on("data", (text) => (refused += String(text).startsWith("HTTP/1.1 503")));
+      socket.write(`GET ${HANDSHAKE}${transport} HTTP/1.1\r\nHost: 127.0.0.1:${server.port}\r\n${upgrade}\r\n`);
+    }
+    // Those that would wait longer than a minute are refused: the others wait.
+    await eventually(() => refused > 500, "the queue is not full");
+    crowd.forEach((socket) => socket.destroy());
+    const late = start(t, server, { user: "late" });
+    await late.session();
+  });
+}
 
 test("clients that lost their network together are recovered although they are let in one by one", async (t) => {
   const server = await serve(t, PACED);

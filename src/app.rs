@@ -130,7 +130,9 @@ impl App {
             end.clone(),
         ));
         shutdown.await;
-        drain(&self.hub, &self.config.drain, &self.draining).await;
+        let channels = self.backend.channels.as_ref();
+        let others = channels.is_some_and(|channels| channels.nodes() > 1);
+        drain(&self.hub, &self.config.drain, others, &self.draining).await;
         stop.cancel();
         end.cancel();
         // What was accepted is stored whether or not somebody still waits for an answer.

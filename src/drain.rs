@@ -1,7 +1,8 @@
 //! Stopping in order: refuse, tell, close at a pace, store.
 //!
 //! Clients that are closed together come back together. So each is told first, with a time of its own, and the closing
-//! is spread over the configured time.
+//! is spread over the configured time: seconds where other nodes take them. Where they can only come back to this node it is a
+//! moment, for one that comes before the next process listens is refused, and comes much later.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,12 +26,18 @@ const UNHURRIED: Duration = Duration::from_millis(20);
 const ROUND: Duration = Duration::from_millis(20);
 
 /// Refuses new clients, tells those that are there, and closes them; returns when all are gone or the time for it is
-/// over.
-pub(crate) async fn drain(hub: &Hub, settings: &DrainSettings, draining: &CancellationToken) {
+/// over. `others`: there are nodes that can take them.
+pub(crate) async fn drain(
+    hub: &Hub,
+    settings: &DrainSettings,
+    others: bool,
+    draining: &CancellationToken,
+) {
     draining.cancel();
     let begin = Instant::now();
-    let plan = plan(hub.connections(), begin, settings.over);
-    tracing::info!(connections = plan.len(), "draining");
+    let over = settings.over(others);
+    let plan = plan(hub.connections(), begin, over);
+    tracing::info!(connections = plan.len(), ?over, "draining");
     for (connection, at) in &plan {
         let reconnect_in = *at - begin + jitter();
         connection.push(&Outgoing::notice(
@@ -47,6 +54,7 @@ pub(crate) async fn drain(hub: &Hub, settings: &DrainSettings, draining: &Cancel
     while Instant::now() < deadline {
         let late = hub.connections();
         if late.is_empty() {
+            tracing::info!(took = ?begin.elapsed(), "every connection is closed");
             return;
         }
         for connection in late {

@@ -40,6 +40,11 @@ impl Rate {
         }
     }
 
+    /// How long it takes for so many permits to come back.
+    pub fn time_of(self, permits: u32) -> Duration {
+        self.interval.saturating_mul(permits)
+    }
+
     /// The same rate for what counts half.
     #[must_use]
     pub fn halved(self) -> Self {

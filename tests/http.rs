@@ -170,7 +170,7 @@ async fn operators_see_life_readiness_and_numbers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_draining_node_says_so_refuses_new_clients_and_closes_the_others() {
     let mut config = config();
-    config.drain.over = std::time::Duration::from_secs(2);
+    config.drain.over = Some(std::time::Duration::from_secs(2));
     let server = Server::start(config).await;
     let mut clients = Vec::new();
     for number in 0..60 {

@@ -897,7 +897,7 @@ async fn the_page_to_try_it_has_all_it_needs_and_may_fetch_nothing_from_elsewher
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_back_end_may_finish_while_the_node_drains() {
     let mut config = config();
-    config.drain.over = std::time::Duration::from_secs(2);
+    config.drain.over = Some(std::time::Duration::from_secs(2));
     let (server, api) = server_of(config).await;
     let mut alice = Raw::connect(&server, "alice").await;
     let ready = reqwest::Client::new();

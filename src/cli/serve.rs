@@ -1,8 +1,8 @@
 //! `switchboard serve`: the server in the foreground, until Ctrl-C or SIGTERM.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{io::IsTerminal, net::SocketAddr, process::ExitCode};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::{
     app::{App, StartError, stop_signal},
@@ -30,7 +30,7 @@ async fn serve(config: Config) -> Result<(), StartError> {
     // The address first: a server that cannot have it should not touch the log of the one that has.
     let address = config.listen;
     let cannot_listen = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
+    let listener = listen(address).map_err(cannot_listen)?;
     let bound = listener.local_addr().map_err(cannot_listen)?;
     let stop = stop_signal();
     let app = App::builder(config).build().await?;
@@ -43,6 +43,21 @@ async fn serve(config: Config) -> Result<(), StartError> {
     );
     app.run(listener, stop).await;
     Ok(())
+}
+
+/// Connections that the system may keep until they are accepted; it has a limit of its own, and takes the smaller. After an
+/// outage thousands come at once, and one for which there is no room tries again a second later.
+const BACKLOG: u32 = 65_535;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // The next process is not kept waiting by what is left of this one's connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// What went wrong, and what that comes from in the end, unless it says so itself.

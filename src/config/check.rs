@@ -104,7 +104,11 @@ impl Config {
     }
 
     fn check_drain(&self, problems: &mut Vec<Problem>) {
-        if self.drain.deadline < self.drain.over {
+        if self
+            .drain
+            .over
+            .is_some_and(|over| self.drain.deadline < over)
+        {
             problems.push(Problem::rule(
                 &["drain.deadline", "drain.over"],
                 "the deadline comes before all connections are closed; make it at least drain.over",

@@ -83,8 +83,9 @@ choice! {
 section! {
     /// How the server stops.
     pub struct DrainSettings at "drain" {
-        /// Connections are closed spread over this time, so that not all come back at once.
-        over: Duration = "3s",
+        /// Connections are closed spread over this time, so that not all come back at once. When not set: `3s` if other nodes
+        /// can take them, and `250ms` if they have to wait for this one.
+        over: Option<Duration> = "",
         /// The server has stopped after this time, whatever is still open.
         deadline: Duration = "25s",
     }
@@ -98,6 +99,17 @@ section! {
         /// What is written: `error`, `warn`, `info`, `debug`, `trace`, or such for single modules, as in
         /// `info,switchboard::hub=debug`.
         filter: String = "info",
+    }
+}
+
+impl DrainSettings {
+    /// The time over which connections are closed, if other nodes can take them or cannot.
+    pub fn over(&self, others: bool) -> Duration {
+        self.over.unwrap_or(match others {
+            true => Duration::from_secs(3),
+            // Stock clients come back after half a second at the earliest: this node had better be back by then.
+            false => Duration::from_millis(250),
+        })
     }
 }
 

@@ -77,7 +77,7 @@ fn a_flag_comes_before_a_variable_before_the_file_before_the_default() {
     let found = loaded(file, &environment, &[("limits.connections", "3")]).unwrap();
     assert_eq!(found.config.limits.connections, 3);
     assert_eq!(found.config.limits.inbox, 2);
-    assert_eq!(found.config.drain.over, Duration::from_secs(1));
+    assert_eq!(found.config.drain.over, Some(Duration::from_secs(1)));
     assert_eq!(found.config.drain.deadline, Duration::from_secs(25));
     assert_eq!(
         found.origins["limits.connections"],

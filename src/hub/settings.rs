@@ -34,10 +34,12 @@ section! {
         backpressure: Duration = "20s",
         /// Connections to this node; 0 turns this off.
         connections: usize = "100000",
-        /// New connections to this node a second, for long; more are asked to come back later. 0 turns this off.
+        /// New connections to this node a second, for long; more wait for their turn. 0 turns this off.
         connects_per_second: u32 = "1000",
         /// New connections to this node at once after a rest; 0 turns this off.
         connects_burst: u32 = "5000",
+        /// How long a new connection may wait for its turn; one that would wait longer is asked to come back later.
+        connects_wait: Duration = "10s",
         /// Connections from one address, those from this machine not counted; 0 turns this off.
         connections_per_ip: usize = "1000",
         /// Connections of one user; 0 turns this off.

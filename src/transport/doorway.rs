@@ -9,10 +9,10 @@ use std::{
 
 use axum::response::Response;
 use http::{Extensions, HeaderMap, request::Parts};
-use rand::Rng;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    admission_queue::AdmissionQueue,
     http::{ClientAddress, refusal},
     lock,
     origins::{Origins, Trust},
@@ -20,9 +20,9 @@ use super::{
 };
 use crate::{
     auth::{HttpToken, Principal, find_token, query_user},
-    error::{Code, Error, Limit, Result},
+    error::{Code, Error, Result},
     hub::Hub,
-    limits::{Admission, Admitted, Bucket, Rate},
+    limits::{Admission, Admitted, Rate},
     model::Timestamp,
 };
 
@@ -31,8 +31,8 @@ pub(crate) struct Doorway {
     hub: Hub,
     origins: Origins,
     admission: Admission,
-    /// How fast new connections may come.
-    pace: (Rate, Mutex<Bucket>),
+    /// Who comes faster than new connections may come.
+    queue: AdmissionQueue,
     /// When it was last said that a proxy leaves its clients' addresses out.
     warned_of_proxy: Mutex<Option<Instant>>,
     cookie: Option<String>,
@@ -73,9 +73,9 @@ impl Doorway {
             hub: hub.clone(),
             origins: config.origins,
             admission: Admission::new(limits.connections, limits.connections_per_ip),
-            pace: (
+            queue: AdmissionQueue::new(
                 Rate::new(limits.connects_per_second, limits.connects_burst),
-                Mutex::default(),
+                limits.connects_wait,
             ),
             warned_of_proxy: Mutex::default(),
             cookie: config.cookie,
@@ -144,8 +144,8 @@ impl Doorway {
         )
     }
 
-    /// Takes a place for one more connection.
-    pub(crate) fn admit(&self, request: &Parts) -> Result<Admitted> {
+    /// Takes a place for one more connection, once it is its turn.
+    pub(crate) async fn admit(&self, request: &Parts) -> Result<Admitted> {
         self.check_open()?;
         let address = request.extensions.get::<ClientAddress>().copied();
         let address = address.unwrap_or(ClientAddress::UNKNOWN);
@@ -160,7 +160,11 @@ impl Doorway {
             .for_limit(limit)
             .retry_after(Duration::from_secs(5))
         })?;
-        self.keep_pace()?;
+        tokio::select! {
+            biased;
+            () = self.draining.cancelled() => self.check_open()?,
+            turn = self.queue.turn() => turn?,
+        }
         Ok(admitted)
     }
 
@@ -175,18 +179,6 @@ impl Doorway {
                  are counted as one"
             );
         }
-    }
-
-    /// Lets new connections in at a pace: when a node or a network comes back, everybody does, and what is refused early
-    /// and cheaply leaves time for those who are in.
-    fn keep_pace(&self) -> Result<()> {
-        let (rate, bucket) = &self.pace;
-        lock(bucket).take(*rate, Instant::now()).map_err(|wait| {
-            let scattered = Duration::from_secs(4).mul_f64(rand::rng().random());
-            Error::unavailable("too many connect at this moment; come back a little later")
-                .for_limit(Limit::ConnectsPerSecond)
-                .retry_after(wait + scattered)
-        })
     }
 
     /// Who the request's own token speaks for, if it has one.

@@ -1,5 +1,6 @@
 //! Doors: each speaks one protocol, calls the hub's verbs and knows no rules.
 
+mod admission_queue;
 pub mod body;
 mod close_codes;
 mod doorway;

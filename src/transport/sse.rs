@@ -87,7 +87,7 @@ impl Door {
         self.doorway
             .check_origin(&request.headers, &request.extensions)?;
         let stream = wanted(room.as_deref(), request)?;
-        let admitted = self.doorway.admit(request)?;
+        let admitted = self.doorway.admit(request).await?;
         let principal = self.doorway.principal(request).await?;
         let hub = self.doorway.hub();
         let beginning = hub.arrive_for(Namespace::root(), principal, stream).await?;

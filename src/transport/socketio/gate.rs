@@ -149,7 +149,7 @@ impl Gate {
 
     /// Admits a new session.
     async fn open(&self, request: &Parts, protocol: u8) -> Result<Arc<Link>> {
-        let admitted = self.doorway.admit(request)?;
+        let admitted = self.doorway.admit(request).await?;
         let principal = self.doorway.identify_early(request).await?;
         let metrics = self.doorway.hub().metrics().clone();
         let intake = IntakeConfig {

@@ -1,9 +1,9 @@
 // Offsets: a stock client takes the last argument of any event, if it is a string, for its offset. So durable events
-// end in one, and nothing else does, or at least nothing that could be mistaken for one.
+// end in one, and of other events those that would end in another string.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { open } from "./support/clients.mjs";
+import { manager, open, upTo } from "./support/clients.mjs";
 import { settled } from "./support/fence.mjs";
 import { away, follow, heard, hears, Speaker } from "./support/follow.mjs";
 import { eventually } from "./support/scope.mjs";
@@ -60,49 +60,73 @@ test("durable events end in an offset, and no other event ends in a string", asy
   assert.equal(new Set(ends).size, ends.length, "no offset is given twice");
 });
 
-test("a relayed event that ends in a string makes nobody skip a message", async (t) => {
-  const server = await serve(t, RELAY);
-  const bob = await open(t, server, { user: "bob" });
-  await bob.ok("join", "lobby");
-  const speaker = new Speaker(bob, "lobby");
-  for (const last of ["end", "", "17", "~", "x~", "5~x", "999999"]) {
-    const alice = await follow(t, server, { user: "alice" });
+for (const mode of ["polling", "websocket", "upgrade"]) {
+  test(`events that end in a string leave a client over ${mode} its place`, async (t) => {
+    const server = await serve(t, RELAY);
+    const bob = await open(t, server, { user: "bob" });
+    await bob.ok("join", "lobby");
+    const speaker = new Speaker(bob, "lobby");
+    const bytes = Buffer.from([1, 2]);
+    for (const args of [["the end"], [""], [1, "17"], ["5~"], ["18446744073709551615~"], [bytes, "~"], []]) {
+      const alice = await follow(t, server, { mode, user: "alice" });
+      const drawn = alice.on("draw");
+      await alice.ok("join", "lobby");
+      const from = speaker.said;
+      await speaker.say(2);
+      // Relayed events have a way of their own, and may come before messages that were sent before them.
+      await eventually(() => heard(alice).length === 2, "the first messages did not come");
+      bob.socket.emit("draw", ...args);
+      await drawn.count(1);
+      assert.deepEqual(drawn.items[0].slice(0, -1), args);
+      assert.equal(alice.socket._lastOffset, drawn.items[0].at(-1));
+      assert.equal(alice.socket._lastOffset, alice.messages.items[1][1], "the offset of the last message");
+      assert.equal(await away(alice, "cut", () => speaker.say(3)), true, JSON.stringify(args));
+      await speaker.say(1);
+      await settled(bob, [alice]);
+      assert.deepEqual(heard(alice), upTo(6).map((n) => from + n), JSON.stringify(args));
+      alice.close();
+    }
+  });
+
+  test(`a client over ${mode} that has been given nothing but events that end in a string misses nothing`, async (t) => {
+    const server = await serve(t, RELAY);
+    const bob = await open(t, server, { user: "bob" });
+    const speaker = new Speaker(bob, "lobby");
+    await bob.ok("join", "lobby");
+    await speaker.say(3);
+    const alice = await follow(t, server, { mode, user: "alice" });
     const drawn = alice.on("draw");
     await alice.ok("join", "lobby");
-    const from = speaker.said;
-    await speaker.say(2);
-    // Relayed events have a way of their own, and may come before messages that were sent before them.
-    await eventually(() => heard(alice).length === 2, "the first messages did not come");
-    bob.socket.emit("draw", 1, last);
-    await drawn.count(1);
-    assert.deepEqual(drawn.items, [[1, last]]);
-    assert.equal(alice.socket._lastOffset, last, "the client takes it for its offset");
-    const recovered = await away(alice, "cut", () => speaker.say(3));
-    if (!recovered) await alice.ok("join", "lobby");
-    await speaker.say(1);
+    const times = { cut: 4, lose: 5 };
+    for (const [how, n] of Object.entries(times)) {
+      bob.socket.emit("draw", "the end");
+      await drawn.count(1);
+      assert.equal(await away(alice, how, () => speaker.say(n)), true, how);
+    }
     await settled(bob, [alice]);
-    const missed = recovered ? [3, 4, 5] : [];
-    assert.deepEqual(heard(alice), [1, 2, ...missed, 6].map((n) => from + n), `${JSON.stringify(last)} ${recovered}`);
-    alice.close();
-  }
-});
+    assert.deepEqual(heard(alice), upTo(9).map((n) => 3 + n));
+  });
+}
 
-test("a relayed event that ends in what could be an offset is refused", async (t) => {
-  const server = await serve(t, RELAY);
-  const [alice, bob] = await Promise.all(["alice", "bob"].map((user) => open(t, server, { user })));
-  for (const client of [alice, bob]) await client.ok("join", "lobby");
-  const drawn = alice.on("draw");
-  for (const last of ["5~", "0~", "18446744073709551615~"]) {
-    await bob.refused("draw", last, "bad_request");
-    bob.socket.emit("draw", 1, last);
-    bob.socket.emit("draw", Buffer.from([1]), last);
+test("each namespace has a place of its own, and a client of Engine.IO 3, which has none, is given no offset", async (t) => {
+  const server = await serve(t, { ...RELAY, "socketio-namespaces": "/,/chat" });
+  const socket = manager(t, server);
+  const alice = ["/", "/chat"].map((namespace) => socket(namespace, { auth: { user: "alice" } }));
+  const bob = await Promise.all(["/", "/chat"].map((namespace) => open(t, server, { user: "bob", namespace })));
+  const old = await open(t, server, { v: 2, user: "carol" });
+  const drawn = [...alice, old].map((client) => client.on("draw"));
+  const messages = alice.map((client) => client.on("message"));
+  for (const client of [...alice, ...bob, old]) {
+    await client.session();
+    await client.ok("join", "lobby");
   }
-  await bob.errors.count(6);
-  for (const [error] of bob.errors.items) {
-    assert.equal(error.event, "draw");
-    assert.equal(error.code, "bad_request");
+  for (const [i, n] of [2, 5].entries()) {
+    await new Speaker(bob[i], "lobby").say(n);
+    await messages[i].count(n);
+    bob[i].socket.emit("draw", "the end");
+    await drawn[i].count(1);
+    assert.deepEqual(drawn[i].items, [["the end", messages[i].items[n - 1][1]]]);
   }
-  bob.socket.emit("draw", "5~", { x: "5~" });
-  await drawn.count(1);
-  assert.deepEqual(drawn.items, [["5~", { x: "5~" }]]);
+  await drawn[2].count(1);
+  assert.deepEqual(drawn[2].items, [["the end"]]);
 });

@@ -31,6 +31,8 @@ use crate::{
 pub struct Arrived {
     namespace: Namespace,
     entrant: Entrant,
+    /// The id of its connection, if it is a new one.
+    fresh: ConnectionId,
     pid: Option<Pid>,
     resumed: Option<Resumed>,
 }
@@ -45,13 +47,25 @@ impl Arrived {
     /// log's present `life`.
     pub(super) fn begin_in(&mut self, rooms: Memberships, given: Offset, life: Epoch) {
         self.resumed = Some(Resumed {
-            connection: ConnectionId::fresh(),
+            connection: self.fresh,
             rooms,
             given,
             life,
             old: None,
             _claim: None,
         });
+    }
+
+    /// The id of the connection that it becomes.
+    pub fn connection(&self) -> ConnectionId {
+        let resumed = self.resumed.as_ref();
+        resumed.map_or(self.fresh, |resumed| resumed.connection)
+    }
+
+    /// The offset up to which its client has been given messages.
+    pub fn given(&self) -> Offset {
+        let resumed = self.resumed.as_ref();
+        resumed.map_or(Offset(0), |resumed| resumed.given)
     }
 
     /// What to tell the client that it can resume its session by: what it named exactly if that goes on.
@@ -91,6 +105,7 @@ impl Hub {
         Ok(Arrived {
             namespace,
             entrant: self.admit(principal, most)?,
+            fresh: ConnectionId::fresh(),
             pid,
             resumed,
         })
@@ -107,6 +122,7 @@ impl Hub {
         let Arrived {
             namespace,
             entrant,
+            fresh,
             pid,
             resumed,
         } = arrived;
@@ -114,7 +130,8 @@ impl Hub {
         let connection = match resumed {
             Some(resumed) => self.go_on(namespace, entrant, pid, resumed, outlet, greet),
             None => {
-                let connection = self.begin(namespace, entrant, pid, outlet, greet);
+                let session = (fresh, pid);
+                let connection = self.begin(namespace, entrant, session, outlet, greet);
                 self.begin_personal(&connection).await;
                 connection
             }
@@ -142,13 +159,12 @@ impl Hub {
         &self,
         namespace: Namespace,
         entrant: Entrant,
-        pid: Option<Pid>,
+        session: (ConnectionId, Option<Pid>),
         outlet: Arc<dyn Outlet>,
         greet: impl FnOnce(&Connection),
     ) -> Arc<Connection> {
         let connection = Arc::new_cyclic(|itself| {
             let feed = Feed::live(outlet, Offset(0), self.lost(itself));
-            let session = (ConnectionId::fresh(), pid);
             Connection::new(entrant, namespace, session, Memberships::new(), feed)
         });
         let personal = RoomName::personal(&connection.principal().user);

@@ -33,7 +33,7 @@ use crate::{
     transport::{
         Doorway, lock,
         upgrade::{Reader, accept_key, halves, switching},
-        wire::{self, Encoding, Session, Wire, pass},
+        wire::{self, Answer, Encoding, Wire, pass},
     },
 };
 
@@ -62,6 +62,8 @@ struct Query {
     protocol: u8,
     sid: Option<Sid>,
     websocket: bool,
+    /// The client takes bytes as base64 alone.
+    base64: bool,
 }
 
 impl Query {
@@ -93,6 +95,7 @@ impl Query {
             protocol,
             sid,
             websocket,
+            base64: first("b64").is_some_and(|value| !value.is_empty()),
         })
     }
 }
@@ -128,7 +131,8 @@ impl Gate {
                     self.begin_websocket(request, link)
                 } else {
                     request.extensions_mut().insert(link.clone());
-                    self.open_polling(request, &link, query.protocol).await
+                    let encoding = Encoding::of(query.protocol, query.base64);
+                    self.open_polling(request, &link, encoding).await
                 }
             }
             Some(sid) => {
@@ -140,8 +144,10 @@ impl Gate {
                 } else if request.method() == Method::POST {
                     self.hold_back(&link).await;
                     self.post(request, &link, query.protocol).await
+                } else if request.method() == Method::GET {
+                    self.poll(request, &link).await
                 } else {
-                    self.poll(request, &link, query.protocol).await
+                    Ok(self.forward(request).await)
                 }
             }
         }
@@ -171,7 +177,11 @@ impl Gate {
     }
 
     /// Answers a poll: with what engineioxide has, or a NOOP where an upgrade needs one.
-    async fn poll(&self, request: Request<Body>, link: &Link, protocol: u8) -> Result<Response> {
+    async fn poll(&self, request: Request<Body>, link: &Link) -> Result<Response> {
+        let (encoding, request) = match (link.encoding(), link.own_poll()) {
+            (Some(encoding), Some(poll)) => (encoding, poll),
+            _ => return Ok(self.forward(request).await), // it never polled; engineioxide says so
+        };
         let upgrade = link.upgrade().filter(|upgrade| !upgrade.is_done());
         // engineioxide ends a session with two polls at once, and refuses those of a WebSocket.
         let turn = upgrade.and_then(|upgrade| Some((upgrade, upgrade.poll()?)));
@@ -181,43 +191,22 @@ impl Gate {
                 biased;
                 response = self.forward(request) => response,
                 // Dropped while it waits, engineioxide's answer has not taken any packet.
-                () = upgrade.noop() => return Ok(packet("6", protocol)),
+                () = upgrade.noop() => return Ok(polled(wire::nothing(encoding))),
             },
         };
         if let Some(error) = link.dismissed() {
             return Err(error.clone());
         }
-        self.splice(response, link, protocol).await
-    }
-
-    /// Puts what waits for the session into the answer to its poll.
-    async fn splice(&self, response: Response, link: &Link, protocol: u8) -> Result<Response> {
-        let (mut parts, body) = response.into_parts();
+        let (parts, body) = response.into_parts();
         let body = read(body).await?;
         if !parts.status.is_success() {
             return Ok(Response::from_parts(parts, Body::from(body)));
         }
-        let encoding = encoding_of(&parts, protocol);
-        if link.outbox().has_ended() {
-            // Otherwise a client that waits for this answer before it upgrades would wait for its ping timeout.
-            let body = wire::with_close(&body, encoding);
-            parts
-                .headers
-                .insert(header::CONTENT_LENGTH, body.len().into());
-            return Ok(Response::from_parts(parts, Body::from(body)));
-        }
-        let pid = |namespace: &str| link.pid(namespace);
         let budget = self.max_payload.min(POLLED);
-        let body = match pass(&body, encoding, link.outbox(), pid, budget) {
-            Some(passed) => {
-                parts
-                    .headers
-                    .insert(header::CONTENT_LENGTH, passed.len().into());
-                Body::from(passed)
-            }
-            None => Body::from(body),
-        };
-        Ok(Response::from_parts(parts, body))
+        Ok(match pass(&body, encoding, link.outbox(), budget) {
+            Some(passed) => polled(passed),
+            None => Response::from_parts(parts, Body::from(body)),
+        })
     }
 
     /// Says that a session is not here, as Engine.IO does, and why that may be.
@@ -245,14 +234,14 @@ impl Gate {
         &self,
         request: Request<Body>,
         link: &Arc<Link>,
-        protocol: u8,
+        encoding: Encoding,
     ) -> Result<Response> {
         let (parts, body) = self.forward(request).await.into_parts();
         let body = read(body).await?;
         if parts.status.is_success()
             && let Some(sid) = session_id(&body)
         {
-            link.polls(sid, &self.path, protocol, &self.links);
+            link.polls(sid, &self.path, encoding, &self.links);
         }
         Ok(Response::from_parts(parts, Body::from(body)))
     }
@@ -360,7 +349,7 @@ impl Gate {
                 return;
             };
             if let Some(link) = link.upgrade() {
-                let first = self.left_from_polling(&link, protocol).await;
+                let first = self.left_from_polling(&link).await;
                 let reader = probe::preceded(reader_of(reader, &link));
                 let wire = Wire::upgrading(reader, writer, link, outbox, first);
                 self.hand_over(wire, handshake).await;
@@ -370,17 +359,17 @@ impl Gate {
     }
 
     /// What engineioxide would put into the next polls' answers, as frames: it forgets what did not fit into the last one.
-    async fn left_from_polling(&self, link: &Link, protocol: u8) -> Vec<u8> {
+    async fn left_from_polling(&self, link: &Link) -> Vec<u8> {
         let mut frames = Vec::new();
+        let Some(encoding) = link.encoding() else {
+            return frames;
+        };
         if let Some(upgrade) = link.upgrade() {
             upgrade.polled().await;
         }
         while let Some(response) = self.poll_at_once(link) {
-            let (parts, body) = response.into_parts();
-            match read(body).await {
-                Ok(body) if !body.is_empty() => {
-                    frames.extend(wire::frames(&body, encoding_of(&parts, protocol)));
-                }
+            match read(response.into_body()).await {
+                Ok(body) if !body.is_empty() => frames.extend(wire::frames(&body, encoding)),
                 _ => break, // the session has ended
             }
         }
@@ -405,24 +394,13 @@ fn reader_of(reader: Reader, link: &Link) -> Reader {
     Box::new(intake::Reader::new(reader, link.intake().clone()))
 }
 
-/// How the packets of a poll's answer are put together.
-fn encoding_of(answer: &http::response::Parts, protocol: u8) -> Encoding {
-    let kind = answer.headers.get(header::CONTENT_TYPE);
-    let binary = kind.is_some_and(|kind| kind == "application/octet-stream");
-    match (protocol, binary) {
-        (3, true) => Encoding::Binary,
-        (3, false) => Encoding::Counted,
-        _ => Encoding::Separated,
-    }
-}
-
-/// One packet of ASCII as the answer to a poll.
-fn packet(text: &str, protocol: u8) -> Response {
-    let body = match protocol {
-        3 => format!("{}:{text}", text.len()),
-        _ => text.to_owned(),
+/// The answer to a poll.
+fn polled(answer: Answer) -> Response {
+    let kind = match answer.binary {
+        true => "application/octet-stream",
+        false => "text/plain; charset=UTF-8",
     };
-    ([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], body).into_response()
+    ([(header::CONTENT_TYPE, kind)], answer.bytes).into_response()
 }
 
 /// What a client is told whose session this node does not know.

@@ -33,16 +33,22 @@ use crate::{
     error::Error,
     hub::Close,
     limits::Admitted,
-    model::{Namespace, Pid},
+    model::Namespace,
     telemetry::Metrics,
     transport::{
         close_codes, lock,
-        wire::{Bounds, Full, MARK, Outbox, Session, Shard},
+        wire::{Bounds, ConnectReply, Encoding, Full, MARK, Outbox, Session, Shard},
     },
 };
 
 /// The sessions that began with polling, by Engine.IO id: an upgrade names its session so.
 pub(super) type Links = DashMap<Sid, Weak<Link>>;
+
+/// Engine.IO's packet that closes a session.
+const CLOSE: &str = "1";
+
+/// Engine.IO's packet by which a client is known alive.
+const HEARTBEAT: &str = "3";
 
 /// A session.
 pub(in crate::transport) struct Link {
@@ -57,8 +63,8 @@ pub(in crate::transport) struct Link {
     dismissed: OnceLock<Error>,
     /// Its connections to namespaces.
     sockets: Mutex<Vec<Weak<Socket>>>,
-    /// The secrets that go into the answers to CONNECT.
-    pids: Mutex<HashMap<Namespace, Pid>>,
+    /// What goes into the answers to CONNECT.
+    replies: Mutex<HashMap<Namespace, ConnectReply>>,
     metrics: Arc<Metrics>,
     _admitted: Admitted,
 }
@@ -66,11 +72,11 @@ pub(in crate::transport) struct Link {
 /// What a session that began with polling has besides.
 struct Polling {
     sid: Sid,
-    /// Path and query of its polls.
+    /// Path and query of its requests as engineioxide is to understand them, in Engine.IO 4 for all.
     uri: String,
+    /// How its client takes the answers to them.
+    encoding: Encoding,
     upgrade: Arc<Upgrade>,
-    /// Path and query that packets are posted to.
-    posts: String,
     links: Weak<Links>,
 }
 
@@ -97,7 +103,7 @@ impl Link {
                 closed: AtomicBool::new(false),
                 dismissed: OnceLock::new(),
                 sockets: Mutex::default(),
-                pids: Mutex::default(),
+                replies: Mutex::default(),
                 metrics,
                 _admitted: admitted,
             }
@@ -124,7 +130,7 @@ impl Link {
     fn posting(&self, payload: String) -> Option<Request<Body>> {
         let request = Request::builder()
             .method(Method::POST)
-            .uri(&self.polling.get()?.posts);
+            .uri(&self.polling.get()?.uri);
         request.body(Body::from(payload)).ok()
     }
 
@@ -146,13 +152,9 @@ impl Link {
         &self.outbox
     }
 
-    /// A namespace's answer to CONNECT is to tell this secret.
-    pub(super) fn promise(&self, namespace: &Namespace, pid: Option<Pid>) {
-        let mut pids = lock(&self.pids);
-        match pid {
-            Some(pid) => pids.insert(namespace.clone(), pid),
-            None => pids.remove(namespace),
-        };
+    /// A namespace's answer to CONNECT is to tell this.
+    pub(super) fn promise(&self, namespace: &Namespace, reply: ConnectReply) {
+        lock(&self.replies).insert(namespace.clone(), reply);
     }
 
     /// Notes one more connection to a namespace.
@@ -162,14 +164,20 @@ impl Link {
         sockets.push(socket);
     }
 
-    /// Notes that the session is one by polling, reached at `path` with Engine.IO `protocol`.
-    pub(super) fn polls(self: &Arc<Self>, sid: Sid, path: &str, protocol: u8, links: &Arc<Links>) {
+    /// Notes that the session is one by polling, reached at `path`.
+    pub(super) fn polls(
+        self: &Arc<Self>,
+        sid: Sid,
+        path: &str,
+        encoding: Encoding,
+        links: &Arc<Links>,
+    ) {
         links.insert(sid, Arc::downgrade(self));
         let polling = Polling {
             sid,
-            uri: format!("{path}/?EIO={protocol}&transport=polling&sid={sid}"),
+            uri: format!("{path}/?EIO=4&transport=polling&sid={sid}"),
+            encoding,
             upgrade: Arc::default(),
-            posts: format!("{path}/?EIO=4&transport=polling&sid={sid}"),
             links: Arc::downgrade(links),
         };
         // A session is opened once; were it noted twice, the first note would hold.
@@ -181,7 +189,12 @@ impl Link {
         Some(&self.polling.get()?.upgrade)
     }
 
-    /// A poll of its own, to be answered at once or not at all.
+    /// How its client takes the answers to its polls, if it began with polling.
+    pub(super) fn encoding(&self) -> Option<Encoding> {
+        Some(self.polling.get()?.encoding)
+    }
+
+    /// A poll of the session, answered in Engine.IO 4.
     pub(super) fn own_poll(&self) -> Option<Request<Body>> {
         let poll = Request::builder().uri(&self.polling.get()?.uri);
         poll.body(Body::empty()).ok()
@@ -244,7 +257,7 @@ impl Link {
 
     /// Tells socketioxide in the name of a client that polls that it is alive.
     pub(super) fn beat(&self) {
-        self.say("3");
+        self.say(HEARTBEAT);
     }
 
     /// Says a packet of Engine.IO in the name of a client that polls.
@@ -275,10 +288,8 @@ impl Session for Link {
         }
     }
 
-    fn pid(&self, namespace: &str) -> Option<Pid> {
-        let pids = lock(&self.pids);
-        let mut found = pids.iter().filter(|(name, _)| name.as_str() == namespace);
-        found.next().map(|(_, pid)| *pid)
+    fn connect_reply(&self, namespace: &str) -> Option<ConnectReply> {
+        lock(&self.replies).get(namespace).copied()
     }
 
     fn mark(&self) -> Result<bool, Full> {
@@ -296,7 +307,7 @@ impl Session for Link {
     /// Has socketioxide end the session if it is one by polling; what its outbox still has is left alone.
     fn leave(&self) {
         // If it has upgraded, the cut has ended it.
-        self.say("1");
+        self.say(CLOSE);
     }
 }
 

@@ -41,7 +41,7 @@ pub use cluster::{Adapter, Socket, SocketIo, SocketRef};
 pub(crate) use custom::CustomEvents;
 pub use custom::EventContext;
 
-use super::{Doorway, SocketIoSettings, Transport, greeting::session, lock};
+use super::{Doorway, SocketIoSettings, Transport, greeting::session, lock, wire::ConnectReply};
 use crate::{
     error::{Code, Error, Result},
     hub::{Arrived, Hub},
@@ -248,7 +248,12 @@ impl Door {
         let link = socket.req_parts().extensions.get::<Arc<Link>>();
         let link = link.ok_or_else(|| Refusal::of(&Error::new(Code::Internal, "no session")))?;
         let arrived = self.arrive(socket, link, &namespace, &credentials).await?;
-        link.promise(&namespace, arrived.pid());
+        let reply = ConnectReply {
+            connection: arrived.connection(),
+            pid: arrived.pid(),
+            given: arrived.given(),
+        };
+        link.promise(&namespace, reply);
         link.carries(here.0);
         let metrics = self.hub.metrics().clone();
         let outbox = link.outbox().clone();

@@ -54,7 +54,8 @@ impl Outlet for SocketOutlet {
             let frame = Frame::event(&self.namespace, &arguments.name, &arguments.values);
             frame.bytes().clone()
         });
-        self.outbox.push(Frame::of(encoded), event.keep());
+        let frame = Frame::of(encoded).at(event.offset());
+        self.outbox.push(frame, event.keep());
     }
 
     fn ask(&self, event: &Outgoing, within: Duration) -> Option<Asking> {

@@ -14,7 +14,6 @@ use crate::{
     auth::Permission,
     error::{Code, Error, Limit, Result},
     hub::Connection,
-    model::Offset,
 };
 
 /// Binary attachments that stock clients take in one event; of more they end their connection, and some their process.
@@ -45,11 +44,6 @@ pub(super) async fn relay(
             ),
         ));
     }
-    if arguments.values.last().is_some_and(|last| is_offset(last)) {
-        return Err(Error::bad_request(
-            "a relayed event may not end in the text of an offset: its receivers would take it for theirs",
-        ));
-    }
     let principal = connection.principal();
     let mut rooms = connection.rooms();
     rooms.retain(|room| !room.is_personal());
@@ -74,11 +68,6 @@ pub(super) async fn relay(
         tracing::debug!(%error, "a relayed event did not reach every socket");
     }
     Ok(())
-}
-
-/// Whether a client would give this back as the offset of the last message it has seen.
-fn is_offset(value: &RawValue) -> bool {
-    serde_json::from_str::<String>(value.get()).is_ok_and(|text| Offset::parse(&text).is_some())
 }
 
 /// Arguments with their attachments back in place of the placeholders.

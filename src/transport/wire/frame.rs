@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::model::{Namespace, Pid};
+use crate::model::{Namespace, Offset};
 
 /// The event that is sent through socketioxide to see where its packets stand; it never reaches a client.
 pub(in crate::transport) const MARK: &str = "switchboard:mark";
@@ -21,7 +21,11 @@ const PING: u8 = 0x89;
 
 /// One text packet for a client, framed for a WebSocket; cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::transport) struct Frame(pub(super) Bytes);
+pub(in crate::transport) struct Frame {
+    pub(super) bytes: Bytes,
+    /// The offset of the message that it carries.
+    pub(super) offset: Option<Offset>,
+}
 
 impl Frame {
     /// The frame of an event.
@@ -43,7 +47,7 @@ impl Frame {
             text.put_slice(value.get().as_bytes());
         }
         text.put_u8(b']');
-        Self(framed(&text))
+        Self::of(framed(&text))
     }
 
     /// The frame of an answer with one value to the packet `id`.
@@ -57,17 +61,17 @@ impl Frame {
         text.put_u8(b'[');
         append(&mut text, value);
         text.put_u8(b']');
-        Self(framed(&text))
+        Self::of(framed(&text))
     }
 
     /// The frame of any text.
     pub(in crate::transport) fn text(text: &[u8]) -> Self {
-        Self(framed(text))
+        Self::of(framed(text))
     }
 
     /// Asks the client whether it lives.
     pub(in crate::transport) fn ping() -> Self {
-        Self(Bytes::from_static(&[PING, 0]))
+        Self::of(Bytes::from_static(&[PING, 0]))
     }
 
     /// The last frame of a WebSocket: a code, and why in a few words.
@@ -77,26 +81,46 @@ impl Frame {
         frame.put_u8((why.len() + 2) as u8);
         frame.put_u16(code);
         frame.put_slice(why.as_bytes());
-        Self(frame.freeze())
+        Self::of(frame.freeze())
     }
 
     /// A frame that was made here before.
     pub(in crate::transport) fn of(bytes: Bytes) -> Self {
-        Self(bytes)
+        Self {
+            bytes,
+            offset: None,
+        }
+    }
+
+    /// The same frame, as that of a message with this offset.
+    pub(in crate::transport) fn at(self, offset: Option<Offset>) -> Self {
+        Self { offset, ..self }
     }
 
     pub(in crate::transport) fn bytes(&self) -> &Bytes {
-        &self.0
+        &self.bytes
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.bytes.len()
     }
 
     /// The packet alone, as polling carries it.
     pub(super) fn packet(&self) -> &str {
-        let header = Header::read(&self.0).map_or(0, |header| header.len);
-        std::str::from_utf8(&self.0[header..]).unwrap_or_default()
+        std::str::from_utf8(payload(&self.bytes)).unwrap_or_default()
+    }
+
+    /// The namespace of an event.
+    pub(super) fn namespace(&self) -> &str {
+        let rest = payload(&self.bytes).get(2..).unwrap_or_default();
+        let end = match rest.first() {
+            Some(b'/') => rest.iter().position(|byte| *byte == b',').unwrap_or(0),
+            _ => 0,
+        };
+        match std::str::from_utf8(&rest[..end]) {
+            Ok(name) if end > 0 => name,
+            _ => "/",
+        }
     }
 }
 
@@ -116,7 +140,13 @@ fn append(text: &mut BytesMut, value: &(impl Serialize + ?Sized)) {
         .expect("strings, numbers and raw JSON always serialize");
 }
 
-fn framed(text: &[u8]) -> Bytes {
+/// What a whole frame carries.
+pub(super) fn payload(frame: &[u8]) -> &[u8] {
+    let header = Header::read(frame).map_or(0, |header| header.len);
+    &frame[header..]
+}
+
+pub(super) fn framed(text: &[u8]) -> Bytes {
     frame_of(TEXT, &[text])
 }
 
@@ -180,12 +210,14 @@ impl Header {
 pub(super) enum Native {
     /// Our own [`MARK`].
     Mark,
-    /// The answer to a CONNECT of this namespace.
-    Connected(Bytes, String),
+    /// The answer to a CONNECT.
+    Connected(Bytes),
     /// The refusal of a CONNECT.
     Refused(Bytes),
     /// A packet that this number of binary frames belong to.
     Binary(Bytes, usize),
+    /// An event without attachments.
+    Event(Bytes),
     /// A binary frame.
     Attachment(Bytes),
     /// Anything else.
@@ -234,10 +266,8 @@ impl Native {
         let kind = std::str::from_utf8(&frame[header.len..]).map_or(Packet::Other, Packet::of);
         match kind {
             Packet::Mark => Self::Mark,
-            Packet::Connected(namespace) => {
-                let namespace = namespace.to_owned();
-                Self::Connected(frame, namespace)
-            }
+            Packet::Connected(_) => Self::Connected(frame),
+            Packet::Event => Self::Event(frame),
             Packet::Refused => Self::Refused(frame),
             Packet::Binary(0) | Packet::Other => Self::Other(frame),
             Packet::Binary(attachments) => Self::Binary(frame, attachments),
@@ -252,6 +282,7 @@ pub(super) enum Packet<'a> {
     Connected(&'a str),
     /// The refusal of a CONNECT.
     Refused,
+    Event,
     Binary(usize),
     Other,
 }
@@ -274,7 +305,7 @@ impl<'a> Packet<'a> {
                     .and_then(|body| body.strip_suffix("\"]"));
                 match name {
                     Some(MARK) => Self::Mark,
-                    _ => Self::Other,
+                    _ => Self::Event,
                 }
             }
             "45" | "46" => {
@@ -294,14 +325,6 @@ pub(super) fn namespace_and_rest(text: &str) -> (&str, &str) {
         return ("/", text);
     }
     text.split_once(',').unwrap_or((text, ""))
-}
-
-/// The answer to a CONNECT with the session's secret in it: `40{"sid":"…"}` becomes `40{"sid":"…","pid":"…"}`.
-pub(super) fn with_pid(text: &str, pid: Pid) -> String {
-    match text.strip_suffix('}') {
-        Some(open) => format!("{open},\"pid\":\"{}\"}}", pid.reveal()),
-        None => text.to_owned(),
-    }
 }
 
 /// A frame whose packet is another one, if `change` makes another of it.
@@ -359,9 +382,13 @@ mod tests {
         for mark in [format!("42[\"{MARK}\"]"), format!("42/chat,[\"{MARK}\"]")] {
             assert_eq!(of(&mark), Native::Mark);
         }
-        for other in [
+        for event in [
             format!("42[\"{MARK}\",1]"),
             format!("42[\"chat\",[\"{MARK}\"]]"),
+        ] {
+            assert_eq!(of(&event), Native::Event(bytes(&event)), "{event}");
+        }
+        for other in [
             "40".to_owned(),
             "40/chat,".to_owned(),
             "450-[\"e\"]".to_owned(),
@@ -372,8 +399,9 @@ mod tests {
             assert_eq!(of(&other), Native::Other(bytes(&other)), "{other}");
         }
         let (root, chat) = ("40{\"sid\":\"x\"}", "40/chat,{\"sid\":\"x\"}");
-        assert_eq!(of(root), Native::Connected(bytes(root), "/".to_owned()));
-        assert_eq!(of(chat), Native::Connected(bytes(chat), "/chat".to_owned()));
+        for reply in [root, chat] {
+            assert_eq!(of(reply), Native::Connected(bytes(reply)));
+        }
         let refused = "44/chat,{\"message\":\"x\"}";
         assert_eq!(of(refused), Native::Refused(bytes(refused)));
         let binary = "452-/chat,3[\"e\",{}]";
@@ -381,12 +409,11 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_goes_into_the_answer_to_connect() {
-        let pid = Pid::fresh();
-        let answer = framed(b"40/chat,{\"sid\":\"x\"}");
-        let frame = changed(answer, |text| Some(with_pid(text, pid)));
-        let expected = format!("40/chat,{{\"sid\":\"x\",\"pid\":\"{}\"}}", pid.reveal());
-        assert_eq!(Frame(frame).packet(), expected);
+    fn an_event_is_of_its_namespace() {
+        for namespace in [Namespace::root(), chat()] {
+            let event = Frame::event(&namespace, "e,e", &[]);
+            assert_eq!(event.namespace(), namespace.as_str());
+        }
     }
 
     proptest! {

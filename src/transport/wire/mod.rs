@@ -10,16 +10,18 @@ mod lane;
 mod outbox;
 mod payload;
 mod refused;
+mod rewrite;
 mod state;
 mod tap;
 
-use crate::{hub::Close, model::Pid};
+use crate::hub::Close;
 
 pub(super) use flusher::{Flushers, Shard};
 pub(super) use frame::{Frame, MARK};
 pub(super) use outbox::{Bounds, Full, Outbox, Writer};
-pub(super) use payload::{Encoding, frames, pass, with_close};
+pub(super) use payload::{Answer, Encoding, frames, nothing, pass};
 pub(super) use refused::refusal;
+pub(super) use rewrite::ConnectReply;
 pub(super) use tap::Wire;
 
 /// What an outbox is the way out of, as far as that has to be asked or told.
@@ -27,8 +29,8 @@ pub(super) trait Session: Send + Sync {
     /// Ends it, for a reason that is counted.
     fn close(&self, why: Close);
 
-    /// The secret that a namespace's answer to CONNECT is to tell.
-    fn pid(&self, _namespace: &str) -> Option<Pid> {
+    /// What a namespace's answer to CONNECT is to tell.
+    fn connect_reply(&self, _namespace: &str) -> Option<ConnectReply> {
         None
     }
 

@@ -201,6 +201,7 @@ impl Outbox {
                 state.bytes -= first.len();
                 taken.extend(state.held.pop_front());
             }
+            taken.iter().for_each(|frame| state.note(frame));
         }
         if !taken.is_empty() {
             self.moved(&mut state, &mut todo);
@@ -210,6 +211,12 @@ impl Outbox {
         }
         self.release(state, todo);
         taken
+    }
+
+    /// A packet of socketioxide's comes by in a poll's answer: what goes in its place, if it does not go as it is.
+    pub(super) fn rewritten(&self, text: &str) -> Option<String> {
+        let session = self.session.upgrade();
+        self.lock().rewritten(text, session.as_deref())
     }
 
     /// Whether so much waits that the hub had better read it from the log later.
@@ -274,7 +281,7 @@ impl Outbox {
         if state.ended || mem::replace(&mut state.finishing, true) {
             return;
         }
-        state.queue(last.0);
+        state.queue(last.bytes);
         self.write(&mut state, &mut todo);
         self.release(state, todo);
     }
@@ -289,7 +296,7 @@ impl Outbox {
     pub(in crate::transport) fn end_behind(self: &Arc<Self>, last: Frame) {
         let mut state = self.lock();
         if state.writer.is_some() && !state.ended {
-            state.queue(last.0);
+            state.queue(last.bytes);
             self.write(&mut state, &mut Todo::default());
         }
         self.end_with(&mut state);

@@ -1,14 +1,20 @@
-//! The order of packets, whatever is pushed, written, taken, polled and upgraded in between.
+//! The order of packets, and the offsets behind events, whatever is pushed, written, taken, polled and upgraded in between.
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::{
+    model::{ConnectionId, Offset, Pid},
+    transport::wire::ConnectReply,
+};
 
 #[derive(Clone, Debug)]
 enum Step {
     Push(usize),
     Native(usize),
     Binary(usize),
+    /// An event that ends in a string.
+    Event,
     Fence,
     Write(usize),
     Take(usize),
@@ -23,6 +29,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (0usize..300).prop_map(Step::Push),
         3 => (0usize..200).prop_map(Step::Native),
         2 => (1usize..4).prop_map(Step::Binary),
+        3 => Just(Step::Event),
         1 => Just(Step::Fence),
         6 => (1usize..400).prop_map(Step::Write),
         6 => (1usize..400).prop_map(Step::Take),
@@ -73,6 +80,15 @@ impl Session {
             behind: Vec::new(),
             fenced: 0,
         };
+        let reply = ConnectReply {
+            connection: ConnectionId::fresh(),
+            pid: Some(Pid::fresh()),
+            given: Offset(0),
+        };
+        let mut state = session.outbox.lock();
+        let told = state.given.connected("40{\"sid\":\"x\"}", "/", &reply);
+        assert!(told.is_some());
+        drop(state);
         session.native(3);
         session.fence();
         session
@@ -94,7 +110,8 @@ impl Session {
     fn step(&mut self, step: &Step) {
         match *step {
             Step::Push(size) => {
-                let packet = numbered(self.pushed, size);
+                let offset = Offset(self.pushed as u64 + 1);
+                let packet = numbered(self.pushed, size).at(Some(offset));
                 self.outbox.push(packet, &Keep::Always);
                 self.behind.push(self.fenced);
                 self.pushed += 1;
@@ -102,12 +119,13 @@ impl Session {
             Step::Native(size) => self.native(size),
             Step::Binary(_) if self.polls => self.native(1),
             Step::Binary(attachments) => {
-                let mut packets = text(&format!("45{attachments}-[\"e\"]"));
+                let mut packets = text(&format!("45{attachments}-[\"e\",\"s\"]"));
                 for nth in 0..attachments {
                     packets.extend(frame(0x82, &format!("b{nth}")));
                 }
                 self.channel.push_back(packets);
             }
+            Step::Event => self.channel.push_back(text("42[\"e\"]")),
             Step::Fence => self.fence(),
             Step::Write(most) => self.write(most),
             Step::Take(bytes) => self.client.takes(bytes),
@@ -149,7 +167,10 @@ impl Session {
                 self.polled
                     .extend(taken.iter().map(|frame| frame.packet().to_owned()));
             } else {
-                self.polled.extend(texts(&packet));
+                for text in texts(&packet) {
+                    let rewritten = self.outbox.rewritten(&text);
+                    self.polled.push(rewritten.unwrap_or(text));
+                }
             }
         }
     }
@@ -179,8 +200,12 @@ impl Session {
             (0..self.natives).collect::<Vec<_>>()
         );
         assert_eq!(numbers(&arrived, 'o'), (0..self.pushed).collect::<Vec<_>>());
-        let mut natives = 0;
+        let (mut natives, mut given) = (0, 0);
         for packet in &arrived {
+            given += usize::from(packet.starts_with('o'));
+            if packet.starts_with("42[") || packet.starts_with("45") {
+                assert!(packet.ends_with(&format!(",\"{given}~\"]")), "{packet}");
+            }
             natives += usize::from(packet.starts_with('n'));
             if packet.starts_with('o') {
                 let number = numbers(std::slice::from_ref(packet), 'o')[0];

@@ -445,8 +445,8 @@ async fn a_session_by_polling_gets_all_that_waits_poll_by_poll() {
     while arrived.len() < 20 {
         let answer = polled(&engine, &sid, None).await;
         let encoding = payload::Encoding::Separated;
-        let answer = payload::pass(&answer, encoding, outbox, |_| None, 200).unwrap();
-        let answer = String::from_utf8(answer).unwrap();
+        let answer = payload::pass(&answer, encoding, outbox, 200).unwrap();
+        let answer = String::from_utf8(answer.bytes).unwrap();
         arrived.extend(answer.split('\u{1e}').map(str::to_owned));
         polls += 1;
     }

@@ -12,8 +12,8 @@ use crate::error::Error;
 /// What the text of a refusal of ours begins with.
 const REFUSED: &str = "switchboard:refused ";
 
-/// What any answer of that kind has: nothing else is looked at.
-pub(super) const SIGN: &[u8] = b"{\"message\":\"switchboard:refused ";
+/// What every refusal of ours has.
+const SIGN: &[u8] = b"{\"message\":\"switchboard:refused ";
 
 /// The text of a refusal.
 pub(in crate::transport) fn refusal(error: &Error) -> String {

@@ -18,10 +18,11 @@ use tokio::io::AsyncWrite;
 
 use super::Session;
 use super::{
-    frame::{Frame, Native, Splitter, changed, with_pid},
+    frame::{Frame, Native, Packet, Splitter, changed},
     lane::Lane,
     outbox::{Writer, broken},
     refused::told,
+    rewrite::Given,
 };
 
 /// Frames that one system call takes at most.
@@ -44,6 +45,8 @@ pub(super) struct State {
     pub(super) newest_bytes: usize,
     /// What waits in `out`, `held` and `newest`.
     pub(super) bytes: usize,
+    /// Of messages, what went to `out` or into polls' answers.
+    pub(super) given: Given,
     pub(super) native: Splitter,
     /// A binary packet of socketioxide's whose attachments have not all come: its frames, and how many are to come.
     pub(super) binary: Option<(Vec<Bytes>, usize)>,
@@ -76,15 +79,15 @@ impl State {
         match native {
             Native::Mark => {
                 if self.lane.passed() {
-                    let held = mem::take(&mut self.held);
-                    self.out.extend(held.into_iter().map(|frame| frame.0));
+                    for frame in mem::take(&mut self.held) {
+                        self.note(&frame);
+                        self.out.push_back(frame.bytes);
+                    }
                 }
             }
-            Native::Connected(frame, namespace) => {
-                let pid = session.and_then(|session| session.pid(&namespace));
-                self.queue(changed(frame, |text| Some(with_pid(text, pid?))));
+            Native::Connected(frame) | Native::Refused(frame) | Native::Event(frame) => {
+                self.queue_packet(frame, session);
             }
-            Native::Refused(frame) => self.queue(changed(frame, told)),
             Native::Binary(frame, attachments) => {
                 self.binary = Some((vec![frame], attachments));
             }
@@ -96,7 +99,11 @@ impl State {
                     if *missing == 0
                         && let Some((frames, _)) = self.binary.take()
                     {
-                        frames.into_iter().for_each(|frame| self.queue(frame));
+                        let mut frames = frames.into_iter();
+                        if let Some(packet) = frames.next() {
+                            self.queue_packet(packet, session);
+                        }
+                        frames.for_each(|frame| self.queue(frame));
                     }
                 }
             },
@@ -107,12 +114,41 @@ impl State {
     /// Queues a packet of ours where the lane wants it.
     pub(super) fn place(&mut self, frame: Frame, todo: &mut Todo) {
         if self.lane.is_open() {
-            self.queue(frame.0);
+            self.note(&frame);
+            self.queue(frame.bytes);
             return;
         }
         self.bytes += frame.len();
         self.held.push_back(frame);
         todo.mark |= self.lane.waits();
+    }
+
+    /// Notes that the client is given a message now, if the frame carries one.
+    pub(super) fn note(&mut self, frame: &Frame) {
+        if let Some(offset) = frame.offset {
+            self.given.note(frame.namespace(), offset);
+        }
+    }
+
+    /// A packet of socketioxide's as its client is to get it at this place; `None` if as it is.
+    pub(super) fn rewritten(
+        &mut self,
+        text: &str,
+        session: Option<&dyn Session>,
+    ) -> Option<String> {
+        match Packet::of(text) {
+            Packet::Connected(namespace) => {
+                let reply = session?.connect_reply(namespace)?;
+                self.given.connected(text, namespace, &reply)
+            }
+            Packet::Refused => told(text),
+            _ => self.given.event(text),
+        }
+    }
+
+    fn queue_packet(&mut self, frame: Bytes, session: Option<&dyn Session>) {
+        let frame = changed(frame, |text| self.rewritten(text, session));
+        self.queue(frame);
     }
 
     pub(super) fn queue(&mut self, frame: Bytes) {

@@ -32,6 +32,8 @@ async fn roll(context: EventContext, roll: Roll) -> Result<Value> {
     let rolled = rand::random_range(1..=roll.sides);
     let publish = Publish::new(roll.room, "rolled", &rolled)?;
     context.publish(publish).await?.settled().await?;
+    // Kept with the connection, also over a recovery: `context.state` reads it.
+    context.set_state(&json!({ "rolled": rolled }))?;
     Ok(json!({ "value": rolled }))
 }
 

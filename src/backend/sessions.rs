@@ -22,6 +22,8 @@ pub struct Session {
     pub connection: ConnectionId,
     /// The rooms it is in, in the order of joining, each with the offset after which it is to be given its messages.
     pub rooms: Vec<(RoomName, Offset)>,
+    /// What an embedding application keeps with it, as text that only the hub reads.
+    pub application: Option<String>,
 }
 
 /// Keeps sessions: those that go on for as long as they do, and those that have ended for a window of time after that.

@@ -15,7 +15,15 @@ use std::{
 use indexmap::IndexMap;
 use serde_json::value::RawValue;
 
-use super::{Entrant, event::Outgoing, feed::Feed, lock, profile::Stance, users::Standing};
+use super::{
+    Entrant,
+    application::{Application, Held},
+    event::Outgoing,
+    feed::Feed,
+    lock,
+    profile::Stance,
+    users::Standing,
+};
 use crate::{
     auth::Principal,
     error::{Code, Result},
@@ -37,6 +45,14 @@ pub trait Outlet: Send + Sync + 'static {
 
     /// So many events that are not kept were dropped before they came here, because the connection is behind.
     fn dropped(&self, _events: u64) {}
+
+    /// The rooms besides the hub's that an application has joined the connection to.
+    fn rooms(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Joins those again.
+    fn rejoin(&self, _rooms: &[String]) {}
 
     /// Whether so much waits that what can be read again later had better be.
     fn is_behind(&self) -> bool;
@@ -120,6 +136,7 @@ pub struct Connection {
     for_good: AtomicBool,
     rates: Mutex<Rates>,
     user: Place<UserId, Standing>,
+    held: Mutex<Held>,
 }
 
 /// Joins, leaves and catching up of one connection happen one after another.
@@ -180,6 +197,7 @@ impl Connection {
             for_good: AtomicBool::new(false),
             rates: Mutex::default(),
             user: entrant.place,
+            held: Mutex::default(),
         }
     }
 
@@ -235,6 +253,17 @@ impl Connection {
 
     pub(super) fn feed(&self) -> &Arc<Feed> {
         &self.feed
+    }
+
+    /// What the application keeps with it.
+    pub(super) fn held(&self) -> &Mutex<Held> {
+        &self.held
+    }
+
+    /// Gives back what the application kept with the session that goes on.
+    pub(super) fn restore(&self, application: Application) {
+        self.outlet().rejoin(&application.rooms);
+        *lock(&self.held) = Held::of(application);
     }
 
     /// Waits until nobody else of this connection joins, leaves or catches up.

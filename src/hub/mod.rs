@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod announce;
+mod application;
 mod caller;
 mod catch_up;
 mod connection;
@@ -61,6 +62,7 @@ mod users;
 mod who;
 
 pub use announce::ReadTo;
+pub use application::STATE_BYTES;
 pub use caller::{Caller, Toll, Visitor};
 pub use connection::{Asking, Close, Connection, Drained, Outlet};
 pub use deliver::Gather;

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Connection, Hub, connection::Memberships};
+use super::{Connection, Hub, application::Application, connection::Memberships};
 use crate::{
     auth::{Permission, Principal},
     backend::PageSize,
@@ -94,6 +94,8 @@ pub(super) struct Resumed {
     pub(super) life: Epoch,
     /// The connection it had on this node, if that has not ended yet.
     pub(super) old: Option<Arc<Connection>>,
+    /// What the application kept with it.
+    pub(super) application: Application,
     pub(super) _claim: Option<Claim>,
 }
 
@@ -218,6 +220,7 @@ impl Hub {
             given,
             life,
             old,
+            application: Application::read(session.application.as_deref()),
             _claim: Some(claim),
         }))
     }

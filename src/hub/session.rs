@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::{
     Connection, Entrant, Hub, Outgoing, Outlet,
+    application::Application,
     connection::{Close, Memberships},
     feed::{Feed, Lost},
     resume::{Resume, Resumed},
@@ -52,6 +53,7 @@ impl Arrived {
             given,
             life,
             old: None,
+            application: Application::default(),
             _claim: None,
         });
     }
@@ -200,6 +202,9 @@ impl Hub {
             Connection::new(entrant, namespace, session, rooms.clone(), feed)
         });
         connection.begin_in(resumed.life);
+        // What its last connection has is newer than what is stored.
+        let old = resumed.old.as_ref().map(|old| old.application());
+        connection.restore(old.unwrap_or(resumed.application));
         let turn = connection.first_turn();
         greet(&connection);
         self.register(&connection);
@@ -363,12 +368,17 @@ impl Hub {
             user: connection.principal().user.clone(),
             connection: connection.id(),
             rooms: rooms.into_iter().collect(),
+            application: connection.application_text(),
         };
+        let application = session.application.clone();
         let sessions = &self.0.backend.sessions;
         let saved = match claim {
             true => sessions.claim(session).await,
             false => sessions.save(session).await,
         };
+        if saved.is_ok() {
+            connection.application_stored(application);
+        }
         // Its end may have been noted before this, and would be undone by it for ever.
         if connection.memberships().is_none() {
             self.end_session(connection);

@@ -112,6 +112,8 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 pub struct Raw {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     acks: u64,
+    /// What CONNECT was answered.
+    pub reply: Value,
     /// Events that came while something else was waited for.
     pub events: Vec<Vec<Value>>,
 }
@@ -127,6 +129,7 @@ impl Raw {
         let mut raw = Self {
             socket,
             acks: 0,
+            reply: Value::Null,
             events: Vec::new(),
         };
         assert!(raw.text().await.unwrap().starts_with("0{"));
@@ -142,6 +145,8 @@ impl Raw {
     pub async fn connect_with(server: &Server, auth: &Value) -> Self {
         let mut raw = Self::open(server).await;
         raw.send(&format!("40{auth}")).await;
+        let reply = raw.text().await.unwrap();
+        raw.reply = serde_json::from_str(reply.strip_prefix("40").unwrap()).unwrap();
         raw.event("session").await;
         raw
     }
@@ -161,6 +166,11 @@ impl Raw {
     /// Sends whatever it is; a closed connection is no failure here.
     pub async fn try_send(&mut self, message: Message) -> bool {
         self.socket.send(message).await.is_ok()
+    }
+
+    /// Closes the transport.
+    pub async fn end(&mut self) {
+        let _ = self.socket.close(None).await;
     }
 
     /// The next text, pings answered; `None` when the connection has ended.

@@ -18,6 +18,7 @@ pub(in crate::backend) fn session(rooms: &[(&str, u64)]) -> Session {
             .iter()
             .map(|(room, offset)| (RoomName::parse(room).unwrap(), Offset(*offset)))
             .collect(),
+        application: None,
     }
 }
 
@@ -39,6 +40,7 @@ pub(super) async fn a_saved_session_is_found_as_it_was_saved_last(kind: Kind) {
     assert_eq!(rig.find(&other).await.as_ref(), Some(&other));
 
     alice.rooms.remove(1);
+    alice.application = Some(r#"{"rooms":["a"],"state":{"n":1.0,"none":[]}}"#.to_owned());
     alice.connection = ConnectionId::fresh();
     rig.log.save(alice.clone()).await.unwrap();
     assert_eq!(rig.find(&alice).await, Some(alice));

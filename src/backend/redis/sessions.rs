@@ -27,6 +27,9 @@ struct Written {
     user: UserId,
     connection: ConnectionId,
     rooms: Vec<(RoomName, u64)>,
+    /// A text, although it is JSON: scripts write the body anew, and would change what is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    application: Option<String>,
 }
 
 #[async_trait]
@@ -94,6 +97,7 @@ impl Sessions for RedisLog {
             rooms: (written.rooms.into_iter())
                 .map(|(room, offset)| (room, Offset(offset)))
                 .collect(),
+            application: written.application,
         }))
     }
 }
@@ -107,6 +111,7 @@ impl RedisLog {
             rooms: (session.rooms.into_iter())
                 .map(|(room, Offset(offset))| (room, offset))
                 .collect(),
+            application: session.application,
             namespace: session.namespace,
             user: session.user,
         };

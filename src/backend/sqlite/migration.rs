@@ -2,8 +2,8 @@
 //!
 //! Runs in the transaction in which the file's version changes, so that a file is of one version or the next.
 
-/// The sessions, which no file of version 1 has. `rooms` is `[["room", offset], ...]` in JSON; `ended` is NULL for as
-/// long as a session goes on.
+/// The sessions, which no file of version 1 has. `rooms` is `[["room", offset], ...]` in JSON, `application` what an embedding
+/// application keeps; `ended` is NULL for as long as a session goes on.
 pub(super) const SESSIONS: &str = "
 CREATE TABLE sessions (
     pid        TEXT NOT NULL PRIMARY KEY,
@@ -11,10 +11,14 @@ CREATE TABLE sessions (
     user       TEXT NOT NULL,
     connection TEXT NOT NULL,
     rooms      TEXT NOT NULL,
+    application TEXT,
     ended      INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sessions_by_end ON sessions (ended) WHERE ended IS NOT NULL;
 ";
+
+/// The column that the sessions of version 2 and 3 lack.
+pub(super) const APPLICATION: &str = "ALTER TABLE sessions ADD COLUMN application TEXT;";
 
 /// One row: what names the life of this log, within which offsets compare. Files of version 1 and 2 have none.
 pub(super) const LIFE: &str = "CREATE TABLE life (epoch TEXT NOT NULL) STRICT;";

@@ -83,8 +83,8 @@ fn save(db: &Connection, session: &Session) -> rusqlite::Result<usize> {
     let rooms = serde_json::to_string(&rooms)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     db.prepare_cached(
-        "INSERT OR REPLACE INTO sessions (pid, namespace, user, connection, rooms, ended)
-         VALUES (?1, ?2, ?3, ?4, ?5, NULL)",
+        "INSERT OR REPLACE INTO sessions (pid, namespace, user, connection, rooms, application, ended)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL)",
     )?
     .execute(params![
         session.pid.reveal(),
@@ -92,6 +92,7 @@ fn save(db: &Connection, session: &Session) -> rusqlite::Result<usize> {
         session.user.as_str(),
         session.connection.to_string(),
         rooms,
+        session.application,
     ])
 }
 
@@ -111,7 +112,7 @@ pub(super) fn find(
     expired: Timestamp,
 ) -> rusqlite::Result<Option<Session>> {
     db.prepare_cached(
-        "SELECT namespace, user, connection, rooms FROM sessions
+        "SELECT namespace, user, connection, rooms, application FROM sessions
          WHERE pid = ?1 AND (ended IS NULL OR ended >= ?2)",
     )?
     .query_row(params![pid.reveal(), int(expired.0)], |row| {
@@ -134,6 +135,7 @@ fn session(pid: Pid, row: &Row<'_>) -> rusqlite::Result<Session> {
             .into_iter()
             .map(|(room, offset)| (room, Offset(offset)))
             .collect(),
+        application: row.get(4)?,
     })
 }
 

@@ -9,6 +9,7 @@ use super::SocketRef;
 use crate::{
     error::{Code, Error, Result},
     hub::{Connection, Hub, Publish, Publishing},
+    model::ConnectionId,
     transport::requests::REQUESTS,
 };
 
@@ -19,11 +20,46 @@ pub struct EventContext {
     pub hub: Hub,
     /// Who sent the event, and from where.
     pub connection: Arc<Connection>,
-    /// The socket itself, for whatever socketioxide offers but its disconnect and fallback handlers, which are taken.
+    /// The socket itself, for whatever socketioxide offers but its disconnect and fallback handlers, which are taken. Rooms that
+    /// it is joined to by this are kept with the session, as they are when a handler returns and when the socket ends: a client
+    /// that is recovered is in them again. Its `extensions` are not. `socket.id` is a secret between the server and its client:
+    /// show others [`id`](Self::id).
     pub socket: SocketRef,
 }
 
 impl EventContext {
+    /// The connection's public id, the client's `socket.id`. It stays over a recovery, and is a room of socketioxide as well:
+    /// `to(id)` reaches this client, on whatever node it is.
+    pub fn id(&self) -> ConnectionId {
+        self.connection.id()
+    }
+
+    /// What [`set_state`](Self::set_state) has kept with the connection. It is stored with the session, before the handler's
+    /// answer goes out, and is back after a recovery.
+    ///
+    /// # Errors
+    /// `internal` if what is kept is no `T`.
+    pub fn state<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        let Some(state) = self.connection.state() else {
+            return Ok(None);
+        };
+        let state = serde_json::from_str(state.get()).map_err(|error| {
+            Error::new(Code::Internal, "a connection's state is of another form").caused_by(error)
+        });
+        state.map(Some)
+    }
+
+    /// Keeps something with the connection, in place of what was kept before.
+    ///
+    /// # Errors
+    /// `bad_request` if it is no JSON object, `too_large` if it has more than 8 KiB, `internal` if it cannot be encoded.
+    pub fn set_state(&self, state: &impl Serialize) -> Result<()> {
+        let state = to_raw_value(state).map_err(|error| {
+            Error::new(Code::Internal, "a connection's state cannot be encoded").caused_by(error)
+        })?;
+        self.connection.set_state(Some(state))
+    }
+
     /// Sends to a room in the sender's name; its grants apply. The sender's rate does not: the event that is handled has
     /// passed it.
     ///

@@ -140,7 +140,7 @@ impl Gate {
                     return Ok(self.unknown_session());
                 };
                 if query.websocket {
-                    self.probe(request, &link, query.protocol)
+                    self.probe(request, &link)
                 } else if request.method() == Method::POST {
                     self.hold_back(&link).await;
                     self.post(request, &link, query.protocol).await
@@ -328,7 +328,6 @@ impl Gate {
         self: Arc<Self>,
         mut request: Request<Body>,
         link: &Arc<Link>,
-        protocol: u8,
     ) -> Result<Response> {
         let accept = accept_key(&request)?;
         let probe = link.upgrade().and_then(Upgrade::begin);

@@ -34,6 +34,7 @@ mod outlet;
 mod packet;
 mod probe;
 mod relay;
+mod rooms;
 mod worker;
 
 pub(crate) use cluster::BetweenNodes;
@@ -54,6 +55,7 @@ use inbox::{Bounds, Waiting, inbox};
 use intake::Decided;
 pub(super) use link::Link;
 use outlet::SocketOutlet;
+use rooms::SocketRooms;
 use worker::Worker;
 
 /// socketioxide's service, which is given every request and stream that has passed the gate.
@@ -175,6 +177,7 @@ async fn serve_namespace(io: &SocketIo, namespace: Namespace, door: Arc<Door>) {
 struct Arrival {
     arrived: Arrived,
     waiting: Waiting,
+    rooms: Arc<SocketRooms>,
     ended: CancellationToken,
 }
 
@@ -184,7 +187,7 @@ type ArrivalSlot = Arc<Mutex<Option<Arrival>>>;
 ///
 /// An async closure would be spawned and the socket let go of after it. A CONNECT that comes right behind the disconnect
 /// would then be taken for a repeated one, and never be answered.
-struct End(CancellationToken);
+struct End(Arc<SocketRooms>, CancellationToken);
 
 /// Names this handler to socketioxide, which tells handlers apart by their arguments.
 enum AtOnce {}
@@ -202,9 +205,9 @@ impl DisconnectHandler<Adapter, AtOnce> for End {
                 link.count_end("ping_timeout");
             }
         }
-        // In this order: a task that puts the socket into a room, and sees after it that the socket has ended, takes it
-        // out again; if it does not see that, the room is left with all others.
-        self.0.cancel();
+        // In this order: what is to be kept of its rooms is read before it is taken out of all of them.
+        self.0.end(&socket);
+        self.1.cancel();
         let_go(socket);
     }
 }
@@ -258,12 +261,13 @@ impl Door {
         let metrics = self.hub.metrics().clone();
         let outbox = link.outbox().clone();
         let (inbox, waiting) = inbox(self.inbox, namespace, outbox, metrics);
-        let ended = CancellationToken::new();
+        let (rooms, ended) = (Arc::<SocketRooms>::default(), CancellationToken::new());
         socket.on_fallback(inbox);
-        socket.on_disconnect(End(ended.clone()));
+        socket.on_disconnect(End(rooms.clone(), ended.clone()));
         let arrival: ArrivalSlot = Arc::new(Mutex::new(Some(Arrival {
             arrived,
             waiting,
+            rooms,
             ended,
         })));
         socket.extensions.insert(arrival);
@@ -284,9 +288,12 @@ impl Door {
         };
         link.connected();
         link.outbox().fence();
+        arrival
+            .rooms
+            .join_own(&socket, arrival.arrived.connection());
         let outlet = Arc::new(SocketOutlet::new(
             arrival.arrived.namespace().clone(),
-            socket.clone(),
+            (socket.clone(), arrival.rooms.clone()),
             link,
         ));
         // The session comes before anything that the rooms bring.
@@ -299,12 +306,8 @@ impl Door {
         // The rooms of a session that goes on are mirrored as joining them would have done.
         for room in connection.rooms() {
             if !room.is_personal() {
-                socket.join(room.to_string());
+                outlet.entered(&room);
             }
-        }
-        if arrival.ended.is_cancelled() {
-            // Whatever rooms it had have been left already, and nobody else would take it out of these.
-            socket.leave_all();
         }
         let Arrival { waiting, ended, .. } = arrival;
         Worker::new(self, connection, (socket, outlet), waiting, ended)

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer, ser::SerializeTuple};
 use serde_json::value::RawValue;
 use socketioxide::{AckError, SendError, SocketError};
 
-use super::{SocketRef, acknowledgement::Acknowledgement, link::Link};
+use super::{SocketRef, acknowledgement::Acknowledgement, link::Link, rooms::SocketRooms};
 use crate::{
     error::Error,
     hub::{Asking, Close, Drained, Format, Keep, Outgoing, Outlet},
@@ -24,20 +24,31 @@ use crate::{
 pub(super) struct SocketOutlet {
     namespace: Namespace,
     socket: SocketRef,
+    rooms: Arc<SocketRooms>,
     link: Arc<Link>,
     outbox: Arc<Outbox>,
     closing: AtomicBool,
 }
 
 impl SocketOutlet {
-    pub(super) fn new(namespace: Namespace, socket: SocketRef, link: Arc<Link>) -> Self {
+    pub(super) fn new(
+        namespace: Namespace,
+        (socket, rooms): (SocketRef, Arc<SocketRooms>),
+        link: Arc<Link>,
+    ) -> Self {
         Self {
             namespace,
             socket,
+            rooms,
             outbox: link.outbox().clone(),
             link,
             closing: AtomicBool::new(false),
         }
+    }
+
+    /// The connection has joined a room of the hub, which is mirrored for relaying and for what an application emits by room.
+    pub(super) fn entered(&self, room: &RoomName) {
+        self.rooms.enter(&self.socket, room);
     }
 
     /// Answers the client's packet `id`, in order with what is pushed.
@@ -84,7 +95,15 @@ impl Outlet for SocketOutlet {
     }
 
     fn expelled(&self, room: &RoomName) {
-        self.socket.leave(room.to_string());
+        self.rooms.leave(&self.socket, room);
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        self.rooms.of_application(&self.socket)
+    }
+
+    fn rejoin(&self, rooms: &[String]) {
+        self.rooms.rejoin(&self.socket, rooms);
     }
 
     fn dropped(&self, events: u64) {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeTuple};
 use serde_json::value::RawValue;
 
-use super::{SocketRef, packet::Arguments};
+use super::{SocketRef, packet::Arguments, rooms::mirrored};
 use crate::{
     auth::Permission,
     error::{Code, Error, Limit, Result},
@@ -56,7 +56,8 @@ pub(super) async fn relay(
             "this identity may not send to any of its rooms",
         ));
     } else {
-        let rooms: Vec<String> = rooms.iter().map(ToString::to_string).collect();
+        let rooms = rooms.iter().map(|room| mirrored(room).into_owned());
+        let rooms: Vec<String> = rooms.collect();
         socket.to(rooms)
     };
     let event = Relayed {

@@ -37,7 +37,6 @@ pub(super) struct Worker {
 struct SocketDesk {
     socket: SocketRef,
     outlet: Arc<SocketOutlet>,
-    ended: CancellationToken,
 }
 
 /// Whom to answer.
@@ -55,11 +54,7 @@ impl Worker {
         waiting: Waiting,
         ended: CancellationToken,
     ) -> Self {
-        let desk = SocketDesk {
-            socket,
-            outlet,
-            ended: ended.clone(),
-        };
+        let desk = SocketDesk { socket, outlet };
         Self {
             executor: Executor::new(door.hub.clone(), connection, desk, ended.clone()),
             door,
@@ -92,6 +87,8 @@ impl Worker {
             }
         }
         self.executor.finish().await;
+        let hub = &self.door.hub;
+        hub.keep_application(self.executor.connection()).await;
     }
 
     async fn handle(&mut self, mut packet: Packet) {
@@ -130,7 +127,9 @@ impl Worker {
                 connection: connection.clone(),
                 socket: socket.clone(),
             };
-            return handler(context, arguments.single()?).await;
+            let answer = handler(context, arguments.single()?).await;
+            self.door.hub.keep_application(connection).await;
+            return answer;
         }
         if self.door.relay.contains(event) {
             let most = self.door.hub.limits().message_bytes.bytes();
@@ -154,15 +153,8 @@ impl Desk for SocketDesk {
 
     fn answer(&self, asked: Asked, result: Result<&Answer, &Error>) {
         match result {
-            Ok(Answer::Joined(joined)) => {
-                // Mirrored for relaying and for what an application emits by room.
-                self.socket.join(joined.room.to_string());
-                if self.ended.is_cancelled() {
-                    // Whatever rooms it had have been left already, and nobody else would take it out of this one.
-                    self.socket.leave(joined.room.to_string());
-                }
-            }
-            Ok(Answer::Left { room }) => self.socket.leave(room.to_string()),
+            Ok(Answer::Joined(joined)) => self.outlet.entered(&joined.room),
+            Ok(Answer::Left { room }) => self.outlet.expelled(room),
             _ => {}
         }
         let reply = match (&asked.ack, result) {

@@ -186,7 +186,7 @@ async fn a_new_session_has_nothing_of_an_earlier_one() {
     let about = alice.call("about", Value::Null).await;
     assert_eq!(about["state"], Value::Null);
     node.emit("staff", 1).await;
-    assert_eq!(orders(&mut alice, 1).await, []);
+    assert!(orders(&mut alice, 1).await.is_empty());
     node.server.stop().await;
 }
 
@@ -199,7 +199,7 @@ async fn a_room_that_is_named_as_a_connection_hears_nothing_of_what_is_for_that_
     assert_eq!(mallory.call("join", json!(id)).await["ok"], true);
     node.emit(&id, 1).await;
     assert_eq!(orders(&mut alice, 1).await, [1]);
-    assert_eq!(orders(&mut mallory, 1).await, []);
+    assert!(orders(&mut mallory, 1).await.is_empty());
     mallory.call("leave", json!(id)).await;
     node.emit(&id, 2).await;
     assert_eq!(orders(&mut alice, 2).await, [2], "nor takes it away");

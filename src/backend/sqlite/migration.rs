@@ -208,20 +208,28 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_of_an_earlier_version_becomes_the_same_as_a_new_one() {
-        let [first, second, new] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let new = tempfile::tempdir().unwrap();
+        alone(new.path(), 0).close().await;
+        assert!(!schema(new.path()).is_empty());
+        let before_4 = "ALTER TABLE sessions DROP COLUMN application;";
+        for (version, before) in [
+            (2, format!("{before_4} DROP TABLE life;")),
+            (3, before_4.to_owned()),
+        ] {
+            let old = tempfile::tempdir().unwrap();
+            alone(old.path(), 0).close().await;
+            with_database(old.path())
+                .execute_batch(&format!("{before} PRAGMA user_version = {version};"))
+                .unwrap();
+            alone(old.path(), 0).close().await;
+            assert_eq!(schema(old.path()), schema(new.path()), "{version}");
+        }
+        let first = tempfile::tempdir().unwrap();
         with_database(first.path())
             .execute_batch(VERSION_1)
             .unwrap();
-        alone(second.path(), 0).close().await;
-        with_database(second.path())
-            .execute_batch("DROP TABLE life; PRAGMA user_version = 2;")
-            .unwrap();
-        for folder in [&first, &second, &new] {
-            alone(folder.path(), 0).close().await;
-        }
+        alone(first.path(), 0).close().await;
         assert_eq!(schema(first.path()), schema(new.path()));
-        assert_eq!(schema(second.path()), schema(new.path()));
-        assert!(!schema(new.path()).is_empty());
     }
 
     #[tokio::test]

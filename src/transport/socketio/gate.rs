@@ -324,11 +324,7 @@ impl Gate {
     }
 
     /// Answers a WebSocket that a session by polling may upgrade to, and has it upgraded once its client has switched.
-    fn probe(
-        self: Arc<Self>,
-        mut request: Request<Body>,
-        link: &Arc<Link>,
-    ) -> Result<Response> {
+    fn probe(self: Arc<Self>, mut request: Request<Body>, link: &Arc<Link>) -> Result<Response> {
         let accept = accept_key(&request)?;
         let probe = link.upgrade().and_then(Upgrade::begin);
         let upgraded = hyper::upgrade::on(&mut request);

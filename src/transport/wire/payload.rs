@@ -78,7 +78,9 @@ fn rewrite(
 ) -> Option<Answer> {
     let concerns = |kind: &[u8]| body.windows(kind.len()).any(|window| window == kind);
     let stays = match encoding {
-        Encoding::Separated => ![b"40", b"42", b"44", b"45"].into_iter().any(|kind| concerns(kind)),
+        Encoding::Separated => ![b"40", b"42", b"44", b"45"]
+            .into_iter()
+            .any(|kind| concerns(kind)),
         Encoding::Counted { .. } => body.is_empty(),
     };
     if stays && !last {

@@ -4,7 +4,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { open } from "./support/clients.mjs";
 import { away, follow, hears, Speaker } from "./support/follow.mjs";
+import { nodes } from "./support/nodes.mjs";
 import { http, rawClient } from "./support/raw.mjs";
+import { redis } from "./support/redis.mjs";
 import { eventually } from "./support/scope.mjs";
 import { serve, UNLIMITED } from "./support/server.mjs";
 
@@ -62,6 +64,15 @@ test("a guest is the same one after a restart of the server", async (t) => {
   assert.equal(await away(guest, "cut", restart), true);
   assert.equal(guest.sessions.items[1][0].user, guest.me.user);
   await hears(guest, [1]);
+});
+
+test("a guest is the same one at another node", async (t) => {
+  const [a, b] = await nodes(t, await redis(t), 2, UNLIMITED);
+  const guest = await follow(t, a);
+  await guest.ok("join", "lobby");
+  guest.network.server = b;
+  assert.equal(await away(guest, "cut"), true);
+  assert.deepEqual(guest.sessions.items[1][0].user, guest.me.user);
 });
 
 test("the secret of a named user makes nobody that user, and a guest's secret helps nobody with a name", async (t) => {

@@ -324,7 +324,7 @@ mod tests {
             ("lobby=jion", "join, publish, history, presence, signal"),
             ("lobby=", "join, publish"),
             ("lobby=join,", "join, publish"),
-            ("=join", "1 to 128 bytes"),
+            ("=join", "1 to 133 bytes"),
         ] {
             let error = Grants::parse(text).unwrap_err();
             assert!(error.message().contains(expected), "{text}: {error}");

@@ -24,6 +24,8 @@ pub struct Session {
     pub rooms: Vec<(RoomName, Offset)>,
     /// What an embedding application keeps with it, as text that only the hub reads.
     pub application: Option<String>,
+    /// The rooms it was taken out of, each with the reason that its client may not have been told yet.
+    pub lost: Vec<(RoomName, String)>,
 }
 
 /// Keeps sessions: those that go on for as long as they do, and those that have ended for a window of time after that.
@@ -49,8 +51,9 @@ pub trait Sessions: Send + Sync + 'static {
     /// Forgets every session of a user, those that go on and those that have ended, over all namespaces.
     async fn forget_user(&self, user: UserId) -> Result<()>;
 
-    /// Takes a room out of every session of a user, those that go on and those that have ended.
-    async fn expel(&self, user: UserId, room: RoomKey) -> Result<()>;
+    /// Takes a room out of every session of a user, those that go on and those that have ended, and notes the reason with each
+    /// that was in it.
+    async fn expel(&self, user: UserId, room: RoomKey, reason: String) -> Result<()>;
 
     /// The session, unless it ended longer ago than the window. Sees whatever was answered before.
     ///

@@ -14,6 +14,7 @@ use std::{
 
 use indexmap::IndexMap;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::{
     Entrant,
@@ -135,6 +136,7 @@ pub struct Connection {
     life: OnceLock<Epoch>,
     for_good: AtomicBool,
     rates: Mutex<Rates>,
+    lost: Mutex<Vec<Lost>>,
     user: Place<UserId, Standing>,
     held: Mutex<Held>,
 }
@@ -156,6 +158,19 @@ struct Rooms {
     /// No room can be entered any more.
     left_for_good: bool,
 }
+
+/// A room that a connection was taken out of.
+struct Lost {
+    room: RoomName,
+    reason: String,
+    at: Instant,
+}
+
+/// How long it takes until a client that was told something has heard it, or has been found dead.
+pub(super) const HEARD: Duration = Duration::from_secs(60);
+
+/// Lost rooms that a connection remembers.
+const MOST_LOST: usize = 256;
 
 /// What is left of a connection's own rates.
 #[derive(Default)]
@@ -196,6 +211,7 @@ impl Connection {
             life: OnceLock::new(),
             for_good: AtomicBool::new(false),
             rates: Mutex::default(),
+            lost: Mutex::default(),
             user: entrant.place,
             held: Mutex::default(),
         }
@@ -340,7 +356,32 @@ impl Connection {
             return Err(Refused::Full);
         }
         rooms.joined.insert(room.clone(), None);
+        drop(rooms);
+        lock(&self.lost).retain(|lost| lost.room != *room);
         Ok(true)
+    }
+
+    /// Notes that it was taken out of `room`. Its client may have gone without being told.
+    pub(super) fn note_lost(&self, room: &RoomName, reason: &str) {
+        let mut lost = lock(&self.lost);
+        lost.retain(|lost| lost.room != *room);
+        if lost.len() >= MOST_LOST {
+            lost.remove(0);
+        }
+        lost.push(Lost {
+            room: room.clone(),
+            reason: reason.to_owned(),
+            at: Instant::now(),
+        });
+    }
+
+    /// The rooms that it was taken out of and whose loss its client may not have heard of.
+    pub(super) fn lost(&self) -> Vec<(RoomName, String)> {
+        let mut lost = lock(&self.lost);
+        lost.retain(|lost| lost.at.elapsed() < HEARD);
+        let lost = lost.iter();
+        lost.map(|lost| (lost.room.clone(), lost.reason.clone()))
+            .collect()
     }
 
     /// The answer to a join has been read: the room's floor from now on, unless it had one. False if it is not in

@@ -34,7 +34,7 @@ impl Hub {
                 .rooms
                 .with(&connection.key(&room), |room| room.refreshed(connection));
         }
-        let left = self.take_out(connection, &lost);
+        let left = self.take_out(connection, &lost, FORBIDDEN);
         self.tell_lost(connection, &left, FORBIDDEN).await;
         self.show(connection, None);
         Ok(expires_at)

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{
     Close, Connection, Hub,
+    connection::HEARD,
     peers::{Ask, PATIENCE},
     session::kicked,
 };
@@ -33,7 +34,8 @@ impl Hub {
         let mut here = self.kick_here(room, user, reason);
         // Sessions that have ended have nobody who stores them anew.
         let sessions = &self.0.backend.sessions;
-        let stored = sessions.expel(user.clone(), room.clone()).await;
+        let stored = sessions.expel(user.clone(), room.clone(), reason.to_owned());
+        let stored = stored.await;
         here += self.kick_here(room, user, reason);
         let ask = Ask::Kick {
             namespace: room.namespace.clone(),
@@ -66,7 +68,7 @@ impl Hub {
         lost: &[RoomName],
         reason: &str,
     ) -> bool {
-        let left = self.take_out(connection, lost);
+        let left = self.take_out(connection, lost, reason);
         if left.is_empty() {
             return false;
         }
@@ -94,10 +96,16 @@ impl Hub {
 
     /// Takes a connection out of rooms at once: its turn comes when its client has taken what it missed, and that can be
     /// whenever it likes. Answers those that it was in; [`tell_lost`](Self::tell_lost) is to be called for these.
-    pub(super) fn take_out(&self, connection: &Connection, rooms: &[RoomName]) -> Vec<RoomName> {
+    pub(super) fn take_out(
+        &self,
+        connection: &Connection,
+        rooms: &[RoomName],
+        reason: &str,
+    ) -> Vec<RoomName> {
         let mut left = rooms.to_vec();
         left.retain(|room| connection.leave(room));
         for room in &left {
+            connection.note_lost(room, reason);
             self.0.rooms.leave(&connection.key(room), connection);
             connection.outlet().expelled(room);
         }
@@ -119,6 +127,25 @@ impl Hub {
         if let Err(error) = self.save(connection, None).await {
             tracing::debug!(%error, "a session without its lost rooms could not be stored");
         }
+        self.forget_lost(connection);
+    }
+
+    /// Stores a connection's session once more when its client has heard which rooms it was taken out of. Until then a client
+    /// that comes back is told again.
+    pub(super) fn forget_lost(&self, connection: &Connection) {
+        let Some(connection) = self.0.connections.get(&connection.id()) else {
+            return;
+        };
+        let (hub, connection) = (Arc::downgrade(&self.0), Arc::downgrade(connection.value()));
+        tokio::spawn(async move {
+            tokio::time::sleep(HEARD).await;
+            let (Some(hub), Some(connection)) = (hub.upgrade(), connection.upgrade()) else {
+                return;
+            };
+            if let Err(error) = Hub(hub).save(&connection, None).await {
+                tracing::debug!(%error, "a session could not be stored without what its client was told");
+            }
+        });
     }
 
     /// Ends every connection of a user, over all namespaces and on every node, and its sessions, also those that could
@@ -156,7 +183,11 @@ impl Hub {
             Ok(Some(session)) => {
                 let mut lost = connection.rooms();
                 lost.retain(|room| session.rooms.iter().all(|(kept, _)| kept != room));
-                self.expel(connection, &lost, REMOVED);
+                for room in &lost {
+                    let said = session.lost.iter().find(|(name, _)| name == room);
+                    let reason = said.map_or(REMOVED, |(_, reason)| reason);
+                    self.expel(connection, std::slice::from_ref(room), reason);
+                }
             }
             Ok(None) => {
                 connection.close(Close::Removed);

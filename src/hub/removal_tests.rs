@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     error::Code,
-    hub::{LiveRooms, Visitor},
+    hub::{LiveRooms, Visitor, connection::HEARD},
 };
 
 fn key(room: &str) -> RoomKey {
@@ -89,8 +89,44 @@ async fn a_user_who_has_only_just_gone_does_not_come_back_into_a_room_it_was_kic
     hub.kick(&key("a"), &user("alice"), "rude").await.unwrap();
     let arrived = arrive(&hub, "alice", back(&alice, &client)).await;
     assert_eq!(arrived.pid(), alice.pid());
-    let (again, _client) = connect(&hub, arrived).await;
+    let (again, told) = connect(&hub, arrived).await;
     assert!(again.is_in(&key("b").room) && !again.is_in(&key("a").room));
+    told.is_given(&["session", "kicked"]).await;
+    // It may not have heard it; once it is in there again, there is nothing to tell.
+    hub.disconnect(&again);
+    let (again, told) = connect(&hub, arrive(&hub, "alice", back(&again, &told)).await).await;
+    told.is_given(&["session", "kicked"]).await;
+    join(&hub, &again, "a").await;
+    hub.disconnect(&again);
+    let (_again, told) = connect(&hub, arrive(&hub, "alice", back(&again, &told)).await).await;
+    told.is_given(&["session"]).await;
+}
+
+#[tokio::test]
+async fn a_user_who_is_kicked_before_its_end_is_noticed_is_told_when_it_comes_back() {
+    let hub = hub();
+    let (alice, client) = member(&hub, "alice", &["a", "b"]).await;
+    let named = back(&alice, &client);
+    hub.kick(&key("a"), &user("alice"), "rude").await.unwrap();
+    let (_again, told) = connect(&hub, arrive(&hub, "alice", named).await).await;
+    told.is_given(&["session", "kicked"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_heard_of_a_kick_is_not_told_again() {
+    let hub = hub();
+    let (alice, client) = member(&hub, "alice", &["a", "b"]).await;
+    hub.kick(&key("a"), &user("alice"), "rude").await.unwrap();
+    client.is_given(&["session", "kicked"]).await;
+    let stored = async || {
+        let found = hub.0.backend.sessions.find(alice.pid().unwrap()).await;
+        found.unwrap().unwrap().lost
+    };
+    assert_eq!(stored().await, [(key("a").room, "rude".to_owned())]);
+    tokio::time::sleep(HEARD + Duration::from_secs(1)).await;
+    assert_eq!(stored().await, []);
+    let (_again, told) = connect(&hub, arrive(&hub, "alice", back(&alice, &client)).await).await;
+    told.is_given(&["session"]).await;
 }
 
 #[tokio::test]

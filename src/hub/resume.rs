@@ -10,7 +10,7 @@ use crate::{
     auth::{Permission, Principal},
     backend::PageSize,
     error::{Code, Error, Result},
-    model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomKey, UserId},
+    model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
 };
 
 /// What a client that connects says of an earlier session.
@@ -96,6 +96,8 @@ pub(super) struct Resumed {
     pub(super) old: Option<Arc<Connection>>,
     /// What the application kept with it.
     pub(super) application: Application,
+    /// The rooms it was taken out of since, and why.
+    pub(super) lost: Vec<(RoomName, String)>,
     pub(super) _claim: Option<Claim>,
 }
 
@@ -114,39 +116,44 @@ impl Drop for Claim {
 }
 
 impl Hub {
-    /// The session that a client goes on with, if it names one that it can.
+    /// The session that a client goes on with, or why not; `None` if it names none. Fails with [`Code::Unavailable`] while the
+    /// session cannot be read: nothing of it is lost, and its client shall come again and not begin anew.
     pub(super) async fn resume(
         &self,
         namespace: &Namespace,
         principal: &Principal,
         resume: Resume,
-    ) -> Result<Option<(Pid, Resumed)>> {
-        let resumed = match resume {
+    ) -> Result<Option<Result<(Pid, Resumed), NotResumed>>> {
+        let (pid, offset) = match resume {
             Resume::Never | Resume::Nothing => return Ok(None),
-            Resume::Unreadable { pid: None } => Ok(Err(NotResumed::BadPid)),
-            Resume::Unreadable { .. } => Ok(Err(NotResumed::BadOffset)),
-            Resume::Session { pid, offset } => {
-                let resumed = self.resumed(namespace, principal, pid, offset).await;
-                resumed.map(|resumed| resumed.map(|resumed| (pid, resumed)))
-            }
+            Resume::Unreadable { pid: None } => return Ok(Some(Err(NotResumed::BadPid))),
+            Resume::Unreadable { .. } => return Ok(Some(Err(NotResumed::BadOffset))),
+            Resume::Session { pid, offset } => (pid, offset),
         };
-        let why = match resumed {
-            Ok(Ok(resumed)) => {
-                self.0.metrics.recovered.inc();
-                return Ok(Some(resumed));
-            }
-            Ok(Err(why)) => why,
-            // Nothing of it is lost: its client shall come again, not begin anew.
-            Err(error) if error.code() == Code::Unavailable => return Err(error),
+        match self.resumed(namespace, principal, pid, offset).await {
+            Ok(resumed) => Ok(Some(resumed.map(|resumed| (pid, resumed)))),
+            Err(error) if error.code() == Code::Unavailable => Err(error),
             Err(error) => {
                 tracing::warn!(%error, "a session could not be resumed");
-                NotResumed::Failed
+                Ok(Some(Err(NotResumed::Failed)))
             }
+        }
+    }
+
+    /// Counts what became of a session that a client has named, and says why it does not go on.
+    pub(super) fn note_return(
+        &self,
+        namespace: &Namespace,
+        user: &UserId,
+        why: Option<NotResumed>,
+    ) {
+        let Some(why) = why else {
+            self.0.metrics.recovered.inc();
+            return;
         };
-        let (reason, user) = (why.as_str(), &principal.user);
+        let reason = why.as_str();
         tracing::debug!(reason, %namespace, %user, "a session is not resumed");
-        self.0.metrics.not_recovered(why.as_str());
-        Ok(None)
+        self.0.metrics.not_recovered(reason);
     }
 
     /// The guest whose session a client without a name has brought: its secret is the proof. Only for open mode.
@@ -221,6 +228,7 @@ impl Hub {
             life,
             old,
             application: Application::read(session.application.as_deref()),
+            lost: session.lost,
             _claim: Some(claim),
         }))
     }

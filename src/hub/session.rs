@@ -54,6 +54,7 @@ impl Arrived {
             life,
             old: None,
             application: Application::default(),
+            lost: Vec::new(),
             _claim: None,
         });
     }
@@ -88,15 +89,14 @@ impl Hub {
     ) -> Result<Arrived> {
         self.check_name(principal.user.as_str().len())?;
         let resumable = resume != Resume::Never && !self.0.recovery.window.is_zero();
-        let resumed = match resumable {
-            true => self.resume(&namespace, &principal, resume).await?,
-            false => None,
+        let (named, resumed) = match resumable {
+            true => match self.resume(&namespace, &principal, resume).await? {
+                Some(Ok((pid, resumed))) => (Some(Ok(pid)), Some(resumed)),
+                Some(Err(why)) => (Some(Err(why)), None),
+                None => (None, None),
+            },
+            false => (None, None),
         };
-        let pid = match &resumed {
-            Some((pid, _)) => Some(*pid),
-            None => resumable.then(Pid::fresh),
-        };
-        let resumed = resumed.map(|(_, resumed)| resumed);
         // The connection whose place it takes still counts, and would keep its own client out for as long as it has not
         // been noticed dead.
         let replaces = resumed.as_ref().is_some_and(|it| it.old.is_some());
@@ -104,11 +104,17 @@ impl Hub {
             true => 0,
             false => self.0.limits.connections_per_user,
         };
+        let entrant = self.admit(principal, most)?;
+        if let Some(named) = &named {
+            let user = &entrant.principal.user;
+            self.note_return(&namespace, user, named.as_ref().err().copied());
+        }
+        let pid = named.and_then(Result::ok);
         Ok(Arrived {
             namespace,
-            entrant: self.admit(principal, most)?,
+            entrant,
+            pid: pid.or_else(|| resumable.then(Pid::fresh)),
             fresh: ConnectionId::fresh(),
-            pid,
             resumed,
         })
     }
@@ -191,6 +197,8 @@ impl Hub {
         greet: impl FnOnce(&Connection),
     ) -> Arc<Connection> {
         let taken = resumed.old.as_ref().and_then(|old| self.take_over(old));
+        // Those of a connection that was there until now are newer than what was stored.
+        let missed = resumed.old.as_ref().map_or(resumed.lost, |old| old.lost());
         let principal = entrant.principal.clone();
         let (rooms, lost): (Memberships, Memberships) = taken
             .unwrap_or(resumed.rooms)
@@ -222,14 +230,32 @@ impl Hub {
             if let Some(old) = &resumed.old {
                 self.0.rooms.leave(&connection.key(room), old);
             }
-            connection.push(&kicked(room, FORBIDDEN));
         }
+        let forbidden = lost.into_keys().map(|room| (room, FORBIDDEN.to_owned()));
+        self.tell_missed_losses(&connection, missed.into_iter().chain(forbidden));
         let (hub, behind) = (self.clone(), connection.clone());
         tokio::spawn(async move {
             let _turn = turn;
             hub.catch_up(&behind).await;
         });
         connection
+    }
+
+    /// Tells a client that has come back which rooms it was taken out of while it was away.
+    fn tell_missed_losses(
+        &self,
+        connection: &Connection,
+        lost: impl Iterator<Item = (RoomName, String)>,
+    ) {
+        let mut told = false;
+        for (room, reason) in lost.filter(|(room, _)| !connection.is_in(room)) {
+            connection.note_lost(&room, &reason);
+            connection.push(&kicked(&room, &reason));
+            told = true;
+        }
+        if told {
+            self.forget_lost(connection);
+        }
     }
 
     /// Ends a connection whose client has come back on another one: answers the rooms, in which it stays a member until
@@ -369,6 +395,7 @@ impl Hub {
             connection: connection.id(),
             rooms: rooms.into_iter().collect(),
             application: connection.application_text(),
+            lost: connection.lost(),
         };
         let application = session.application.clone();
         let sessions = &self.0.backend.sessions;

@@ -19,6 +19,7 @@ pub(in crate::backend) fn session(rooms: &[(&str, u64)]) -> Session {
             .map(|(room, offset)| (RoomName::parse(room).unwrap(), Offset(*offset)))
             .collect(),
         application: None,
+        lost: Vec::new(),
     }
 }
 
@@ -39,7 +40,8 @@ pub(super) async fn a_saved_session_is_found_as_it_was_saved_last(kind: Kind) {
     assert_eq!(rig.find(&alice).await.as_ref(), Some(&alice));
     assert_eq!(rig.find(&other).await.as_ref(), Some(&other));
 
-    alice.rooms.remove(1);
+    let (room, _) = alice.rooms.remove(1);
+    alice.lost = vec![(room, "\"rüde\"".to_owned())];
     alice.application = Some(r#"{"rooms":["a"],"state":{"n":1.0,"none":[]}}"#.to_owned());
     alice.connection = ConnectionId::fresh();
     rig.log.save(alice.clone()).await.unwrap();
@@ -182,10 +184,15 @@ pub(super) async fn a_user_is_taken_out_of_a_room_in_all_of_its_sessions_and_nob
         namespace: goes_on.namespace.clone(),
         room: RoomName::parse("s").unwrap(),
     };
-    rig.log.expel(goes_on.user.clone(), room).await.unwrap();
+    // The second time there is nothing that it could be taken out of.
+    for reason in ["\"rüde\"", "again"] {
+        let (user, room) = (goes_on.user.clone(), room.clone());
+        rig.log.expel(user, room, reason.to_owned()).await.unwrap();
+    }
     for before in [goes_on, ended] {
         let after = Session {
             rooms: vec![before.rooms[0].clone(), before.rooms[2].clone()],
+            lost: vec![(room.room.clone(), "\"rüde\"".to_owned())],
             ..before.clone()
         };
         assert_eq!(rig.find(&before).await, Some(after));

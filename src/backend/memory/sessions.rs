@@ -62,13 +62,17 @@ impl Sessions for MemoryLog {
         Ok(())
     }
 
-    async fn expel(&self, user: UserId, room: RoomKey) -> Result<()> {
+    async fn expel(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
         let mut rooms = self.lock();
         let rooms = rooms.as_mut().ok_or_else(closed)?;
         let sessions = rooms.sessions.sessions.values_mut();
         for session in sessions.map(|kept| &mut kept.session) {
             if session.user == user && session.namespace == room.namespace {
+                let before = session.rooms.len();
                 session.rooms.retain(|(name, _)| *name != room.room);
+                if session.rooms.len() < before {
+                    session.lost.push((room.room.clone(), reason.clone()));
+                }
             }
         }
         Ok(())

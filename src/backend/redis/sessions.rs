@@ -30,6 +30,9 @@ struct Written {
     /// A text, although it is JSON: scripts write the body anew, and would change what is in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     application: Option<String>,
+    /// Left out where there is none: a script would write an empty list as an object.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lost: Vec<(RoomName, String)>,
 }
 
 #[async_trait]
@@ -65,9 +68,9 @@ impl Sessions for RedisLog {
         self.change_all(&["forget user", user.as_str()]).await
     }
 
-    async fn expel(&self, user: UserId, room: RoomKey) -> Result<()> {
+    async fn expel(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
         let (namespace, room) = (room.namespace.as_str(), room.room.as_str());
-        self.change_all(&["expel", user.as_str(), namespace, room])
+        self.change_all(&["expel", user.as_str(), namespace, room, &reason])
             .await
     }
 
@@ -98,6 +101,7 @@ impl Sessions for RedisLog {
                 .map(|(room, offset)| (room, Offset(offset)))
                 .collect(),
             application: written.application,
+            lost: written.lost,
         }))
     }
 }
@@ -112,6 +116,7 @@ impl RedisLog {
                 .map(|(room, Offset(offset))| (room, offset))
                 .collect(),
             application: session.application,
+            lost: session.lost,
             namespace: session.namespace,
             user: session.user,
         };

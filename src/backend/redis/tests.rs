@@ -229,8 +229,8 @@ impl Sessions for Following {
         self.0.forget_user(user).await
     }
 
-    async fn expel(&self, user: UserId, room: RoomKey) -> Result<()> {
-        self.0.expel(user, room).await
+    async fn expel(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
+        self.0.expel(user, room, reason).await
     }
 
     async fn find(&self, pid: Pid) -> Result<Option<Session>> {

@@ -2,8 +2,9 @@
 //!
 //! Runs in the transaction in which the file's version changes, so that a file is of one version or the next.
 
-/// The sessions, which no file of version 1 has. `rooms` is `[["room", offset], ...]` in JSON, `application` what an embedding
-/// application keeps; `ended` is NULL for as long as a session goes on.
+/// The sessions, which no file of version 1 has. `rooms` is `[["room", offset], ...]` in JSON, with a reason as the third of
+/// a room that the session was taken out of, `application` what an embedding application keeps; `ended` is NULL for as long
+/// as a session goes on.
 pub(super) const SESSIONS: &str = "
 CREATE TABLE sessions (
     pid        TEXT NOT NULL PRIMARY KEY,

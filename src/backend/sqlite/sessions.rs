@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
 
 use super::{SqliteLog, books::int, reader::damaged, trim::STEP, writer::Command};
 use crate::{
@@ -16,7 +17,7 @@ pub(super) enum Change {
     End(Pid),
     Forget(Pid),
     ForgetUser(UserId),
-    Expel(UserId, RoomKey),
+    Expel(UserId, RoomKey, String),
 }
 
 #[async_trait]
@@ -37,8 +38,8 @@ impl Sessions for SqliteLog {
         self.change(Change::ForgetUser(user)).await
     }
 
-    async fn expel(&self, user: UserId, room: RoomKey) -> Result<()> {
-        self.change(Change::Expel(user, room)).await
+    async fn expel(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
+        self.change(Change::Expel(user, room, reason)).await
     }
 
     async fn find(&self, pid: Pid) -> Result<Option<Session>> {
@@ -55,6 +56,15 @@ impl SqliteLog {
     }
 }
 
+/// A room as a session's list has it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Joined(RoomName, u64),
+    /// It was taken out of this one, for this reason.
+    Lost(RoomName, u64, String),
+}
+
 /// Makes a change; whether something was written.
 pub(super) fn apply(db: &Connection, change: &Change, now: Timestamp) -> rusqlite::Result<bool> {
     let rows = match change {
@@ -69,17 +79,17 @@ pub(super) fn apply(db: &Connection, change: &Change, now: Timestamp) -> rusqlit
         Change::ForgetUser(user) => db
             .prepare_cached("DELETE FROM sessions WHERE user = ?1")?
             .execute([user.as_str()])?,
-        Change::Expel(user, room) => expel(db, user, room)?,
+        Change::Expel(user, room, reason) => expel(db, user, room, reason)?,
     };
     Ok(rows > 0)
 }
 
 fn save(db: &Connection, session: &Session) -> rusqlite::Result<usize> {
-    let rooms: Vec<_> = session
-        .rooms
-        .iter()
-        .map(|(room, Offset(offset))| (room, offset))
-        .collect();
+    let joined = session.rooms.iter();
+    let joined = joined.map(|(room, Offset(offset))| Written::Joined(room.clone(), *offset));
+    let lost = session.lost.iter();
+    let lost = lost.map(|(room, reason)| Written::Lost(room.clone(), 0, reason.clone()));
+    let rooms: Vec<_> = joined.chain(lost).collect();
     let rooms = serde_json::to_string(&rooms)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     db.prepare_cached(
@@ -96,13 +106,22 @@ fn save(db: &Connection, session: &Session) -> rusqlite::Result<usize> {
     ])
 }
 
-fn expel(db: &Connection, user: &UserId, room: &RoomKey) -> rusqlite::Result<usize> {
+/// The room stays in the list, with the reason why the session is in it no more.
+fn expel(db: &Connection, user: &UserId, room: &RoomKey, reason: &str) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "UPDATE sessions SET rooms =
-         (SELECT json_group_array(json(value)) FROM json_each(sessions.rooms) WHERE value ->> 0 <> ?3)
+         (SELECT json_group_array(json(
+            CASE WHEN value ->> 0 = ?3 AND json_array_length(value) = 2
+            THEN json_array(value ->> 0, value ->> 1, ?4) ELSE value END))
+          FROM json_each(sessions.rooms))
          WHERE user = ?1 AND namespace = ?2",
     )?
-    .execute([user.as_str(), room.namespace.as_str(), room.room.as_str()])
+    .execute([
+        user.as_str(),
+        room.namespace.as_str(),
+        room.room.as_str(),
+        reason,
+    ])
 }
 
 /// The session as of the last commit, unless it ended before `expired`.
@@ -123,18 +142,21 @@ pub(super) fn find(
 
 fn session(pid: Pid, row: &Row<'_>) -> rusqlite::Result<Session> {
     let connection = row.get_ref(2)?.as_str()?.parse();
-    let rooms: serde_json::Result<Vec<(RoomName, u64)>> =
-        serde_json::from_str(row.get_ref(3)?.as_str()?);
-    let rooms = rooms.map_err(|error| damaged(3, error))?;
+    let written: serde_json::Result<Vec<Written>> = serde_json::from_str(row.get_ref(3)?.as_str()?);
+    let (mut rooms, mut lost) = (Vec::new(), Vec::new());
+    for written in written.map_err(|error| damaged(3, error))? {
+        match written {
+            Written::Joined(room, offset) => rooms.push((room, Offset(offset))),
+            Written::Lost(room, _, reason) => lost.push((room, reason)),
+        }
+    }
     Ok(Session {
         pid,
         namespace: Namespace::from_log(row.get_ref(0)?.as_str()?),
         user: UserId::from_log(row.get_ref(1)?.as_str()?),
         connection: connection.map_err(|error: Error| damaged(2, error))?,
-        rooms: rooms
-            .into_iter()
-            .map(|(room, offset)| (room, Offset(offset)))
-            .collect(),
+        rooms,
+        lost,
         application: row.get(4)?,
     })
 }

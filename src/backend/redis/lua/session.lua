@@ -77,6 +77,8 @@ elseif verb == 'expel' then
       for nth, room in ipairs(said.rooms) do
         if room[1] == ARGV[4] then
           table.remove(said.rooms, nth)
+          said.lost = said.lost or {}
+          table.insert(said.lost, { ARGV[4], ARGV[5] })
           -- No list is empty: a session is in its user's personal room at least, which nobody is taken out of.
           redis.call('HSET', all .. pid, 'body', cjson.encode(said))
           break

@@ -33,8 +33,8 @@ impl Sessions for Gated {
         self.sessions.forget_user(user).await
     }
 
-    async fn expel(&self, user: UserId, room: RoomKey) -> Result<()> {
-        self.sessions.expel(user, room).await
+    async fn expel(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
+        self.sessions.expel(user, room, reason).await
     }
 
     async fn find(&self, pid: Pid) -> Result<Option<Session>> {

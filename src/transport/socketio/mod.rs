@@ -234,7 +234,6 @@ impl Door {
             match namespaces.decided(namespace.as_str(), entering) {
                 Decided::Over => return admitted,
                 Decided::Again(again) => says = again,
-                Decided::Left => return Err(left()),
             }
         }
     }

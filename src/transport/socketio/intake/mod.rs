@@ -111,8 +111,8 @@ pub(super) enum Verdict<'a> {
     Binary(Assembled),
     /// socketioxide is given this CONNECT, and nothing more before it has been taken up.
     Connect(Waiting),
-    /// The same packet is to be offered again in a moment: its namespace has just been answered, and socketioxide is not
-    /// ready for it yet.
+    /// The same packet is to be offered again in a moment: its client's CONNECT has not been decided about, or socketioxide
+    /// is not ready for the namespace yet.
     Later,
     /// There is nothing to be done.
     Done,

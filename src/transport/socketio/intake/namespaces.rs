@@ -42,7 +42,6 @@ enum State {
     Deciding {
         /// What the client says since, if it has asked again.
         again: Option<String>,
-        left: bool,
     },
     /// The client is connected, or is about to be told so.
     Connected(Weak<Socket>),
@@ -78,8 +77,6 @@ pub(in crate::transport::socketio) enum Decided {
     Over,
     /// To decide again: the client has asked again, and says this of itself.
     Again(String),
-    /// To refuse: the client has left meanwhile.
-    Left,
 }
 
 impl Namespaces {
@@ -114,9 +111,8 @@ impl Namespaces {
                 says.clone_into(before);
                 Step::PassAndWait
             }
-            Some(State::Deciding { again, left }) => {
+            Some(State::Deciding { again }) => {
                 *again = Some(says.to_owned());
-                *left = false;
                 Step::Noted
             }
             Some(State::Connected(socket)) if is_connected(socket) => Step::Ignore,
@@ -127,11 +123,6 @@ impl Namespaces {
     /// A DISCONNECT comes in.
     pub(super) fn disconnect(&self, namespace: &str) -> Place {
         let mut states = self.lock();
-        if let Some(State::Deciding { again, left }) = states.of.get_mut(namespace) {
-            *again = None;
-            *left = true;
-            return Place::Elsewhere;
-        }
         let place = self.place_in(&states, namespace);
         if place == Place::Here {
             states.of.remove(namespace);
@@ -147,8 +138,7 @@ impl Namespaces {
     fn place_in(&self, states: &States, namespace: &str) -> Place {
         match states.of.get(namespace) {
             Some(State::Connected(socket)) if is_connected(socket) => Place::Here,
-            Some(State::Connected(_)) => Place::NotYet,
-            Some(_) => Place::Elsewhere,
+            Some(_) => Place::NotYet,
             None if self.served.contains(namespace) => Place::Elsewhere,
             None => Place::Here,
         }
@@ -163,10 +153,7 @@ impl Namespaces {
             return None;
         };
         let says = std::mem::take(says);
-        *state = State::Deciding {
-            again: None,
-            left: false,
-        };
+        *state = State::Deciding { again: None };
         let reader = states.reader.take();
         drop(states);
         self.changed.notify_waiters();
@@ -190,21 +177,19 @@ impl Namespaces {
         socket: Option<Weak<Socket>>,
     ) -> Decided {
         let mut states = self.lock();
-        let Some(State::Deciding { again, left }) = states.of.get_mut(namespace) else {
-            return Decided::Left; // it is taken up before it is decided about
-        };
-        if let Some(says) = again.take() {
+        if let Some(State::Deciding { again }) = states.of.get_mut(namespace)
+            && let Some(says) = again.take()
+        {
             return Decided::Again(says);
         }
-        let left = *left;
         match socket {
-            Some(socket) if !left => {
+            Some(socket) => {
                 let connected = State::Connected(socket);
                 states.of.insert(namespace.to_owned(), connected);
             }
-            _ => drop(states.of.remove(namespace)),
+            None => drop(states.of.remove(namespace)),
         }
-        if left { Decided::Left } else { Decided::Over }
+        Decided::Over
     }
 
     /// socketioxide has let go of a socket.
@@ -281,30 +266,17 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_leaves_while_it_is_decided_about_is_not_let_in() {
+    fn what_comes_while_a_client_is_decided_about_waits() {
         let namespaces = namespaces();
         namespaces.connect("/chat", "first");
+        assert_eq!(namespaces.place("/chat"), Place::NotYet);
         namespaces.taken("/chat");
+        assert_eq!(namespaces.place("/chat"), Place::NotYet);
+        assert_eq!(namespaces.disconnect("/chat"), Place::NotYet);
+        // One that is refused is nowhere.
+        assert!(matches!(namespaces.decided("/chat", None), Decided::Over));
+        assert_eq!(namespaces.place("/chat"), Place::Elsewhere);
         assert_eq!(namespaces.disconnect("/chat"), Place::Elsewhere);
-        assert!(matches!(
-            namespaces.decided("/chat", Some(Weak::new())),
-            Decided::Left
-        ));
-        // One that leaves and asks again is.
-        namespaces.connect("/chat", "second");
-        namespaces.taken("/chat");
-        namespaces.disconnect("/chat");
-        assert_eq!(namespaces.connect("/chat", "third"), Step::Noted);
-        assert!(
-            matches!(namespaces.decided("/chat", Some(Weak::new())), Decided::Again(says) if says == "third")
-        );
-        // One that asks again and leaves is not.
-        namespaces.connect("/chat", "fourth");
-        namespaces.disconnect("/chat");
-        assert!(matches!(
-            namespaces.decided("/chat", Some(Weak::new())),
-            Decided::Left
-        ));
     }
 
     #[test]

@@ -52,6 +52,7 @@ impl Posting<'_> {
     /// Takes one packet; the answer if nothing more is taken.
     async fn take(&mut self, packet: Incoming<'_>) -> Result<Option<Response>, Fault> {
         let until = Instant::now() + PATIENCE;
+        let mut soon = SOON;
         loop {
             match self.link.intake().take(packet) {
                 Verdict::Pass(text) => self.payload.push(&text),
@@ -64,7 +65,8 @@ impl Posting<'_> {
                     if let Some(refused) = self.flush().await {
                         return Ok(Some(refused));
                     }
-                    sleep(SOON).await;
+                    sleep(soon).await;
+                    soon = LATER.min(soon * 2);
                     continue;
                 }
             }

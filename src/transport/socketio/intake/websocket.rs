@@ -36,6 +36,8 @@ pub(in crate::transport::socketio) struct Reader {
     /// A message of which more fragments are to come.
     fragments: Option<(u8, Vec<u8>)>,
     waits: Option<Box<Wait>>,
+    /// How long a packet that is to be offered again waits for that.
+    hold: Duration,
     ended: bool,
 }
 
@@ -52,8 +54,8 @@ struct Wait {
 pub(super) const SOON: Duration = Duration::from_millis(2);
 /// And at most.
 pub(super) const LATER: Duration = Duration::from_millis(100);
-/// How long a CONNECT may go without being taken up.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a CONNECT may go without being taken up, and a packet without its namespace.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client that was closed is read on: ended at once, what it still sends would have it lose the close frame.
 const LISTEN_OUT: Duration = Duration::from_secs(5);
 
@@ -69,6 +71,7 @@ impl Reader {
             output: BytesMut::new(),
             fragments: None,
             waits: None,
+            hold: SOON,
             ended: false,
         }
     }
@@ -138,6 +141,7 @@ impl Reader {
             let payload = head.unmask(&mut frame);
             let verdict = judge(&self.intake, head.opcode, payload);
             if let Some(verdict) = verdict {
+                self.hold = SOON;
                 self.follow(verdict);
             } else {
                 // Unmasked, and with a mask of nothing now: looked at again, it reads the same.
@@ -196,7 +200,7 @@ impl Reader {
             }
             Verdict::Connect(waiting) => {
                 frame::put(&mut self.output, TEXT, &[waiting.text.as_bytes()]);
-                self.waits = Some(Box::new(Wait::new(Some(waiting))));
+                self.waits = Some(Box::new(Wait::new(Some(waiting), SOON)));
             }
             Verdict::Later => self.hold(),
             Verdict::Done => {}
@@ -205,7 +209,8 @@ impl Reader {
     }
 
     fn hold(&mut self) {
-        self.waits = Some(Box::new(Wait::new(None)));
+        self.waits = Some(Box::new(Wait::new(None, self.hold)));
+        self.hold = LATER.min(self.hold * 2);
     }
 
     /// Closes the client. socketioxide sees the end of the stream.
@@ -253,11 +258,11 @@ impl Reader {
 }
 
 impl Wait {
-    fn new(connect: Option<Waiting>) -> Self {
+    fn new(connect: Option<Waiting>, next: Duration) -> Self {
         Self {
             connect,
-            again: Box::pin(tokio::time::sleep(SOON)),
-            next: SOON,
+            again: Box::pin(tokio::time::sleep(next)),
+            next,
             until: Instant::now() + PATIENCE,
         }
     }

@@ -224,6 +224,27 @@ async fn a_connect_is_given_on_until_it_is_taken_up_and_nothing_behind_it_before
 }
 
 #[tokio::test(start_paused = true)]
+async fn events_that_come_before_the_answer_wait_until_it_is_decided_about() {
+    let intake = intake(Protocol::V4, &["/"]);
+    let (mut reader, mut client) = reading(&intake);
+    let stream = [text("40"), text(r#"42["early",1]"#), text("3")].concat();
+    client.write_all(&stream).await.unwrap();
+    let mut some = [0; 700];
+    let read = reader.read(&mut some).await.unwrap();
+    assert_eq!(messages(&some[..read]), [is(TEXT, "40")]);
+    assert!(intake.namespaces().taken("/").is_some());
+    let slow = tokio::time::timeout(Duration::from_secs(3), reader.read(&mut some));
+    assert!(slow.await.is_err(), "it waits");
+    // Refused, it is not in the namespace.
+    assert!(matches!(
+        intake.namespaces().decided("/", None),
+        crate::transport::socketio::intake::Decided::Over
+    ));
+    let read = reader.read(&mut some).await.unwrap();
+    assert_eq!(messages(&some[..read]), [is(TEXT, "3")]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connect_that_nobody_takes_up_closes_its_client() {
     let intake = intake(Protocol::V4, &["/"]);
     let (mut reader, mut client) = reading(&intake);

@@ -264,12 +264,17 @@ impl Gate {
         let (parts, body) = request.into_parts();
         let body = Limited::new(body, self.max_payload).collect();
         let body = tokio::time::timeout(self.body_timeout, body).await;
-        let body = body
-            .map_err(|_| Error::bad_request("the request's body took too long to arrive"))?
-            .map_err(|error| match error.is::<LengthLimitError>() {
-                true => self.reject(link, Fault::TOO_LARGE),
-                false => Error::bad_request("the request's body ended early"),
-            })?;
+        let body = match body {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return Err(reject(link, Fault::TOO_LARGE).await);
+            }
+            Ok(Err(_)) => return Err(Error::bad_request("the request's body ended early")),
+            Err(_) => {
+                let message = "the request's body took too long to arrive";
+                return Err(Error::bad_request(message));
+            }
+        };
         let binary = parts
             .headers
             .get(header::CONTENT_TYPE)
@@ -279,17 +284,9 @@ impl Gate {
             3 => Framing::Counted,
             _ => Framing::Separated,
         };
-        intake::post(link, framing, &body.to_bytes())
-            .await
-            .map_err(|fault| self.reject(link, fault))
-    }
-
-    /// Ends a session by polling whose client cannot be understood.
-    fn reject(&self, link: &Link, fault: Fault) -> Error {
-        link.reject(fault);
-        match fault {
-            Fault::TOO_LARGE => Error::new(Code::TooLarge, fault.why),
-            fault => Error::bad_request(fault.why),
+        match intake::post(link, framing, &body).await {
+            Ok(response) => Ok(response),
+            Err(fault) => Err(reject(link, fault).await),
         }
     }
 
@@ -381,6 +378,15 @@ impl Gate {
         if let Err(error) = self.engine.clone().call((wire, handshake)).await {
             tracing::debug!(%error, "a WebSocket was refused after its upgrade");
         }
+    }
+}
+
+/// Ends a session by polling whose client cannot be understood, and says why.
+async fn reject(link: &Link, fault: Fault) -> Error {
+    link.reject(fault).await;
+    match fault {
+        Fault::TOO_LARGE => Error::new(Code::TooLarge, fault.why),
+        fault => Error::bad_request(fault.why),
     }
 }
 

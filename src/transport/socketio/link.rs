@@ -69,6 +69,9 @@ pub(in crate::transport) struct Link {
     _admitted: Admitted,
 }
 
+/// What a client says in Engine.IO when it goes.
+const CLOSE: &str = "1";
+
 /// What a session that began with polling has besides.
 struct Polling {
     sid: Sid,
@@ -134,11 +137,12 @@ impl Link {
         request.body(Body::from(payload)).ok()
     }
 
-    /// Ends a session by polling whose client cannot be understood.
-    pub(super) fn reject(&self, fault: Fault) {
+    /// Ends a session by polling whose client cannot be understood; it has ended when this returns.
+    pub(super) async fn reject(&self, fault: Fault) {
         if !self.closed.swap(true, Ordering::Relaxed) {
             self.intake.note(fault);
-            self.shut();
+            self.outbox.end();
+            self.post(CLOSE.to_owned()).await;
         }
     }
 

@@ -18,13 +18,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dashmap::DashMap;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, StatusCode, header};
 use socketioxide::{SendError, SocketError, socket::Sid};
 use tower::ServiceExt;
 
 use super::{
     Engine, Socket,
-    intake::{Fault, Intake, IntakeConfig},
+    intake::{Fault, Framing, Intake, IntakeConfig},
     outlet::Spread,
     probe::Upgrade,
 };
@@ -69,18 +69,23 @@ pub(in crate::transport) struct Link {
     _admitted: Admitted,
 }
 
-/// What a client says in Engine.IO when it goes.
-const CLOSE: &str = "1";
-
 /// What a session that began with polling has besides.
 struct Polling {
     sid: Sid,
-    /// Path and query of its requests as engineioxide is to understand them, in Engine.IO 4 for all.
-    uri: String,
+    /// Where its requests go.
+    path: String,
     /// How its client takes the answers to them.
     encoding: Encoding,
     upgrade: Arc<Upgrade>,
     links: Weak<Links>,
+}
+
+impl Polling {
+    /// Path and query of a request as engineioxide is to understand it: in Engine.IO 4 for all, but for binary bodies.
+    fn uri(&self, protocol: u8) -> String {
+        let Self { sid, path, .. } = self;
+        format!("{path}/?EIO={protocol}&transport=polling&sid={sid}")
+    }
 }
 
 impl Link {
@@ -118,10 +123,9 @@ impl Link {
         &self.intake
     }
 
-    /// Gives engineioxide packets of a session by polling, put together as Engine.IO 4 does: it reads them by the protocol
-    /// that the address names. The answer is engineioxide's.
-    pub(super) async fn post(&self, payload: String) -> Response {
-        let Some(request) = self.posting(payload) else {
+    /// Gives engineioxide packets of a session by polling. The answer is engineioxide's.
+    pub(super) async fn post(&self, body: Body, framing: Framing) -> Response {
+        let Some(request) = self.posting(body, framing) else {
             return StatusCode::BAD_REQUEST.into_response(); // it does not poll
         };
         match self.engine.clone().oneshot(request).await {
@@ -130,11 +134,19 @@ impl Link {
         }
     }
 
-    fn posting(&self, payload: String) -> Option<Request<Body>> {
+    /// engineioxide reads a body by the protocol that the address names.
+    fn posting(&self, body: Body, framing: Framing) -> Option<Request<Body>> {
+        let polling = self.polling.get()?;
+        let (protocol, kind) = match framing {
+            Framing::Separated => (4, "text/plain; charset=UTF-8"),
+            Framing::Counted => (3, "text/plain; charset=UTF-8"),
+            Framing::Binary => (3, "application/octet-stream"),
+        };
         let request = Request::builder()
             .method(Method::POST)
-            .uri(&self.polling.get()?.uri);
-        request.body(Body::from(payload)).ok()
+            .uri(polling.uri(protocol))
+            .header(header::CONTENT_TYPE, kind);
+        request.body(body).ok()
     }
 
     /// Ends a session by polling whose client cannot be understood; it has ended when this returns.
@@ -142,7 +154,7 @@ impl Link {
         if !self.closed.swap(true, Ordering::Relaxed) {
             self.intake.note(fault);
             self.outbox.end();
-            self.post(CLOSE.to_owned()).await;
+            self.post(Body::from(CLOSE), Framing::Separated).await;
         }
     }
 
@@ -179,7 +191,7 @@ impl Link {
         links.insert(sid, Arc::downgrade(self));
         let polling = Polling {
             sid,
-            uri: format!("{path}/?EIO=4&transport=polling&sid={sid}"),
+            path: path.to_owned(),
             encoding,
             upgrade: Arc::default(),
             links: Arc::downgrade(links),
@@ -200,7 +212,7 @@ impl Link {
 
     /// A poll of the session, answered in Engine.IO 4.
     pub(super) fn own_poll(&self) -> Option<Request<Body>> {
-        let poll = Request::builder().uri(&self.polling.get()?.uri);
+        let poll = Request::builder().uri(self.polling.get()?.uri(4));
         poll.body(Body::empty()).ok()
     }
 
@@ -265,8 +277,8 @@ impl Link {
     }
 
     /// Says a packet of Engine.IO in the name of a client that polls.
-    fn say(&self, packet: &str) {
-        let Some(request) = self.posting(packet.to_owned()) else {
+    fn say(&self, packet: &'static str) {
+        let Some(request) = self.posting(Body::from(packet), Framing::Separated) else {
             return;
         };
         let engine = self.engine.clone();

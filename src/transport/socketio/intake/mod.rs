@@ -198,6 +198,11 @@ impl Intake {
         self.protocol
     }
 
+    /// Bytes that a packet may have.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
     pub(super) fn namespaces(&self) -> &Namespaces {
         &self.namespaces
     }
@@ -247,10 +252,18 @@ impl Intake {
                 ack,
                 event,
             } => match self.namespaces.place(message.namespace) {
-                _ if attachments > ATTACHMENTS => {
-                    self.refuse_count(&message, attachments, ack, event)
-                }
                 Place::NotYet => Verdict::Later,
+                _ if attachments > ATTACHMENTS => {
+                    let what = format!(
+                        "an event may have {ATTACHMENTS} binary attachments, this one has {attachments}"
+                    );
+                    self.leave_out(&message, attachments, (ack, event), what)
+                }
+                // Written again it has become longer than socketioxide takes.
+                _ if message.text.len() > self.most => {
+                    let what = format!("an event may have {} bytes", self.most);
+                    self.leave_out(&message, attachments, (ack, event), what)
+                }
                 Place::Here if attachments == 0 => Verdict::Pass(message.text),
                 Place::Here => self.assemble(message, attachments, ack, event),
                 Place::Elsewhere => {
@@ -308,17 +321,14 @@ impl Intake {
         Verdict::Done
     }
 
-    fn refuse_count<'a>(
+    fn leave_out<'a>(
         &self,
         message: &Message<'_>,
         attachments: usize,
-        ack: Option<i64>,
-        event: bool,
+        (ack, event): (Option<i64>, bool),
+        what: String,
     ) -> Verdict<'a> {
         self.lock().skipping = attachments;
-        let what = format!(
-            "an event may have {ATTACHMENTS} binary attachments, this one has {attachments}"
-        );
         self.refuse(message.namespace, ack, event, what);
         Verdict::Done
     }

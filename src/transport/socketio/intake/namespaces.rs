@@ -165,7 +165,7 @@ impl Namespaces {
     pub(in crate::transport::socketio) fn is_outdated(&self, namespace: &str) -> bool {
         let states = self.lock();
         match states.of.get(namespace) {
-            Some(State::Deciding { again, left }) => again.is_some() || *left,
+            Some(State::Deciding { again }) => again.is_some(),
             _ => true,
         }
     }

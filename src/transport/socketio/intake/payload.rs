@@ -1,12 +1,10 @@
 //! What a client posts while it polls: several packets in one body, in three framings.
 //!
-//! engineioxide reads a body by the protocol that its address names, whatever the session's is. So all packets are given
-//! to it as Engine.IO 4 has them ([`Payload`]), and its reader of version 3, whose cost grows with the square of the body, is
-//! not used.
+//! engineioxide reads a body by the protocol that its address names, whatever the session's is. So text is given to it as
+//! Engine.IO 4 has it ([`Payload`]) and attachments as version 3 has them ([`bodies`]), which needs no base64. Its reader for
+//! text of version 3, whose cost grows with the square of the body, is not used.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-
-use super::{Assembled, Fault, Incoming};
+use super::{Fault, Incoming};
 
 /// How the packets of a body are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,30 +138,55 @@ fn length_of(digits: impl ExactSizeIterator<Item = u8>) -> Option<usize> {
     })
 }
 
-/// Packets on their way to engineioxide, as Engine.IO 4 has them.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Payload(String);
+/// Packets on their way to engineioxide, of which one request may have `most` bytes.
+pub(super) struct Payload {
+    text: String,
+    most: usize,
+}
 
 impl Payload {
-    pub(super) fn push(&mut self, packet: &str) {
-        if !self.0.is_empty() {
-            self.0.push(SEPARATOR);
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            text: String::new(),
+            most,
         }
-        self.0.push_str(packet);
     }
 
-    pub(super) fn push_binary(&mut self, packet: &Assembled) {
-        self.push(&packet.text);
-        for attachment in &packet.attachments {
-            self.push("b");
-            STANDARD.encode_string(attachment, &mut self.0);
+    /// Adds a packet; what is to be sent before it, if the two do not fit into one request.
+    pub(super) fn push(&mut self, packet: &str) -> Option<String> {
+        let fits = self.text.len() + 1 + packet.len() <= self.most;
+        let full = if fits { None } else { self.take() };
+        if !self.text.is_empty() {
+            self.text.push(SEPARATOR);
         }
+        self.text.push_str(packet);
+        full
     }
 
     /// What there is, unless there is nothing.
     pub(super) fn take(&mut self) -> Option<String> {
-        (!self.0.is_empty()).then(|| std::mem::take(&mut self.0))
+        (!self.text.is_empty()).then(|| std::mem::take(&mut self.text))
     }
+}
+
+/// Attachments as the bodies of requests in [`Framing::Binary`]. A client's own request had the same bytes around each.
+pub(super) fn bodies(attachments: &[Vec<u8>], most: usize) -> Vec<Vec<u8>> {
+    let mut bodies: Vec<Vec<u8>> = Vec::new();
+    for attachment in attachments {
+        // Each begins with the type "message".
+        let length = (attachment.len() + 1).to_string();
+        let size = length.len() + attachment.len() + 3;
+        if bodies.last().is_none_or(|last| last.len() + size > most) {
+            bodies.push(Vec::with_capacity(size));
+        }
+        if let Some(body) = bodies.last_mut() {
+            body.push(1);
+            body.extend(length.bytes().map(|digit| digit - b'0'));
+            body.extend([0xff, 4]);
+            body.extend_from_slice(attachment);
+        }
+    }
+    bodies
 }
 
 #[cfg(test)]
@@ -256,9 +279,35 @@ mod tests {
                 })
                 .collect();
             prop_assert_eq!(&texts(Packets::of_bytes(&binary)), &packets);
-            let mut payload = Payload::default();
-            packets.iter().for_each(|packet| payload.push(packet));
+            let mut payload = Payload::new(1 << 20);
+            let full: Vec<String> = packets.iter().filter_map(|packet| payload.push(packet)).collect();
+            prop_assert!(full.is_empty());
             prop_assert_eq!(payload.take(), Some(separated));
+        }
+
+        #[test]
+        fn no_request_has_more_than_it_may(sizes in prop::collection::vec(0..90usize, 1..30)) {
+            let mut payload = Payload::new(100);
+            let mut requests: Vec<String> = Vec::new();
+            for size in &sizes {
+                requests.extend(payload.push(&"x".repeat(1 + size)));
+            }
+            requests.extend(payload.take());
+            prop_assert!(requests.iter().all(|request| request.len() <= 100));
+            let whole: usize = requests.iter().map(|request| request.split(SEPARATOR).count()).sum();
+            prop_assert_eq!(whole, sizes.len());
+            let attachments: Vec<Vec<u8>> = sizes.iter().map(|size| vec![7; *size]).collect();
+            let bodies = bodies(&attachments, 100);
+            prop_assert!(bodies.iter().all(|body| body.len() <= 100));
+            let found: Vec<Vec<u8>> = bodies
+                .iter()
+                .flat_map(|body| Packets::of_bytes(body))
+                .map(|packet| match packet {
+                    Ok(Incoming::Binary([4, bytes @ ..])) => bytes.to_vec(),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            prop_assert_eq!(found, attachments);
         }
 
         #[test]

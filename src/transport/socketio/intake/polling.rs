@@ -1,11 +1,14 @@
 //! What a client posts is looked at packet by packet, and socketioxide is given what remains.
 
-use axum::response::{IntoResponse, Response};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    Fault, Framing, Incoming, Verdict, Waiting,
-    payload::{Packets, Payload},
+    Assembled, Fault, Framing, Incoming, Verdict, Waiting,
+    payload::{Packets, Payload, bodies},
     websocket::{LATER, PATIENCE, SOON},
 };
 use crate::transport::socketio::Link;
@@ -27,7 +30,7 @@ pub(in crate::transport::socketio) async fn post(
     };
     let mut posting = Posting {
         link,
-        payload: Payload::default(),
+        payload: Payload::new(link.intake().most()),
     };
     for packet in packets {
         let done = match packet {
@@ -55,10 +58,10 @@ impl Posting<'_> {
         let mut soon = SOON;
         loop {
             match self.link.intake().take(packet) {
-                Verdict::Pass(text) => self.payload.push(&text),
-                Verdict::Binary(packet) => self.payload.push_binary(&packet),
+                Verdict::Pass(text) => return Ok(self.push(&text).await),
+                Verdict::Binary(packet) => return Ok(self.binary(&packet).await),
                 Verdict::Connect(waiting) => return self.connect(&waiting).await,
-                Verdict::Done => {}
+                Verdict::Done => return Ok(None),
                 Verdict::End(fault) => return self.end(fault).await,
                 Verdict::Later if Instant::now() >= until => return Err(Fault::NOT_TAKEN),
                 Verdict::Later => {
@@ -67,10 +70,8 @@ impl Posting<'_> {
                     }
                     sleep(soon).await;
                     soon = LATER.min(soon * 2);
-                    continue;
                 }
             }
-            return Ok(None);
         }
     }
 
@@ -80,8 +81,11 @@ impl Posting<'_> {
         let until = Instant::now() + PATIENCE;
         let mut soon = SOON;
         loop {
-            self.payload.push(&waiting.text);
-            if let Some(refused) = self.flush().await {
+            let refused = match self.push(&waiting.text).await {
+                None => self.flush().await,
+                refused => refused,
+            };
+            if let Some(refused) = refused {
                 namespaces.give_up(&waiting.namespace);
                 return Ok(Some(refused));
             }
@@ -105,9 +109,36 @@ impl Posting<'_> {
         }
     }
 
+    /// Adds a packet to what is given on; the answer if that was refused.
+    async fn push(&mut self, packet: &str) -> Option<Response> {
+        let full = self.payload.push(packet)?;
+        refused(self.link.post(Body::from(full), Framing::Separated).await)
+    }
+
+    /// Gives on a packet with its attachments.
+    async fn binary(&mut self, packet: &Assembled) -> Option<Response> {
+        if let Some(refused) = self.push(&packet.text).await {
+            return Some(refused);
+        }
+        if let Some(refused) = self.flush().await {
+            return Some(refused);
+        }
+        for body in bodies(&packet.attachments, self.link.intake().most()) {
+            let answer = self.link.post(Body::from(body), Framing::Binary).await;
+            if let Some(refused) = refused(answer) {
+                return Some(refused);
+            }
+        }
+        None
+    }
+
     /// Gives on what there is; the answer if it was refused.
     async fn flush(&mut self) -> Option<Response> {
-        let response = self.link.post(self.payload.take()?).await;
-        (!response.status().is_success()).then_some(response)
+        let payload = Body::from(self.payload.take()?);
+        refused(self.link.post(payload, Framing::Separated).await)
     }
+}
+
+fn refused(answer: Response) -> Option<Response> {
+    (!answer.status().is_success()).then_some(answer)
 }

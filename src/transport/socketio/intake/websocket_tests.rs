@@ -161,6 +161,16 @@ async fn an_event_with_too_many_or_too_heavy_attachments_is_left_out_with_them()
 }
 
 #[tokio::test]
+async fn an_event_that_would_become_too_long_is_left_out() {
+    let array = format!(r#"["a\"b","{}"]"#, "x".repeat(MOST - 30));
+    let long = text(&format!("42/x,{array}"));
+    let short = text(&format!("42/x,{}", array.replace(&"x".repeat(30), "")));
+    let given = given(&intake(Protocol::V4, &[]), &[&long, &short]).await;
+    assert_eq!(given.len(), 1);
+    assert!(given[0].1.len() < MOST);
+}
+
+#[tokio::test]
 async fn what_is_no_websocket_or_no_packet_ends_the_stream_behind_what_came_before() {
     let large = frame(0x81, &vec![b'4'; MOST + 1], [0; 4]);
     for (what, wrong) in [

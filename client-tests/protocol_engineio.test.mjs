@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { address, ask, Frames, openFrames, pack, Polling, unpack } from "./support/engineio.mjs";
 import { eventually } from "./support/scope.mjs";
 import { example, serve } from "./support/server.mjs";
@@ -294,3 +295,14 @@ function messages(protocol, check) {
     await socket.ended();
   });
 }
+
+// Of protocol 3, whose clients are connected to the main namespace without asking.
+test("Engine.IO 3: a session in an application's namespace stays for as long as it pings", async (t) => {
+  const server = await KINDS["an application"](t, { "socketio-connect-timeout": "200ms" });
+  const socket = await openFrames(t, server, 3);
+  await connected(3, socket);
+  for (const end = Date.now() + 1000; Date.now() < end; ) {
+    await lives(3, socket);
+    await pause(50);
+  }
+});

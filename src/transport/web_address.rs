@@ -11,12 +11,14 @@ pub(super) enum Host {
 
 impl Host {
     fn parse(text: &str) -> Option<Self> {
-        if let Some(address) = parse_address(text) {
+        // The root of the domain names, said or not.
+        let name = text.strip_suffix('.').unwrap_or(text);
+        if let Some(address) = parse_address(name) {
             return Some(Host::Address(address));
         }
-        let name = text.strip_suffix('.').unwrap_or(text);
         let fits = |c: char| !c.is_whitespace() && !c.is_control() && !"/?#@[]\\,;\"".contains(c);
-        (!name.is_empty() && name.chars().all(fits)).then(|| Host::Name(name.to_ascii_lowercase()))
+        let named = !name.is_empty() && !name.ends_with('.');
+        (named && name.chars().all(fits)).then(|| Host::Name(name.to_ascii_lowercase()))
     }
 
     /// Whether this is the machine itself and nothing else. Names below `.localhost` are kept for that (RFC 6761).

@@ -292,26 +292,30 @@ impl Metrics {
 }
 
 /// How it stands between this node and others.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct NodesSeen {
     /// Nodes that can be reached now, this one included.
     pub nodes: u32,
-    /// Words to other nodes that were dropped, so far.
-    pub dropped: u64,
+    /// Words to and from other nodes that were dropped, so far, by reason.
+    pub dropped: Vec<(&'static str, u64)>,
 }
 
 /// How that is shown.
-const NODES_SHOWN: [(&str, &str, MetricType); 2] = [
-    (
-        "nodes",
-        "Nodes that can be reached now, this one included",
-        MetricType::Gauge,
-    ),
-    (
-        "words_dropped",
-        "Words to other nodes (events that applications emit, questions, answers) that were dropped",
-        MetricType::Counter,
-    ),
+const NODES_SHOWN: [Described; 2] = [
+    Described {
+        name: "nodes",
+        help: "Nodes that can be reached now, this one included",
+        kind: MetricType::Gauge,
+        labels: &[],
+        ways: &[NODES],
+    },
+    Described {
+        name: "words_dropped",
+        help: "Words between nodes (events that applications emit, relayed ones, questions, answers) that were dropped: too many waited (`full`), too many came (`overrun`), Redis answered with an error (`refused`), the connection was lost (`lost`)",
+        kind: MetricType::Counter,
+        labels: &["reason"],
+        ways: &[NODES],
+    },
 ];
 
 struct Nodes(Box<dyn Fn() -> NodesSeen + Send + Sync>);
@@ -325,12 +329,15 @@ impl fmt::Debug for Nodes {
 impl Collector for Nodes {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let NodesSeen { nodes, dropped } = (self.0)();
-        let [(name, help, kind), dropped_shown] = NODES_SHOWN;
-        let metric = encoder.encode_descriptor(name, help, None, kind)?;
+        let [shown, lost] = NODES_SHOWN;
+        let metric = encoder.encode_descriptor(shown.name, shown.help, None, shown.kind)?;
         ConstGauge::new(i64::from(nodes)).encode(metric)?;
-        let (name, help, kind) = dropped_shown;
-        let metric = encoder.encode_descriptor(name, help, None, kind)?;
-        ConstCounter::new(dropped).encode(metric)
+        let mut metric = encoder.encode_descriptor(lost.name, lost.help, None, lost.kind)?;
+        for (reason, count) in dropped {
+            let labels = [("reason", reason)];
+            ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 }
 
@@ -338,14 +345,8 @@ impl Collector for Nodes {
 pub fn table() -> String {
     let mut table =
         String::from("| metric | kind | labels | counts | moved by |\n|---|---|---|---|---|\n");
-    let between = NODES_SHOWN.map(|(name, help, kind)| Described {
-        name,
-        help,
-        kind,
-        labels: &[],
-        ways: &[NODES],
-    });
-    for metric in Metrics::unlabelled().described().into_iter().chain(between) {
+    let metrics = Metrics::unlabelled().described();
+    for metric in metrics.into_iter().chain(NODES_SHOWN) {
         let (kind, total) = match metric.kind {
             MetricType::Counter => ("counter", "_total"),
             MetricType::Histogram => ("histogram", ""),
@@ -387,12 +388,13 @@ mod tests {
         metrics.error(&Error::new(Code::TooLarge, "").for_limit(Limit::MessageBytes));
         metrics.watch_nodes(|| NodesSeen {
             nodes: 3,
-            dropped: 7,
+            dropped: vec![("full", 7), ("lost", 0)],
         });
         let page = metrics.render();
         for line in [
             "switchboard_nodes 3",
-            "switchboard_words_dropped_total 7",
+            "switchboard_words_dropped_total{reason=\"full\"} 7",
+            "switchboard_words_dropped_total{reason=\"lost\"} 0",
             "switchboard_messages_total 3",
             "switchboard_dropped_total{reason=\"newer\"} 2",
             "switchboard_dropped_total{reason=\"behind\"} 0",

@@ -19,8 +19,8 @@ pub trait Channels: Send + Sync + 'static {
     /// Nodes that can be reached now, this one included.
     fn nodes(&self) -> usize;
 
-    /// Words that were dropped, so far.
-    fn dropped(&self) -> u64;
+    /// Words that were dropped, so far, by reason.
+    fn dropped(&self) -> Vec<(&'static str, u64)>;
 }
 
 /// A channel's words, each with the channel's name.

@@ -80,21 +80,49 @@ struct State {
     connections: AtomicU64,
     /// Bytes that wait to be published.
     waiting: AtomicUsize,
-    dropped: AtomicU64,
+    /// By reason, as in [`Loss::ALL`].
+    dropped: [AtomicU64; Loss::ALL.len()],
     /// It was said that words are dropped.
     said: AtomicBool,
 }
 
 impl State {
-    fn note_dropped(&self, count: usize, why: &str) {
+    fn note_dropped(&self, count: usize, why: Loss) {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
-        self.dropped.fetch_add(count, Ordering::Relaxed);
+        self.dropped[why as usize].fetch_add(count, Ordering::Relaxed);
         if !self.said.swap(true, Ordering::AcqRel) {
             tracing::warn!(
                 count,
-                why,
-                "words to other nodes are dropped; the metric counts on"
+                reason = why.as_str(),
+                "dropped messages to or from other nodes; the metric counts on"
             );
+        }
+    }
+}
+
+/// Why a word is dropped.
+#[derive(Clone, Copy)]
+enum Loss {
+    /// Too many bytes wait to be published.
+    Full,
+    /// More came than could be taken.
+    Overrun,
+    /// Redis answered with an error.
+    Refused,
+    /// The connection was lost while it was under way.
+    Lost,
+}
+
+impl Loss {
+    const ALL: [Self; 4] = [Self::Full, Self::Overrun, Self::Refused, Self::Lost];
+
+    /// The word for logs and metrics.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Overrun => "overrun",
+            Self::Refused => "refused",
+            Self::Lost => "lost",
         }
     }
 }
@@ -138,7 +166,7 @@ impl Channels for RedisChannels {
         let cost = word.cost();
         if self.state.waiting.fetch_add(cost, Ordering::AcqRel) + cost > WAITING {
             self.state.waiting.fetch_sub(cost, Ordering::AcqRel);
-            return self.state.note_dropped(1, "too much waits to be published");
+            return self.state.note_dropped(1, Loss::Full);
         }
         // The task ends after this.
         let _ = self.orders.send(Order::Publish(word));
@@ -165,8 +193,9 @@ impl Channels for RedisChannels {
         }
     }
 
-    fn dropped(&self) -> u64 {
-        self.state.dropped.load(Ordering::Relaxed)
+    fn dropped(&self) -> Vec<(&'static str, u64)> {
+        let count = |why: Loss| self.state.dropped[why as usize].load(Ordering::Relaxed);
+        Loss::ALL.map(|why| (why.as_str(), count(why))).into()
     }
 }
 
@@ -289,7 +318,7 @@ impl Carrier {
             tokio::select! {
                 push = inflow.recv() => match push {
                     Some(Push::Published(channel, word)) => self.hear(channel, word, &mut connection).await?,
-                    Some(Push::Lost) => self.state.note_dropped(1, "more came than could be heard"),
+                    Some(Push::Lost) => self.state.note_dropped(1, Loss::Overrun),
                     Some(Push::Over) | None => return Err(End::Lost),
                 },
                 count = self.orders.recv_many(&mut orders, BATCH) => {
@@ -334,11 +363,11 @@ impl Carrier {
                         .filter_map(|it| it.extract_error().err());
                     for error in refused {
                         tracing::debug!(%error, "Redis refused a word to other nodes");
-                        self.state.note_dropped(1, "Redis refused them");
+                        self.state.note_dropped(1, Loss::Refused);
                     }
                 }
                 Err(error) => {
-                    self.state.note_dropped(count, "the connection was lost");
+                    self.state.note_dropped(count, Loss::Lost);
                     return Err(error.into());
                 }
             }

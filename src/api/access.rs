@@ -8,7 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, Method, Uri, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderValue, Method, header, request::Parts};
 
 use super::Api;
 use crate::{
@@ -24,7 +24,6 @@ pub(super) async fn identify(State(api): State<Api>, request: Request, next: Nex
     match visitor(&api, &parts).await {
         Ok(visitor) => {
             parts.extensions.insert(visitor);
-            parts.uri = without_identity(&parts.uri);
             next.run(Request::from_parts(parts, body)).await
         }
         Err(error) => error.into_response(),
@@ -54,25 +53,6 @@ async fn visitor(api: &Api, request: &Parts) -> Result<Visitor> {
     }
     let principal = api.doorway.principal(request).await?;
     api.hub.visitor(namespace, principal)
-}
-
-/// The address without what says who calls: calls refuse whatever they do not know in their query.
-fn without_identity(uri: &Uri) -> Uri {
-    let Some(query) = uri.query() else {
-        return uri.clone();
-    };
-    let rest: Vec<_> = query
-        .split('&')
-        .filter(|pair| !pair.starts_with("token=") && !pair.starts_with("user="))
-        .collect();
-    let path = match rest.is_empty() {
-        true => uri.path().to_owned(),
-        false => format!("{}?{}", uri.path(), rest.join("&")),
-    };
-    let mut parts = uri.clone().into_parts();
-    // Part of an address that was parsed before is one again.
-    parts.path_and_query = PathAndQuery::try_from(path).ok();
-    Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
 }
 
 /// Holds users to their rate, as with what they ask by a connection; sending takes its permit where it is done.
@@ -114,25 +94,4 @@ pub(super) async fn record(State(api): State<Api>, request: Request, next: Next)
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_says_who_calls_is_taken_out_of_the_query_and_nothing_else_is() {
-        for (address, left) in [
-            ("/v1/rooms", "/v1/rooms"),
-            ("/v1/rooms?token=abc", "/v1/rooms"),
-            (
-                "/v1/rooms?limit=5&user=a%20b&tokens=1",
-                "/v1/rooms?limit=5&tokens=1",
-            ),
-            ("http://host/v1?user=a&x", "http://host/v1?x"),
-        ] {
-            let uri: Uri = address.parse().unwrap();
-            assert_eq!(without_identity(&uri).to_string(), left);
-        }
-    }
 }

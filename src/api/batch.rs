@@ -39,7 +39,7 @@ impl Calls {
 
 /// Several calls.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "{ requests }")]
+#[serde(expecting = "{ requests }")]
 #[schema(example = json!({ "requests": [
     { "method": "POST", "path": "/v1/rooms/lobby/messages", "body": { "data": { "text": "hello" } } },
     { "method": "GET", "path": "/v1/rooms/lobby" }
@@ -52,7 +52,7 @@ pub(super) struct Batch {
 
 /// One call.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "{ method, path, body? }")]
+#[serde(expecting = "{ method, path, body? }")]
 pub(super) struct Call {
     method: CallMethod,
     /// The path, with its query if it has one, as a request of its own would have it.

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     Api,
     access::only_back_ends,
-    params::{AnyNumber, Bounded, InRoom},
+    params::{AnyNumber, Bounded, GivenId, GivenUser, InRoom},
     schema,
     settling::{Sending, Settling},
 };
@@ -17,19 +17,17 @@ use crate::{
     backend::Range,
     error::Result,
     hub::{Caller, History, HistoryPage, Publish, Visitor},
-    model::{EventName, MessageId, Sender, Seq, UserId},
+    model::{EventName, Sender, Seq},
     transport::{
         body::JsonBody,
+        json::named,
         params::{Named, Params},
     },
 };
 
 /// What to send to a room.
 #[derive(Deserialize, ToSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "{ data, event?, id?, from?, ephemeral? }"
-)]
+#[serde(expecting = "{ data, event?, id?, from?, ephemeral? }")]
 #[schema(example = json!({ "data": { "text": "hello" } }))]
 pub(super) struct NewMessage {
     /// Any JSON; it is kept and delivered byte for byte.
@@ -44,7 +42,7 @@ pub(super) struct NewMessage {
     )]
     event: Option<String>,
     /// Your own id for it: the same id again in the same room is the same message.
-    id: Option<MessageId>,
+    id: Option<GivenId>,
     /// Whom members see as the sender; takes an API key. Without it a back end's message is from nobody.
     from: Option<SentBy>,
     /// Passed on to whoever is there, neither numbered nor kept. Takes an event of another name than `message`.
@@ -54,20 +52,19 @@ pub(super) struct NewMessage {
 
 /// In whose name a back end sends: a user's id, or that and a name to show.
 #[derive(Deserialize, ToSchema)]
-#[serde(untagged, expecting = "from is a user's id or { user, name? }")]
+#[serde(untagged, expecting = "a user's id or { user, name? } is expected")]
 pub(super) enum SentBy {
     /// A user's id.
-    User(UserId),
+    User(GivenUser),
     /// A user's id and the name to show.
     Sender(NamedSender),
 }
 
 /// A user's id and the name to show.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub(super) struct NamedSender {
     /// The user.
-    user: UserId,
+    user: GivenUser,
     /// The name to show, in at most 128 bytes.
     #[schema(max_length = 128, example = "Alice")]
     name: Option<String>,
@@ -80,7 +77,10 @@ impl SentBy {
             SentBy::Sender(NamedSender { user, name }) => (user, name),
         };
         let name = name.as_deref().map(parse_name).transpose()?.flatten();
-        Ok(Sender { user, name })
+        Ok(Sender {
+            user: user.get()?,
+            name,
+        })
     }
 }
 
@@ -115,7 +115,7 @@ pub(super) async fn send(
         room,
         event,
         data: message.data.into(),
-        id: message.id,
+        id: named(message.id)?,
         ephemeral: message.ephemeral,
         echo: true,
     };
@@ -145,7 +145,6 @@ pub(super) async fn publish_for(
 
 /// Which messages.
 #[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Part {
     /// Those after this number, oldest first.

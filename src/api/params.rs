@@ -1,9 +1,18 @@
-//! What stands in the addresses of several calls.
+//! What stands in the addresses and bodies of several calls.
 
 use serde::{Deserialize, Deserializer, de};
 use utoipa::IntoParams;
 
-use crate::model::{RoomName, UserId};
+use crate::{
+    model::{MessageId, RoomName, UserId},
+    transport::json::Name,
+};
+
+/// A message's id as its sender gives it. Descriptions take no parameters, so it has a name of its own.
+pub(super) type GivenId = Name<MessageId>;
+
+/// A user as somebody names it.
+pub(super) type GivenUser = Name<UserId>;
 
 /// The room that a call is about.
 #[derive(Deserialize, IntoParams)]

@@ -19,7 +19,6 @@ use crate::{
 
 /// Which rooms.
 #[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Listed {
     /// Only those whose names begin with this. Personal rooms are listed only where it begins with `user:`.
@@ -90,7 +89,6 @@ pub(super) async fn show(
 
 /// Which users.
 #[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Roll {
     /// At most so many.
@@ -140,7 +138,6 @@ pub(super) struct Member {
 
 /// Why.
 #[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Because {
     /// What the user is told; `removed` if not given.

@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use serde_json::Value;
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{ObjectBuilder, RefOr, Schema, Type},
+    openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema, Type},
 };
 
-use crate::{error::Code, model};
+use crate::{error::Code, model, transport::json::Name};
 
 /// Has a type that is parsed described by one that is not.
 macro_rules! describe {
@@ -30,6 +30,22 @@ macro_rules! describe {
 }
 
 describe!(model::RoomName => Room, model::UserId => User, model::MessageId => MessageId);
+
+/// A name or the number that stands for it, by its digits.
+impl<T: PartialSchema> PartialSchema for Name<T> {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(0));
+        OneOfBuilder::new().item(T::schema()).item(number).into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for Name<T> {
+    fn name() -> Cow<'static, str> {
+        format!("{}OrNumber", T::name()).into()
+    }
+}
 
 /// A room's name: 1 to 128 bytes of UTF-8 without white space or control characters. `user:<id>` is a user's personal
 /// room; its id alone has up to 128 bytes.

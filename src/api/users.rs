@@ -9,15 +9,15 @@ use super::{
     Api,
     access::only_back_ends,
     messages::{SentBy, publish_for},
-    params::OfUser,
+    params::{GivenId, OfUser},
     schema,
     settling::Settling,
 };
 use crate::{
     error::{Error, Result},
     hub::{Caller, Publish, UserState, Visitor},
-    model::{EventName, MessageId, RoomName, UserId},
-    transport::{body::JsonBody, params::Named},
+    model::{EventName, RoomName, UserId},
+    transport::{body::JsonBody, json::named, params::Named},
 };
 
 /// Look at a user.
@@ -46,14 +46,14 @@ pub(super) async fn show(
 
 /// What to notify a user of.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "{ data, id?, from? }")]
+#[serde(expecting = "{ data, id?, from? }")]
 #[schema(example = json!({ "data": { "title": "Your order is on its way" } }))]
 pub(super) struct Notification {
     /// Any JSON; it is kept and delivered byte for byte.
     #[schema(value_type = serde_json::Value)]
     data: Box<RawValue>,
     /// Your own id for it: the same id again for the same user is the same notification.
-    id: Option<MessageId>,
+    id: Option<GivenId>,
     /// Whom the user sees as the sender; takes an API key.
     from: Option<SentBy>,
 }
@@ -85,7 +85,7 @@ pub(super) async fn notify(
         room: RoomName::personal(&user),
         event: EventName::notification(),
         data: notification.data.into(),
-        id: notification.id,
+        id: named(notification.id)?,
         ephemeral: false,
         echo: true,
     };

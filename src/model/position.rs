@@ -156,13 +156,12 @@ impl fmt::Display for Position {
 impl<'de> Deserialize<'de> for Position {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
         struct Parts {
             epoch: String,
             seq: u64,
         }
         #[derive(Deserialize)]
-        #[serde(untagged, expecting = "\"epoch:seq\" or { epoch, seq }")]
+        #[serde(untagged, expecting = "\"epoch:seq\" or { epoch, seq } is expected")]
         enum Form {
             Text(String),
             Parts(Parts),

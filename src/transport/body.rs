@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::{http::Refused, requests::malformed};
+use super::{http::Refused, json};
 use crate::error::{Code, Error};
 
 /// How large and how slow a body may be; [`JsonBody`] finds it in the request's extensions.
@@ -32,18 +32,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Refused> {
-        if !may_be_json(request.headers()) {
-            return Err(Refused::bad_request(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the body has to be JSON, with content-type: application/json",
-            ));
-        }
-        if !is_plain(request.headers()) {
-            return Err(Refused::bad_request(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the body has to come as it is, without a content-encoding",
-            ));
-        }
+        check_form(request.headers())
+            .map_err(|why| Refused::bad_request(StatusCode::UNSUPPORTED_MEDIA_TYPE, why))?;
         let limits = request.extensions().get::<BodyLimits>().copied();
         let limits = limits.ok_or_else(|| {
             Error::new(Code::Internal, "nothing says how large a body may be here")
@@ -56,26 +46,45 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
                     "the request's body took too long to arrive",
                 )
             })??;
-        Ok(Self(read(&body)?))
+        Ok(Self(json::read_bytes(&body)?))
     }
 }
 
-/// Whether the headers allow for JSON. A page of anywhere may send texts and forms, or a body without a type, without
-/// asking first, so these are not taken for JSON; only programs that are no browser may leave the type out.
+/// Refuses headers that do not allow for plain JSON.
+fn check_form(headers: &HeaderMap) -> Result<(), &'static str> {
+    if !is_plain(headers) {
+        return Err("the body is compressed; send it as it is, without content-encoding");
+    }
+    if !may_be_json(headers) {
+        return Err("the body has to be JSON in UTF-8, with content-type: application/json");
+    }
+    Ok(())
+}
+
+fn is_plain(headers: &HeaderMap) -> bool {
+    let encodings = headers.get_all(header::CONTENT_ENCODING).into_iter();
+    let mut encodings = encodings.map(|encoding| encoding.to_str().unwrap_or("unreadable"));
+    encodings.all(|encoding| {
+        encoding.trim().is_empty() || encoding.trim().eq_ignore_ascii_case("identity")
+    })
+}
+
+/// Whether the headers allow for JSON: `json` of any kind, or a type that is written as such (`+json`). A page of anywhere may
+/// send texts and forms, or a body without a type, without asking first, so these are not taken for JSON; only programs
+/// that are no browser may leave the type out.
 fn may_be_json(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else {
         return !headers.contains_key(header::ORIGIN);
     };
-    let kind = kind.to_str().unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    let kind = kind.to_ascii_lowercase();
-    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
-}
-
-/// Whether the body is not compressed.
-fn is_plain(headers: &HeaderMap) -> bool {
-    let encoding = headers.get(header::CONTENT_ENCODING);
-    encoding.is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
+    let mut parts = kind.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    let is_json = name
+        .split_once('/')
+        .is_some_and(|(_, subtype)| subtype == "json" || subtype.ends_with("+json"));
+    let charset = parts.find_map(|part| part.strip_prefix("charset="));
+    let charset = charset.map_or("utf-8", |charset| charset.trim_matches('"'));
+    is_json && ["utf-8", "utf8", "us-ascii"].contains(&charset)
 }
 
 async fn whole(body: Body, most: usize) -> Result<Bytes, Error> {
@@ -94,10 +103,6 @@ async fn whole(body: Body, most: usize) -> Result<Bytes, Error> {
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(_) => Err(Error::bad_request("the body ended early or is malformed")),
     }
-}
-
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(body).map_err(|error| malformed(&error))
 }
 
 #[cfg(test)]
@@ -126,7 +131,9 @@ mod tests {
         for kind in [
             "application/json",
             "Application/JSON ; charset=utf-8",
-            "application/vnd.example+json",
+            "application/vnd.api+json",
+            "application/json;charset=\"UTF-8\"",
+            "text/json",
         ] {
             assert_eq!(refused(typed(kind), "7").await, seven, "{kind}");
         }
@@ -136,9 +143,20 @@ mod tests {
             "text/plain; application/json",
             "application/x-www-form-urlencoded",
             "multipart/form-data",
+            "application/json; charset=utf-16",
+            "application/x-json-stream",
             "",
         ] {
             assert_eq!(refused(typed(kind), "7").await.0, 415, "{kind}");
+        }
+        for (encoding, status) in [
+            ("gzip", 415),
+            ("br, gzip", 415),
+            ("identity", 200),
+            ("", 200),
+        ] {
+            let request = typed("application/json").header("content-encoding", encoding);
+            assert_eq!(refused(request, "7").await.0, status, "{encoding}");
         }
         let page = Request::builder().header("origin", "https://evil.example");
         assert_eq!(refused(page, "7").await.0, 415, "a page's body of no type");
@@ -153,7 +171,7 @@ mod tests {
             refused(json(), "300").await,
             (
                 400,
-                "bad_request: invalid value: integer `300`, expected u8".to_owned()
+                "bad_request: a whole number, 0 or more, is expected, not 300".to_owned()
             )
         );
         assert_eq!(refused(json(), "").await.0, 400);

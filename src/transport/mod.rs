@@ -7,6 +7,7 @@ mod doorway;
 mod envelope;
 mod greeting;
 pub mod http;
+pub(crate) mod json;
 pub mod origins;
 #[cfg(test)]
 mod origins_tests;

@@ -1,15 +1,16 @@
 //! What clients ask by the name of an event and one value, parsed into the hub's own types: the same for every door.
 //!
-//! A bare string stands for `{ room: <string> }`; a door may know a room for a value that names none. Unknown fields are refused: a misspelt option that is ignored costs a
-//! developer more than an error does.
+//! A bare string stands for `{ room: <string> }`; a door may know a room for a value that names none. Fields that are not known are
+//! ignored: front ends are newer or older than their server, and have fields of their own.
 
-use std::{borrow::Cow, str::FromStr, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 mod people;
 
+use super::json::{self, Name, named};
 use crate::{
     backend::Range,
     error::{Error, Result},
@@ -59,74 +60,59 @@ pub(super) fn parse(
     Some(parse(value, room))
 }
 
-/// The room that a value names, for the error that answers it.
-pub(super) fn room_of(value: &RawValue) -> Option<RoomName> {
+/// The requests that take a room's name for `{ room }`.
+const OF_A_ROOM: [&str; 6] = [
+    "join",
+    "leave",
+    "history",
+    "presence",
+    "typing_start",
+    "typing_stop",
+];
+
+/// The room that a request names, for the error that answers it; what other events hold is nobody's room.
+pub(super) fn room_of(event: &str, value: &RawValue) -> Option<RoomName> {
     #[derive(Deserialize)]
     struct Named {
-        room: RoomName,
+        room: Name<RoomName>,
     }
-    serde_json::from_str::<RoomName>(value.get())
-        .ok()
-        .or_else(|| Some(serde_json::from_str::<Named>(value.get()).ok()?.room))
+    let room = match is_bare(value) {
+        true if OF_A_ROOM.contains(&event) => json::read::<Name<RoomName>>(value.get()).ok()?,
+        false if REQUESTS.contains(&event) => json::read::<Named>(value.get()).ok()?.room,
+        _ => return None,
+    };
+    room.get().ok()
+}
+
+/// Whether a value is a name alone, or the number that stands for one.
+fn is_bare(value: &RawValue) -> bool {
+    let start = value.get().bytes().next();
+    start.is_some_and(|byte| byte == b'"' || byte.is_ascii_digit())
 }
 
 /// The room that a value names, or the one that its door knows.
 fn room(named: Option<Name<RoomName>>, known: Option<&RoomName>) -> Result<RoomName> {
     match (named, known) {
-        (Some(named), _) => named.0,
+        (Some(named), _) => named.get(),
         (None, Some(known)) => Ok(known.clone()),
-        (None, None) => Err(Error::bad_request("missing field `room`")),
+        (None, None) => Err(Error::bad_request("room: is missing")),
     }
 }
 
-/// Reads `{ room, … }`, or a bare string as its room.
+/// Reads `{ room, … }`, or a bare name as its room.
 fn body<'a, T: Deserialize<'a> + From<Name<RoomName>>>(value: &'a RawValue) -> Result<T> {
-    if value.get().starts_with('"') {
+    if is_bare(value) {
         return read::<Name<RoomName>>(value).map(T::from);
     }
     read(value)
 }
 
-/// A name in JSON, parsed as such: serde would keep of its error the sentence alone.
-pub(super) struct Name<T>(Result<T>);
-
-impl<'de, T: FromStr<Err = Error>> Deserialize<'de> for Name<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Ok(Self(text.parse()))
-    }
-}
-
-/// An optional name.
-pub(super) fn named<T>(name: Option<Name<T>>) -> Result<Option<T>> {
-    name.map(|name| name.0).transpose()
-}
-
 fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Result<T> {
-    read_text(value.get())
-}
-
-/// Reads JSON into a type, or says in words what is wrong with it.
-pub(super) fn read_text<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| {
-        if error.is_syntax() || error.is_eof() {
-            return Error::bad_request("this is no JSON");
-        }
-        malformed(&error)
-    })
-}
-
-/// What is wrong with JSON, without a place in its text, which means nothing to whoever sent an object.
-pub(super) fn malformed(error: &serde_json::Error) -> Error {
-    let text = error.to_string();
-    let what = text
-        .rsplit_once(" at line")
-        .map_or(text.as_str(), |(what, _)| what);
-    Error::bad_request(what.to_owned())
+    json::read(value.get())
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a room's name or { room, … }")]
+#[serde(expecting = "a room's name or { room, … }")]
 struct RoomBody {
     room: Option<Name<RoomName>>,
 }
@@ -138,10 +124,7 @@ impl From<Name<RoomName>> for RoomBody {
 }
 
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a room's name or { room, since?, history? }"
-)]
+#[serde(expecting = "a room's name or { room, since?, history? }")]
 struct JoinBody {
     room: Option<Name<RoomName>>,
     since: Option<Position>,
@@ -179,7 +162,7 @@ fn yes() -> bool {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "{ room, data, id?, echo? }")]
+#[serde(expecting = "{ room, data, id?, echo? }")]
 struct MessageBody<'a> {
     room: Option<Name<RoomName>>,
     #[serde(borrow)]
@@ -202,10 +185,7 @@ fn message(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
 }
 
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "{ room, event, data, id?, ephemeral?, echo? }"
-)]
+#[serde(expecting = "{ room, event, data, id?, ephemeral?, echo? }")]
 struct PublishBody<'a> {
     room: Option<Name<RoomName>>,
     #[serde(borrow)]
@@ -237,10 +217,7 @@ fn kept(data: &RawValue) -> Arc<RawValue> {
 }
 
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a room's name or { room, before? | after?, limit? }"
-)]
+#[serde(expecting = "a room's name or { room, before? | after?, limit? }")]
 struct HistoryBody {
     room: Option<Name<RoomName>>,
     before: Option<Seq>,
@@ -270,7 +247,7 @@ fn history(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "{ token }")]
+#[serde(expecting = "{ token }")]
 struct RefreshBody {
     token: String,
 }
@@ -282,7 +259,7 @@ fn refresh(value: &RawValue, _: Option<&RoomName>) -> Result<Request> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Code;
+    use crate::{error::Code, hub::To};
 
     fn parse(event: &str, value: &str) -> Result<Request> {
         let value: Box<RawValue> = serde_json::from_str(value).unwrap();
@@ -350,17 +327,16 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_without_a_place_in_a_text_nobody_saw() {
         for (event, value, part) in [
-            ("join", "7", "a room's name or { room, since?, history? }"),
-            (
-                "join",
-                r#"{"room":"r","histroy":5}"#,
-                "unknown field `histroy`",
-            ),
+            ("join", "[]", "a room's name or { room, since?, history? }"),
             ("join", r#"{"room":"a b"}"#, "white space"),
-            ("join", r#"{"room":"r","since":"x"}"#, "epoch:seq"),
-            ("join", r#"{"room":"r","history":-1}"#, "invalid value"),
-            ("message", r#"{"room":"r"}"#, "missing field `data`"),
-            ("message", r#"{"room":"r","data":1,"id":7}"#, "invalid type"),
+            ("join", r#"{"room":"r","since":7}"#, "since: \"epoch:seq\""),
+            ("join", r#"{"room":"r","history":-1}"#, "history: a whole"),
+            ("message", r#"{"room":"r"}"#, "data: is missing"),
+            (
+                "message",
+                r#"{"room":"r","data":1,"id":[]}"#,
+                "id: a string",
+            ),
             (
                 "publish",
                 r#"{"room":"r","event":"session","data":1}"#,
@@ -371,12 +347,65 @@ mod tests {
                 r#"{"room":"r","before":1,"after":2}"#,
                 "not both",
             ),
-            ("refresh", r#"{"token":null}"#, "invalid type"),
+            ("refresh", r#"{"token":null}"#, "token: a string"),
         ] {
             let error = parse(event, value).expect_err(value);
             assert_eq!(error.code(), Code::BadRequest);
             assert!(error.message().contains(part), "{}", error.message());
             assert!(!error.message().contains("line"), "{}", error.message());
+        }
+    }
+
+    #[test]
+    fn numbers_are_ids_and_fields_of_the_application_are_passed_over() {
+        let room = |request| match request {
+            Ok(Request::Join(join)) => join.room.as_str().to_owned(),
+            _ => panic!("a join"),
+        };
+        for value in [
+            "7",
+            r#"{"room":7}"#,
+            r#"{"room":"7","trace":{"of":"ours"}}"#,
+        ] {
+            assert_eq!(room(parse("join", value)), "7", "{value}");
+        }
+        let Ok(Request::Publish(message)) = parse("message", r#"{"room":7,"data":1,"id":12345}"#)
+        else {
+            panic!("a message");
+        };
+        assert_eq!(
+            (message.room.as_str(), message.id.unwrap().as_str()),
+            ("7", "12345")
+        );
+        let signal = parse("signal", r#"{"to":{"user":7},"event":"e","data":1}"#);
+        assert!(
+            matches!(signal, Ok(Request::Signal(signal)) if matches!(&signal.to, To::User(user) if user.as_str() == "7"))
+        );
+    }
+
+    #[test]
+    fn an_error_names_a_room_only_where_the_request_does() {
+        for (event, value, room) in [
+            ("join", "\"lobby\"", Some("lobby")),
+            ("join", "7", Some("7")),
+            ("message", r#"{"room":"lobby"}"#, Some("lobby")),
+            ("message", r#"{"room":"lobby","data":[1,2]}"#, Some("lobby")),
+            ("join", "\"a b\"", None),
+            ("join", r#"{"room":"a b"}"#, None),
+            // A text, a status, a token: of these events a string alone is no room.
+            ("message", "\"hello\"", None),
+            ("status", "\"away\"", None),
+            ("refresh", "\"secret\"", None),
+            ("chat message", "\"hello\"", None),
+            ("chat message", r#"{"room":"lobby"}"#, None),
+        ] {
+            let value: Box<RawValue> = serde_json::from_str(value).unwrap();
+            let named = room_of(event, &value);
+            assert_eq!(
+                named.as_ref().map(RoomName::as_str),
+                room,
+                "{event} {value}"
+            );
         }
     }
 

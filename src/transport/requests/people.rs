@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Name, RoomBody, body, kept, named, read, room};
+use super::{RoomBody, body, kept, read, room};
+use crate::transport::json::{Name, named};
 use crate::{
     error::{Error, Result},
     hub::{Request, Roll, Signal, Status, To},
@@ -13,17 +14,14 @@ use crate::{
 };
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "{ status, info? }")]
+#[serde(expecting = "{ status, info? }")]
 struct StatusBody {
     status: String,
     info: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a room's name or { room, limit?, after? }"
-)]
+#[serde(expecting = "a room's name or { room, limit?, after? }")]
 struct PresenceBody {
     room: Option<Name<RoomName>>,
     limit: Option<usize>,
@@ -58,7 +56,7 @@ pub(super) fn status(value: &RawValue, _: Option<&RoomName>) -> Result<Request> 
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "{ room, typing }")]
+#[serde(expecting = "{ room, typing }")]
 struct TypingBody {
     room: Option<Name<RoomName>>,
     typing: bool,
@@ -84,7 +82,7 @@ pub(super) fn typing_stop(value: &RawValue, known: Option<&RoomName>) -> Result<
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "{ room, seq }")]
+#[serde(expecting = "{ room, seq }")]
 struct ReadBody {
     room: Option<Name<RoomName>>,
     seq: Seq,
@@ -96,7 +94,7 @@ pub(super) fn read_to(value: &RawValue, known: Option<&RoomName>) -> Result<Requ
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "{ to, event, data, timeout_ms? }")]
+#[serde(expecting = "{ to, event, data, timeout_ms? }")]
 struct SignalBody<'a> {
     to: ToBody,
     event: String,
@@ -106,7 +104,7 @@ struct SignalBody<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "{ user } or { connection }")]
+#[serde(expecting = "{ user } or { connection }")]
 struct ToBody {
     user: Option<Name<UserId>>,
     connection: Option<String>,

@@ -216,7 +216,8 @@ impl Asked {
             event: arguments.map_or_else(String::new, |arguments| arguments.event.clone()),
             // Reading it is a good part of a message's cost, and acks do not name it.
             room: match ack {
-                None => arguments.and_then(|arguments| room_of(arguments.values.first()?)),
+                None => arguments
+                    .and_then(|arguments| room_of(&arguments.event, arguments.values.first()?)),
                 Some(_) => None,
             },
             ack,

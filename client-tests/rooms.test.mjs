@@ -196,15 +196,14 @@ test("a payload that is not what the event takes is refused as bad_request", asy
   const server = await serve(t);
   const alice = await open(t, server, { user: "alice" });
   const wrong = [
-    ["join", 7],
+    ["join", 7.5],
     ["join", null],
     ["join", {}],
     ["join", []],
     ["join", ""],
     ["join", "white space"],
     ["join", "x".repeat(129)],
-    ["join", { room: 7 }],
-    ["join", { room: "r", sinse: "a:1" }],
+    ["join", { room: 7.5 }],
     ["join", { room: "r", since: "no position" }],
     ["join", { room: "r", history: -1 }],
     ["join", { room: "r", history: "3" }],
@@ -214,9 +213,8 @@ test("a payload that is not what the event takes is refused as bad_request", asy
     ["message", { data: 1 }],
     ["message", { room: "r", data: 1, id: "" }],
     ["message", { room: "r", data: 1, id: "x".repeat(65) }],
-    ["message", { room: "r", data: 1, id: 7 }],
+    ["message", { room: "r", data: 1, id: true }],
     ["message", { room: "r", data: 1, echo: "no" }],
-    ["message", { room: "r", data: 1, extra: true }],
     ["publish", { room: "r", data: 1 }],
     ["publish", { room: "r", event: "", data: 1 }],
     ["publish", { room: "r", event: "e", data: 1, ephemeral: 1 }],
@@ -234,8 +232,8 @@ test("an event sent without an ack that fails is answered by an error event", as
   const server = await serve(t);
   for (const v of [2, 3, 4]) {
     const alice = await open(t, server, { v, user: "alice" });
-    alice.socket.emit("message", { room: "lobby", data: 1, extra: true });
-    alice.socket.emit("join", 7);
+    alice.socket.emit("message", { room: "lobby" });
+    alice.socket.emit("join", 7.5);
     const [[first], [second]] = await alice.errors.count(2);
     assert.equal(first.event, "message");
     assert.equal(first.code, "bad_request");

@@ -272,7 +272,7 @@ impl Builder {
             time: config.http.body_timeout,
         };
         let router = router
-            .fallback(api::nothing_here)
+            .fallback(api::no_route)
             .method_not_allowed_fallback(http::method_not_allowed)
             .layer(Extension(bodies))
             .layer(cors(origins));

@@ -137,9 +137,8 @@ async fn what_is_malformed_is_refused_with_its_reason() {
     let (server, api) = server().await;
     let path = "/v1/rooms/lobby/messages";
     for (body, part) in [
-        (json!({}), "missing field `data`"),
+        (json!({}), "data: is missing"),
         (json!([1]), "{ data, event?, id?, from?, ephemeral? }"),
-        (json!({ "data": 1, "evnt": "x" }), "unknown field `evnt`"),
         (json!({ "data": 1, "event": "session" }), "reserved"),
         // A reader of a stream would believe that it has missed something.
         (json!({ "data": 1, "event": "reset" }), "reserved"),
@@ -150,7 +149,7 @@ async fn what_is_malformed_is_refused_with_its_reason() {
         (json!({ "data": 1, "ephemeral": true }), "always kept"),
         (json!({ "data": 1, "id": "" }), "1 to 64"),
         (
-            json!({ "data": 1, "from": 7 }),
+            json!({ "data": 1, "from": true }),
             "a user's id or { user, name? }",
         ),
         (

@@ -17,10 +17,14 @@ use crate::{
 
 /// `/healthz`, `/readyz`, `/metrics`.
 pub(super) fn routes(api: &Api) -> Router {
+    // Monitors and load balancers ask with a slash at the end, too.
     Router::new()
         .route("/healthz", get(healthz))
+        .route("/healthz/", get(healthz))
         .route("/readyz", get(readyz))
+        .route("/readyz/", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/metrics/", get(metrics))
         .with_state(api.clone())
 }
 

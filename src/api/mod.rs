@@ -5,8 +5,13 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Router, middleware::from_fn_with_state, response::Response, routing::any};
-use http::Uri;
+use axum::{
+    Extension, Router,
+    middleware::from_fn_with_state,
+    response::{Html, IntoResponse, Response},
+    routing::any,
+};
+use http::{Method, Uri};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -84,6 +89,14 @@ fn finished(router: Router<Api>, api: &Api) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(api.clone(), access::record))
         .with_state(api.clone())
+}
+
+/// The answer where no route is: a page about this server at its root, unless an application has one there.
+pub(crate) async fn no_route(method: Method, uri: Uri) -> Response {
+    if uri.path() == "/" && (method == Method::GET || method == Method::HEAD) {
+        return Html(include_str!("welcome.html")).into_response();
+    }
+    nothing_here(uri).await
 }
 
 /// The answer where nothing else answers.

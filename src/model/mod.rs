@@ -11,7 +11,8 @@ mod position;
 
 pub use message::{ConnectionId, Ephemeral, Message, RoomKey, Sender, Timestamp};
 pub use names::{
-    EVENT_BYTES, EventName, ID_CHARS, MessageId, NAME_BYTES, Namespace, PERSONAL, RoomName, UserId,
+    EVENT_BYTES, EVENT_SOURCE_OPEN, EventName, ID_CHARS, MessageId, NAME_BYTES, Namespace,
+    PERSONAL, RoomName, UserId,
 };
 pub use node::NodeId;
 pub use pid::Pid;

@@ -124,7 +124,7 @@ fn check_id(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Event names that only the server, through whichever door, or the socket.io client itself, may emit.
+/// Event names that only the server, through whichever door, or a client itself may emit.
 const RESERVED: [&str; 16] = [
     "session",
     "error",
@@ -144,12 +144,20 @@ const RESERVED: [&str; 16] = [
     "removeListener",
 ];
 
+/// What EventSource fires by itself, besides `error`. What is not published may have this name.
+pub const EVENT_SOURCE_OPEN: &str = "open";
+
 fn check_event(text: &str) -> Result<()> {
     check_name("an event name", text, EVENT_BYTES)?;
     if RESERVED.contains(&text) {
         return Err(Error::bad_request(format!(
             "the event name {text} is reserved; choose another"
         )));
+    }
+    if text == EVENT_SOURCE_OPEN {
+        return Err(Error::bad_request(
+            "the event name open is reserved: EventSource has an event of its own by that name; choose another",
+        ));
     }
     Ok(())
 }
@@ -310,6 +318,10 @@ mod tests {
     fn events_of_the_server_cannot_be_published() {
         for name in RESERVED {
             assert!(EventName::parse(name).is_err(), "{name}");
+        }
+        for name in [EVENT_SOURCE_OPEN, "error"] {
+            let error = EventName::parse_sent(name).unwrap_err();
+            assert!(error.message().contains("reserved"), "{name}");
         }
         assert!(EventName::parse("message").is_ok());
         assert!(EventName::parse("price").is_ok());

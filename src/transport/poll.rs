@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{Request, header, request::Parts};
+use http::{Method, Request, header, request::Parts};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
@@ -95,7 +95,11 @@ impl Door {
         if poll.limit == Some(0) {
             return Err(Error::bad_request("limit: at least 1 is expected"));
         }
-        let wait = asked.wait.unwrap_or(WAIT);
+        let wait = match request.method {
+            // Whoever asks for the head alone is not to wait for what it will not be given.
+            Method::HEAD => 0.0,
+            _ => asked.wait.unwrap_or(WAIT),
+        };
         if wait.is_nan() || wait < 0.0 {
             return Err(Error::bad_request("wait: seconds are expected, 0 to 60"));
         }

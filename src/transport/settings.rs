@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::{
     config::{ByteSize, Problem, above_zero, choice, section},
-    model::{EVENT_BYTES, EventName, Namespace},
+    model::{EVENT_BYTES, EVENT_SOURCE_OPEN, EventName, Namespace},
     pattern::Pattern,
 };
 
@@ -33,6 +33,9 @@ section! {
     pub struct SocketIoSettings at "socketio" {
         /// Where clients connect, their `path`.
         path: String = "/socket.io",
+        /// Where pages that ask for `/socket.io/socket.io.js` and the other bundles are sent: the URL of a folder that has them,
+        /// such as `https://cdn.jsdelivr.net/npm/socket.io-client@4/dist`. None: they are told that the client is not here.
+        client: Option<String> = "",
         /// Namespaces that exist; rooms of different namespaces are different rooms.
         namespaces: Vec<Namespace> = "/",
         /// Events that are passed on as they are to the other sockets of the sender's rooms.
@@ -183,6 +186,14 @@ impl SocketIoSettings {
             problems,
         );
         self.check_path(problems);
+        if let Some(client) = self.client.as_deref().filter(|client| !is_url(client)) {
+            problems.push(Problem::rule(
+                &["socketio.client"],
+                format!(
+                    "{client:?} is no URL of a folder: expected http://, https:// or / at its start"
+                ),
+            ));
+        }
         self.check_lists(problems);
         for name in &self.relay {
             if let Some(wrong) = wrong_with_relay(name) {
@@ -223,12 +234,21 @@ impl SocketIoSettings {
     }
 }
 
+fn is_url(text: &str) -> bool {
+    let start = ["http://", "https://", "/"];
+    let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    visible && start.iter().any(|start| text.starts_with(start))
+}
+
 fn wrong_with_relay(name: &str) -> Option<String> {
     if CLIENT_EVENTS.contains(&name) {
         return Some("the server handles this event itself".to_owned());
     }
     if name.trim().is_empty() || name.len() > EVENT_BYTES {
         return Some(format!("an event name has 1 to {EVENT_BYTES} bytes"));
+    }
+    if name == EVENT_SOURCE_OPEN {
+        return None; // relayed events come to no EventSource
     }
     // Servers that only broadcast like names with blanks, such as `chat message`; otherwise the rules are those of
     // published events.

@@ -21,7 +21,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::Stream as Chunks;
-use http::{Request, header, request::Parts};
+use http::{HeaderName, Method, Request, header, request::Parts};
 use rand::Rng;
 use serde::Serialize;
 use tokio::{
@@ -53,6 +53,14 @@ use crate::{
 /// Bytes between outbox and body: what waits is to wait in the outbox, where it is counted.
 const PIPE: usize = 8 << 10;
 
+/// How a stream is answered.
+const HEADERS: [(HeaderName, &str); 3] = [
+    (header::CONTENT_TYPE, "text/event-stream"),
+    (header::CACHE_CONTROL, "no-store, no-transform"),
+    // What a proxy gathers comes late.
+    (HeaderName::from_static("x-accel-buffering"), "no"),
+];
+
 /// What every stream shares.
 #[derive(Clone)]
 struct Door {
@@ -71,6 +79,7 @@ pub(crate) fn routes(doorway: &Arc<Doorway>, settings: &EventsSettings) -> Route
     };
     let routes = Router::new()
         .route("/events", get(stream))
+        .route("/events/", get(stream))
         .route("/events/{room}", get(stream));
     traced(routes.with_state(door))
 }
@@ -90,6 +99,9 @@ impl Door {
         let admitted = self.doorway.admit(request).await?;
         let principal = self.doorway.principal(request).await?;
         let hub = self.doorway.hub();
+        if request.method == Method::HEAD {
+            return Ok(HEADERS.into_response());
+        }
         let beginning = hub.arrive_for(Namespace::root(), principal, stream).await?;
         let framing = EventStream {
             life: beginning.cursor.life.clone(),
@@ -108,13 +120,7 @@ impl Door {
         };
         let cut = request.extensions.get::<Cut>().cloned();
         tokio::spawn(self.serve(beginning, peer, gone, cut));
-        let headers = [
-            (header::CONTENT_TYPE, "text/event-stream"),
-            (header::CACHE_CONTROL, "no-store, no-transform"),
-            // What a proxy gathers comes late.
-            (header::HeaderName::from_static("x-accel-buffering"), "no"),
-        ];
-        Ok((headers, Body::from_stream(body)).into_response())
+        Ok((HEADERS, Body::from_stream(body)).into_response())
     }
 
     /// Looks after one stream until somebody ends it.
@@ -182,6 +188,7 @@ fn wanted(room: Option<&str>, request: &Parts) -> Result<Stream> {
     let Wanted {
         rooms,
         since,
+        last_event,
         history,
     } = Wanted::read(room, &request.uri)?;
     if rooms.is_empty() {
@@ -197,13 +204,16 @@ fn wanted(room: Option<&str>, request: &Parts) -> Result<Stream> {
             "since is the id of an event, or for one room \"epoch:seq\"",
         )),
     };
-    // What a client gives back by itself is never an error: it would not come again.
-    let last = request.headers.get("last-event-id");
-    let since = match last.filter(|id| !id.is_empty()) {
-        Some(id) => Some(
-            id.to_str()
-                .map_or(Since::Unknown, |id| place(id).unwrap_or(Since::Unknown)),
-        ),
+    // What a client gives back by itself is never an error: it would not come again. It is newer than `since`, which a page
+    // wrote into the address at its start; and a header, which no page writes there, is the newest.
+    let header = request.headers.get("last-event-id");
+    let header = header.filter(|id| !id.is_empty());
+    let given_back = match header {
+        Some(id) => Some(id.to_str().unwrap_or_default()),
+        None => last_event.as_deref(),
+    };
+    let since = match given_back {
+        Some(id) => Some(place(id).unwrap_or(Since::Unknown)),
         None => since.as_deref().map(place).transpose()?,
     };
     Ok(Stream {
@@ -332,8 +342,16 @@ mod tests {
         ));
         assert_eq!(
             asked("/events?room=a&since=abc~7~9", None).unwrap(),
-            Some(cursor)
+            Some(cursor.clone())
         );
+        let newer = "/events?room=a&since=abc:1&lastEventId=abc~7~9";
+        assert_eq!(asked(newer, None).unwrap(), Some(cursor.clone()));
+        assert_eq!(
+            asked(newer, Some("abc~8~9")).unwrap(),
+            Some(Since::Cursor(Cursor::parse("abc~8~9").unwrap()))
+        );
+        let rubbish = "/events?room=a&last-event-id=rubbish";
+        assert_eq!(asked(rubbish, None).unwrap(), Some(Since::Unknown));
         let two = "/events?room=a&room=b";
         assert_eq!(asked(two, Some("abc:1")).unwrap(), Some(Since::Unknown));
         for bad in [

@@ -15,6 +15,8 @@ pub(super) struct Wanted {
     /// Each once, in the order of the address.
     pub(super) rooms: IndexSet<RoomName>,
     pub(super) since: Option<String>,
+    /// What a client that cannot set headers gives back instead of `Last-Event-ID`.
+    pub(super) last_event: Option<String>,
     pub(super) history: usize,
 }
 
@@ -36,11 +38,23 @@ impl Wanted {
                         .parse()
                         .map_err(|_| Error::bad_request("history: a number is expected"))?;
                 }
+                // Clients that come back put it behind what they were given, which is older.
+                name if is_last_event(name) && !value.is_empty() => {
+                    wanted.last_event = Some(value);
+                }
                 _ => {}
             }
         }
         Ok(wanted)
     }
+}
+
+/// Whether this is `Last-Event-ID` in one of its spellings: `lastEventId`, `last_event_id` …
+fn is_last_event(name: &str) -> bool {
+    let letters = name.bytes().filter(|byte| !b"-_".contains(byte));
+    letters
+        .map(|byte| byte.to_ascii_lowercase())
+        .eq(*b"lasteventid")
 }
 
 #[cfg(test)]
@@ -55,6 +69,24 @@ mod tests {
         let rooms: Vec<_> = wanted.rooms.iter().map(RoomName::as_str).collect();
         assert_eq!(rooms, ["here", "a+b/c", "räume"]);
         assert_eq!((wanted.since, wanted.history), (None, 7));
+        for name in [
+            "lastEventId",
+            "Last-Event-ID",
+            "last-event-id",
+            "lastEventID",
+            "last_event_id",
+        ] {
+            let wanted = read(&format!("/?{name}=1&since=2&{name}=3&{name}=")).unwrap();
+            assert_eq!(wanted.last_event.as_deref(), Some("3"), "{name}");
+            assert_eq!(wanted.since.as_deref(), Some("2"));
+        }
+        for name in ["event", "lastEvent", "lastEventIds"] {
+            assert_eq!(
+                read(&format!("/?{name}=1")).unwrap().last_event,
+                None,
+                "{name}"
+            );
+        }
         for bad in [
             "/?room=a%20b",
             "/?room=a+b",

@@ -66,6 +66,7 @@ pub(crate) fn routes(
     };
     let routes = Router::new()
         .route("/ws", get(upgrade))
+        .route("/ws/", get(upgrade))
         .route("/ws/{room}", get(upgrade));
     traced(routes.with_state(door))
 }
@@ -155,6 +156,7 @@ fn joins(wanted: Wanted) -> Result<Vec<Join>> {
         rooms,
         since,
         history,
+        last_event: _,
     } = wanted;
     let replay = match since {
         Some(_) if rooms.len() != 1 => {

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 mod acknowledgement;
 mod arrival;
+mod bundle;
 mod cluster;
 mod credentials;
 mod custom;
@@ -125,7 +126,8 @@ pub(crate) async fn open(doorway: &Arc<Doorway>, config: DoorConfig<'_>) -> (Rou
     let answer = any(move |request: Request<Body>| gate.clone().answer(request));
     let routes = Router::new()
         .route(&path, answer.clone())
-        .route(&format!("{path}/"), answer);
+        .route(&format!("{path}/"), answer)
+        .merge(bundle::routes(&path, config.settings.client.as_deref()));
     (routes, io)
 }
 

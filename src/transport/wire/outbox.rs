@@ -68,6 +68,8 @@ pub(in crate::transport) struct Outbox {
     ended: AtomicBool,
     /// Inboxes that are full: nothing is read meanwhile.
     brakes: AtomicUsize,
+    /// How often one had room again.
+    eases: AtomicUsize,
     eased: Notify,
     drained: Notify,
     /// How many wait for that: they have more for the client than fits.
@@ -91,6 +93,7 @@ impl Outbox {
             bytes: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
             brakes: AtomicUsize::new(0),
+            eases: AtomicUsize::new(0),
             eased: Notify::new(),
             drained: Notify::new(),
             awaited: AtomicUsize::new(0),
@@ -377,6 +380,11 @@ impl Outbox {
         self.brakes.load(Ordering::SeqCst) > 0
     }
 
+    /// How often an inbox that was full had room again.
+    pub(in crate::transport) fn eases(&self) -> usize {
+        self.eases.load(Ordering::SeqCst)
+    }
+
     /// Ready when no inbox is full.
     pub(in crate::transport) async fn eased(&self) {
         loop {
@@ -396,6 +404,7 @@ impl Outbox {
 
     /// That inbox has room again.
     pub(in crate::transport) fn ease(&self) {
+        self.eases.fetch_add(1, Ordering::SeqCst);
         self.brakes.fetch_sub(1, Ordering::SeqCst);
         self.eased.notify_waiters();
         let reader = self.lock().reader.take();

@@ -174,6 +174,11 @@ struct Assembling {
 }
 
 impl Intake {
+    /// How often the client was not read for a while because it is held back.
+    fn held_back(&self) -> usize {
+        self.outbox.eases()
+    }
+
     pub(super) fn new(
         config: &IntakeConfig,
         outbox: Arc<Outbox>,

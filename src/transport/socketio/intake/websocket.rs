@@ -38,8 +38,13 @@ pub(in crate::transport::socketio) struct Reader {
     waits: Option<Box<Wait>>,
     /// How long a packet that is to be offered again waits for that.
     hold: Duration,
+    /// How often the client had been held back when it was last known alive.
+    held_back: usize,
     ended: bool,
 }
+
+/// Engine.IO's "pong": a client that was held back is alive, and what it said to a ping is still to be read.
+const ALIVE: &[u8] = b"3";
 
 /// Nothing more is given to socketioxide for the moment.
 struct Wait {
@@ -64,8 +69,10 @@ impl Reader {
         stream: upgrade::Reader,
         intake: Arc<Intake>,
     ) -> Self {
+        let held_back = intake.held_back();
         Self {
             stream,
+            held_back,
             intake,
             input: BytesMut::new(),
             output: BytesMut::new(),
@@ -287,6 +294,11 @@ impl AsyncRead for Reader {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
+        let held_back = self.intake.held_back();
+        if self.held_back != held_back && self.output.is_empty() && !self.ended {
+            self.held_back = held_back;
+            frame::put(&mut self.output, TEXT, &[ALIVE]);
+        }
         loop {
             if !self.output.is_empty() {
                 let bytes = buffer.remaining().min(self.output.len());

@@ -338,3 +338,38 @@ proptest! {
         prop_assert_eq!(given, expected);
     }
 }
+
+#[tokio::test]
+async fn a_client_that_was_held_back_is_said_to_be_alive_once_and_between_frames() {
+    let intake = intake(Protocol::V4, &[]);
+    let (mut reader, mut client) = reading(&intake);
+    let packet = text(&format!("42[\"{}\"]", "x".repeat(200)));
+    client.write_all(&packet).await.unwrap();
+    let mut given = vec![0; 300];
+    // A part of it, from the output: it came with what was to be put together.
+    let mut read = reader.read(&mut given[..5]).await.unwrap();
+    for _ in 0..2 {
+        intake.outbox.brake();
+        intake.outbox.ease();
+    }
+    while messages_of(&given[..read]).len() < 2 {
+        read += reader.read(&mut given[read..]).await.unwrap();
+    }
+    let messages = messages_of(&given[..read]);
+    assert!(messages[0].1.starts_with(b"42["));
+    assert_eq!(messages[1], (TEXT, b"3".to_vec()));
+    client.write_all(&text("2")).await.unwrap();
+    let read = reader.read(&mut given).await.unwrap();
+    assert_eq!(messages_of(&given[..read]), [(TEXT, b"2".to_vec())]);
+}
+
+/// The whole messages at the start of what was given on so far.
+fn messages_of(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut whole = 0;
+    while let Ok(Some(head)) = Head::read(&bytes[whole..], MOST)
+        && whole + head.whole() <= bytes.len()
+    {
+        whole += head.whole();
+    }
+    messages(&bytes[..whole])
+}

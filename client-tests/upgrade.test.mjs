@@ -88,7 +88,7 @@ test("a session whose upgrade was swallowed polls once a ping interval when nobo
 
 for (const what of ["cut", "swallow", "swallow client"]) {
   test(`${what} once the client has switched: it comes back, and has missed nothing`, async (t) => {
-    const times = { "socketio-ping-interval": "300ms", "socketio-ping-timeout": "300ms" };
+    const times = { "socketio-ping-interval": "600ms", "socketio-ping-timeout": "600ms" };
     for (const point of ["before 5", "behind 5"]) {
       const server = await serve(t, { ...QUICK, ...times });
       const box = await middlebox(t, server, { point, what, times: 1 });

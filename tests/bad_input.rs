@@ -189,12 +189,12 @@ async fn no_spelling_of_a_handshake_gets_past_the_limit_of_connections() {
     let _only = Raw::connect(&server, "alice").await;
     for query in [
         "EIO=4&transport=polling",
-        "EIO=4=&transport=polling",
-        "EIO=4&transport=polling=",
-        "EIO=3=3&transport=polling=polling&b64=1",
-        "transport=polling=x&EIO=4&EIO=9",
+        "%45IO=%34&transport=%70olling",
+        "EIO=9&transport=pigeon&EIO=4&transport=polling",
+        "EIO=3&transport=polling&b64=1&sid=",
         "EIO=4&transport=polling&sid",
         "EIO=4&transport=polling&xsid=AAAAAAAAAAAAAAAA",
+        "sid=AAAAAAAAAAAAAAAA&EIO=4&transport=polling&sid=",
     ] {
         let answer = reqwest::get(server.url(&format!("/socket.io/?{query}")))
             .await

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use axum::{body::Body, response::Response};
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -37,8 +37,14 @@ pub(super) fn halves(upgraded: Upgraded) -> (Reader, Writer) {
     }
 }
 
-/// The answer to a WebSocket key, if the request is a proper upgrade.
-pub(super) fn accept_key<B>(request: &Request<B>) -> Result<HeaderValue> {
+/// How an upgrade to a WebSocket is answered.
+pub(super) struct Accepted {
+    key: HeaderValue,
+    subprotocol: Option<HeaderValue>,
+}
+
+/// The answer to a request, if it is a proper upgrade.
+pub(super) fn accept_key<B>(request: &Request<B>) -> Result<Accepted> {
     let headers = request.headers();
     let says = |name, word: &str| {
         // A proxy may have put what it adds into a line of its own.
@@ -52,20 +58,94 @@ pub(super) fn accept_key<B>(request: &Request<B>) -> Result<HeaderValue> {
         && says(header::UPGRADE, "websocket")
         && says(header::CONNECTION, "upgrade")
         && says(header::SEC_WEBSOCKET_VERSION, "13");
-    headers
+    let key = headers
         .get(header::SEC_WEBSOCKET_KEY)
         .filter(|_| proper)
         .and_then(|key| HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok())
-        .ok_or_else(|| Error::bad_request("a WebSocket upgrade (version 13) is expected here"))
+        .ok_or_else(|| Error::bad_request("a WebSocket upgrade (version 13) is expected here"))?;
+    Ok(Accepted {
+        key,
+        subprotocol: first_subprotocol(headers)?,
+    })
+}
+
+/// The first subprotocol that a client offers: browsers give up a WebSocket whose server accepts none of theirs. What it
+/// means, a token for instance, is between the application and its client.
+fn first_subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>> {
+    let malformed =
+        || Error::bad_request("the header sec-websocket-protocol is not a list of tokens");
+    for offered in headers.get_all(header::SEC_WEBSOCKET_PROTOCOL) {
+        let offered = offered.to_str().map_err(|_| malformed())?;
+        let first = offered
+            .split(',')
+            .map(str::trim)
+            .find(|name| !name.is_empty());
+        if let Some(name) = first {
+            let sound = name.len() <= SUBPROTOCOL && name.bytes().all(is_token);
+            let name = HeaderValue::from_str(name).ok().filter(|_| sound);
+            return name.map(Some).ok_or_else(malformed);
+        }
+    }
+    Ok(None)
+}
+
+/// Bytes of a subprotocol: some clients put a token there.
+const SUBPROTOCOL: usize = 4096;
+
+/// Whether a byte may stand in a token of HTTP.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// The answer that makes the connection a WebSocket.
-pub(super) fn switching(accept: HeaderValue) -> Response {
+pub(super) fn switching(accepted: Accepted) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accepted.key);
+    if let Some(subprotocol) = accepted.subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(offers: &[&str]) -> Option<Option<String>> {
+        let mut request = Request::builder()
+            .header("upgrade", "websocket")
+            .header("connection", "keep-alive, Upgrade")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        for offer in offers {
+            request = request.header("sec-websocket-protocol", *offer);
+        }
+        let accepted = accept_key(&request.body(()).unwrap()).ok()?;
+        let response = switching(accepted);
+        let accepted = response.headers().get("sec-websocket-protocol");
+        Some(accepted.map(|name| name.to_str().unwrap().to_owned()))
+    }
+
+    #[test]
+    fn the_first_subprotocol_that_a_client_offers_is_accepted() {
+        let accepted = |name: &str| Some(Some(name.to_owned()));
+        assert_eq!(answer(&[]), Some(None));
+        assert_eq!(answer(&["my-app"]), accepted("my-app"));
+        assert_eq!(answer(&["bearer, abc.def-1_2"]), accepted("bearer"));
+        assert_eq!(answer(&[" , ,chat", "other"]), accepted("chat"));
+        assert_eq!(answer(&["", " "]), Some(None));
+    }
+
+    #[test]
+    fn a_list_of_subprotocols_that_is_none_is_refused() {
+        for malformed in ["a b", "a/b", "\u{1}", "\"a\"", &"a".repeat(SUBPROTOCOL + 1)] {
+            if HeaderValue::from_str(malformed).is_ok() {
+                assert_eq!(answer(&[malformed]), None, "{malformed:?}");
+            }
+        }
+    }
 }

@@ -41,8 +41,11 @@ const BUFFER: usize = 64 << 10;
 /// Requests of one HTTP/2 connection that may be open together.
 const STREAMS: u32 = 256;
 
-/// Largest list of headers of an HTTP/2 request, as HTTP/2 counts it.
-const HEADERS: u32 = 16 << 10;
+/// Lines of a request's head: proxies and monitors in front add dozens.
+const LINES: usize = 256;
+
+/// Largest list of headers of an HTTP/2 request, as HTTP/2 counts it: 32 bytes a line beside what is in it.
+const HEADERS: u32 = 32 << 10;
 
 /// What may come of one request's body, and of all bodies of one HTTP/2 connection, before it is read.
 const WINDOWS: (u32, u32) = (64 << 10, 1 << 20);
@@ -160,6 +163,7 @@ async fn serve_http1(
         .timer(TokioTimer::new())
         .header_read_timeout(patience)
         .max_buf_size(BUFFER)
+        .max_headers(LINES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut running = Pin::new(&mut connection);

@@ -10,7 +10,6 @@ use std::{
 };
 
 use axum::{
-    Json,
     body::Body,
     response::{IntoResponse, Response},
 };
@@ -18,7 +17,6 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde_json::json;
 use socketioxide::socket::Sid;
 use tower::{Service, ServiceExt};
 
@@ -27,12 +25,13 @@ use super::{
     intake::{self, Fault, Framing, IntakeConfig, Protocol},
     link::{Link, Links},
     probe::{self, Upgrade},
+    query::{Query, Wrong},
 };
 use crate::{
     error::{Code, Error, Result},
     transport::{
-        Doorway, lock,
-        upgrade::{Reader, accept_key, halves, switching},
+        Doorway, Transport, lock,
+        upgrade::{Accepted, Reader, accept_key, halves, switching},
         wire::{self, Answer, Encoding, Wire, pass},
     },
 };
@@ -42,8 +41,8 @@ pub(super) struct Gate {
     pub(super) doorway: Arc<Doorway>,
     pub(super) engine: Engine,
     pub(super) links: Arc<Links>,
-    /// Whether clients may use WebSockets.
-    pub(super) websocket: bool,
+    /// What clients may use.
+    pub(super) transports: Vec<Transport>,
     pub(super) path: String,
     pub(super) body_timeout: Duration,
     pub(super) connect_timeout: Duration,
@@ -57,100 +56,97 @@ pub(super) struct Gate {
     pub(super) warned: Mutex<Option<Instant>>,
 }
 
-/// What the query of an Engine.IO request says.
-struct Query {
-    protocol: u8,
-    sid: Option<Sid>,
-    websocket: bool,
-    /// The client takes bytes as base64 alone.
-    base64: bool,
-}
-
-impl Query {
-    /// Reads the query as engineioxide does (the first of each name counts, and only up to a second `=`); `None` if it
-    /// will refuse the request. What is refused here and not there would get past every check.
-    fn read(request: &Request<Body>) -> Option<Self> {
-        let query = request.uri().query()?;
-        let first = |name: &str| {
-            query
-                .split('&')
-                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-        };
-        let word = |name| first(name)?.split('=').next();
-        let protocol = match word("EIO")? {
-            "3" => 3,
-            "4" => 4,
-            _ => return None,
-        };
-        let sid = match first("sid") {
-            Some(text) => Some(text.parse().ok()?),
-            None => None,
-        };
-        let websocket = match word("transport")? {
-            "websocket" => true,
-            "polling" => false,
-            _ => return None,
-        };
-        Some(Self {
-            protocol,
-            sid,
-            websocket,
-            base64: first("b64").is_some_and(|value| !value.is_empty()),
-        })
-    }
-}
-
 impl Gate {
     /// Answers one request under the Socket.IO path.
     pub(super) async fn answer(self: Arc<Self>, request: Request<Body>) -> Response {
         let passed = self.clone().pass(request).await;
-        passed.unwrap_or_else(|error| self.doorway.refuse(&error))
+        let mut response = passed.unwrap_or_else(|error| self.doorway.refuse(&error));
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let no_store = HeaderValue::from_static("no-store");
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, no_store);
+        }
+        response
     }
 
-    async fn pass(self: Arc<Self>, request: Request<Body>) -> Result<Response> {
+    async fn pass(self: Arc<Self>, mut request: Request<Body>) -> Result<Response> {
         self.doorway
             .check_page(request.headers(), request.extensions())?;
-        let query = Query::read(&request).filter(|query| self.websocket || !query.websocket);
-        let Some(query) = query else {
-            // Whatever is wrong with it, engineioxide says so in the words its clients know.
-            return Ok(self.forward(request).await);
+        let query = match Query::read(request.method(), request.uri(), &self.transports) {
+            Ok(query) => query,
+            Err(wrong) => return Ok(wrong.into_response()),
+        };
+        *request.uri_mut() = query.normalized(request.uri());
+        // Before anything is taken for it: what cannot become a session must not cost anybody a place.
+        let accepted = match query.websocket.then(|| accept_key(&request)).transpose() {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::debug!(%error, "a WebSocket was refused");
+                return Ok(Wrong::Request.into_response());
+            }
         };
         match query.sid {
-            None => {
-                // Before anything is taken for it: what cannot become a session must not cost anybody a place.
-                if query.websocket {
-                    accept_key(&request)?;
-                }
-                let (parts, body) = request.into_parts();
-                let link = self.open(&parts, query.protocol).await?;
-                if query.protocol == 3 {
-                    link.expect_connect(self.connect_timeout);
-                }
-                let mut request = Request::from_parts(parts, body);
-                if query.websocket {
-                    self.begin_websocket(request, link)
-                } else {
-                    request.extensions_mut().insert(link.clone());
-                    let encoding = Encoding::of(query.protocol, query.base64);
-                    self.open_polling(request, &link, encoding).await
-                }
-            }
+            None => self.begin(request, &query, accepted).await,
             Some(sid) => {
                 let Some(link) = self.links.get(&sid).and_then(|link| link.upgrade()) else {
                     return Ok(self.unknown_session());
                 };
-                if query.websocket {
-                    self.probe(request, &link)
-                } else if request.method() == Method::POST {
-                    self.hold_back(&link).await;
-                    self.post(request, &link, query.protocol).await
-                } else if request.method() == Method::GET {
-                    self.poll(request, &link).await
-                } else {
-                    Ok(self.forward(request).await)
+                if !link.speaks(query.protocol) {
+                    return Ok(Wrong::Request.into_response());
                 }
+                self.go_on(request, link, query.protocol, accepted).await
             }
         }
+    }
+
+    /// Begins a session.
+    async fn begin(
+        self: Arc<Self>,
+        request: Request<Body>,
+        query: &Query,
+        accepted: Option<Accepted>,
+    ) -> Result<Response> {
+        let (parts, body) = request.into_parts();
+        let link = self.open(&parts, query.protocol).await?;
+        if query.protocol == 3 {
+            link.expect_connect(self.connect_timeout);
+        }
+        let mut request = Request::from_parts(parts, body);
+        if let Some(accepted) = accepted {
+            return Ok(self.begin_websocket(request, link, query.protocol, accepted));
+        }
+        request.extensions_mut().insert(link.clone());
+        let encoding = Encoding::of(query.protocol, query.base64);
+        self.open_polling(request, &link, encoding).await
+    }
+
+    /// Answers a request of a session that began with polling.
+    async fn go_on(
+        self: Arc<Self>,
+        request: Request<Body>,
+        link: Arc<Link>,
+        protocol: u8,
+        accepted: Option<Accepted>,
+    ) -> Result<Response> {
+        if let Some(accepted) = accepted {
+            return Ok(self.probe(request, &link, accepted));
+        }
+        if link.upgrade().is_some_and(|upgrade| upgrade.is_done()) {
+            return Ok(Wrong::Request.into_response()); // nobody polls any more
+        }
+        let response = if request.method() == Method::POST {
+            self.hold_back(&link).await;
+            self.post(request, &link, protocol).await
+        } else {
+            self.poll(&link).await
+        }?;
+        if response.status() == StatusCode::BAD_REQUEST
+            && response.headers().get(header::CONTENT_TYPE).is_none()
+        {
+            return Ok(Wrong::Request.into_response()); // engineioxide does not say why
+        }
+        Ok(response)
     }
 
     /// Admits a new session.
@@ -177,43 +173,56 @@ impl Gate {
     }
 
     /// Answers a poll: with what engineioxide has, or a NOOP where an upgrade needs one.
-    async fn poll(&self, request: Request<Body>, link: &Link) -> Result<Response> {
-        let (encoding, request) = match (link.encoding(), link.own_poll()) {
-            (Some(encoding), Some(poll)) => (encoding, poll),
-            _ => return Ok(self.forward(request).await), // it never polled; engineioxide says so
+    async fn poll(&self, link: &Link) -> Result<Response> {
+        let Some(encoding) = link.encoding() else {
+            return Ok(Wrong::Request.into_response()); // it never polled
         };
-        let upgrade = link.upgrade().filter(|upgrade| !upgrade.is_done());
-        // engineioxide ends a session with two polls at once, and refuses those of a WebSocket.
-        let turn = upgrade.and_then(|upgrade| Some((upgrade, upgrade.poll()?)));
-        let response = match turn {
-            None => self.forward(request).await,
-            Some((upgrade, _turn)) => tokio::select! {
-                biased;
-                response = self.forward(request) => response,
-                // Dropped while it waits, engineioxide's answer has not taken any packet.
-                () = upgrade.noop() => return Ok(polled(wire::nothing(encoding))),
-            },
+        // engineioxide ends a session with two polls at once.
+        let turn = link
+            .upgrade()
+            .and_then(|upgrade| Some((upgrade, upgrade.poll()?)));
+        let (parts, body) = loop {
+            let Some(request) = link.own_poll() else {
+                return Ok(Wrong::Request.into_response());
+            };
+            let response = match &turn {
+                None => self.forward(request).await,
+                Some((upgrade, _)) => tokio::select! {
+                    biased;
+                    response = self.forward(request) => response,
+                    // Dropped while it waits, engineioxide's answer has not taken any packet.
+                    () = upgrade.noop() => return Ok(polled(wire::nothing(encoding))),
+                },
+            };
+            let (parts, body) = response.into_parts();
+            let body = read(body).await?;
+            match link.without_first_ping(&body) {
+                // There was nothing else, and the client's poll goes on.
+                Some(rest) if rest.is_empty() => {}
+                Some(rest) => break (parts, Bytes::from(rest)),
+                None => break (parts, body),
+            }
         };
         if let Some(error) = link.dismissed() {
             return Err(error.clone());
         }
-        let (parts, body) = response.into_parts();
-        let body = read(body).await?;
         if !parts.status.is_success() {
             return Ok(Response::from_parts(parts, Body::from(body)));
         }
         let budget = self.max_payload.min(POLLED);
         Ok(match pass(&body, encoding, link.outbox(), budget) {
             Some(passed) => polled(passed),
-            None => Response::from_parts(parts, Body::from(body)),
+            None => polled(Answer {
+                bytes: body.into(),
+                binary: false,
+            }),
         })
     }
 
     /// Says that a session is not here, as Engine.IO does, and why that may be.
     fn unknown_session(&self) -> Response {
         self.note_stranger();
-        let body = json!({ "code": 1, "message": STRANGER });
-        (StatusCode::BAD_REQUEST, Json(body)).into_response()
+        Wrong::Session(STRANGER).into_response()
     }
 
     /// A client came with a session that this node does not know. One that has ended is nothing special; but if clients are
@@ -258,9 +267,6 @@ impl Gate {
 
     /// Takes the packets that a client of a session by polling posts.
     async fn post(&self, request: Request<Body>, link: &Link, protocol: u8) -> Result<Response> {
-        if link.upgrade().is_some_and(|upgrade| upgrade.is_done()) {
-            return Ok(self.forward(request).await); // engineioxide refuses it
-        }
         let (parts, body) = request.into_parts();
         let body = Limited::new(body, self.max_payload).collect();
         let body = tokio::time::timeout(self.body_timeout, body).await;
@@ -302,8 +308,9 @@ impl Gate {
         self: Arc<Self>,
         mut request: Request<Body>,
         link: Arc<Link>,
-    ) -> Result<Response> {
-        let accept = accept_key(&request)?;
+        protocol: u8,
+        accepted: Accepted,
+    ) -> Response {
         let upgraded = hyper::upgrade::on(&mut request);
         let handshake = handshake_of(&request, &link);
         tokio::spawn(async move {
@@ -314,15 +321,19 @@ impl Gate {
             let reader = reader_of(reader, &link);
             let outbox = link.outbox().clone();
             drop(link);
-            let wire = Wire::beginning(reader, writer, outbox);
+            let wire = Wire::beginning(reader, writer, outbox, protocol == 4);
             self.hand_over(wire, handshake).await;
         });
-        Ok(switching(accept))
+        switching(accepted)
     }
 
     /// Answers a WebSocket that a session by polling may upgrade to, and has it upgraded once its client has switched.
-    fn probe(self: Arc<Self>, mut request: Request<Body>, link: &Arc<Link>) -> Result<Response> {
-        let accept = accept_key(&request)?;
+    fn probe(
+        self: Arc<Self>,
+        mut request: Request<Body>,
+        link: &Arc<Link>,
+        accepted: Accepted,
+    ) -> Response {
         let probe = link.upgrade().and_then(Upgrade::begin);
         let upgraded = hyper::upgrade::on(&mut request);
         let mut handshake = Request::new(());
@@ -347,7 +358,7 @@ impl Gate {
                 self.hand_over(wire, handshake).await;
             }
         });
-        Ok(switching(accept))
+        switching(accepted)
     }
 
     /// What engineioxide would put into the next polls' answers, as frames: it forgets what did not fit into the last one.
@@ -361,7 +372,10 @@ impl Gate {
         }
         while let Some(response) = self.poll_at_once(link) {
             match read(response.into_body()).await {
-                Ok(body) if !body.is_empty() => frames.extend(wire::frames(&body, encoding)),
+                Ok(body) if !body.is_empty() => {
+                    let body = link.without_first_ping(&body).map_or(body, Bytes::from);
+                    frames.extend(wire::frames(&body, encoding));
+                }
                 _ => break, // the session has ended
             }
         }
@@ -469,31 +483,5 @@ mod tests {
             );
         }
         assert!(session_id(b"0").is_none());
-    }
-
-    #[test]
-    fn a_query_is_read_as_engineioxide_reads_it() {
-        let read = |query: &str| {
-            let request = Request::builder()
-                .uri(format!("/socket.io/?{query}"))
-                .body(Body::empty())
-                .unwrap();
-            Query::read(&request)
-                .map(|query| (query.protocol, query.sid.is_some(), query.websocket))
-        };
-        assert_eq!(read("EIO=4&transport=polling&t=x"), Some((4, false, false)));
-        assert_eq!(
-            read("EIO=3&transport=websocket&sid=AAAAAAAAAAAAAAAA"),
-            Some((3, true, true))
-        );
-        assert_eq!(read("EIO=4=5&transport=polling=x"), Some((4, false, false)));
-        for bad in [
-            "",
-            "EIO=5&transport=polling",
-            "EIO=4",
-            "EIO=4&transport=polling&sid=short",
-        ] {
-            assert_eq!(read(bad), None, "{bad}");
-        }
     }
 }

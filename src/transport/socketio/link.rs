@@ -37,7 +37,7 @@ use crate::{
     telemetry::Metrics,
     transport::{
         close_codes, lock,
-        wire::{Bounds, ConnectReply, Encoding, Full, MARK, Outbox, Session, Shard},
+        wire::{Bounds, ConnectReply, Encoding, Full, MARK, Outbox, Session, Shard, without_ping},
     },
 };
 
@@ -71,6 +71,8 @@ pub(in crate::transport) struct Link {
 
 /// What a session that began with polling has besides.
 struct Polling {
+    /// socketioxide's first ping has been taken out of a poll's answer.
+    pinged: AtomicBool,
     sid: Sid,
     /// Where its requests go.
     path: String,
@@ -190,6 +192,8 @@ impl Link {
     ) {
         links.insert(sid, Arc::downgrade(self));
         let polling = Polling {
+            // In Engine.IO 3 clients ping.
+            pinged: AtomicBool::new(encoding != Encoding::Separated),
             sid,
             path: path.to_owned(),
             encoding,
@@ -205,6 +209,12 @@ impl Link {
         Some(&self.polling.get()?.upgrade)
     }
 
+    /// Whether it polls in this protocol.
+    pub(super) fn speaks(&self, protocol: u8) -> bool {
+        let separated = self.encoding() == Some(Encoding::Separated);
+        separated == (protocol == 4)
+    }
+
     /// How its client takes the answers to its polls, if it began with polling.
     pub(super) fn encoding(&self) -> Option<Encoding> {
         Some(self.polling.get()?.encoding)
@@ -214,6 +224,19 @@ impl Link {
     pub(super) fn own_poll(&self) -> Option<Request<Body>> {
         let poll = Request::builder().uri(self.polling.get()?.uri(4));
         poll.body(Body::empty()).ok()
+    }
+
+    /// Takes socketioxide's first ping out of a poll's answer and answers it: it is sent before CONNECT is answered, where
+    /// clients do not expect it. `None` if it is not in there.
+    pub(super) fn without_first_ping(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let polling = self.polling.get()?;
+        if polling.pinged.load(Ordering::Relaxed) {
+            return None;
+        }
+        let rest = without_ping(body)?;
+        polling.pinged.store(true, Ordering::Relaxed);
+        self.beat();
+        Some(rest)
     }
 
     /// Notes that the session has connected to a namespace.

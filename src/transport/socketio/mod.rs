@@ -34,6 +34,7 @@ mod link;
 mod outlet;
 mod packet;
 mod probe;
+mod query;
 mod relay;
 mod rooms;
 mod worker;
@@ -105,7 +106,7 @@ pub(crate) async fn open(doorway: &Arc<Doorway>, config: DoorConfig<'_>) -> (Rou
         doorway: doorway.clone(),
         engine,
         links: Arc::default(),
-        websocket: config.settings.transports.contains(&Transport::WebSocket),
+        transports: config.settings.transports.clone(),
         path: config.settings.path.trim_end_matches('/').to_owned(),
         body_timeout: config.body_timeout,
         connect_timeout: config.settings.connect_timeout,

@@ -14,6 +14,9 @@ pub(in crate::transport) const MARK: &str = "switchboard:mark";
 /// The answer to an upgrade's probe: from here on nothing leaves by polling any more.
 pub(super) const PROBED: &[u8] = b"\x81\x063probe";
 
+/// Engine.IO's ping.
+pub(super) const ENGINE_PING: &[u8] = b"\x81\x012";
+
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 const CLOSE: u8 = 0x88;

@@ -35,7 +35,7 @@ use super::{
     flusher::{Rouse, Shard},
     frame::Frame,
     lane::Lane,
-    state::{State, Todo},
+    state::{FirstPing, State, Todo},
 };
 use crate::{
     hub::{Close, Keep},
@@ -244,6 +244,17 @@ impl Outbox {
     /// The session is to begin as a WebSocket of socketioxide's.
     pub(super) fn attach(&self, writer: Writer) {
         self.begin(writer, Lane::websocket());
+    }
+
+    /// The first ping that socketioxide writes is not to reach the client.
+    pub(super) fn swallow_first_ping(&self) {
+        self.lock().first_ping = FirstPing::Awaited;
+    }
+
+    /// Whether socketioxide's first ping has come, or the stream has ended; the task is woken then.
+    pub(super) fn has_swallowed_ping(&self, context: &Context<'_>) -> bool {
+        let ended = self.waits_to_read(context, true);
+        ended || self.lock().first_ping == FirstPing::Swallowed
     }
 
     /// The session is to begin as a stream that socketioxide does not know: packets of ours go at once.

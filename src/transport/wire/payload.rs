@@ -39,6 +39,7 @@ const SEPARATOR: char = '\u{1e}';
 const BASE64: char = 'b';
 /// Engine.IO's packet that means nothing: an answer has one packet at least.
 const NOTHING: &str = "6";
+const PING: &str = "2";
 /// Engine.IO's packet that ends a session.
 const CLOSE: &str = "1";
 /// The same as engineioxide frames it for a session of Engine.IO 3 that it upgrades, whatever it was asked for.
@@ -114,6 +115,18 @@ fn packets_of(body: &[u8]) -> Option<std::str::Split<'_, char>> {
         body
     };
     Some(std::str::from_utf8(body).ok()?.split(SEPARATOR))
+}
+
+/// An answer of engineioxide's without the ping in it; `None` if there is none.
+pub(in crate::transport) fn without_ping(body: &[u8]) -> Option<Vec<u8>> {
+    let mut found = false;
+    let rest = packets_of(body)?.filter(|packet| {
+        let ping = *packet == PING && !found;
+        found |= ping;
+        !ping
+    });
+    let rest: Vec<&str> = rest.collect();
+    found.then(|| rest.join(&*SEPARATOR.to_string()).into_bytes())
 }
 
 /// The packets of an answer of engineioxide's as frames of a WebSocket, for a client that upgrades before it takes them.
@@ -276,6 +289,14 @@ mod tests {
             assert_eq!(text(passed), nothing);
         }
         assert_eq!(text(through("1:6", BYTES, Vec::new()).unwrap()), "1:6");
+    }
+
+    #[test]
+    fn one_ping_is_taken_out_of_an_answer() {
+        assert_eq!(without_ping(b"2").unwrap(), b"");
+        assert_eq!(without_ping(b"2\x1e40{}").unwrap(), b"40{}");
+        assert_eq!(without_ping(b"40{}\x1e2\x1e2").unwrap(), b"40{}\x1e2");
+        assert!(without_ping(b"42[2]").is_none());
     }
 
     #[test]

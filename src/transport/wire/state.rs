@@ -18,7 +18,7 @@ use tokio::io::AsyncWrite;
 
 use super::Session;
 use super::{
-    frame::{Frame, Native, Packet, Splitter, changed},
+    frame::{ENGINE_PING, Frame, Native, Packet, Splitter, changed},
     lane::Lane,
     outbox::{Writer, broken},
     refused::told,
@@ -30,6 +30,15 @@ const GATHERED: usize = 64;
 
 /// Frames for which an outbox that has been emptied keeps its place.
 const ROOMY: usize = 4 * GATHERED;
+
+/// What becomes of socketioxide's first ping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum FirstPing {
+    #[default]
+    Passes,
+    Awaited,
+    Swallowed,
+}
 
 /// What the lock of an outbox guards.
 #[derive(Default)]
@@ -48,6 +57,7 @@ pub(super) struct State {
     /// Of messages, what went to `out` or into polls' answers.
     pub(super) given: Given,
     pub(super) native: Splitter,
+    pub(super) first_ping: FirstPing,
     /// A binary packet of socketioxide's whose attachments have not all come: its frames, and how many are to come.
     pub(super) binary: Option<(Vec<Bytes>, usize)>,
     /// Since when something waits and nothing has been taken.
@@ -107,6 +117,13 @@ impl State {
                     }
                 }
             },
+            Native::Other(frame)
+                if self.first_ping == FirstPing::Awaited && frame == ENGINE_PING =>
+            {
+                self.first_ping = FirstPing::Swallowed;
+                // It only schedules a task, which answers the ping.
+                self.reader.take().into_iter().for_each(Waker::wake);
+            }
             Native::Other(frame) => self.queue(frame),
         }
     }

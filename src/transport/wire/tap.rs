@@ -18,6 +18,9 @@ use super::{
     outbox::{Outbox, Writer, broken},
 };
 
+/// A pong as a client sends it, masked with zeros.
+const CLIENT_PONG: &[u8] = b"\x81\x81\0\0\0\x003";
+
 /// A WebSocket's stream.
 pub(in crate::transport) struct Wire<R> {
     reader: R,
@@ -28,13 +31,25 @@ pub(in crate::transport) struct Wire<R> {
     taken: bool,
     /// Something has been read, or was to be.
     reading: bool,
+    /// The answer to the first ping, as far as it is still to be read.
+    pong: &'static [u8],
     /// The session by polling that is to be upgraded.
     upgrades: Option<Arc<dyn Session>>,
 }
 
 impl<R> Wire<R> {
-    /// The stream of a session that begins as a WebSocket.
-    pub(in crate::transport) fn beginning(reader: R, writer: Writer, outbox: Arc<Outbox>) -> Self {
+    /// The stream of a session that begins as a WebSocket. If the server is the one that pings, the first ping, which
+    /// engineioxide sends before CONNECT is answered, does not reach the client: clients that read frame by frame do not
+    /// expect it there. It is answered here, in front of everything that the client sends.
+    pub(in crate::transport) fn beginning(
+        reader: R,
+        writer: Writer,
+        outbox: Arc<Outbox>,
+        pings: bool,
+    ) -> Self {
+        if pings {
+            outbox.swallow_first_ping();
+        }
         outbox.attach(writer);
         Self {
             reader,
@@ -42,6 +57,7 @@ impl<R> Wire<R> {
             candidate: None,
             taken: true,
             reading: false,
+            pong: if pings { CLIENT_PONG } else { &[] },
             upgrades: None,
         }
     }
@@ -55,6 +71,7 @@ impl<R> Wire<R> {
             candidate: None,
             taken: true,
             reading: false,
+            pong: &[],
             upgrades: None,
         }
     }
@@ -74,6 +91,7 @@ impl<R> Wire<R> {
             candidate: Some((writer, first)),
             taken: false,
             reading: false,
+            pong: &[],
             upgrades: Some(session),
         }
     }
@@ -126,6 +144,15 @@ impl<R: AsyncRead + Unpin> AsyncRead for Wire<R> {
     ) -> Poll<io::Result<()>> {
         self.reading = true;
         if self.outbox.has_ended() {
+            return Poll::Ready(Ok(()));
+        }
+        if !self.pong.is_empty() {
+            if !self.outbox.has_swallowed_ping(context) {
+                return Poll::Pending;
+            }
+            let (now, later) = self.pong.split_at(buffer.remaining().min(self.pong.len()));
+            buffer.put_slice(now);
+            self.pong = later;
             return Poll::Ready(Ok(()));
         }
         if self.outbox.brakes() && !self.outbox.waits_to_read(context, false) {

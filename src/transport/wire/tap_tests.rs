@@ -16,7 +16,7 @@ type Stream = Wire<ReadHalf<DuplexStream>>;
 /// The stream of a session that begins as a WebSocket, and the client's end.
 fn beginning(outbox: &Arc<Outbox>) -> (Stream, DuplexStream) {
     let (reader, writer, client) = halves();
-    let wire = Wire::beginning(reader, Box::new(writer), outbox.clone());
+    let wire = Wire::beginning(reader, Box::new(writer), outbox.clone(), false);
     (wire, client)
 }
 
@@ -110,6 +110,49 @@ async fn an_upgrade_that_fails_after_its_client_has_switched_ends_its_session() 
     received(&mut client, b"\x81\x012").await;
     assert_eq!(soon(client.read(&mut [0])).await.unwrap(), 0);
     assert!(link.outbox().has_ended());
+}
+
+#[tokio::test]
+async fn the_first_ping_is_answered_here_and_in_front_of_what_the_client_sends() {
+    let outbox = testing::outbox();
+    let (reader, writer, mut client) = halves();
+    let mut wire = Wire::beginning(reader, Box::new(writer), outbox.clone(), true);
+    client.write_all(b"from the client").await.unwrap();
+    wire.write_all(b"\x81\x010").await.unwrap();
+    let mut pong = [0; CLIENT_PONG.len()];
+    {
+        let mut reading = Box::pin(wire.read_exact(&mut pong));
+        assert!(poll!(&mut reading).is_pending(), "no ping has come");
+    }
+    wire.write_all(b"\x81\x012\x81\x01").await.unwrap();
+    wire.write_all(b"4").await.unwrap();
+    soon(wire.read_exact(&mut pong)).await.unwrap();
+    assert_eq!(pong, CLIENT_PONG);
+    let mut sent = [0; 15];
+    soon(wire.read_exact(&mut sent)).await.unwrap();
+    assert_eq!(&sent, b"from the client");
+    wire.write_all(b"\x81\x012").await.unwrap();
+    wire.flush().await.unwrap();
+    received(&mut client, b"\x81\x010\x81\x014\x81\x012").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reader_that_waits_for_the_first_ping_sees_it_or_the_end() {
+    for round in 0..2_000 {
+        let outbox = testing::outbox();
+        let (reader, writer, client) = halves();
+        let mut wire = Wire::beginning(reader, Box::new(writer), outbox.clone(), true);
+        let reading = tokio::spawn(async move { wire.read(&mut [0; 8]).await });
+        if round % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        match round % 4 {
+            0 | 1 => outbox.native(b"\x81\x012").unwrap(),
+            _ => outbox.end(),
+        }
+        soon(reading).await.unwrap().unwrap();
+        drop(client);
+    }
 }
 
 #[tokio::test]

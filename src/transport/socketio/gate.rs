@@ -109,7 +109,8 @@ impl Gate {
     ) -> Result<Response> {
         let (parts, body) = request.into_parts();
         let link = self.open(&parts, query.protocol).await?;
-        if query.protocol == 3 {
+        // Where the main namespace is an application's, its client is connected to that, and nothing of it is seen here.
+        if query.protocol == 3 && self.served.contains("/") {
             link.expect_connect(self.connect_timeout);
         }
         let mut request = Request::from_parts(parts, body);

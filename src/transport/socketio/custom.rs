@@ -10,7 +10,7 @@ use crate::{
     error::{Code, Error, Result},
     hub::{Connection, Hub, Publish, Publishing},
     model::ConnectionId,
-    transport::requests::REQUESTS,
+    transport::{json, requests::REQUESTS},
 };
 
 /// What a handler of an application's event can work with.
@@ -94,18 +94,13 @@ impl CustomEvents {
             "{event} is an event of the server itself; choose another name"
         );
         let handler: Handler =
-            Arc::new(
-                move |context, argument| match serde_json::from_str(argument.get()) {
-                    Ok(argument) => {
-                        let answer = handler(context, argument);
-                        Box::pin(async move { acknowledged(&answer.await?) })
-                    }
-                    Err(error) => {
-                        let error = Error::bad_request(error.to_string());
-                        Box::pin(async move { Err(error) })
-                    }
-                },
-            );
+            Arc::new(move |context, argument| match json::read(argument.get()) {
+                Ok(argument) => {
+                    let answer = handler(context, argument);
+                    Box::pin(async move { acknowledged(&answer.await?) })
+                }
+                Err(error) => Box::pin(async move { Err(error) }),
+            });
         self.0.insert(event.to_owned(), handler);
     }
 

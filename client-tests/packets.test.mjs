@@ -149,7 +149,7 @@ test("an event with too many attachments is answered, and its connection goes on
       const heavy = await client.ask("draw", Buffer.alloc(60_000), Buffer.alloc(60_000));
       assert.equal(heavy.error.code, "too_large");
     }
-    assert.deepEqual(await client.ask("draw", ...many.slice(1)), { ok: true });
+    assert.deepEqual(await client.ask("draw", ...many.slice(0, 10)), { ok: true });
     assert.equal(client.sessions.items.length, 1);
     client.close();
   }

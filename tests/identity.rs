@@ -37,12 +37,11 @@ async fn a_refused_refresh_does_not_lengthen_the_grace_time_of_an_expired_token(
             alice
                 .send("42[\"refresh\",{\"token\":\"not.a.token\"}]")
                 .await;
-            // Answers are `error` events; `41` is the disconnect.
+            // Answers are `error` events; then the transport closes.
             loop {
-                let text = alice.text().await.expect("the transport stays");
-                if text == "41" {
+                let Some(text) = alice.text().await else {
                     return;
-                }
+                };
                 if text.contains("\"event\":\"refresh\"") {
                     break;
                 }
@@ -127,7 +126,7 @@ async fn a_refresh_takes_a_socket_out_of_the_rooms_it_lost_and_of_no_other() {
     alice
         .send(&format!("40{}", json!({ "token": token("*=join") })))
         .await;
-    alice.event("session").await;
+    let session = alice.event("session").await;
     for room in ["kept", "lost"] {
         alice.call("join", json!(room)).await;
     }
@@ -135,6 +134,9 @@ async fn a_refresh_takes_a_socket_out_of_the_rooms_it_lost_and_of_no_other() {
     let narrower = token("kept=join");
     alice.call("refresh", json!({ "token": narrower })).await;
     let answer = alice.call("where", json!(null)).await;
-    assert_eq!(answer["rooms"], json!(["kept", "of the application"]));
+    // A socket is in the room of its own id, too.
+    let mut rooms = answer["rooms"].as_array().unwrap().clone();
+    rooms.retain(|room| *room != session[1]["connection"]);
+    assert_eq!(json!(rooms), json!(["kept", "of the application"]));
     server.stop().await;
 }

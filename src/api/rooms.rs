@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Listed {
     /// Only those whose names begin with this. Personal rooms are listed only where it begins with `user:`.
     #[serde(default)]
-    #[param(required = false, max_length = 128)]
+    #[param(required = false, max_length = 133)]
     prefix: String,
     /// At most so many.
     #[param(value_type = Option<u64>, minimum = 1, maximum = 1000, default = 100)]
@@ -32,7 +32,7 @@ pub(super) struct Listed {
     #[param(
         value_type = Option<String>,
         min_length = 1,
-        max_length = 128,
+        max_length = 133,
         pattern = r"^[^\s\u0000-\u001f\u007f-\u009f]+$"
     )]
     cursor: Option<RoomName>,

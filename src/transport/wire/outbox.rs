@@ -35,7 +35,7 @@ use super::{
     flusher::{Rouse, Shard},
     frame::Frame,
     lane::Lane,
-    state::{FirstPing, State, Todo},
+    state::{FirstPing, State, Todo, broken},
 };
 use crate::{
     hub::{Close, Keep},
@@ -546,14 +546,6 @@ impl Outbox {
 
 /// socketioxide's own channel has no place left.
 pub(in crate::transport) struct Full;
-
-/// The error of a stream that the server ended.
-pub(super) fn broken() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::ConnectionAborted,
-        "the server closed the connection",
-    )
-}
 
 /// Somebody who waits, counted for as long as this lives.
 struct Awaiting<'a>(&'a AtomicUsize);

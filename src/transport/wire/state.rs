@@ -20,7 +20,7 @@ use super::Session;
 use super::{
     frame::{ENGINE_PING, Frame, Native, Packet, Splitter, changed},
     lane::Lane,
-    outbox::{Writer, broken},
+    outbox::Writer,
     refused::told,
     rewrite::Given,
 };
@@ -257,6 +257,14 @@ impl State {
         self.since = None;
         self.reader.take()
     }
+}
+
+/// The error of a stream that the server ended.
+pub(super) fn broken() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::ConnectionAborted,
+        "the server closed the connection",
+    )
 }
 
 /// So many bytes have gone.

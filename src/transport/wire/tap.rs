@@ -15,7 +15,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use super::{
     Session,
     frame::PROBED,
-    outbox::{Outbox, Writer, broken},
+    outbox::{Outbox, Writer},
+    state::broken,
 };
 
 /// A pong as a client sends it, masked with zeros.

@@ -897,7 +897,12 @@ async fn a_back_end_may_finish_while_the_node_drains() {
     let mut config = config();
     config.drain.over = Some(std::time::Duration::from_secs(2));
     let (server, api) = server_of(config).await;
-    let mut alice = Raw::connect(&server, "alice").await;
+    // So many that closing them takes the whole time.
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        clients.push(Raw::connect(&server, "alice").await);
+    }
+    let alice = &mut clients[0];
     let ready = reqwest::Client::new();
     let ready = ready.get(server.url("/readyz"));
     let stopping = tokio::spawn(server.stop());

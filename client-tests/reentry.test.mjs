@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { manager } from "./support/clients.mjs";
-import { rawClient } from "./support/raw.mjs";
+import { Raw, rawClient } from "./support/raw.mjs";
 import { within } from "./support/scope.mjs";
 import { serve, UNLIMITED } from "./support/server.mjs";
 
@@ -80,4 +80,16 @@ test("an event behind a DISCONNECT goes nowhere and ends nothing", async (t) => 
   raw.send(Buffer.from([1]));
   raw.send('421["join","lobby"]');
   assert.match(await raw.frame("431["), /"ok":true/);
+});
+
+test("a client that asks again while it is decided about its return goes on with its session", async (t) => {
+  const server = await serve(t, ROOMY);
+  const { pid } = await rawClient(t, server);
+  for (let round = 0; round < 10; round += 1) {
+    const raw = new Raw(t, server);
+    await raw.frame("0{");
+    for (let times = 0; times < 3; times += 1) raw.send(`40${JSON.stringify({ pid })}`);
+    const answer = await raw.frame("4");
+    assert.equal(JSON.parse(answer.slice(2)).pid, pid, `round ${round}: ${answer}`);
+  }
 });

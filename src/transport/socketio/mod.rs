@@ -227,7 +227,8 @@ impl Door {
         let link = link.ok_or_else(|| Refusal::of(&Error::new(Code::Internal, "no session")))?;
         let namespaces = link.intake().namespaces();
         // None if it was given to socketioxide twice: its client has been answered, and has left.
-        let mut says = namespaces.taken(namespace.as_str()).ok_or_else(left)?;
+        let says = namespaces.taken(namespace.as_str());
+        let mut says = says.ok_or_else(Refusal::of_nobody)?;
         loop {
             let says_who = Credentials::read(&says);
             let admitted = self
@@ -236,7 +237,11 @@ impl Door {
             let entering = admitted.is_ok().then(|| here.0.clone());
             match namespaces.decided(namespace.as_str(), entering) {
                 Decided::Over => return admitted,
-                Decided::Again(again) => says = again,
+                Decided::Again(again) => {
+                    // It holds a place, and the session that its client most likely names again.
+                    drop(socket.extensions.remove::<ArrivalSlot>());
+                    says = again;
+                }
             }
         }
     }
@@ -316,11 +321,6 @@ impl Door {
             .run()
             .await;
     }
-}
-
-/// The answer to a CONNECT whose client has left: it passes it over.
-fn left() -> Refusal {
-    Refusal::of(&Error::unavailable("the client has left the namespace"))
 }
 
 /// The socket that connects, held by nothing here.

@@ -32,6 +32,11 @@ impl Refusal {
     pub(super) fn of(error: &Error) -> Self {
         Self(wire::refusal(error))
     }
+
+    /// To a CONNECT that nobody waits for: no client sees it.
+    pub(super) fn of_nobody() -> Self {
+        Self(wire::NOBODY.to_owned())
+    }
 }
 
 impl fmt::Display for Refusal {

@@ -20,7 +20,7 @@ pub(super) use flusher::{Flushers, Shard};
 pub(super) use frame::{Frame, MARK};
 pub(super) use outbox::{Bounds, Full, Outbox, Writer};
 pub(super) use payload::{Answer, Encoding, frames, nothing, pass, without_ping};
-pub(super) use refused::refusal;
+pub(super) use refused::{NOBODY, refusal};
 pub(super) use rewrite::ConnectReply;
 pub(super) use tap::Wire;
 

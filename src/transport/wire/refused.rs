@@ -2,6 +2,9 @@
 //!
 //! socketioxide lets a refusal be a text and nothing else: `44{"message":"…"}`. The door writes the whole error into that
 //! text, behind a word of ours, and here it becomes what clients are to get: `44{"message":<code>,"data":<error>}`.
+//!
+//! A CONNECT that socketioxide was given twice is refused the second time. Its client has its answer, and would take another one
+//! for that to its next CONNECT.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -11,6 +14,12 @@ use crate::error::Error;
 
 /// What the text of a refusal of ours begins with.
 const REFUSED: &str = "switchboard:refused ";
+
+/// The text of a refusal that no client is to get.
+pub(in crate::transport) const NOBODY: &str = "switchboard:refused nobody";
+
+/// What a client gets instead: Engine.IO's packet that means nothing.
+const NOTHING: &str = "6";
 
 /// What every refusal of ours has.
 const SIGN: &[u8] = b"{\"message\":\"switchboard:refused ";
@@ -42,6 +51,9 @@ pub(super) fn told(packet: &str) -> Option<String> {
         return None;
     }
     let refusal: Refusal = serde_json::from_str(body).ok()?;
+    if refusal.message == NOBODY {
+        return Some(NOTHING.to_owned());
+    }
     let error = refusal.message.strip_prefix(REFUSED)?;
     let (code, data) = (
         serde_json::from_str::<Coded>(error).ok()?.code,
@@ -81,6 +93,13 @@ mod tests {
                 "retry_after_ms": 5000,
             });
             assert_eq!(body, json!({ "message": "limit_reached", "data": data }));
+        }
+    }
+
+    #[test]
+    fn of_a_connect_that_nobody_waits_for_no_answer_is_told() {
+        for namespace in ["", "/chat,"] {
+            assert_eq!(told(&packet(namespace, NOBODY)).as_deref(), Some(NOTHING));
         }
     }
 

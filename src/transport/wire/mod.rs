@@ -7,6 +7,7 @@
 mod flusher;
 mod frame;
 mod lane;
+pub(super) mod other_parser;
 mod outbox;
 mod payload;
 mod refused;

@@ -20,6 +20,7 @@ use super::Session;
 use super::{
     frame::{ENGINE_PING, Frame, Native, Packet, Splitter, changed},
     lane::Lane,
+    other_parser,
     outbox::Writer,
     refused::told,
     rewrite::Given,
@@ -158,7 +159,7 @@ impl State {
                 let reply = session?.connect_reply(namespace)?;
                 self.given.connected(text, namespace, &reply)
             }
-            Packet::Refused => told(text),
+            Packet::Refused => told(text).or_else(|| other_parser::told(text)),
             _ => self.given.event(text),
         }
     }

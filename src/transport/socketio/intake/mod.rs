@@ -35,7 +35,7 @@ use crate::{
     telemetry::Metrics,
     transport::{
         lock,
-        wire::{Frame, Outbox},
+        wire::{Frame, Outbox, other_parser},
     },
 };
 use namespaces::{Place, Step};
@@ -161,6 +161,8 @@ struct State {
     skipping: usize,
     /// Kinds of packets that were ignored.
     ignored: u8,
+    /// The client has another parser, which has been logged.
+    other_parser: bool,
 }
 
 /// A packet of which attachments are still to come.
@@ -223,8 +225,26 @@ impl Intake {
             Ok(Packet::Engine(text)) => Verdict::Pass(Cow::Borrowed(text)),
             Ok(Packet::Attachment(bytes)) => self.attachment(&bytes),
             Ok(Packet::Ignored(why)) => self.ignore(why),
-            Err(fault) => Verdict::End(fault),
+            Err(fault) => match incoming {
+                Incoming::Text(text) => {
+                    self.other_parser(other_parser::connect_of_text(text), fault)
+                }
+                Incoming::Binary(_) => Verdict::End(fault),
+            },
         }
+    }
+
+    /// Has the `connect` of a client with another parser refused; ends a client that has sent none.
+    fn other_parser<'a>(&self, connect: Option<String>, fault: Fault) -> Verdict<'a> {
+        let Some(connect) = connect.filter(|_| self.protocol == Protocol::V4) else {
+            return Verdict::End(fault);
+        };
+        if !std::mem::replace(&mut self.lock().other_parser, true) {
+            let error = other_parser::error();
+            self.metrics.error(&error);
+            tracing::info!(%error, "a CONNECT was refused: the client has another parser");
+        }
+        Verdict::Pass(Cow::Owned(connect))
     }
 
     fn message<'a>(&self, message: Message<'a>) -> Verdict<'a> {
@@ -307,7 +327,9 @@ impl Intake {
             return Verdict::Done;
         }
         let Some(mut packet) = state.assembling.take() else {
-            return Verdict::End(Fault::protocol("binary data that belongs to no packet"));
+            drop(state);
+            let fault = Fault::protocol("binary data that belongs to no packet");
+            return self.other_parser(other_parser::connect_of_bytes(bytes), fault);
         };
         packet.missing -= 1;
         packet.bytes += bytes.len();

@@ -21,6 +21,7 @@ const JOINS = {
   "a slash in JSON escaped, as in PHP and Swift": ['["join","a\\/b"]', "a/b"],
   "all but ASCII escaped, as in Python": ['["join","gr\\u00f6\\u00dfe"]', "größe"],
   "an event name that is all escapes": ['["\\u006a\\u006f\\u0069\\u006e","lobby"]', "lobby"],
+  "white space in front of its JSON": [' \t["join","lobby"]', "lobby"],
   "white space in JSON": ['[ "join" ,\n\t{ "room" : "lobby" } ]\n', "lobby"],
 };
 

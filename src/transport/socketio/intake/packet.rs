@@ -126,7 +126,10 @@ struct Parts<'a> {
     namespace: &'a str,
     /// What socket.io-client 2 puts behind a namespace, and where that stands in the packet.
     query: Option<(&'a str, Range<usize>)>,
+    /// In plain digits; empty if there is none.
     id: &'a str,
+    /// As it is written, with white space.
+    written_id: &'a str,
     payload: &'a str,
 }
 
@@ -153,16 +156,50 @@ impl<'a> Parts<'a> {
                 None => (namespace, None),
             },
         };
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let (id, payload) = rest.split_at(digits);
+        let end = rest.find(|c: char| !c.is_ascii_digit() && !is_blank(c));
+        let (written_id, payload) = rest.split_at(end.unwrap_or(rest.len()));
         Ok(Self {
             attachments,
             namespace,
             query,
-            id,
+            id: id(written_id),
+            written_id,
             payload,
         })
     }
+
+    /// What stands in front of the payload, with a plain id.
+    fn head(&self, packet: &'a str) -> Cow<'a, str> {
+        let end = packet.len() - self.payload.len();
+        match self.id == self.written_id {
+            true => Cow::Borrowed(&packet[..end]),
+            false => Cow::Owned([&packet[..end - self.written_id.len()], self.id].concat()),
+        }
+    }
+
+    /// The packet with a plain id.
+    fn plain(&self, packet: &'a str) -> Cow<'a, str> {
+        match self.head(packet) {
+            Cow::Borrowed(_) => Cow::Borrowed(packet),
+            Cow::Owned(head) => Cow::Owned(head + self.payload),
+        }
+    }
+}
+
+/// An id as Socket.IO's own server reads it: white space in front of a payload, as some client libraries write JSON, is a
+/// number to JavaScript, too, and is 0.
+fn id(written: &str) -> &str {
+    let id = written.trim_matches(is_blank);
+    match id {
+        "" if !written.is_empty() => "0",
+        id if id.contains(is_blank) => "", // no number
+        id => id,
+    }
+}
+
+/// White space of JavaScript.
+fn is_blank(c: char) -> bool {
+    c == '\u{feff}' || c != '\u{85}' && c.is_whitespace()
 }
 
 fn message(protocol: Protocol, packet: &str) -> Result<Packet<'_>, Fault> {
@@ -177,7 +214,7 @@ fn message(protocol: Protocol, packet: &str) -> Result<Packet<'_>, Fault> {
         Some(b'1') => Ok(Packet::Message(Message {
             kind: Kind::Disconnect,
             namespace: parts.namespace,
-            text: without_query(&parts, Cow::Borrowed(packet)),
+            text: without_query(&parts, parts.plain(packet)),
         })),
         Some(b'2' | b'5') => event(packet, &parts),
         Some(b'3' | b'6') => ack(packet, &parts),
@@ -190,7 +227,8 @@ fn connect<'a>(
     packet: &'a str,
     parts: &Parts<'a>,
 ) -> Result<Packet<'a>, Fault> {
-    let behind = &packet[packet.len() - parts.id.len() - parts.payload.len()..];
+    let written = packet.len() - parts.payload.len() - parts.written_id.len();
+    let behind = packet[written..].trim_matches(is_blank);
     let query = parts.query.as_ref().map(|(query, _)| *query);
     let says = match (protocol, query) {
         (Protocol::V3, Some(query)) => query,
@@ -199,7 +237,8 @@ fn connect<'a>(
         (Protocol::V4, _) => return Err(Fault::protocol("the payload of a CONNECT is an object")),
     };
     let text = match query {
-        None => Cow::Borrowed(packet),
+        None if behind.len() == packet.len() - written => Cow::Borrowed(packet),
+        None => Cow::Owned([&packet[..written], behind].concat()),
         Some(query) => Cow::Owned(format!("40{},{query}", parts.namespace)),
     };
     Ok(Packet::Message(Message {
@@ -222,17 +261,17 @@ fn event<'a>(packet: &'a str, parts: &Parts<'a>) -> Result<Packet<'a>, Fault> {
     if !(payload.is_empty() || payload.starts_with('[')) {
         return Err(Fault::protocol("the payload of an event is an array"));
     }
-    let head = &packet[..packet.len() - payload.len()];
+    let head = parts.head(packet);
     let whole = serde_json::from_str::<IgnoredAny>(payload).is_ok();
     let text = match name::of_event(payload).filter(|_| whole) {
         Some(name) if name.is(RAW_NAME) => None,
-        Some(name) => name.written(head, payload),
+        Some(name) => name.written(&head, payload),
         None => None,
     };
     let text = match text {
-        Some(Cow::Borrowed(_)) => Cow::Borrowed(packet),
+        Some(Cow::Borrowed(_)) => parts.plain(packet),
         Some(Cow::Owned(text)) => Cow::Owned(text),
-        None => Cow::Owned([head, RAW, payload].concat()),
+        None => Cow::Owned([&head, RAW, payload].concat()),
     };
     Ok(Packet::Message(Message {
         kind: Kind::Data {
@@ -262,7 +301,7 @@ fn ack<'a>(packet: &'a str, parts: &Parts<'a>) -> Result<Packet<'a>, Fault> {
             event: false,
         },
         namespace: parts.namespace,
-        text: without_query(parts, Cow::Borrowed(packet)),
+        text: without_query(parts, parts.plain(packet)),
     }))
 }
 
@@ -389,6 +428,39 @@ mod tests {
             panic!("a CONNECT");
         };
         assert_eq!(message.namespace, "/chat?user=alice");
+    }
+
+    #[test]
+    fn white_space_is_read_as_javascript_reads_it() {
+        for (packet, passed) in [
+            (r#"42 ["join","r"]"#, r#"420["join","r"]"#),
+            (r#"421 ["join","r"]"#, r#"421["join","r"]"#),
+            ("42\t 1\n[\"join\",\"r\"]", r#"421["join","r"]"#),
+            (
+                "42/chat,1\u{a0}\u{feff}\u{c}[\"join\"]",
+                r#"42/chat,1["join"]"#,
+            ),
+            (r#"42[ "join" , "r" ] "#, r#"42[ "join" , "r" ] "#),
+            (r#"421 2["join"]"#, r#"42["join"]"#),
+            (r#"421 ["j\u006fin"]"#, r#"421["join"]"#),
+            (r#"421 [1]"#, r#"421["1"]"#),
+            (r#"421 [null]"#, r#"421["switchboard:raw"][null]"#),
+            (r#"431 [1]"#, "431[1]"),
+            ("43 [1]", "430[1]"),
+            (
+                r#"451-1 ["a",{"_placeholder":true,"num":0}]"#,
+                r#"451-1["a",{"_placeholder":true,"num":0}]"#,
+            ),
+            (r#"40 {"user":"alice"}"#, r#"40{"user":"alice"}"#),
+            (r#"40/chat, {}"#, "40/chat,{}"),
+            ("40 ", "40"),
+            ("40{} ", "40{}"),
+        ] {
+            assert_eq!(passes(V4, packet), passed, "{packet}");
+        }
+        assert!(text(V4, "42\u{85}[\"join\"]").is_err());
+        assert_eq!(passes(V3, r#"421 ["join"]"#), r#"421["join"]"#);
+        assert_eq!(passes(V3, r#"42/a?b=c,1 ["e"]"#), r#"42/a,1["e"]"#);
     }
 
     #[test]

@@ -37,7 +37,7 @@ test("durable events end in an offset, and no other event ends in a string", asy
   await bob.ok("status", { status: "busy" });
   await bob.ok("read", { room: "lobby", seq: 1 });
   await bob.ok("signal", { to: { user: "alice" }, event: "ring", data: "text" });
-  alice.socket.emit("join", 7);
+  alice.socket.emit("join", true);
   await alice.errors.count(1);
   assert.equal(await away(alice, "cut", () => bob.ok("message", { room: "lobby", data: "missed" })), true);
   await hears(alice, ["text", "missed"]);

@@ -271,7 +271,6 @@ test("a status that is none is refused and changes nothing", async (t) => {
     { status: "busy", info: "text" },
     { status: "busy", info: [1] },
     { status: "busy", info: 7 },
-    { status: "busy", extra: true },
   ]) {
     await alice.refused("status", payload, "bad_request");
   }
@@ -351,7 +350,7 @@ test("only who is in a room is told who is there", async (t) => {
   }
   const alice = await open(t, server, { user: "alice" });
   await alice.ok("join", "lobby");
-  for (const payload of [7, {}, { room: "" }, { room: "lobby", limit: "all" }, { room: "lobby", limit: -1 }]) {
+  for (const payload of [true, {}, { room: "" }, { room: "lobby", limit: "all" }, { room: "lobby", limit: -1 }]) {
     await alice.refused("presence", payload, "bad_request");
   }
 });

@@ -162,7 +162,6 @@ test("a mark that is none is refused and changes nothing", async (t) => {
     { room: "lobby", seq: "2" },
     { room: "lobby", seq: null },
     { room: "white space", seq: 1 },
-    { room: "lobby", seq: 1, extra: true },
   ]) {
     await alice.refused("read", payload, "bad_request");
   }

@@ -7,6 +7,7 @@ import { settled } from "./support/fence.mjs";
 import { away, follow, hears, heard, Speaker } from "./support/follow.mjs";
 import { network } from "./support/proxy.mjs";
 import { serve, UNLIMITED } from "./support/server.mjs";
+import { eventually } from "./support/scope.mjs";
 import { SECRET, sign } from "./support/tokens.mjs";
 
 const MODES = ["polling", "websocket", "upgrade"];
@@ -155,6 +156,8 @@ test("what a client sent with echo: false does not come back to it by recovery",
   };
   assert.equal(await away(alice, "lose", meanwhile), true);
   await hears(alice, ["missed", 3]);
+  // Messages arrive before the acks of those that are stored with them.
+  await eventually(() => acked.length === 2, "both are acknowledged");
   assert.deepEqual(acked, [true, true]);
   await atTab.count(5);
   assert.deepEqual(atTab.items.map(([message]) => message.data), ["heard", "missed", 1, 2, 3]);

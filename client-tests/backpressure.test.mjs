@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { manager, MATRIX, open, upTo } from "./support/clients.mjs";
-import { http } from "./support/raw.mjs";
+import { http, rawClient } from "./support/raw.mjs";
 import { eventually } from "./support/scope.mjs";
 import { serve } from "./support/server.mjs";
 import { peer } from "./support/websocket.mjs";
@@ -79,7 +79,7 @@ test("other connections, those of the same transport included, are not held back
 });
 
 test("a client that goes while it is held back has sent all the same, and is gone at once", async (t) => {
-  const server = await serve(t, { ...SLOW, "limits-messages-per-second": 1, "presence-grace": "0s" });
+  const server = await serve(t, { ...SLOW, "limits-messages-per-second": 5, "presence-grace": "0s" });
   const bob = await open(t, server, { user: "bob" });
   await bob.ok("join", "lobby");
   const left = bob.on("presence");
@@ -92,6 +92,20 @@ test("a client that goes while it is held back has sent all the same, and is gon
   await messages.count(RATE + 50);
   assert.deepEqual(messages.items.map(([message]) => message.data), upTo(RATE + 50));
   await left.until((items) => items.some(([told]) => told.event === "leave" && told.user === "alice"));
+});
+
+test("a client that leaves behind a flood gets no more of it through than one that stays", async (t) => {
+  const server = await serve(t, { ...SLOW, "limits-backpressure": "1s", "presence-grace": "0s" });
+  const bob = await open(t, server, { user: "bob" });
+  await bob.ok("join", "lobby");
+  const presence = bob.on("presence");
+  const raw = await rawClient(t, server, { user: "alice" });
+  const flood = upTo(10 * RATE).map((i) => `42["message",{"room":"lobby","data":${i}}]`);
+  for (const packet of ['42["join","lobby"]', ...flood, "41"]) raw.send(packet);
+  await presence.until((items) => items.some(([told]) => told.event === "leave" && told.user === "alice"));
+  const { seq } = await bob.ok("history", "lobby");
+  // A burst, and what a second takes; as much again while it all came in.
+  assert.ok(seq >= RATE && seq <= 4 * RATE, `${seq} of ${flood.length} were stored`);
 });
 
 test("a flood is refused once the client has been behind for too long, with a time to come again", async (t) => {

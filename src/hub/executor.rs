@@ -60,7 +60,7 @@ pub struct Executor<D: Desk> {
 
 impl<D: Desk> Executor<D> {
     /// For a connection, whose answers `desk` writes, and which is over once `ended` is cancelled: what comes after that was
-    /// sent before, and nobody is held back any more.
+    /// sent before. Nobody is held back any more then, and as much is carried out as if the client had stayed.
     pub fn new(hub: Hub, connection: Arc<Connection>, desk: D, ended: CancellationToken) -> Self {
         let expiry = Expiry::of(&connection, hub.grace());
         let backlog = Backlog::new(hub.limits().backpressure);
@@ -184,11 +184,7 @@ impl<D: Desk> Executor<D> {
             return Err(closing());
         }
         let now = Instant::now();
-        let patience = match self.backlog.patience(now) {
-            // It was sent in time, and nobody waits until its turn comes.
-            patience if !patience.is_zero() && self.ended.is_cancelled() => Duration::MAX,
-            patience => patience,
-        };
+        let patience = self.backlog.patience(now);
         let wait = self.hub.reserve(&self.connection, toll, now, patience)?;
         if !wait.is_zero() {
             self.backlog.held_back(now);

@@ -147,7 +147,10 @@ impl Hub {
         if stored && !self.heed_removals(&connection).await {
             return connection;
         }
-        if let Err(error) = self.store(&connection, None, true).await {
+        // A connection that has left meanwhile is not stored: its client has come back already, or has gone for good.
+        if let Err(error) = self.store(&connection, None, true).await
+            && connection.memberships().is_some()
+        {
             tracing::warn!(%error, "a session could not be stored: it cannot be resumed");
             if stored && self.0.backend.nodes.is_some() {
                 // It is still another node's, and whatever changed it here would be refused.

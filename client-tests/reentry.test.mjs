@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { manager } from "./support/clients.mjs";
 import { Raw, rawClient } from "./support/raw.mjs";
-import { within } from "./support/scope.mjs";
+import { eventually, within } from "./support/scope.mjs";
 import { serve, UNLIMITED } from "./support/server.mjs";
 
 const ROOMY = { ...UNLIMITED, "socketio-namespaces": "/,/chat,/news" };
@@ -97,4 +97,13 @@ test("a client that asks again while it is decided about its return goes on with
     const answer = await raw.frame("4");
     assert.equal(JSON.parse(answer.slice(2)).pid, pid, `round ${round}: ${answer}`);
   }
+});
+
+test("a namespace that is left before its client was let in holds up no other", async (t) => {
+  const server = await serve(t, { ...ROOMY, "limits-connections-per-user": 1 });
+  const raw = await rawClient(t, server, { user: "alice" });
+  raw.send('40/chat,{"user":"alice"}'); // waits for a place
+  await eventually(() => server.log.includes("a CONNECT has to wait"), "it is let in at once");
+  for (const packet of ["41/chat,", '42/chat,["join","lobby"]', '427["join","lobby"]']) raw.send(packet);
+  assert.equal(JSON.parse((await raw.frame("437")).slice(3))[0].ok, true);
 });

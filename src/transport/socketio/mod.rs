@@ -242,6 +242,10 @@ impl Door {
                     drop(socket.extensions.remove::<ArrivalSlot>());
                     says = again;
                 }
+                Decided::Left => {
+                    drop(socket.extensions.remove::<ArrivalSlot>());
+                    return Err(Refusal::of_nobody());
+                }
             }
         }
     }

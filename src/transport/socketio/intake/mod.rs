@@ -270,6 +270,7 @@ impl Intake {
             Kind::Disconnect => match self.namespaces.disconnect(message.namespace) {
                 Place::Here => Verdict::Pass(message.text),
                 Place::NotYet => Verdict::Later,
+                Place::Left => Verdict::Done,
                 Place::Elsewhere => self.ignore(Ignored::NotConnected),
             },
             Kind::Data {
@@ -291,7 +292,7 @@ impl Intake {
                 }
                 Place::Here if attachments == 0 => Verdict::Pass(message.text),
                 Place::Here => self.assemble(message, attachments, ack, event),
-                Place::Elsewhere => {
+                Place::Left | Place::Elsewhere => {
                     self.lock().skipping = attachments;
                     self.ignore(Ignored::NotConnected)
                 }

@@ -39,12 +39,17 @@ enum State {
     /// socketioxide has been given a CONNECT that says this of the client, and may have ignored it.
     Asked(String),
     /// The middleware decides about it.
-    Deciding {
-        /// What the client says since, if it has asked again.
-        again: Option<String>,
-    },
+    Deciding(Since),
     /// The client is connected, or is about to be told so.
     Connected(Weak<Socket>),
+}
+
+/// What a client has done since its CONNECT is decided about.
+enum Since {
+    Nothing,
+    /// It has asked again, and says this of itself.
+    Asked(String),
+    Left,
 }
 
 /// What becomes of a CONNECT.
@@ -68,6 +73,8 @@ pub(super) enum Place {
     Here,
     /// It is about to be there.
     NotYet,
+    /// It was about to be there, and has left.
+    Left,
     Elsewhere,
 }
 
@@ -77,6 +84,8 @@ pub(in crate::transport::socketio) enum Decided {
     Over,
     /// To decide again: the client has asked again, and says this of itself.
     Again(String),
+    /// To refuse: the client has left.
+    Left,
 }
 
 impl Namespaces {
@@ -111,8 +120,8 @@ impl Namespaces {
                 says.clone_into(before);
                 Step::PassAndWait
             }
-            Some(State::Deciding { again }) => {
-                *again = Some(says.to_owned());
+            Some(State::Deciding(since)) => {
+                *since = Since::Asked(says.to_owned());
                 Step::Noted
             }
             Some(State::Connected(socket)) if is_connected(socket) => Step::Ignore,
@@ -123,6 +132,11 @@ impl Namespaces {
     /// A DISCONNECT comes in.
     pub(super) fn disconnect(&self, namespace: &str) -> Place {
         let mut states = self.lock();
+        if let Some(State::Deciding(since)) = states.of.get_mut(namespace) {
+            // That may take long, and nothing that comes behind this is to wait for it.
+            *since = Since::Left;
+            return Place::Left;
+        }
         let place = self.place_in(&states, namespace);
         if place == Place::Here {
             states.of.remove(namespace);
@@ -138,6 +152,7 @@ impl Namespaces {
     fn place_in(&self, states: &States, namespace: &str) -> Place {
         match states.of.get(namespace) {
             Some(State::Connected(socket)) if is_connected(socket) => Place::Here,
+            Some(State::Deciding(Since::Left)) => Place::Left,
             Some(_) => Place::NotYet,
             None if self.served.contains(namespace) => Place::Elsewhere,
             None => Place::Here,
@@ -153,7 +168,7 @@ impl Namespaces {
             return None;
         };
         let says = std::mem::take(says);
-        *state = State::Deciding { again: None };
+        *state = State::Deciding(Since::Nothing);
         let reader = states.reader.take();
         drop(states);
         self.changed.notify_waiters();
@@ -165,7 +180,7 @@ impl Namespaces {
     pub(in crate::transport::socketio) fn is_outdated(&self, namespace: &str) -> bool {
         let states = self.lock();
         match states.of.get(namespace) {
-            Some(State::Deciding { again }) => again.is_some(),
+            Some(State::Deciding(since)) => !matches!(since, Since::Nothing),
             _ => true,
         }
     }
@@ -177,10 +192,15 @@ impl Namespaces {
         socket: Option<Weak<Socket>>,
     ) -> Decided {
         let mut states = self.lock();
-        if let Some(State::Deciding { again }) = states.of.get_mut(namespace)
-            && let Some(says) = again.take()
-        {
-            return Decided::Again(says);
+        if let Some(State::Deciding(since)) = states.of.get_mut(namespace) {
+            match std::mem::replace(since, Since::Nothing) {
+                Since::Nothing => {}
+                Since::Asked(says) => return Decided::Again(says),
+                Since::Left => {
+                    states.of.remove(namespace);
+                    return Decided::Left;
+                }
+            }
         }
         match socket {
             Some(socket) => {
@@ -272,11 +292,31 @@ mod tests {
         assert_eq!(namespaces.place("/chat"), Place::NotYet);
         namespaces.taken("/chat");
         assert_eq!(namespaces.place("/chat"), Place::NotYet);
-        assert_eq!(namespaces.disconnect("/chat"), Place::NotYet);
         // One that is refused is nowhere.
         assert!(matches!(namespaces.decided("/chat", None), Decided::Over));
         assert_eq!(namespaces.place("/chat"), Place::Elsewhere);
         assert_eq!(namespaces.disconnect("/chat"), Place::Elsewhere);
+    }
+
+    #[test]
+    fn a_client_that_leaves_while_it_is_decided_about_is_not_waited_for() {
+        let namespaces = namespaces();
+        namespaces.connect("/chat", "first");
+        namespaces.taken("/chat");
+        assert_eq!(namespaces.disconnect("/chat"), Place::Left);
+        assert_eq!(namespaces.place("/chat"), Place::Left);
+        assert!(namespaces.is_outdated("/chat"));
+        let decided = namespaces.decided("/chat", Some(Weak::new()));
+        assert!(matches!(decided, Decided::Left));
+        assert_eq!(namespaces.place("/chat"), Place::Elsewhere);
+        // One that has asked again meanwhile is decided about again.
+        namespaces.connect("/chat", "second");
+        namespaces.taken("/chat");
+        namespaces.disconnect("/chat");
+        assert_eq!(namespaces.connect("/chat", "third"), Step::Noted);
+        assert_eq!(namespaces.place("/chat"), Place::NotYet);
+        let decided = namespaces.decided("/chat", None);
+        assert!(matches!(decided, Decided::Again(says) if says == "third"));
     }
 
     #[test]

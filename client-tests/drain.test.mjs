@@ -109,6 +109,31 @@ test("where clients can only come back to this node they are closed within a mom
   }
 });
 
+test("a node that clients have to wait for takes no new connection once it goes down, and has everybody back", async (t) => {
+  const server = await serve(t, UNLIMITED);
+  const clients = await Promise.all(
+    upTo(150).map(async (i) => {
+      const client = await open(t, server, { user: `user${i}`, reconnectionDelay: 500, reconnectionDelayMax: 1000 });
+      client.socket.on("disconnect", () => (client.closed ??= Date.now()));
+      await client.ok("join", "lobby");
+      return client;
+    }),
+  );
+  const stopped = server.stop();
+  // They are closed over a quarter of a second; all that time it would answer who comes, and refuse.
+  const attempt = () => http(server, "/socket.io/?EIO=4&transport=polling").then(() => null, (error) => error.code);
+  await eventually(async () => (await attempt()) === "ECONNREFUSED", "new connections are taken");
+  const refused = Date.now();
+  assert.deepEqual(await stopped, { code: 0, signal: null });
+  await eventually(() => clients.every((client) => client.closed), "not everybody was closed");
+  assert.ok(refused < Math.max(...clients.map((client) => client.closed)), "refused only when all were closed");
+  await server.start();
+  for (const client of clients) {
+    await client.session(2);
+    assert.ok(client.socket.recovered, client.name);
+  }
+});
+
 test("a handshake that waits for its turn is answered at once when the node goes down", async (t) => {
   const server = await serve(t, { "limits-connects-per-second": 1, "limits-connects-burst": 1, "limits-connects-wait": "1m" });
   const path = "/socket.io/?EIO=4&transport=polling";

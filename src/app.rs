@@ -132,6 +132,10 @@ impl App {
         shutdown.await;
         let channels = self.backend.channels.as_ref();
         let others = channels.is_some_and(|channels| channels.nodes() > 1);
+        if self.config.drain.is_brief(others) {
+            // Whoever comes back already is refused by the system, at no cost to those who are still to be closed.
+            stop.cancel();
+        }
         drain(&self.hub, &self.config.drain, others, &self.draining).await;
         stop.cancel();
         end.cancel();

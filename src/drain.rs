@@ -2,7 +2,8 @@
 //!
 //! Clients that are closed together come back together. So each is told first, with a time of its own, and the closing
 //! is spread over the configured time: seconds where other nodes take them. Where they can only come back to this node it is a
-//! moment, for one that comes before the next process listens is refused, and comes much later.
+//! moment, for one that comes before the next process listens is refused, and comes much later. Each connection costs what it
+//! costs to close it and no more: those that come late close themselves, and nobody looks through all of them again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +23,7 @@ const JITTER: Duration = Duration::from_secs(1);
 /// The longest pause between two closings: a few clients that come back together are no burden.
 const UNHURRIED: Duration = Duration::from_millis(20);
 
-/// How often connections that came late, or go slowly, are looked for.
+/// How often it is looked whether everybody has gone.
 const ROUND: Duration = Duration::from_millis(20);
 
 /// Refuses new clients, tells those that are there, and closes them; returns when all are gone or the time for it is
@@ -34,6 +35,7 @@ pub(crate) async fn drain(
     draining: &CancellationToken,
 ) {
     draining.cancel();
+    hub.close_newcomers();
     let begin = Instant::now();
     let over = settings.over(others);
     let plan = plan(hub.connections(), begin, over);
@@ -50,15 +52,10 @@ pub(crate) async fn drain(
         sleep_until(at.min(deadline)).await;
         connection.close(Close::Draining);
     }
-    // Whoever was in the middle of connecting, until everybody is gone.
     while Instant::now() < deadline {
-        let late = hub.connections();
-        if late.is_empty() {
+        if hub.is_deserted() {
             tracing::info!(took = ?begin.elapsed(), "every connection is closed");
             return;
-        }
-        for connection in late {
-            connection.close(Close::Draining);
         }
         sleep(ROUND).await;
     }

@@ -102,13 +102,21 @@ section! {
     }
 }
 
+/// Clients that have to wait for this very node are closed within this time: stock ones come back after half a second at
+/// the earliest, and it had better be back by then.
+const MOMENT: Duration = Duration::from_millis(250);
+
 impl DrainSettings {
+    /// Whether it is over so soon that a client that comes meanwhile had better not be let in to be told so.
+    pub fn is_brief(&self, others: bool) -> bool {
+        self.over(others) <= MOMENT
+    }
+
     /// The time over which connections are closed, if other nodes can take them or cannot.
     pub fn over(&self, others: bool) -> Duration {
         self.over.unwrap_or(match others {
             true => Duration::from_secs(3),
-            // Stock clients come back after half a second at the earliest: this node had better be back by then.
-            false => Duration::from_millis(250),
+            false => MOMENT,
         })
     }
 }

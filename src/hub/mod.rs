@@ -9,7 +9,10 @@
 //! The verbs of one connection are to be called in the order its requests came; the hub keeps that order.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -151,6 +154,8 @@ struct Inner {
     joins: Rate,
     rooms: rooms::Rooms,
     connections: DashMap<ConnectionId, Arc<Connection>>,
+    /// The node is going down: whoever connects now is closed again.
+    closing: AtomicBool,
     /// Sessions that are about to be resumed.
     claimed: DashSet<Pid>,
     /// One of those is no more.
@@ -213,6 +218,7 @@ impl Hub {
             grace,
             rooms,
             connections: DashMap::new(),
+            closing: AtomicBool::new(false),
             claimed: DashSet::new(),
             given_back: Notify::new(),
             users: Arc::default(),
@@ -254,6 +260,21 @@ impl Hub {
             self.0.rooms.leave(&connection.key(room), connection);
         }
         Ok(())
+    }
+
+    /// Has every connection that begins from now on closed at once: those who are not among
+    /// [`connections`](Self::connections) after this.
+    pub fn close_newcomers(&self) {
+        self.0.closing.store(true, Ordering::SeqCst);
+    }
+
+    fn is_closing(&self) -> bool {
+        self.0.closing.load(Ordering::SeqCst)
+    }
+
+    /// Whether no connection is open.
+    pub fn is_deserted(&self) -> bool {
+        self.0.connections.is_empty()
     }
 
     /// Every connection that is open, in no order.

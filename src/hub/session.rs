@@ -285,13 +285,17 @@ impl Hub {
             standing.connected(connection.id(), back, grace, now);
             self.0.metrics.connections.inc();
         }
-        entry.insert(connection.clone());
+        drop(entry.insert(connection.clone()));
+        // Either it is found among the connections after that was said, or it sees here that it was.
+        if self.is_closing() {
+            connection.close(Close::Draining);
+        }
     }
 
     /// Ends a connection's part: it leaves every room and enters none any more, and its session can be resumed for a
     /// while. Calling it again does nothing.
     pub fn disconnect(&self, connection: &Arc<Connection>) {
-        if self.depart(connection) {
+        if self.depart(connection) && !self.ends_all_sessions(connection) {
             self.end_session(connection);
         }
     }
@@ -322,6 +326,13 @@ impl Hub {
             self.0.last_seen.note(user, gone);
         }
         true
+    }
+
+    /// Whether nobody has to note the end of this connection's session: the node is going down, and a store of its own ends
+    /// all sessions when it is opened again, or is gone.
+    fn ends_all_sessions(&self, connection: &Connection) -> bool {
+        let own_store = self.0.backend.nodes.is_none();
+        self.is_closing() && own_store && !connection.is_ended_for_good()
     }
 
     /// Notes that a session has ended, or forgets one that ended for good.

@@ -98,3 +98,34 @@ async fn a_member_that_is_taken_over_before_its_join_was_stored_is_shown() {
     let shown = hub.presence(&again, room, None, None).await.unwrap();
     assert_eq!(serde_json::to_value(shown).unwrap()["count"], 1);
 }
+
+#[tokio::test]
+async fn a_node_that_goes_down_closes_who_comes_and_notes_the_end_of_no_session_that_its_store_ends_by_itself()
+ {
+    let (hub, gated) = gated();
+    gated.gate.add_permits(100);
+    let (before, _) = member(&hub, "before", &["a"]).await;
+    let mut members = Vec::new();
+    for number in 0..20 {
+        members.push(member(&hub, &format!("user{number}"), &["a"]).await.0);
+    }
+    hub.disconnect(&before);
+    soon(|| lock(&gated.noted).contains(&"ended")).await;
+    let arrived = arrive(&hub, "late", Resume::Nothing).await;
+
+    hub.close_newcomers();
+    let (late, client) = connect(&hub, arrived).await;
+    client.is_closed(Close::Draining).await;
+    let returning = back(&late, &client);
+    for one in members.iter().chain([&late]) {
+        assert!(!hub.is_deserted());
+        hub.disconnect(one);
+    }
+    assert!(hub.is_deserted());
+    let noted = |what| lock(&gated.noted).iter().filter(|it| **it == what).count();
+    assert_eq!(noted("ended"), 1, "that of the one who went before");
+    let Resume::Session { pid, .. } = returning else {
+        panic!("it has a session");
+    };
+    assert!(gated.find(pid).await.unwrap().is_some());
+}

@@ -132,15 +132,14 @@ impl Origins {
     /// Whether a request without an origin is a page's all the same: browsers leave it out of a GET to the page's own
     /// host, whatever address that name points at, and out of images and scripts, which a page may take from anywhere.
     fn is_of_another_page(&self, headers: &HeaderMap) -> bool {
-        let embedded =
-            fetch_site(headers).is_some_and(|site| site == "cross-site" || site == "same-site");
         let elsewhere = || {
             headers
                 .get(header::HOST)
                 .and_then(|host| host.to_str().ok())
                 .is_none_or(|host| !is_of_this_machine(host) && !self.lists_host(host))
         };
-        (embedded && !self.anyone()) || (self.others == Others::OfThisMachine && elsewhere())
+        (is_embedded(headers) && !self.anyone())
+            || (self.others == Others::OfThisMachine && elsewhere())
     }
 
     /// Whether pages of `host` are listed: its own pages may reach the server through a proxy there.
@@ -163,7 +162,7 @@ impl Origins {
         let host = text(headers.get(header::HOST));
         let Some(origin) = headers.get(header::ORIGIN) else {
             return Error::forbidden(match self.others {
-                Others::OfThisMachine => format!(
+                Others::OfThisMachine if !is_embedded(headers) => format!(
                     "a server without keys answers only to names of its own machine and to those that http.origins \
                      lists, and not to the Host {host}"
                 ),
@@ -219,6 +218,11 @@ fn is_own(origin: &WebOrigin, headers: &HeaderMap, extensions: &Extensions) -> b
     let hosts = || forwarded::hosts(headers).into_iter().chain(host.clone());
     let port_is_said = forwarded::port(headers) == Some(origin.port);
     hosts().any(|asked| is_asked(&asked) || (port_is_said && asked.host == origin.host))
+}
+
+/// Whether the browser says that it asks for a page of another site.
+fn is_embedded(headers: &HeaderMap) -> bool {
+    fetch_site(headers).is_some_and(|site| site == "cross-site" || site == "same-site")
 }
 
 /// What the browser says of the way from the page to here.

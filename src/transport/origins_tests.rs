@@ -330,3 +330,12 @@ fn a_refusal_says_what_was_seen_and_what_to_do() {
     assert!(message(&[("host", "up:1"), ("origin", &long)]).contains("https://xxx"));
     assert!(message(&[("host", "up:1")]).contains("not to the Host up:1"));
 }
+
+#[test]
+fn a_page_of_another_site_is_told_that_and_nothing_of_hosts() {
+    for others in [OWN, Others::OfThisMachine] {
+        let asked = asked(&[("host", "127.0.0.1:3000"), ("sec-fetch-site", "cross-site")]);
+        let refused = origins(&[], others).refuse(&asked.headers);
+        assert!(refused.message().contains("another site"), "{refused}");
+    }
+}

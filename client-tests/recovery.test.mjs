@@ -6,8 +6,8 @@ import { manager, open, upTo } from "./support/clients.mjs";
 import { settled } from "./support/fence.mjs";
 import { away, follow, hears, heard, Speaker } from "./support/follow.mjs";
 import { network } from "./support/proxy.mjs";
-import { serve, UNLIMITED } from "./support/server.mjs";
 import { eventually } from "./support/scope.mjs";
+import { serve, UNLIMITED } from "./support/server.mjs";
 import { SECRET, sign } from "./support/tokens.mjs";
 
 const MODES = ["polling", "websocket", "upgrade"];

@@ -154,7 +154,7 @@ struct Inner {
     joins: Rate,
     rooms: rooms::Rooms,
     connections: DashMap<ConnectionId, Arc<Connection>>,
-    /// The node is going down: whoever connects now is closed again.
+    /// The node is going down: a client that connects now is closed again.
     closing: AtomicBool,
     /// Sessions that are about to be resumed.
     claimed: DashSet<Pid>,

@@ -135,7 +135,7 @@ impl Publishing {
 }
 
 impl Hub {
-    /// Sends to a room in the name of whoever asks, within its rate. Its place in the order is taken when this returns.
+    /// Sends to a room in the caller's name, within its rate. Its place in the order is taken when this returns.
     pub async fn publish(&self, caller: &impl Caller, request: Publish) -> Result<Publishing> {
         self.take_message_permit(caller, Instant::now())?;
         self.publish_admitted(caller, request).await

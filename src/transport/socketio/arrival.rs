@@ -143,7 +143,7 @@ impl Door {
         Ok(arrived.await?)
     }
 
-    /// In open mode, whoever the client says it is; one that gives no name is a guest, the same as before when it brings the
+    /// In open mode, the user that the client names; one that gives no name is a guest, the same as before when it brings the
     /// secret of a guest's session.
     async fn named(
         &self,

@@ -31,7 +31,7 @@ pub(in crate::transport::socketio) struct Namespaces {
 struct States {
     /// By namespace; where there is nothing, the client is not connected.
     of: HashMap<String, State>,
-    /// Whoever reads the client and waits for a CONNECT to be taken up.
+    /// The reader of the client, which waits for a CONNECT to be taken up.
     reader: Option<Waker>,
 }
 

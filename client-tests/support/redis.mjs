@@ -33,9 +33,14 @@ export async function redisCluster(t) {
     await master.cli("CLUSTER", "SET-CONFIG-EPOCH", i + 1);
   }
   for (const { port, bus } of others) await first.cli("CLUSTER", "MEET", "127.0.0.1", port, bus);
-  const known = `cluster_known_nodes:${masters.length}`;
+  const known = [`cluster_known_nodes:${masters.length}`, `cluster_slots_assigned:${SLOTS}`];
   for (const master of masters) {
-    await eventually(async () => (await master.ask("CLUSTER", "INFO")).includes(known), "the masters do not know each other");
+    // Its state is ok before it has heard of the others' slots.
+    const knows = async () => {
+      const info = await master.ask("CLUSTER", "INFO");
+      return known.every((line) => info.includes(line));
+    };
+    await eventually(knows, "the masters do not know each other");
     await master.ready();
   }
   return { masters, url: masters.map((master) => master.url).join(",") };

@@ -62,8 +62,10 @@ impl Cluster {
         }
         for nth in 0..self.servers.len() {
             let known = format!("cluster_known_nodes:{}", self.servers.len());
+            // A server's state is ok before it has heard of the others' slots.
+            let lines = ["cluster_state:ok", "cluster_slots_assigned:16384", &known];
             self.until(nth, "INFO", |info| {
-                info.contains("cluster_state:ok") && info.contains(&known)
+                lines.iter().all(|line| info.contains(line))
             })
             .await;
         }

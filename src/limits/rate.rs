@@ -1,0 +1,262 @@
+//! Rates: token buckets, alone and one a key.
+
+use std::{
+    hash::Hash,
+    time::{Duration, Instant},
+};
+
+use dashmap::DashMap;
+
+/// A rate with a burst, fixed for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Time one permit takes to come back; zero: no limit.
+    interval: Duration,
+    /// How far ahead of its schedule a sender may be.
+    tolerance: Duration,
+}
+
+impl Rate {
+    /// `per_second` permits a second, `burst` at once; 0 a second turns the limit off, a burst of 0 means 1.
+    pub fn new(per_second: u32, burst: u32) -> Self {
+        let interval = if per_second == 0 {
+            Duration::ZERO
+        } else {
+            Duration::from_secs(1) / per_second
+        };
+        Self {
+            interval,
+            tolerance: interval * burst.saturating_sub(1),
+        }
+    }
+
+    /// How long it takes for so many permits to come back.
+    pub fn time_of(self, permits: u32) -> Duration {
+        self.interval.saturating_mul(permits)
+    }
+
+    /// The same rate for what counts half.
+    #[must_use]
+    pub fn halved(self) -> Self {
+        Self {
+            interval: self.interval / 2,
+            ..self
+        }
+    }
+}
+
+/// What is left of a [`Rate`]: the generic cell rate algorithm (ITU-T I.371), one instant of state.
+#[derive(Debug, Default)]
+pub struct Bucket {
+    /// When a sender that kept to the rate would send next.
+    due: Option<Instant>,
+}
+
+impl Bucket {
+    /// Takes one permit, or says how long until there is one.
+    pub fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
+        self.reserve(rate, now, Duration::ZERO).map(|_| ())
+    }
+
+    /// Takes the next permit, and says how long until it may be used. If that is longer than `patience`, none is taken, and
+    /// the error says how long it would be.
+    pub fn reserve(
+        &mut self,
+        rate: Rate,
+        now: Instant,
+        patience: Duration,
+    ) -> Result<Duration, Duration> {
+        if rate.interval.is_zero() {
+            return Ok(Duration::ZERO);
+        }
+        let due = self.due.map_or(now, |due| due.max(now));
+        let early = due.duration_since(now);
+        let wait = early.saturating_sub(rate.tolerance);
+        if wait > patience {
+            return Err(wait);
+        }
+        self.due = Some(due + rate.interval);
+        Ok(wait)
+    }
+
+    /// Whether nothing is known of it that a new one would not know.
+    fn is_full(&self, now: Instant) -> bool {
+        self.due.is_none_or(|due| due <= now)
+    }
+}
+
+/// A [`Bucket`] a key, whether or not anything else is known of the key: kept from its first permit until it is full again.
+#[derive(Debug)]
+pub struct Buckets<K: Eq + Hash> {
+    rate: Rate,
+    buckets: DashMap<K, Bucket>,
+}
+
+impl<K: Eq + Hash + Clone> Buckets<K> {
+    /// Full buckets for whatever key comes.
+    pub fn new(rate: Rate) -> Self {
+        Self {
+            rate,
+            buckets: DashMap::new(),
+        }
+    }
+
+    /// Takes one permit of a key's, or says how long until there is one.
+    pub fn take(&self, key: &K, now: Instant) -> Result<(), Duration> {
+        self.reserve(key, self.rate, now, Duration::ZERO)
+            .map(|_| ())
+    }
+
+    /// Takes the next permit of a key's as [`Bucket::reserve`] does, at `rate`: that of all, or its half.
+    pub fn reserve(
+        &self,
+        key: &K,
+        rate: Rate,
+        now: Instant,
+        patience: Duration,
+    ) -> Result<Duration, Duration> {
+        if rate.interval.is_zero() {
+            return Ok(Duration::ZERO);
+        }
+        if let Some(mut bucket) = self.buckets.get_mut(key) {
+            return bucket.reserve(rate, now, patience);
+        }
+        let mut bucket = self.buckets.entry(key.clone()).or_default();
+        bucket.reserve(rate, now, patience)
+    }
+
+    /// The rate of each bucket.
+    pub fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// Forgets what is full again. To be called now and then: a bucket that is not taken from is full after the time that
+    /// its burst takes.
+    pub fn sweep(&self, now: Instant) {
+        self.buckets.retain(|_, bucket| !bucket.is_full(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_burst_passes_at_once_and_then_the_rate_holds() {
+        let rate = Rate::new(10, 3);
+        let start = Instant::now();
+        let mut bucket = Bucket::default();
+        for _ in 0..3 {
+            assert_eq!(bucket.take(rate, start), Ok(()));
+        }
+        assert_eq!(bucket.take(rate, start), Err(Duration::from_millis(100)));
+        assert_eq!(
+            bucket.take(rate, start + Duration::from_millis(100)),
+            Ok(())
+        );
+        assert!(
+            bucket
+                .take(rate, start + Duration::from_millis(150))
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_rate_of_zero_is_no_limit() {
+        let mut bucket = Bucket::default();
+        let now = Instant::now();
+        assert!((0..1000).all(|_| bucket.take(Rate::new(0, 0), now).is_ok()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_window_ever_passes_more_than_burst_plus_rate(
+            per_second in 1u32..100,
+            burst in 1u32..50,
+            gaps in proptest::collection::vec(0u64..200, 1..200),
+        ) {
+            let rate = Rate::new(per_second, burst);
+            let start = Instant::now();
+            let mut bucket = Bucket::default();
+            let (mut now, mut passed) = (start, 0u32);
+            for gap in gaps {
+                now += Duration::from_millis(gap);
+                passed += u32::from(bucket.take(rate, now).is_ok());
+                let allowed = f64::from(burst) + (now - start).as_secs_f64() * f64::from(per_second);
+                prop_assert!(f64::from(passed) <= allowed + 1e-6);
+            }
+        }
+
+        #[test]
+        fn permits_used_when_they_were_reserved_for_keep_to_the_rate(
+            per_second in 1u32..100,
+            burst in 1u32..50,
+            steps in proptest::collection::vec((0u64..200, 0u64..2_000, any::<bool>()), 1..200),
+        ) {
+            let rate = Rate::new(per_second, burst);
+            let start = Instant::now();
+            let mut bucket = Bucket::default();
+            let (mut now, mut used, mut last) = (start, 0.0, start);
+            for (gap, patience, half) in steps {
+                now += Duration::from_millis(gap);
+                let patience = Duration::from_millis(patience);
+                let taken = if half { rate.halved() } else { rate };
+                let Ok(wait) = bucket.reserve(taken, now, patience) else {
+                    continue;
+                };
+                prop_assert!(wait <= patience);
+                prop_assert!(now + wait >= last, "in the order in which they were reserved");
+                last = now + wait;
+                used += if half { 0.5 } else { 1.0 };
+                let allowed = f64::from(burst) + (last - start).as_secs_f64() * f64::from(per_second);
+                prop_assert!(used <= allowed + 1e-6);
+            }
+        }
+
+        #[test]
+        fn waiting_as_long_as_told_is_always_enough(gaps in proptest::collection::vec(0u64..30, 1..100)) {
+            let rate = Rate::new(20, 4);
+            let mut now = Instant::now();
+            let mut bucket = Bucket::default();
+            for gap in gaps {
+                now += Duration::from_millis(gap);
+                if let Err(wait) = bucket.take(rate, now) {
+                    now += wait;
+                    prop_assert_eq!(bucket.take(rate, now), Ok(()));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn keyed_buckets_answer_as_if_none_was_ever_forgotten(
+            steps in proptest::collection::vec((0u64..200, 0u8..4, any::<bool>()), 1..200),
+        ) {
+            let rate = Rate::new(10, 5);
+            let buckets = Buckets::new(rate);
+            let mut kept: [Bucket; 4] = Default::default();
+            let mut now = Instant::now();
+            for (gap, key, sweeps) in steps {
+                now += Duration::from_millis(gap);
+                if sweeps {
+                    buckets.sweep(now);
+                    let full = kept.iter().filter(|bucket| bucket.is_full(now)).count();
+                    prop_assert_eq!(buckets.buckets.len(), kept.len() - full);
+                }
+                prop_assert_eq!(buckets.take(&key, now), kept[usize::from(key)].take(rate, now));
+            }
+            buckets.sweep(now + Duration::from_millis(500));
+            prop_assert!(buckets.buckets.is_empty());
+        }
+    }
+
+    #[test]
+    fn keys_without_a_limit_are_not_kept() {
+        let buckets = Buckets::new(Rate::new(0, 0));
+        let now = Instant::now();
+        assert!((0..100).all(|key: u8| buckets.take(&key, now).is_ok()));
+        assert!(buckets.buckets.is_empty());
+    }
+}

@@ -15,7 +15,7 @@ use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 use tokio::{
     sync::Mutex,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -28,8 +28,8 @@ use crate::error::{Error, Result};
 
 /// Most keys of a set, and most keys that are remembered after they left it.
 const MOST_KEYS: usize = 64;
-/// Least time between two readings that unknown keys cause.
-const ASKED_GAP: Duration = Duration::from_secs(10);
+/// Least time between two readings that unknown keys cause: who asks meanwhile waits for the next one, because the key may be new.
+const ASKED_GAP: Duration = Duration::from_secs(1);
 /// Longest time until a reading that failed is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -175,15 +175,16 @@ impl Jwks {
         }
     }
 
-    /// Reads the set unless that was done since `seen`, or for an unknown key a short while ago: whoever makes
-    /// up key ids must not make this server flood the one that has the keys.
+    /// Reads the set unless that was done since `seen`. Made-up key ids must not make this server flood the one that has the
+    /// keys, so a reading waits until some time has passed since the last one; and they must not keep a key that is new from being
+    /// found, so it is not left out.
     async fn read_for(&self, seen: u64) {
         let mut reader = self.reader.lock().await;
-        let gap = ASKED_GAP.min(self.refresh);
-        if self.readings.load(Ordering::Acquire) != seen
-            || reader.asked.is_some_and(|asked| asked.elapsed() < gap)
-        {
+        if self.readings.load(Ordering::Acquire) != seen {
             return;
+        }
+        if let Some(asked) = reader.asked {
+            sleep_until(asked + ASKED_GAP.min(self.refresh)).await;
         }
         reader.asked = Some(Instant::now());
         self.read_with(&mut reader).await;

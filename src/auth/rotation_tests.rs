@@ -242,12 +242,26 @@ async fn an_unknown_key_has_the_set_read_once_for_all_who_ask() {
     assert_eq!(server.asked(), 2);
 
     // Made-up key ids do not make it be read again and again.
-    for n in 0..10 {
-        let token = new.token(Some(&format!("made-up-{n}")), "u");
-        assert_eq!(code(&authority, &token).await, Some(Code::Unauthorized));
-    }
-    assert_eq!(server.asked(), 2);
+    let made_up: Vec<_> = (0..10)
+        .map(|n| new.token(Some(&format!("made-up-{n}")), "u"))
+        .collect();
+    let asking = made_up.iter().map(|token| code(&authority, token));
+    let refused = futures_util::future::join_all(asking).await;
+    assert_eq!(refused, [Some(Code::Unauthorized); 10]);
+    assert_eq!(server.asked(), 3);
     stop.cancel();
+}
+
+#[tokio::test]
+async fn made_up_keys_do_not_keep_a_new_key_from_being_found() {
+    let (old, new) = (Signer::ed(), Signer::ed());
+    let server = KeyServer::start(Some(key_set(&[("1", &old)]))).await;
+    let authority = server.authority(SELDOM, SELDOM);
+    let made_up = new.token(Some("made-up"), "u");
+    assert_eq!(code(&authority, &made_up).await, Some(Code::Unauthorized));
+
+    server.change(Some(key_set(&[("1", &old), ("2", &new)])));
+    assert_eq!(code(&authority, &new.token(Some("2"), "u")).await, None);
 }
 
 #[tokio::test]

@@ -52,6 +52,7 @@ pub mod hub;
 pub mod limits;
 pub mod model;
 pub mod pattern;
+pub mod repeat;
 pub mod telemetry;
 pub mod transport;
 

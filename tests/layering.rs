@@ -7,10 +7,11 @@ use std::{
 };
 
 /// Each layer, and what it may use of the crate. `cli` and `app` stand on top.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("model", &["error"]),
     ("error", &[]),
     ("pattern", &["error"]),
+    ("repeat", &[]),
     ("limits", &["error"]),
     ("telemetry", &["error"]),
     (
@@ -25,8 +26,11 @@ const MAY_USE: [(&str, &[&str]); 11] = [
             "transport",
         ],
     ),
-    ("auth", &["error", "model", "pattern", "config"]),
-    ("backend", &["error", "model", "pattern", "config"]),
+    ("auth", &["error", "model", "pattern", "repeat", "config"]),
+    (
+        "backend",
+        &["error", "model", "pattern", "repeat", "config"],
+    ),
     (
         "hub",
         &[
@@ -35,6 +39,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
             "auth",
             "backend",
             "limits",
+            "repeat",
             "telemetry",
             "config",
         ],
@@ -49,6 +54,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
             "backend",
             "hub",
             "limits",
+            "repeat",
             "telemetry",
             "config",
         ],

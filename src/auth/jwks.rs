@@ -24,7 +24,10 @@ use super::{
     jwt::Signed,
     keys::Key,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    repeat::log_in_bursts,
+};
 
 /// Most keys of a set, and most keys that are remembered after they left it.
 const MOST_KEYS: usize = 64;
@@ -288,7 +291,7 @@ fn parse(text: &[u8]) -> Result<Vec<Key>, LoadError> {
                 .map_err(|_| super::keys::KeyError::Malformed)
                 .and_then(|jwk| Key::from_jwk(&jwk));
             key.inspect_err(|reason| {
-                tracing::warn!(n, kid, %reason, "a key of the JWKS is passed over");
+                log_in_bursts!(warn, n, kid, %reason, "a key of the JWKS is passed over");
             })
             .ok()
         })

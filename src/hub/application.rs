@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Connection, Hub, lock};
-use crate::error::{Code, Error, Result};
+use crate::{
+    error::{Code, Error, Result},
+    repeat::log_in_bursts,
+};
 
 /// Bytes of a connection's state, as JSON.
 pub const STATE_BYTES: usize = 8 << 10;
@@ -96,7 +99,7 @@ impl Connection {
         let fit = fit.count();
         if fit < rooms.len() {
             let (rooms, kept) = (rooms.len(), fit);
-            tracing::warn!(rooms, kept, connection = %self.id(), "a session keeps only some of the rooms that the application has joined");
+            log_in_bursts!(warn, rooms, kept, connection = %self.id(), "a session keeps only some of the rooms that the application has joined");
         }
         rooms.truncate(fit);
         Application {
@@ -125,7 +128,7 @@ impl Hub {
         }
         let changed = connection.application_text() != lock(connection.held()).stored;
         if changed && let Err(error) = self.save(connection, None).await {
-            tracing::warn!(%error, connection = %connection.id(), "what the application keeps with a connection is not stored");
+            log_in_bursts!(warn, %error, connection = %connection.id(), "what the application keeps with a connection is not stored");
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     backend::PageSize,
     error::{Code, Error, Result},
     model::{ConnectionId, Message, Offset, RoomKey},
+    repeat::log_in_bursts,
 };
 
 /// What one connection reads at a time, over all its rooms; of each room at least one message.
@@ -50,7 +51,7 @@ impl Hub {
         let caught_up = self.give_missed(connection, given).await;
         self.0.metrics.catching_up.dec();
         if let Err(error) = &caught_up {
-            tracing::warn!(?connection, %error, "a connection could not catch up and is closed");
+            log_in_bursts!(warn, ?connection, %error, "a connection could not catch up and is closed");
             connection.feed().close();
             connection.close(Close::Unavailable);
         }

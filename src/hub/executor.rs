@@ -23,7 +23,10 @@ use super::{
     pace::{Backlog, Latest},
     session::closing,
 };
-use crate::error::{Code, Error, Limit, Result};
+use crate::{
+    error::{Code, Error, Limit, Result},
+    repeat::log_in_bursts,
+};
 
 /// Messages of one connection that may be on their way to the log.
 const UNDER_WAY: usize = 1024;
@@ -274,7 +277,7 @@ impl<D: Desk> Executor<D> {
         };
         self.hub.metrics().error(error);
         if error.code() == Code::Internal {
-            tracing::error!(connection = ?self.connection, %error, cause = ?std::error::Error::source(error), "a request failed");
+            log_in_bursts!(error, connection = ?self.connection, %error, cause = ?std::error::Error::source(error), "a request failed");
         }
         if error.code() == Code::RateLimited {
             self.refused += 1;

@@ -11,6 +11,7 @@ use crate::{
     backend::Question,
     error::{Code, Error, Result},
     model::{ConnectionId, Namespace, RoomKey, RoomName, UserId},
+    repeat::log_rarely,
 };
 
 /// How long other nodes may take for what needs nothing but a look.
@@ -53,7 +54,7 @@ impl Hub {
         let read = |answer: String| match serde_json::from_str(&answer) {
             Ok(answer) => Some(answer),
             Err(error) => {
-                tracing::warn!(%error, "the answer of another node cannot be read");
+                log_rarely!(warn, %error, "the answer of another node cannot be read");
                 None
             }
         };
@@ -63,7 +64,7 @@ impl Hub {
     /// Answers what another node asks, in time: whatever is delivered does not wait for that.
     pub(super) fn answer(&self, question: Question) {
         let Ok(permit) = self.0.answers.clone().try_acquire_owned() else {
-            tracing::warn!("other nodes ask more than can be answered");
+            log_rarely!(warn, "other nodes ask more than can be answered");
             return;
         };
         let hub = self.clone();
@@ -73,7 +74,9 @@ impl Hub {
                 // Nobody may be waiting any more.
                 Ok(Some(answer)) => drop(question.answer.send(answer)),
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "another node asks what cannot be answered"),
+                Err(error) => {
+                    log_rarely!(warn, %error, "another node asks what cannot be answered");
+                }
             }
         });
     }

@@ -11,6 +11,7 @@ use crate::{
     backend::PageSize,
     error::{Code, Error, Result},
     model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
+    repeat::log_in_bursts,
 };
 
 /// What a client that connects says of an earlier session.
@@ -134,7 +135,7 @@ impl Hub {
             Ok(resumed) => Ok(Some(resumed.map(|resumed| (pid, resumed)))),
             Err(error) if error.code() == Code::Unavailable => Err(error),
             Err(error) => {
-                tracing::warn!(%error, "a session could not be resumed");
+                log_in_bursts!(warn, %error, "a session could not be resumed");
                 Ok(Some(Err(NotResumed::Failed)))
             }
         }

@@ -25,6 +25,7 @@ use crate::{
     backend::Session,
     error::{Error, Result},
     model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomName},
+    repeat::log_in_bursts,
 };
 
 /// An entrant of which it is decided whether it goes on with a session. Dropping it changes nothing.
@@ -151,7 +152,7 @@ impl Hub {
         if let Err(error) = self.store(&connection, None, true).await
             && connection.memberships().is_some()
         {
-            tracing::warn!(%error, "a session could not be stored: it cannot be resumed");
+            log_in_bursts!(warn, %error, "a session could not be stored: it cannot be resumed");
             if stored && self.0.backend.nodes.is_some() {
                 // It is still another node's, and whatever changed it here would be refused.
                 connection.close(Close::Unavailable);
@@ -359,7 +360,7 @@ impl Hub {
                 match ended {
                     Ok(()) => return,
                     Err(error) if Instant::now() > give_up => {
-                        tracing::warn!(%error, "the end of a session could not be noted");
+                        log_in_bursts!(warn, %error, "the end of a session could not be noted");
                         return;
                     }
                     Err(_) => tokio::time::sleep(NOTE_AGAIN).await,

@@ -1,11 +1,7 @@
 //! What all doors share: who may come in (origin, draining, places, pace and identity are checked here, before anything
 //! is upgraded or kept), and the tasks that write to those who are in.
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::response::Response;
 use http::{Extensions, HeaderMap, request::Parts};
@@ -14,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 use super::{
     admission_queue::AdmissionQueue,
     http::{ClientAddress, refusal},
-    lock,
     origins::{Origins, Trust},
     wire::{Bounds, Flushers, Shard},
 };
@@ -24,6 +19,7 @@ use crate::{
     hub::Hub,
     limits::{Admission, Admitted, Rate},
     model::Timestamp,
+    repeat::{LogRate, log_at},
 };
 
 /// The way in and the way out, shared by all doors.
@@ -33,8 +29,8 @@ pub(crate) struct Doorway {
     admission: Admission,
     /// Who comes faster than new connections may come.
     queue: AdmissionQueue,
-    /// When it was last said that a proxy leaves its clients' addresses out.
-    warned_of_proxy: Mutex<Option<Instant>>,
+    /// How often it is said that a proxy leaves its clients' addresses out.
+    nameless_proxies: LogRate,
     cookie: Option<String>,
     early_tokens: bool,
     draining: CancellationToken,
@@ -77,7 +73,7 @@ impl Doorway {
                 Rate::new(limits.connects_per_second, limits.connects_burst),
                 limits.connects_wait,
             ),
-            warned_of_proxy: Mutex::default(),
+            nameless_proxies: LogRate::of(1, QUIET),
             cookie: config.cookie,
             early_tokens: config.early_tokens,
             draining: config.draining,
@@ -170,15 +166,13 @@ impl Doorway {
 
     /// Says once in a while that a trusted proxy leaves its clients' addresses out: all of them count as one.
     fn warn_of_proxy(&self, proxy: IpAddr) {
-        let mut warned = lock(&self.warned_of_proxy);
-        if warned.is_none_or(|warned| warned.elapsed() > QUIET) {
-            *warned = Some(Instant::now());
-            tracing::warn!(
-                %proxy,
-                "a proxy in http.trusted_proxies sends no X-Forwarded-For and no Forwarded that can be read: its clients \
-                 are counted as one"
-            );
-        }
+        log_at!(
+            self.nameless_proxies,
+            warn,
+            %proxy,
+            "a proxy in http.trusted_proxies sends no X-Forwarded-For and no Forwarded that can be read: its clients \
+             are counted as one"
+        );
     }
 
     /// Who the request's own token speaks for, if it has one.

@@ -15,6 +15,8 @@ use ipnet::IpNet;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::repeat::{Backoff, log_rarely};
+
 pub use address::ClientAddress;
 pub use cut::Cut;
 pub use refusal::{Refused, method_not_allowed, refusal, status};
@@ -23,6 +25,9 @@ pub use trace::{REQUEST_ID, traced};
 /// TCP connections that may be open beyond the configured number of realtime connections: health checks, metrics and
 /// polling that comes over several.
 const SPARE_SOCKETS: usize = 1024;
+
+/// How soon accepting is tried again when the machine is out of descriptors; a tenfold at most.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// How the server accepts.
 #[derive(Clone, Debug)]
@@ -53,13 +58,17 @@ pub async fn serve(
             .min(Semaphore::MAX_PERMITS),
     }));
     let tasks = TaskTracker::new();
+    let mut backoff = Backoff::new(AGAIN, AGAIN * 10);
     loop {
         let (stream, peer) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
+                Ok(accepted) => {
+                    backoff.reset();
+                    accepted
+                }
                 Err(error) => {
-                    pause_after(&error).await;
+                    pause_after(&error, &mut backoff).await;
                     continue;
                 }
             },
@@ -79,10 +88,10 @@ pub async fn serve(
 }
 
 /// Waits a moment when the machine is out of descriptors or memory; a peer that vanished costs nothing.
-async fn pause_after(error: &std::io::Error) {
+async fn pause_after(error: &std::io::Error, backoff: &mut Backoff) {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionReset) {
-        tracing::warn!(%error, "no connection could be accepted; is the limit of open files too low?");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        log_rarely!(warn, %error, "no connection could be accepted; is the limit of open files too low?");
+        backoff.wait().await;
     }
 }

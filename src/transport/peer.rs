@@ -23,6 +23,7 @@ use crate::{
     hub::{Asking, Close, Drained, Format, Keep, Outgoing, Outlet},
     limits::Admitted,
     model::Namespace,
+    repeat::log_in_bursts,
     telemetry::{Gauge, Metrics},
 };
 
@@ -127,7 +128,7 @@ impl<F: Framing> Session for Peer<F> {
         self.metrics.closed(reason);
         match why {
             Close::Draining => tracing::debug!(reason, "a connection is closed"),
-            _ => tracing::info!(reason, "a connection is closed by the server"),
+            _ => log_in_bursts!(info, reason, "a connection is closed by the server"),
         }
         self.end(self.framing.last_word(why), why != Close::Slow);
     }

@@ -20,6 +20,7 @@ use crate::{
     backend::{Channels, Delivery, Question, Words},
     error::{Error, Result},
     model::NodeId,
+    repeat::log_rarely,
 };
 
 /// Questions of this node, and of others here, that may wait for answers.
@@ -174,7 +175,7 @@ impl Asking {
             return;
         }
         if bytes > ANSWERS {
-            tracing::warn!(%node, "an answer is let go of: too many wait to be read");
+            log_rarely!(warn, %node, "an answer is let go of: too many wait to be read");
             return;
         }
         waiting.answers.push(text.to_owned());
@@ -210,7 +211,7 @@ impl Asking {
     ) {
         let (answer, answered) = oneshot::channel();
         let Ok(permit) = self.answering.clone().try_acquire_owned() else {
-            tracing::warn!("other nodes ask more than can be answered");
+            log_rarely!(warn, "other nodes ask more than can be answered");
             return self.answer(asker, number, "");
         };
         let question = Question {
@@ -265,7 +266,7 @@ async fn hear_questions(
             Some((asker, TELLING, HELLO)) => asking.shared.others.meet(asker),
             Some((asker, TELLING, GOODBYE)) => asking.part(asker),
             Some((asker, number, text)) => asking.put(asker, number, text, &stream).await,
-            None => tracing::warn!("something else than a question was published"),
+            None => log_rarely!(warn, "something else than a question was published"),
         }
     }
 }
@@ -277,7 +278,7 @@ async fn hear_answers(asking: Weak<Asking>, mut answers: Words) {
         };
         match read(&word) {
             Some((node, number, text)) => asking.note(node, number, text),
-            None => tracing::warn!("something else than an answer was published"),
+            None => log_rarely!(warn, "something else than an answer was published"),
         }
     }
 }

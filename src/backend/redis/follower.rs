@@ -30,6 +30,7 @@ use crate::{
     backend::{Delivery, closed},
     error::{Error, Result},
     model::{ConnectionId, Ephemeral, Message, Offset, RoomKey},
+    repeat::log_rarely,
 };
 
 mod offline;
@@ -264,7 +265,10 @@ impl Follower {
         if channel == self.own {
             let (word, offset) = read_word(payload).unwrap_or_default();
             if word >= self.suspected && self.has_lost_something() {
-                tracing::warn!("messages were lost on the way from Redis and are read");
+                log_rarely!(
+                    warn,
+                    "messages were lost on the way from Redis and are read"
+                );
                 self.resync().await?;
             }
             self.say(Item::Past(offset)).await;
@@ -280,7 +284,7 @@ impl Follower {
                     return Ok(());
                 }
                 if !follows {
-                    tracing::warn!(room = %message.room.room, seq = %message.seq, "messages were lost on the way from Redis and are read");
+                    log_rarely!(warn, room = %message.room.room, seq = %message.seq, "messages were lost on the way from Redis and are read");
                     self.resync().await?;
                 }
                 // Read just now, or, if it was lost from the log, delivered all the same.
@@ -297,7 +301,7 @@ impl Follower {
             Some(Published::Said(said)) => self.hear(channel, said).await?,
             // It went the short way.
             Some(Published::Ephemeral(..)) => {}
-            None => tracing::warn!(channel, "something else than ours was published"),
+            None => log_rarely!(warn, channel, "something else than ours was published"),
         }
         Ok(())
     }

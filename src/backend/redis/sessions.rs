@@ -16,6 +16,7 @@ use crate::{
     backend::{Session, Sessions},
     error::{Error, Result},
     model::{ConnectionId, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
+    repeat::log_rarely,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -85,7 +86,10 @@ impl Sessions for RedisLog {
             return Ok(None);
         };
         let Ok(written) = serde_json::from_str::<Written>(&body) else {
-            tracing::warn!("a session in Redis is not as it was written, and cannot be resumed");
+            log_rarely!(
+                warn,
+                "a session in Redis is not as it was written, and cannot be resumed"
+            );
             return Ok(None);
         };
         // Offsets of a life that is over say nothing of what was missed.

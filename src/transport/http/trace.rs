@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use crate::repeat::log_in_bursts;
+
 use axum::{
     Router,
     extract::{OriginalUri, Request},
@@ -46,7 +48,7 @@ async fn trace(request: Request, next: Next) -> Response {
 fn log(status: StatusCode, begin: Instant) {
     let (status, took) = (status.as_u16(), begin.elapsed());
     if status >= 500 && status != StatusCode::SERVICE_UNAVAILABLE {
-        tracing::warn!(status, ?took, "a request failed");
+        log_in_bursts!(warn, status, ?took, "a request failed");
     } else {
         tracing::debug!(status, ?took, "answered");
     }

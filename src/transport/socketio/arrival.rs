@@ -15,6 +15,7 @@ use crate::{
     error::{Code, Error, Result},
     hub::{Arrived, Resume},
     model::{Namespace, Timestamp, UserId},
+    repeat::log_in_bursts,
     transport::wire,
 };
 
@@ -117,9 +118,11 @@ impl Door {
         self.hub.metrics().error(error);
         let (code, reason) = (error.code().as_str(), error.message());
         match denial {
-            Denial::Later(_) => tracing::info!(%namespace, code, reason, "a CONNECT has to wait"),
+            Denial::Later(_) => {
+                log_in_bursts!(info, %namespace, code, reason, "a CONNECT has to wait");
+            }
             Denial::NewToken(_) | Denial::Final(_) => {
-                tracing::info!(%namespace, code, reason, "a CONNECT was refused");
+                log_in_bursts!(info, %namespace, code, reason, "a CONNECT was refused");
             }
         }
     }

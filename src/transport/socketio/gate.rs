@@ -3,11 +3,7 @@
 //! The doorway decides, before anything is upgraded or kept. WebSockets are upgraded
 //! here and handed to socketioxide as a [`Wire`], so that the server can end them; polling goes through as it is.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -29,8 +25,9 @@ use super::{
 };
 use crate::{
     error::{Code, Error, Result},
+    repeat::log_rarely,
     transport::{
-        Doorway, Transport, lock,
+        Doorway, Transport,
         upgrade::{Accepted, Reader, accept_key, halves, switching},
         wire::{self, Answer, Encoding, Wire, pass},
     },
@@ -52,8 +49,6 @@ pub(super) struct Gate {
     /// The namespaces of the configuration.
     pub(super) served: Arc<HashSet<String>>,
     pub(super) others: BetweenNodes,
-    /// When it was last said that clients come to the wrong node.
-    pub(super) warned: Mutex<Option<Instant>>,
 }
 
 impl Gate {
@@ -232,11 +227,7 @@ impl Gate {
         if !self.others.are_possible() {
             return;
         }
-        let mut warned = lock(&self.warned);
-        if warned.is_none_or(|warned| warned.elapsed() > QUIET) {
-            *warned = Some(Instant::now());
-            tracing::warn!("a client was answered: {STRANGER}");
-        }
+        log_rarely!(warn, "a client was answered: {STRANGER}");
     }
 
     /// Opens a session by polling and notes its id, so that an upgrade finds it.
@@ -421,9 +412,6 @@ fn polled(answer: Answer) -> Response {
 
 /// What a client is told whose session this node does not know.
 const STRANGER: &str = "Session ID unknown: it has ended, or belongs to another node; with several nodes route each client to one node (sticky sessions), or have clients use only the websocket transport";
-
-/// How long nothing more is said about such clients.
-const QUIET: Duration = Duration::from_secs(60);
 
 /// How often a session by polling whose packets are left unread is told to be alive.
 const HEARTBEAT: Duration = Duration::from_secs(1);

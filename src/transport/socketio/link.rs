@@ -34,6 +34,7 @@ use crate::{
     hub::Close,
     limits::Admitted,
     model::Namespace,
+    repeat::log_in_bursts,
     telemetry::Metrics,
     transport::{
         close_codes, lock,
@@ -264,7 +265,7 @@ impl Link {
         let reason = why.as_str();
         match why {
             Close::Draining | Close::Replaced => tracing::debug!(reason, "a connection is closed"),
-            _ => tracing::info!(reason, "a connection is closed by the server"),
+            _ => log_in_bursts!(info, reason, "a connection is closed by the server"),
         }
     }
 

@@ -121,7 +121,6 @@ pub(crate) async fn open(doorway: &Arc<Doorway>, config: DoorConfig<'_>) -> (Rou
                 .collect(),
         ),
         others: config.others,
-        warned: Mutex::default(),
     });
     let path = gate.path.clone();
     let answer = any(move |request: Request<Body>| gate.clone().answer(request));

@@ -22,6 +22,7 @@ use crate::{
     },
     error::Result,
     model::{Epoch, Message, Offset, Seq},
+    repeat::log_rarely,
 };
 
 /// What is read at a time, over all rooms; of each room one message at least.
@@ -63,7 +64,8 @@ impl Follower {
         self.order.know(Offset(offset));
         self.lost |= lost == 1;
         if self.lost {
-            tracing::error!(
+            log_rarely!(
+                error,
                 "Redis has lost messages that it had acknowledged; its log begins another life"
             );
             let life = begin_life(self.reads.of(Part::FIRST)).await?;

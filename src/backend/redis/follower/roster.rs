@@ -13,6 +13,7 @@ use crate::{
     },
     error::Result,
     model::RoomKey,
+    repeat::log_rarely,
 };
 
 /// How many rooms are read together: any of them may be large.
@@ -31,7 +32,7 @@ impl Follower {
             Said::Notice(_, notice) => self.put_said(&key, Elsewhere::Notice(notice)).await,
             Said::Changed { version, .. } if Some(version) <= room.roster => {}
             Said::Changed { before, .. } if Some(before) != room.roster => {
-                tracing::warn!(room = %key.room, "changes of who is there were lost on the way from Redis; it is read anew");
+                log_rarely!(warn, room = %key.room, "changes of who is there were lost on the way from Redis; it is read anew");
                 self.read_rosters_anew(&[channel.to_owned()]).await?;
             }
             Said::Changed {

@@ -17,6 +17,7 @@ use crate::{
     },
     error::Result,
     model::{Namespace, NodeId, RoomKey, RoomName, UserId},
+    repeat::log_rarely,
 };
 
 /// Asks who is in a room, on all nodes or all but one.
@@ -40,7 +41,7 @@ pub(in crate::backend::redis) fn read_present(answer: Value) -> Result<(u64, Pre
     while let (Some(node), Some(users)) = (nodes.next(), nodes.next()) {
         let users = redis::from_redis_value::<HashMap<String, String>>(users);
         let (Some(node), Ok(users)) = (read_node(node), users) else {
-            tracing::warn!("what a node has of users cannot be read");
+            log_rarely!(warn, "what a node has of users cannot be read");
             continue;
         };
         let users = users

@@ -27,6 +27,7 @@ use crate::{
     backend::{Attending, Census, Nodes, Notice},
     error::Result,
     model::{Namespace, RoomKey, RoomName, UserId},
+    repeat::log_rarely,
 };
 
 mod book;
@@ -128,14 +129,14 @@ impl Nodes for RedisLog {
         let text = attending.as_ref().map(said::write).transpose();
         match text {
             Ok(text) => self.shared.book.note(room, user, text.map(Into::into)),
-            Err(error) => tracing::error!(%error, "what is here of a user cannot be written"),
+            Err(error) => log_rarely!(error, %error, "what is here of a user cannot be written"),
         }
     }
 
     fn tell(&self, room: &RoomKey, notice: Notice) {
         match said::write_notice(self.shared.node, &notice) {
             Ok(text) => self.shared.book.tell(room, text),
-            Err(error) => tracing::error!(%error, "a notice cannot be written"),
+            Err(error) => log_rarely!(error, %error, "a notice cannot be written"),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::{
     },
     error::Result,
     model::NodeId,
+    repeat::log_in_bursts,
 };
 
 /// How many rooms are emptied together.
@@ -62,7 +63,7 @@ impl Patrol {
         let mut release = scripts::release(&keys::leases());
         release.arg(node.to_string());
         self.reads.of(Part::FIRST).ask(release).await?;
-        tracing::info!(%node, "a node has gone; its users and sessions were taken out");
+        log_in_bursts!(info, %node, "a node has gone; its users and sessions were taken out");
         Ok(())
     }
 

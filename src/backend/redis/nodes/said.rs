@@ -7,6 +7,7 @@ use serde_json::Error;
 use crate::{
     backend::{Attending, Notice},
     model::{NodeId, UserId},
+    repeat::log_rarely,
 };
 
 /// What a node says.
@@ -92,7 +93,7 @@ pub(super) fn attending(user: &str, text: &str) -> Option<(UserId, Attending)> {
     match serde_json::from_str(text) {
         Ok(attending) => Some((UserId::from_log(user), attending)),
         Err(error) => {
-            tracing::warn!(user, %error, "what a node has of a user cannot be read");
+            log_rarely!(warn, user, %error, "what a node has of a user cannot be read");
             None
         }
     }

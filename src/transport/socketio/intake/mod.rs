@@ -32,6 +32,7 @@ use crate::{
     error::{Code, Error},
     hub::{Close, Keep, Outgoing},
     model::Namespace,
+    repeat::log_in_bursts,
     telemetry::Metrics,
     transport::{
         lock,
@@ -242,7 +243,7 @@ impl Intake {
         if !std::mem::replace(&mut self.lock().other_parser, true) {
             let error = other_parser::error();
             self.metrics.error(&error);
-            tracing::info!(%error, "a CONNECT was refused: the client has another parser");
+            log_in_bursts!(info, %error, "a CONNECT was refused: the client has another parser");
         }
         Verdict::Pass(Cow::Owned(connect))
     }
@@ -396,7 +397,13 @@ impl Intake {
         let reason = fault.reason().as_str();
         self.metrics.closed(reason);
         let Fault { code, why } = fault;
-        tracing::info!(reason, code, why, "a connection is closed by the server");
+        log_in_bursts!(
+            info,
+            reason,
+            code,
+            why,
+            "a connection is closed by the server"
+        );
     }
 
     /// Closes the client's WebSocket.

@@ -71,6 +71,14 @@ impl Pattern {
         true
     }
 
+    /// What every text that fits begins with, and whether that is all of the only one.
+    pub fn literal(&self) -> (&str, bool) {
+        match self.0.split_once('*') {
+            Some((prefix, _)) => (prefix, false),
+            None => (&self.0, true),
+        }
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -156,6 +164,18 @@ mod tests {
             ("a?", "ab"),
         ] {
             assert!(!matches(pattern, text), "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn what_fits_begins_with_the_literal_part() {
+        for (pattern, expected) in [
+            ("lobby", ("lobby", true)),
+            ("team-7:*", ("team-7:", false)),
+            ("*", ("", false)),
+            ("a*b*", ("a", false)),
+        ] {
+            assert_eq!(Pattern::parse(pattern).unwrap().literal(), expected);
         }
     }
 

@@ -40,7 +40,9 @@ pub(super) struct Listed {
 
 /// List the rooms that somebody is in.
 ///
-/// By name. A user sees those that it may join.
+/// By name. A user sees those that it may join. One answer looks at a bounded number of rooms, and the more are looked at the
+/// more it counts against the user's rate: a page may be short, or empty, and have a `next` all the same. Only a page without
+/// `next` is the last.
 #[utoipa::path(
     get,
     path = "/v1/rooms",

@@ -185,7 +185,7 @@ pub(super) struct LiveRoom {
 pub(super) struct Rooms {
     /// By name.
     rooms: Vec<LiveRoom>,
-    /// What to give as `cursor` to go on.
+    /// What to give as `cursor` to go on, unless this is the end: there may be more even if `rooms` is short or empty.
     #[schema(required = false, nullable = false)]
     next: Option<Room>,
 }

@@ -163,6 +163,15 @@ impl Grants {
             .any(|rule| rule.pattern.is_any() && rule.can.contains(permission))
     }
 
+    /// What the names of all rooms begin with in which `permission` is granted, one for each rule that grants it, and whether
+    /// that is the whole name.
+    pub fn literals(&self, permission: Permission) -> impl Iterator<Item = (&str, bool)> {
+        let granting = self.0.iter();
+        granting
+            .filter(move |rule| rule.can.contains(permission))
+            .map(|rule| rule.pattern.literal())
+    }
+
     /// Whether nothing is granted anywhere.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

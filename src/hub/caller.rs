@@ -120,6 +120,19 @@ impl Hub {
             .map(|_| ())
     }
 
+    /// Takes permits of the caller's rates for what its request turned out to cost besides the one that it took at first. It is
+    /// answered all the same; what it asks for next waits, or is refused, until they have come back.
+    pub(super) fn charge(&self, caller: &impl Caller, permits: usize, now: Instant) {
+        let permits = u32::try_from(permits).unwrap_or(u32::MAX);
+        if let Some(connection) = caller.connection() {
+            let mut rates = connection.rates();
+            rates.messages.charge(self.0.messages, permits, now);
+        }
+        if let Some(principal) = caller.identity() {
+            self.0.user_messages.charge(&principal.user, permits, now);
+        }
+    }
+
     /// Takes the next permits for something that costs `toll`, and says how long until they may be used: no longer than
     /// `patience`, else it is refused.
     pub(super) fn reserve(

@@ -1,23 +1,27 @@
 //! Which rooms there are: those with members now, a page at a time, and the state of one.
 
-use std::collections::{BTreeSet, BinaryHeap};
+use std::{collections::BTreeSet, time::Instant};
 
 use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use super::{Caller, Hub, lock, room::Room};
+use super::{
+    Caller, Hub,
+    room::Room,
+    rooms_walk::{Found, Walk},
+};
 use crate::{
     auth::Permission,
     backend::{Nodes, PageSize, Range},
     error::{Error, Result},
-    model::{Epoch, PERSONAL, RoomName, Seq},
+    model::{Epoch, RoomName, Seq},
 };
 
 /// Rooms that one answer lists, unless it is asked for another number, and at most.
 const LISTED_ROOMS: usize = 100;
 const PAGE_ROOMS: usize = 1000;
-/// Pages of live rooms of all nodes that are looked at for one answer.
-const PAGES_LOOKED_AT: usize = 20;
+/// Patterns that are compared with names for one permit of the caller's rate.
+const COMPARISONS_A_PERMIT: usize = 1000;
 /// Rooms that are asked about at the same time for one answer.
 const AT_ONCE: usize = 32;
 
@@ -56,7 +60,7 @@ pub struct Attendance {
 pub struct RoomsPage {
     /// In the order of their names.
     pub rooms: Vec<LiveRoom>,
-    /// Ask for those behind this one to go on.
+    /// Ask for those behind this to go on. Not always one of the rooms: there may be more even if none are here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<RoomName>,
 }
@@ -76,20 +80,25 @@ pub struct RoomState {
 }
 
 impl Hub {
-    /// The live rooms that `caller` may join, by name.
+    /// The live rooms that `caller` may join, by name. A caller that may join few of many rooms is answered before all of them
+    /// have been looked at: with less than it asked for, or nothing, and with where to go on.
     pub async fn live_rooms(&self, caller: &impl Caller, request: &LiveRooms) -> Result<RoomsPage> {
         let limit = request.limit.unwrap_or(LISTED_ROOMS).clamp(1, PAGE_ROOMS);
-        let mut names = self.live_here(caller, request, limit + 1);
-        let mut next = None;
+        let mut found = vec![self.live_here(caller, request, limit + 1)];
         if let Some(nodes) = &self.0.backend.nodes {
-            next = live_elsewhere(&**nodes, caller, request, limit + 1, &mut names).await?;
+            found.push(live_elsewhere(&**nodes, caller, request, limit + 1).await?);
         }
-        let mut names: Vec<_> = names.into_iter().collect();
-        if names.len() > limit {
-            names.truncate(limit);
-            next = names.last().cloned();
+        let comparisons = found.iter().map(|found| found.comparisons).sum::<usize>();
+        self.charge(caller, comparisons / COMPARISONS_A_PERMIT, Instant::now());
+        let mut next = found.iter().filter_map(|found| found.until.clone()).min();
+        let rooms: BTreeSet<_> = found.into_iter().flat_map(|found| found.rooms).collect();
+        let mut rooms: Vec<_> = rooms.into_iter().collect();
+        rooms.retain(|room| next.as_ref().is_none_or(|next| room <= next));
+        if rooms.len() > limit {
+            rooms.truncate(limit);
+            next = rooms.last().cloned();
         }
-        let rooms = futures_util::stream::iter(names).map(|room| async move {
+        let rooms = futures_util::stream::iter(rooms).map(|room| async move {
             let attendance = self.attendance(caller, &room).await?;
             Ok(LiveRoom { room, attendance })
         });
@@ -100,29 +109,19 @@ impl Hub {
     }
 
     /// The first of those that are live on this node.
-    fn live_here(
-        &self,
-        caller: &impl Caller,
-        request: &LiveRooms,
-        most: usize,
-    ) -> BTreeSet<RoomName> {
-        let personal = request.prefix.starts_with(PERSONAL);
-        let mut first = First::new(most);
-        self.0.rooms.each(|key, live| {
-            let room = &key.room;
-            let asked = key.namespace == *caller.namespace()
-                && room.as_str().starts_with(&request.prefix)
-                && request.after.as_ref().is_none_or(|after| room > after)
-                && (personal || !room.is_personal());
-            if asked
-                && first.takes(room)
-                && caller.may(Permission::Join, room)
-                && lock(live).is_inhabited()
-            {
-                first.put(room);
-            }
-        });
-        first.sorted().into_iter().collect()
+    fn live_here(&self, caller: &impl Caller, request: &LiveRooms, most: usize) -> Found {
+        let rooms = &self.0.rooms;
+        let mut walk = Walk::new(caller, &request.prefix, request.after.as_ref(), most);
+        while let Some(wanted) = walk.wants() {
+            let (namespace, after) = (caller.namespace(), wanted.after.as_ref());
+            let names = rooms
+                .index()
+                .page(namespace, &wanted.prefix, after, wanted.most);
+            walk.take(&wanted, names, |room| {
+                caller.may(Permission::Join, room) && rooms.is_inhabited(&caller.key(room))
+            });
+        }
+        walk.found()
     }
 
     /// Where a room's log stands, and how many are there.
@@ -175,91 +174,20 @@ impl Hub {
     }
 }
 
-/// Adds to `names` the first of those that are live on any node, up to `most`. Whoever may join few of many rooms is answered
-/// before all have been looked at: then this answers the last that was, and leaves none in `names` behind it.
+/// The first of those that are live on any node.
 async fn live_elsewhere(
     nodes: &dyn Nodes,
     caller: &impl Caller,
     request: &LiveRooms,
     most: usize,
-    names: &mut BTreeSet<RoomName>,
-) -> Result<Option<RoomName>> {
-    let (namespace, prefix) = (caller.namespace(), &request.prefix);
-    let mut after = request.after.clone();
-    let mut wanted = most;
-    for _ in 0..PAGES_LOOKED_AT {
-        let page = nodes.rooms(namespace, prefix, after.as_ref(), PAGE_ROOMS);
-        let page = page.await?;
-        let is_last = page.len() < PAGE_ROOMS;
-        after = page.last().cloned().or(after);
-        for room in page {
-            if wanted > 0 && caller.may(Permission::Join, &room) {
-                names.insert(room);
-                wanted -= 1;
-            }
-        }
-        if is_last || wanted == 0 {
-            return Ok(None);
-        }
+) -> Result<Found> {
+    let mut walk = Walk::new(caller, &request.prefix, request.after.as_ref(), most);
+    while let Some(wanted) = walk.wants() {
+        let (namespace, after) = (caller.namespace(), wanted.after.as_ref());
+        let names = nodes.rooms(namespace, &wanted.prefix, after, wanted.most);
+        walk.take(&wanted, names.await?, |room| {
+            caller.may(Permission::Join, room)
+        });
     }
-    names.retain(|room| after.as_ref().is_some_and(|after| room <= after));
-    Ok(after)
-}
-
-/// The first names of all that are put in, without keeping or sorting the others: a node has many rooms and a page few.
-struct First {
-    names: BinaryHeap<RoomName>,
-    most: usize,
-}
-
-impl First {
-    fn new(most: usize) -> Self {
-        Self {
-            names: BinaryHeap::with_capacity(most + 1),
-            most,
-        }
-    }
-
-    /// Whether a name is among the first so far.
-    fn takes(&self, name: &RoomName) -> bool {
-        self.names.len() < self.most || self.names.peek().is_some_and(|last| name < last)
-    }
-
-    fn put(&mut self, name: &RoomName) {
-        self.names.push(name.clone());
-        if self.names.len() > self.most {
-            self.names.pop();
-        }
-    }
-
-    fn sorted(self) -> Vec<RoomName> {
-        self.names.into_sorted_vec()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn the_first_names_are_kept_in_order(
-            names in proptest::collection::hash_set("[a-d]{1,4}", 0..60),
-            most in 1usize..10,
-        ) {
-            let names: Vec<_> = names.iter().map(|name| RoomName::parse(name).unwrap()).collect();
-            let mut first = First::new(most);
-            for name in &names {
-                if first.takes(name) {
-                    first.put(name);
-                }
-            }
-            let mut sorted = names;
-            sorted.sort();
-            sorted.truncate(most);
-            prop_assert_eq!(first.sorted(), sorted);
-        }
-    }
+    Ok(walk.found())
 }

@@ -18,6 +18,7 @@ use super::{
     event::Outgoing,
     lock,
     room::{Manners, Placed, Room},
+    room_index::RoomIndex,
 };
 use crate::{
     backend::{Bus, Nodes},
@@ -32,6 +33,8 @@ const ACQUAINTANCE: Duration = Duration::from_secs(2);
 /// The rooms with members on this node.
 pub(super) struct Rooms {
     rooms: DashMap<RoomKey, Arc<Mutex<Room>>>,
+    /// Their names, changed while the entry of the room is locked.
+    index: RoomIndex,
     /// Followed for as long as there is a room.
     bus: Arc<dyn Bus>,
     /// Told who is here.
@@ -53,6 +56,7 @@ impl Rooms {
     ) -> Self {
         Self {
             rooms: DashMap::new(),
+            index: RoomIndex::default(),
             bus,
             nodes,
             manners,
@@ -118,6 +122,7 @@ impl Rooms {
         // The entry stays locked, so that the room cannot be dropped meanwhile.
         let entry = self.rooms.entry(key.clone()).or_insert_with(|| {
             self.metrics.rooms.inc();
+            self.index.insert(key);
             let followed = self.bus.follow(key);
             let room = Room::new(
                 key.room.clone(),
@@ -172,16 +177,18 @@ impl Rooms {
 
     /// The rooms there are now.
     pub(super) fn keys(&self) -> Vec<RoomKey> {
-        let mut keys = Vec::new();
-        self.each(|key, _| keys.push(key.clone()));
-        keys
+        self.rooms.iter().map(|room| room.key().clone()).collect()
     }
 
-    /// Looks at every room there is, in no order. What is asked of the room itself had better be asked last.
-    pub(super) fn each(&self, mut look: impl FnMut(&RoomKey, &Mutex<Room>)) {
-        for room in &self.rooms {
-            look(room.key(), room.value());
-        }
+    /// Their names in order.
+    pub(super) fn index(&self) -> &RoomIndex {
+        &self.index
+    }
+
+    /// Whether anybody is in a room, or has only just gone; whoever waits for messages without being a member is not.
+    pub(super) fn is_inhabited(&self, key: &RoomKey) -> bool {
+        let room = self.rooms.get(key).map(|room| room.clone());
+        room.is_some_and(|room| lock(&room).is_inhabited())
     }
 
     /// Does something with a room, if it is there: counts what was delivered, and notes when it is due.
@@ -283,6 +290,7 @@ impl Rooms {
             if over {
                 // Still locked, so that whoever begins the room anew follows it after this.
                 self.bus.unfollow(key);
+                self.index.remove(key);
                 entry.remove();
                 self.metrics.rooms.dec();
             }

@@ -79,6 +79,12 @@ impl Bucket {
         Ok(wait)
     }
 
+    /// Takes permits for what has been done already: whoever asks next waits until they have come back.
+    pub fn charge(&mut self, rate: Rate, permits: u32, now: Instant) {
+        let due = self.due.map_or(now, |due| due.max(now));
+        self.due = Some(due + rate.time_of(permits));
+    }
+
     /// Whether nothing is known of it that a new one would not know.
     fn is_full(&self, now: Instant) -> bool {
         self.due.is_none_or(|due| due <= now)
@@ -125,6 +131,14 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         bucket.reserve(rate, now, patience)
     }
 
+    /// Takes permits of a key's for what has been done already, as [`Bucket::charge`] does.
+    pub fn charge(&self, key: &K, permits: u32, now: Instant) {
+        if permits > 0 && !self.rate.interval.is_zero() {
+            let mut bucket = self.buckets.entry(key.clone()).or_default();
+            bucket.charge(self.rate, permits, now);
+        }
+    }
+
     /// The rate of each bucket.
     pub fn rate(&self) -> Rate {
         self.rate
@@ -160,6 +174,15 @@ mod tests {
                 .take(rate, start + Duration::from_millis(150))
                 .is_err()
         );
+    }
+
+    #[test]
+    fn what_was_done_already_is_waited_for_by_what_comes_next() {
+        let (rate, start) = (Rate::new(10, 3), Instant::now());
+        let mut bucket = Bucket::default();
+        bucket.charge(rate, 12, start);
+        assert_eq!(bucket.take(rate, start), Err(Duration::from_secs(1)));
+        assert_eq!(bucket.take(rate, start + Duration::from_secs(1)), Ok(()));
     }
 
     #[test]

@@ -1,0 +1,65 @@
+//! What a request costs is bounded and charged to who asks: lists, status changes, polls.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+mod support;
+
+use serde_json::json;
+use support::{
+    Raw, Server, config,
+    rest::{ApiClient, KEY},
+};
+use switchboard::{
+    auth::{Grants, TokenClaims, issue},
+    config::{Config, Secret},
+    model::{Timestamp, UserId},
+};
+
+const SECRET: &str = "a secret for tests, of 32 bytes or more";
+
+/// A server that lets in nobody without a token.
+async fn closed_server(mut config: Config) -> Server {
+    config.auth.hmac_secret = Some(Secret::new(SECRET));
+    config.auth.api_keys = vec![Secret::new(KEY)];
+    Server::start(config).await
+}
+
+fn token(user: &str, rooms: &str) -> String {
+    let mut claims = TokenClaims::for_user(UserId::parse(user).unwrap());
+    claims.rooms = Some(Grants::parse(rooms).unwrap());
+    issue(SECRET, &claims, Timestamp::now()).unwrap()
+}
+
+async fn connect(server: &Server, user: &str, rooms: &str) -> Raw {
+    Raw::connect_with(server, &json!({ "token": token(user, rooms) })).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_rooms_for_a_user_who_may_join_few_comes_in_short_pages_that_go_on() {
+    let server = closed_server(config()).await;
+    let mut members = Vec::new();
+    for part in 0..2 {
+        let mut raw = connect(&server, &format!("member-{part}"), "*=join").await;
+        for nth in 0..200 {
+            let room = format!("hidden-{:03}-name", part * 200 + nth);
+            assert_eq!(raw.call("join", json!(room)).await["ok"], true);
+        }
+        members.push(raw);
+    }
+    let mut raw = connect(&server, "member", "*=join").await;
+    raw.call("join", json!("later:open")).await;
+    // As many rules as a token may have, none of which says how names begin.
+    let rules: Vec<_> = (0..63).map(|nth| format!("*:x{nth}=join")).collect();
+    let rules = format!("{};*:open=join", rules.join(";"));
+    let api = ApiClient::new(&server, Some(&token("alice", &rules)));
+    let first = api.get("/v1/rooms").await.is(200);
+    assert_eq!(first["rooms"], json!([]));
+    let next = first["next"].as_str().unwrap();
+    assert!(
+        next.starts_with("hidden-") && !next.contains("name"),
+        "{next}"
+    );
+    let next: String = next.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let second = api.get(&format!("/v1/rooms?cursor={next}")).await.is(200);
+    assert_eq!(second, json!({ "rooms": [{ "room": "later:open" }] }));
+    server.stop().await;
+}

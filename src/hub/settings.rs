@@ -23,6 +23,11 @@ section! {
         user_messages_per_second: u32 = "200",
         /// Events that all connections of a user may send at once after a rest; 0 turns this off.
         user_messages_burst: u32 = "400",
+        /// Packets without an event (pings, acks, fragments, what is dropped) that a connection may send a second, for long.
+        /// One that sends more is read more slowly. 0 turns this off.
+        packets_per_second: u32 = "1000",
+        /// Packets without an event that a connection may send at once after a rest; 0 turns this off.
+        packets_burst: u32 = "10000",
         /// Rooms that a connection may join a second, for long; 0 turns this off.
         joins_per_second: u32 = "20",
         /// Rooms that a connection may join at once after a rest; 0 turns this off.
@@ -166,6 +171,12 @@ impl LimitSettings {
             ],
             self.user_messages_burst,
             self.user_messages_per_second,
+            problems,
+        );
+        burst(
+            &["limits.packets_burst", "limits.packets_per_second"],
+            self.packets_burst,
+            self.packets_per_second,
             problems,
         );
         burst(

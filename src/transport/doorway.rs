@@ -11,6 +11,7 @@ use super::{
     admission_queue::AdmissionQueue,
     http::{ClientAddress, refusal},
     origins::{Origins, Trust},
+    packet_rate::PacketRate,
     wire::{Bounds, Flushers, Shard},
 };
 use crate::{
@@ -100,6 +101,13 @@ impl Doorway {
             stall: limits.stall,
         };
         (bounds, self.flushers.shard())
+    }
+
+    /// How fast one client may send what carries no event.
+    pub(super) fn packet_rate(&self) -> Arc<PacketRate> {
+        let limits = self.hub.limits();
+        let rate = Rate::new(limits.packets_per_second, limits.packets_burst);
+        PacketRate::new(rate, self.hub.metrics().clone())
     }
 
     /// Cancelled when the node is going down.

@@ -11,6 +11,7 @@ pub(crate) mod json;
 pub mod origins;
 #[cfg(test)]
 mod origins_tests;
+mod packet_rate;
 pub mod params;
 mod peer;
 pub(crate) mod poll;

@@ -12,7 +12,10 @@ use futures_util::StreamExt;
 use http::Request;
 use hyper::upgrade::OnUpgrade;
 use serde::Serialize;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::{
+    task::consume_budget,
+    time::{Instant, sleep_until, timeout},
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -26,6 +29,7 @@ use super::{
     envelope::{self, Envelope},
     greeting::session,
     http::traced,
+    packet_rate::PacedReader,
     params::Named,
     peer::{Framing, LAST_WORD, Peer},
     upgrade::{Reader, accept_key, halves, switching},
@@ -113,6 +117,7 @@ impl Door {
             return; // the peer went away between its request and our answer
         };
         let (reader, writer) = halves(upgraded);
+        let reader = PacedReader::new(reader, self.doorway.packet_rate());
         let wire = Wire::plain(reader, writer, peer.outbox().clone());
         let most = Some(self.settings.max_payload.bytes());
         let config = WebSocketConfig::default()
@@ -182,7 +187,7 @@ enum Ended {
     There,
 }
 
-type Socket = WebSocketStream<Wire<Reader>>;
+type Socket = WebSocketStream<Wire<PacedReader<Reader>>>;
 
 /// What one connection's task works with.
 struct Conversation<'a> {
@@ -235,7 +240,11 @@ impl Conversation<'_> {
                         self.executor.caught_up();
                     }
                     match next {
-                        Some(Ok(message)) => self.hear(message).await,
+                        Some(Ok(message)) => {
+                            self.hear(message).await;
+                            // Several came in one go perhaps, and others are to have their turn.
+                            consume_budget().await;
+                        }
                         Some(Err(error)) => return self.misheard(&error),
                         None => return Ended::There,
                     }

@@ -28,6 +28,7 @@ use crate::{
     repeat::log_rarely,
     transport::{
         Doorway, Transport,
+        packet_rate::PacedReader,
         upgrade::{Accepted, Reader, accept_key, halves, switching},
         wire::{self, Answer, Encoding, Wire, pass},
     },
@@ -157,6 +158,7 @@ impl Gate {
             },
             served: self.served.clone(),
             most: self.max_payload,
+            rate: self.doorway.packet_rate(),
         };
         Ok(Link::new(
             self.engine.clone(),
@@ -398,7 +400,8 @@ async fn reject(link: &Link, fault: Fault) -> Error {
 
 /// What socketioxide reads of a client's WebSocket.
 fn reader_of(reader: Reader, link: &Link) -> Reader {
-    Box::new(intake::Reader::new(reader, link.intake().clone()))
+    let paced = PacedReader::new(reader, link.intake().rate().clone());
+    Box::new(intake::Reader::new(Box::new(paced), link.intake().clone()))
 }
 
 /// The answer to a poll.

@@ -345,7 +345,10 @@ pub(super) mod testing {
     use std::{net::Ipv4Addr, sync::Arc};
 
     use super::{Adapter, BetweenNodes, Engine, SocketIo, intake, link::Link};
-    use crate::{limits::Admission, transport::wire::testing::BOUNDS};
+    use crate::{
+        limits::{Admission, Rate},
+        transport::{packet_rate::PacketRate, wire::testing::BOUNDS},
+    };
 
     /// A session of an engine that may or may not know it.
     pub(in crate::transport) fn session() -> (Arc<Link>, Engine, SocketIo) {
@@ -360,6 +363,7 @@ pub(super) mod testing {
             protocol: intake::Protocol::V4,
             served: Arc::default(),
             most: 1 << 20,
+            rate: PacketRate::new(Rate::new(0, 0), Arc::default()),
         };
         let link = Link::new(engine.clone(), None, admitted, out, &intake, Arc::default());
         (link, engine, io)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::task::consume_budget;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -83,6 +84,8 @@ impl Worker {
                         self.executor.caught_up();
                     }
                     self.handle(packet).await;
+                    // Others are to have their turn, however much waits here.
+                    consume_budget().await;
                 }
             }
         }

@@ -36,6 +36,7 @@ use crate::{
     telemetry::Metrics,
     transport::{
         lock,
+        packet_rate::PacketRate,
         wire::{Frame, Outbox, other_parser},
     },
 };
@@ -112,9 +113,9 @@ pub(super) enum Verdict<'a> {
     Binary(Assembled),
     /// socketioxide is given this CONNECT, and nothing more before it has been taken up.
     Connect(Waiting),
-    /// The same packet is to be offered again in a moment: its client's CONNECT has not been decided about, or socketioxide
-    /// is not ready for the namespace yet.
-    Later,
+    /// The same packet is to be offered again once its namespace is [ready](Namespaces::is_ready): its client's CONNECT has
+    /// not been decided about, or socketioxide is not ready for it yet.
+    Later(&'a str),
     /// There is nothing to be done.
     Done,
     /// The client is closed.
@@ -143,12 +144,15 @@ pub(super) struct IntakeConfig {
     pub(super) served: Arc<HashSet<String>>,
     /// Bytes that a packet may have, attachments included.
     pub(super) most: usize,
+    /// How fast packets without an event may come.
+    pub(super) rate: Arc<PacketRate>,
 }
 
 /// The state of one session's way in.
 pub(super) struct Intake {
     protocol: Protocol,
     most: usize,
+    rate: Arc<PacketRate>,
     outbox: Arc<Outbox>,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
@@ -191,10 +195,12 @@ impl Intake {
             protocol,
             ref served,
             most,
+            ref rate,
         } = *config;
         Arc::new(Self {
             protocol,
             most,
+            rate: rate.clone(),
             outbox,
             metrics,
             state: Mutex::default(),
@@ -204,6 +210,11 @@ impl Intake {
 
     pub(super) fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// How fast packets without an event come.
+    pub(super) fn rate(&self) -> &Arc<PacketRate> {
+        &self.rate
     }
 
     /// Bytes that a packet may have.
@@ -223,7 +234,10 @@ impl Intake {
         };
         match packet {
             Ok(Packet::Message(message)) => self.message(message),
-            Ok(Packet::Engine(text)) => Verdict::Pass(Cow::Borrowed(text)),
+            Ok(Packet::Engine(text)) => {
+                self.rate.note();
+                Verdict::Pass(Cow::Borrowed(text))
+            }
             Ok(Packet::Attachment(bytes)) => self.attachment(&bytes),
             Ok(Packet::Ignored(why)) => self.ignore(why),
             Err(fault) => match incoming {
@@ -257,6 +271,11 @@ impl Intake {
                 ));
             }
         }
+        // Events of other namespaces are an application's, and have no other rate.
+        let is_event = matches!(message.kind, Kind::Data { event: true, .. });
+        if !is_event || !self.namespaces.serves(message.namespace) {
+            self.rate.note();
+        }
         match message.kind {
             Kind::Connect(says) => match self.namespaces.connect(message.namespace, says) {
                 Step::Pass => Verdict::Pass(message.text),
@@ -264,13 +283,13 @@ impl Intake {
                     namespace: message.namespace.to_owned(),
                     text: message.text.into_owned(),
                 }),
-                Step::Wait => Verdict::Later,
+                Step::Wait => Verdict::Later(message.namespace),
                 Step::Noted => Verdict::Done,
                 Step::Ignore => self.ignore(Ignored::Connected),
             },
             Kind::Disconnect => match self.namespaces.disconnect(message.namespace) {
                 Place::Here => Verdict::Pass(message.text),
-                Place::NotYet => Verdict::Later,
+                Place::NotYet => Verdict::Later(message.namespace),
                 Place::Left => Verdict::Done,
                 Place::Elsewhere => self.ignore(Ignored::NotConnected),
             },
@@ -279,7 +298,7 @@ impl Intake {
                 ack,
                 event,
             } => match self.namespaces.place(message.namespace) {
-                Place::NotYet => Verdict::Later,
+                Place::NotYet => Verdict::Later(message.namespace),
                 _ if attachments > ATTACHMENTS => {
                     let what = format!(
                         "an event may have {ATTACHMENTS} binary attachments, this one has {attachments}"
@@ -326,6 +345,7 @@ impl Intake {
         let mut state = self.lock();
         if state.skipping > 0 {
             state.skipping -= 1;
+            self.rate.note();
             return Verdict::Done;
         }
         let Some(mut packet) = state.assembling.take() else {
@@ -382,6 +402,7 @@ impl Intake {
     }
 
     fn ignore<'a>(&self, why: Ignored) -> Verdict<'a> {
+        self.rate.note();
         let kind = 1 << why as u8;
         let mut state = self.lock();
         if state.ignored & kind == 0 {

@@ -149,6 +149,16 @@ impl Namespaces {
         self.place_in(&self.lock(), namespace)
     }
 
+    /// Whether the connect middleware of a namespace is ours.
+    pub(super) fn serves(&self, namespace: &str) -> bool {
+        self.served.contains(namespace)
+    }
+
+    /// Whether a packet that had to wait for its namespace is to be offered again.
+    pub(super) fn is_ready(&self, namespace: &str) -> bool {
+        self.place(namespace) != Place::NotYet
+    }
+
     fn place_in(&self, states: &States, namespace: &str) -> Place {
         match states.of.get(namespace) {
             Some(State::Connected(socket)) if is_connected(socket) => Place::Here,

@@ -4,7 +4,10 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    task::consume_budget,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{
     Assembled, Fault, Framing, Incoming, Verdict, Waiting,
@@ -30,9 +33,10 @@ pub(in crate::transport::socketio) async fn post(
     };
     let mut posting = Posting {
         link,
-        payload: Payload::new(link.intake().most()),
+        payload: Payload::new(PIECE.min(link.intake().most())),
     };
     for packet in packets {
+        posting.pause().await;
         let done = match packet {
             Ok(packet) => posting.take(packet).await?,
             Err(fault) => posting.end(fault).await?,
@@ -51,11 +55,22 @@ struct Posting<'a> {
     payload: Payload,
 }
 
+/// Bytes of packets that socketioxide is given in one go: it reads them without a pause.
+const PIECE: usize = 4 << 10;
+
 impl Posting<'_> {
+    /// Leaves others their turn, and a client unread for a while that sends too much that carries no event.
+    async fn pause(&self) {
+        consume_budget().await;
+        let pause = self.link.intake().rate().pause();
+        if !pause.is_zero() {
+            let _ = timeout(pause, self.link.outbox().ended()).await;
+        }
+    }
+
     /// Takes one packet; the answer if nothing more is taken.
     async fn take(&mut self, packet: Incoming<'_>) -> Result<Option<Response>, Fault> {
         let until = Instant::now() + PATIENCE;
-        let mut soon = SOON;
         loop {
             match self.link.intake().take(packet) {
                 Verdict::Pass(text) => return Ok(self.push(&text).await),
@@ -63,13 +78,19 @@ impl Posting<'_> {
                 Verdict::Connect(waiting) => return self.connect(&waiting).await,
                 Verdict::Done => return Ok(None),
                 Verdict::End(fault) => return self.end(fault).await,
-                Verdict::Later if Instant::now() >= until => return Err(Fault::NOT_TAKEN),
-                Verdict::Later => {
+                Verdict::Later(namespace) => {
                     if let Some(refused) = self.flush().await {
                         return Ok(Some(refused));
                     }
-                    sleep(soon).await;
-                    soon = LATER.min(soon * 2);
+                    let namespaces = self.link.intake().namespaces();
+                    let mut soon = SOON;
+                    while !namespaces.is_ready(namespace) {
+                        if Instant::now() >= until {
+                            return Err(Fault::NOT_TAKEN);
+                        }
+                        sleep(soon).await;
+                        soon = LATER.min(soon * 2);
+                    }
                 }
             }
         }

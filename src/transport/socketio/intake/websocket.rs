@@ -36,8 +36,6 @@ pub(in crate::transport::socketio) struct Reader {
     /// A message of which more fragments are to come.
     fragments: Option<(u8, Vec<u8>)>,
     waits: Option<Box<Wait>>,
-    /// How long a packet that is to be offered again waits for that.
-    hold: Duration,
     /// How often the client had been held back when it was last known alive.
     held_back: usize,
     ended: bool,
@@ -48,11 +46,18 @@ const ALIVE: &[u8] = b"3";
 
 /// Nothing more is given to socketioxide for the moment.
 struct Wait {
-    /// The CONNECT that has to be taken up; if none, the first packet of the input is to be offered again.
-    connect: Option<Waiting>,
+    what: What,
     again: Pin<Box<Sleep>>,
     next: Duration,
     until: Instant,
+}
+
+/// What is waited for.
+enum What {
+    /// A CONNECT has to be taken up.
+    Taken(Waiting),
+    /// The first packet of the input is to be offered again once its namespace is ready.
+    Ready(String),
 }
 
 /// How soon a CONNECT is given to socketioxide again, at first.
@@ -78,7 +83,6 @@ impl Reader {
             output: BytesMut::new(),
             fragments: None,
             waits: None,
-            hold: SOON,
             ended: false,
         }
     }
@@ -112,7 +116,7 @@ impl Reader {
                 match self.intake.take(Incoming::Text(text)) {
                     Verdict::Pass(Cow::Borrowed(passes)) if passes.len() == text.len() => {}
                     verdict => {
-                        let again = verdict == Verdict::Later;
+                        let again = matches!(verdict, Verdict::Later(_));
                         self.follow(verdict);
                         if !again {
                             self.input.extend_from_slice(&bytes[passed + whole..]);
@@ -147,14 +151,12 @@ impl Reader {
             let mut frame = self.input.split_to(head.whole());
             let payload = head.unmask(&mut frame);
             let verdict = judge(&self.intake, head.opcode, payload);
-            if let Some(verdict) = verdict {
-                self.hold = SOON;
-                self.follow(verdict);
-            } else {
+            let again = matches!(verdict, Verdict::Later(_));
+            self.follow(verdict);
+            if again {
                 // Unmasked, and with a mask of nothing now: looked at again, it reads the same.
                 frame.unsplit(std::mem::take(&mut self.input));
                 self.input = frame;
-                self.hold();
             }
             return true;
         }
@@ -207,17 +209,15 @@ impl Reader {
             }
             Verdict::Connect(waiting) => {
                 frame::put(&mut self.output, TEXT, &[waiting.text.as_bytes()]);
-                self.waits = Some(Box::new(Wait::new(Some(waiting), SOON)));
+                self.waits = Some(Box::new(Wait::new(What::Taken(waiting))));
             }
-            Verdict::Later => self.hold(),
+            Verdict::Later(namespace) => {
+                let ready = What::Ready(namespace.to_owned());
+                self.waits = Some(Box::new(Wait::new(ready)));
+            }
             Verdict::Done => {}
             Verdict::End(fault) => self.end(fault),
         }
-    }
-
-    fn hold(&mut self) {
-        self.waits = Some(Box::new(Wait::new(None, self.hold)));
-        self.hold = LATER.min(self.hold * 2);
     }
 
     /// Closes the client. socketioxide sees the end of the stream.
@@ -240,15 +240,21 @@ impl Reader {
             return Poll::Ready(());
         };
         let namespaces = self.intake.namespaces();
-        if let Some(waiting) = &wait.connect
-            && namespaces.is_taken(&waiting.namespace, context)
-        {
-            self.waits = None;
-            return Poll::Ready(());
-        }
+        let waiting = match &wait.what {
+            What::Taken(waiting) if namespaces.is_taken(&waiting.namespace, context) => {
+                self.waits = None;
+                return Poll::Ready(());
+            }
+            What::Taken(waiting) => Some(waiting),
+            What::Ready(_) => None,
+        };
         ready!(wait.again.as_mut().poll(context));
-        let Some(waiting) = &wait.connect else {
-            self.waits = None;
+        wait.next = LATER.min(wait.next * 2);
+        wait.again.as_mut().reset(Instant::now() + wait.next);
+        let Some(waiting) = waiting else {
+            if matches!(&wait.what, What::Ready(namespace) if namespaces.is_ready(namespace)) {
+                self.waits = None;
+            }
             return Poll::Ready(());
         };
         if Instant::now() >= wait.until {
@@ -257,34 +263,31 @@ impl Reader {
             return Poll::Ready(());
         }
         frame::put(&mut self.output, TEXT, &[waiting.text.as_bytes()]);
-        wait.next = LATER.min(wait.next * 2);
-        let next = Instant::now() + wait.next;
-        wait.again.as_mut().reset(next);
         Poll::Ready(())
     }
 }
 
 impl Wait {
-    fn new(connect: Option<Waiting>, next: Duration) -> Self {
+    fn new(what: What) -> Self {
         Self {
-            connect,
-            again: Box::pin(tokio::time::sleep(next)),
-            next,
+            what,
+            again: Box::pin(tokio::time::sleep(SOON)),
+            next: SOON,
             until: Instant::now() + PATIENCE,
         }
     }
 }
 
-/// Looks at a whole message; `None` if it is to be looked at again later.
-fn judge<'a>(intake: &Intake, opcode: u8, payload: &'a [u8]) -> Option<Verdict<'a>> {
+/// Looks at a whole message.
+fn judge<'a>(intake: &Intake, opcode: u8, payload: &'a [u8]) -> Verdict<'a> {
     let incoming = match opcode {
         BINARY => Incoming::Binary(payload),
         _ => match std::str::from_utf8(payload) {
             Ok(text) => Incoming::Text(text),
-            Err(_) => return Some(Verdict::End(Fault::NOT_UTF8)),
+            Err(_) => return Verdict::End(Fault::NOT_UTF8),
         },
     };
-    Some(intake.take(incoming)).filter(|verdict| *verdict != Verdict::Later)
+    intake.take(incoming)
 }
 
 impl AsyncRead for Reader {

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
+use crate::limits::Rate;
 use crate::transport::{
+    packet_rate::PacketRate,
     socketio::intake::{Fault, IntakeConfig, frame::CONTINUATION},
     wire::testing::outbox,
 };
@@ -19,6 +21,7 @@ fn intake(protocol: Protocol, served: &[&str]) -> Arc<Intake> {
         protocol,
         served: Arc::new(served),
         most: MOST,
+        rate: PacketRate::new(Rate::new(0, 0), Arc::default()),
     };
     Intake::new(&config, outbox(), Arc::default())
 }

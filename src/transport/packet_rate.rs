@@ -1,0 +1,275 @@
+//! The rate of what a client sends that carries no event: pings, pongs, fragments, packets that are dropped.
+//!
+//! They take no permit of a rate of messages, and cost their sender next to nothing. A client that sends many of them is read
+//! more slowly: [`PacedReader`] counts the frames of a WebSocket as they come, and whoever finds a packet without an event
+//! adds it. Work on what one client sends is also cut short here for the other tasks of the same thread.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    task::coop::poll_proceed,
+    time::{Instant, Sleep},
+};
+
+use super::lock;
+use crate::{
+    limits::{Bucket, Rate},
+    telemetry::Metrics,
+};
+
+/// What one client has sent of them.
+pub(super) struct PacketRate {
+    rate: Rate,
+    bucket: Mutex<Bucket>,
+    /// Counted and not charged yet.
+    owed: AtomicU32,
+    metrics: Arc<Metrics>,
+}
+
+impl PacketRate {
+    pub(super) fn new(rate: Rate, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            rate,
+            bucket: Mutex::default(),
+            owed: AtomicU32::new(0),
+            metrics,
+        })
+    }
+
+    /// Counts one.
+    pub(super) fn note(&self) {
+        self.owed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How long the client is not to be read for what was counted; zero almost always.
+    pub(super) fn pause(&self) -> Duration {
+        let owed = match self.owed.load(Ordering::Relaxed) {
+            0 => return Duration::ZERO,
+            _ => self.owed.swap(0, Ordering::Relaxed),
+        };
+        let (now, mut bucket) = (Instant::now().into_std(), lock(&self.bucket));
+        let mut wait = Duration::ZERO;
+        for _ in 0..owed {
+            wait = bucket
+                .reserve(self.rate, now, Duration::MAX)
+                .unwrap_or(Duration::MAX);
+        }
+        if !wait.is_zero() {
+            self.metrics.held_back(wait);
+        }
+        wait
+    }
+}
+
+/// Frames after which a reader counts as having done as much as one step of any other task.
+const FRAMES_A_STEP: u32 = 16;
+
+/// A client's WebSocket, read no faster than its frames may come.
+pub(super) struct PacedReader<R> {
+    reader: R,
+    rate: Arc<PacketRate>,
+    frames: Frames,
+    /// Frames that were read and not set off against the task's budget.
+    done: u32,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl<R> PacedReader<R> {
+    pub(super) fn new(reader: R, rate: Arc<PacketRate>) -> Self {
+        Self {
+            reader,
+            rate,
+            frames: Frames::default(),
+            done: 0,
+            pause: None,
+        }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for PacedReader<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let this = &mut *self;
+        if let Some(pause) = &mut this.pause {
+            ready!(pause.as_mut().poll(context));
+            this.pause = None;
+        }
+        let pause = this.rate.pause();
+        if !pause.is_zero() {
+            let pause = this.pause.insert(Box::pin(tokio::time::sleep(pause)));
+            ready!(pause.as_mut().poll(context));
+            this.pause = None;
+        }
+        while this.done >= FRAMES_A_STEP {
+            ready!(poll_proceed(context)).made_progress();
+            this.done -= FRAMES_A_STEP;
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.reader).poll_read(context, buffer))?;
+        let (all, light) = this.frames.count(&buffer.filled()[before..]);
+        this.done += all;
+        (0..light).for_each(|_| this.rate.note());
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Follows the frames of a stream (RFC 6455, 5.2) by their heads alone.
+#[derive(Default)]
+struct Frames {
+    head: [u8; 14],
+    /// Bytes of the next head that are there.
+    len: usize,
+    /// Bytes of a payload that are still to come.
+    payload: u64,
+}
+
+impl Frames {
+    /// How many frames begin in `bytes`, and how many of those bring no whole message: control frames, fragments, empty ones.
+    fn count(&mut self, mut bytes: &[u8]) -> (u32, u32) {
+        let (mut all, mut light) = (0, 0);
+        loop {
+            let passed = bytes
+                .len()
+                .min(self.payload.try_into().unwrap_or(usize::MAX));
+            self.payload -= passed as u64;
+            bytes = &bytes[passed..];
+            let Some((byte, rest)) = bytes.split_first() else {
+                return (all, light);
+            };
+            bytes = rest;
+            self.head[self.len] = *byte;
+            self.len += 1;
+            let Some(payload) = payload_of(&self.head[..self.len]) else {
+                continue;
+            };
+            (self.len, self.payload) = (0, payload);
+            let (last, opcode) = (self.head[0] & 0x80 != 0, self.head[0] & 0x0f);
+            all += 1;
+            light += u32::from(!last || payload == 0 || !matches!(opcode, 1 | 2));
+        }
+    }
+}
+
+/// The length of a payload, once its head is complete.
+fn payload_of(head: &[u8]) -> Option<u64> {
+    let second = *head.get(1)?;
+    let extended = match second & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let mask = if second & 0x80 == 0 { 0 } else { 4 };
+    if head.len() < 2 + extended + mask {
+        return None;
+    }
+    let length = head[2..2 + extended].iter();
+    Some(match extended {
+        0 => u64::from(second & 0x7f),
+        _ => length.fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    fn frame(first: u8, payload: usize) -> Vec<u8> {
+        let mut frame = vec![first];
+        match payload {
+            0..126 => frame.push(0x80 | payload as u8),
+            126..0x1_0000 => {
+                frame.push(0x80 | 126);
+                frame.extend((payload as u16).to_be_bytes());
+            }
+            _ => {
+                frame.push(0x80 | 127);
+                frame.extend((payload as u64).to_be_bytes());
+            }
+        }
+        frame.extend([0; 4]);
+        frame.resize(frame.len() + payload, 0x89);
+        frame
+    }
+
+    const TEXT: u8 = 0x81;
+    const PING: u8 = 0x89;
+
+    proptest! {
+        #[test]
+        fn frames_are_counted_however_the_stream_is_parted(
+            frames in prop::collection::vec(
+                (prop::sample::select(vec![TEXT, PING, 0x01, 0x80, 0x82]), prop_oneof![0..130usize, 65_500..65_600usize]), 0..20),
+            parts in prop::collection::vec(1..5_000usize, 1..50),
+        ) {
+            let stream: Vec<u8> = frames.iter().flat_map(|(first, payload)| frame(*first, *payload)).collect();
+            let (mut counter, mut rest, mut counted) = (Frames::default(), &stream[..], (0, 0));
+            for part in parts.iter().cycle() {
+                let (now, later) = rest.split_at((*part).min(rest.len()));
+                let (all, light) = counter.count(now);
+                counted = (counted.0 + all, counted.1 + light);
+                rest = later;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            let light = frames.iter().filter(|(first, payload)| !matches!(first, 0x81 | 0x82) || *payload == 0);
+            prop_assert_eq!(counted, (frames.len() as u32, light.count() as u32));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_pings_on_and_on_is_read_at_the_rate_and_one_that_sends_messages_at_once()
+    {
+        let metrics: Arc<Metrics> = Arc::default();
+        for (first, seconds) in [(PING, 9), (TEXT, 0)] {
+            let stream = frame(first, 4).repeat(1_000);
+            let rate = PacketRate::new(Rate::new(100, 100), metrics.clone());
+            let mut reader = PacedReader::new(&stream[..], rate);
+            let begin = Instant::now();
+            let mut read = Vec::new();
+            let mut part = [0; 64];
+            loop {
+                match reader.read(&mut part).await.unwrap() {
+                    0 => break,
+                    bytes => read.extend_from_slice(&part[..bytes]),
+                }
+            }
+            assert_eq!(read, stream);
+            assert_eq!(begin.elapsed().as_secs(), seconds);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_frames_leaves_others_their_turn() {
+        let rate = PacketRate::new(Rate::new(0, 0), Arc::default());
+        let stream = frame(PING, 0).repeat(100_000);
+        let mut reader = PacedReader::new(&stream[..], rate);
+        let mut turns = 0;
+        let read = async {
+            let mut part = [0; 4096];
+            while reader.read(&mut part).await.unwrap() > 0 {}
+        };
+        let mut read = std::pin::pin!(read);
+        std::future::poll_fn(|context| {
+            turns += 1;
+            read.as_mut().poll(context)
+        })
+        .await;
+        assert!(turns > 40, "{turns}");
+    }
+}

@@ -77,7 +77,7 @@ const HOME: [(&str, &[&str]); 15] = [
     ("jsonwebtoken", &["auth"]),
     ("reqwest", &["auth"]),
     ("clap", &["cli"]),
-    ("aws_lc_rs", &["auth"]),
+    ("aws_lc_rs", &["auth", "backend/unwritten.rs"]),
     ("utoipa", &["api"]),
     ("utoipa_axum", &["api"]),
     ("utoipa_swagger_ui", &["api"]),

@@ -16,7 +16,7 @@ use crate::{
     backend::{
         Appended, Backend, Clock, Deliveries, Delivery, Draft, IDEMPOTENCY, Keep, LocalBus, Log,
         Missed, Page, PageSize, Range, Receipt, Retention, SESSION_WINDOW, closed, deliveries,
-        recent::Recent,
+        recent::Recent, unwritten,
     },
     error::Result,
     model::{Epoch, Message, MessageId, Namespace, Offset, RoomKey, Seq, Timestamp},
@@ -72,14 +72,12 @@ pub(super) fn open_with(
     clock: Clock,
 ) -> (Arc<MemoryLog>, mpsc::Sender<Delivery>, Deliveries) {
     let (stream, deliveries) = deliveries();
+    let life = Epoch::fresh();
     let log = MemoryLog {
-        life: Epoch::fresh(),
+        life: life.clone(),
         stream: stream.clone(),
         clock,
-        rooms: Mutex::new(Some(Rooms {
-            config,
-            ..Rooms::default()
-        })),
+        rooms: Mutex::new(Some(Rooms::new(config, life))),
     };
     (Arc::new(log), stream, deliveries)
 }
@@ -92,9 +90,13 @@ pub(super) struct MemoryLog {
     rooms: Mutex<Option<Rooms>>,
 }
 
-#[derive(Default)]
 struct Rooms {
     config: MemoryConfig,
+    /// What the epochs of unwritten rooms are derived from.
+    incarnation: Epoch,
+    /// How many rooms were forgotten, by the counter that they share; the others have none.
+    forgotten: HashMap<u16, u64>,
+    /// Those that somebody has written to.
     rooms: IndexMap<RoomKey, Room>,
     offsets: HashMap<Namespace, Offset>,
     /// Ids that may be repeated, in the order in which that ends.
@@ -109,13 +111,23 @@ struct Room {
     keep: Keep,
     ids: HashMap<MessageId, (Seq, Timestamp)>,
     marks: RoomMarks,
-    /// When it was last written, or created.
+    /// When it was last written, or read after that.
     ts: Timestamp,
 }
 
 impl MemoryLog {
     fn lock(&self) -> MutexGuard<'_, Option<Rooms>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many things are kept.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        let rooms = self.lock();
+        let Some(rooms) = rooms.as_ref() else {
+            return 0;
+        };
+        rooms.rooms.len() + rooms.forgotten.len() + rooms.ids.len()
     }
 
     /// Takes away everything that is not to be kept at `now`.
@@ -158,7 +170,9 @@ impl Log for MemoryLog {
         let mut rooms = self.lock();
         let rooms = rooms.as_mut().ok_or_else(closed)?;
         rooms.sweep(now);
-        let room = rooms.room(room, now);
+        let Some(room) = rooms.rooms.get_mut(room) else {
+            return Ok(Page::unwritten(rooms.unwritten(room)));
+        };
         room.visit(now);
         let cutoff = room.keep.cutoff(now);
         let page = room.recent.page(range, size, cutoff);
@@ -204,6 +218,25 @@ impl Log for MemoryLog {
 }
 
 impl Rooms {
+    fn new(config: MemoryConfig, incarnation: Epoch) -> Self {
+        Self {
+            config,
+            incarnation,
+            forgotten: HashMap::new(),
+            rooms: IndexMap::new(),
+            offsets: HashMap::new(),
+            ids: VecDeque::new(),
+            sessions: KeptSessions::default(),
+            sweep: 0,
+        }
+    }
+
+    /// The epoch of a room that nobody has written to.
+    fn unwritten(&self, room: &RoomKey) -> Epoch {
+        let forgotten = self.forgotten.get(&unwritten::slot(room));
+        unwritten::epoch(&self.incarnation, room, forgotten.copied().unwrap_or(0))
+    }
+
     /// The answer, and the message if it is a new one.
     fn append(&mut self, draft: Draft, now: Timestamp) -> (Appended, Option<Arc<Message>>) {
         self.forget_ids(now);
@@ -245,10 +278,11 @@ impl Rooms {
         (appended, Some(message))
     }
 
+    /// The room, for somebody who writes to it.
     fn room(&mut self, key: &RoomKey, now: Timestamp) -> &mut Room {
         if !self.rooms.contains_key(key) {
             let room = Room {
-                recent: Recent::new(Epoch::fresh(), Seq(0), Seq(1)),
+                recent: Recent::new(self.unwritten(key), Seq(0), Seq(1)),
                 keep: self.config.retention.keep(&key.room),
                 ids: HashMap::new(),
                 marks: RoomMarks::default(),
@@ -286,8 +320,12 @@ impl Rooms {
         };
         room.trim(now);
         room.marks.sweep(room.keep, now);
-        if room.recent.is_empty() && room.ids.is_empty() && room.keep.forgettable(room.ts, now) {
-            self.rooms.swap_remove_index(index);
+        if room.recent.is_empty()
+            && room.ids.is_empty()
+            && room.keep.forgettable(room.ts, now)
+            && let Some((key, _)) = self.rooms.swap_remove_index(index)
+        {
+            *self.forgotten.entry(unwritten::slot(&key)).or_default() += 1;
         }
     }
 }

@@ -36,6 +36,7 @@ mod sessions;
 mod settings;
 pub mod sqlite;
 mod tail;
+mod unwritten;
 
 pub use channels::{Channels, Words};
 pub use marks::{Mark, Marks};
@@ -173,6 +174,20 @@ pub struct Page {
     pub more: bool,
 }
 
+impl Page {
+    /// What any read gives of a room that nobody has written to.
+    fn unwritten(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            head: Seq(0),
+            offset: Offset(0),
+            oldest: Seq(1),
+            messages: Vec::new(),
+            more: false,
+        }
+    }
+}
+
 /// What a room's log holds between two offsets, or the first part of it.
 #[derive(Clone, Debug)]
 pub struct Missed {
@@ -228,8 +243,8 @@ pub trait Log: Send + Sync + 'static {
     /// fails with `unavailable` if it is closed.
     async fn append(&self, draft: Draft) -> Result<Receipt>;
 
-    /// Reads part of a room, or only its position. Never waits for an append. A room that was never written gets its
-    /// epoch now and keeps it.
+    /// Reads part of a room, or only its position. Never waits for an append, and stores nothing of a room that was never
+    /// written: its epoch is derived from its name and the log's incarnation, and its first message is stored under it.
     async fn read(&self, room: &RoomKey, range: Range, size: PageSize) -> Result<Page>;
 
     /// Reads the messages of a room with offsets greater than `after` and not greater than `until`; to read on, take the

@@ -58,13 +58,14 @@ pub struct Epoch(Arc<str>);
 impl Epoch {
     /// A new, random one: 8 lower-case letters and digits.
     pub fn fresh() -> Self {
-        use rand::Rng;
+        Self::of_bits(rand::random())
+    }
+
+    /// The one that is written with the lowest 40 of these bits.
+    pub(crate) fn of_bits(bits: u64) -> Self {
         const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-        let mut random = rand::rng();
-        let text: String = (0..8)
-            .map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())]))
-            .collect();
-        Self(text.into())
+        let letter = |nth: u32| char::from(ALPHABET[((bits >> (5 * nth)) & 31) as usize]);
+        Self((0..8).map(letter).collect::<String>().into())
     }
 
     /// An epoch as it was stored or as a client gave it back; any text is one.

@@ -28,17 +28,25 @@ mod marking;
 mod missing;
 mod paging;
 pub(super) mod sessions;
+mod unwritten;
 
 /// A log that can be told to take away at once what it would take away by and by.
 #[async_trait]
 pub(super) trait Tested: Log + Marks + Sessions {
     async fn trim_all(&self, now: Timestamp);
+
+    /// How many rows, keys or entries are kept.
+    async fn stored(&self) -> usize;
 }
 
 #[async_trait]
 impl Tested for memory::MemoryLog {
     async fn trim_all(&self, now: Timestamp) {
         self.trim(now);
+    }
+
+    async fn stored(&self) -> usize {
+        self.entries()
     }
 }
 
@@ -331,7 +339,6 @@ suite! {
         appends_go_on_when_nobody_takes_the_deliveries_any_more,
         closing_stores_what_was_accepted_and_refuses_the_rest;
     paging:
-        a_room_keeps_the_epoch_it_was_first_read_with,
         a_settled_message_is_seen_by_every_later_read,
         every_page_is_what_a_plain_list_would_give;
     keeping:
@@ -354,6 +361,10 @@ suite! {
         a_mark_is_forgotten_when_it_was_not_set_for_a_month,
         a_mark_is_remembered_as_long_as_its_room_keeps_messages,
         a_closed_log_refuses_marks;
+    unwritten:
+        asking_about_rooms_that_nobody_wrote_to_stores_nothing,
+        a_room_has_the_epoch_that_it_was_first_read_with,
+        a_forgotten_room_never_has_an_epoch_again_that_it_had;
     missing:
         what_was_missed_is_what_was_sent_between_two_offsets,
         what_was_missed_can_be_read_in_parts,
@@ -361,7 +372,7 @@ suite! {
         what_is_too_old_is_gone_even_before_it_is_taken_away,
         a_room_whose_messages_have_all_gone_knows_up_to_where,
         in_a_room_that_keeps_nothing_every_message_is_gone_at_once,
-        nothing_is_missed_in_a_room_never_written_and_it_is_not_created,
+        nothing_is_missed_in_a_room_never_written,
         a_page_has_the_offset_of_the_last_message,
         the_offset_of_a_namespace_goes_along_with_what_can_be_read_and_is_delivered,
         a_closed_log_tells_nobody_what_was_missed,

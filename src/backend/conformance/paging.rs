@@ -6,22 +6,6 @@ use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
 use super::*;
 
-pub(super) async fn a_room_keeps_the_epoch_it_was_first_read_with(kind: Kind) {
-    let rig = kind.rig(Retention::default()).await;
-    let page = rig.page("r", Range::Last, 10).await;
-    assert_eq!((page.head, page.oldest, page.more), (Seq(0), Seq(1), false));
-    assert!(page.messages.is_empty());
-    let again = rig.page("r", Range::After(Seq(7)), 0).await;
-    assert_eq!((again.head, &again.epoch), (Seq(0), &page.epoch));
-    let appended = rig.send(draft("r", "1")).await;
-    assert_eq!(appended.epoch, page.epoch);
-    assert_eq!(rig.page("r", Range::Last, 1).await.epoch, page.epoch);
-
-    let other = rig.send(draft("s", "1")).await;
-    assert_ne!(other.epoch, page.epoch);
-    assert_eq!(rig.page("s", Range::Last, 0).await.epoch, other.epoch);
-}
-
 pub(super) async fn a_settled_message_is_seen_by_every_later_read(kind: Kind) {
     let rig = kind.rig(Retention::default()).await;
     for nth in 1..=300 {

@@ -135,6 +135,8 @@ pub(super) struct Follower {
     held_up: bool,
     /// Redis has lost something, and the log has not yet begun another life.
     lost: bool,
+    /// Where the lane's incarnation begins that the followed rooms' epochs are of.
+    floor: Offset,
 }
 
 /// A room to follow, and who waits for that; nobody, once it was said that it takes longer.
@@ -170,6 +172,7 @@ impl Follower {
             waited: None,
             held_up: false,
             lost: false,
+            floor: Offset(0),
         }
     }
 
@@ -246,8 +249,14 @@ impl Follower {
                     self.settle_given();
                 }
                 _ = ping.tick() => {
+                    let known = self.order.known();
                     // Refused if the part is elsewhere by now.
-                    self.order.look().exec_async(&mut connection).await?;
+                    let now: Option<u64> = self.order.look().query_async(&mut connection).await?;
+                    let now = Offset(now.unwrap_or(0));
+                    self.order.know(now);
+                    if now < known {
+                        self.resync().await?;
+                    }
                     self.note_hold_up();
                     self.rest().await;
                     if compared.elapsed() > COMPARE {
@@ -378,7 +387,7 @@ impl Follower {
         let publish = self.shared.publish();
         let say = self.order.say(&self.own, publish, self.words);
         let mut answers = line::exchange(connection, &[say]).await?;
-        let (_, lost): (u64, u8) = line::read_as(answers.pop().unwrap_or_default())?;
+        let (_, lost, _): (u64, u8, u64) = line::read_as(answers.pop().unwrap_or_default())?;
         if lost == 1 {
             self.lost = true;
             return Err(End::Lost);
@@ -423,13 +432,17 @@ impl Follower {
         }
         let ends: Vec<_> = new.iter().map(|(_, room)| end_of(room)).collect();
         let ends = self.line().run(&ends, line::Lost::Repeat).await?;
+        let mut earlier = Vec::new();
         for ((channel, room), end) in new.into_iter().zip(ends) {
             let end = read_end(end)?;
             self.order.know(end.2);
+            if end.2 > Offset(0) && end.2 < self.floor {
+                earlier.push(channel.clone());
+            }
             let followed = Followed::from(room, end);
             self.rooms.entry(channel).or_insert(followed);
         }
-        Ok(())
+        Ok(self.renew(&earlier).await?)
     }
 
     /// Tells the other lanes not to wait for this one if nothing is followed here any more.

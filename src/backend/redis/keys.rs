@@ -69,6 +69,16 @@ pub(super) fn offset(part: Part) -> String {
     part.key("offset")
 }
 
+/// What tells this incarnation of a lane's log from those before; in the part that the lane is named after.
+pub(super) fn incarnation(part: Part) -> String {
+    part.key("incarnation")
+}
+
+/// How many of a part's rooms were forgotten, by the counter that they share.
+pub(super) fn forgotten(part: Part) -> String {
+    part.key("forgotten")
+}
+
 /// A part's rooms, `namespace room`, by the time to look after them.
 pub(super) fn rooms(part: Part) -> String {
     part.key("rooms")

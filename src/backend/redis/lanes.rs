@@ -179,7 +179,7 @@ impl Lanes {
             let follower = lane.follower.clone();
             async move {
                 let raised = reads.of(order.part()).ask(order.raise()).await?;
-                let (offset, lost): (u64, u8) = line::read_as(raised)?;
+                let (offset, lost, _): (u64, u8, u64) = line::read_as(raised)?;
                 order.know(Offset(offset));
                 if lost == 1 {
                     // Before anybody is answered by this end. Nobody else will find that something was lost.

@@ -90,6 +90,7 @@ use tokio::{
 use super::{
     Backend, Bus, Clock, Deliveries, Delivery, Draft, Following, IDEMPOTENCY, Keep, Log, Missed,
     Page, PageSize, Range, Receipt, Retention, SESSION_WINDOW, closed, deliveries, retention::DAY,
+    unwritten,
 };
 use crate::{
     error::{Error, Result},
@@ -426,26 +427,29 @@ impl Log for RedisLog {
             Range::Before(seq) => ("before", seq),
             Range::Last => ("last", Seq(0)),
         };
+        let part = Part::of(room);
+        let lane = self.lanes.of(part);
         let mut command = scripts::read([
             &keys::room(room),
             &keys::messages(room),
-            &keys::rooms(Part::of(room)),
+            &keys::rooms(part),
+            &keys::incarnation(lane.order.part()),
+            &keys::forgotten(part),
         ]);
         command
             .arg(now.0)
             .arg(Epoch::fresh().as_str())
             .arg(keys::name(room))
+            .arg(unwritten::slot(room))
             .arg(keep.cutoff(now).0)
             .arg(now.before(DAY).0)
-            .arg(self.shared.forget(keep))
             .arg(way)
             .arg(number(seq.0))
             .arg(number(size.messages as u64))
             .arg(number(size.bytes as u64));
-        let part = Part::of(room);
         let answer = self.reads.of(part).ask(command).await?;
         let page = pages::read_page(room, answer, way != "after")?;
-        self.lanes.of(part).order.know(page.offset);
+        lane.order.know(page.offset);
         Ok(page)
     }
 

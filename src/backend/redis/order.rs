@@ -16,7 +16,7 @@ use super::{
     keys::{self, Part},
     number, scripts,
 };
-use crate::model::Offset;
+use crate::model::{Epoch, Offset};
 
 /// The highest offset that this node has seen anywhere.
 #[derive(Default)]
@@ -52,6 +52,11 @@ impl Order {
     /// The part that has the lane's counter.
     pub(super) fn part(&self) -> Part {
         self.part
+    }
+
+    /// How far the lane was seen to be.
+    pub(super) fn known(&self) -> Offset {
+        Offset(self.known.load(Ordering::SeqCst))
     }
 
     /// The lane has got so far.
@@ -100,8 +105,10 @@ impl Order {
 
     /// Raises the lane to whatever was seen anywhere.
     pub(super) fn raise(&self) -> Cmd {
-        let mut raise = scripts::raise(&[&keys::offset(self.part)]);
+        let (offset, incarnation) = (keys::offset(self.part), keys::incarnation(self.part));
+        let mut raise = scripts::raise(&[&offset, &incarnation]);
         self.tell(&mut raise);
+        raise.arg(Epoch::fresh().as_str());
         raise
     }
 
@@ -114,9 +121,10 @@ impl Order {
 
     /// Raises it, too, and says it on a channel by a number.
     pub(super) fn say(&self, channel: &str, publish: &str, word: u64) -> Cmd {
-        let mut say = scripts::raise(&[&keys::offset(self.part), channel]);
+        let (offset, incarnation) = (keys::offset(self.part), keys::incarnation(self.part));
+        let mut say = scripts::raise(&[&offset, &incarnation, channel]);
         self.tell(&mut say);
-        say.arg(publish).arg(word);
+        say.arg(Epoch::fresh().as_str()).arg(publish).arg(word);
         say
     }
 }

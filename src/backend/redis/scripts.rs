@@ -21,14 +21,14 @@ macro_rules! script {
 }
 
 script! {
-    APPEND = "room.lua", "offset.lua", "append.lua";
-    READ = "room.lua", "read.lua";
+    APPEND = "room.lua", "epoch.lua", "offset.lua", "append.lua";
+    READ = "room.lua", "epoch.lua", "read.lua";
+    END = "room.lua", "epoch.lua", "end.lua";
     MISSED = "room.lua", "missed.lua";
     MARK = "room.lua", "mark.lua";
     SWEEP = "room.lua", "sweep.lua";
     SESSION = "session.lua";
-    RAISE = "offset.lua", "raise.lua";
-    RENEW = "renew.lua";
+    RAISE = "epoch.lua", "offset.lua", "raise.lua";
     NOTE = "roster.lua", "note.lua";
     GONE = "roster.lua", "gone.lua";
     PRESENT = "present.lua";
@@ -42,11 +42,11 @@ fn call(script: &redis::Script, keys: &[&str]) -> Cmd {
     command
 }
 
-pub(super) fn append(keys: [&str; 6]) -> Cmd {
+pub(super) fn append(keys: [&str; 8]) -> Cmd {
     call(&APPEND, &keys)
 }
 
-pub(super) fn read(keys: [&str; 3]) -> Cmd {
+pub(super) fn read(keys: [&str; 5]) -> Cmd {
     call(&READ, &keys)
 }
 
@@ -58,7 +58,7 @@ pub(super) fn mark(keys: [&str; 4]) -> Cmd {
     call(&MARK, &keys)
 }
 
-pub(super) fn sweep(keys: [&str; 5]) -> Cmd {
+pub(super) fn sweep(keys: [&str; 6]) -> Cmd {
     call(&SWEEP, &keys)
 }
 
@@ -66,13 +66,13 @@ pub(super) fn session(keys: [&str; 5]) -> Cmd {
     call(&SESSION, &keys)
 }
 
-/// Of a lane's counter, and of the channel on which to say it, if any.
+/// Of a lane's counter and incarnation, and of the channel on which to say it, if any.
 pub(super) fn raise(keys: &[&str]) -> Cmd {
     call(&RAISE, keys)
 }
 
-pub(super) fn renew(room: &str) -> Cmd {
-    call(&RENEW, &[room])
+pub(super) fn end(keys: [&str; 4]) -> Cmd {
+    call(&END, &keys)
 }
 
 pub(super) fn note(keys: [&str; 6]) -> Cmd {

@@ -16,7 +16,7 @@ use super::{
     millis, number, scripts, sessions,
 };
 use crate::{
-    backend::retention,
+    backend::{retention, unwritten},
     error::Result,
     model::{RoomKey, Timestamp},
 };
@@ -86,6 +86,7 @@ impl Sweeper {
             &keys::marks(room),
             &keys::marked(room),
             &keys::rooms(Part::of(room)),
+            &keys::forgotten(Part::of(room)),
         ]);
         command
             .arg(now.0)
@@ -94,7 +95,8 @@ impl Sweeper {
             .arg(number(keep.messages))
             .arg(millis(keep.age))
             .arg(self.shared.forget(keep))
-            .arg(millis(keep.mark_age()));
+            .arg(millis(keep.mark_age()))
+            .arg(unwritten::slot(room));
         command
     }
 }

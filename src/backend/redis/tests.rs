@@ -160,6 +160,20 @@ impl Tested for Following {
         }
         while sweeper.step(now).await {}
     }
+
+    async fn stored(&self) -> usize {
+        let mut keys = 0;
+        for part in Part::all() {
+            let size = redis::cmd("DBSIZE");
+            let size: usize =
+                line::read_as(self.0.reads.of(part).ask(size).await.unwrap()).unwrap();
+            keys += size;
+            if !self.0.shared.site.is_cluster() {
+                break;
+            }
+        }
+        keys
+    }
 }
 
 #[async_trait]

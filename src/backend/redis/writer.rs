@@ -19,7 +19,7 @@ use super::{
     scripts,
 };
 use crate::{
-    backend::{Appended, Draft},
+    backend::{Appended, Draft, unwritten},
     error::{Error, Result},
     model::{Epoch, MessageId, Offset, RoomKey, Seq, Timestamp},
 };
@@ -148,6 +148,8 @@ impl Writer {
             &keys::id(room, id),
             &keys::rooms(Part::of(room)),
             &keys::channel(room),
+            &keys::incarnation(self.order.part()),
+            &keys::forgotten(Part::of(room)),
         ]);
         command
             .arg((self.shared.clock)().0)
@@ -160,7 +162,8 @@ impl Writer {
             .arg(millis(keep.age))
             .arg(self.shared.forget(keep))
             .arg(millis(self.shared.idempotency))
-            .arg(self.shared.publish());
+            .arg(self.shared.publish())
+            .arg(unwritten::slot(room));
         self.order.tell(&mut command);
         self.order.tell_lane(&mut command);
         command

@@ -9,7 +9,7 @@ use indexmap::IndexSet;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
-    backend::{Appended, Draft, Keep, Retention, tail::Stored},
+    backend::{Appended, Draft, Keep, Retention, tail::Stored, unwritten},
     model::{Epoch, Message, MessageId, Namespace, Offset, RoomKey, Seq, Timestamp},
 };
 
@@ -28,6 +28,8 @@ pub(super) struct Outcome {
 pub(super) struct Books {
     pub(super) retention: Retention,
     idempotency: Duration,
+    /// What the epochs of unwritten rooms are derived from.
+    incarnation: Epoch,
     namespaces: HashMap<Namespace, NamespaceRow>,
     rooms: HashMap<RoomKey, RoomRow>,
     /// Rooms whose row is to be written before the commit.
@@ -51,17 +53,18 @@ pub(super) struct RoomRow {
     /// The offsets of its last message, and of the newest one that is gone; 0 if there is none.
     offset: Offset,
     trimmed: Offset,
-    /// When it was last written, or created.
+    /// When it was last written, or read after that.
     pub(super) ts: Timestamp,
     pub(super) keep: Keep,
     changed: bool,
 }
 
 impl Books {
-    pub(super) fn new(retention: Retention, idempotency: Duration) -> Self {
+    pub(super) fn new(retention: Retention, idempotency: Duration, incarnation: Epoch) -> Self {
         Self {
             retention,
             idempotency,
+            incarnation,
             namespaces: HashMap::new(),
             rooms: HashMap::new(),
             changed: Vec::new(),
@@ -129,15 +132,18 @@ impl Books {
         Ok(outcome.outcome(message.id.clone(), seq, ts, Some(Arc::new(message))))
     }
 
-    /// Makes sure that the room exists, and that it is not soon forgotten.
+    /// Makes sure that the room, if there is one, is not soon forgotten.
     pub(super) fn visit(
         &mut self,
         db: &Connection,
         room: &RoomKey,
         now: Timestamp,
     ) -> rusqlite::Result<()> {
-        let row = self.room(db, room, now)?;
-        if row.keep.fading(row.ts, now) {
+        if let Some(row) = self.find(db, room)?
+            // Earlier versions had rows of rooms that were only read.
+            && row.head > Seq(0)
+            && row.keep.fading(row.ts, now)
+        {
             row.ts = now;
             if !std::mem::replace(&mut row.changed, true) {
                 self.changed.push(room.clone());
@@ -175,32 +181,34 @@ impl Books {
         Ok(())
     }
 
-    /// The room, created if need be.
-    pub(super) fn room(
+    /// The room, created if need be: for somebody who writes to it.
+    fn room(
         &mut self,
         db: &Connection,
         key: &RoomKey,
         now: Timestamp,
     ) -> rusqlite::Result<&mut RoomRow> {
-        if !self.holds(db, key)? {
+        if self.find(db, key)?.is_none() {
             let namespace = self.namespace(db, &key.namespace)?.id;
             let keep = self.retention.keep(&key.room);
-            let row = create_room(db, namespace, key, keep, now)?;
+            let epoch = unwritten::epoch(&self.incarnation, key, forgotten(db, key)?);
+            let row = create_room(db, namespace, key, epoch, keep, now)?;
             self.rooms.insert(key.clone(), row);
         }
         Ok(self.rooms.get_mut(key).expect("it was there or is now"))
     }
 
-    /// Whether the room exists; from then on it is in the books.
-    pub(super) fn holds(&mut self, db: &Connection, key: &RoomKey) -> rusqlite::Result<bool> {
-        if self.rooms.contains_key(key) {
-            return Ok(true);
+    /// The room, if somebody has written to it.
+    pub(super) fn find(
+        &mut self,
+        db: &Connection,
+        key: &RoomKey,
+    ) -> rusqlite::Result<Option<&mut RoomRow>> {
+        if !self.rooms.contains_key(key) {
+            let found = find_room(db, key, self.retention.keep(&key.room))?;
+            self.rooms.extend(found.map(|row| (key.clone(), row)));
         }
-        let namespace = self.namespace(db, &key.namespace)?.id;
-        let found = find_room(db, namespace, key, self.retention.keep(&key.room))?;
-        let exists = found.is_some();
-        self.rooms.extend(found.map(|row| (key.clone(), row)));
-        Ok(exists)
+        Ok(self.rooms.get_mut(key))
     }
 
     /// The room's messages before `oldest`, which are those up to the offset `trimmed`, were deleted, and the database
@@ -293,16 +301,13 @@ impl Outcome {
     }
 }
 
-fn find_room(
-    db: &Connection,
-    namespace: i64,
-    key: &RoomKey,
-    keep: Keep,
-) -> rusqlite::Result<Option<RoomRow>> {
+fn find_room(db: &Connection, key: &RoomKey, keep: Keep) -> rusqlite::Result<Option<RoomRow>> {
     db.prepare_cached(
-        r#"SELECT id, epoch, head, oldest, ts, "offset", trimmed FROM rooms WHERE namespace = ?1 AND name = ?2"#,
+        r#"SELECT rooms.id, epoch, head, oldest, ts, rooms."offset", trimmed
+           FROM rooms JOIN namespaces ON namespaces.id = rooms.namespace
+           WHERE namespaces.name = ?1 AND rooms.name = ?2"#,
     )?
-    .query_row(params![namespace, key.room.as_str()], |row| {
+    .query_row(params![key.namespace.as_str(), key.room.as_str()], |row| {
         Ok(RoomRow {
             id: row.get(0)?,
             epoch: Epoch::from_text(row.get_ref(1)?.as_str()?),
@@ -322,10 +327,10 @@ fn create_room(
     db: &Connection,
     namespace: i64,
     key: &RoomKey,
+    epoch: Epoch,
     keep: Keep,
     now: Timestamp,
 ) -> rusqlite::Result<RoomRow> {
-    let epoch = Epoch::fresh();
     db.prepare_cached(
         r#"INSERT INTO rooms (namespace, name, epoch, head, oldest, ts, "offset", trimmed)
            VALUES (?1, ?2, ?3, 0, 1, ?4, 0, 0)"#,
@@ -347,6 +352,15 @@ fn create_room(
         keep,
         changed: false,
     })
+}
+
+/// How many rooms were forgotten that share a room's counter.
+pub(super) fn forgotten(db: &Connection, room: &RoomKey) -> rusqlite::Result<u64> {
+    let count = db
+        .prepare_cached("SELECT count FROM forgotten WHERE slot = ?1")?
+        .query_row([unwritten::slot(room)], |row| Ok(nat(row.get(0)?)))
+        .optional()?;
+    Ok(count.unwrap_or(0))
 }
 
 /// The message that `id` named first in this room, unless that was before `expired`.

@@ -49,11 +49,10 @@ pub(super) fn set(
     seq: Seq,
     now: Timestamp,
 ) -> rusqlite::Result<Mark> {
-    if !books.holds(db, room)? {
-        return Ok(Mark::default());
-    }
     books.visit(db, room, now)?;
-    let row = books.room(db, room, now)?;
+    let Some(row) = books.find(db, room)? else {
+        return Ok(Mark::default());
+    };
     let (room, head) = (row.id, row.head);
     let old = kept(db, room, user)?;
     let Some(new) = old.set(seq, head, now) else {

@@ -24,6 +24,15 @@ pub(super) const APPLICATION: &str = "ALTER TABLE sessions ADD COLUMN applicatio
 /// One row: what names the life of this log, within which offsets compare. Files of version 1 and 2 have none.
 pub(super) const LIFE: &str = "CREATE TABLE life (epoch TEXT NOT NULL) STRICT;";
 
+/// How many rooms were forgotten, by the counter that they share. Files before version 5 have none, and have rows of rooms that were
+/// only read: those stay until they are forgotten, which is not counted.
+pub(super) const FORGOTTEN: &str = "
+CREATE TABLE forgotten (
+    slot  INTEGER PRIMARY KEY,
+    count INTEGER NOT NULL
+) STRICT;
+";
+
 /// The columns that tables of version 1 lack.
 ///
 /// Which offsets the messages had that are gone is not known any more, so `trimmed` is the highest that is possible:
@@ -212,10 +221,12 @@ mod tests {
         let new = tempfile::tempdir().unwrap();
         alone(new.path(), 0).close().await;
         assert!(!schema(new.path()).is_empty());
-        let before_4 = "ALTER TABLE sessions DROP COLUMN application;";
+        let before_5 = "DROP TABLE forgotten;";
+        let before_4 = format!("{before_5} ALTER TABLE sessions DROP COLUMN application;");
         for (version, before) in [
             (2, format!("{before_4} DROP TABLE life;")),
-            (3, before_4.to_owned()),
+            (3, before_4.clone()),
+            (4, before_5.to_owned()),
         ] {
             let old = tempfile::tempdir().unwrap();
             alone(old.path(), 0).close().await;

@@ -20,7 +20,7 @@ use crate::{
     backend::{
         Backend, Clock, Deliveries, Delivery, Draft, IDEMPOTENCY, LocalBus, Log, Missed, Page,
         PageSize, Range, Receipt, Retention, SESSION_WINDOW, Synchronous, closed, deliveries,
-        retention, tail::Tail,
+        retention, tail::Tail, unwritten,
     },
     error::{Error, Result},
     model::{Epoch, Namespace, Offset, RoomKey, Timestamp},
@@ -40,7 +40,7 @@ mod writer;
 
 use books::Books;
 use offsets::Offsets;
-use reader::{Found, Gap, Readers, Request};
+use reader::{Found, Gap, Read, Readers, Request};
 pub use schema::OpenError;
 use trim::Pass;
 use writer::{Command, Health, Writer};
@@ -124,7 +124,7 @@ fn open_with(
     let writer = Writer {
         db,
         queue: commands,
-        books: Books::new(config.retention.clone(), config.idempotency),
+        books: Books::new(config.retention.clone(), config.idempotency, life.clone()),
         pass: Pass::new(config.session_window),
         tail: tail.clone(),
         offsets: offsets.clone(),
@@ -238,10 +238,8 @@ impl SqliteLog {
             .fading(found.ts, now)
         {
             // If the writer is busy, a later read will do.
-            let _ = self.queue.try_send(Command::Visit {
-                room: request_room.clone(),
-                done: oneshot::channel().0,
-            });
+            let room = request_room.clone();
+            let _ = self.queue.try_send(Command::Visit { room });
         }
     }
 
@@ -284,23 +282,22 @@ impl Log for SqliteLog {
         {
             return Ok(page);
         }
-        loop {
-            let request = Request {
-                room: room.clone(),
-                range,
-                size,
-                keep,
-                now,
-            };
-            if let Some(found) = self.readers.read(request).await? {
+        let request = Request {
+            room: room.clone(),
+            range,
+            size,
+            keep,
+            now,
+        };
+        match self.readers.read(request).await? {
+            Read::Found(found) => {
                 self.learn(room, &found, now);
-                return Ok(found.page);
+                Ok(found.page)
             }
-            self.ask(|done| Command::Visit {
-                room: room.clone(),
-                done,
-            })
-            .await?;
+            Read::Unwritten { forgotten } => {
+                let epoch = unwritten::epoch(&self.life, room, forgotten);
+                Ok(Page::unwritten(epoch))
+            }
         }
     }
 

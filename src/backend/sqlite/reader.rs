@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    books::{int, nat},
+    books::{self, int, nat},
     marks,
     schema::{self, OpenError},
     sessions,
@@ -50,17 +50,26 @@ pub(super) struct Gap {
     pub(super) cutoff: Timestamp,
 }
 
+/// What the database has of a room.
+pub(super) enum Read {
+    Found(Found),
+    /// Nobody has written to it; how many rooms were forgotten that share its counter.
+    Unwritten {
+        forgotten: u64,
+    },
+}
+
 /// A page from the database.
 pub(super) struct Found {
     pub(super) page: Page,
     /// When `page.oldest` was stored, if it was.
     pub(super) oldest_ts: Option<Timestamp>,
-    /// When the room was last written, or created.
+    /// When the room was last written, or read after that.
     pub(super) ts: Timestamp,
 }
 
 enum Job {
-    Read(Request, oneshot::Sender<Result<Option<Found>>>),
+    Read(Request, oneshot::Sender<Result<Read>>),
     Missed(Gap, oneshot::Sender<Result<Missed>>),
     Marked(RoomKey, UserId, oneshot::Sender<Result<Mark>>),
     Session(Pid, Timestamp, oneshot::Sender<Result<Option<Session>>>),
@@ -91,8 +100,8 @@ impl Readers {
         Ok((Self { jobs, count }, threads))
     }
 
-    /// The page asked for; `None` if there is no such room.
-    pub(super) async fn read(&self, request: Request) -> Result<Option<Found>> {
+    /// The page asked for, if there is such a room.
+    pub(super) async fn read(&self, request: Request) -> Result<Read> {
         self.ask(|answer| Job::Read(request, answer)).await
     }
 
@@ -167,11 +176,12 @@ fn failed(room: Option<&RoomKey>, error: rusqlite::Error) -> Error {
     Error::unavailable("the log cannot be read now; try again").caused_by(error)
 }
 
-fn find(db: &mut Connection, request: &Request) -> rusqlite::Result<Option<Found>> {
+fn find(db: &mut Connection, request: &Request) -> rusqlite::Result<Read> {
     // One transaction, so that the room's row and its messages are of one moment.
     let db = db.transaction()?;
     let Some(row) = room_row(&db, &request.room)? else {
-        return Ok(None);
+        let forgotten = books::forgotten(&db, &request.room)?;
+        return Ok(Read::Unwritten { forgotten });
     };
     let (id, head) = (row.id, row.head);
     let oldest = first_since(&db, id, row.oldest, head, request.keep.cutoff(request.now))?;
@@ -189,7 +199,7 @@ fn find(db: &mut Connection, request: &Request) -> rusqlite::Result<Option<Found
         messages,
         more,
     };
-    Ok(Some(Found {
+    Ok(Read::Found(Found {
         oldest_ts: time_of(&db, id, oldest)?,
         page,
         ts: row.ts,

@@ -15,7 +15,7 @@ use super::migration;
 use crate::{backend::Synchronous, model::Epoch};
 
 /// The version that this code writes, in `PRAGMA user_version`.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// One row a room and a namespace; both outlive their messages, since numbering goes on. A room's `offset` is that of its
 /// last message, `trimmed` that of the newest one that is gone. `messages` lies in the order it is read in; `except` is
@@ -225,13 +225,15 @@ fn complete(db: &Connection) -> rusqlite::Result<()> {
     }
     match found {
         0 | 1 => transaction.execute_batch(migration::SESSIONS)?,
-        _ => transaction.execute_batch(migration::APPLICATION)?,
+        2 | 3 => transaction.execute_batch(migration::APPLICATION)?,
+        _ => {}
     }
     if found < 3 {
         transaction.execute_batch(migration::LIFE)?;
         let life = Epoch::fresh();
         transaction.execute("INSERT INTO life VALUES (?1)", [life.as_str()])?;
     }
+    transaction.execute_batch(migration::FORGOTTEN)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }

@@ -27,6 +27,28 @@ impl Tested for SqliteLog {
     async fn trim_all(&self, now: Timestamp) {
         self.trim(now).await.unwrap();
     }
+
+    async fn stored(&self) -> usize {
+        let (found, count) = oneshot::channel();
+        self.meddle(move |db| {
+            let count = |table: &str| -> i64 {
+                let count = format!("SELECT count(*) FROM {table}");
+                db.query_row(&count, [], |row| row.get(0)).unwrap()
+            };
+            let tables = [
+                "namespaces",
+                "rooms",
+                "messages",
+                "ids",
+                "marks",
+                "sessions",
+                "forgotten",
+            ];
+            let _ = found.send(tables.into_iter().map(count).sum::<i64>());
+        })
+        .await;
+        usize::try_from(count.await.unwrap()).unwrap()
+    }
 }
 
 /// A log that is waited for only shortly, with nobody listening.
@@ -125,6 +147,7 @@ async fn a_log_opened_again_goes_on_where_it_was() {
         .map(|message| message.offset.0)
         .collect();
     assert_eq!((seqs(&page), offsets), (vec![1, 2], vec![1, 3]));
+    assert_eq!(send(&log, draft("seen", "1")).await.unwrap().epoch, seen);
     log.close().await;
 }
 

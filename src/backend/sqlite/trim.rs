@@ -11,7 +11,7 @@ use super::{
     sessions,
 };
 use crate::{
-    backend::Keep,
+    backend::{Keep, unwritten},
     model::{Namespace, Offset, RoomKey, RoomName, Seq, Timestamp},
 };
 
@@ -49,14 +49,16 @@ pub(super) fn overfull(
     db: &Connection,
     books: &mut Books,
     appends: usize,
-    now: Timestamp,
     taken: &mut Vec<Taken>,
 ) -> rusqlite::Result<()> {
     let mut budget = STEP.max(appends) as u64;
     while budget > 0
         && let Some(key) = books.overfull.first().cloned()
     {
-        let row = books.room(db, &key, now)?;
+        let Some(row) = books.find(db, &key)? else {
+            books.overfull.swap_remove(&key);
+            continue;
+        };
         let target = row.keep.first_by_count(row.head);
         let end = target.min(Seq(row.oldest.0 + budget));
         if end > row.oldest {
@@ -132,7 +134,7 @@ fn sweep(
     let target = young.max(keep.first_by_count(room.head)).max(room.oldest);
     let end = target.min(Seq(first.0 + budget));
     if end > room.head && keep.forgettable(room.ts, now) {
-        forget(db, room.id)?;
+        forget(db, room)?;
         books.forget(&room.key);
         taken.push(Taken::Room(room.key.clone()));
     } else if end > first {
@@ -193,14 +195,22 @@ fn delete(
     Ok(Taken::Messages(key.clone(), end, trimmed))
 }
 
-/// A later room may be given the same id in this database, so nothing of this one may stay.
-fn forget(db: &Connection, room: i64) -> rusqlite::Result<()> {
+/// A later room may be given the same id in this database, so nothing of this one may stay. If it was numbered, nor may the
+/// epoch that it would be given again.
+fn forget(db: &Connection, room: &Candidate) -> rusqlite::Result<()> {
     for table in ["messages", "ids", "marks"] {
         db.prepare_cached(&format!("DELETE FROM {table} WHERE room = ?1"))?
-            .execute([room])?;
+            .execute([room.id])?;
     }
     db.prepare_cached("DELETE FROM rooms WHERE id = ?1")?
-        .execute([room])?;
+        .execute([room.id])?;
+    if room.head > Seq(0) {
+        db.prepare_cached(
+            "INSERT INTO forgotten (slot, count) VALUES (?1, 1)
+             ON CONFLICT (slot) DO UPDATE SET count = count + 1",
+        )?
+        .execute([unwritten::slot(&room.key)])?;
+    }
     Ok(())
 }
 

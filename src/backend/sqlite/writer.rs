@@ -51,11 +51,8 @@ pub(super) enum Command {
         change: Change,
         done: oneshot::Sender<Result<()>>,
     },
-    /// Create a room that is read and was never written, or note that it is still in use.
-    Visit {
-        room: RoomKey,
-        done: oneshot::Sender<Result<()>>,
-    },
+    /// Note that a room is still in use.
+    Visit { room: RoomKey },
     /// Take one step of a pass over all rooms; answers whether there is more to do.
     Trim {
         now: Timestamp,
@@ -168,7 +165,7 @@ impl Writer {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         // A room that is read at this moment is not to be forgotten by the trimming.
         for command in batch {
-            if let Command::Visit { room, .. } = command {
+            if let Command::Visit { room } = command {
                 self.books.visit(&db, room, now)?;
             }
         }
@@ -181,7 +178,7 @@ impl Writer {
                     .step(&db, &mut self.books, *now, &mut done.taken)?;
             }
         }
-        trim::overfull(&db, &mut self.books, batch.len(), now, &mut done.taken)?;
+        trim::overfull(&db, &mut self.books, batch.len(), &mut done.taken)?;
         for command in batch {
             match command {
                 Command::Append { draft, .. } => {
@@ -240,9 +237,8 @@ impl Writer {
                     let mark = marks.next().expect("one answer for each mark");
                     let _ = done.send(Ok(mark));
                 }
-                Command::Session { done, .. }
-                | Command::Visit { done, .. }
-                | Command::Probe { done } => {
+                Command::Visit { .. } => {}
+                Command::Session { done, .. } | Command::Probe { done } => {
                     let _ = done.send(Ok(()));
                 }
                 Command::Trim { done: answer, .. } => {
@@ -266,9 +262,8 @@ impl Writer {
                 Command::Mark { done, .. } => {
                     let _ = done.send(Err(error.clone()));
                 }
-                Command::Session { done, .. }
-                | Command::Visit { done, .. }
-                | Command::Probe { done } => {
+                Command::Visit { .. } => {}
+                Command::Session { done, .. } | Command::Probe { done } => {
                     let _ = done.send(Err(error.clone()));
                 }
                 Command::Trim { done, .. } => {

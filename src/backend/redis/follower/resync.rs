@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use redis::aio::MultiplexedConnection;
+use redis::{Cmd, aio::MultiplexedConnection};
 
 use super::{CHUNK, End, Follower, end_of, read_end};
 use crate::{
@@ -19,9 +19,10 @@ use crate::{
             merger::Item,
             pages, scripts,
         },
+        unwritten,
     },
     error::Result,
-    model::{Epoch, Message, Offset, Seq},
+    model::{Epoch, Message, Offset, RoomKey, Seq},
     repeat::log_rarely,
 };
 
@@ -60,7 +61,7 @@ impl Follower {
     /// Raises the lane to whatever was seen in any; where it is then. If it has lost something, the log begins another life.
     pub(super) async fn raise(&mut self) -> Result<Offset> {
         let raised = self.line().ask(self.order.raise()).await?;
-        let (offset, lost): (u64, u8) = line::read_as(raised)?;
+        let (offset, lost, floor): (u64, u8, u64) = line::read_as(raised)?;
         self.order.know(Offset(offset));
         self.lost |= lost == 1;
         if self.lost {
@@ -71,6 +72,11 @@ impl Follower {
             let life = begin_life(self.reads.of(Part::FIRST)).await?;
             self.shared.live(life);
             self.lost = false;
+        }
+        if self.floor != Offset(floor) {
+            let all: Vec<_> = self.rooms.keys().cloned().collect();
+            self.renew(&all).await?;
+            self.floor = Offset(floor);
         }
         Ok(Offset(offset))
     }
@@ -134,23 +140,42 @@ impl Follower {
                 }
             }
         }
-        for channel in lost {
-            self.renew(&channel).await?;
-        }
+        self.renew(&lost).await?;
         Ok(behind)
     }
 
-    /// Goes on where a room now ends that has lost messages.
-    async fn renew(&mut self, channel: &str) -> Result<()> {
-        let room = &self.rooms[channel];
-        let mut renew = scripts::renew(&keys::room(&room.key));
-        renew.arg(room.offset.0).arg(Epoch::fresh().as_str());
-        let (epoch, head, _) = read_end(self.line().ask(renew).await?)?;
-        let room = self.rooms.get_mut(channel);
-        let room = room.expect("nobody else changes them");
-        // What comes has higher offsets than what was delivered, and any receipt is of that.
-        (room.epoch, room.seq, room.looked) = (epoch, head, head);
+    /// Goes on where rooms now end whose epochs are others since Redis has lost something.
+    pub(super) async fn renew(&mut self, channels: &[String]) -> Result<()> {
+        for channels in channels.chunks(CHUNK) {
+            let ends: Vec<_> = channels
+                .iter()
+                .map(|channel| self.end_in_incarnation(&self.rooms[channel].key))
+                .collect();
+            let ends = self.line().run(&ends, Lost::Repeat).await?;
+            for (channel, end) in channels.iter().zip(ends) {
+                let (epoch, head, _) = read_end(end)?;
+                let room = self.rooms.get_mut(channel);
+                let room = room.expect("nobody else changes them");
+                // What comes has higher offsets than what was delivered, and any receipt is of that.
+                (room.epoch, room.seq, room.looked) = (epoch, head, head);
+            }
+        }
         Ok(())
+    }
+
+    /// Asks where a room ends, and for its epoch whether or not it was written in this incarnation.
+    fn end_in_incarnation(&self, room: &RoomKey) -> Cmd {
+        let part = Part::of(room);
+        let mut end = scripts::end([
+            &keys::room(room),
+            &keys::rooms(part),
+            &keys::incarnation(self.order.part()),
+            &keys::forgotten(part),
+        ]);
+        end.arg(Epoch::fresh().as_str())
+            .arg(keys::name(room))
+            .arg(unwritten::slot(room));
+        end
     }
 
     /// Delivers everything up to `end`, in the order of offsets.

@@ -1,28 +1,34 @@
 -- Drops a repeat, numbers a message, stores it, publishes it: one step.
-local offsets, key, messages, id, rooms, channel = unpack(KEYS)
-local now, epoch, name, given, length, body = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local offsets, key, messages, id, rooms, channel, log, forgotten = unpack(KEYS)
+local now, fresh_secret, name, given, length, body = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local keep, age, forget = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local window, publish = tonumber(ARGV[10]), ARGV[11]
-local known, seen, lanes, lane = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
+local window, publish, slot = tonumber(ARGV[10]), ARGV[11], ARGV[12]
+local known, seen, lanes, lane = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16])
 
+local before, lost = last_of(offsets, log, known, seen, fresh_secret)
+local current = incarnation(log, fresh_secret)
 local room = load(key)
+if room then renew(room, current, forgotten, slot, name) end
 if not room then
-  room = fresh(key, epoch, now)
+  if was_removed(rooms, name) == 1 then
+    redis.call('HINCRBY', forgotten, slot, 1)
+    redis.call('DEL', messages)
+  end
+  room = fresh(key, unwritten(current, forgotten, slot, name), now)
   due(rooms, name, now + forget + 1)
 elseif given == '1' then
   -- Redis forgets ids by its own clock, the window is measured by that of the program.
   local use = redis.call('GET', id)
   if use then
     local of, seq, offset, ts, sent = string.match(use, '^(%S+) (%d+) (%d+) (%d+) (%d+)$')
-    if of == room.epoch and tonumber(sent) >= now - window then
-      return { room.epoch, seq, offset, ts, '1', '0' }
+    if (of == room.epoch or of == room.was) and tonumber(sent) >= now - window then
+      return { room.epoch, seq, offset, ts, '1', lost and '1' or '0' }
     end
   end
 end
 
 local ts = math.max(now, room.ts)
 local seq = room.head + 1
-local before, lost = last(tonumber(redis.call('GET', offsets) or '0'), known, seen)
 -- Each lane has its own remainder, so no two messages have one offset.
 local offset = (math.floor(before / lanes) + 1) * lanes + lane
 redis.call('SET', offsets, int(offset))

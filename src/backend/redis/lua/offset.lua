@@ -8,3 +8,13 @@ local function last(offset, known, seen)
   end
   return math.max(offset, seen), lost
 end
+
+-- The same, of the lane whose counter and incarnation these are: if something was lost, the next incarnation begins above that.
+local function last_of(offsets, log, known, seen, fresh)
+  local offset, lost = last(tonumber(redis.call('GET', offsets) or '0'), known, seen)
+  if lost then
+    redis.call('SET', offsets, string.format('%.0f', offset))
+    redis.call('HSET', log, 'secret', fresh, 'floor', string.format('%.0f', offset))
+  end
+  return offset, lost
+end

@@ -1,30 +1,30 @@
--- Reads part of a room: after a number, before one, or the last; creates the room if there is none.
-local key, messages, rooms = unpack(KEYS)
-local now, epoch, name = tonumber(ARGV[1]), ARGV[2], ARGV[3]
-local cutoff, fading, forget = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+-- Reads part of a room: after a number, before one, or the last. Of a room that nobody has written to, nothing is stored; of another
+-- one, once a day at most, that it is in use.
+local key, messages, rooms, log, forgotten = unpack(KEYS)
+local now, fresh_secret, name, slot = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
+local cutoff, fading = tonumber(ARGV[5]), tonumber(ARGV[6])
 local way, number, most, bytes = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 
+local current = incarnation(log, fresh_secret)
 local room = load(key)
 if not room then
-  room = fresh(key, epoch, now)
-  save(room)
-  due(rooms, name, now + forget + 1)
-else
-  local changed = expire(room, messages, cutoff)
-  if room.oldest > room.head and room.ts < fading then
-    room.ts, changed = now, true
-  end
-  if changed then save(room) end
+  return { unwritten(current, forgotten, slot, name, was_removed(rooms, name)), '0', '0', '1', '0' }
+end
+renew(room, current, forgotten, slot, name)
+local oldest = room.oldest + expired(room, messages, cutoff)
+if oldest > room.head and room.head > 0 and room.ts < fading then
+  -- Where Redis takes no writes, it is noted by a later read.
+  redis.pcall('HSET', key, 'ts', int(now))
 end
 
-local first, last = room.oldest, room.head
+local first, last = oldest, room.head
 if way == 'after' then
-  first = math.max(math.min(number, room.head) + 1, room.oldest)
+  first = math.max(math.min(number, room.head) + 1, oldest)
 elseif way == 'before' then
   last = math.min(number, room.head + 1) - 1
 end
 local total = math.max(last - first + 1, 0)
-local answer = { room.epoch, int(room.head), int(room.offset), int(room.oldest), '0' }
+local answer = { room.epoch, int(room.head), int(room.offset), int(oldest), '0' }
 local taken = take(answer, total, most, bytes, function(done, count)
   if way == 'after' then
     local rank = first - room.oldest + done

@@ -1,7 +1,7 @@
 -- What every script on a room begins with. A room is a hash:
 --   epoch, head (its last number), offset (that message's), oldest (the first number that is kept),
 --   trimmed (the offset of the newest message that is gone), ts (when it was last written, or used),
---   front (when the oldest kept message was stored).
+--   front (when the oldest kept message was stored), was (the epoch before this one, if the log has lost something).
 -- Its messages are a sorted set by offset; as numbers have no holes, a message's rank is its number less `oldest`.
 -- An entry is "seq offset ts length\n", the length being that of its data, and then what the program wrote.
 
@@ -12,13 +12,13 @@ local function int(number)
 end
 
 local function load(key)
-  local f = redis.call('HMGET', key, 'epoch', 'head', 'offset', 'oldest', 'trimmed', 'ts', 'front')
+  local f = redis.call('HMGET', key, 'epoch', 'head', 'offset', 'oldest', 'trimmed', 'ts', 'front', 'was')
   if not f[1] then
     return nil
   end
   return {
     key = key, epoch = f[1], head = tonumber(f[2]), offset = tonumber(f[3]), oldest = tonumber(f[4]),
-    trimmed = tonumber(f[5]), ts = tonumber(f[6]), front = tonumber(f[7]),
+    trimmed = tonumber(f[5]), ts = tonumber(f[6]), front = tonumber(f[7]), was = f[8],
   }
 end
 
@@ -29,6 +29,7 @@ end
 local function save(room)
   redis.call('HSET', room.key, 'epoch', room.epoch, 'head', int(room.head), 'offset', int(room.offset),
     'oldest', int(room.oldest), 'trimmed', int(room.trimmed), 'ts', int(room.ts), 'front', int(room.front))
+  if room.was then redis.call('HSET', room.key, 'was', room.was) end
 end
 
 -- When the room has to be looked at: the earliest time of all that was asked for.
@@ -52,18 +53,17 @@ local function drop(room, messages, count)
   end
 end
 
--- Takes away what was stored before `cutoff`; whether there was anything. Times never fall within a room.
-local function expire(room, messages, cutoff)
+-- How many of the first messages were stored before `cutoff`. Times never fall within a room.
+local function expired(room, messages, cutoff)
   if room.oldest > room.head or room.front >= cutoff then
-    return false
+    return 0
   end
   local old, young = 0, room.head - room.oldest + 1
   while young - old > 1 do
     local middle = math.floor((old + young) / 2)
     if stored_at(messages, middle) < cutoff then old = middle else young = middle end
   end
-  drop(room, messages, young)
-  return true
+  return young
 end
 
 -- Puts entries behind `answer` as far as they fit, at least one if any may be read: `next(first, count)` gives those

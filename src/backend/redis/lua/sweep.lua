@@ -1,11 +1,13 @@
 -- Looks after one room whose time has come: takes away what is not to be kept, and says when to look again.
-local key, messages, marks, marked, rooms = unpack(KEYS)
+local key, messages, marks, marked, rooms, forgotten = unpack(KEYS)
 local now, name, cutoff = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local keep, age, forget, stale = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local slot = ARGV[8]
 
 local room = load(key)
 if room then
-  expire(room, messages, cutoff)
+  local old = expired(room, messages, cutoff)
+  if old > 0 then drop(room, messages, old) end
   local held = room.head + 1 - room.oldest
   if held > keep then drop(room, messages, held - keep) end
   save(room)
@@ -13,6 +15,8 @@ end
 if not room or (room.oldest > room.head and room.ts < now - forget) then
   redis.call('DEL', key, messages, marks, marked)
   redis.call('ZREM', rooms, name)
+  -- What was never numbered may have its epoch again. Earlier versions kept rooms that were only read.
+  if not room or room.head > 0 then redis.call('HINCRBY', forgotten, slot, 1) end
   return
 end
 local users = redis.call('ZRANGEBYSCORE', marked, '-inf', '(' .. int(now - stale), 'LIMIT', 0, 500)

@@ -370,6 +370,8 @@ async fn store_silently(node: &Node, room: &str) {
         &keys::rooms(Part::of(&room)),
         &keys::rooms(Part::of(&room)),
         "nowhere",
+        &keys::incarnation(Part::FIRST),
+        &keys::forgotten(Part::of(&room)),
     ]);
     let id = crate::model::MessageId::fresh();
     let data = draft("-", "1").data;
@@ -377,14 +379,14 @@ async fn store_silently(node: &Node, room: &str) {
     append
         .arg(Timestamp::now().0)
         .arg(Epoch::fresh().as_str())
-        .arg(room.room.as_str())
+        .arg(keys::name(&room))
         .arg(0)
         .arg(1)
         .arg(entry::write(Some(&id), &event, None, &data, None));
     for number in [1000, 1 << 40, 1 << 40, 0_u64] {
         append.arg(number);
     }
-    append.arg("PUBLISH");
+    append.arg("PUBLISH").arg(unwritten::slot(&room));
     let order = &node.log.lanes.of(Part::FIRST).order;
     order.tell(&mut append);
     order.tell_lane(&mut append);

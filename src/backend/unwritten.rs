@@ -1,0 +1,73 @@
+//! The epoch of a room that nobody has written to: derived from the room's name and the log's incarnation, so that reading such a
+//! room stores nothing. The room's first message is stored under the same epoch, so positions that were given before stay valid.
+//!
+//! A room that is forgotten with all its messages must not get its old epoch back, because its numbers begin at 1 again. No row
+//! is kept of it; instead, rooms share [`SLOTS`] counters, and forgetting a room increments its counter, which is part of what the
+//! epoch is derived from. Unwritten rooms that share the counter change their epochs, too: a client that holds a position in one of
+//! those is told that it begins anew, and has lost nothing.
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use crate::model::{Epoch, RoomKey};
+
+/// How many counters there are: what a log stores of all rooms that were ever forgotten.
+pub(super) const SLOTS: u16 = 4096;
+
+/// The counter of a room.
+pub(super) fn slot(room: &RoomKey) -> u16 {
+    u16::try_from(hash(room, &[]) % u64::from(SLOTS)).unwrap_or(0)
+}
+
+/// The epoch of a room in one incarnation of a log, whose counter stands at `forgotten`.
+pub(super) fn epoch(incarnation: &Epoch, room: &RoomKey, forgotten: u64) -> Epoch {
+    let forgotten = forgotten.to_be_bytes();
+    Epoch::of_bits(hash(room, &[incarnation.as_str().as_bytes(), &forgotten]))
+}
+
+/// The first bits of the SHA-256 of a room's name and something else. Names have no zero bytes.
+fn hash(room: &RoomKey, more: &[&[u8]]) -> u64 {
+    let mut context = Context::new(&SHA256);
+    for text in [room.namespace.as_str(), room.room.as_str()] {
+        context.update(text.as_bytes());
+        context.update(&[0]);
+    }
+    for bytes in more {
+        context.update(bytes);
+        context.update(&[0]);
+    }
+    let digest = context.finish();
+    let first = digest.as_ref().first_chunk().expect("it has 32 bytes");
+    u64::from_be_bytes(*first)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::backend::conformance::key;
+
+    #[test]
+    fn an_epoch_is_of_one_incarnation_namespace_room_and_count() {
+        let [one, other] = ["one", "other"].map(Epoch::from_text);
+        let room = key("/", "r");
+        let all = [
+            epoch(&one, &room, 0),
+            epoch(&one, &room, 1),
+            epoch(&other, &room, 0),
+            epoch(&one, &key("/", "s"), 0),
+            epoch(&one, &key("/r", "r"), 0),
+        ];
+        assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
+        assert_eq!(epoch(&one, &room, 0), all[0]);
+        assert_eq!(all[0].as_str().len(), 8);
+    }
+
+    #[test]
+    fn rooms_are_spread_over_all_counters() {
+        let slots: HashSet<_> = (0..60_000)
+            .map(|nth| slot(&key("/", &format!("r{nth}"))))
+            .collect();
+        assert_eq!(slots.len(), usize::from(SLOTS));
+    }
+}

@@ -165,7 +165,8 @@ test("a server that goes down answers waiting polls at once", async (t) => {
 });
 
 test("only so many polls wait; one more is refused and may come back", async (t) => {
-  const server = await serve(t, { "poll-waiters": 3 });
+  // Half of them for one client.
+  const server = await serve(t, { "poll-waiters": 6 });
   const { say, epoch } = await filled(t, server, 1);
   const since = `${epoch}:1`;
   const waiting = upTo(3).map(() => polled(server, "lobby", { since, wait: 60 }));

@@ -113,6 +113,8 @@ impl App {
             silence: self.config.limits.stall + Duration::from_secs(20),
             trusted_proxies: self.config.http.trusted_proxies.iter().copied().collect(),
             connections: self.config.limits.connections,
+            idle_connections: self.config.limits.idle_connections,
+            metrics: self.hub.metrics().clone(),
         };
         let delivering = tokio::spawn(self.hub.clone().deliver_all(self.deliveries));
         let tending = tokio::spawn(self.hub.clone().tend());

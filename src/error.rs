@@ -107,6 +107,12 @@ pub enum Limit {
     InfoBytes,
     /// Users of a room who can be typing at once.
     Typists,
+    /// Handshakes that are under way at this node.
+    Handshakes,
+    /// TCP connections without a request at this node.
+    IdleConnections,
+    /// Requests of one address without a good token or key, a second.
+    AuthFailuresPerSecond,
     /// New connections a second of this node.
     ConnectsPerSecond,
     /// Polls that wait at this node.
@@ -121,7 +127,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit, for metrics.
-    pub const ALL: [Limit; 16] = [
+    pub const ALL: [Limit; 19] = [
         Limit::MessageBytes,
         Limit::NameBytes,
         Limit::Nesting,
@@ -131,6 +137,9 @@ impl Limit {
         Limit::RoomsPerConnection,
         Limit::Inbox,
         Limit::Signals,
+        Limit::Handshakes,
+        Limit::IdleConnections,
+        Limit::AuthFailuresPerSecond,
         Limit::ConnectsPerSecond,
         Limit::InfoBytes,
         Limit::Typists,
@@ -152,6 +161,9 @@ impl Limit {
             Limit::RoomsPerConnection => "rooms_per_connection",
             Limit::Inbox => "inbox",
             Limit::Signals => "signals",
+            Limit::Handshakes => "handshakes",
+            Limit::IdleConnections => "idle_connections",
+            Limit::AuthFailuresPerSecond => "auth_failures_per_second",
             Limit::ConnectsPerSecond => "connects_per_second",
             Limit::InfoBytes => "info_bytes",
             Limit::Typists => "typing_room_users",

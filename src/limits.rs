@@ -9,8 +9,8 @@ mod nesting;
 mod pool;
 mod rate;
 
-pub use admission::{Admission, Admitted};
+pub use admission::{Admission, Admitted, network};
 pub use counts::{Counts, Place};
 pub use nesting::nests_deeper;
-pub use pool::{Exhausted, Holder, Pool, Reservation};
+pub use pool::{Exhausted, Holder, Pool, Reservation, SHARES};
 pub use rate::{Bucket, Buckets, Rate};

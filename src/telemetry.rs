@@ -5,7 +5,7 @@
 
 use std::{
     fmt::{self, Write as _},
-    sync::Mutex,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -92,6 +92,7 @@ macro_rules! catalogue {
         #[derive(Debug)]
         pub struct Metrics {
             registry: Mutex<Registry>,
+            watched: Mutex<Vec<Watched>>,
             $(#[doc = $help] $seen $field: $type,)+
         }
 
@@ -103,7 +104,7 @@ macro_rules! catalogue {
                     let $field: $type = catalogue!(@init $($init)?);
                     registry.register($name, sentence($help), $field.clone());
                 )+
-                Self { registry: Mutex::new(registry), $($field,)+ }
+                Self { registry: Mutex::new(registry), watched: Mutex::default(), $($field,)+ }
             }
 
             /// All of them, in the order in which they are declared.
@@ -131,6 +132,10 @@ catalogue! {
     pub event_streams: Gauge, "event_streams" [], &[EVENTS];
     /// Polls that wait.
     pub polls: Gauge, "polls_waiting" [], &[POLL];
+    /// Handshakes that are under way: clients that wait for their turn, and sessions that have not joined a namespace.
+    pub handshakes: Gauge, "handshakes" [], CONNECTIONS;
+    /// TCP connections without a request.
+    pub idle_connections: Gauge, "idle_connections" [], CLIENTS;
     /// Connections of users, through every door.
     pub connections: Gauge, "connections" [], CONNECTIONS;
     /// Rooms that are in use on this node: with members, or with polls that wait.
@@ -270,25 +275,38 @@ impl Metrics {
     /// Has the page show how it stands between this node and others, as `read` says whenever the page is made: whatever counts
     /// that knows no metrics.
     pub fn watch_nodes(&self, read: impl Fn() -> NodesSeen + Send + Sync + 'static) {
-        let mut registry = self
-            .registry
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut registry = lock(&self.registry);
         registry.register_collector(Box::new(Nodes(Box::new(read))));
+    }
+
+    /// Has `read` bring a gauge up to date whenever the page is made: what counts anyway need not count twice.
+    pub fn watch(&self, read: impl Fn() + Send + Sync + 'static) {
+        lock(&self.watched).push(Watched(Box::new(read)));
     }
 
     /// The exposition that `/metrics` serves.
     pub fn render(&self) -> String {
+        lock(&self.watched).iter().for_each(|watched| (watched.0)());
         let mut page = String::new();
-        let registry = self
-            .registry
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let registry = lock(&self.registry);
         if text::encode(&mut page, &registry).is_err() {
             let _ = writeln!(page, "# metrics could not be written");
         }
         page
     }
+}
+
+/// What brings a gauge up to date.
+struct Watched(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watched")
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How it stands between this node and others.

@@ -12,7 +12,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("error", &[]),
     ("pattern", &["error"]),
     ("repeat", &[]),
-    ("limits", &["error"]),
+    ("limits", &["error", "model"]),
     ("telemetry", &["error"]),
     (
         "config",

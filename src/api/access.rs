@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Result},
     hub::{Caller, Visitor},
     model::Namespace,
+    transport::client_address,
 };
 
 /// Finds out who calls, for the call to find among the request's extensions.
@@ -49,7 +50,9 @@ async fn visitor(api: &Api, request: &Parts) -> Result<Visitor> {
         return Ok(Visitor::back_end(namespace));
     }
     if authority.is_open() && bearer.is_some() && !authority.api_keys().is_empty() {
-        return Err(Error::unauthorized("this is no API key of this server"));
+        let error = Error::unauthorized("this is no API key of this server");
+        let address = client_address(&request.extensions).ip;
+        return Err(api.doorway.note_failure(address, error));
     }
     let principal = api.doorway.principal(request).await?;
     api.hub.visitor(namespace, principal)

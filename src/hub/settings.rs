@@ -39,12 +39,25 @@ section! {
         backpressure: Duration = "20s",
         /// Connections to this node; 0 turns this off.
         connections: usize = "100000",
-        /// New connections to this node a second, for long; more wait for their turn. 0 turns this off.
+        /// New connections to this node a second, for long; more wait for their turn, and behind those of others if they are one
+        /// user's, or one address's as long as no token says whose. Requests that are refused do not count. 0 turns this off.
         connects_per_second: u32 = "1000",
         /// New connections to this node at once after a rest; 0 turns this off.
         connects_burst: u32 = "5000",
         /// How long a new connection may wait for its turn; one that would wait longer is asked to come back later.
         connects_wait: Duration = "10s",
+        /// Handshakes that may be under way at this node: clients that wait for their turn, and Socket.IO sessions whose client
+        /// has not joined a namespace. Half of them is there for everybody, the rest for addresses (or users, known by their
+        /// token) that have less than a sixteenth. 0 turns this off.
+        handshakes: usize = "20000",
+        /// TCP connections without a request that this node keeps: no whole head has come, or the last answer is out. Where there
+        /// are more, the oldest of the address that has most of them is closed. 0 turns this off.
+        idle_connections: usize = "10000",
+        /// Requests of one address (of IPv6, one /64) that may come without a good token or key a second, for long; more are
+        /// answered 429. 0 turns this off.
+        auth_failures_per_second: u32 = "10",
+        /// Such requests at once after a rest; 0 turns this off.
+        auth_failures_burst: u32 = "200",
         /// Connections from one address, those from this machine not counted; 0 turns this off.
         connections_per_ip: usize = "1000",
         /// Connections of one user; 0 turns this off.
@@ -183,6 +196,15 @@ impl LimitSettings {
             &["limits.connects_burst", "limits.connects_per_second"],
             self.connects_burst,
             self.connects_per_second,
+            problems,
+        );
+        burst(
+            &[
+                "limits.auth_failures_burst",
+                "limits.auth_failures_per_second",
+            ],
+            self.auth_failures_burst,
+            self.auth_failures_per_second,
             problems,
         );
         burst(

@@ -1,8 +1,11 @@
-//! Connections: how many this node and each address may hold.
+//! Connections: how many this node and each address may hold, and how many handshakes may be under way.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use super::{Counts, Place};
+use super::{Counts, Holder, Place, Pool, Reservation};
 use crate::error::Limit;
 
 /// How many connections this node and each address hold.
@@ -12,29 +15,53 @@ pub struct Admission {
     addresses: Arc<Counts<IpAddr>>,
     most: usize,
     most_per_address: usize,
+    handshakes: Arc<Pool>,
 }
 
-/// A place for one connection, given back when dropped.
+/// A place for one connection, given back when dropped. Until [`established`](Self::established) it counts as a handshake that
+/// is under way, too.
 #[derive(Debug)]
 pub struct Admitted {
     _all: Place<()>,
     _address: Option<Place<IpAddr>>,
+    handshake: Mutex<Option<Reservation>>,
+}
+
+impl Admitted {
+    /// The client is known and connected: its handshake is over.
+    pub fn established(&self) {
+        let mut handshake = self
+            .handshake
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(handshake.take());
+    }
 }
 
 impl Admission {
-    /// At most `most` connections in all and `most_per_address` of one address; 0 is no limit.
-    pub fn new(most: usize, most_per_address: usize) -> Self {
+    /// At most `most` connections in all, `most_per_address` of one address and `handshakes` that are under way; 0 is no limit.
+    pub fn new(most: usize, most_per_address: usize, handshakes: usize) -> Self {
         Self {
             all: Arc::default(),
             addresses: Arc::default(),
             most,
             most_per_address,
+            handshakes: Pool::new(handshakes),
         }
     }
 
+    /// The handshakes that are under way.
+    pub fn handshakes(&self) -> &Arc<Pool> {
+        &self.handshakes
+    }
+
     /// Takes a place, or names the limit that was reached. Loopback addresses are counted only in all: behind a
-    /// proxy on the same host everybody comes from there.
-    pub fn admit(&self, address: IpAddr) -> Result<Admitted, Limit> {
+    /// proxy on the same host everybody comes from there. The handshake is `holder`'s.
+    pub fn admit(&self, address: IpAddr, holder: Holder) -> Result<Admitted, Limit> {
+        let handshake = self
+            .handshakes
+            .take(holder, 1)
+            .map_err(|_| Limit::Handshakes)?;
         let all = self.all.take((), self.most).ok_or(Limit::Connections)?;
         let address = if address.to_canonical().is_loopback() {
             None
@@ -48,12 +75,13 @@ impl Admission {
         Ok(Admitted {
             _all: all,
             _address: address,
+            handshake: Mutex::new(Some(handshake)),
         })
     }
 }
 
 /// One subscriber of IPv6 commonly holds a whole /64, so that is what counts as an address.
-pub(super) fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let bits = v6.to_bits() & (u128::MAX << 64);
@@ -69,21 +97,29 @@ mod tests {
 
     #[test]
     fn addresses_are_counted_by_network_and_loopback_only_in_all() {
-        let admission = Admission::new(3, 1);
+        let admission = Admission::new(3, 1, 0);
+        let admit = |address| admission.admit(address, Holder::address(address));
         let one: IpAddr = "2001:db8::1".parse().unwrap();
         let same_network: IpAddr = "2001:db8::2".parse().unwrap();
-        let held = admission.admit(one).unwrap();
-        assert_eq!(
-            admission.admit(same_network).unwrap_err(),
-            Limit::ConnectionsPerIp
-        );
+        let held = admit(one).unwrap();
+        assert_eq!(admit(same_network).unwrap_err(), Limit::ConnectionsPerIp);
         let local: IpAddr = "::ffff:127.0.0.1".parse().unwrap();
-        let _two = (
-            admission.admit(local).unwrap(),
-            admission.admit(local).unwrap(),
-        );
-        assert_eq!(admission.admit(local).unwrap_err(), Limit::Connections);
+        let _two = (admit(local).unwrap(), admit(local).unwrap());
+        assert_eq!(admit(local).unwrap_err(), Limit::Connections);
         drop(held);
-        assert!(admission.admit(same_network).is_ok());
+        assert!(admit(same_network).is_ok());
+    }
+
+    #[test]
+    fn one_address_leaves_handshakes_to_others_and_those_that_are_over_do_not_count() {
+        let admission = Admission::new(0, 0, 32);
+        let local = |last| IpAddr::from([127, 0, 0, last]);
+        let admit = |last| admission.admit(local(last), Holder::address(local(last)));
+        let mut held: Vec<_> = (0..16).map(|_| admit(1).unwrap()).collect();
+        assert_eq!(admit(1).unwrap_err(), Limit::Handshakes);
+        held.push(admit(2).unwrap());
+        held.iter().take(2).for_each(Admitted::established);
+        held.push(admit(1).unwrap());
+        assert_eq!(admission.handshakes().used(), 16);
     }
 }

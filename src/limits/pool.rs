@@ -15,7 +15,7 @@ use super::admission::network;
 use crate::model::UserId;
 
 /// Holders that can use their whole share at the same time: a share is this part of a pool.
-const SHARES: usize = 16;
+pub const SHARES: u32 = 16;
 
 /// Who holds units of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -93,7 +93,7 @@ impl Pool {
 
     /// What one holder can have for sure while others use the pool, too.
     pub fn share(&self) -> usize {
-        self.most.div_ceil(SHARES)
+        self.most.div_ceil(SHARES as usize)
     }
 
     fn add(&self, holder: &Holder, units: usize) -> Result<(), Exhausted> {

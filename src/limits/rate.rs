@@ -2,6 +2,7 @@
 
 use std::{
     hash::Hash,
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -33,6 +34,24 @@ impl Rate {
     /// How long it takes for so many permits to come back.
     pub fn time_of(self, permits: u32) -> Duration {
         self.interval.saturating_mul(permits)
+    }
+
+    /// What each of so many senders may have of it: the part of its permits, at once and a second.
+    #[must_use]
+    pub fn share(self, senders: u32) -> Self {
+        Self {
+            interval: self.interval * senders,
+            ..self
+        }
+    }
+
+    /// The same rate for senders that leave the lower half of the burst to others.
+    #[must_use]
+    pub fn upper_half(self) -> Self {
+        Self {
+            tolerance: self.tolerance / 2,
+            ..self
+        }
     }
 
     /// The same rate for what counts half.
@@ -85,6 +104,14 @@ impl Bucket {
         self.due = Some(due + rate.time_of(permits));
     }
 
+    /// How long until there is a permit.
+    fn wait(&self, rate: Rate, now: Instant) -> Duration {
+        let early = self
+            .due
+            .map_or(Duration::ZERO, |due| due.duration_since(now));
+        early.saturating_sub(rate.tolerance)
+    }
+
     /// Whether nothing is known of it that a new one would not know.
     fn is_full(&self, now: Instant) -> bool {
         self.due.is_none_or(|due| due <= now)
@@ -96,7 +123,12 @@ impl Bucket {
 pub struct Buckets<K: Eq + Hash> {
     rate: Rate,
     buckets: DashMap<K, Bucket>,
+    /// Permits asked for since full buckets were forgotten.
+    asked: AtomicUsize,
 }
+
+/// Permits that are asked for, at the least, before full buckets are forgotten again.
+const SWEEP: usize = 1024;
 
 impl<K: Eq + Hash + Clone> Buckets<K> {
     /// Full buckets for whatever key comes.
@@ -104,6 +136,7 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         Self {
             rate,
             buckets: DashMap::new(),
+            asked: AtomicUsize::new(0),
         }
     }
 
@@ -136,6 +169,22 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         if permits > 0 && !self.rate.interval.is_zero() {
             let mut bucket = self.buckets.entry(key.clone()).or_default();
             bucket.charge(self.rate, permits, now);
+        }
+    }
+
+    /// How long until there is a permit of a key's; none is taken.
+    pub fn wait(&self, key: &K, now: Instant) -> Duration {
+        let bucket = self.buckets.get(key);
+        bucket.map_or(Duration::ZERO, |bucket| bucket.wait(self.rate, now))
+    }
+
+    /// Forgets what is full again, as often as costs each permit the same. To be called with each of them where nobody calls
+    /// [`sweep`](Self::sweep) by the clock.
+    pub fn sweep_in_turn(&self, now: Instant) {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        if asked >= SWEEP && 2 * asked >= self.buckets.len() {
+            self.asked.store(0, Ordering::Relaxed);
+            self.sweep(now);
         }
     }
 
@@ -273,6 +322,47 @@ mod tests {
             buckets.sweep(now + Duration::from_millis(500));
             prop_assert!(buckets.buckets.is_empty());
         }
+    }
+
+    #[test]
+    fn senders_that_leave_the_lower_half_find_nothing_where_others_still_do() {
+        let rate = Rate::new(10, 10);
+        let now = Instant::now();
+        let mut bucket = Bucket::default();
+        let greedy = (0..20).filter(|_| bucket.take(rate.upper_half(), now).is_ok());
+        assert_eq!(greedy.count(), 5);
+        assert_eq!(
+            (0..20).filter(|_| bucket.take(rate, now).is_ok()).count(),
+            5
+        );
+    }
+
+    #[test]
+    fn a_share_is_the_part_of_what_comes_at_once_and_a_second() {
+        let share = Rate::new(160, 320).share(16);
+        let now = Instant::now();
+        let mut bucket = Bucket::default();
+        let mut taken = |now| (0..100).filter(|_| bucket.take(share, now).is_ok()).count();
+        assert_eq!(taken(now), 20);
+        assert_eq!(taken(now + Duration::from_secs(1)), 10);
+    }
+
+    #[test]
+    fn buckets_that_are_full_are_forgotten_in_turn() {
+        let buckets = Buckets::new(Rate::new(1000, 1));
+        let mut now = Instant::now();
+        for key in 0..100_000u32 {
+            now += Duration::from_millis(1);
+            assert!(buckets.wait(&key, now).is_zero());
+            buckets.take(&key, now).unwrap();
+            assert!(!buckets.wait(&key, now).is_zero());
+            buckets.sweep_in_turn(now);
+        }
+        assert!(
+            buckets.buckets.len() <= 2 * SWEEP,
+            "{}",
+            buckets.buckets.len()
+        );
     }
 
     #[test]

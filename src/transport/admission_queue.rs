@@ -3,31 +3,52 @@
 //! One that comes too early waits for its turn, in order, for a bounded time: stock clients that are refused come back later and
 //! later, long after there would have been a place. Only a handshake that would wait too long is refused. One whose client
 //! goes away while it waits leaves the queue.
+//!
+//! There are two lanes. A client that keeps to its share of the pace is in the first one. A client that comes faster is in the
+//! second, which has what the first leaves of the pace, and at most half of the burst. So nobody waits behind a client that
+//! floods, and where one address stands for all, as behind a proxy, it has nearly the whole pace.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use rand::Rng;
-use tokio::{sync::Mutex, time::sleep};
+use tokio::time::{sleep, timeout};
 
+use super::lock;
 use crate::{
     error::{Error, Limit, Result},
-    limits::{Bucket, Rate},
+    limits::{Bucket, Buckets, Holder, Rate, SHARES},
 };
 
 /// Who waits to be let in.
 pub(super) struct AdmissionQueue {
     rate: Rate,
     most: Duration,
-    /// Held by the first in the queue. Those who wait for it are served in the order in which they came.
     bucket: Mutex<Bucket>,
+    /// What each client has taken of its share.
+    shares: Buckets<Holder>,
+    within_share: Lane,
+    over_share: Lane,
+}
+
+/// Handshakes that wait, one behind the other.
+#[derive(Default)]
+struct Lane {
+    /// Held by the first. Those who wait for it are served in the order in which they came.
+    first: tokio::sync::Mutex<()>,
     waiting: AtomicUsize,
 }
 
 /// How far apart clients come back that are refused together.
 const SCATTER: Duration = Duration::from_secs(4);
+
+/// How much longer than it was to a handshake over its share may wait when others go before it.
+const OVERTIME: Duration = Duration::from_secs(1);
 
 impl AdmissionQueue {
     /// Lets in at `rate`; nobody waits longer than `most`.
@@ -36,39 +57,60 @@ impl AdmissionQueue {
             rate,
             most,
             bucket: Mutex::default(),
-            waiting: AtomicUsize::new(0),
+            shares: Buckets::new(rate.share(SHARES)),
+            within_share: Lane::default(),
+            over_share: Lane::default(),
         }
     }
 
     /// Waits for its turn. Dropping it gives the place in the queue back.
     ///
     /// # Errors
-    /// `unavailable` at once, if that would take too long.
-    pub(super) async fn turn(&self) -> Result<()> {
-        let place = Place::last_of(&self.waiting);
-        let ahead = u32::try_from(place.ahead).unwrap_or(u32::MAX);
-        if self.rate.time_of(ahead) > self.most {
-            return Err(self.refusal(ahead));
+    /// `unavailable`: at once, if that would take too long, or when it has.
+    pub(super) async fn turn(&self, holder: &Holder) -> Result<()> {
+        let now = Instant::now();
+        self.shares.sweep_in_turn(now);
+        if self.shares.take(holder, now).is_ok() {
+            return self.wait_in(&self.within_share, self.rate, 0).await;
         }
-        let mut bucket = self.bucket.lock().await;
-        while let Err(wait) = bucket.take(self.rate, Instant::now()) {
-            if wait > self.most {
-                return Err(self.refusal(ahead));
-            }
-            sleep(wait).await;
+        let before = self.within_share.waiting.load(Ordering::Relaxed);
+        let waiting = self.wait_in(&self.over_share, self.rate.upper_half(), before);
+        match timeout(self.most + OVERTIME, waiting).await {
+            Ok(turn) => turn,
+            Err(_) => Err(self.refusal(before)),
         }
-        Ok(())
     }
 
-    fn refusal(&self, ahead: u32) -> Error {
+    async fn wait_in(&self, lane: &Lane, rate: Rate, before: usize) -> Result<()> {
+        let place = Place::last_of(&lane.waiting);
+        let ahead = before + place.ahead;
+        if self.time_of(ahead) > self.most {
+            return Err(self.refusal(ahead));
+        }
+        let _first = lane.first.lock().await;
+        loop {
+            let taken = lock(&self.bucket).take(rate, Instant::now());
+            match taken {
+                Ok(()) => return Ok(()),
+                Err(wait) if wait > self.most => return Err(self.refusal(ahead)),
+                Err(wait) => sleep(wait).await,
+            }
+        }
+    }
+
+    fn time_of(&self, handshakes: usize) -> Duration {
+        self.rate.time_of(handshakes.try_into().unwrap_or(u32::MAX))
+    }
+
+    fn refusal(&self, ahead: usize) -> Error {
         let scattered = SCATTER.mul_f64(rand::rng().random());
         Error::unavailable("too many connect at this moment; come back a little later")
             .for_limit(Limit::ConnectsPerSecond)
-            .retry_after(self.rate.time_of(ahead.max(1)) + scattered)
+            .retry_after(self.time_of(ahead.max(1)) + scattered)
     }
 }
 
-/// A place in the queue.
+/// A place in a lane.
 struct Place<'a> {
     waiting: &'a AtomicUsize,
     ahead: usize,
@@ -90,13 +132,25 @@ impl Drop for Place<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Code;
+    use crate::{error::Code, model::UserId};
     use std::sync::Arc;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn queue(per_second: u32, burst: u32, most: Duration) -> Arc<AdmissionQueue> {
         Arc::new(AdmissionQueue::new(Rate::new(per_second, burst), most))
+    }
+
+    fn user(name: impl ToString) -> Holder {
+        Holder::User(UserId::parse(&name.to_string()).unwrap())
+    }
+
+    fn waiting(queue: &AdmissionQueue) -> usize {
+        let lanes = [&queue.within_share, &queue.over_share];
+        lanes
+            .map(|lane| lane.waiting.load(Ordering::Relaxed))
+            .iter()
+            .sum()
     }
 
     #[tokio::test]
@@ -107,8 +161,8 @@ mod tests {
         for number in 0..25 {
             let (queue, order) = (queue.clone(), order.clone());
             tasks.push(tokio::spawn(async move {
-                queue.turn().await.unwrap();
-                order.lock().await.push(number);
+                queue.turn(&user(number)).await.unwrap();
+                lock(&order).push(number);
             }));
             tokio::task::yield_now().await;
         }
@@ -116,58 +170,112 @@ mod tests {
             task.await.unwrap();
         }
         assert!(began.elapsed() >= Duration::from_millis(200));
-        assert_eq!(*order.lock().await, (0..25).collect::<Vec<_>>());
-        assert_eq!(queue.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(*lock(&order), (0..25).collect::<Vec<_>>());
+        assert_eq!(waiting(&queue), 0);
+    }
+
+    #[tokio::test]
+    async fn one_that_stands_for_all_is_let_in_at_nearly_the_whole_rate() {
+        let queue = queue(100, 6, 10 * SECOND);
+        let began = Instant::now();
+        let all = (0..25).map(|_| {
+            let queue = queue.clone();
+            tokio::spawn(async move { queue.turn(&user("proxy")).await })
+        });
+        for task in all.collect::<Vec<_>>() {
+            task.await.unwrap().unwrap();
+        }
+        assert!(began.elapsed() >= Duration::from_millis(190));
+        assert!(began.elapsed() < 2 * SECOND);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_behind_a_client_that_floods() {
+        let queue = queue(10, 20, 60 * SECOND);
+        let flood: Vec<_> = (0..500)
+            .map(|_| {
+                let queue = queue.clone();
+                tokio::spawn(async move { queue.turn(&user("flood")).await })
+            })
+            .collect();
+        while waiting(&queue) < 480 {
+            tokio::task::yield_now().await;
+        }
+        let began = Instant::now();
+        for number in 0..10 {
+            queue.turn(&user(number)).await.unwrap();
+        }
+        assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
+        flood.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_over_its_share_that_others_go_before_waits_no_longer_than_is_allowed() {
+        let queue = queue(1, 1, SECOND);
+        queue.turn(&user("flood")).await.unwrap();
+        let late = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.turn(&user("flood")).await }
+        });
+        while waiting(&queue) < 1 {
+            tokio::task::yield_now().await;
+        }
+        // The bucket goes by another clock than the paused one, so it has nothing for it.
+        let error = late.await.unwrap().unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable);
+        assert_eq!(waiting(&queue), 0);
     }
 
     #[tokio::test]
     async fn whoever_would_wait_too_long_is_told_at_once_when_to_come_again() {
-        let queue = queue(1, 1, SECOND);
-        queue.turn().await.unwrap();
-        let waiting: Vec<_> = (0..2)
-            .map(|_| {
-                let queue = queue.clone();
-                tokio::spawn(async move { queue.turn().await })
-            })
-            .collect();
-        while queue.waiting.load(Ordering::Relaxed) < 2 {
-            tokio::task::yield_now().await;
+        for users in [["a"; 4], ["a", "b", "c", "d"]] {
+            let queue = queue(1, 1, SECOND);
+            queue.turn(&user(users[0])).await.unwrap();
+            let held: Vec<_> = (1..3)
+                .map(|at| {
+                    let (queue, user) = (queue.clone(), user(users[at]));
+                    tokio::spawn(async move { queue.turn(&user).await })
+                })
+                .collect();
+            while waiting(&queue) < 2 {
+                tokio::task::yield_now().await;
+            }
+            let error = queue.turn(&user(users[3])).await.unwrap_err();
+            assert_eq!(error.code(), Code::Unavailable);
+            assert!(error.retry_after_ms().unwrap() >= 2_000);
+            held.iter().for_each(tokio::task::JoinHandle::abort);
         }
-        let error = queue.turn().await.unwrap_err();
-        assert_eq!(error.code(), Code::Unavailable);
-        assert!(error.retry_after_ms().unwrap() >= 2_000);
-        waiting.iter().for_each(tokio::task::JoinHandle::abort);
     }
 
     #[tokio::test]
     async fn whoever_goes_away_keeps_nobody_waiting() {
         let queue = queue(10, 1, 60 * SECOND);
-        queue.turn().await.unwrap();
+        queue.turn(&user("first")).await.unwrap();
         let began = Instant::now();
         let gone: Vec<_> = (0..100)
-            .map(|_| {
+            .map(|number| {
                 let queue = queue.clone();
-                tokio::spawn(async move { queue.turn().await })
+                tokio::spawn(async move { queue.turn(&user(number)).await })
             })
             .collect();
-        while queue.waiting.load(Ordering::Relaxed) < 100 {
+        while waiting(&queue) < 100 {
             tokio::task::yield_now().await;
         }
         let last = tokio::spawn({
             let queue = queue.clone();
-            async move { queue.turn().await }
+            async move { queue.turn(&user("last")).await }
         });
         gone.iter().for_each(tokio::task::JoinHandle::abort);
         last.await.unwrap().unwrap();
         assert!(began.elapsed() < 5 * SECOND);
-        assert_eq!(queue.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(waiting(&queue), 0);
     }
 
     #[tokio::test]
     async fn without_a_rate_nobody_waits() {
         let queue = queue(0, 0, Duration::ZERO);
         for _ in 0..100 {
-            queue.turn().await.unwrap();
+            queue.turn(&user("a")).await.unwrap();
         }
     }
 }

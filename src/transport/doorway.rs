@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     admission_queue::AdmissionQueue,
+    auth_failures::AuthFailures,
     http::{ClientAddress, refusal},
     origins::{Origins, Trust},
     packet_rate::PacketRate,
@@ -18,7 +19,7 @@ use crate::{
     auth::{HttpToken, Principal, find_token, query_user},
     error::{Code, Error, Result},
     hub::Hub,
-    limits::{Admission, Admitted, Rate},
+    limits::{Admission, Admitted, Holder, Rate},
     model::Timestamp,
     repeat::{LogRate, log_at},
 };
@@ -32,6 +33,8 @@ pub(crate) struct Doorway {
     queue: AdmissionQueue,
     /// How often it is said that a proxy leaves its clients' addresses out.
     nameless_proxies: LogRate,
+    /// Who comes without a good token or key.
+    failures: AuthFailures,
     cookie: Option<String>,
     early_tokens: bool,
     draining: CancellationToken,
@@ -66,15 +69,32 @@ impl Doorway {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let flushers = Arc::new(Flushers::start(cores.min(FLUSHERS), limits.stall));
         hub.gather_by(flushers.clone());
+        let admission = Admission::new(
+            limits.connections,
+            limits.connections_per_ip,
+            limits.handshakes,
+        );
+        let (gauge, handshakes) = (
+            hub.metrics().handshakes.clone(),
+            Arc::downgrade(admission.handshakes()),
+        );
+        hub.metrics().watch(move || {
+            let used = handshakes.upgrade().map_or(0, |pool| pool.used());
+            gauge.set(used.try_into().unwrap_or(i64::MAX));
+        });
         Self {
             hub: hub.clone(),
             origins: config.origins,
-            admission: Admission::new(limits.connections, limits.connections_per_ip),
+            admission,
             queue: AdmissionQueue::new(
                 Rate::new(limits.connects_per_second, limits.connects_burst),
                 limits.connects_wait,
             ),
             nameless_proxies: LogRate::of(1, QUIET),
+            failures: AuthFailures::new(Rate::new(
+                limits.auth_failures_per_second,
+                limits.auth_failures_burst,
+            )),
             cookie: config.cookie,
             early_tokens: config.early_tokens,
             draining: config.draining,
@@ -148,15 +168,45 @@ impl Doorway {
         )
     }
 
-    /// Takes a place for one more connection, once it is its turn.
-    pub(crate) async fn admit(&self, request: &Parts) -> Result<Admitted> {
+    /// Lets in a client that has to be known: finds out who it is, and takes a place for one more connection once it is its
+    /// turn.
+    pub(crate) async fn admit(&self, request: &Parts) -> Result<(Admitted, Principal)> {
         self.check_open()?;
-        let address = request.extensions.get::<ClientAddress>().copied();
-        let address = address.unwrap_or(ClientAddress::UNKNOWN);
+        let principal = self.principal(request).await?;
+        let admitted = self.place(request, Some(&principal)).await?;
+        Ok((admitted, principal))
+    }
+
+    /// Lets in a client that may bring its token later, too, with its CONNECT.
+    pub(crate) async fn admit_early(
+        &self,
+        request: &Parts,
+    ) -> Result<(Admitted, Option<Principal>)> {
+        self.check_open()?;
+        let principal = self.identify_early(request).await?;
+        let admitted = self.place(request, principal.as_ref()).await?;
+        Ok((admitted, principal))
+    }
+
+    /// Whom a request's use of a shared pool is counted for. A name that anybody may give itself is nobody's.
+    pub(crate) fn holder(&self, request: &Parts, principal: Option<&Principal>) -> Holder {
+        match principal {
+            Some(principal) if !self.hub.authority().is_open() => {
+                Holder::User(principal.user.clone())
+            }
+            _ => Holder::address(client_address(&request.extensions).ip),
+        }
+    }
+
+    /// Takes a place for one more connection, once it is its turn.
+    async fn place(&self, request: &Parts, principal: Option<&Principal>) -> Result<Admitted> {
+        let address = client_address(&request.extensions);
         if address.unknown {
             self.warn_of_proxy(address.ip);
         }
-        let admitted = self.admission.admit(address.ip).map_err(|limit| {
+        let holder = self.holder(request, principal);
+        let admitted = self.admission.admit(address.ip, holder.clone());
+        let admitted = admitted.map_err(|limit| {
             Error::new(
                 Code::LimitReached,
                 format!("too many connections: limits.{} is reached", limit.name()),
@@ -167,9 +217,27 @@ impl Doorway {
         tokio::select! {
             biased;
             () = self.draining.cancelled() => self.check_open()?,
-            turn = self.queue.turn() => turn?,
+            turn = self.queue.turn(&holder) => turn?,
         }
         Ok(admitted)
+    }
+
+    /// Whom a token speaks for that came from an address.
+    pub(super) async fn verify(&self, address: IpAddr, token: &str) -> Result<Principal> {
+        let authority = self.hub.authority();
+        if authority.is_dear(token) {
+            self.failures.check(address)?;
+        }
+        authority.verify(token, Timestamp::now()).await
+    }
+
+    /// Notes that what a request brought is no good, and says why it is refused: for `error`, or because its address has failed
+    /// too often.
+    pub(crate) fn note_failure(&self, address: IpAddr, error: Error) -> Error {
+        match error.code() {
+            Code::Unauthorized | Code::TokenExpired => self.failures.note(address, error),
+            _ => error,
+        }
     }
 
     /// Says once in a while that a trusted proxy leaves its clients' addresses out: all of them count as one.
@@ -184,15 +252,17 @@ impl Doorway {
     }
 
     /// Who the request's own token speaks for, if it has one.
-    pub(crate) async fn identify(&self, request: &Parts) -> Result<Option<Principal>> {
+    async fn identify(&self, request: &Parts) -> Result<Option<Principal>> {
         let authority = self.hub.authority();
         if authority.is_open() {
             return Ok(None);
         }
         match self.token(request) {
             Some(token) => {
-                let principal = authority.verify(&token.text, Timestamp::now()).await?;
-                Ok(Some(principal))
+                let address = client_address(&request.extensions).ip;
+                let verified = self.verify(address, &token.text).await;
+                let verified = verified.map_err(|error| self.note_failure(address, error));
+                verified.map(Some)
             }
             None => Ok(None),
         }
@@ -212,7 +282,7 @@ impl Doorway {
     /// Who the HTTP request of a client speaks for that can bring a token later, too, with its CONNECT. A text that is no JSON
     /// Web Token is something of a proxy's or of the application's, and left alone: the client is refused at its CONNECT if
     /// it brings nothing better.
-    pub(crate) async fn identify_early(&self, request: &Parts) -> Result<Option<Principal>> {
+    async fn identify_early(&self, request: &Parts) -> Result<Option<Principal>> {
         match self.early_token(request) {
             Some(token) if token.is_jwt() => self.identify(request).await,
             _ => Ok(None),
@@ -233,7 +303,7 @@ impl Doorway {
         let identified = self.identify(request).await?;
         identified.ok_or_else(|| {
             let trust = self.origins.trust(&request.headers, &request.extensions);
-            Error::unauthorized(match trust {
+            let error = Error::unauthorized(match trust {
                 Some(Trust::Full) => {
                     "a token is needed: Authorization: Bearer, the configured cookie, or ?token="
                 }
@@ -241,7 +311,14 @@ impl Doorway {
                     "a token is needed: ?token=; cookies and Authorization are read only of pages whose origin \
                      http.origins lists, and of the server's own"
                 }
-            })
+            });
+            self.note_failure(client_address(&request.extensions).ip, error)
         })
     }
+}
+
+/// Where a request came from.
+pub(crate) fn client_address(extensions: &Extensions) -> ClientAddress {
+    let address = extensions.get::<ClientAddress>().copied();
+    address.unwrap_or(ClientAddress::UNKNOWN)
 }

@@ -4,6 +4,7 @@ mod address;
 mod connection;
 mod cut;
 pub(super) mod forwarded;
+mod idle;
 mod offered;
 mod refusal;
 mod trace;
@@ -15,7 +16,11 @@ use ipnet::IpNet;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::repeat::{Backoff, log_rarely};
+use self::idle::{Activity, IdleConnections};
+use crate::{
+    repeat::{Backoff, log_rarely},
+    telemetry::Metrics,
+};
 
 pub use address::ClientAddress;
 pub use cut::Cut;
@@ -26,8 +31,11 @@ pub use trace::{REQUEST_ID, traced};
 /// polling that comes over several.
 const SPARE_SOCKETS: usize = 1024;
 
-/// How soon accepting is tried again when the machine is out of descriptors; a tenfold at most.
-const AGAIN: Duration = Duration::from_millis(100);
+/// How soon accepting is tried again when the machine is out of descriptors, and how late at the most.
+const AGAIN: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(500)];
+
+/// Connections without a request that are closed then, so that those who come have some.
+const CLOSED: usize = 64;
 
 /// How the server accepts.
 #[derive(Clone, Debug)]
@@ -41,6 +49,10 @@ pub struct Accepting {
     pub trusted_proxies: Arc<[IpNet]>,
     /// Realtime connections that there may be; 0 is no limit.
     pub connections: usize,
+    /// TCP connections without a request that there may be; 0 is no limit.
+    pub idle_connections: usize,
+    /// Where connections are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Accepts and serves until `stop`; then no new connection is taken, and those that are open go on until `end`.
@@ -54,11 +66,17 @@ pub async fn serve(
     let sockets = Arc::new(Semaphore::new(match accepting.connections {
         0 => Semaphore::MAX_PERMITS,
         most => most
+            .saturating_add(accepting.idle_connections)
             .saturating_add(SPARE_SOCKETS)
             .min(Semaphore::MAX_PERMITS),
     }));
+    let idle = IdleConnections::new(
+        accepting.idle_connections,
+        accepting.trusted_proxies.clone(),
+        accepting.metrics.clone(),
+    );
     let tasks = TaskTracker::new();
-    let mut backoff = Backoff::new(AGAIN, AGAIN * 10);
+    let mut backoff = Backoff::new(AGAIN[0], AGAIN[1]);
     loop {
         let (stream, peer) = tokio::select! {
             () = stop.cancelled() => break,
@@ -67,31 +85,35 @@ pub async fn serve(
                     backoff.reset();
                     accepted
                 }
+                Err(error) if came_to_nothing(&error) => continue,
                 Err(error) => {
-                    pause_after(&error, &mut backoff).await;
+                    log_rarely!(warn, %error, "no connection can be accepted; is the limit of open files too low?");
+                    for _ in 0..CLOSED {
+                        idle.close_one();
+                    }
+                    backoff.wait().await;
                     continue;
                 }
             },
         };
-        // Without a place the socket is closed at once: better than a queue nobody will serve.
-        if let Ok(place) = sockets.clone().try_acquire_owned() {
-            let (router, accepting, end) = (router.clone(), accepting.clone(), end.clone());
-            tasks.spawn(async move {
-                connection::serve(stream, peer, router, accepting, end).await;
-                drop(place);
-            });
+        let place = sockets.clone().try_acquire_owned().ok();
+        if place.is_none() && !idle.close_one() {
+            continue; // closed at once: better than a queue nobody will serve
         }
+        let activity = Activity::new(idle.clone(), peer.ip().to_canonical());
+        let (router, accepting, end) = (router.clone(), accepting.clone(), end.clone());
+        tasks.spawn(async move {
+            connection::serve(stream, peer, router, accepting, activity, end).await;
+            drop(place);
+        });
     }
     drop(listener);
     tasks.close();
     tasks.wait().await;
 }
 
-/// Waits a moment when the machine is out of descriptors or memory; a peer that vanished costs nothing.
-async fn pause_after(error: &std::io::Error, backoff: &mut Backoff) {
+/// Whether only the peer has vanished that was to be accepted.
+fn came_to_nothing(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionReset};
-    if !matches!(error.kind(), ConnectionAborted | ConnectionReset) {
-        log_rarely!(warn, %error, "no connection could be accepted; is the limit of open files too low?");
-        backoff.wait().await;
-    }
+    matches!(error.kind(), ConnectionAborted | ConnectionReset)
 }

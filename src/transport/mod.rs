@@ -1,6 +1,7 @@
 //! Doors: each speaks one protocol, calls the hub's verbs and knows no rules.
 
 mod admission_queue;
+mod auth_failures;
 pub mod body;
 mod close_codes;
 mod doorway;
@@ -27,7 +28,7 @@ mod wire;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub(crate) use doorway::{Doorway, DoorwayConfig};
+pub(crate) use doorway::{Doorway, DoorwayConfig, client_address};
 pub use settings::{
     EventsSettings, HttpSettings, PollSettings, SocketIoSettings, Transport, WebSocketSettings,
 };

@@ -65,6 +65,7 @@ impl<F: Framing> Peer<F> {
     ) -> Arc<Self> {
         let (bounds, shard) = doorway.way_out();
         let metrics = doorway.hub().metrics().clone();
+        admitted.established();
         open.inc();
         Arc::new_cyclic(|peer: &Weak<Self>| Self {
             framing,

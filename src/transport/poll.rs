@@ -14,7 +14,6 @@ use axum::{
 };
 use http::{Method, Request, header, request::Parts};
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 
 use super::{
     Doorway, PollSettings,
@@ -24,6 +23,7 @@ use super::{
 use crate::{
     error::{Code, Error, Limit, Result},
     hub::{Poll, Polled},
+    limits::{Exhausted, Pool},
     model::{Namespace, Position, Timestamp},
     telemetry::Gauge,
 };
@@ -39,8 +39,7 @@ const MESSAGES: usize = 100;
 #[derive(Clone)]
 struct Door {
     doorway: Arc<Doorway>,
-    waiters: Arc<Semaphore>,
-    most: usize,
+    waiters: Arc<Pool>,
 }
 
 /// What a poll's query says; what else it has (a token, a user) is read elsewhere.
@@ -53,14 +52,9 @@ struct Asked {
 
 /// The door's routes.
 pub(crate) fn routes(doorway: &Arc<Doorway>, settings: &PollSettings) -> Router {
-    let most = settings.waiters;
     let door = Door {
         doorway: doorway.clone(),
-        waiters: Arc::new(Semaphore::new(match most {
-            0 => Semaphore::MAX_PERMITS,
-            most => most.min(Semaphore::MAX_PERMITS),
-        })),
-        most,
+        waiters: Pool::new(settings.waiters),
     };
     let poll = async |State(door): State<Door>, Named(room): Named<String>, request| {
         door.answer(&room, request).await
@@ -105,6 +99,7 @@ impl Door {
         }
         let principal = self.doorway.principal(request).await?;
         let ends = principal.expires_at;
+        let holder = self.doorway.holder(request, Some(&principal));
         let hub = self.doorway.hub();
         let visitor = hub.visitor(Namespace::root(), principal)?;
         hub.take_message_permit(&visitor, Instant::now())?;
@@ -114,8 +109,12 @@ impl Door {
         if wait == 0.0 || !now.waits(&poll) {
             return Ok(now);
         }
-        let _place = self.waiters.try_acquire().map_err(|_| {
-            let message = format!("{} polls wait already: poll.waiters is reached", self.most);
+        let _place = self.waiters.take(holder, 1).map_err(|exhausted| {
+            let most = self.waiters.size();
+            let message = match exhausted {
+                Exhausted::Pool => format!("{most} polls wait already: poll.waiters is reached"),
+                Exhausted::Share => "too many polls of this client wait already".to_owned(),
+            };
             Error::new(Code::LimitReached, message)
                 .for_limit(Limit::PollWaiters)
                 .retry_after(Duration::from_secs(5))

@@ -84,7 +84,8 @@ section! {
 section! {
     /// Long polling.
     pub struct PollSettings at "poll" {
-        /// Polls of this node that may wait at the same time; 0 turns this off.
+        /// Polls of this node that may wait at the same time. Half of them are there for everybody, the rest for users that have
+        /// less than a sixteenth waiting. 0 turns this off.
         waiters: usize = "10000",
     }
 }

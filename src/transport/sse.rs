@@ -96,8 +96,7 @@ impl Door {
         self.doorway
             .check_origin(&request.headers, &request.extensions)?;
         let stream = wanted(room.as_deref(), request)?;
-        let admitted = self.doorway.admit(request).await?;
-        let principal = self.doorway.principal(request).await?;
+        let (admitted, principal) = self.doorway.admit(request).await?;
         let hub = self.doorway.hub();
         if request.method == Method::HEAD {
             return Ok(HEADERS.into_response());

@@ -90,8 +90,7 @@ impl Door {
         let joins = joins(wanted)?;
         let upgrading = hyper::upgrade::on(&mut request);
         let (parts, _) = request.into_parts();
-        let admitted = self.doorway.admit(&parts).await?;
-        let principal = self.doorway.principal(&parts).await?;
+        let (admitted, principal) = self.doorway.admit(&parts).await?;
         let hub = self.doorway.hub();
         let arrived = hub
             .arrive(Namespace::root(), principal, Resume::Never)

@@ -12,7 +12,12 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, response::Response};
+use axum::{
+    Router,
+    body::{Body, HttpBody},
+    response::Response,
+};
+use bytes::Bytes;
 use http::{HeaderValue, Request, Version, header};
 use http_body_util::BodyExt;
 use hyper::{
@@ -32,7 +37,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{Accepting, ClientAddress, Cut, offered::offered};
+use super::{
+    Accepting, ClientAddress, Cut,
+    idle::{Activity, OpenRequest},
+    offered::offered,
+};
 
 /// What HTTP/1.1 may hold of a connection either way: the largest head, and what is written of a body whose peer does not
 /// read.
@@ -60,6 +69,7 @@ pub(super) async fn serve(
     peer: SocketAddr,
     router: Router,
     accepting: Accepting,
+    activity: Arc<Activity>,
     end: CancellationToken,
 ) {
     // Small frames are the rule here; waiting to fill a segment would only add latency.
@@ -68,6 +78,7 @@ pub(super) async fn serve(
     let patience = accepting.header_timeout;
     let begun = tokio::select! {
         begun = timeout(patience, is_http2(&stream)) => begun,
+        () = activity.closed() => return,
         () = end.cancelled() => return,
     };
     let Ok(Ok(http2)) = begun else {
@@ -77,6 +88,7 @@ pub(super) async fn serve(
         router,
         peer: peer.ip(),
         proxies: accepting.trusted_proxies,
+        activity,
     };
     let result = match http2 {
         // The larger of the two, in memory that the many connections of HTTP/1.1 do not carry along.
@@ -117,23 +129,43 @@ struct Entrance {
     router: Router,
     peer: IpAddr,
     proxies: Arc<[IpNet]>,
+    activity: Arc<Activity>,
 }
 
 impl Entrance {
-    /// The router's answer to a request, which learns here what only its connection knows.
+    /// The router's answer to a request, which learns here what only its connection knows. The request is open until the last
+    /// of the answer's body is gone.
     fn answer(
         &self,
         request: Request<Incoming>,
         cut: Cut,
-    ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
+    ) -> impl Future<Output = (Response, OpenRequest)> + use<> {
+        let open = self.activity.request();
         let mut request = request.map(Body::new);
         say_host(&mut request);
         let address = ClientAddress::of(self.peer, request.headers(), &self.proxies);
         let extensions = request.extensions_mut();
         extensions.insert(address);
         extensions.insert(cut);
-        self.router.clone().oneshot(request)
+        let answer = self.router.clone().oneshot(request);
+        async move {
+            let Ok(response) = answer.await;
+            (response, open)
+        }
     }
+}
+
+/// An answer that takes something along until the last of its body is gone.
+fn with<T>(
+    response: Response,
+    kept: T,
+) -> Response<impl HttpBody<Data = Bytes, Error = axum::Error>> {
+    response.map(|body| {
+        body.map_frame(move |frame| {
+            let _ = &kept;
+            frame
+        })
+    })
 }
 
 /// HTTP/2 has the host in the request's address; everything behind here looks for it where HTTP/1.1 has it.
@@ -158,7 +190,14 @@ async fn serve_http1(
 ) -> hyper::Result<()> {
     let cut = CancellationToken::new();
     let cuts = cut.clone();
-    let service = service_fn(move |request| entrance.answer(request, Cut::of(cuts.clone())));
+    let activity = entrance.activity.clone();
+    let service = service_fn(move |request| {
+        let answer = entrance.answer(request, Cut::of(cuts.clone()));
+        async move {
+            let (response, open) = answer.await;
+            Ok::<_, Infallible>(with(response, open))
+        }
+    });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience)
@@ -170,6 +209,7 @@ async fn serve_http1(
     let result = tokio::select! {
         result = running.as_mut() => Some(result),
         () = cut.cancelled() => None,
+        () = activity.closed() => return Ok(()),
         () = end.cancelled() => {
             running.as_mut().graceful_shutdown();
             tokio::select! {
@@ -184,6 +224,7 @@ async fn serve_http1(
         (Some(result), Some(stream)) => {
             tokio::select! {
                 _ = timeout(patience, listen_out(stream)) => {}
+                () = activity.closed() => {}
                 () = end.cancelled() => {}
             }
             result
@@ -213,19 +254,16 @@ async fn serve_http2(
     end: CancellationToken,
 ) -> hyper::Result<()> {
     let (open, mut requests) = watch::channel(0);
+    let activity = entrance.activity.clone();
     let service = service_fn(move |request| {
-        let request_is_open = OpenRequest::new(&open);
+        let counted = Counted::new(&open);
         let answer = entrance.answer(request, Cut::shared());
         async move {
-            let Ok(response) = answer.await;
+            let (response, open) = answer.await;
             let (head, body) = response.into_parts();
             let body = offered(body).await?;
-            // Until the last of its answer is gone, so the body takes this along.
-            let body = body.map_frame(move |frame| {
-                let _ = &request_is_open;
-                frame
-            });
-            Ok::<_, axum::Error>(Response::from_parts(head, body))
+            let response = Response::from_parts(head, body);
+            Ok::<_, axum::Error>(with(response, (open, counted)))
         }
     });
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -241,6 +279,7 @@ async fn serve_http2(
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         result = &mut connection => return result,
+        () = activity.closed() => return Ok(()),
         () = idle(&mut requests, patience) => {}
         () = end.cancelled() => {}
     }
@@ -264,16 +303,16 @@ async fn idle(requests: &mut watch::Receiver<usize>, patience: Duration) {
 }
 
 /// Counts as a request while it lives.
-struct OpenRequest(watch::Sender<usize>);
+struct Counted(watch::Sender<usize>);
 
-impl OpenRequest {
+impl Counted {
     fn new(open: &watch::Sender<usize>) -> Self {
         open.send_modify(|open| *open += 1);
         Self(open.clone())
     }
 }
 
-impl Drop for OpenRequest {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.send_modify(|open| *open -= 1);
     }

@@ -174,7 +174,7 @@ impl Door {
     ) -> Result<Principal, Denial> {
         let now = Timestamp::now();
         if let Some(token) = credentials.token()? {
-            return self.verify(&token, now).await;
+            return self.verify(link, &token, now).await;
         }
         match link.principal() {
             Some(principal) if principal.is_expired(now) => {
@@ -198,20 +198,26 @@ impl Door {
 
     /// A token that ended a moment ago may have been fetched in time, or its successor is on its way: its client is asked
     /// again. One that ended longer ago is what the client will always bring.
-    async fn verify(&self, token: &str, now: Timestamp) -> Result<Principal, Denial> {
-        let authority = self.hub.authority();
-        let error = match authority.verify(token, now).await {
+    async fn verify(&self, link: &Link, token: &str, now: Timestamp) -> Result<Principal, Denial> {
+        let error = match self.doorway.verify(link.address(), token).await {
             Ok(principal) => return Ok(principal),
             Err(error) => error,
         };
-        if error.code() != Code::TokenExpired {
-            return Err(error.into());
+        if error.code() == Code::TokenExpired {
+            let before = now.before(self.hub.grace());
+            let before = self.hub.authority().verify(token, before).await;
+            if !before.is_err_and(|error| error.code() == Code::TokenExpired) {
+                return Err(Denial::NewToken(error));
+            }
         }
-        let before = authority.verify(token, now.before(self.hub.grace())).await;
-        let was_good = !before.is_err_and(|error| error.code() == Code::TokenExpired);
-        Err(match was_good {
-            true => Denial::NewToken(error),
-            false => Denial::Final(error),
+        // Its client is told what is wrong with the token, however often that happens.
+        let noted = self.doorway.note_failure(link.address(), error.clone());
+        if let Some(limit) = noted.limit() {
+            self.hub.metrics().limited(limit);
+        }
+        Err(match error.code() {
+            Code::TokenExpired => Denial::Final(error),
+            _ => error.into(),
         })
     }
 }

@@ -27,7 +27,7 @@ use crate::{
     error::{Code, Error, Result},
     repeat::log_rarely,
     transport::{
-        Doorway, Transport,
+        Doorway, Transport, client_address,
         packet_rate::PacedReader,
         upgrade::{Accepted, Reader, accept_key, halves, switching},
         wire::{self, Answer, Encoding, Wire, pass},
@@ -106,9 +106,8 @@ impl Gate {
         let (parts, body) = request.into_parts();
         let link = self.open(&parts, query.protocol).await?;
         // Where the main namespace is an application's, its client is connected to that, and nothing of it is seen here.
-        if query.protocol == 3 && self.served.contains("/") {
-            link.expect_connect(self.connect_timeout);
-        }
+        let ours = query.protocol == 3 && self.served.contains("/");
+        link.expect_connect(self.connect_timeout, ours);
         let mut request = Request::from_parts(parts, body);
         if let Some(accepted) = accepted {
             return Ok(self.begin_websocket(request, link, query.protocol, accepted));
@@ -148,8 +147,7 @@ impl Gate {
 
     /// Admits a new session.
     async fn open(&self, request: &Parts, protocol: u8) -> Result<Arc<Link>> {
-        let admitted = self.doorway.admit(request).await?;
-        let principal = self.doorway.identify_early(request).await?;
+        let (admitted, principal) = self.doorway.admit_early(request).await?;
         let metrics = self.doorway.hub().metrics().clone();
         let intake = IntakeConfig {
             protocol: match protocol {
@@ -163,7 +161,7 @@ impl Gate {
         Ok(Link::new(
             self.engine.clone(),
             principal,
-            admitted,
+            (admitted, client_address(&request.extensions).ip),
             self.doorway.way_out(),
             &intake,
             metrics,

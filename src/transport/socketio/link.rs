@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
@@ -67,7 +68,9 @@ pub(in crate::transport) struct Link {
     /// What goes into the answers to CONNECT.
     replies: Mutex<HashMap<Namespace, ConnectReply>>,
     metrics: Arc<Metrics>,
-    _admitted: Admitted,
+    admitted: Admitted,
+    /// Where its client is.
+    address: IpAddr,
 }
 
 /// What a session that began with polling has besides.
@@ -96,7 +99,7 @@ impl Link {
     pub(super) fn new(
         engine: Engine,
         principal: Option<Principal>,
-        admitted: Admitted,
+        (admitted, address): (Admitted, IpAddr),
         (bounds, shard): (Bounds, Arc<Shard>),
         intake: &IntakeConfig,
         metrics: Arc<Metrics>,
@@ -116,7 +119,8 @@ impl Link {
                 sockets: Mutex::default(),
                 replies: Mutex::default(),
                 metrics,
-                _admitted: admitted,
+                admitted,
+                address,
             }
         })
     }
@@ -240,20 +244,29 @@ impl Link {
         Some(rest)
     }
 
+    /// Where its client is.
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// Notes that the session has connected to a namespace.
     pub(super) fn connected(&self) {
+        self.admitted.established();
         self.connected.store(true, Ordering::Relaxed);
     }
 
-    /// Ends the session if it has not connected to any namespace within this time. For Engine.IO 3, where socketioxide
-    /// itself lets a session that was refused stay for as long as it pings.
-    pub(super) fn expect_connect(self: &Arc<Self>, within: Duration) {
+    /// After this time the session's handshake is over: socketioxide has ended it unless it has connected to a namespace, be it an
+    /// application's own. With `ends` it is ended here: in Engine.IO 3 socketioxide itself lets a session that was refused stay
+    /// for as long as it pings.
+    pub(super) fn expect_connect(self: &Arc<Self>, within: Duration, ends: bool) {
         let link = Arc::downgrade(self);
         tokio::spawn(async move {
             tokio::time::sleep(within).await;
-            if let Some(link) = link.upgrade()
-                && !link.connected.load(Ordering::Relaxed)
-            {
+            let Some(link) = link.upgrade() else {
+                return;
+            };
+            link.admitted.established();
+            if ends && !link.connected.load(Ordering::Relaxed) {
                 link.shut();
             }
         });

@@ -346,7 +346,7 @@ pub(super) mod testing {
 
     use super::{Adapter, BetweenNodes, Engine, SocketIo, intake, link::Link};
     use crate::{
-        limits::{Admission, Rate},
+        limits::{Admission, Holder, Rate},
         transport::{packet_rate::PacketRate, wire::testing::BOUNDS},
     };
 
@@ -355,9 +355,11 @@ pub(super) mod testing {
         let adapter = BetweenNodes::over(None).adapter();
         let builder = socketioxide::SocketIo::builder().with_adapter::<Adapter>(adapter);
         let (engine, io) = builder.build_svc();
-        let admitted = Admission::new(1, 1)
-            .admit(Ipv4Addr::LOCALHOST.into())
+        let address = Ipv4Addr::LOCALHOST.into();
+        let admitted = Admission::new(1, 1, 1)
+            .admit(address, Holder::address(address))
             .unwrap();
+        let admitted = (admitted, address);
         let out = (BOUNDS, Arc::default());
         let intake = intake::IntakeConfig {
             protocol: intake::Protocol::V4,

@@ -1,0 +1,75 @@
+//! Requests that come without a good token or key: each address has a pace for them.
+//!
+//! A token or key is still looked at when its address has failed too often, as long as that costs next to nothing: behind one
+//! address there may be many clients, and a good one among them is not to pay for the others. Only a signature that is dear to
+//! verify is not.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    error::{Code, Error, Limit, Result},
+    limits::{Buckets, Holder, Rate},
+};
+
+/// What each address has left of its pace.
+pub(super) struct AuthFailures(Buckets<Holder>);
+
+impl AuthFailures {
+    /// None so far; `rate` is that of an address.
+    pub(super) fn new(rate: Rate) -> Self {
+        Self(Buckets::new(rate))
+    }
+
+    /// Refuses an address that has failed too often.
+    pub(super) fn check(&self, address: IpAddr) -> Result<()> {
+        match self.0.wait(&Holder::address(address), Instant::now()) {
+            Duration::ZERO => Ok(()),
+            wait => Err(too_many(wait)),
+        }
+    }
+
+    /// Notes that an address has failed, and says why its request is refused: for `error`, or because it has failed too often.
+    pub(super) fn note(&self, address: IpAddr, error: Error) -> Error {
+        let now = Instant::now();
+        self.0.sweep_in_turn(now);
+        match self.0.take(&Holder::address(address), now) {
+            Ok(()) => error,
+            Err(wait) => too_many(wait),
+        }
+    }
+}
+
+fn too_many(wait: Duration) -> Error {
+    Error::new(
+        Code::RateLimited,
+        "too many requests without a good token or key came from this address; come back a little later",
+    )
+    .for_limit(Limit::AuthFailuresPerSecond)
+    // Less than a second would be none in the header.
+    .retry_after(wait.max(Duration::from_secs(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_fails_again_and_again_is_told_so_and_others_are_not() {
+        let failures = AuthFailures::new(Rate::new(1, 3));
+        let [one, other] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
+        let bad = || Error::unauthorized("bad");
+        for _ in 0..3 {
+            assert!(failures.check(one).is_ok());
+            assert_eq!(failures.note(one, bad()).code(), Code::Unauthorized);
+        }
+        let refused = failures.note(one, bad());
+        assert_eq!(refused.code(), Code::RateLimited);
+        assert!(refused.retry_after_ms() >= Some(1_000));
+        assert_eq!(failures.check(one).unwrap_err().code(), Code::RateLimited);
+        assert!(failures.check(other).is_ok());
+        assert_eq!(failures.note(other, bad()).code(), Code::Unauthorized);
+    }
+}

@@ -95,8 +95,10 @@ pub enum Limit {
     MessagesPerSecond,
     /// Messages a second of one user, over all connections.
     UserMessagesPerSecond,
-    /// Joins a second of one connection.
+    /// Joins a second of one connection, or of one user without a connection.
     JoinsPerSecond,
+    /// Joins a second of one user, over all connections.
+    UserJoinsPerSecond,
     /// Rooms one connection has joined.
     RoomsPerConnection,
     /// Events of one connection that wait to be handled.
@@ -127,13 +129,14 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit, for metrics.
-    pub const ALL: [Limit; 19] = [
+    pub const ALL: [Limit; 20] = [
         Limit::MessageBytes,
         Limit::NameBytes,
         Limit::Nesting,
         Limit::MessagesPerSecond,
         Limit::UserMessagesPerSecond,
         Limit::JoinsPerSecond,
+        Limit::UserJoinsPerSecond,
         Limit::RoomsPerConnection,
         Limit::Inbox,
         Limit::Signals,
@@ -158,6 +161,7 @@ impl Limit {
             Limit::MessagesPerSecond => "messages_per_second",
             Limit::UserMessagesPerSecond => "user_messages_per_second",
             Limit::JoinsPerSecond => "joins_per_second",
+            Limit::UserJoinsPerSecond => "user_joins_per_second",
             Limit::RoomsPerConnection => "rooms_per_connection",
             Limit::Inbox => "inbox",
             Limit::Signals => "signals",

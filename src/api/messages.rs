@@ -1,5 +1,7 @@
 //! Messages: sending to a room, and reading what was sent.
 
+use std::time::Instant;
+
 use axum::{Extension, Json, extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -187,6 +189,7 @@ pub(super) async fn list(
     let number = |given: Option<AnyNumber>| given.map(|given| Seq(given.get()));
     let range = Range::of(number(part.before), number(part.after))?;
     let limit = part.limit.map(Bounded::count);
+    api.hub.take_visit_permit(&visitor, Instant::now())?;
     let request = History { room, range, limit };
     let page = api.hub.history(&visitor, request).await?;
     let edge = match range {

@@ -1,5 +1,7 @@
 //! Rooms: which there are, who is in one, and taking somebody out.
 
+use std::time::Instant;
+
 use axum::{Extension, Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -86,6 +88,7 @@ pub(super) async fn show(
     Extension(visitor): Extension<Visitor>,
     Named(InRoom { room }): Named<InRoom>,
 ) -> Result<Json<RoomState>> {
+    api.hub.take_visit_permit(&visitor, Instant::now())?;
     api.hub.room(&visitor, room).await.map(Json)
 }
 
@@ -123,6 +126,7 @@ pub(super) async fn presence(
     Named(InRoom { room }): Named<InRoom>,
     Params(roll): Params<Roll>,
 ) -> Result<Json<PresencePage>> {
+    api.hub.take_visit_permit(&visitor, Instant::now())?;
     let limit = roll.limit.map(Bounded::count);
     let page = api.hub.presence(&visitor, room, limit, roll.after.as_ref());
     page.await.map(Json)

@@ -133,6 +133,20 @@ impl Hub {
         }
     }
 
+    /// Takes a permit to read a room that the caller is not in, at once: that costs what joining it would.
+    pub fn take_visit_permit(&self, caller: &impl Caller, now: Instant) -> Result<()> {
+        self.reserve_joins(caller, 1, now, Duration::ZERO)
+            .map(|_| ())
+    }
+
+    /// Takes what reading a room costs somebody without a connection who has been answered already.
+    pub(super) fn charge_visit(&self, visitor: &Visitor, now: Instant) {
+        if let Some(principal) = visitor.identity() {
+            self.0.visits.charge(&principal.user, 1, now);
+            self.0.user_joins.charge(&principal.user, 1, now);
+        }
+    }
+
     /// Takes the next permits for something that costs `toll`, and says how long until they may be used: no longer than
     /// `patience`, else it is refused.
     pub(super) fn reserve(
@@ -142,32 +156,54 @@ impl Hub {
         now: Instant,
         patience: Duration,
     ) -> Result<Duration> {
+        if toll == Toll::Join {
+            return self.reserve_joins(caller, 1, now, patience);
+        }
         let share = |rate: Rate| match toll {
             Toll::Event => rate.halved(),
-            Toll::Message | Toll::Join => rate,
+            _ => rate,
         };
         let mut wait = Duration::ZERO;
         if let Some(connection) = caller.connection() {
-            let mut rates = connection.rates();
-            let (bucket, rate, limit) = match toll {
-                Toll::Join => (&mut rates.joins, self.0.joins, Limit::JoinsPerSecond),
-                _ => (
-                    &mut rates.messages,
-                    self.0.messages,
-                    Limit::MessagesPerSecond,
-                ),
-            };
+            let bucket = &mut connection.rates().messages;
             wait = bucket
-                .reserve(share(rate), now, patience)
-                .map_err(|wait| too_fast(limit, wait))?;
+                .reserve(share(self.0.messages), now, patience)
+                .map_err(|wait| too_fast(Limit::MessagesPerSecond, wait))?;
         }
-        let (Some(principal), false) = (caller.identity(), toll == Toll::Join) else {
+        let Some(principal) = caller.identity() else {
             return Ok(wait);
         };
         let users = &self.0.user_messages;
         let for_user = users
             .reserve(&principal.user, share(users.rate()), now, patience)
             .map_err(|wait| too_fast(Limit::UserMessagesPerSecond, wait))?;
+        Ok(wait.max(for_user))
+    }
+
+    /// The same for joining or reading so many rooms. Whatever a user asks without a connection counts together, as if it asked
+    /// by one.
+    pub(super) fn reserve_joins(
+        &self,
+        caller: &impl Caller,
+        rooms: u32,
+        now: Instant,
+        patience: Duration,
+    ) -> Result<Duration> {
+        let Some(principal) = caller.identity() else {
+            return Ok(Duration::ZERO);
+        };
+        let own = match caller.connection() {
+            Some(connection) => {
+                let bucket = &mut connection.rates().joins;
+                bucket.reserve_many(self.0.joins, rooms, now, patience)
+            }
+            None => (self.0.visits).reserve_many(&principal.user, rooms, now, patience),
+        };
+        let wait = own.map_err(|wait| too_fast(Limit::JoinsPerSecond, wait))?;
+        let users = &self.0.user_joins;
+        let for_user = users
+            .reserve_many(&principal.user, rooms, now, patience)
+            .map_err(|wait| too_fast(Limit::UserJoinsPerSecond, wait))?;
         Ok(wait.max(for_user))
     }
 }
@@ -180,6 +216,6 @@ pub enum Toll {
     /// An event that is passed on and not kept: half of a message, so that a pointer that moves sixty times a second is
     /// no flood.
     Event,
-    /// A join, which has a rate of its own.
+    /// A join, or reading a room that the caller is not in; these have a rate of their own.
     Join,
 }

@@ -122,6 +122,7 @@ impl<D: Desk> Executor<D> {
         // What is no request costs what any request costs: rubbish would come at no rate at all otherwise.
         let toll = match &request {
             Ok(Request::Join(_)) => Toll::Join,
+            Ok(Request::History(history)) if !self.connection.is_in(&history.room) => Toll::Join,
             Ok(Request::Publish(publish)) if publish.ephemeral => Toll::Event,
             _ => Toll::Message,
         };

@@ -154,6 +154,9 @@ struct Inner {
     messages: Rate,
     user_messages: Buckets<UserId>,
     joins: Rate,
+    /// What of that users without a connection have left.
+    visits: Buckets<UserId>,
+    user_joins: Buckets<UserId>,
     rooms: rooms::Rooms,
     connections: DashMap<ConnectionId, Arc<Connection>>,
     /// The node is going down: a client that connects now is closed again.
@@ -202,6 +205,7 @@ impl Hub {
             backend.nodes.clone(),
             metrics.clone(),
         );
+        let joins = Rate::new(limits.joins_per_second, limits.joins_burst);
         Self(Arc::new(Inner {
             backend,
             authority,
@@ -210,7 +214,12 @@ impl Hub {
                 limits.user_messages_per_second,
                 limits.user_messages_burst,
             )),
-            joins: Rate::new(limits.joins_per_second, limits.joins_burst),
+            joins,
+            visits: Buckets::new(joins),
+            user_joins: Buckets::new(Rate::new(
+                limits.user_joins_per_second,
+                limits.user_joins_burst,
+            )),
             limits,
             pages,
             catch_ups: Semaphore::new(recovery.at_once),
@@ -337,7 +346,10 @@ impl Hub {
     async fn forget_full_buckets(&self) {
         loop {
             tokio::time::sleep(SWEEP).await;
-            self.0.user_messages.sweep(Instant::now());
+            let now = Instant::now();
+            for buckets in [&self.0.user_messages, &self.0.visits, &self.0.user_joins] {
+                buckets.sweep(now);
+            }
         }
     }
 

@@ -3,7 +3,11 @@
 //! Whoever polls is no member: it watches the room while it waits and is told that something came, never what. What is
 //! answered is read from the log, so that nothing is lost between two polls.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::{Serialize, Serializer};
 use tokio::sync::Notify;
@@ -85,6 +89,9 @@ impl Hub {
             told.as_mut().enable();
             let polled = self.polled(&key, &poll).await?;
             if !polled.waits(&poll) {
+                if polled.reset {
+                    self.charge_visit(visitor, Instant::now());
+                }
                 return Ok(polled);
             }
             tokio::select! {
@@ -92,6 +99,15 @@ impl Hub {
                 () = &mut give_up => return Ok(polled),
             }
         }
+    }
+
+    /// Takes a request's permits for a poll, and where it goes on from no place, those of joining the room. A place that turns
+    /// out to be none of the room's is charged afterwards, and keeps the user from polling until that is paid.
+    pub fn take_poll_permits(&self, visitor: &Visitor, poll: &Poll, now: Instant) -> Result<()> {
+        self.take_message_permit(visitor, now)?;
+        let rooms = u32::from(poll.since.is_none());
+        self.reserve_joins(visitor, rooms, now, Duration::ZERO)
+            .map(|_| ())
     }
 
     /// What the room has now.

@@ -28,10 +28,15 @@ section! {
         packets_per_second: u32 = "1000",
         /// Packets without an event that a connection may send at once after a rest; 0 turns this off.
         packets_burst: u32 = "10000",
-        /// Rooms that a connection may join a second, for long; 0 turns this off.
+        /// Rooms that a connection may join a second, for long. Reading a room that it is not in counts as joining it; event
+        /// streams, polls and REST count together, as one more connection of their user. 0 turns this off.
         joins_per_second: u32 = "20",
         /// Rooms that a connection may join at once after a rest; 0 turns this off.
         joins_burst: u32 = "200",
+        /// Rooms that all connections and requests of a user may join or read a second, for long; 0 turns this off.
+        user_joins_per_second: u32 = "80",
+        /// Rooms that all connections and requests of a user may join or read at once after a rest; 0 turns this off.
+        user_joins_burst: u32 = "800",
         /// Rooms that a connection may be in; 0 turns this off.
         rooms_per_connection: usize = "200",
         /// How long a connection may be behind with what it has sent, by its rates. What it sends over its rates after that
@@ -211,6 +216,12 @@ impl LimitSettings {
             &["limits.joins_burst", "limits.joins_per_second"],
             self.joins_burst,
             self.joins_per_second,
+            problems,
+        );
+        burst(
+            &["limits.user_joins_burst", "limits.user_joins_per_second"],
+            self.user_joins_burst,
+            self.user_joins_per_second,
             problems,
         );
     }

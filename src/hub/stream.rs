@@ -4,6 +4,8 @@
 //! in one order. So it begins as a connection that is behind and catches up, like a session that goes on; the log is read
 //! as fast as the client reads, however much that is.
 
+use std::time::Instant;
+
 use indexmap::IndexSet;
 use serde::Serialize;
 
@@ -77,6 +79,7 @@ impl Hub {
     ) -> Result<Beginning> {
         let who = self.visitor(namespace.clone(), principal.clone())?;
         let mut rooms = self.check_stream(&who, &stream)?;
+        self.hold_back_stream(&who, rooms.len()).await?;
         rooms.insert(RoomName::personal(&principal.user));
         let mut arrived = self
             .arrive(namespace.clone(), principal, Resume::Never)
@@ -112,6 +115,19 @@ impl Hub {
             offset,
             ts,
         }
+    }
+
+    /// Waits until a user may join so many rooms more. EventSource does not come back after a refusal, so as few are refused as
+    /// with connections.
+    async fn hold_back_stream(&self, who: &Visitor, rooms: usize) -> Result<()> {
+        let rooms = u32::try_from(rooms).unwrap_or(u32::MAX);
+        let patience = self.0.limits.backpressure;
+        let wait = self.reserve_joins(who, rooms, Instant::now(), patience)?;
+        if !wait.is_zero() {
+            self.0.metrics.held_back(wait);
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
     }
 
     /// The rooms of a stream, each once, if it may begin.

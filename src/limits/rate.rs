@@ -85,16 +85,29 @@ impl Bucket {
         now: Instant,
         patience: Duration,
     ) -> Result<Duration, Duration> {
+        self.reserve_many(rate, 1, now, patience)
+    }
+
+    /// Takes the next `permits` as [`reserve`](Self::reserve) takes one. More than a burst are waited for as long as a burst is,
+    /// and paid for by whoever asks next; none are refused only where that is still to be paid.
+    pub fn reserve_many(
+        &mut self,
+        rate: Rate,
+        permits: u32,
+        now: Instant,
+        patience: Duration,
+    ) -> Result<Duration, Duration> {
         if rate.interval.is_zero() {
             return Ok(Duration::ZERO);
         }
         let due = self.due.map_or(now, |due| due.max(now));
-        let early = due.duration_since(now);
-        let wait = early.saturating_sub(rate.tolerance);
+        let full = rate.tolerance + rate.interval;
+        let needed = due.duration_since(now) + rate.time_of(permits).min(full);
+        let wait = needed.saturating_sub(full);
         if wait > patience {
             return Err(wait);
         }
-        self.due = Some(due + rate.interval);
+        self.due = Some(due + rate.time_of(permits));
         Ok(wait)
     }
 
@@ -164,6 +177,21 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         bucket.reserve(rate, now, patience)
     }
 
+    /// Takes the next permits of a key's as [`Bucket::reserve_many`] does.
+    pub fn reserve_many(
+        &self,
+        key: &K,
+        permits: u32,
+        now: Instant,
+        patience: Duration,
+    ) -> Result<Duration, Duration> {
+        if self.rate.interval.is_zero() {
+            return Ok(Duration::ZERO);
+        }
+        let mut bucket = self.buckets.entry(key.clone()).or_default();
+        bucket.reserve_many(self.rate, permits, now, patience)
+    }
+
     /// Takes permits of a key's for what has been done already, as [`Bucket::charge`] does.
     pub fn charge(&self, key: &K, permits: u32, now: Instant) {
         if permits > 0 && !self.rate.interval.is_zero() {
@@ -204,6 +232,34 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_burst_can_be_taken_at_once_and_more_than_that_only_by_waiting() {
+        let (rate, start) = (Rate::new(10, 20), Instant::now());
+        let after = |tenths: u64| start + Duration::from_millis(100 * tenths);
+        let wait = |tenths: u64| Duration::from_millis(100 * tenths);
+        let most = wait(200);
+        let mut bucket = Bucket::default();
+        assert_eq!(bucket.reserve_many(rate, 20, start, most), Ok(wait(0)));
+        assert_eq!(
+            bucket.reserve_many(rate, 20, start, wait(19)),
+            Err(wait(20))
+        );
+        assert_eq!(bucket.reserve_many(rate, 20, start, most), Ok(wait(20)));
+        // Paid for by now, and no burst gathered.
+        assert_eq!(bucket.reserve_many(rate, 1, after(20), most), Ok(wait(1)));
+        let mut bucket = Bucket::default();
+        assert_eq!(bucket.reserve_many(rate, 50, start, most), Ok(wait(0)));
+        assert_eq!(bucket.reserve_many(rate, 0, start, wait(0)), Err(wait(30)));
+        assert_eq!(
+            bucket.reserve_many(rate, 0, after(30), wait(0)),
+            Ok(wait(0))
+        );
+        assert_eq!(
+            bucket.reserve_many(rate, 1, after(30), wait(0)),
+            Err(wait(1))
+        );
+    }
 
     #[test]
     fn a_burst_passes_at_once_and_then_the_rate_holds() {

@@ -102,7 +102,7 @@ impl Door {
         let holder = self.doorway.holder(request, Some(&principal));
         let hub = self.doorway.hub();
         let visitor = hub.visitor(Namespace::root(), principal)?;
-        hub.take_message_permit(&visitor, Instant::now())?;
+        hub.take_poll_permits(&visitor, &poll, Instant::now())?;
         let now = hub
             .poll(&visitor, poll.clone(), std::future::ready(()))
             .await?;

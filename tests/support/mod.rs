@@ -34,6 +34,7 @@ pub fn config() -> Config {
     config.limits.messages_per_second = 0;
     config.limits.user_messages_per_second = 0;
     config.limits.joins_per_second = 0;
+    config.limits.user_joins_per_second = 0;
     config.limits.inbox = 8192;
     config.drain.over = Some(Duration::from_millis(50));
     config

@@ -276,6 +276,7 @@ impl Builder {
         let bodies = BodyLimits {
             bytes: config.http.body_bytes.bytes(),
             time: config.http.body_timeout,
+            memory: hub.memory().clone(),
         };
         let router = router
             .fallback(api::no_route)

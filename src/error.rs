@@ -125,6 +125,8 @@ pub enum Limit {
     ConnectionsPerIp,
     /// Connections of one user.
     ConnectionsPerUser,
+    /// Bytes in flight of this node.
+    Memory,
 }
 
 impl Limit {
@@ -150,6 +152,7 @@ impl Limit {
         Limit::Connections,
         Limit::ConnectionsPerIp,
         Limit::ConnectionsPerUser,
+        Limit::Memory,
     ];
 
     /// The name in the configuration.
@@ -175,6 +178,7 @@ impl Limit {
             Limit::Connections => "connections",
             Limit::ConnectionsPerIp => "connections_per_ip",
             Limit::ConnectionsPerUser => "connections_per_user",
+            Limit::Memory => "memory",
         }
     }
 }

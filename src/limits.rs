@@ -4,12 +4,14 @@
 //! is stands in the configuration; which code answers it is decided where it is applied.
 
 mod admission;
+mod charge;
 mod counts;
 mod nesting;
 mod pool;
 mod rate;
 
 pub use admission::{Admission, Admitted, network};
+pub use charge::Charge;
 pub use counts::{Counts, Place};
 pub use nesting::nests_deeper;
 pub use pool::{Exhausted, Holder, Pool, Reservation, SHARES};

@@ -24,6 +24,8 @@ pub(super) async fn identify(State(api): State<Api>, request: Request, next: Nex
     let (mut parts, body) = request.into_parts();
     match visitor(&api, &parts).await {
         Ok(visitor) => {
+            let identity = visitor.identity();
+            let _kept = api.doorway.charge(&mut parts, identity.as_deref());
             parts.extensions.insert(visitor);
             next.run(Request::from_parts(parts, body)).await
         }

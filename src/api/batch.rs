@@ -125,7 +125,7 @@ pub(super) async fn run(
         }
         let begun = match bytes > ANSWER_BYTES {
             true => Begun::Answered(too_much().into_response()),
-            false => calls.begin(call, &visitor, limits).await,
+            false => calls.begin(call, &visitor, &limits).await,
         };
         bytes += begun.bytes();
         done.push(begun);
@@ -189,7 +189,7 @@ async fn settle(done: &mut [Begun]) {
 }
 
 impl Calls {
-    async fn begin(&self, call: Call, visitor: &Visitor, limits: BodyLimits) -> Begun {
+    async fn begin(&self, call: Call, visitor: &Visitor, limits: &BodyLimits) -> Begun {
         let request = match request(call) {
             Ok(request) => request,
             Err(error) => return Begun::Answered(error.into_response()),
@@ -197,7 +197,7 @@ impl Calls {
         let later = Later::default();
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(visitor.clone());
-        parts.extensions.insert(limits);
+        parts.extensions.insert(limits.clone());
         parts.extensions.insert(later.clone());
         let request = Request::from_parts(parts, body);
         let response = match self.0.clone().oneshot(request).await {

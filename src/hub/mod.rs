@@ -23,7 +23,7 @@ use crate::{
     auth::{Authority, Principal},
     backend::{Backend, PageSize, Range},
     error::{Code, Error, Limit, Result},
-    limits::{Buckets, Counts, Place, Rate},
+    limits::{Buckets, Counts, Place, Pool, Rate},
     model::{ConnectionId, Pid, RoomName, UserId},
     telemetry::Metrics,
 };
@@ -43,6 +43,7 @@ mod expiry;
 mod feed;
 mod history;
 mod join;
+mod memory;
 mod pace;
 mod peers;
 mod personal;
@@ -78,6 +79,7 @@ pub use executor::{Desk, Executor};
 pub use expiry::Expiry;
 pub use history::{History, HistoryPage};
 pub use join::{Join, Joined, Replay};
+pub use memory::exhausted;
 pub use pace::noting_idle;
 pub use poll::{Poll, Polled};
 pub use profile::Present;
@@ -146,6 +148,8 @@ struct Inner {
     backend: Backend,
     authority: Authority,
     limits: LimitSettings,
+    /// Bytes in flight.
+    memory: Arc<Pool>,
     pages: PageLimits,
     recovery: RecoverySettings,
     presence: PresenceSettings,
@@ -193,6 +197,7 @@ impl Hub {
             grace,
         } = settings;
         metrics.show_not_recovered(NotResumed::ALL.map(NotResumed::as_str));
+        let memory = memory::budget(&limits, &metrics);
         let manners = room::Manners {
             grace: presence.grace,
             room_users: presence.room_users,
@@ -221,6 +226,7 @@ impl Hub {
                 limits.user_joins_burst,
             )),
             limits,
+            memory,
             pages,
             catch_ups: Semaphore::new(recovery.at_once),
             answers: Arc::new(Semaphore::new(peers::AT_ONCE)),

@@ -42,6 +42,10 @@ section! {
         /// How long a connection may be behind with what it has sent, by its rates. What it sends over its rates after that
         /// is refused, until it has caught up; 0 refuses it at once.
         backpressure: Duration = "20s",
+        /// Bytes in flight that this node holds for its clients: bodies that arrive, answers that are taken, messages in
+        /// parts, what waits in queues beyond a little. Half is for everybody, the rest for those who hold less than a
+        /// sixteenth; who gets none is answered `unavailable`, or not read for a while. 0 turns this off.
+        memory: ByteSize = "256 MiB",
         /// Connections to this node; 0 turns this off.
         connections: usize = "100000",
         /// New connections to this node a second, for long; more wait for their turn, and behind those of others if they are one

@@ -161,6 +161,18 @@ impl Reservation {
         }
     }
 
+    /// Gives units of it, those that it has at the most, a life of their own.
+    #[must_use]
+    pub fn split(&mut self, units: usize) -> Self {
+        let units = units.min(self.units);
+        self.units -= units;
+        Self {
+            pool: self.pool.clone(),
+            holder: self.holder.clone(),
+            units,
+        }
+    }
+
     /// Units that it has.
     pub fn units(&self) -> usize {
         self.units
@@ -197,6 +209,18 @@ mod tests {
         );
         drop(others);
         assert_eq!(pool.used(), 80);
+    }
+
+    #[test]
+    fn a_part_of_a_reservation_is_given_back_by_itself() {
+        let pool = Pool::new(100);
+        let mut whole = pool.take(user("a"), 50).unwrap();
+        let part = whole.split(20);
+        assert_eq!((whole.units(), part.units(), pool.used()), (30, 20, 50));
+        drop(whole);
+        assert_eq!(pool.used(), 20);
+        drop(part);
+        assert_eq!(pool.used(), 0);
     }
 
     #[test]

@@ -1,27 +1,32 @@
 //! The body of an API request, read into our types: bounded in size and time, and refused in the shape of every error.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use axum::{
-    body::{Body, HttpBody},
-    extract::{FromRequest, Request},
-};
-use bytes::Bytes;
+use axum::extract::{FromRequest, Request};
 use http::{HeaderMap, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
 
-use super::{http::Refused, json};
-use crate::error::{Code, Error};
+use super::{
+    doorway::holder,
+    http::Refused,
+    json,
+    posted::{FREE, Kept, NotTaken, Posted},
+};
+use crate::{
+    error::{Code, Error},
+    hub::exhausted,
+    limits::{Charge, Pool},
+};
 
 /// How large and how slow a body may be; [`JsonBody`] finds it in the request's extensions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct BodyLimits {
     /// Its size.
     pub bytes: usize,
     /// Until all of it is there.
     pub time: Duration,
+    /// What its bytes are reserved of.
+    pub memory: Arc<Pool>,
 }
 
 /// A body of JSON.
@@ -34,19 +39,35 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, _state: &S) -> Result<Self, Refused> {
         check_form(request.headers())
             .map_err(|why| Refused::bad_request(StatusCode::UNSUPPORTED_MEDIA_TYPE, why))?;
-        let limits = request.extensions().get::<BodyLimits>().copied();
+        let limits = request.extensions().get::<BodyLimits>().cloned();
         let limits = limits.ok_or_else(|| {
             Error::new(Code::Internal, "nothing says how large a body may be here")
         })?;
-        let body = timeout(limits.time, whole(request.into_body(), limits.bytes))
-            .await
-            .map_err(|_| {
-                Refused::bad_request(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "the request's body took too long to arrive",
-                )
-            })??;
-        Ok(Self(json::read_bytes(&body)?))
+        let kept = request.extensions().get::<Kept>().cloned();
+        let charge = Charge::new(limits.memory, holder(request.extensions()), FREE);
+        let body = Posted::take(request.into_body(), limits.bytes, limits.time, charge).await;
+        let body = body.map_err(|why| refused(&why, limits.bytes))?;
+        let read = json::read_bytes(&body)?;
+        if let Some(kept) = kept {
+            kept.keep(body.into_charge());
+        }
+        Ok(Self(read))
+    }
+}
+
+fn refused(why: &NotTaken, most: usize) -> Refused {
+    match why {
+        NotTaken::TooLarge => Error::new(
+            Code::TooLarge,
+            format!("the body is larger than http.body_bytes, {most} bytes"),
+        )
+        .into(),
+        NotTaken::TooSlow => Refused::bad_request(
+            StatusCode::REQUEST_TIMEOUT,
+            "the request's body took too long to arrive",
+        ),
+        NotTaken::Broken => Error::bad_request("the body ended early or is malformed").into(),
+        NotTaken::NoMemory(why) => exhausted(*why).into(),
     }
 }
 
@@ -87,32 +108,18 @@ fn may_be_json(headers: &HeaderMap) -> bool {
     is_json && ["utf-8", "utf8", "us-ascii"].contains(&charset)
 }
 
-async fn whole(body: Body, most: usize) -> Result<Bytes, Error> {
-    let too_large = || {
-        Error::new(
-            Code::TooLarge,
-            format!("the body is larger than http.body_bytes, {most} bytes"),
-        )
-    };
-    // Refused before it is asked for, if it says so itself.
-    if body.size_hint().lower() > most as u64 {
-        return Err(too_large());
-    }
-    match Limited::new(body, most).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(Error::bad_request("the body ended early or is malformed")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+    use bytes::Bytes;
+
     use super::*;
 
     async fn refused(request: http::request::Builder, body: &str) -> (u16, String) {
         let limits = BodyLimits {
             bytes: 20,
             time: Duration::from_secs(10),
+            memory: Pool::new(0),
         };
         let request = request
             .extension(limits)
@@ -191,6 +198,7 @@ mod tests {
         let limits = BodyLimits {
             bytes: 20,
             time: Duration::from_secs(10),
+            memory: Pool::new(0),
         };
         let request = Request::builder().extension(limits).body(endless).unwrap();
         let begin = tokio::time::Instant::now();
@@ -199,6 +207,6 @@ mod tests {
             .unwrap_err();
         assert_eq!(refused.status, StatusCode::REQUEST_TIMEOUT);
         assert_eq!(refused.error.code(), Code::BadRequest);
-        assert_eq!(begin.elapsed(), limits.time);
+        assert_eq!(begin.elapsed(), Duration::from_secs(10));
     }
 }

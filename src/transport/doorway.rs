@@ -13,6 +13,7 @@ use super::{
     http::{ClientAddress, refusal},
     origins::{Origins, Trust},
     packet_rate::PacketRate,
+    posted::Kept,
     wire::{Bounds, Flushers, Shard},
 };
 use crate::{
@@ -294,6 +295,19 @@ impl Doorway {
         self.token(request).filter(|_| self.early_tokens)
     }
 
+    /// Has a request charged to whoever was found to call; `None`: a back end. What is returned keeps what its body is charged
+    /// with.
+    pub(crate) fn charge(&self, request: &mut Parts, identity: Option<&Principal>) -> Kept {
+        let holder = match identity {
+            Some(_) => self.holder(request, identity),
+            None => Holder::Backend,
+        };
+        request.extensions.insert(holder);
+        let kept = Kept::default();
+        request.extensions.insert(kept.clone());
+        kept
+    }
+
     /// Who the request speaks for, where that has to be known; in open mode, whoever it says.
     pub(crate) async fn principal(&self, request: &Parts) -> Result<Principal> {
         let authority = self.hub.authority();
@@ -315,6 +329,12 @@ impl Doorway {
             self.note_failure(client_address(&request.extensions).ip, error)
         })
     }
+}
+
+/// Whom a request, or its answer, is charged to: whoever was found to call, or the address that it came from.
+pub(super) fn holder(extensions: &Extensions) -> Holder {
+    let known = extensions.get::<Holder>().cloned();
+    known.unwrap_or_else(|| Holder::address(client_address(extensions).ip))
 }
 
 /// Where a request came from.

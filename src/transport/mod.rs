@@ -16,6 +16,7 @@ mod packet_rate;
 pub mod params;
 mod peer;
 pub(crate) mod poll;
+mod posted;
 mod requests;
 mod settings;
 pub mod socketio;

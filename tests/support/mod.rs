@@ -19,6 +19,7 @@ use switchboard::{
 use tokio::{net::TcpListener, net::TcpStream, sync::oneshot, task::JoinHandle};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
+pub mod child;
 pub mod redis;
 pub mod rest;
 
@@ -122,10 +123,12 @@ pub struct Raw {
 impl Raw {
     /// Opens a transport, without CONNECT.
     pub async fn open(server: &Server) -> Self {
-        let url = format!(
-            "ws://{}/socket.io/?EIO=4&transport=websocket",
-            server.address
-        );
+        Self::open_at(server.address).await
+    }
+
+    /// Opens a transport to whatever server, without CONNECT.
+    pub async fn open_at(address: SocketAddr) -> Self {
+        let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
         let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
         let mut raw = Self {
             socket,
@@ -144,7 +147,12 @@ impl Raw {
 
     /// Connects to `/` with this in `auth`.
     pub async fn connect_with(server: &Server, auth: &Value) -> Self {
-        let mut raw = Self::open(server).await;
+        Self::connect_at(server.address, auth).await
+    }
+
+    /// Connects to `/` of whatever server with this in `auth`.
+    pub async fn connect_at(address: SocketAddr, auth: &Value) -> Self {
+        let mut raw = Self::open_at(address).await;
         raw.send(&format!("40{auth}")).await;
         let reply = raw.text().await.unwrap();
         raw.reply = serde_json::from_str(reply.strip_prefix("40").unwrap()).unwrap();

@@ -14,6 +14,7 @@ use crate::{
     auth::{Principal, query_user},
     error::{Code, Error, Result},
     hub::{Arrived, Resume},
+    limits::Holder,
     model::{Namespace, Timestamp, UserId},
     repeat::log_in_bursts,
     transport::wire,
@@ -140,7 +141,11 @@ impl Door {
         };
         let principal = match self.hub.authority().is_open() {
             true => self.named(socket, namespace, credentials, resume).await?,
-            false => self.identify(socket, link, credentials).await?,
+            false => {
+                let principal = self.identify(socket, link, credentials).await?;
+                link.charge_to(Holder::User(principal.user.clone()));
+                principal
+            }
         };
         let arrived = self.hub.arrive(namespace.clone(), principal, resume);
         Ok(arrived.await?)

@@ -12,7 +12,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header, request::Parts};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use socketioxide::socket::Sid;
 use tower::{Service, ServiceExt};
 
@@ -25,10 +25,13 @@ use super::{
 };
 use crate::{
     error::{Code, Error, Result},
+    hub::exhausted,
+    limits::Charge,
     repeat::log_rarely,
     transport::{
         Doorway, Transport, client_address,
         packet_rate::PacedReader,
+        posted::{FREE, NotTaken, Posted},
         upgrade::{Accepted, Reader, accept_key, halves, switching},
         wire::{self, Answer, Encoding, Wire, pass},
     },
@@ -132,6 +135,9 @@ impl Gate {
             return Ok(Wrong::Request.into_response()); // nobody polls any more
         }
         let response = if request.method() == Method::POST {
+            let Some(_turn) = link.begin_post() else {
+                return Err(reject(&link, Fault::OVERLAP).await);
+            };
             self.hold_back(&link).await;
             self.post(request, &link, protocol).await
         } else {
@@ -148,6 +154,7 @@ impl Gate {
     /// Admits a new session.
     async fn open(&self, request: &Parts, protocol: u8) -> Result<Arc<Link>> {
         let (admitted, principal) = self.doorway.admit_early(request).await?;
+        let holder = self.doorway.holder(request, principal.as_ref());
         let metrics = self.doorway.hub().metrics().clone();
         let intake = IntakeConfig {
             protocol: match protocol {
@@ -158,14 +165,16 @@ impl Gate {
             most: self.max_payload,
             rate: self.doorway.packet_rate(),
         };
-        Ok(Link::new(
+        let link = Link::new(
             self.engine.clone(),
             principal,
             (admitted, client_address(&request.extensions).ip),
             self.doorway.way_out(),
             &intake,
             metrics,
-        ))
+        );
+        link.charge_to(holder);
+        Ok(link)
     }
 
     /// Answers a poll: with what engineioxide has, or a NOOP where an upgrade needs one.
@@ -260,15 +269,19 @@ impl Gate {
     /// Takes the packets that a client of a session by polling posts.
     async fn post(&self, request: Request<Body>, link: &Link, protocol: u8) -> Result<Response> {
         let (parts, body) = request.into_parts();
-        let body = Limited::new(body, self.max_payload).collect();
-        let body = tokio::time::timeout(self.body_timeout, body).await;
+        let charge = Charge::new(self.doorway.hub().memory().clone(), link.holder(), FREE);
+        let body = tokio::select! {
+            body = Posted::take(body, self.max_payload, self.body_timeout, charge) => body,
+            () = link.outbox().over() => return Ok(Wrong::Request.into_response()),
+        };
         let body = match body {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return Err(reject(link, Fault::TOO_LARGE).await);
+            Ok(body) => body,
+            Err(NotTaken::TooLarge) => return Err(reject(link, Fault::TOO_LARGE).await),
+            Err(NotTaken::NoMemory(why)) => return Err(exhausted(why)),
+            Err(NotTaken::Broken) => {
+                return Err(Error::bad_request("the request's body ended early"));
             }
-            Ok(Err(_)) => return Err(Error::bad_request("the request's body ended early")),
-            Err(_) => {
+            Err(NotTaken::TooSlow) => {
                 let message = "the request's body took too long to arrive";
                 return Err(Error::bad_request(message));
             }

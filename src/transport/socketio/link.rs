@@ -33,7 +33,7 @@ use crate::{
     auth::Principal,
     error::Error,
     hub::Close,
-    limits::Admitted,
+    limits::{Admitted, Holder},
     model::Namespace,
     repeat::log_in_bursts,
     telemetry::Metrics,
@@ -59,6 +59,8 @@ pub(in crate::transport) struct Link {
     outbox: Arc<Outbox>,
     intake: Arc<Intake>,
     polling: OnceLock<Polling>,
+    /// Whom it is charged to.
+    holder: Mutex<Holder>,
     connected: AtomicBool,
     closed: AtomicBool,
     /// Why it was ended before its client was connected.
@@ -77,6 +79,8 @@ pub(in crate::transport) struct Link {
 struct Polling {
     /// socketioxide's first ping has been taken out of a poll's answer.
     pinged: AtomicBool,
+    /// A POST is under way.
+    posting: AtomicBool,
     sid: Sid,
     /// Where its requests go.
     path: String,
@@ -113,6 +117,7 @@ impl Link {
                 intake: Intake::new(intake, outbox.clone(), metrics.clone()),
                 outbox,
                 polling: OnceLock::new(),
+                holder: Mutex::new(Holder::address(address)),
                 connected: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
                 dismissed: OnceLock::new(),
@@ -170,6 +175,23 @@ impl Link {
         self.principal.as_ref()
     }
 
+    /// Whom what it holds is charged to.
+    pub(super) fn holder(&self) -> Holder {
+        lock(&self.holder).clone()
+    }
+
+    /// It is known whom it is to be charged to.
+    pub(super) fn charge_to(&self, holder: Holder) {
+        *lock(&self.holder) = holder;
+    }
+
+    /// Begins a POST of a session by polling; `None` while another one is under way.
+    pub(super) fn begin_post(self: &Arc<Self>) -> Option<Posting> {
+        let polling = self.polling.get()?;
+        let begun = !polling.posting.swap(true, Ordering::Relaxed);
+        begun.then(|| Posting(self.clone()))
+    }
+
     /// Its way out.
     pub(in crate::transport) fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
@@ -199,6 +221,7 @@ impl Link {
         let polling = Polling {
             // In Engine.IO 3 clients ping.
             pinged: AtomicBool::new(encoding != Encoding::Separated),
+            posting: AtomicBool::new(false),
             sid,
             path: path.to_owned(),
             encoding,
@@ -327,6 +350,17 @@ impl Link {
     pub(super) fn shut(&self) {
         self.outbox.end();
         self.leave();
+    }
+}
+
+/// The one POST of a session that is under way.
+pub(super) struct Posting(Arc<Link>);
+
+impl Drop for Posting {
+    fn drop(&mut self) {
+        if let Some(polling) = self.0.polling.get() {
+            polling.posting.store(false, Ordering::Relaxed);
+        }
     }
 }
 

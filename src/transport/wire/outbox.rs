@@ -18,13 +18,12 @@
 //! the hub's, and before the session's.
 
 use std::{
-    future::poll_fn,
     io, mem,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
@@ -42,6 +41,8 @@ use crate::{
     telemetry::{BEHIND, Metrics, NEWER},
     transport::lock,
 };
+
+mod waits;
 
 /// Where bytes go.
 pub(in crate::transport) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
@@ -227,20 +228,6 @@ impl Outbox {
         self.behind(self.bytes.load(Ordering::Relaxed))
     }
 
-    /// Ready when little waits, or nothing is taken any more.
-    pub(in crate::transport) async fn drained(self: Arc<Self>) {
-        let _awaiting = Awaiting::of(&self.awaited);
-        loop {
-            let mut drained = std::pin::pin!(self.drained.notified());
-            drained.as_mut().enable();
-            let little = self.bytes.load(Ordering::SeqCst) <= self.bounds.bytes / 4;
-            if little || self.ended.load(Ordering::SeqCst) {
-                return;
-            }
-            drained.await;
-        }
-    }
-
     /// The session is to begin as a WebSocket of socketioxide's.
     pub(super) fn attach(&self, writer: Writer) {
         self.begin(writer, Lane::websocket());
@@ -355,73 +342,6 @@ impl Outbox {
     /// Whether no WebSocket has the session yet.
     pub(super) fn polls(&self) -> bool {
         self.lock().lane.polls()
-    }
-
-    /// Whether the stream has ended.
-    pub(in crate::transport) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::SeqCst)
-    }
-
-    /// Returns once the stream has ended. For a session that no WebSocket is read of: its task would be woken instead.
-    pub(in crate::transport) async fn ended(&self) {
-        poll_fn(|context| match self.waits_to_read(context, true) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        })
-        .await;
-    }
-
-    /// Notes that a task waits for something to read; true if that is over: the stream has ended, or, unless it waits for
-    /// bytes, the brakes are off.
-    pub(super) fn waits_to_read(&self, context: &Context<'_>, for_bytes: bool) -> bool {
-        let mut state = self.lock();
-        let waker = context.waker();
-        if state
-            .reader
-            .as_ref()
-            .is_none_or(|before| !before.will_wake(waker))
-        {
-            state.reader = Some(waker.clone());
-        }
-        state.ended || (!for_bytes && !self.brakes())
-    }
-
-    /// Whether an inbox is full.
-    pub(in crate::transport) fn brakes(&self) -> bool {
-        self.brakes.load(Ordering::SeqCst) > 0
-    }
-
-    /// How often an inbox that was full had room again.
-    pub(in crate::transport) fn eases(&self) -> usize {
-        self.eases.load(Ordering::SeqCst)
-    }
-
-    /// Ready when no inbox is full.
-    pub(in crate::transport) async fn eased(&self) {
-        loop {
-            let mut eased = std::pin::pin!(self.eased.notified());
-            eased.as_mut().enable();
-            if !self.brakes() {
-                return;
-            }
-            eased.await;
-        }
-    }
-
-    /// An inbox is full: the client is not read for a while.
-    pub(in crate::transport) fn brake(&self) {
-        self.brakes.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// That inbox has room again.
-    pub(in crate::transport) fn ease(&self) {
-        self.eases.fetch_add(1, Ordering::SeqCst);
-        self.brakes.fetch_sub(1, Ordering::SeqCst);
-        self.eased.notify_waiters();
-        let reader = self.lock().reader.take();
-        if let Some(reader) = reader {
-            reader.wake();
-        }
     }
 
     fn behind(&self, bytes: usize) -> bool {
@@ -546,22 +466,6 @@ impl Outbox {
 
 /// socketioxide's own channel has no place left.
 pub(in crate::transport) struct Full;
-
-/// Somebody who waits, counted for as long as this lives.
-struct Awaiting<'a>(&'a AtomicUsize);
-
-impl<'a> Awaiting<'a> {
-    fn of(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count)
-    }
-}
-
-impl Drop for Awaiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
 
 #[cfg(test)]
 #[path = "outbox_tests.rs"]

@@ -62,6 +62,9 @@ impl Fault {
         why: "larger than socketio.max_payload",
     };
 
+    /// Socket.IO's own server ends such a session, too.
+    pub(super) const OVERLAP: Self = Self::protocol("a POST while another one is under way");
+
     const NOT_UTF8: Self = Self {
         code: 1007,
         why: "text is not UTF-8",

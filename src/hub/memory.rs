@@ -1,0 +1,59 @@
+//! The node's budget of bytes in flight, `limits.memory`: what is held for a client until it has sent the rest, or taken its
+//! answer. Doors and verbs reserve from it before they hold what can grow large.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Caller, Hub, LimitSettings};
+use crate::{
+    error::{Code, Error, Limit, Result},
+    limits::{Exhausted, Holder, Pool, Reservation},
+    telemetry::Metrics,
+};
+
+/// When it is worth trying again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The budget, shown by the metrics.
+pub(super) fn budget(limits: &LimitSettings, metrics: &Metrics) -> Arc<Pool> {
+    let pool = Pool::new(limits.memory.bytes());
+    let shown = pool.clone();
+    let (held, size) = (metrics.memory_held.clone(), metrics.memory_size.clone());
+    metrics.watch(move || {
+        let gauge = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+        held.set(gauge(shown.used()));
+        size.set(gauge(shown.size()));
+    });
+    pool
+}
+
+/// What a client is told for whom nothing is left of the budget.
+pub fn exhausted(why: Exhausted) -> Error {
+    let message = match why {
+        Exhausted::Pool => "this node holds as much as it may: limits.memory is reached",
+        Exhausted::Share => {
+            "this node holds as much for this client as it may: its share of limits.memory is reached"
+        }
+    };
+    Error::new(Code::Unavailable, message)
+        .for_limit(Limit::Memory)
+        .retry_after(RETRY)
+}
+
+impl Hub {
+    /// Bytes in flight, of which everything that is held for clients and can grow large is reserved.
+    pub fn memory(&self) -> &Arc<Pool> {
+        &self.0.memory
+    }
+
+    /// Reserves bytes for what a caller asks for; they are given back when the reservation is dropped.
+    ///
+    /// # Errors
+    /// `unavailable`, to be tried again soon.
+    pub fn reserve_memory(&self, caller: &impl Caller, bytes: usize) -> Result<Reservation> {
+        let holder = match caller.identity() {
+            Some(principal) => Holder::User(principal.user.clone()),
+            None => Holder::Backend,
+        };
+        self.0.memory.take(holder, bytes).map_err(exhausted)
+    }
+}

@@ -1,0 +1,215 @@
+//! The server as a process of its own, so that its memory can be measured, and what it costs to be attacked.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use switchboard::{
+    auth::{Grants, TokenClaims, issue},
+    model::{Timestamp, UserId},
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    process::{Child as Process, Command},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::{DEADLINE, Raw};
+
+const SECRET: &str = "a secret for tests, of 32 bytes or more";
+pub const KEY: &str = "the-key-of-the-tests-back-end";
+
+/// A server in memory, with a key for tokens and one of a back end's.
+pub struct Child {
+    process: Process,
+    pub address: SocketAddr,
+}
+
+impl Child {
+    pub async fn start(environment: &[(&str, &str)]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_switchboard"))
+            .env_clear()
+            .env("SWITCHBOARD_LISTEN", "127.0.0.1:0")
+            .env("SWITCHBOARD_STORE", "memory")
+            .env("SWITCHBOARD_AUTH_HMAC_SECRET", SECRET)
+            .env("SWITCHBOARD_AUTH_API_KEYS", KEY)
+            .env("SWITCHBOARD_LOG_FILTER", "error")
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
+        let first = timeout(DEADLINE, said.next_line()).await.unwrap().unwrap();
+        let first = first.expect("it says where it listens");
+        tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
+        let (_, address) = first.rsplit_once("http://").unwrap();
+        Self {
+            address: address.parse().unwrap(),
+            process,
+        }
+    }
+
+    /// Bytes of memory that it has now.
+    pub fn memory(&self) -> usize {
+        resident(self.process.id().unwrap())
+    }
+
+    /// A connection of HTTP/1.1.
+    pub async fn dial(&self) -> Http {
+        Http {
+            stream: TcpStream::connect(self.address).await.unwrap(),
+            read: Vec::new(),
+        }
+    }
+
+    /// What a request is answered that has a connection of its own.
+    pub async fn ask(&self, request: &str) -> (u16, String) {
+        let mut http = self.dial().await;
+        http.send(format!("{request}\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes())
+            .await;
+        http.answer().await
+    }
+
+    /// A metric's value, by its full name with labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let (_, page) = self.ask("GET /metrics HTTP/1.1").await;
+        page.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+            .map_or(0.0, |value| value.parse().unwrap())
+    }
+}
+
+fn resident(process: u32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.unwrap().trim().trim_end_matches(" kB");
+    kibibytes.parse::<usize>().unwrap() << 10
+}
+
+/// The token of a user who may do everything in rooms that fit the pattern.
+pub fn token(user: &str, rooms: &str) -> String {
+    let mut claims = TokenClaims::for_user(UserId::parse(user).unwrap());
+    let all = json!([{ "match": rooms, "can": ["join", "publish", "history", "presence"] }]);
+    claims.rooms = Some(serde_json::from_value::<Grants>(all).unwrap());
+    issue(SECRET, &claims, Timestamp::now()).unwrap()
+}
+
+/// One connection of HTTP/1.1, every byte of it by hand.
+pub struct Http {
+    pub stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Http {
+    /// Sends as much as is taken; that the server has ended the connection is no failure here.
+    pub async fn send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// The next answer's status and body, empty if the connection ends first.
+    pub async fn answer(&mut self) -> (u16, String) {
+        let read = timeout(DEADLINE, self.read_answer()).await;
+        read.expect("an answer comes in time").unwrap_or_default()
+    }
+
+    async fn read_answer(&mut self) -> Option<(u16, String)> {
+        let end = loop {
+            if let Some(at) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            self.more().await?;
+        };
+        let head = String::from_utf8_lossy(&self.read[..end]).to_ascii_lowercase();
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        let length: usize = length.map_or(0, |length| length.parse().unwrap());
+        while self.read.len() < end + length {
+            self.more().await?;
+        }
+        let body = String::from_utf8_lossy(&self.read[end..end + length]).into_owned();
+        self.read.drain(..end + length);
+        Some((status, body))
+    }
+
+    async fn more(&mut self) -> Option<()> {
+        let read = self.stream.read_buf(&mut self.read).await.ok()?;
+        (read > 0).then_some(())
+    }
+}
+
+/// A client that sends and waits for its acks all the time, and how long it waited at the most.
+pub struct Bystander {
+    task: JoinHandle<Duration>,
+    over: Arc<AtomicBool>,
+}
+
+impl Bystander {
+    pub async fn begin(child: &Child) -> Self {
+        let auth = json!({ "token": token("bystander", "quiet") });
+        let mut client = Raw::connect_at(child.address, &auth).await;
+        assert_eq!(client.call("join", json!("quiet")).await["ok"], true);
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = over.clone();
+        let task = tokio::spawn(async move {
+            let mut longest = Duration::ZERO;
+            while !ends.load(Ordering::Relaxed) {
+                let begin = Instant::now();
+                let message = json!({ "room": "quiet", "data": "still here" });
+                let ack: Value = client.call("message", message).await;
+                assert_eq!(ack["ok"], true, "{ack}");
+                longest = longest.max(begin.elapsed());
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+            longest
+        });
+        Self { task, over }
+    }
+
+    /// How long it waited for an ack at the most.
+    pub async fn end(self) -> Duration {
+        self.over.store(true, Ordering::Relaxed);
+        self.task.await.expect("the bystander was let down")
+    }
+}
+
+/// Watches the memory of a server.
+pub struct Watch {
+    before: usize,
+    peak: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Watch {
+    pub fn begin(child: &Child) -> Self {
+        let before = child.memory();
+        let process = child.process.id().unwrap();
+        let peak = Arc::new(AtomicUsize::new(before));
+        let highest = peak.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                highest.fetch_max(resident(process), Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        Self { before, peak, task }
+    }
+
+    /// By how many bytes the memory grew at the most.
+    pub fn end(self) -> usize {
+        self.task.abort();
+        self.peak.load(Ordering::Relaxed) - self.before
+    }
+}

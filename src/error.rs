@@ -99,6 +99,8 @@ pub enum Limit {
     JoinsPerSecond,
     /// Joins a second of one user, over all connections.
     UserJoinsPerSecond,
+    /// Deliveries a second of what one user shows of itself.
+    NoticesPerSecond,
     /// Rooms one connection has joined.
     RoomsPerConnection,
     /// Events of one connection that wait to be handled.
@@ -131,7 +133,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit, for metrics.
-    pub const ALL: [Limit; 20] = [
+    pub const ALL: [Limit; 22] = [
         Limit::MessageBytes,
         Limit::NameBytes,
         Limit::Nesting,
@@ -139,6 +141,7 @@ impl Limit {
         Limit::UserMessagesPerSecond,
         Limit::JoinsPerSecond,
         Limit::UserJoinsPerSecond,
+        Limit::NoticesPerSecond,
         Limit::RoomsPerConnection,
         Limit::Inbox,
         Limit::Signals,
@@ -165,6 +168,7 @@ impl Limit {
             Limit::UserMessagesPerSecond => "user_messages_per_second",
             Limit::JoinsPerSecond => "joins_per_second",
             Limit::UserJoinsPerSecond => "user_joins_per_second",
+            Limit::NoticesPerSecond => "notices_per_second",
             Limit::RoomsPerConnection => "rooms_per_connection",
             Limit::Inbox => "inbox",
             Limit::Signals => "signals",

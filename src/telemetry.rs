@@ -231,8 +231,15 @@ impl Metrics {
 
     /// Counts a limit that was reached without an error being due.
     pub fn limited(&self, limit: Limit) {
-        let limit = limit.name();
-        self.limited.get_or_create(&ByLimit { limit }).inc();
+        self.limited_by(limit, 1);
+    }
+
+    /// Counts a limit that was reached so many times without an error being due.
+    pub fn limited_by(&self, limit: Limit, times: u64) {
+        if times > 0 {
+            let limit = limit.name();
+            self.limited.get_or_create(&ByLimit { limit }).inc_by(times);
+        }
     }
 
     /// Counts an error that a client was told, and the limit that it is about.

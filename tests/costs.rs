@@ -63,3 +63,29 @@ async fn a_list_of_rooms_for_a_user_who_may_join_few_comes_in_short_pages_that_g
     assert_eq!(second, json!({ "rooms": [{ "room": "later:open" }] }));
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_status_that_changes_all_the_time_is_acknowledged_each_time_and_shown_a_few_times_and_at_last()
+ {
+    let mut config = config();
+    config.limits.messages_per_second = 0;
+    config.limits.user_messages_per_second = 0;
+    let server = Server::start(config).await;
+    let mut alice = Raw::connect(&server, "alice").await;
+    let mut bob = Raw::connect(&server, "bob").await;
+    for raw in [&mut bob, &mut alice] {
+        raw.call("join", json!("lobby")).await;
+    }
+    bob.event("presence").await;
+    for change in 0..200 {
+        let status = format!("status-{change}");
+        let accepted = alice.call("status", json!({ "status": status })).await;
+        assert_eq!(accepted["status"], json!(status));
+    }
+    let mut shown = 0;
+    while bob.event("presence").await[1]["status"] != "status-199" {
+        shown += 1;
+    }
+    assert!(shown < 50, "{shown}");
+    server.stop().await;
+}

@@ -48,9 +48,9 @@ impl Hub {
         let (key, user) = (connection.key(&room), connection.principal().user.clone());
         let mark = self.0.backend.marks.mark(&key, &user, seq).await?;
         if mark.moved {
-            self.0
-                .rooms
-                .with(&key, |room| room.has_read(&user, mark.seq, connection.id()));
+            self.0.rooms.with(&key, |room| {
+                room.has_read(&user, mark.seq, Some(connection.id()), Instant::now());
+            });
         }
         Ok(ReadTo {
             room,

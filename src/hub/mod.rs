@@ -40,6 +40,7 @@ mod elsewhere;
 mod event;
 mod executor;
 mod expiry;
+mod fan_out;
 mod feed;
 mod history;
 mod join;
@@ -51,6 +52,7 @@ mod poll;
 mod presence;
 mod profile;
 mod publish;
+mod readers;
 mod refresh;
 mod removal;
 mod request;
@@ -61,9 +63,11 @@ mod rooms;
 mod rooms_walk;
 mod session;
 mod settings;
+mod showing;
 mod signal;
 mod stream;
 mod typing;
+mod untold;
 mod users;
 mod who;
 
@@ -161,6 +165,7 @@ struct Inner {
     /// What of that users without a connection have left.
     visits: Buckets<UserId>,
     user_joins: Buckets<UserId>,
+    fan_out: Arc<fan_out::FanOut>,
     rooms: rooms::Rooms,
     connections: DashMap<ConnectionId, Arc<Connection>>,
     /// The node is going down: a client that connects now is closed again.
@@ -198,11 +203,14 @@ impl Hub {
         } = settings;
         metrics.show_not_recovered(NotResumed::ALL.map(NotResumed::as_str));
         let memory = memory::budget(&limits, &metrics);
+        let notices = Rate::new(limits.notices_per_second, limits.notices_burst);
+        let fan_out = Arc::new(fan_out::FanOut::new(notices));
         let manners = room::Manners {
             grace: presence.grace,
             room_users: presence.room_users,
             typing: typing.timeout,
             typists: typing.room_users,
+            fan_out: fan_out.clone(),
         };
         let rooms = rooms::Rooms::new(
             manners,
@@ -225,6 +233,7 @@ impl Hub {
                 limits.user_joins_per_second,
                 limits.user_joins_burst,
             )),
+            fan_out,
             limits,
             memory,
             pages,
@@ -356,6 +365,7 @@ impl Hub {
             for buckets in [&self.0.user_messages, &self.0.visits, &self.0.user_joins] {
                 buckets.sweep(now);
             }
+            self.0.fan_out.sweep(now);
         }
     }
 

@@ -271,19 +271,31 @@ impl Presence {
         changes
     }
 
-    /// Users of whom this node has another entry than when this was asked last, with that entry; `None`: no more.
-    pub fn take_noted(&mut self) -> impl Iterator<Item = (UserId, Option<Attending>)> {
+    /// Users of whom this node has another entry than when this answered them last, with that entry; `None`: no more. Of all of
+    /// them those that are `told`: the others are kept for a later time.
+    pub fn take_noted(
+        &mut self,
+        told: impl Fn(&UserId) -> bool,
+    ) -> Vec<(UserId, Option<Attending>)> {
         let noted = std::mem::take(&mut self.noted).into_iter();
-        noted.map(|user| {
+        let (noted, kept): (BTreeSet<_>, _) = noted.partition(told);
+        self.noted = kept;
+        let noted = noted.into_iter().map(|user| {
             let entry = self.entry(&user).cloned();
             (user, entry)
-        })
+        });
+        noted.collect()
     }
 
     /// This node's entry of a user.
     pub fn entry(&self, user: &UserId) -> Option<&Attending> {
         let own = self.users.get(user)?.own.as_ref()?;
         Some(&own.entry)
+    }
+
+    /// What is shown of a user; `None` if it is not here.
+    pub fn shown(&self, user: &UserId) -> Option<Profile> {
+        self.users.get(user)?.shown()
     }
 
     /// When [`expire`](Self::expire) has something to do next.

@@ -39,7 +39,7 @@ impl Nodes {
             let told = self.members[node].entry(change.user.clone()).or_default();
             told.push(change.kind);
         }
-        let noted: Vec<_> = self.rooms[node].take_noted().collect();
+        let noted = self.rooms[node].take_noted(|_| true);
         for (user, entry) in noted {
             for to in (0..self.ids.len()).filter(|to| *to != node) {
                 let told = Told::Entry(user.clone(), entry.clone());

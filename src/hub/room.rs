@@ -4,7 +4,7 @@
 //! members' [`Feed`]s, which know when each connection can take it.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,10 +17,13 @@ use tokio::sync::{Notify, watch};
 use super::{
     connection::Connection,
     event::{Event, Outgoing},
+    fan_out::FanOut,
     feed::Feed,
     presence::{Arrival, Change, ChangeKind, Page, Presence},
-    profile::{Stance, Word},
+    profile::{Profile, Stance, Word},
+    readers::{Read, Readers},
     typing::{Announce, Typing},
+    untold::Untold,
 };
 use crate::{
     auth::Permission,
@@ -29,7 +32,7 @@ use crate::{
 };
 
 /// How rooms treat their members.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Manners {
     /// How long a user without a connection stays.
     pub(super) grace: Duration,
@@ -39,10 +42,9 @@ pub(super) struct Manners {
     pub(super) typing: Duration,
     /// Users who can be typing at once.
     pub(super) typists: usize,
+    /// What it may cost that users show themselves, over all rooms.
+    pub(super) fan_out: Arc<FanOut>,
 }
-
-/// How many users that have gone may be remembered as readers, besides as many as are here.
-const READERS: usize = 64;
 
 /// A room with its members.
 pub(super) struct Room {
@@ -55,7 +57,10 @@ pub(super) struct Room {
     /// Told of every message, without being members.
     watchers: Option<Watchers>,
     /// How far the members were told that users have read; of users that have gone nothing has to be known.
-    told_read: HashMap<UserId, Seq>,
+    readers: Readers,
+    /// Users whose changes are told later.
+    untold: Untold,
+    fan_out: Arc<FanOut>,
     /// Who is here on other nodes is not known yet; dropped when it is. `None` where there are no others.
     strange: Option<watch::Sender<()>>,
     /// Who came meanwhile, by a session from before: whoever is here on another node as well is no news.
@@ -66,6 +71,8 @@ pub(super) struct Room {
     pub(super) scheduled: Option<Instant>,
     /// Events handed to members, to be counted by whoever holds the room.
     pub(super) delivered: u64,
+    /// Times that something is told later than it happened, to be counted by whoever holds the room.
+    pub(super) put_off: u64,
     /// How many users are here on this node and how many type, as it was last counted.
     pub(super) counted: (usize, usize),
     /// It was over and has been dropped: whoever still comes to it comes too late.
@@ -77,6 +84,8 @@ struct Member {
     user: UserId,
     /// May be told who is here.
     sees: bool,
+    /// When it was given a list of who is here.
+    listed: Option<Instant>,
     /// Messages up to this offset are in the answer to its join, or before it.
     after: Offset,
 }
@@ -113,9 +122,12 @@ impl Room {
             presence: Presence::new(manners.grace, manners.room_users),
             typing: Typing::new(manners.typing, manners.typists),
             watchers: None,
-            told_read: HashMap::new(),
+            readers: Readers::default(),
+            untold: Untold::default(),
+            fan_out: manners.fan_out,
             scheduled: None,
             delivered: 0,
+            put_off: 0,
             counted: (0, 0),
             dropped: false,
         }
@@ -147,6 +159,7 @@ impl Room {
             feed: feed.clone(),
             user: principal.user.clone(),
             sees,
+            listed: None,
             after: Offset(0),
         };
         self.members.insert(connection.id(), member);
@@ -167,29 +180,6 @@ impl Room {
         }
     }
 
-    /// A member has joined for good: the others are told if its user was not here. Answers what the user said on another node, if
-    /// that was later than what it comes with.
-    pub(super) fn appear(
-        &mut self,
-        connection: ConnectionId,
-        who: Arrival,
-        ts: Timestamp,
-    ) -> Option<Word> {
-        // One that was taken out meanwhile would stay for ever: nobody takes it out again.
-        if !self.members.contains_key(&connection) {
-            return None;
-        }
-        let (user, said) = (who.user.clone(), who.stance.changed);
-        if let Some(change) = self.presence.enter(connection, who, ts) {
-            match self.knows_all() || change.kind != ChangeKind::Join {
-                true => self.tell(&change, Some(connection), ts),
-                false => self.newcomers.push((connection, change)),
-            }
-        }
-        let entry = self.presence.entry(&user)?;
-        (entry.changed > said).then(|| Word::from(entry))
-    }
-
     /// Ends a membership; true if there was one, and it was not taken over.
     pub(super) fn remove(&mut self, connection: &Connection, now: Instant, ts: Timestamp) -> bool {
         let id = connection.id();
@@ -202,144 +192,17 @@ impl Room {
         let user = member.user.clone();
         self.members.swap_remove(&id);
         if let Some(change) = self.presence.leave(id, now) {
-            self.tell(&change, None, ts);
+            self.tell(change, None, now, ts);
         }
         self.stops_typing(id, &user, now);
         true
     }
 
-    /// Shows how a user is, to everybody but `except`.
-    pub(super) fn update(
-        &mut self,
-        user: &UserId,
-        stance: Stance,
-        except: Option<ConnectionId>,
-        ts: Timestamp,
-    ) {
-        if let Some(change) = self.presence.update(user, stance) {
-            self.tell(&change, except, ts);
-        }
-    }
-
-    /// A member says that it is typing, or that it is not.
-    pub(super) fn types(
-        &mut self,
-        connection: ConnectionId,
-        user: &UserId,
-        name: Option<Arc<str>>,
-        typing: bool,
-        now: Instant,
-    ) {
-        if !typing {
-            return self.stops_typing(connection, user, now);
-        }
-        if let Some(announce) = self.typing.start(connection, user, name.clone(), now) {
-            self.announce(&announce);
-        }
-        if self.typing.tells(connection, user, now) {
-            self.notices.push(Notice::Typing {
-                connection,
-                user: user.clone(),
-                name,
-                typing,
-            });
-        }
-    }
-
-    fn stops_typing(&mut self, connection: ConnectionId, user: &UserId, now: Instant) {
-        if self.typing.has(connection, user) {
-            self.notices.push(Notice::Typing {
-                connection,
-                user: user.clone(),
-                name: None,
-                typing: false,
-            });
-        }
-        if let Some(announce) = self.typing.stop(connection, user, now) {
-            self.announce(&announce);
-        }
-    }
-
-    /// Tells the others how far a user has read, unless they know of further: marks that are set by several connections
-    /// at once can come here in any order. In a crowded room only the user's own connections are told.
-    pub(super) fn has_read(&mut self, user: &UserId, seq: Seq, except: ConnectionId) {
-        if self.tell_read(user, seq, Some(except)) {
-            let user = user.clone();
-            self.notices.push(Notice::Read { user, seq });
-        }
-    }
-
-    /// True if that is news.
-    fn tell_read(&mut self, user: &UserId, seq: Seq, except: Option<ConnectionId>) -> bool {
-        self.forget_readers();
-        let told = self.told_read.entry(user.clone()).or_default();
-        if *told >= seq {
-            return false;
-        }
-        *told = seq;
-        let told = json!({ "room": self.name, "user": user, "seq": seq });
-        let event = Outgoing::room_notice("read", &self.name, &told);
-        let crowded = self.is_crowded();
-        for (connection, member) in &self.members {
-            let concerns = !crowded || member.user == *user;
-            if concerns && Some(*connection) != except && member.offer(&self.name, &event) {
-                self.delivered += 1;
-            }
-        }
-        true
-    }
-
-    /// Takes what other nodes say of the room, and tells the members.
-    pub(super) fn hear(&mut self, said: Elsewhere, now: Instant, ts: Timestamp) {
-        // What is known from the beginning is no news: whoever joins waits for it.
-        let is_news = self.knows_all();
-        let changes = match said {
-            Elsewhere::Present(entries) => {
-                self.strange = None;
-                let before: HashSet<_> = entries.iter().map(|(_, user, _)| user.clone()).collect();
-                let changes = self.presence.all(entries);
-                self.welcome(|user| !before.contains(user), ts);
-                changes
-            }
-            Elsewhere::User(node, user, entry) => {
-                let change = self.presence.elsewhere(node, &user, entry);
-                change.into_iter().collect()
-            }
-            Elsewhere::Gone(node) => self.presence.gone(node),
-            Elsewhere::Notice(notice) => return self.notice(notice, now),
-        };
-        for change in changes.iter().filter(|_| is_news) {
-            self.tell(change, None, ts);
-        }
-    }
-
-    fn notice(&mut self, notice: Notice, now: Instant) {
-        match notice {
-            Notice::Typing {
-                connection,
-                user,
-                name,
-                typing,
-            } => {
-                let announce = match typing {
-                    true => self.typing.start(connection, &user, name, now),
-                    false => self.typing.stop(connection, &user, now),
-                };
-                if let Some(announce) = announce {
-                    self.announce(&announce);
-                }
-            }
-            Notice::Read { user, seq } => {
-                self.tell_read(&user, seq, None);
-            }
-            // Concerns the user and no room.
-            Notice::Status { .. } => {}
-        }
-    }
-
-    /// Tells other nodes what they have to know of what has happened here. In the room's lock, so that they are told in order.
+    /// Tells other nodes what they have to know of what has happened here. In the room's lock, so that they are told in order. Of a
+    /// user whose change the members here are told later they are told then, too, for as long as there is a room.
     pub(super) fn tell_nodes(&mut self, room: &RoomKey, nodes: Option<&dyn Nodes>) {
-        let noted = self.presence.take_noted();
+        let (untold, over) = (&self.untold, self.is_over());
+        let noted = self.presence.take_noted(|user| over || !untold.has(user));
         let Some(nodes) = nodes else {
             self.notices.clear();
             return;
@@ -360,66 +223,6 @@ impl Room {
     /// Whether it is known who is here on other nodes.
     pub(super) fn knows_all(&self) -> bool {
         self.strange.is_none()
-    }
-
-    /// Whoever is found to be here on other nodes is news from now on.
-    pub(super) fn give_up_waiting(&mut self, ts: Timestamp) {
-        self.strange = None;
-        self.welcome(|_| true, ts);
-    }
-
-    /// Tells of those who came while it was not known who is here, as far as they are new.
-    fn welcome(&mut self, is_new: impl Fn(&UserId) -> bool, ts: Timestamp) {
-        for (connection, mut change) in std::mem::take(&mut self.newcomers) {
-            if self.presence.has(&change.user) && is_new(&change.user) && !self.is_crowded() {
-                change.count = self.count();
-                self.tell(&change, Some(connection), ts);
-            }
-        }
-    }
-
-    /// Tells one member who is typing.
-    pub(super) fn tell_typists(&mut self, connection: ConnectionId, now: Instant) {
-        let announces = self.typing.now_typing(now);
-        let Some(member) = self.members.get(&connection) else {
-            return;
-        };
-        for announce in announces {
-            if announce.user != member.user {
-                let event = self.announcement(&announce);
-                self.delivered += u64::from(member.offer(&self.name, &event));
-            }
-        }
-    }
-
-    /// Does what is due: users leave whose grace is over, and whoever stopped typing is told of.
-    pub(super) fn look_after(&mut self, now: Instant, ts: Timestamp) {
-        for change in self.presence.expire(now) {
-            self.tell(&change, None, ts);
-        }
-        for announce in self.typing.due(now) {
-            self.announce(&announce);
-        }
-    }
-
-    /// Forgets how far users have read that have gone, once they are many. Most may have come and gone on other nodes.
-    fn forget_readers(&mut self) {
-        if self.told_read.len() > 2 * self.presence.count() + READERS {
-            self.told_read.retain(|user, _| self.presence.has(user));
-        }
-    }
-
-    /// Lets a user leave whose grace time is still running.
-    pub(super) fn dismiss(&mut self, user: &UserId, ts: Timestamp) {
-        if let Some(change) = self.presence.dismiss(user) {
-            self.tell(&change, None, ts);
-        }
-    }
-
-    /// When there is something to [`look_after`](Self::look_after) next.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = [self.presence.next_deadline(), self.typing.next_deadline()];
-        deadlines.into_iter().flatten().min()
     }
 
     /// Whether there is nothing to keep of it; who is here on other nodes can be heard again.
@@ -445,7 +248,12 @@ impl Room {
     }
 
     /// Delivers to every member but `except`.
-    pub(super) fn deliver(&mut self, event: &Arc<Outgoing>, except: Option<ConnectionId>) {
+    pub(super) fn deliver(
+        &mut self,
+        event: &Arc<Outgoing>,
+        except: Option<ConnectionId>,
+        now: Instant,
+    ) {
         for (connection, member) in &self.members {
             if Some(*connection) != except && member.offer(&self.name, event) {
                 self.delivered += 1;
@@ -460,7 +268,7 @@ impl Room {
         if let Some(from) = &message.from
             && let Some(announce) = self.typing.sent(&from.user)
         {
-            self.announce(&announce);
+            self.announce(&announce, now);
         }
     }
 
@@ -508,40 +316,6 @@ impl Room {
     pub(super) fn page(&self, after: Option<&UserId>, limit: usize) -> Page {
         self.presence.page(after, limit)
     }
-
-    /// Tells the members who may see it, but not `except`, of a user.
-    fn tell(&mut self, change: &Change, except: Option<ConnectionId>, ts: Timestamp) {
-        let told = change.event(&self.name, ts);
-        let event = match change.kind {
-            ChangeKind::Update => {
-                Outgoing::newest_notice("presence", &self.name, &change.user, &told)
-            }
-            // Whoever is told of one of these alone would count wrong.
-            ChangeKind::Join | ChangeKind::Leave => {
-                Outgoing::room_notice("presence", &self.name, &told)
-            }
-        };
-        for (connection, member) in &self.members {
-            if member.sees && Some(*connection) != except && member.offer(&self.name, &event) {
-                self.delivered += 1;
-            }
-        }
-    }
-
-    /// Tells the other users who is typing.
-    fn announce(&mut self, announce: &Announce) {
-        let event = self.announcement(announce);
-        for member in self.members.values() {
-            if member.user != announce.user && member.offer(&self.name, &event) {
-                self.delivered += 1;
-            }
-        }
-    }
-
-    fn announcement(&self, announce: &Announce) -> Arc<Outgoing> {
-        let told = announce.event(&self.name);
-        Outgoing::newest_notice("typing", &self.name, &announce.user, &told)
-    }
 }
 
 impl Member {
@@ -552,6 +326,9 @@ impl Member {
         !answered && self.feed.push(room, event)
     }
 }
+
+#[path = "room_shown.rs"]
+mod shown;
 
 #[cfg(test)]
 #[path = "room_tests.rs"]

@@ -1,6 +1,7 @@
 //! What a room remembers.
 
 use super::*;
+use crate::limits::Rate;
 
 #[test]
 fn of_users_that_read_on_other_nodes_and_have_gone_a_bounded_number_is_remembered() {
@@ -9,6 +10,7 @@ fn of_users_that_read_on_other_nodes_and_have_gone_a_bounded_number_is_remembere
         room_users: 0,
         typing: Duration::ZERO,
         typists: 0,
+        fan_out: Arc::new(FanOut::new(Rate::new(0, 0))),
     };
     let followed = Box::pin(std::future::ready(Ok(())));
     let mut room = Room::new(RoomName::parse("r").unwrap(), manners, followed, true);
@@ -17,6 +19,6 @@ fn of_users_that_read_on_other_nodes_and_have_gone_a_bounded_number_is_remembere
         let read = Notice::Read { user, seq: Seq(1) };
         room.hear(Elsewhere::Notice(read), Instant::now(), Timestamp(1));
     }
-    let remembered = room.told_read.len();
-    assert!(remembered <= READERS + 1, "{remembered}");
+    let remembered = room.readers.count();
+    assert!(remembered <= shown::READERS + 1, "{remembered}");
 }

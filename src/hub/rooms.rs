@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     backend::{Bus, Nodes},
-    error::Result,
+    error::{Limit, Result},
     model::{ConnectionId, RoomKey, Timestamp, UserId},
     telemetry::{Gauge, Metrics},
 };
@@ -113,7 +113,9 @@ impl Rooms {
         let known = tokio::time::timeout(ACQUAINTANCE, strange.changed());
         if known.await.is_err() {
             tracing::debug!(?key, "it is not known yet who is here on other nodes");
-            self.with(key, |room| room.give_up_waiting(Timestamp::now()));
+            self.with(key, |room| {
+                room.give_up_waiting(Instant::now(), Timestamp::now());
+            });
         }
     }
 
@@ -126,7 +128,7 @@ impl Rooms {
             let followed = self.bus.follow(key);
             let room = Room::new(
                 key.room.clone(),
-                self.manners,
+                self.manners.clone(),
                 followed,
                 self.nodes.is_some(),
             );
@@ -172,7 +174,7 @@ impl Rooms {
         event: &Arc<Outgoing>,
         except: Option<ConnectionId>,
     ) {
-        self.with(key, |room| room.deliver(event, except));
+        self.with(key, |room| room.deliver(event, except, Instant::now()));
     }
 
     /// The rooms there are now.
@@ -203,6 +205,8 @@ impl Rooms {
         self.metrics
             .deliveries
             .inc_by(std::mem::take(&mut room.delivered));
+        let put_off = std::mem::take(&mut room.put_off);
+        self.metrics.limited_by(Limit::NoticesPerSecond, put_off);
         self.count(&mut room);
         if let Some(deadline) = room.next_deadline()
             && room.scheduled.is_none_or(|scheduled| deadline < scheduled)
@@ -309,7 +313,7 @@ fn adjust(gauge: &Gauge, before: usize, after: usize) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
@@ -320,11 +324,12 @@ mod tests {
             Entrant,
             connection::{Asking, Close, Drained, Memberships, Outlet},
             event::Event,
+            fan_out::FanOut,
             feed::Feed,
             presence::Arrival,
             users::Standing,
         },
-        limits::Counts,
+        limits::{Counts, Rate},
         model::{EventName, Message, MessageId, Namespace, Offset, RoomName, Seq},
     };
 
@@ -361,6 +366,7 @@ mod tests {
             room_users: 0,
             typing: TYPING,
             typists: 0,
+            fan_out: Arc::new(FanOut::new(Rate::new(0, 0))),
         };
         let (stream, _) = deliveries();
         let bus = Arc::new(LocalBus::new(stream));
@@ -375,10 +381,11 @@ mod tests {
     }
 
     fn connection(user: &str) -> Connection {
-        connection_by(user, Arc::default())
+        connection_by(user, Arc::<Names>::default())
     }
 
-    fn connection_by(user: &str, outlet: Arc<Names>) -> Connection {
+    /// A connection that gets its events by `outlet`.
+    pub(in crate::hub) fn connection_by(user: &str, outlet: Arc<dyn Outlet>) -> Connection {
         let user = UserId::parse(user).unwrap();
         let users: Arc<Counts<UserId, Standing>> = Arc::default();
         let place = users.take(user.clone(), 0).unwrap();
@@ -404,7 +411,7 @@ mod tests {
             stance: who.stance(),
         };
         rooms.with(&lobby(), |room| {
-            room.appear(who.id(), arrival, Timestamp::now());
+            room.appear(who.id(), arrival, Instant::now(), Timestamp::now());
         });
     }
 

@@ -37,6 +37,11 @@ section! {
         user_joins_per_second: u32 = "80",
         /// Rooms that all connections and requests of a user may join or read at once after a rest; 0 turns this off.
         user_joins_burst: u32 = "800",
+        /// Deliveries a second, for long, of what a user shows of itself to the members of its rooms: status, coming and going,
+        /// typing, read markers. What is over that is told later, and of several things the newest. 0 turns this off.
+        notices_per_second: u32 = "5000",
+        /// Such deliveries at once after a rest; 0 turns this off.
+        notices_burst: u32 = "20000",
         /// Rooms that a connection may be in; 0 turns this off.
         rooms_per_connection: usize = "200",
         /// How long a connection may be behind with what it has sent, by its rates. What it sends over its rates after that
@@ -226,6 +231,12 @@ impl LimitSettings {
             &["limits.user_joins_burst", "limits.user_joins_per_second"],
             self.user_joins_burst,
             self.user_joins_per_second,
+            problems,
+        );
+        burst(
+            &["limits.notices_burst", "limits.notices_per_second"],
+            self.notices_burst,
+            self.notices_per_second,
             problems,
         );
     }

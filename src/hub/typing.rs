@@ -45,8 +45,10 @@ struct Typist {
     name: Option<Arc<str>>,
     /// Those of its connections that are typing. Never empty.
     connections: Vec<Hand>,
-    /// When receivers clear the user on their own.
+    /// When receivers clear the user on their own; of one that is put off, when it is announced at all.
     announced_until: Instant,
+    /// Receivers were told of it.
+    announced: bool,
 }
 
 /// One connection that is typing.
@@ -102,10 +104,20 @@ impl Typing {
                 told: None,
             }],
             announced_until: until,
+            announced: true,
         };
         let announce = typist.announce(user, Some(self.timeout));
         self.put(user.clone(), typist);
         Some(announce)
+    }
+
+    /// A user whose typing was to be announced is announced no sooner than at `at`, and only if it types then.
+    pub fn put_off(&mut self, user: &UserId, at: Instant) {
+        if let Some(mut typist) = self.take(user) {
+            typist.announced_until = at;
+            typist.announced = false;
+            self.put(user.clone(), typist);
+        }
     }
 
     /// A connection types no more: it said so, left the room or went away. Announced if no other connection of its
@@ -122,13 +134,12 @@ impl Typing {
             self.put(user.clone(), typist);
             return None;
         }
-        Some(typist.announce(user, None))
+        typist.end(user)
     }
 
     /// A message of the user is there: whatever it was typing, on any connection, is written.
     pub fn sent(&mut self, user: &UserId) -> Option<Announce> {
-        let typist = self.take(user)?;
-        Some(typist.announce(user, None))
+        self.take(user)?.end(user)
     }
 
     /// What is to be announced by `now`, in the order of time: users whose time is over, and users whose announced
@@ -146,10 +157,11 @@ impl Typing {
             match typist.until() {
                 Some(until) => {
                     typist.announced_until = until;
+                    typist.announced = true;
                     announces.push(typist.announce(&user, Some(until - now)));
                     self.put(user, typist);
                 }
-                None => announces.push(typist.announce(&user, None)),
+                None => announces.extend(typist.end(&user)),
             }
         }
         announces
@@ -249,6 +261,11 @@ impl Typist {
         let mut hands = self.connections.iter();
         let at = hands.position(|hand| hand.connection == connection)?;
         Some(self.connections.swap_remove(at))
+    }
+
+    /// What is announced at its end.
+    fn end(&self, user: &UserId) -> Option<Announce> {
+        self.announced.then(|| self.announce(user, None))
     }
 
     fn announce(&self, user: &UserId, expires_in: Option<Duration>) -> Announce {

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::{
     lock,
     profile::{ONLINE, Profile, Stance, Word},
+    showing::Showing,
 };
 use crate::{
     auth::Principal,
@@ -40,6 +41,7 @@ struct State {
     active: Option<Instant>,
     /// When the last of its connections went.
     left: Option<Instant>,
+    showing: Showing,
 }
 
 /// A user that has gone.
@@ -157,6 +159,11 @@ impl Standing {
         state.changed = word.changed;
         state.idle = false;
         true
+    }
+
+    /// When the members of the user's rooms are told what has changed now; `None`: at once.
+    pub(super) fn told_at(&self, now: Instant) -> Option<Instant> {
+        lock(&self.0).showing.when(now)
     }
 
     /// The user has done something; true if it was shown as away for doing nothing.

@@ -21,6 +21,8 @@ use crate::{
 pub(super) const LISTED_USERS: usize = 100;
 /// Users that one answer to `presence` lists, at most.
 const PAGE_USERS: usize = 1000;
+/// Rooms that a change of a user is shown in for one permit of its rate.
+const ROOMS_A_PERMIT: usize = 100;
 
 /// Who is in a room, as the answer to `join` says it.
 #[derive(Clone, Debug, Serialize)]
@@ -101,7 +103,8 @@ impl Hub {
         })
     }
 
-    /// A user says how it is, to everybody who shares a room with it.
+    /// A user says how it is. Lists show that from now on; everybody who shares a room with it is told, once a second if it says so
+    /// all the time: then of what it said only the newest.
     pub fn status(
         &self,
         connection: &Connection,
@@ -169,6 +172,7 @@ impl Hub {
         }
         let found = self.0.rooms.with(&connection.key(room), |room| {
             let listed = if room.is_crowded() { 0 } else { LISTED_USERS };
+            room.lists_for(connection.id(), Instant::now());
             Members {
                 count: room.count(),
                 users: room.page(None, listed).users,
@@ -191,7 +195,7 @@ impl Hub {
                 user: connection.principal().user.clone(),
                 stance: connection.stance(),
             };
-            room.appear(connection.id(), who, Timestamp::now())
+            room.appear(connection.id(), who, Instant::now(), Timestamp::now())
         });
         if let Some(said) = later.flatten()
             && connection.standing().hear(said)
@@ -200,25 +204,28 @@ impl Hub {
         }
     }
 
-    /// Shows what a user is like now in every room that it is in, to everybody but `except`.
+    /// Shows what a user is like now in every room that it is in, to everybody but `except`. Whoever is in many rooms pays for it
+    /// by its rate.
     pub(super) fn show(&self, one: &Connection, except: Option<ConnectionId>) {
-        let user = one.principal().user.clone();
-        let keys: IndexSet<RoomKey> = self
-            .connections_of(&user)
-            .into_iter()
-            .flat_map(|connection| {
-                let rooms = connection.rooms();
-                rooms
-                    .into_iter()
-                    .map(move |room| connection.key(&room))
-                    .collect::<Vec<_>>()
-            })
+        let (user, now) = (one.principal().user.clone(), Instant::now());
+        let connections = self.connections_of(&user);
+        let rooms = connections.iter().map(|one| (one, one.rooms()));
+        let keys: IndexSet<RoomKey> = rooms
+            .flat_map(|(one, rooms)| rooms.into_iter().map(|room| one.key(&room)))
             .collect();
+        self.charge(one, keys.len() / ROOMS_A_PERMIT, now);
+        let told_at = one.standing().told_at(now);
         for key in keys {
             self.0.rooms.with(&key, |room| {
                 // Read while the room is locked: of changes at the same time, the one that comes here last shows what
                 // all of them made of it.
-                room.update(&user, one.stance(), except, Timestamp::now());
+                room.update(
+                    &user,
+                    one.stance(),
+                    except,
+                    (now, told_at),
+                    Timestamp::now(),
+                );
             });
         }
     }

@@ -111,18 +111,18 @@ impl Bucket {
         Ok(wait)
     }
 
+    /// How long until the next permit may be used.
+    fn wait(&self, rate: Rate, now: Instant) -> Duration {
+        let early = self
+            .due
+            .map_or(Duration::ZERO, |due| due.saturating_duration_since(now));
+        early.saturating_sub(rate.tolerance)
+    }
+
     /// Takes permits for what has been done already: whoever asks next waits until they have come back.
     pub fn charge(&mut self, rate: Rate, permits: u32, now: Instant) {
         let due = self.due.map_or(now, |due| due.max(now));
         self.due = Some(due + rate.time_of(permits));
-    }
-
-    /// How long until there is a permit.
-    fn wait(&self, rate: Rate, now: Instant) -> Duration {
-        let early = self
-            .due
-            .map_or(Duration::ZERO, |due| due.duration_since(now));
-        early.saturating_sub(rate.tolerance)
     }
 
     /// Whether nothing is known of it that a new one would not know.
@@ -214,6 +214,17 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
             self.asked.store(0, Ordering::Relaxed);
             self.sweep(now);
         }
+    }
+
+    /// Takes so many permits of a key's, and says how long until they may be used.
+    pub fn spend(&self, key: &K, permits: u32, now: Instant) -> Duration {
+        if permits == 0 || self.rate.interval.is_zero() {
+            return Duration::ZERO;
+        }
+        let mut bucket = self.buckets.entry(key.clone()).or_default();
+        let wait = bucket.wait(self.rate, now);
+        bucket.charge(self.rate, permits, now);
+        wait
     }
 
     /// The rate of each bucket.

@@ -1,0 +1,55 @@
+//! How often the members of a user's rooms are told what it is like, over all its connections: a second apart after a few at once.
+//!
+//! Pure state. Of changes that come faster the newest is told: what is told is read when its time has come.
+
+use std::time::{Duration, Instant};
+
+use crate::limits::{Bucket, Rate};
+
+/// Changes told a second, for long.
+const PER_SECOND: u32 = 1;
+/// Changes told at once after a rest.
+const BURST: u32 = 10;
+
+/// The pace of one user.
+#[derive(Debug, Default)]
+pub(super) struct Showing {
+    bucket: Bucket,
+    /// When the last change is told, if it was put off.
+    next: Option<Instant>,
+}
+
+impl Showing {
+    /// When a change of `now` is told; `None`: at once.
+    pub(super) fn when(&mut self, now: Instant) -> Option<Instant> {
+        self.next = self.next.filter(|at| *at > now);
+        if self.next.is_none() {
+            let rate = Rate::new(PER_SECOND, BURST);
+            let wait = self.bucket.reserve(rate, now, Duration::MAX);
+            let wait = wait.ok().filter(|wait| !wait.is_zero());
+            self.next = wait.map(|wait| now + wait);
+        }
+        self.next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_few_changes_are_told_at_once_and_then_the_newest_once_a_second() {
+        let (mut showing, start) = (Showing::default(), Instant::now());
+        let mut told = BTreeSet::new();
+        // Fifty a second for ten seconds.
+        for step in 0..500 {
+            let now = start + Duration::from_millis(20) * step;
+            told.insert(showing.when(now).unwrap_or(now));
+        }
+        let last = told.last().copied().unwrap();
+        assert!(last >= start + Duration::from_millis(20) * 499);
+        assert!((19..=20).contains(&told.len()), "{}", told.len());
+    }
+}

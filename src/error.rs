@@ -107,6 +107,8 @@ pub enum Limit {
     Inbox,
     /// Signals of one connection that wait for an answer.
     Signals,
+    /// Bytes of answers to the signals of one connection.
+    SignalBytes,
     /// Size of the `info` that a user shows of itself.
     InfoBytes,
     /// Users of a room who can be typing at once.
@@ -133,7 +135,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit, for metrics.
-    pub const ALL: [Limit; 22] = [
+    pub const ALL: [Limit; 23] = [
         Limit::MessageBytes,
         Limit::NameBytes,
         Limit::Nesting,
@@ -148,6 +150,7 @@ impl Limit {
         Limit::Handshakes,
         Limit::IdleConnections,
         Limit::AuthFailuresPerSecond,
+        Limit::SignalBytes,
         Limit::ConnectsPerSecond,
         Limit::InfoBytes,
         Limit::Typists,
@@ -175,6 +178,7 @@ impl Limit {
             Limit::Handshakes => "handshakes",
             Limit::IdleConnections => "idle_connections",
             Limit::AuthFailuresPerSecond => "auth_failures_per_second",
+            Limit::SignalBytes => "signal_bytes",
             Limit::ConnectsPerSecond => "connects_per_second",
             Limit::InfoBytes => "info_bytes",
             Limit::Typists => "typing_room_users",

@@ -5,6 +5,7 @@
 //! parses requests, hands them over, and writes the answers. Rates are kept here, too: see [`pace`](super::pace).
 
 use std::{
+    collections::VecDeque,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -21,6 +22,7 @@ use super::{
     Answer, Close, Connection, Departure, Expiry, Hub, Join, Publish, Publishing, Request, Roll,
     Signal, Status, Toll,
     pace::{Backlog, Latest},
+    reply_budget::ReplyBudget,
     session::closing,
 };
 use crate::{
@@ -51,6 +53,10 @@ pub struct Executor<D: Desk> {
     stored: FuturesOrdered<Answering<D::Asked>>,
     /// Signals that wait for others, answered as the answers come.
     signals: FuturesUnordered<Answering<D::Asked>>,
+    /// Answers to signals that go out once the client takes what it has been sent: others must not make it slow.
+    replied: VecDeque<(D::Asked, Result<Answer>)>,
+    /// What all of those answers may have together.
+    replies: Arc<ReplyBudget>,
     expiry: Expiry,
     backlog: Backlog,
     latest: Latest<D::Asked>,
@@ -69,6 +75,8 @@ impl<D: Desk> Executor<D> {
         let backlog = Backlog::new(hub.limits().backpressure);
         Self {
             _departure: Departure::of(&hub, &connection),
+            replied: VecDeque::new(),
+            replies: hub.reply_budget(),
             hub,
             connection,
             desk,
@@ -101,10 +109,15 @@ impl<D: Desk> Executor<D> {
     /// Answers what has become ready, and sees to the token's end; ready whenever something was done. Whoever waits for
     /// something else besides may drop it.
     pub async fn go_on(&mut self) {
+        if !self.connection.outlet().is_behind()
+            && let Some((asked, result)) = self.replied.pop_front()
+        {
+            return self.answer(asked, &result);
+        }
         tokio::select! {
             biased;
             Some((asked, result)) = self.stored.next() => self.answer(asked, &result),
-            Some((asked, result)) = self.signals.next() => self.answer(asked, &result),
+            Some(replied) = self.signals.next() => self.replied.push_back(replied),
             () = self.expiry.due(), if !self.ended.is_cancelled() => self.expiry.act(&self.connection),
             () = self.latest.due() => self.pass_latest(),
             () = drained(&self.connection) => {}
@@ -180,6 +193,18 @@ impl<D: Desk> Executor<D> {
         self.hold_back(wait).await;
         self.settle().await;
         Ok(())
+    }
+
+    /// Goes on with everything else while a door does something that is no [`Request`].
+    pub async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = self.go_on() => {}
+            }
+        }
     }
 
     /// Takes the next permits, and says how long until they may be used.
@@ -323,11 +348,13 @@ impl<D: Desk> Executor<D> {
     /// Sends a signal; it is answered when its receivers have answered.
     fn signal(&mut self, signal: &Signal, asked: D::Asked) {
         let most = self.hub.limits().signals;
-        let sent = if most != 0 && self.signals.len() >= most {
+        let waiting = self.signals.len() + self.replied.len();
+        let sent = if most != 0 && waiting >= most {
             let message = format!("{most} signals wait for an answer already");
             Err(Error::new(Code::LimitReached, message).for_limit(Limit::Signals))
         } else {
-            self.hub.signal(&self.connection, signal)
+            let budget = self.replies.clone();
+            self.hub.signal_within(&self.connection, signal, budget)
         };
         match sent {
             Ok(replies) => self.signals.push(Box::pin(async move {
@@ -346,7 +373,7 @@ impl<D: Desk> Executor<D> {
                 self.note(None);
                 self.desk.answer(asked, Ok(&reply));
                 if let Answer::Joined(joined) = &reply {
-                    self.hub.go_live(&self.connection, joined);
+                    self.hub.go_live(joined);
                 }
             }
             Err(error) => self.answer(asked, &Err(error)),

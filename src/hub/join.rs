@@ -5,7 +5,13 @@
 //! stored before the read is in the answer, one stored after it is held or comes live, and its offset decides when both
 //! see it.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use serde::Serialize;
 
@@ -42,7 +48,7 @@ pub enum Replay {
     Since(Position, Option<usize>),
 }
 
-/// A membership whose live events are held until [`Hub::go_live`].
+/// A membership whose live events are held until [`Hub::go_live`], or until this is dropped.
 #[derive(Debug, Serialize)]
 pub struct Joined {
     /// The room.
@@ -60,12 +66,99 @@ pub struct Joined {
     /// Who is in the room; `None` if this identity may not know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<Members>,
-    /// The offset that `seq` has.
     #[serde(skip)]
-    read: Offset,
+    held: HeldBack,
     /// Nothing else joins or leaves, and nothing is read again, before the answer is out.
     #[serde(skip)]
     _turn: Turn,
+}
+
+/// A join under way, which may fail, or be dropped at any await by an application that has given it up.
+struct Entry {
+    hub: Hub,
+    connection: Arc<Connection>,
+    room: RoomName,
+    /// The connection was no member before.
+    entered: bool,
+    end: End,
+}
+
+/// What becomes of a join that is dropped.
+enum End {
+    /// It is undone.
+    Undone,
+    /// The connection stays a member, for events after this: it counts as one in its session already.
+    Live(Offset),
+    /// Somebody else sees to it.
+    Complete,
+}
+
+impl Entry {
+    /// The connection is a member, and has been read for up to `read`.
+    fn complete(mut self, read: Offset) -> HeldBack {
+        self.end = End::Complete;
+        self.held_back(read)
+    }
+
+    fn held_back(&self, read: Offset) -> HeldBack {
+        HeldBack {
+            hub: self.hub.clone(),
+            connection: self.connection.clone(),
+            room: self.room.clone(),
+            read,
+            released: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let (hub, connection) = (&self.hub, &self.connection);
+        match self.end {
+            End::Complete => {}
+            End::Live(read) => {
+                hub.appear(connection, &connection.key(&self.room));
+                self.held_back(read).release();
+            }
+            End::Undone if self.entered => {
+                connection.leave(&self.room);
+                hub.0.rooms.leave(&connection.key(&self.room), connection);
+            }
+            // It was a member before and stays one, from where it stood.
+            End::Undone => connection.feed().joined(&self.room, Offset(0)),
+        }
+    }
+}
+
+/// The events of a room, and all behind them, that a member is not given before it has the answer to its join. They are let
+/// through once, when this is dropped at the latest: nobody may ever give that answer.
+#[derive(Debug)]
+struct HeldBack {
+    hub: Hub,
+    connection: Arc<Connection>,
+    room: RoomName,
+    /// The offset that the answer's `seq` has.
+    read: Offset,
+    released: AtomicBool,
+}
+
+impl HeldBack {
+    fn release(&self) {
+        if self.released.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (hub, connection) = (&self.hub, &self.connection);
+        hub.let_through(connection, &self.room, self.read);
+        hub.0.rooms.with(&connection.key(&self.room), |room| {
+            room.tell_typists(connection.id(), Instant::now());
+        });
+    }
+}
+
+impl Drop for HeldBack {
+    fn drop(&mut self) {
+        self.release();
+    }
 }
 
 /// What was before a member is live.
@@ -92,36 +185,32 @@ impl Hub {
                 Refused::Gone => closing(),
             })?;
         let key = connection.key(&room);
+        let mut entry = Entry {
+            hub: self.clone(),
+            connection: connection.clone(),
+            room: room.clone(),
+            entered,
+            end: End::Undone,
+        };
         connection.feed().begin_joining(&room);
         self.0.rooms.enter(&key, connection);
         self.leave_if_gone(connection, &room);
-        match self.past(connection, &key, &request.replay, entered).await {
-            Ok(past) => {
-                self.0.rooms.acquainted(&key).await;
-                self.appear(connection, &key);
-                Ok(Joined {
-                    members: self.members_for(connection, &room),
-                    room,
-                    epoch: past.page.epoch,
-                    seq: past.page.head,
-                    messages: past.page.messages,
-                    recovered: past.recovered,
-                    unread: past.unread,
-                    read: past.page.offset,
-                    _turn: turn,
-                })
-            }
-            Err(error) => {
-                if entered {
-                    connection.leave(&room);
-                    self.0.rooms.leave(&key, connection);
-                } else {
-                    // It was a member before and stays one, from where it stood.
-                    connection.feed().joined(&room, Offset(0));
-                }
-                Err(error)
-            }
-        }
+        let past = self
+            .past(connection, &key, &request.replay, &mut entry)
+            .await?;
+        self.0.rooms.acquainted(&key).await;
+        self.appear(connection, &key);
+        Ok(Joined {
+            members: self.members_for(connection, &room),
+            room,
+            epoch: past.page.epoch,
+            seq: past.page.head,
+            messages: past.page.messages,
+            recovered: past.recovered,
+            unread: past.unread,
+            held: entry.complete(past.page.offset),
+            _turn: turn,
+        })
     }
 
     /// Reads what a member is to be told of before it is live, and notes that it is one.
@@ -130,11 +219,11 @@ impl Hub {
         connection: &Connection,
         key: &RoomKey,
         replay: &Replay,
-        entered: bool,
+        entry: &mut Entry,
     ) -> Result<Past> {
         self.0.rooms.followed(key).await?;
         let (page, recovered) = self.replay(key, replay).await?;
-        if !entered {
+        if !entry.entered {
             self.give_before_answer(connection, key, &page).await?;
         }
         let user = connection.principal().user.clone();
@@ -142,8 +231,11 @@ impl Hub {
         if !connection.joined(&key.room, page.offset) {
             return Err(closing());
         }
-        if entered {
-            self.save(connection, None).await?;
+        if entry.entered {
+            entry.end = End::Live(page.offset);
+            self.save(connection, None)
+                .await
+                .inspect_err(|_| entry.end = End::Undone)?;
         }
         Ok(Past {
             unread: page.head.0.saturating_sub(mark.seq.0),
@@ -174,11 +266,8 @@ impl Hub {
 
     /// Starts the live stream of a member that has been sent the answer to its join: what was held meanwhile comes
     /// first.
-    pub fn go_live(&self, connection: &Connection, joined: &Joined) {
-        self.let_through(connection, &joined.room, joined.read);
-        self.0.rooms.with(&connection.key(&joined.room), |room| {
-            room.tell_typists(connection.id(), Instant::now());
-        });
+    pub fn go_live(&self, joined: &Joined) {
+        joined.held.release();
     }
 
     /// Gives what a room has after `read` from now on.

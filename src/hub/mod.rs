@@ -55,6 +55,7 @@ mod publish;
 mod readers;
 mod refresh;
 mod removal;
+mod reply_budget;
 mod request;
 mod resume;
 mod room;

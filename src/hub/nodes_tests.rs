@@ -170,7 +170,7 @@ async fn users_of_one_node_are_members_for_those_of_another_and_each_change_is_t
     let members = joined.members.as_ref().unwrap();
     let users: Vec<_> = members.users.iter().map(|one| one.user.as_str()).collect();
     assert_eq!((members.count, users), (2, vec!["alice", "bob"]));
-    south.go_live(&bob, &joined);
+    south.go_live(&joined);
     told.is_told(&["join bob online 2"]).await;
     south.status(&bob, "busy", None).unwrap();
     told.is_told(&["join bob online 2", "update bob busy 2"])

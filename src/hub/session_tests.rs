@@ -172,7 +172,7 @@ async fn join(hub: &Hub, connection: &Arc<Connection>, room: &str) {
         replay: Replay::Nothing,
     };
     let joined = hub.join(connection, request).await.unwrap();
-    hub.go_live(connection, &joined);
+    hub.go_live(&joined);
 }
 
 async fn say(hub: &Hub, room: &str, number: u32) {

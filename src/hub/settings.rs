@@ -89,6 +89,9 @@ section! {
         refusals: usize = "1000",
         /// Signals of one connection that wait for an answer; 0 turns this off.
         signals: usize = "100",
+        /// Bytes of answers that are held for the signals of one connection, at least one answer's; receivers whose answers
+        /// are more count as missing.
+        signal_bytes: ByteSize = "256 KiB",
         /// Ephemeral events of which only the newest that a sender has in a room counts, such as a cursor's place: it
         /// takes the place of older ones that a slow connection has not been given.
         newest: Vec<EventName> = "",

@@ -9,10 +9,14 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Connection, Hub, Outgoing, peers::Ask};
+use super::{
+    Connection, Hub, Outgoing,
+    peers::Ask,
+    reply_budget::{HeldReply, ReplyBudget},
+};
 use crate::{
     auth::{Grants, Permission},
-    error::{Error, Result},
+    error::{Error, Limit, Result},
     model::{ConnectionId, Namespace, RoomName, UserId},
     telemetry::Metrics,
 };
@@ -49,12 +53,14 @@ pub struct Signal {
 }
 
 /// What came back.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Replies {
     /// One for each receiver that answered, in the order of their connections on each node, this one first.
     pub replies: Vec<Reply>,
-    /// Receivers that did not answer in time.
+    /// Receivers that did not answer in time, or whose answers are more than `limits.signal_bytes`.
     pub missing: usize,
+    #[serde(skip)]
+    held: Vec<HeldReply>,
 }
 
 /// An answer to a signal.
@@ -167,7 +173,12 @@ pub(super) struct Passed {
     permitted: bool,
     replies: Vec<Reply>,
     missing: usize,
+    #[serde(skip)]
+    held: Vec<HeldReply>,
 }
+
+/// What the names and ids of an answer take, about.
+const OVERHEAD: usize = 256;
 
 /// A signal that waits for its answers, in the metrics for as long.
 struct Waiting(Arc<Metrics>);
@@ -193,19 +204,50 @@ impl Hub {
         connection: &Connection,
         signal: &Signal,
     ) -> Result<impl Future<Output = Result<Replies>> + Send + 'static> {
+        self.signal_within(connection, signal, self.reply_budget())
+    }
+
+    /// Sends a signal whose answers take their bytes out of `budget`.
+    pub(super) fn signal_within(
+        &self,
+        connection: &Connection,
+        signal: &Signal,
+        budget: Arc<ReplyBudget>,
+    ) -> Result<impl Future<Output = Result<Replies>> + Send + 'static> {
         self.check_data(&signal.data)?;
         let passing = Arc::new(Passing::of(connection, signal));
-        let here = self.pass(&passing);
+        let to = signal.to.clone();
+        let here = self.pass_within(&passing, &budget);
         let (hub, counted) = (self.clone(), Waiting::new(self.0.metrics.clone()));
         Ok(async move {
             let _counted = counted;
-            let (here, elsewhere) = tokio::join!(here, hub.pass_elsewhere(&passing));
-            settle(&passing.to, here, elsewhere)
+            let elsewhere = async {
+                let passed = hub.pass_elsewhere(&passing).await;
+                drop(passing); // what was said is not held until the last has answered
+                passed
+            };
+            let (here, elsewhere) = tokio::join!(here, elsewhere);
+            hub.settle(&to, here, elsewhere, &budget)
         })
     }
 
-    /// Tells the receivers on this node, and answers what became of it.
+    /// Room for the answers to the signals of one connection.
+    pub(super) fn reply_budget(&self) -> Arc<ReplyBudget> {
+        let limits = &self.0.limits;
+        let one = limits.message_bytes.bytes().saturating_add(OVERHEAD);
+        ReplyBudget::new(limits.signal_bytes.bytes().max(one))
+    }
+
+    /// Tells the receivers on this node for another one, and answers what became of it.
     pub(super) fn pass(&self, passing: &Passing) -> impl Future<Output = Passed> + Send + use<> {
+        self.pass_within(passing, &self.reply_budget())
+    }
+
+    fn pass_within(
+        &self,
+        passing: &Passing,
+        budget: &Arc<ReplyBudget>,
+    ) -> impl Future<Output = Passed> + Send + use<> {
         let receivers = self.receivers(passing);
         let (found, permitted) = (!receivers.is_empty(), passing.is_permitted(&receivers));
         let event = Outgoing::notice(
@@ -224,23 +266,37 @@ impl Hub {
                 let answer = receiver.outlet().ask(&event, within)?;
                 // Not the connection itself: one that ends would keep its user's place until the time is over.
                 let (user, connection) = (receiver.principal().user.clone(), receiver.id());
-                let hub = self.clone();
+                let (hub, budget) = (self.clone(), budget.clone());
                 Some(async move {
                     let answer = hub.check_answer(connection, answer.await?);
-                    Some(Reply::new(user, connection, answer))
+                    let reply = Reply::new(user, connection, answer);
+                    let held = hub.hold(&reply, &budget)?;
+                    Some((reply, held))
                 })
             })
             .collect();
         async move {
             let asked = waiting.len();
-            let replies: Vec<_> = join_all(waiting).await.into_iter().flatten().collect();
+            let answered = join_all(waiting).await.into_iter().flatten();
+            let (replies, held): (Vec<_>, Vec<_>) = answered.unzip();
             Passed {
                 found,
                 permitted,
                 missing: asked - replies.len(),
                 replies,
+                held,
             }
         }
+    }
+
+    /// Takes the bytes of an answer; `None` if there are not so many left.
+    fn hold(&self, reply: &Reply, budget: &Arc<ReplyBudget>) -> Option<HeldReply> {
+        let data = reply.data.as_ref().map_or(0, |data| data.get().len());
+        let held = budget.take(data + OVERHEAD);
+        if held.is_none() {
+            self.0.metrics.limited(Limit::SignalBytes);
+        }
+        held
     }
 
     /// Refuses an answer that is larger than data may be, and tells the connection that gave it.
@@ -272,6 +328,49 @@ impl Hub {
             }
         }
         checked
+    }
+
+    /// What became of a signal on all nodes.
+    fn settle(
+        &self,
+        to: &To,
+        here: Passed,
+        elsewhere: Vec<Passed>,
+        budget: &Arc<ReplyBudget>,
+    ) -> Result<Replies> {
+        let mut replies = Replies {
+            replies: here.replies,
+            missing: here.missing,
+            held: here.held,
+        };
+        let (mut found, mut permitted) = (here.found, here.permitted);
+        for passed in elsewhere {
+            found |= passed.found;
+            permitted |= passed.permitted;
+            // Other nodes may say anything.
+            replies.missing = replies.missing.saturating_add(passed.missing);
+            for reply in passed.replies {
+                match self.hold(&reply, budget) {
+                    Some(held) => {
+                        replies.replies.push(reply);
+                        replies.held.push(held);
+                    }
+                    None => replies.missing = replies.missing.saturating_add(1),
+                }
+            }
+        }
+        let whom = match to {
+            To::User(user) if !permitted => user.to_string(),
+            To::Connection(_) if found && !permitted => "this connection".to_owned(),
+            To::User(_) => return Ok(replies),
+            To::Connection(_) | To::Nobody => {
+                replies.missing += usize::from(!found);
+                return Ok(replies);
+            }
+        };
+        Err(Error::forbidden(format!(
+            "this identity may not signal {whom}: they share no room where it has the grant"
+        )))
     }
 
     /// Has the other nodes pass a signal on, if one of them may have receivers.
@@ -351,32 +450,4 @@ impl Passing {
                 .filter(|receiver| *receiver.namespace() == self.namespace)
                 .any(|receiver| self.rooms.iter().any(|room| receiver.is_in(room)))
     }
-}
-
-/// What became of a signal on all nodes.
-fn settle(to: &To, here: Passed, elsewhere: Vec<Passed>) -> Result<Replies> {
-    let mut replies = Replies {
-        replies: here.replies,
-        missing: here.missing,
-    };
-    let (mut found, mut permitted) = (here.found, here.permitted);
-    for passed in elsewhere {
-        found |= passed.found;
-        permitted |= passed.permitted;
-        // Other nodes may say anything.
-        replies.missing = replies.missing.saturating_add(passed.missing);
-        replies.replies.extend(passed.replies);
-    }
-    let whom = match to {
-        To::User(user) if !permitted => user.to_string(),
-        To::Connection(_) if found && !permitted => "this connection".to_owned(),
-        To::User(_) => return Ok(replies),
-        To::Connection(_) | To::Nobody => {
-            replies.missing += usize::from(!found);
-            return Ok(replies);
-        }
-    };
-    Err(Error::forbidden(format!(
-        "this identity may not signal {whom}: they share no room where it has the grant"
-    )))
 }

@@ -50,6 +50,8 @@ section! {
         upgrade_timeout: Duration = "10s",
         /// How long a session may take to join a namespace.
         connect_timeout: Duration = "10s",
+        /// How long an application's handler of an event may take. Then its client is told that it failed, and goes on.
+        handler_timeout: Duration = "30s",
         /// Largest payload that a client may send in one go.
         max_payload: ByteSize = "1 MiB",
         /// Packets that are relayed to one connection, or emitted by an application, and may wait to be encoded.
@@ -178,6 +180,11 @@ impl SocketIoSettings {
         above_zero(
             &["socketio.connect_timeout"],
             &self.connect_timeout,
+            problems,
+        );
+        above_zero(
+            &["socketio.handler_timeout"],
+            &self.handler_timeout,
             problems,
         );
         above_zero(&["socketio.buffer"], &self.buffer, problems);

@@ -79,6 +79,7 @@ struct Door {
     inbox: Bounds,
     relay: HashSet<String>,
     custom: CustomEvents,
+    handler_timeout: Duration,
 }
 
 /// The door: its routes, and socketioxide's handle for whatever an application emits itself.
@@ -98,6 +99,7 @@ pub(crate) async fn open(doorway: &Arc<Doorway>, config: DoorConfig<'_>) -> (Rou
         },
         relay: config.settings.relay.iter().cloned().collect(),
         custom: config.custom,
+        handler_timeout: config.settings.handler_timeout,
     });
     for namespace in config.settings.namespaces.iter() {
         serve_namespace(&io, namespace.clone(), door.clone()).await;

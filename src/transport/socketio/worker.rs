@@ -3,11 +3,11 @@
 //! What is a request of the contract the hub's executor carries out; the application's own events and those that are
 //! relayed are handled here.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::task::consume_budget;
+use tokio::{task::consume_budget, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -22,6 +22,7 @@ use crate::{
     error::{Code, Error, Result},
     hub::{Answer, Connection, Desk, Executor, Outgoing, Outlet, Request, Toll, noting_idle},
     model::RoomName,
+    repeat::log_in_bursts,
     transport::requests::{self, REQUESTS, room_of},
 };
 
@@ -120,20 +121,23 @@ impl Worker {
             false => Toll::Message,
         };
         self.executor.make_way(toll).await?;
-        let (socket, connection) = (&self.executor.desk().socket, self.executor.connection());
         if let Some(handler) = self.door.custom.get(event) {
             if packet.attachments.is_some() {
                 return Err(no_binary());
             }
             let context = EventContext {
                 hub: self.door.hub.clone(),
-                connection: connection.clone(),
-                socket: socket.clone(),
+                connection: self.executor.connection().clone(),
+                socket: self.executor.desk().socket.clone(),
             };
-            let answer = handler(context, arguments.single()?).await;
-            self.door.hub.keep_application(connection).await;
-            return answer;
+            let most = self.door.handler_timeout;
+            let answer = timeout(most, handler(context, arguments.single()?));
+            let answer = self.executor.meanwhile(answer).await;
+            let hub = &self.door.hub;
+            hub.keep_application(self.executor.connection()).await;
+            return answer.unwrap_or_else(|_| Err(took_too_long(event, most)));
         }
+        let (socket, connection) = (&self.executor.desk().socket, self.executor.connection());
         if self.door.relay.contains(event) {
             let most = self.door.hub.limits().message_bytes.bytes();
             let attachments = packet.attachments.as_ref();
@@ -226,6 +230,17 @@ impl Asked {
             ack,
         }
     }
+}
+
+fn took_too_long(event: &str, most: Duration) -> Error {
+    log_in_bursts!(
+        warn,
+        event,
+        ?most,
+        "a handler was given up: socketio.handler_timeout"
+    );
+    let message = "handling this event took longer than socketio.handler_timeout";
+    Error::new(Code::Unavailable, message)
 }
 
 fn no_binary() -> Error {

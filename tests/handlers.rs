@@ -1,0 +1,104 @@
+//! Handlers of an embedding application that do not end, and joins that they give up.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+mod support;
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use serde_json::{Value, json};
+use support::{Raw, Server, config};
+use switchboard::{
+    App, EventContext, Result,
+    config::Store,
+    hub::{Join, Replay},
+    model::RoomName,
+};
+
+async fn never(_: EventContext, _: Value) -> Result<()> {
+    std::future::pending().await
+}
+
+/// Joins a room, and looks at the answer no further.
+async fn join_and_forget(context: EventContext, room: RoomName) -> Result<()> {
+    let replay = Replay::Nothing;
+    let join = Join { room, replay };
+    drop(context.hub.join(&context.connection, join).await?);
+    Ok(())
+}
+
+/// Begins to join a room, and gives up at once.
+async fn begin_to_join(context: EventContext, room: RoomName) -> Result<()> {
+    let replay = Replay::Nothing;
+    let join = context.hub.join(&context.connection, Join { room, replay });
+    assert!(join.now_or_never().is_none(), "the log has to be read");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_never_returns_fails_in_time_and_its_connection_goes_on() {
+    let mut config = config();
+    config.socketio.handler_timeout = Duration::from_millis(200);
+    let server = Server::start_with(App::builder(config).event("never", never)).await;
+    let mut alice = Raw::connect(&server, "alice").await;
+    let mut bob = Raw::connect(&server, "bob").await;
+    for client in [&mut alice, &mut bob] {
+        client.call("join", json!("lobby")).await;
+    }
+    let (never, after) = (
+        alice.ask("never", &json!(1)).await,
+        alice
+            .ask("message", &json!({ "room": "lobby", "data": 1 }))
+            .await,
+    );
+    bob.call("message", json!({ "room": "lobby", "data": 2 }))
+        .await;
+    assert_eq!(
+        alice.event("message").await[1]["data"],
+        2,
+        "it is given what comes meanwhile"
+    );
+    let answer = alice.ack(never).await;
+    assert_eq!(answer["error"]["code"], "unavailable");
+    assert_eq!(alice.ack(after).await["ok"], true);
+    alice.send("42[\"never\",1]").await;
+    assert_eq!(alice.event("error").await[1]["event"], "never");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_that_an_application_gives_up_holds_nothing_of_other_rooms() {
+    for store in [Store::Memory, Store::Sqlite] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config();
+        (config.store, config.data) = (Some(store), folder.path().to_owned());
+        let app = App::builder(config)
+            .event("join and forget", join_and_forget)
+            .event("begin to join", begin_to_join);
+        let server = Server::start_with(app).await;
+        let mut alice = Raw::connect(&server, "alice").await;
+        let mut bob = Raw::connect(&server, "bob").await;
+        for room in ["lobby", "left", "den"] {
+            bob.call("join", json!(room)).await;
+        }
+        alice.call("join", json!("lobby")).await;
+        assert_eq!(
+            alice.call("join and forget", json!("den")).await["ok"],
+            true
+        );
+        if store == Store::Sqlite {
+            for room in ["left", "lobby"] {
+                assert_eq!(alice.call("begin to join", json!(room)).await["ok"], true);
+            }
+        }
+        for room in ["left", "den", "lobby"] {
+            bob.call("message", json!({ "room": room, "data": room }))
+                .await;
+        }
+        // A member of the room that was joined, and none of the one that was not; of the one before it has stayed one.
+        for room in ["den", "lobby"] {
+            assert_eq!(alice.event("message").await[1]["data"], room);
+        }
+        server.stop().await;
+    }
+}

@@ -18,7 +18,7 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use crate::{
     api,
     backend::{self, Backend, Deliveries},
-    config::{Config, Problems, Secret, Store},
+    config::{Config, Problems, Store},
     drain::drain,
     error::Result,
     hub::{Close, Hub, HubSettings, PageLimits},
@@ -47,6 +47,16 @@ pub enum StartError {
     /// The shared log could not be opened.
     #[error("{0}")]
     Redis(#[from] backend::redis::OpenError),
+    /// The address for operators could not be listened on.
+    #[error(
+        "cannot listen on {address}: {source}; is another server running there? `http.internal_listen` chooses another address"
+    )]
+    ListenInternal {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The address could not be listened on.
     #[error(
         "cannot listen on {address}: {source}; is another server running there? `listen` chooses another address"
@@ -65,11 +75,40 @@ pub struct App {
     hub: Hub,
     io: SocketIo,
     router: Router,
+    internal: Option<Internal>,
     backend: Backend,
     deliveries: Deliveries,
     draining: CancellationToken,
     keys: CancellationToken,
 }
+
+/// What operators alone can reach.
+struct Internal {
+    listener: TcpListener,
+    router: Router,
+}
+
+impl Internal {
+    async fn listen(address: SocketAddr, router: Router) -> Result<Self, StartError> {
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|source| StartError::ListenInternal { address, source })?;
+        Ok(Self { listener, router })
+    }
+
+    /// Serves until the end, also while the node is going down.
+    async fn serve(self, accepting: Accepting, end: CancellationToken) {
+        let accepting = Accepting {
+            trusted_proxies: Arc::default(),
+            connections: OPERATORS,
+            idle_connections: OPERATORS,
+            ..accepting
+        };
+        http::serve(self.listener, self.router, accepting, end.clone(), end).await;
+    }
+}
+
+/// Connections of operators, with a request and without.
+const OPERATORS: usize = 256;
 
 /// A server in the making.
 pub struct Builder {
@@ -98,6 +137,12 @@ impl App {
         &self.io
     }
 
+    /// Where operators find what is theirs alone, if `http.internal_listen` is set.
+    pub fn internal_address(&self) -> Option<SocketAddr> {
+        let internal = self.internal.as_ref()?;
+        internal.listener.local_addr().ok()
+    }
+
     /// The configuration in force.
     pub fn config(&self) -> &Config {
         &self.config
@@ -124,6 +169,9 @@ impl App {
             tokens: [stop.clone(), end.clone(), self.keys.clone()],
             tasks: [delivering.abort_handle(), tending.abort_handle()],
         };
+        if let Some(internal) = self.internal {
+            tokio::spawn(internal.serve(accepting.clone(), end.clone()));
+        }
         let serving = tokio::spawn(http::serve(
             listener,
             self.router,
@@ -269,7 +317,14 @@ impl Builder {
                 &config.websocket,
                 config.socketio.read_buffer.bytes(),
             ));
-        let mut router = door.merge(streams).merge(api::routes(&doorway));
+        let metrics_key = config.http.metrics_key().unwrap_or_default();
+        let (public, operators) =
+            api::routes(&doorway, metrics_key, config.http.internal_listen.is_some());
+        let internal = match config.http.internal_listen {
+            Some(address) => Some(Internal::listen(address, operators).await?),
+            None => None,
+        };
+        let mut router = door.merge(streams).merge(public);
         for routes in self.routes {
             router = router.merge(routes(hub.clone()));
         }
@@ -288,6 +343,7 @@ impl Builder {
             hub,
             io,
             router,
+            internal,
             backend,
             deliveries,
             draining,
@@ -314,9 +370,8 @@ async fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartErr
             session_window: config.recovery.window,
         })?,
         Store::Redis => {
-            let url = config.redis.url.as_ref().map(Secret::expose);
             backend::redis::open(backend::redis::RedisConfig {
-                url: url.unwrap_or_default().to_owned(),
+                url: config.redis.url.clone().unwrap_or_else(|| "".into()),
                 retention,
                 idempotency: config.history.idempotency,
                 session_window: config.recovery.window,

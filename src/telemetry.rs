@@ -133,7 +133,7 @@ catalogue! {
     /// Polls that wait.
     pub polls: Gauge, "polls_waiting" [], &[POLL];
     /// Handshakes that are under way: clients that wait for their turn, and sessions that have not joined a namespace.
-    pub handshakes: Gauge, "handshakes" [], CONNECTIONS;
+    pub handshakes: Gauge, "handshakes" [], &[SOCKETIO];
     /// TCP connections without a request.
     pub idle_connections: Gauge, "idle_connections" [], CLIENTS;
     /// Connections of users, through every door.

@@ -117,6 +117,22 @@ fn a_file_with_an_unknown_key_is_refused_with_a_suggestion() {
 }
 
 #[test]
+fn an_address_for_operators_that_is_the_clients_and_a_weak_key_are_refused() {
+    for listen in ["127.0.0.1:3000", "0.0.0.0:3000"] {
+        Place::new()
+            .run(&["config", "--http-internal-listen", listen])
+            .refused(&["http.internal_listen", "are the same place"]);
+    }
+    Place::new()
+        .run(&["config", "--http-metrics-key", "hush"])
+        .refused(&["http.metrics_key", "too short"]);
+    let elsewhere = "127.0.0.1:9090";
+    Place::new()
+        .run(&["config", "--http-internal-listen", elsewhere])
+        .printed();
+}
+
+#[test]
 fn keys_that_cannot_be_read_are_refused() {
     Place::new()
         .with("not.pem", "hello")

@@ -2,30 +2,56 @@
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Request, State},
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::header;
+use http::{header, request::Parts};
 use serde_json::json;
 
 use super::Api;
 use crate::{
-    error::{Code, Error},
-    transport::http::refusal,
+    auth::{ApiKeys, find_token},
+    error::{Code, Error, Result},
+    transport::{client_address, http::refusal},
 };
 
-/// `/healthz`, `/readyz`, `/metrics`.
-pub(super) fn routes(api: &Api) -> Router {
-    // Monitors and load balancers ask with a slash at the end, too.
+/// `/healthz` and `/readyz`. Monitors and load balancers ask with a slash at the end, too.
+pub(super) fn probes(api: &Api) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/healthz/", get(healthz))
         .route("/readyz", get(readyz))
         .route("/readyz/", get(readyz))
-        .route("/metrics", get(metrics))
-        .route("/metrics/", get(metrics))
         .with_state(api.clone())
+}
+
+/// `/metrics`, for whoever has the key if there is one.
+pub(super) fn metrics(api: &Api, key: ApiKeys) -> Router {
+    let page = get(async move |State(api): State<Api>, request: Request| {
+        let (request, _) = request.into_parts();
+        match check(&api, &key, &request) {
+            Ok(()) => render(&api),
+            Err(error) => {
+                api.hub.metrics().error(&error);
+                error.into_response()
+            }
+        }
+    });
+    Router::new()
+        .route("/metrics", page.clone())
+        .route("/metrics/", page)
+        .with_state(api.clone())
+}
+
+fn check(api: &Api, key: &ApiKeys, request: &Parts) -> Result<()> {
+    let presented = find_token(&request.headers, None, None);
+    if key.is_empty() || presented.is_some_and(|presented| key.contains(&presented.text)) {
+        return Ok(());
+    }
+    let error = Error::unauthorized("the key of http.metrics_key is needed: Authorization: Bearer");
+    let address = client_address(&request.extensions).ip;
+    Err(api.doorway.note_failure(address, error))
 }
 
 /// The process lives.
@@ -45,7 +71,7 @@ async fn readyz(State(api): State<Api>) -> Response {
 }
 
 /// Prometheus' text format.
-async fn metrics(State(api): State<Api>) -> Response {
+fn render(api: &Api) -> Response {
     let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, format)], api.hub.metrics().render()).into_response()
 }

@@ -11,10 +11,11 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::any,
 };
-use http::{Method, Uri};
+use http::{Method, Uri, header};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    auth::ApiKeys,
     error::{Code, Error},
     hub::Hub,
     transport::{
@@ -41,13 +42,27 @@ struct Api {
     doorway: Arc<Doorway>,
 }
 
-/// Everything under `/v1`, and `/healthz`, `/readyz`, `/metrics`.
-pub(crate) fn routes(doorway: &Arc<Doorway>) -> Router {
+/// Everything under `/v1`, and `/healthz`, `/readyz`, `/metrics`, the last perhaps elsewhere: in the routes for operators alone.
+pub(crate) fn routes(
+    doorway: &Arc<Doorway>,
+    metrics_key: ApiKeys,
+    has_internal: bool,
+) -> (Router, Router) {
     let api = Api {
         hub: doorway.hub().clone(),
         doorway: doorway.clone(),
     };
-    health::routes(&api).merge(traced(v1(&api)))
+    let probes = health::probes(&api);
+    let metrics = health::metrics(&api, metrics_key);
+    let internal = probes.clone().merge(metrics.clone());
+    let internal = internal
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(method_not_allowed);
+    let mut public = probes.merge(traced(v1(&api)));
+    if !has_internal {
+        public = public.merge(metrics);
+    }
+    (public, internal)
 }
 
 /// The calls that can stand alone and in a batch.
@@ -91,10 +106,15 @@ fn finished(router: Router<Api>, api: &Api) -> Router {
         .with_state(api.clone())
 }
 
+/// What the page about this server may load: nothing but the style that is in it.
+const WELCOME_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+                              frame-ancestors 'none'";
+
 /// The answer where no route is: a page about this server at its root, unless an application has one there.
 pub(crate) async fn no_route(method: Method, uri: Uri) -> Response {
     if uri.path() == "/" && (method == Method::GET || method == Method::HEAD) {
-        return Html(include_str!("welcome.html")).into_response();
+        let policy = [(header::CONTENT_SECURITY_POLICY, WELCOME_POLICY)];
+        return (policy, Html(include_str!("welcome.html"))).into_response();
     }
     nothing_here(uri).await
 }

@@ -26,23 +26,24 @@ use super::{
     principal::Principal,
 };
 use crate::{
+    config::{Secret, SecretUrl},
     error::{Error, Result},
     model::{Timestamp, UserId},
 };
 
 /// Which keys to trust and on what terms. Without any key the authority is open.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct AuthorityConfig {
     /// A secret shared with whoever issues tokens (HS256), at least [`SECRET_BYTES`](super::SECRET_BYTES) long.
-    pub hmac_secret: Option<String>,
+    pub hmac_secret: Option<Secret>,
     /// A file with such a secret, without the line end that editors add. With both, both are trusted.
     pub hmac_secret_file: Option<PathBuf>,
     /// Public keys as PEM text, or the path of a file with it: RSA (RS256), EC P-256 (ES256), Ed25519 (EdDSA).
     pub public_key: Option<String>,
     /// The URL or path of a JSON Web Key Set.
-    pub jwks: Option<String>,
+    pub jwks: Option<SecretUrl>,
     /// Keys of back ends, as [`ApiKeys`] reads them.
-    pub api_keys: Vec<String>,
+    pub api_keys: Vec<Secret>,
     /// How often the key set is read again.
     pub jwks_refresh: Duration,
     /// How long a key is accepted after it left the key set.
@@ -72,25 +73,6 @@ impl Default for AuthorityConfig {
             default_grants: Grants::everything(),
             leeway: Duration::from_secs(5),
         }
-    }
-}
-
-/// Says which keys there are, never what they are.
-impl fmt::Debug for AuthorityConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthorityConfig")
-            .field("hmac_secret", &self.hmac_secret.as_ref().map(|_| "..."))
-            .field("hmac_secret_file", &self.hmac_secret_file)
-            .field("public_key", &self.public_key)
-            .field("jwks", &self.jwks)
-            .field("api_keys", &self.api_keys.len())
-            .field("jwks_refresh", &self.jwks_refresh)
-            .field("jwks_keep", &self.jwks_keep)
-            .field("issuer", &self.issuer)
-            .field("audience", &self.audience)
-            .field("default_grants", &self.default_grants)
-            .field("leeway", &self.leeway)
-            .finish()
     }
 }
 
@@ -133,7 +115,7 @@ impl Authority {
             Err(what) => problems.push(KeyProblem { option, what }),
         };
         if let Some(secret) = &config.hmac_secret {
-            take("auth.hmac_secret", secret_key(secret));
+            take("auth.hmac_secret", secret_key(secret.expose()));
         }
         if let Some(path) = &config.hmac_secret_file {
             let key = read(path).and_then(|text| secret_key(text.trim_end_matches(['\r', '\n'])));
@@ -149,7 +131,7 @@ impl Authority {
                 None
             }
         };
-        let api_keys = ApiKeys::parse(config.api_keys.iter().map(String::as_str));
+        let api_keys = ApiKeys::parse(config.api_keys.iter().map(Secret::expose));
         let api_keys = api_keys.unwrap_or_else(|what| {
             let option = "auth.api_keys";
             problems.push(KeyProblem { option, what });
@@ -281,9 +263,11 @@ fn key_set(config: &AuthorityConfig) -> Result<Option<Arc<Jwks>>, KeyProblem> {
         });
     }
     let jwks =
-        Jwks::new(place, config.jwks_refresh, config.jwks_keep).map_err(|error| KeyProblem {
-            option: "auth.jwks",
-            what: format!("{place}: {}", error.whole()),
+        Jwks::new(place.expose(), config.jwks_refresh, config.jwks_keep).map_err(|error| {
+            KeyProblem {
+                option: "auth.jwks",
+                what: format!("{place}: {}", error.whole()),
+            }
         })?;
     Ok(Some(Arc::new(jwks)))
 }

@@ -12,6 +12,8 @@ use std::{
 
 use reqwest::{Client, StatusCode, Url, redirect};
 
+use crate::config::SecretUrl;
+
 /// Longest time for a key set to arrive.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest key set, in bytes.
@@ -55,24 +57,22 @@ impl LoadError {
 }
 
 /// A file, or a URL and the client to fetch it with.
-#[derive(Debug)]
 pub(super) enum Source {
     File(PathBuf),
     Url { url: Url, client: Client },
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::File(path) => path.display().fmt(f),
-            // Without what a URL may hold of passwords.
-            Source::Url { url, .. } => write!(
-                f,
-                "{}://{}{}",
-                url.scheme(),
-                url.host_str().unwrap_or_default(),
-                url.path()
-            ),
+            Source::Url { url, .. } => SecretUrl::new(url.as_str()).fmt(f),
         }
     }
 }
@@ -189,7 +189,9 @@ mod tests {
     #[test]
     fn a_password_in_the_url_is_not_shown() {
         let source = Source::parse("https://me:secret@id.example/jwks?key=secret").unwrap();
-        assert_eq!(source.to_string(), "https://id.example/jwks");
+        let shown = "https://***@id.example/jwks?***";
+        assert_eq!(source.to_string(), shown);
+        assert_eq!(format!("{source:?}"), shown);
     }
 
     #[test]

@@ -214,7 +214,7 @@ fn a_key_file_that_is_broken_at_the_start_is_a_problem() {
     ] {
         std::fs::write(&path, text).unwrap();
         let problems = Authority::new(AuthorityConfig {
-            jwks: Some(path.display().to_string()),
+            jwks: Some(path.display().to_string().into()),
             ..AuthorityConfig::default()
         })
         .unwrap_err();

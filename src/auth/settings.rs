@@ -3,7 +3,7 @@
 use std::{fs, io, path::PathBuf, time::Duration};
 
 use super::{Authority, AuthorityConfig, Grants, KeyProblem};
-use crate::config::{Problem, Secret, Setting, Unfit, Value, section};
+use crate::config::{Problem, Secret, SecretUrl, Setting, Unfit, Value, section};
 
 section! {
     /// Who may connect, and how that is known.
@@ -15,7 +15,7 @@ section! {
         /// Public keys that tokens are verified with (RS256, ES256, EdDSA): PEM, or the path of a PEM file.
         public_key: Option<String> = "",
         /// A JSON Web Key Set that tokens are verified with: its URL, or the path of a file.
-        jwks: Option<String> = "",
+        jwks: Option<SecretUrl> = "",
         /// How often the key set is read again.
         jwks_refresh: Duration = "5m",
         /// How long a key that has left the key set is still accepted.
@@ -98,18 +98,11 @@ impl AuthSettings {
     /// Every key that cannot be used.
     pub fn authority(&self) -> Result<Authority, Vec<KeyProblem>> {
         Authority::new(AuthorityConfig {
-            hmac_secret: self
-                .hmac_secret
-                .as_ref()
-                .map(|secret| secret.expose().to_owned()),
+            hmac_secret: self.hmac_secret.clone(),
             hmac_secret_file: self.hmac_secret_file.clone(),
             public_key: self.public_key.clone(),
             jwks: self.jwks.clone(),
-            api_keys: self
-                .api_keys
-                .iter()
-                .map(|key| key.expose().to_owned())
-                .collect(),
+            api_keys: self.api_keys.clone(),
             jwks_refresh: self.jwks_refresh,
             jwks_keep: self.jwks_keep,
             issuer: self.issuer.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Keep, Retention};
 use crate::{
     config::{
-        ByteSize, Problem, Secret, Setting, Value, above_zero, choice, parse_duration, section,
+        ByteSize, Problem, SecretUrl, Setting, Value, above_zero, choice, parse_duration, section,
         show_duration,
     },
     pattern::Pattern,
@@ -48,7 +48,7 @@ section! {
         /// Where it is: `redis://[user:password@]host[:port]`, `rediss://` over TLS; several with commas for Redis Cluster,
         /// any of its nodes.
         /// Setting it makes this server a node of all that name the same.
-        url: Option<Secret> = "",
+        url: Option<SecretUrl> = "",
     }
 }
 

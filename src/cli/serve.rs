@@ -12,6 +12,7 @@ use crate::{
 /// Serves until the process is told to stop.
 pub(super) fn run(loaded: Loaded) -> ExitCode {
     start_log(&loaded.config.log);
+    raise_open_files(&loaded.config);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -43,6 +44,25 @@ async fn serve(config: Config) -> Result<(), StartError> {
     );
     app.run(listener, stop).await;
     Ok(())
+}
+
+/// Has the system allow this process as many open files as it may have, and says so if that is less than the connections need.
+fn raise_open_files(config: &Config) {
+    let allowed = match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(allowed) => allowed,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files cannot be raised");
+            return;
+        }
+    };
+    if let Some(needed) = config.open_files().filter(|needed| *needed > allowed) {
+        tracing::warn!(
+            allowed,
+            needed,
+            "the system allows fewer open files than limits.connections needs: raise its hard limit (ulimit -Hn, LimitNOFILE= \
+             of systemd, --ulimit of docker), or allow fewer connections"
+        );
+    }
 }
 
 /// Connections that the system may keep until they are accepted; it has a limit of its own, and takes the smaller. After an
@@ -77,7 +97,7 @@ impl std::fmt::Display for WithCause<'_> {
 }
 
 fn start_log(settings: &LogSettings) {
-    let filter = tracing_subscriber::EnvFilter::new(&settings.filter);
+    let filter = tracing_subscriber::EnvFilter::new(settings.directives());
     // Standard output has the start-up block and whatever a pipe reads of it; what happens goes to standard error.
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -32,6 +32,7 @@ impl Config {
         self.check_openness(&mut problems);
         self.check_sizes(&mut problems);
         self.check_drain(&mut problems);
+        self.check_internal(&mut problems);
         self.check_log(&mut problems);
         if problems.is_empty() {
             return Ok(());
@@ -116,8 +117,25 @@ impl Config {
         }
     }
 
+    fn check_internal(&self, problems: &mut Vec<Problem>) {
+        let Some(internal) = self.http.internal_listen else {
+            return;
+        };
+        let (one, other) = (self.listen.ip(), internal.ip());
+        let overlap = one == other || one.is_unspecified() || other.is_unspecified();
+        if internal.port() != 0 && internal.port() == self.listen.port() && overlap {
+            problems.push(Problem::rule(
+                &["http.internal_listen", "listen"],
+                format!(
+                    "{internal} and {} are the same place; give one of them another port",
+                    self.listen
+                ),
+            ));
+        }
+    }
+
     fn check_log(&self, problems: &mut Vec<Problem>) {
-        if let Err(error) = EnvFilter::builder().parse(&self.log.filter) {
+        if let Err(error) = EnvFilter::builder().parse(self.log.directives()) {
             problems.push(Problem::rule(
                 &["log.filter"],
                 format!("{:?} cannot be used: {error}", self.log.filter),

@@ -6,7 +6,8 @@ use super::{Config, Section, load::Origins, setting::OptionSpec};
 
 /// The configuration in effect as TOML, with where each value that is not a default came from.
 ///
-/// Secrets stand in comments as `(set)`, so the text can be shown to anybody and still loads.
+/// Secrets stand in comments as `(set)`, and URLs without what they hold of secrets, so the text can be shown to anybody and
+/// still loads.
 pub fn print(config: &Config, origins: &Origins) -> String {
     let mut text = String::new();
     let mut section = "";
@@ -30,8 +31,7 @@ fn line(config: &Config, option: &OptionSpec) -> String {
         .get(option)
         .map(|value| value.to_toml())
         .unwrap_or_default();
-    let hidden = option.secret && !["\"\"", "[]"].contains(&value.as_str());
-    let comment = if hidden { "# " } else { "" };
+    let comment = if config.hides(option) { "# " } else { "" };
     format!("{comment}{} = {value}", option.name)
 }
 

@@ -15,6 +15,9 @@ pub trait Section: Default {
 
     /// The value of `option`; `None` if the option is not here.
     fn get(&self, option: &OptionSpec) -> Option<Value>;
+
+    /// Whether the value of `option` that [`get`](Self::get) answers leaves out what is secret.
+    fn hides(&self, option: &OptionSpec) -> bool;
 }
 
 /// Defines a struct whose fields are the options of one table of the file, and perhaps whole sections.
@@ -85,6 +88,13 @@ macro_rules! section {
                     return Some(value);
                 } )* )?
                 None
+            }
+
+            fn hides(&self, option: &$crate::config::OptionSpec) -> bool {
+                $( if (option.section, option.name) == ($at, stringify!($field)) {
+                    return $crate::config::Setting::hides(&self.$field);
+                } )*
+                false $( $( || self.$sub.hides(option) )* )?
             }
         }
     };

@@ -57,7 +57,26 @@ section! {
     }
 }
 
+/// Open files for all that is no connection: the log, other nodes, listeners, and clients that only ask something.
+const SPARE_FILES: usize = 2048;
+
 impl Config {
+    /// Open files that a node needs which has as many connections, polls and idle sockets as it may; `None` if there is no limit.
+    pub fn open_files(&self) -> Option<u64> {
+        let needed = [
+            self.limits.connections,
+            self.limits.idle_connections,
+            self.poll.waiters,
+        ];
+        if needed.contains(&0) {
+            return None;
+        }
+        let needed = needed
+            .iter()
+            .fold(SPARE_FILES, |sum, most| sum.saturating_add(*most));
+        u64::try_from(needed).ok()
+    }
+
     /// Where messages are kept.
     pub fn store(&self) -> Store {
         let implied = match self.redis.url {
@@ -97,8 +116,28 @@ section! {
         /// Lines for people (`text`) or for machines (`json`).
         format: LogFormat = "text",
         /// What is written: `error`, `warn`, `info`, `debug`, `trace`, or such for single modules, as in
-        /// `info,switchboard::hub=debug`.
+        /// `info,switchboard::hub=debug`. Of the libraries beneath, which write what clients send with all its secrets, nothing
+        /// finer than `info` is written unless they are named, as in `debug,hyper=debug`.
         filter: String = "info",
+    }
+}
+
+impl LogSettings {
+    /// What is written, as `tracing` reads it: a level alone is that of this server, and of what is beneath only down to `info`.
+    pub fn directives(&self) -> String {
+        let mut own = Vec::new();
+        let mut all = Vec::new();
+        for directive in self.filter.split(',') {
+            match directive.trim().to_ascii_lowercase().as_str() {
+                level @ ("debug" | "trace" | "4" | "5") => {
+                    own.push(format!("switchboard={level}"));
+                    all.push("info".to_owned());
+                }
+                _ => all.push(directive.to_owned()),
+            }
+        }
+        own.append(&mut all);
+        own.join(",")
     }
 }
 

@@ -75,6 +75,11 @@ pub trait Setting: Sized {
     /// The value, such that reading it gives the same again.
     fn show(&self) -> Value;
 
+    /// Whether [`show`](Self::show) leaves out what is secret, and so cannot be read again.
+    fn hides(&self) -> bool {
+        false
+    }
+
     /// Reads a value of a source.
     fn read(value: &Value) -> Result<Self, Unfit> {
         match value {

@@ -142,6 +142,10 @@ impl<T: Setting> Setting for Option<T> {
             None => Value::Text(String::new()),
         }
     }
+
+    fn hides(&self) -> bool {
+        self.as_ref().is_some_and(T::hides)
+    }
 }
 
 /// As one text the items stand between separators; a file has an array.
@@ -168,6 +172,10 @@ impl<T: Setting> Setting for Vec<T> {
         )
     }
 
+    fn hides(&self) -> bool {
+        self.iter().any(T::hides)
+    }
+
     fn read(value: &Value) -> Result<Self, Unfit> {
         let item = |text: &str| {
             T::parse(text).ok_or_else(|| Unfit {
@@ -184,46 +192,6 @@ impl<T: Setting> Setting for Vec<T> {
                 .collect(),
             Value::Items(items) => items.iter().map(|text| item(text)).collect(),
         }
-    }
-}
-
-/// Text that is never printed, not even by `{:?}`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(set)")
-    }
-}
-
-impl Setting for Secret {
-    const METAVAR: &'static str = "TEXT";
-    const SECRET: bool = true;
-    const FREE: bool = true;
-
-    fn expected() -> String {
-        "text".to_owned()
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        Some(Self::new(text))
-    }
-
-    fn show(&self) -> Value {
-        Value::Text("(set)".to_owned())
     }
 }
 
@@ -365,12 +333,5 @@ mod tests {
         assert_eq!(Option::<u32>::parse(""), Some(None));
         assert_eq!(Option::<u32>::parse("7"), Some(Some(7)));
         assert_eq!(Option::<u32>::parse("x"), None);
-    }
-
-    #[test]
-    fn a_secret_is_not_shown_by_anything() {
-        let secret = Some(Secret::new("hush"));
-        assert!(!format!("{secret:?}").contains("hush"));
-        assert_eq!(secret.show(), Value::Text("(set)".into()));
     }
 }

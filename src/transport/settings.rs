@@ -1,11 +1,12 @@
 //! What can be set about the doors: HTTP, and Socket.IO on it.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use ipnet::IpNet;
 
 use crate::{
-    config::{ByteSize, Problem, above_zero, choice, section},
+    auth::ApiKeys,
+    config::{ByteSize, Problem, Secret, above_zero, choice, section},
     model::{EVENT_BYTES, EVENT_SOURCE_OPEN, EventName, Namespace},
     pattern::Pattern,
 };
@@ -25,6 +26,12 @@ section! {
         body_timeout: Duration = "15s",
         /// Largest body of an API request.
         body_bytes: ByteSize = "1 MiB",
+        /// The key that `/metrics` asks for, as `Authorization: Bearer`: at least 20 characters, or `sha256:` and the 64 hexadecimal
+        /// digits of its SHA-256. None: everybody may read it.
+        metrics_key: Option<Secret> = "",
+        /// A second address, for operators alone: `/metrics`, which `listen` then has no more, `/healthz` and `/readyz`. It has to be
+        /// one that clients cannot reach, such as `127.0.0.1:9090`.
+        internal_listen: Option<SocketAddr> = "",
     }
 }
 
@@ -134,7 +141,18 @@ const CLIENT_EVENTS: [&str; 14] = [
 ];
 
 impl HttpSettings {
+    /// What `/metrics` asks for.
+    ///
+    /// # Errors
+    /// What is wrong with the key.
+    pub(crate) fn metrics_key(&self) -> Result<ApiKeys, String> {
+        ApiKeys::parse(self.metrics_key.iter().map(Secret::expose))
+    }
+
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        if let Err(what) = self.metrics_key() {
+            problems.push(Problem::rule(&["http.metrics_key"], what));
+        }
         above_zero(&["http.header_timeout"], &self.header_timeout, problems);
         above_zero(&["http.body_timeout"], &self.body_timeout, problems);
         above_zero(&["http.body_bytes"], &self.body_bytes.bytes(), problems);

@@ -19,6 +19,7 @@ use switchboard::{
 use tokio::{net::TcpListener, net::TcpStream, sync::oneshot, task::JoinHandle};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
+pub mod binary;
 pub mod child;
 pub mod redis;
 pub mod rest;

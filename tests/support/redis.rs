@@ -5,7 +5,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use switchboard::config::{Config, Secret, Store};
+use switchboard::config::{Config, SecretUrl, Store};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -40,7 +40,7 @@ impl Redis {
     pub fn node(&self) -> Config {
         let mut config = config();
         config.store = Some(Store::Redis);
-        config.redis.url = Some(Secret::new(format!("redis://127.0.0.1:{}", self.port)));
+        config.redis.url = Some(SecretUrl::new(format!("redis://127.0.0.1:{}", self.port)));
         config
     }
 

@@ -93,6 +93,7 @@ use super::{
     unwritten,
 };
 use crate::{
+    config::SecretUrl,
     error::{Error, Result},
     model::{ConnectionId, Ephemeral, Epoch, Namespace, NodeId, Offset, RoomKey, Seq, Timestamp},
 };
@@ -147,7 +148,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct RedisConfig {
     /// One Redis, `redis://[user:password@]host[:port]`, or nodes of a Cluster, with commas between them: one that answers
     /// is enough. `rediss://` is over TLS.
-    pub url: String,
+    pub url: SecretUrl,
     /// How much of each room is kept.
     pub retention: Retention,
     /// How long an id can be repeated.
@@ -162,7 +163,7 @@ pub struct RedisConfig {
 
 impl RedisConfig {
     /// A log at `url` with defaults for the rest.
-    pub fn new(url: impl Into<String>) -> Self {
+    pub fn new(url: impl Into<SecretUrl>) -> Self {
         Self {
             url: url.into(),
             retention: Retention::default(),
@@ -218,7 +219,7 @@ async fn open_with(
     config: RedisConfig,
     clock: Clock,
 ) -> Result<(RedisLog, mpsc::Sender<Delivery>, Deliveries), OpenError> {
-    let site = Arc::new(Site::find(&config.url).await?);
+    let site = Arc::new(Site::find(config.url.expose()).await?);
     let reads = Arc::new(Reads::new(&site));
     let life = life(reads.of(Part::FIRST)).await.map_err(OpenError::Away)?;
     let shared = Arc::new(Shared {

@@ -18,7 +18,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use http::{HeaderValue, Request, Version, header};
+use http::{HeaderValue, Request, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::{
     body::Incoming,
@@ -41,6 +41,12 @@ use super::{
     Accepting, ClientAddress, Cut,
     idle::{Activity, OpenRequest},
     offered::offered,
+    refusal,
+};
+use crate::{
+    error::{Error, Result},
+    telemetry::Metrics,
+    transport::web_address::HostPort,
 };
 
 /// What HTTP/1.1 may hold of a connection either way: the largest head, and what is written of a body whose peer does not
@@ -89,6 +95,7 @@ pub(super) async fn serve(
         peer: peer.ip(),
         proxies: accepting.trusted_proxies,
         activity,
+        metrics: accepting.metrics,
     };
     let result = match http2 {
         // The larger of the two, in memory that the many connections of HTTP/1.1 do not carry along.
@@ -130,6 +137,7 @@ struct Entrance {
     peer: IpAddr,
     proxies: Arc<[IpNet]>,
     activity: Arc<Activity>,
+    metrics: Arc<Metrics>,
 }
 
 impl Entrance {
@@ -142,17 +150,48 @@ impl Entrance {
     ) -> impl Future<Output = (Response, OpenRequest)> + use<> {
         let open = self.activity.request();
         let mut request = request.map(Body::new);
-        say_host(&mut request);
+        let host = settle_host(&mut request);
         let address = ClientAddress::of(self.peer, request.headers(), &self.proxies);
         let extensions = request.extensions_mut();
         extensions.insert(address);
         extensions.insert(cut);
-        let answer = self.router.clone().oneshot(request);
+        let router = self.router.clone();
+        let metrics = self.metrics.clone();
         async move {
-            let Ok(response) = answer.await;
+            let mut response = match host {
+                Ok(()) => {
+                    let Ok(response) = router.oneshot(request).await;
+                    response
+                }
+                Err(error) => {
+                    metrics.error(&error);
+                    let mut response = refusal(&error);
+                    if request.version() != Version::HTTP_2 {
+                        // Where this request ends and the next begins is not to be trusted, either.
+                        let close = HeaderValue::from_static("close");
+                        response.headers_mut().insert(header::CONNECTION, close);
+                    }
+                    response
+                }
+            };
+            secure(&mut response);
             (response, open)
         }
     }
+}
+
+/// Has a browser take an answer for what it says it is, and tell no other site where its reader came from.
+fn secure(response: &mut Response) {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    let headers = response.headers_mut();
+    headers
+        .entry(header::X_CONTENT_TYPE_OPTIONS)
+        .or_insert(HeaderValue::from_static("nosniff"));
+    headers
+        .entry(header::REFERRER_POLICY)
+        .or_insert(HeaderValue::from_static("no-referrer"));
 }
 
 /// An answer that takes something along until the last of its body is gone.
@@ -168,17 +207,29 @@ fn with<T>(
     })
 }
 
-/// HTTP/2 has the host in the request's address; everything behind here looks for it where HTTP/1.1 has it.
-fn say_host(request: &mut Request<Body>) {
-    if request.version() != Version::HTTP_2 {
-        return;
-    }
-    let host = request
-        .uri()
-        .authority()
-        .and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-    if let Some(host) = host {
+/// A request has one host, and everything behind here finds it where HTTP/1.1 has it: HTTP/2 has it in the request's address.
+///
+/// # Errors
+/// There is none (HTTP/1.0 alone may go without), or more than one, or it is malformed: who passes such a request on may take
+/// it for one to another site than we do.
+fn settle_host(request: &mut Request<Body>) -> Result<()> {
+    if request.version() == Version::HTTP_2
+        && let Some(authority) = request.uri().authority()
+    {
+        let host = HeaderValue::from_str(authority.as_str());
+        let host = host.map_err(|_| Error::bad_request("the :authority is no host"))?;
         request.headers_mut().insert(header::HOST, host);
+    }
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => {
+            let host = host.to_str().ok().and_then(HostPort::parse);
+            host.map(|_| ())
+                .ok_or_else(|| Error::bad_request("the header host is no host"))
+        }
+        (None, _) if request.version() < Version::HTTP_11 => Ok(()),
+        (None, _) => Err(Error::bad_request("the header host is missing")),
+        (Some(_), Some(_)) => Err(Error::bad_request("there is more than one header host")),
     }
 }
 

@@ -4,6 +4,7 @@
 //! that has most of them. A newcomer always gets in, and an address that opens thousands of connections closes its own.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
     sync::{Arc, Mutex},
@@ -85,9 +86,14 @@ impl IdleConnections {
 
     fn change<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
         let mut known = lock(&self.known);
+        let before = known.total;
         let changed = change(&mut known);
-        let total = known.total.try_into().unwrap_or(i64::MAX);
-        self.metrics.idle_connections.set(total);
+        let gauge = &self.metrics.idle_connections;
+        match known.total.cmp(&before) {
+            Ordering::Greater => _ = gauge.inc(),
+            Ordering::Less => _ = gauge.dec(),
+            Ordering::Equal => {}
+        }
         changed
     }
 }

@@ -141,8 +141,8 @@ mod tests {
         Arc::new(AdmissionQueue::new(Rate::new(per_second, burst), most))
     }
 
-    fn user(name: impl ToString) -> Holder {
-        Holder::User(UserId::parse(&name.to_string()).unwrap())
+    fn user(name: &str) -> Holder {
+        Holder::User(UserId::parse(name).unwrap())
     }
 
     fn waiting(queue: &AdmissionQueue) -> usize {
@@ -161,7 +161,7 @@ mod tests {
         for number in 0..25 {
             let (queue, order) = (queue.clone(), order.clone());
             tasks.push(tokio::spawn(async move {
-                queue.turn(&user(number)).await.unwrap();
+                queue.turn(&user(&number.to_string())).await.unwrap();
                 lock(&order).push(number);
             }));
             tokio::task::yield_now().await;
@@ -203,7 +203,7 @@ mod tests {
         }
         let began = Instant::now();
         for number in 0..10 {
-            queue.turn(&user(number)).await.unwrap();
+            queue.turn(&user(&number.to_string())).await.unwrap();
         }
         assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
         flood.iter().for_each(tokio::task::JoinHandle::abort);
@@ -255,7 +255,7 @@ mod tests {
         let gone: Vec<_> = (0..100)
             .map(|number| {
                 let queue = queue.clone();
-                tokio::spawn(async move { queue.turn(&user(number)).await })
+                tokio::spawn(async move { queue.turn(&user(&number.to_string())).await })
             })
             .collect();
         while waiting(&queue) < 100 {

@@ -268,6 +268,12 @@ impl Builder {
                 seen.unwrap_or_default()
             });
         }
+        let (health, keys_known) = (backend.health.clone(), authority.clone());
+        metrics.watch_ready(move || {
+            let mut checks = health.checks();
+            checks.push(("keys", keys_known.ready().is_ok()));
+            checks
+        });
         let pages = PageLimits {
             messages: config.history.page,
             bytes: config.history.page_bytes.bytes(),

@@ -9,6 +9,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::config::{self, Loaded, Problems, Warning};
 
 mod config_command;
+mod health;
 mod options;
 mod serve;
 mod token;
@@ -33,6 +34,7 @@ pub fn main() -> ExitCode {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(loaded),
         Command::Token(request) => token::run(&request, &loaded.config.auth),
+        Command::Health => health::run(loaded.config.listen),
         Command::Config(arguments) => config_command::run(&arguments, &loaded),
     }
 }
@@ -53,6 +55,8 @@ struct Cli {
 enum Command {
     /// Serve; what happens without a command too.
     Serve,
+    /// Ask the server that this configuration is of whether it is ready, and say why not; exit code 0 if it is.
+    Health,
     /// Print a token signed with the configured secret.
     Token(token::TokenRequest),
     /// Print the effective configuration, or every problem in it.
@@ -63,6 +67,9 @@ enum Command {
 fn command() -> clap::Command {
     options::add(Cli::command(), |_| true)
         .mut_subcommand("serve", |serve| options::add(serve, |_| true))
+        .mut_subcommand("health", |health| {
+            options::add(health, |option| option.path() == "listen")
+        })
         .mut_subcommand("config", |config| options::add(config, |_| true))
         .mut_subcommand("token", |token| {
             options::add(token, |option| option.section == "auth")

@@ -191,6 +191,9 @@ impl Limit {
     }
 }
 
+/// When it makes sense to try again what is unavailable: about when the server itself has tried whether storage works.
+pub const UNAVAILABLE: Duration = Duration::from_secs(1);
+
 /// A failure with its [`Code`], a sentence for a human, and perhaps a time to wait.
 ///
 /// Serializes as `{ "code", "message", "retry_after_ms"? }`.
@@ -230,9 +233,9 @@ impl Error {
         Self::new(Code::Unauthorized, message)
     }
 
-    /// Storage cannot take it now.
+    /// Storage cannot take it now; to be tried again in [`UNAVAILABLE`], unless something else is said.
     pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Code::Unavailable, message)
+        Self::new(Code::Unavailable, message).retry_after(UNAVAILABLE)
     }
 
     /// Keeps the cause for the log.

@@ -295,6 +295,12 @@ impl Metrics {
         lock(&self.watched).push(Watched(Box::new(read)));
     }
 
+    /// Has the page show what works of that which has to, as `read` says whenever the page is made.
+    pub fn watch_ready(&self, read: impl Fn() -> ChecksSeen + Send + Sync + 'static) {
+        let mut registry = lock(&self.registry);
+        registry.register_collector(Box::new(Ready(Box::new(read))));
+    }
+
     /// The exposition that `/metrics` serves.
     pub fn render(&self) -> String {
         lock(&self.watched).iter().for_each(|watched| (watched.0)());
@@ -347,6 +353,40 @@ const NODES_SHOWN: [Described; 2] = [
     },
 ];
 
+/// What has to work, and whether it does.
+pub type ChecksSeen = Vec<(&'static str, bool)>;
+
+/// How that is shown.
+const READY_SHOWN: Described = Described {
+    name: "ready",
+    help: "Whether this works (1) or fails (0), which makes the node unready: storing messages (`write`), reading them from the embedded log (`read`), hearing what other nodes publish (`subscribe`), having a key to check tokens with (`keys`)",
+    kind: MetricType::Gauge,
+    labels: &["check"],
+    ways: &[],
+};
+
+struct Ready(Box<dyn Fn() -> ChecksSeen + Send + Sync>);
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ready")
+    }
+}
+
+impl Collector for Ready {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Described {
+            name, help, kind, ..
+        } = READY_SHOWN;
+        let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+        for (check, works) in (self.0)() {
+            let labels = [("check", check)];
+            ConstGauge::new(i64::from(works)).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
 struct Nodes(Box<dyn Fn() -> NodesSeen + Send + Sync>);
 
 impl fmt::Debug for Nodes {
@@ -375,7 +415,7 @@ pub fn table() -> String {
     let mut table =
         String::from("| metric | kind | labels | counts | moved by |\n|---|---|---|---|---|\n");
     let metrics = Metrics::unlabelled().described();
-    for metric in metrics.into_iter().chain(NODES_SHOWN) {
+    for metric in metrics.into_iter().chain(NODES_SHOWN).chain([READY_SHOWN]) {
         let (kind, total) = match metric.kind {
             MetricType::Counter => ("counter", "_total"),
             MetricType::Histogram => ("histogram", ""),
@@ -419,8 +459,11 @@ mod tests {
             nodes: 3,
             dropped: vec![("full", 7), ("lost", 0)],
         });
+        metrics.watch_ready(|| vec![("write", false), ("read", true)]);
         let page = metrics.render();
         for line in [
+            "switchboard_ready{check=\"write\"} 0",
+            "switchboard_ready{check=\"read\"} 1",
             "switchboard_nodes 3",
             "switchboard_words_dropped_total{reason=\"full\"} 7",
             "switchboard_words_dropped_total{reason=\"lost\"} 0",

@@ -172,6 +172,14 @@ impl Authority {
         self.0.keys.is_empty() && self.0.jwks.is_none()
     }
 
+    /// Whether tokens can be checked: `unavailable` while the key set could not be read yet.
+    pub fn ready(&self) -> Result<()> {
+        match &self.0.jwks {
+            Some(jwks) => jwks.ready(),
+            None => Ok(()),
+        }
+    }
+
     /// The keys of back ends; they open no other door than the API, and do not make the authority less open.
     pub fn api_keys(&self) -> &ApiKeys {
         &self.0.api_keys

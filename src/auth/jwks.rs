@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    repeat::log_in_bursts,
+    repeat::{Backoff, LogRate, Over, log_at, log_in_bursts},
 };
 
 /// Most keys of a set, and most keys that are remembered after they left it.
@@ -116,7 +116,7 @@ pub(super) struct Jwks {
 struct Reader {
     text: Option<Vec<u8>>,
     asked: Option<Instant>,
-    failing: bool,
+    failures: LogRate,
 }
 
 impl Jwks {
@@ -168,13 +168,20 @@ impl Jwks {
         let keys = self.known();
         match keys.judge(token, Instant::now()) {
             Verdict::Verified => Ok(true),
-            Verdict::UnknownKey if keys.stale && keys.in_force(Instant::now()).next().is_none() => {
-                Err(
-                    Error::unavailable("the keys that tokens are checked with cannot be had now")
-                        .retry_after(RETRY),
-                )
-            }
-            _ => Ok(false),
+            Verdict::UnknownKey => self.ready().map(|()| false),
+            Verdict::Refused => Ok(false),
+        }
+    }
+
+    /// `unavailable` when no key is known because the set could not be read.
+    pub(super) fn ready(&self) -> Result<()> {
+        let keys = self.known();
+        match keys.stale && keys.in_force(Instant::now()).next().is_none() {
+            true => Err(Error::unavailable(
+                "the keys that tokens are checked with cannot be had now",
+            )
+            .retry_after(RETRY)),
+            false => Ok(()),
         }
     }
 
@@ -214,17 +221,15 @@ impl Jwks {
                     self.mark(false);
                 }
                 reader.text = Some(text);
-                if std::mem::take(&mut reader.failing) {
-                    tracing::info!(source = %self.source, "the JWKS can be read again");
+                if let Some(over) = reader.failures.over() {
+                    let Over { lasted, times } = over;
+                    tracing::info!(source = %self.source, ?lasted, times, "the JWKS can be read again");
                 }
             }
             Err(error) => {
                 self.mark(true);
-                // Once until it can be read again: the state is news, not each attempt.
-                if !std::mem::replace(&mut reader.failing, true) {
-                    tracing::warn!(source = %self.source, error = %error.whole(),
-                        "the JWKS cannot be read; the keys known so far stay");
-                }
+                log_at!(reader.failures, warn, source = %self.source, error = %error.whole(),
+                    "the JWKS cannot be read; the keys known so far stay");
             }
         }
         self.readings.fetch_add(1, Ordering::Release);
@@ -232,10 +237,12 @@ impl Jwks {
 
     /// Reads the set every `refresh` until `stop`.
     pub(super) async fn keep_fresh(self: Arc<Self>, stop: CancellationToken) {
+        let mut again = Backoff::new(RETRY / 8, RETRY);
         loop {
             let wait = if self.known().stale {
-                RETRY.min(self.refresh)
+                again.next_wait().min(self.refresh)
             } else {
+                again.reset();
                 self.refresh
             };
             let turn = async {

@@ -61,6 +61,7 @@ pub fn open(config: MemoryConfig) -> (Backend, Deliveries) {
         sessions: log.clone(),
         nodes: None,
         channels: None,
+        health: Arc::default(),
         log,
         bus: Arc::new(LocalBus::new(stream)),
     };

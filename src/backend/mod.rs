@@ -26,6 +26,7 @@ use crate::{
 mod channels;
 #[cfg(test)]
 mod conformance;
+mod health;
 mod marks;
 pub mod memory;
 mod nodes;
@@ -39,6 +40,7 @@ mod tail;
 mod unwritten;
 
 pub use channels::{Channels, Words};
+pub use health::{Failing, Health};
 pub use marks::{Mark, Marks};
 pub use nodes::{Attending, Census, Elsewhere, Nodes, Notice, Question};
 pub use retention::{Keep, REMEMBERED, Retention};
@@ -267,7 +269,8 @@ pub trait Log: Send + Sync + 'static {
     /// that nodes share may be at any time.
     fn life(&self) -> Epoch;
 
-    /// Whether appends and reads can be served now.
+    /// Whether appends and reads can be served now: looks, unless that was done a moment ago. `unavailable`, with what fails
+    /// and why, if not.
     async fn ready(&self) -> Result<()>;
 
     /// Stores whatever was accepted and ends; later calls fail with `unavailable`. What is stored is still delivered:
@@ -348,6 +351,8 @@ pub struct Backend {
     pub nodes: Option<Arc<dyn Nodes>>,
     /// What carries words between nodes; `None` where there can be none.
     pub channels: Option<Arc<dyn Channels>>,
+    /// What has to work for all that.
+    pub health: Arc<Health>,
 }
 
 /// How long the sender of an id can repeat it, by default.

@@ -146,11 +146,12 @@ async fn patiently<T, F>(connection: &Connection, ask: impl Fn() -> F) -> Result
 where
     F: Future<Output = Result<T>>,
 {
+    let mut again = TRY_AGAIN;
     loop {
         match ask().await {
             Err(error) if error.code() == Code::Unavailable && !connection.feed().is_over() => {
                 tracing::debug!(?connection, %error, "what a connection missed cannot be read now");
-                tokio::time::sleep(TRY_AGAIN).await;
+                again.wait().await;
             }
             answer => return answer,
         }

@@ -390,8 +390,9 @@ impl Hub {
         &self.0.authority
     }
 
-    /// Whether requests can be served now.
+    /// Whether requests can be served now; what fails and why, if not.
     pub async fn ready(&self) -> Result<()> {
+        self.0.authority.ready()?;
         self.0.backend.log.ready().await
     }
 

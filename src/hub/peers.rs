@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Close, Connection, Hub, UserState, signal::Passing};
+use super::{Close, Connection, Hub, UserState, session::TRY_AGAIN, signal::Passing};
 use crate::{
     backend::Question,
     error::{Code, Error, Result},
@@ -16,6 +16,9 @@ use crate::{
 
 /// How long other nodes may take for what needs nothing but a look.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often it is tried to find out whether a session is still this node's.
+const LET_GO: usize = 5;
 
 /// Questions of other nodes that may wait for their answers, which clients may have to give.
 pub(super) const AT_ONCE: usize = 4096;
@@ -133,10 +136,19 @@ impl Hub {
         let Some(found) = found.map(|found| found.clone()) else {
             return;
         };
-        // What can be stored is this node's: it came back here since. While storage is away nobody knows whose it is.
-        if self.save(&found, None).await.is_err() && self.ready().await.is_ok() {
-            self.depart(&found);
-            found.close(Close::Replaced);
+        let mut again = TRY_AGAIN;
+        for _ in 0..LET_GO {
+            // What can be stored is this node's: it came back here since.
+            if self.save(&found, None).await.is_ok() {
+                return;
+            }
+            if self.0.backend.log.ready().await.is_ok() {
+                self.depart(&found);
+                found.close(Close::Replaced);
+                return;
+            }
+            // While storage is away nobody knows whose it is.
+            again.wait().await;
         }
     }
 }

@@ -34,8 +34,9 @@ impl Hub {
     /// Tries until it is known where a session began, and stores it.
     async fn learn_start(self, connection: Arc<Connection>, personal: RoomName) {
         let key = connection.key(&personal);
+        let mut again = TRY_AGAIN;
         while !connection.feed().is_over() {
-            tokio::time::sleep(TRY_AGAIN).await;
+            again.wait().await;
             if let Ok(start) = self.present_end(&key).await {
                 connection.begin_in(self.0.backend.log.life());
                 connection.joined(&personal, start);

@@ -25,7 +25,7 @@ use crate::{
     backend::Session,
     error::{Error, Result},
     model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomName},
-    repeat::log_in_bursts,
+    repeat::{Backoff, log_in_bursts},
 };
 
 /// An entrant of which it is decided whether it goes on with a session. Dropping it changes nothing.
@@ -348,6 +348,7 @@ impl Hub {
         );
         let ending = async move {
             let give_up = Instant::now() + hub.0.recovery.window;
+            let mut again = TRY_AGAIN;
             loop {
                 if hub.0.connections.contains_key(&id) {
                     return; // it goes on already
@@ -363,7 +364,7 @@ impl Hub {
                         log_in_bursts!(warn, %error, "the end of a session could not be noted");
                         return;
                     }
-                    Err(_) => tokio::time::sleep(NOTE_AGAIN).await,
+                    Err(_) => again.wait().await,
                 }
             }
         };
@@ -439,11 +440,10 @@ impl Hub {
     }
 }
 
-/// How soon is tried again what the log could not answer.
-pub(super) const TRY_AGAIN: Duration = Duration::from_millis(200);
-
-/// How soon is tried again to note the end of a session.
-const NOTE_AGAIN: Duration = Duration::from_secs(1);
+/// How soon is tried again what the log could not answer or store. Every connection may have something to try: they wait
+/// longer each time, and at random.
+pub(super) const TRY_AGAIN: Backoff =
+    Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// A connection may not be in this room any more: the reason that is told.
 pub(super) const FORBIDDEN: &str = "forbidden";

@@ -26,10 +26,10 @@ use super::{
     inflow::{Inflow, Push},
     keys, line,
 };
-use crate::backend::{Channels, Words};
-
-/// How long after a failed attempt to connect the next one is made.
-const PAUSE: Duration = Duration::from_millis(200);
+use crate::{
+    backend::{Channels, Words},
+    repeat::{Backoff, LogRate, log_at, log_rarely},
+};
 
 /// How often Redis is asked for a sign of life.
 const PING: Duration = Duration::from_secs(1);
@@ -82,21 +82,21 @@ struct State {
     waiting: AtomicUsize,
     /// By reason, as in [`Loss::ALL`].
     dropped: [AtomicU64; Loss::ALL.len()],
-    /// It was said that words are dropped.
-    said: AtomicBool,
+    lines: LogRate,
 }
 
 impl State {
     fn note_dropped(&self, count: usize, why: Loss) {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         self.dropped[why as usize].fetch_add(count, Ordering::Relaxed);
-        if !self.said.swap(true, Ordering::AcqRel) {
-            tracing::warn!(
-                count,
-                reason = why.as_str(),
-                "dropped messages to or from other nodes; the metric counts on"
-            );
-        }
+        let reason = why.as_str();
+        log_at!(
+            self.lines,
+            warn,
+            count,
+            reason,
+            "dropped messages to or from other nodes"
+        );
     }
 }
 
@@ -139,6 +139,8 @@ impl RedisChannels {
             listeners: HashMap::new(),
             listened: Vec::new(),
             waiting: VecDeque::new(),
+            again: line::AGAIN,
+            wait: None,
         };
         tokio::spawn(carrier.run());
         Self {
@@ -222,6 +224,9 @@ struct Carrier {
     listened: Vec<oneshot::Sender<()>>,
     /// What is to be published, oldest first.
     waiting: VecDeque<Word>,
+    /// How long to wait before the next attempt, until a connection has lasted for a moment.
+    again: Backoff,
+    wait: Option<Duration>,
 }
 
 impl Carrier {
@@ -234,7 +239,10 @@ impl Carrier {
                 return;
             };
             if returning {
-                tracing::info!("other nodes can be reached again");
+                log_rarely!(
+                    info,
+                    "connected again to what carries messages between nodes"
+                );
             }
             let end = self.carry(connection, inflow, returning).await;
             self.state.up.store(false, Ordering::Release);
@@ -242,7 +250,10 @@ impl Carrier {
                 return;
             }
             returning = true;
-            tracing::warn!("the connection to the other nodes is lost");
+            log_rarely!(
+                warn,
+                "lost the connection that carries messages between nodes"
+            );
         }
     }
 
@@ -250,7 +261,17 @@ impl Carrier {
     async fn connect(&mut self, inflow: &Inflow) -> Option<MultiplexedConnection> {
         let mut attempt = 0;
         loop {
-            let began = Instant::now();
+            if let Some(wait) = self.wait {
+                let mut pause = std::pin::pin!(tokio::time::sleep(wait));
+                loop {
+                    tokio::select! {
+                        () = &mut pause => break,
+                        order = self.orders.recv() => self.note(order?)?,
+                    }
+                }
+            }
+            // Until a connection has lasted.
+            self.wait = Some(self.again.next_wait());
             let site = self.shared.site.clone();
             let pushes = inflow.sender(String::new());
             let mut connecting =
@@ -267,14 +288,6 @@ impl Carrier {
             }
             self.listened.clear();
             attempt += 1;
-            let pause = tokio::time::sleep_until(began + PAUSE);
-            let mut pause = std::pin::pin!(pause);
-            loop {
-                tokio::select! {
-                    () = &mut pause => break,
-                    order = self.orders.recv() => self.note(order?)?,
-                }
-            }
         }
     }
 
@@ -306,7 +319,8 @@ impl Carrier {
             connection.subscribe(&channels).await?;
         }
         self.listened.clear();
-        let mut returning = returning.then(Instant::now);
+        let begun = Instant::now();
+        let mut returning = returning.then_some(begun);
         let mut orders = Vec::new();
         let (mut ping, mut look) = (interval(PING), interval(LOOK));
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -333,7 +347,14 @@ impl Carrier {
                         returning = None;
                     }
                 }
-                _ = ping.tick() => redis::cmd("PING").exec_async(&mut connection).await?,
+                _ = ping.tick() => {
+                    // An answer is a sign of life even if it is an error: with a full disk Redis answers PING with one.
+                    line::exchange(&mut connection, &[redis::cmd("PING")]).await?;
+                    if begun.elapsed() >= PING {
+                        self.wait = None;
+                        self.again.reset();
+                    }
+                }
             }
         }
     }
@@ -343,7 +364,6 @@ impl Carrier {
         if !self.state.up.load(Ordering::Acquire) {
             self.state.connections.fetch_add(1, Ordering::AcqRel);
             self.state.up.store(true, Ordering::Release);
-            self.state.said.store(false, Ordering::Release);
         }
         while !self.waiting.is_empty() {
             let count = self.waiting.len().min(BATCH);

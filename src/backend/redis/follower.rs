@@ -27,13 +27,14 @@ use super::{
     order::Order,
 };
 use crate::{
-    backend::{Delivery, closed},
+    backend::{Delivery, closed, health::Watch},
     error::{Error, Result},
     model::{ConnectionId, Ephemeral, Message, Offset, RoomKey},
-    repeat::log_rarely,
+    repeat::{Backoff, LogRate, log_at, log_rarely},
 };
 
 mod offline;
+mod receipts;
 mod resync;
 mod room;
 mod roster;
@@ -52,9 +53,6 @@ pub(super) const CHUNK: usize = 512;
 /// was lost without a word.
 const PING: Duration = Duration::from_secs(1);
 const COMPARE: Duration = Duration::from_secs(15);
-
-/// How long after a failed attempt to connect the next one is made.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// What the follower is asked to do.
 pub(super) enum Command {
@@ -84,19 +82,20 @@ pub(super) enum Command {
 
 /// Why a connection is not listened to any more.
 enum End {
-    Lost,
+    /// And why, if that is a failure.
+    Lost(Option<String>),
     Closed,
 }
 
 impl From<RedisError> for End {
-    fn from(_: RedisError) -> Self {
-        Self::Lost
+    fn from(error: RedisError) -> Self {
+        line::away(error).into()
     }
 }
 
 impl From<Error> for End {
-    fn from(_: Error) -> Self {
-        Self::Lost
+    fn from(error: Error) -> Self {
+        Self::Lost(Some(line::reason(&error)))
     }
 }
 
@@ -137,6 +136,12 @@ pub(super) struct Follower {
     lost: bool,
     /// Where the lane's incarnation begins that the followed rooms' epochs are of.
     floor: Offset,
+    /// Whether it hears what is published.
+    watch: Arc<Watch>,
+    /// How long to wait before the next attempt, until a connection has lasted for a moment.
+    again: Backoff,
+    wait: Option<Duration>,
+    lines: LogRate,
 }
 
 /// A room to follow, and who waits for that; nobody, once it was said that it takes longer.
@@ -149,6 +154,7 @@ impl Follower {
         reads: Arc<Reads>,
         outlet: Outlet,
         commands: mpsc::UnboundedReceiver<Command>,
+        watch: Arc<Watch>,
     ) -> Self {
         Self {
             own: keys::node(order.part(), shared.node),
@@ -173,6 +179,10 @@ impl Follower {
             held_up: false,
             lost: false,
             floor: Offset(0),
+            watch,
+            again: line::AGAIN,
+            wait: None,
+            lines: LogRate::of(10, Duration::from_secs(60)),
         }
     }
 
@@ -189,10 +199,9 @@ impl Follower {
             if matches!(end, Err(End::Closed)) || !self.closing.is_empty() {
                 break;
             }
-            tracing::warn!(
-                part = self.order.part().number(),
-                "the connection that brings messages from Redis is lost"
-            );
+            if let Err(End::Lost(Some(reason))) = end {
+                self.note_lost(&reason);
+            }
             self.shared.site.doubt(self.order.part()).await;
         }
         self.settle_all();
@@ -201,6 +210,22 @@ impl Follower {
         }
         for closed in self.closing.drain(..) {
             let _ = closed.send(());
+        }
+    }
+
+    /// The connection was lost, or what has to be done with it at first failed. One that failed so soon is followed by the
+    /// next only after a while.
+    fn note_lost(&mut self, reason: &str) {
+        let shard = self.order.part().number();
+        log_at!(
+            self.lines,
+            warn,
+            shard,
+            reason,
+            "lost the connection that brings messages from Redis"
+        );
+        if self.wait.is_some() {
+            self.watch.failed(reason);
         }
     }
 
@@ -216,6 +241,8 @@ impl Follower {
         tell_each(&mut connection, listen, &channels).await?;
         self.resync().await?;
         self.follow(&mut connection).await?;
+        self.watch.worked();
+        let begun = Instant::now();
         let mut ping = tokio::time::interval(PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut compared = Instant::now();
@@ -236,7 +263,7 @@ impl Follower {
                         self.take(&channel, &payload).await?;
                     }
                     Some(Push::Lost) => self.resync().await?,
-                    Some(Push::Over) | None => return Err(End::Lost),
+                    Some(Push::Over) | None => return Err(End::Lost(Some("the connection was closed".to_owned()))),
                 },
                 count = self.commands.recv_many(&mut commands, BATCH) => {
                     if count == 0 {
@@ -256,6 +283,11 @@ impl Follower {
                     self.order.know(now);
                     if now < known {
                         self.resync().await?;
+                    }
+                    self.watch.worked();
+                    if begun.elapsed() >= PING {
+                        self.wait = None;
+                        self.again.reset();
                     }
                     self.note_hold_up();
                     self.rest().await;
@@ -369,7 +401,7 @@ impl Follower {
             self.say_word(connection).await?;
         }
         match compare {
-            true => Err(End::Lost),
+            true => Err(End::Lost(None)),
             false => Ok(()),
         }
     }
@@ -390,7 +422,7 @@ impl Follower {
         let (_, lost, _): (u64, u8, u64) = line::read_as(answers.pop().unwrap_or_default())?;
         if lost == 1 {
             self.lost = true;
-            return Err(End::Lost);
+            return Err(End::Lost(None));
         }
         Ok(())
     }
@@ -476,47 +508,6 @@ impl Follower {
         match self.closing.is_empty() || word < self.closed_by {
             true => Ok(()),
             false => Err(End::Closed),
-        }
-    }
-
-    fn settle_behind(&mut self, room: &RoomKey, stored: Stored) {
-        match self.rooms.get_mut(&keys::channel(room)) {
-            None => stored.settle(),
-            Some(room) if stored.offset > room.offset => room.waiting.push_back(stored),
-            Some(_) => {
-                let place = self
-                    .under_way
-                    .partition_point(|it| it.offset < stored.offset);
-                self.under_way.insert(place, stored);
-                self.settle_given();
-            }
-        }
-    }
-
-    /// Settles the receipts of what the hub was given, or would be if no other lane were waited for.
-    fn settle_given(&mut self) {
-        let all = self.outlet.is_straight() || self.held_up;
-        let given = self.order.given();
-        while let Some(stored) = (self.under_way).pop_front_if(|it| all || it.offset <= given) {
-            stored.settle();
-        }
-    }
-
-    /// Notes whether another lane holds this one up: what waited a moment ago and still does is stored, and whoever sent it
-    /// should not wait as well.
-    fn note_hold_up(&mut self) {
-        let last = self.under_way.front().map(|stored| stored.offset);
-        self.held_up |= last.is_some() && last == self.waited || self.outlet.is_full();
-        self.waited = last;
-        if self.held_up {
-            self.settle_all();
-        }
-    }
-
-    fn settle_all(&mut self) {
-        self.under_way.drain(..).for_each(Stored::settle);
-        for room in self.rooms.values_mut() {
-            room.waiting.drain(..).for_each(Stored::settle);
         }
     }
 

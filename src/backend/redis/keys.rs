@@ -167,6 +167,11 @@ pub(super) fn nodes(part: Part) -> String {
     part.key("nodes")
 }
 
+/// What is written in a part only to see whether that can be done.
+pub(super) fn probe(part: Part, what: &str) -> String {
+    part.key(&format!("probe:{what}"))
+}
+
 /// A part's rooms that somebody is in, by name.
 pub(super) fn live(part: Part) -> String {
     part.key("live")

@@ -26,7 +26,7 @@ use super::{
     writer::{self, Writer},
 };
 use crate::{
-    backend::{Delivery, closed},
+    backend::{Delivery, Health, closed, health::Watch},
     error::Result,
     model::Offset,
 };
@@ -57,6 +57,8 @@ pub(super) struct Lane {
     pub(super) order: Arc<Order>,
     pub(super) queue: mpsc::Sender<writer::Command>,
     pub(super) follower: mpsc::UnboundedSender<follower::Command>,
+    /// Whether messages can be stored there.
+    writes: Arc<Watch>,
 }
 
 pub(super) struct Lanes {
@@ -89,6 +91,7 @@ impl Lanes {
     pub(super) fn start(
         shared: &Arc<Shared>,
         reads: &Arc<Reads>,
+        health: &mut Health,
         stream: mpsc::Sender<Delivery>,
     ) -> Self {
         let clock = Arc::new(Clock::default());
@@ -109,13 +112,16 @@ impl Lanes {
                 });
                 Outlet::Merger(outlet)
             };
+            let shard = (count > 1).then(|| part.number());
             let following = Follower::new(
                 shared.clone(),
                 order.clone(),
                 reads.clone(),
                 outlet,
                 follows,
+                health.watch("subscribe", shard),
             );
+            let writes = health.watch("write", shard);
             tokio::spawn(following.run());
             let writer = Writer {
                 shared: shared.clone(),
@@ -123,12 +129,14 @@ impl Lanes {
                 line: Line::new(shared.site.clone(), part),
                 queue: commands,
                 follower: follower.clone(),
+                watch: writes.clone(),
             };
             writing.push(tokio::spawn(writer.run()));
             lanes.push(Lane {
                 order,
                 queue,
                 follower,
+                writes,
             });
         }
         let merging =
@@ -198,10 +206,9 @@ impl Lanes {
         try_join_all(self.lanes.iter().map(raise)).await
     }
 
-    /// Whether every lane answers.
-    pub(super) async fn ready(&self) -> Result<()> {
-        let ask = |lane: &Lane| self.reads.of(lane.order.part()).ask(lane.order.look());
-        try_join_all(self.lanes.iter().map(ask)).await.map(|_| ())
+    /// Whether messages can be stored, lane by lane.
+    pub(super) fn writes(&self) -> impl Iterator<Item = Arc<Watch>> {
+        self.lanes.iter().map(|lane| lane.writes.clone())
     }
 
     /// Has a command carried out in its place among the drafts of its part, and waits for its answer.

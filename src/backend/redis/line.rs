@@ -22,14 +22,20 @@ use redis::{
 use tokio::sync::Mutex;
 
 use super::{keys::Part, scripts, site::Site};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    repeat::Backoff,
+};
 
 /// How long connecting, and an answer, may take.
 const CONNECT: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// How long after a failed attempt to connect nobody tries again.
+/// How long after a failed attempt to connect nobody tries again; more after each.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a task of this node waits after something failed before it tries again.
+pub(super) const AGAIN: Backoff = Backoff::new(PAUSE, Duration::from_secs(1));
 
 pub(super) struct Line {
     site: Arc<Site>,
@@ -37,9 +43,12 @@ pub(super) struct Line {
     state: Mutex<State>,
 }
 
-enum State {
-    Up(MultiplexedConnection, Arc<AtomicBool>),
-    Down(Option<(Instant, RedisError)>),
+struct State {
+    connection: Option<(MultiplexedConnection, Arc<AtomicBool>)>,
+    /// Why there is none, and how long nobody tries again; after a connection that did not help, too.
+    failed: Option<RedisError>,
+    wait_until: Instant,
+    again: Backoff,
 }
 
 /// What to do when the connection is lost before the answer is there.
@@ -57,7 +66,12 @@ impl Line {
         Self {
             site,
             part,
-            state: Mutex::new(State::Down(None)),
+            state: Mutex::new(State {
+                connection: None,
+                failed: None,
+                wait_until: Instant::now(),
+                again: AGAIN,
+            }),
         }
     }
 
@@ -86,13 +100,36 @@ impl Line {
         let answers = exchange(&mut connection, commands).await;
         let elsewhere = match &answers {
             Err(_) => true,
-            Ok(answers) => answers.iter().any(leads_elsewhere),
+            Ok(answers) if answers.iter().any(has_moved) => true,
+            // Somebody else may have taken over. As long as nobody has, each new connection ends up here again.
+            Ok(answers) if answers.iter().any(cannot_write) => self.may_look_again().await,
+            Ok(_) => {
+                self.works().await;
+                false
+            }
         };
         if elsewhere {
             broken.store(true, Ordering::Release);
             self.site.doubt(self.part).await;
         }
         answers
+    }
+
+    /// Whether it is time to see if another connection leads to a better place.
+    async fn may_look_again(&self) -> bool {
+        let mut state = self.state.lock().await;
+        let now = Instant::now();
+        let may = state.wait_until <= now;
+        if may {
+            state.wait_until = now + state.again.next_wait();
+        }
+        may
+    }
+
+    async fn works(&self) {
+        let mut state = self.state.lock().await;
+        state.again.reset();
+        state.wait_until = Instant::now();
     }
 
     /// Sends one command that may be repeated, and waits for its answer.
@@ -103,13 +140,11 @@ impl Line {
 
     async fn connection(&self) -> Result<(MultiplexedConnection, Arc<AtomicBool>), RedisError> {
         let mut state = self.state.lock().await;
-        match &*state {
-            State::Up(connection, broken) if !broken.load(Ordering::Acquire) => {
+        match (&state.connection, &state.failed) {
+            (Some((connection, broken)), _) if !broken.load(Ordering::Acquire) => {
                 return Ok((connection.clone(), broken.clone()));
             }
-            State::Down(Some((failed, error))) if failed.elapsed() < PAUSE => {
-                return Err(error.clone());
-            }
+            (_, Some(error)) if Instant::now() < state.wait_until => return Err(error.clone()),
             _ => {}
         }
         let broken = Arc::new(AtomicBool::new(false));
@@ -122,11 +157,14 @@ impl Line {
         });
         match connected.await {
             Ok(connection) => {
-                *state = State::Up(connection.clone(), broken.clone());
+                state.connection = Some((connection.clone(), broken.clone()));
+                state.failed = None;
                 Ok((connection, broken))
             }
             Err(error) => {
-                *state = State::Down(Some((Instant::now(), error.clone())));
+                state.connection = None;
+                state.failed = Some(error.clone());
+                state.wait_until = Instant::now() + state.again.next_wait();
                 Err(error)
             }
         }
@@ -159,9 +197,36 @@ pub(super) async fn open(
         .await
 }
 
-/// Whether an answer means that another node may have what was asked for.
-fn leads_elsewhere(answer: &Value) -> bool {
-    is_error(answer, &["MOVED", "CLUSTERDOWN", "READONLY", "MASTERDOWN"])
+/// Whether an answer means that another node has what was asked for.
+fn has_moved(answer: &Value) -> bool {
+    is_error(answer, &["MOVED"])
+}
+
+/// Whether an answer means that another node may have taken over.
+fn cannot_write(answer: &Value) -> bool {
+    is_error(answer, &["CLUSTERDOWN", "READONLY", "MASTERDOWN"])
+}
+
+/// What Redis answers when it is not about the keys of one room.
+const OF_ALL: [&str; 13] = [
+    "OOM",
+    "MISCONF",
+    "READONLY",
+    "NOPERM",
+    "NOAUTH",
+    "WRONGPASS",
+    "LOADING",
+    "BUSY",
+    "UNKILLABLE",
+    "NOREPLICAS",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "MOVED",
+];
+
+/// Whether Redis refuses for a reason that all rooms share, and not because something else lies where one room should.
+pub(super) fn refuses_all(answer: &Value) -> bool {
+    is_error(answer, &OF_ALL)
 }
 
 /// Sends commands together; those whose script Redis has lost are sent again, in order, once it has it.
@@ -220,6 +285,24 @@ pub(super) fn checked(answer: Value) -> Result<Value> {
 /// What an answer holds, as a type that it should have.
 pub(super) fn read_as<T: redis::FromRedisValue>(answer: Value) -> Result<T> {
     redis::from_redis_value(checked(answer)?).map_err(damaged)
+}
+
+/// Why Redis fails, in its own words, without where in a script it was.
+pub(super) fn reason(error: &Error) -> String {
+    let Some(cause) = std::error::Error::source(error) else {
+        return error.message().to_owned();
+    };
+    let said = match cause.downcast_ref::<RedisError>() {
+        Some(cause) => match (cause.code(), cause.detail()) {
+            (Some(code), Some(detail)) => format!("{code} {detail}"),
+            _ => cause.to_string(),
+        },
+        None => cause.to_string(),
+    };
+    match said.split_once(" script: ") {
+        Some((said, _)) => said.trim_end_matches(['.', ',']).to_owned(),
+        None => said,
+    }
 }
 
 pub(super) fn away(error: RedisError) -> Error {

@@ -88,9 +88,9 @@ use tokio::{
 };
 
 use super::{
-    Backend, Bus, Clock, Deliveries, Delivery, Draft, Following, IDEMPOTENCY, Keep, Log, Missed,
-    Page, PageSize, Range, Receipt, Retention, SESSION_WINDOW, closed, deliveries, retention::DAY,
-    unwritten,
+    Backend, Bus, Clock, Deliveries, Delivery, Draft, Following, Health, IDEMPOTENCY, Keep, Log,
+    Missed, Page, PageSize, Range, Receipt, Retention, SESSION_WINDOW, closed, deliveries,
+    retention::DAY, unwritten,
 };
 use crate::{
     config::SecretUrl,
@@ -112,6 +112,7 @@ mod nodes;
 mod order;
 mod others;
 mod pages;
+mod probe;
 mod scripts;
 mod sessions;
 mod site;
@@ -126,6 +127,7 @@ use keys::Part;
 use lanes::{Lanes, Reads};
 use line::{Line, Lost};
 use others::Others;
+use probe::Probes;
 use site::Site;
 use sweep::Sweeper;
 use writer::Command;
@@ -209,6 +211,7 @@ pub async fn open(config: RedisConfig) -> Result<(Backend, Deliveries), OpenErro
         sessions: log.clone(),
         nodes: Some(log.clone()),
         channels: Some(log.channels.clone()),
+        health: log.health.clone(),
         bus: log.clone(),
         log,
     };
@@ -227,7 +230,6 @@ async fn open_with(
         clock,
         retention: config.retention,
         idempotency: config.idempotency,
-        failing: AtomicBool::new(false),
         life: StdMutex::new(life),
         node: NodeId::fresh(),
         others: Others::default(),
@@ -237,8 +239,11 @@ async fn open_with(
     let nodes = nodes::begin(&shared, &reads, config.lease, config.grace);
     let nodes = nodes.await.map_err(OpenError::Away)?;
     let (stream, deliveries) = deliveries();
-    let lanes = Lanes::start(&shared, &reads, stream.clone());
+    let mut health = Health::default();
+    let lanes = Lanes::start(&shared, &reads, &mut health, stream.clone());
     let used = Arc::new(());
+    let probes = Probes::new(&shared, &reads, lanes.writes());
+    probes.start(&Arc::downgrade(&used));
     let sweeper = Sweeper {
         shared: shared.clone(),
         reads: reads.clone(),
@@ -252,6 +257,8 @@ async fn open_with(
         shared,
         reads,
         lanes,
+        probes,
+        health: Arc::new(health),
         space: Arc::new(Semaphore::new(QUEUE_BYTES as usize)),
         session_window: config.session_window,
         closed: AtomicBool::new(false),
@@ -261,14 +268,19 @@ async fn open_with(
     Ok((log, stream, deliveries))
 }
 
-/// The name of the log's life: whoever comes first makes it.
+/// The name of the log's life: whoever comes first makes it. Where there is one nothing is written: this is asked again and again,
+/// of a Redis that takes no writes, too.
 async fn life(reads: &Line) -> Result<Epoch> {
+    let mut get = redis::cmd("GET");
+    get.arg(keys::life());
+    let life: Option<String> = line::read_as(reads.ask(get.clone()).await?)?;
+    if let Some(life) = life {
+        return Ok(Epoch::from_text(&life));
+    }
     let mut make = redis::cmd("SET");
     make.arg(keys::life())
         .arg(Epoch::fresh().as_str())
         .arg("NX");
-    let mut get = redis::cmd("GET");
-    get.arg(keys::life());
     let answers = reads.run(&[make, get], Lost::Repeat).await?;
     let [made, life] = <[_; 2]>::try_from(answers).unwrap_or_default();
     line::checked(made)?;
@@ -291,7 +303,6 @@ struct Shared {
     clock: Clock,
     retention: Retention,
     idempotency: Duration,
-    failing: AtomicBool,
     // A std mutex: it is held to copy a name, and never across an await.
     life: StdMutex<Epoch>,
     node: NodeId,
@@ -344,18 +355,6 @@ impl Shared {
     fn live(&self, life: Epoch) {
         *self.life.lock().unwrap_or_else(PoisonError::into_inner) = life;
     }
-
-    /// Logs a change, and only a change: while Redis is away every batch fails.
-    fn note(&self, error: Option<&Error>) {
-        let failed = self.failing.swap(error.is_some(), Ordering::AcqRel);
-        match error {
-            Some(error) if !failed => {
-                tracing::error!(%error, "messages cannot be stored in Redis; they are refused until they can");
-            }
-            None if failed => tracing::info!("messages are stored in Redis again"),
-            _ => {}
-        }
-    }
 }
 
 /// A number that a script reads without loss, or the largest such.
@@ -375,6 +374,8 @@ struct RedisLog {
     /// For whatever does not wait for the writers.
     reads: Arc<Reads>,
     lanes: Lanes,
+    probes: Arc<Probes>,
+    health: Arc<Health>,
     /// Bytes of drafts and events that may still be accepted.
     space: Arc<Semaphore>,
     channels: Arc<RedisChannels>,
@@ -480,7 +481,8 @@ impl Log for RedisLog {
 
     async fn ready(&self) -> Result<()> {
         self.check_open()?;
-        self.lanes.ready().await
+        self.probes.look().await;
+        self.health.verdict()
     }
 
     async fn close(&self) {

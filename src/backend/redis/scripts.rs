@@ -34,6 +34,7 @@ script! {
     PRESENT = "present.lua";
     LEASE = "lease.lua";
     RELEASE = "release.lua";
+    PROBE = "probe.lua";
 }
 
 fn call(script: &redis::Script, keys: &[&str]) -> Cmd {
@@ -93,4 +94,8 @@ pub(super) fn lease(leases: &str) -> Cmd {
 
 pub(super) fn release(leases: &str) -> Cmd {
     call(&RELEASE, &[leases])
+}
+
+pub(super) fn probe(keys: [&str; 9]) -> Cmd {
+    call(&PROBE, &keys)
 }

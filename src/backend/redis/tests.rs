@@ -18,6 +18,7 @@ use crate::{
 mod between;
 pub(in crate::backend) mod cluster;
 mod node;
+mod refused;
 mod stalled;
 mod trouble;
 

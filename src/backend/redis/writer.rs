@@ -19,9 +19,10 @@ use super::{
     scripts,
 };
 use crate::{
-    backend::{Appended, Draft, unwritten},
+    backend::{Appended, Draft, health::Watch, unwritten},
     error::{Error, Result},
     model::{Epoch, MessageId, Offset, RoomKey, Seq, Timestamp},
+    repeat::log_rarely,
 };
 
 /// How many commands are sent together at most.
@@ -70,6 +71,8 @@ pub(super) struct Writer {
     pub(super) line: Line,
     pub(super) queue: mpsc::Receiver<Command>,
     pub(super) follower: mpsc::UnboundedSender<follower::Command>,
+    /// Whether messages can be stored.
+    pub(super) watch: Arc<Watch>,
 }
 
 impl Writer {
@@ -87,13 +90,12 @@ impl Writer {
             }
             match self.line.run(&commands, Lost::GiveUp).await {
                 Ok(values) => {
-                    self.shared.note(None);
                     for (answer, value) in answers.into_iter().zip(values) {
                         self.tell(answer, value);
                     }
                 }
                 Err(error) => {
-                    self.shared.note(Some(&error));
+                    self.watch.failed(line::reason(&error));
                     for answer in answers {
                         refuse(answer, &error);
                     }
@@ -170,6 +172,7 @@ impl Writer {
     }
 
     fn tell(&self, answer: Answer, value: Value) {
+        let of_all = line::refuses_all(&value);
         match answer {
             Answer::Stored {
                 room,
@@ -178,6 +181,9 @@ impl Writer {
                 space,
             } => match stored(id, value) {
                 Ok((appended, offset, lost)) => {
+                    if !appended.duplicate {
+                        self.watch.worked();
+                    }
                     self.order.know(offset);
                     if lost {
                         // If the follower has ended, nobody is delivered anything more.
@@ -197,13 +203,25 @@ impl Writer {
                     }
                 }
                 Err(error) => {
+                    let reason = line::reason(&error);
+                    if of_all {
+                        self.watch.failed(reason);
+                    } else {
+                        log_rarely!(error, room = %room.room, reason, "messages of a room cannot be stored: what Redis has under its keys is not what was written there");
+                    }
                     let _ = settle.send(Err(error));
                 }
             },
             Answer::Published { .. } => {}
             Answer::Other(done) => {
+                let answer = line::checked(value);
+                if let Err(error) = &answer
+                    && of_all
+                {
+                    self.watch.failed(line::reason(error));
+                }
                 // Whoever asked may be gone; what was asked is done all the same.
-                let _ = done.send(line::checked(value));
+                let _ = done.send(answer);
             }
         }
     }

@@ -18,18 +18,20 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 
 use crate::{
     backend::{
-        Backend, Clock, Deliveries, Delivery, Draft, IDEMPOTENCY, LocalBus, Log, Missed, Page,
-        PageSize, Range, Receipt, Retention, SESSION_WINDOW, Synchronous, closed, deliveries,
-        retention, tail::Tail, unwritten,
+        Backend, Clock, Deliveries, Delivery, Draft, Health as Checks, IDEMPOTENCY, LocalBus, Log,
+        Missed, Page, PageSize, Range, Receipt, Retention, SESSION_WINDOW, Synchronous, closed,
+        deliveries, retention, tail::Tail, unwritten,
     },
     error::{Error, Result},
     model::{Epoch, Namespace, Offset, RoomKey, Timestamp},
 };
 
 mod books;
+mod health;
 mod marks;
 mod migration;
 mod offsets;
+mod probes;
 mod reader;
 mod schema;
 mod sessions;
@@ -39,11 +41,13 @@ mod trim;
 mod writer;
 
 use books::Books;
+use health::Health;
 use offsets::Offsets;
+use probes::Probes;
 use reader::{Found, Gap, Read, Readers, Request};
 pub use schema::OpenError;
 use trim::Pass;
-use writer::{Command, Health, Writer};
+use writer::{Command, Writer};
 
 /// How many commands may wait for the writer, and how many bytes of drafts, before appends wait too.
 const QUEUE: usize = 4096;
@@ -98,6 +102,7 @@ pub fn open(config: SqliteConfig) -> Result<(Backend, Deliveries), OpenError> {
         sessions: log.clone(),
         nodes: None,
         channels: None,
+        health: log.checks.clone(),
         log,
         bus: Arc::new(LocalBus::new(stream)),
     };
@@ -116,11 +121,12 @@ fn open_with(
     sessions::end_all(&db, clock()).map_err(failed)?;
     let offsets = Arc::new(Offsets::load(&db).map_err(failed)?);
     let life = schema::life(&db).map_err(failed)?;
-    let (readers, mut threads) = Readers::start(&path, config.readers, busy)?;
+    let mut checks = Checks::default();
+    let health = Arc::new(Health::new(&mut checks));
+    let (readers, mut threads) = Readers::start(&path, config.readers, busy, &health)?;
     let (queue, commands) = mpsc::channel(QUEUE);
     let (stream, deliveries) = deliveries();
     let tail = Arc::new(Tail::new(config.hot_bytes));
-    let health = Arc::<Health>::default();
     let writer = Writer {
         db,
         queue: commands,
@@ -140,13 +146,19 @@ fn open_with(
     threads.push(spawn("log-trimmer", move || {
         trim_forever(&trims, &stop, &time);
     })?);
+    let readers = Arc::new(readers);
+    let probes = Arc::new(Probes::new(&queue, &readers, &health));
+    tokio::spawn(probes::run(Arc::downgrade(&probes), health.clone()));
     let log = SqliteLog {
+        probes,
+        checks: Arc::new(checks),
         queue,
         space: Arc::new(Semaphore::new(QUEUE_BYTES as usize)),
         readers,
         tail,
         offsets,
         life,
+        #[cfg(test)]
         health,
         clock,
         retention: config.retention,
@@ -190,13 +202,16 @@ fn trim_forever(
 }
 
 struct SqliteLog {
+    probes: Arc<Probes>,
+    checks: Arc<Checks>,
     queue: mpsc::Sender<Command>,
     /// Bytes of drafts that may still be accepted.
     space: Arc<Semaphore>,
-    readers: Readers,
+    readers: Arc<Readers>,
     tail: Arc<Tail>,
     offsets: Arc<Offsets>,
     life: Epoch,
+    #[cfg(test)]
     health: Arc<Health>,
     clock: Clock,
     retention: Retention,
@@ -341,10 +356,8 @@ impl Log for SqliteLog {
         if self.queue.is_closed() {
             return Err(Error::unavailable("the log has failed; restart the server"));
         }
-        if self.health.failing() {
-            return self.ask(|done| Command::Probe { done }).await;
-        }
-        Ok(())
+        self.probes.look().await;
+        self.checks.verdict()
     }
 
     async fn close(&self) {

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     books::{self, int, nat},
+    health::Health,
     marks,
     schema::{self, OpenError},
     sessions,
@@ -73,6 +74,8 @@ enum Job {
     Missed(Gap, oneshot::Sender<Result<Missed>>),
     Marked(RoomKey, UserId, oneshot::Sender<Result<Mark>>),
     Session(Pid, Timestamp, oneshot::Sender<Result<Option<Session>>>),
+    /// Look whether reading works again.
+    Look(oneshot::Sender<()>),
     Stop,
 }
 
@@ -88,6 +91,7 @@ impl Readers {
         path: &Path,
         count: usize,
         busy: Duration,
+        health: &Arc<Health>,
     ) -> Result<(Self, Vec<JoinHandle<()>>), OpenError> {
         let count = count.max(1);
         let (jobs, queue) = mpsc::channel(JOBS);
@@ -95,7 +99,7 @@ impl Readers {
         let mut threads = Vec::with_capacity(count);
         for _ in 0..count {
             let db = schema::reader(path, busy)?;
-            threads.push(spawn(db, queue.clone()).map_err(OpenError::Threads)?);
+            threads.push(spawn(db, queue.clone(), health.clone()).map_err(OpenError::Threads)?);
         }
         Ok((Self { jobs, count }, threads))
     }
@@ -126,6 +130,14 @@ impl Readers {
         found.await.map_err(|_| closed())?
     }
 
+    /// Looks whether reading works again.
+    pub(super) async fn look(&self) {
+        let (done, looked) = oneshot::channel();
+        if self.jobs.send(Job::Look(done)).await.is_ok() {
+            let _ = looked.await;
+        }
+    }
+
     /// Answers what was asked so far, then ends the threads.
     pub(super) async fn stop(&self) {
         for _ in 0..self.count {
@@ -135,8 +147,16 @@ impl Readers {
     }
 }
 
-fn spawn(mut db: Connection, queue: Arc<Mutex<mpsc::Receiver<Job>>>) -> io::Result<JoinHandle<()>> {
+fn spawn(
+    mut db: Connection,
+    queue: Arc<Mutex<mpsc::Receiver<Job>>>,
+    health: Arc<Health>,
+) -> io::Result<JoinHandle<()>> {
     let run = move || {
+        let failed = |db: &Connection, room: Option<&RoomKey>, error: rusqlite::Error| {
+            health.not_read(db, room, &error);
+            Error::unavailable("the log cannot be read now; try again").caused_by(error)
+        };
         loop {
             // One thread waits for a job and the others for their turn to wait.
             let job = queue
@@ -147,19 +167,25 @@ fn spawn(mut db: Connection, queue: Arc<Mutex<mpsc::Receiver<Job>>>) -> io::Resu
             match job {
                 Some(Job::Read(request, answer)) => {
                     let found = find(&mut db, &request);
-                    let _ = answer.send(found.map_err(|error| failed(Some(&request.room), error)));
+                    let _ =
+                        answer.send(found.map_err(|error| failed(&db, Some(&request.room), error)));
                 }
                 Some(Job::Missed(gap, answer)) => {
                     let missed = find_missed(&mut db, &gap);
-                    let _ = answer.send(missed.map_err(|error| failed(Some(&gap.room), error)));
+                    let _ =
+                        answer.send(missed.map_err(|error| failed(&db, Some(&gap.room), error)));
                 }
                 Some(Job::Marked(room, user, answer)) => {
                     let mark = marks::find(&db, &room, &user);
-                    let _ = answer.send(mark.map_err(|error| failed(Some(&room), error)));
+                    let _ = answer.send(mark.map_err(|error| failed(&db, Some(&room), error)));
                 }
                 Some(Job::Session(pid, expired, answer)) => {
                     let session = sessions::find(&db, pid, expired);
-                    let _ = answer.send(session.map_err(|error| failed(None, error)));
+                    let _ = answer.send(session.map_err(|error| failed(&db, None, error)));
+                }
+                Some(Job::Look(done)) => {
+                    health.look_again(&db);
+                    let _ = done.send(());
                 }
                 Some(Job::Stop) | None => return,
             }
@@ -168,12 +194,6 @@ fn spawn(mut db: Connection, queue: Arc<Mutex<mpsc::Receiver<Job>>>) -> io::Resu
     std::thread::Builder::new()
         .name("log-reader".into())
         .spawn(run)
-}
-
-fn failed(room: Option<&RoomKey>, error: rusqlite::Error) -> Error {
-    let room = room.map(|key| tracing::field::display(&key.room));
-    tracing::error!(%error, room, "cannot read the log");
-    Error::unavailable("the log cannot be read now; try again").caused_by(error)
 }
 
 fn find(db: &mut Connection, request: &Request) -> rusqlite::Result<Read> {

@@ -55,8 +55,9 @@ pub(super) fn overfull(
     while budget > 0
         && let Some(key) = books.overfull.first().cloned()
     {
+        // Whatever fails here fails a transaction; it should not fail the next one, too.
+        books.overfull.swap_remove(&key);
         let Some(row) = books.find(db, &key)? else {
-            books.overfull.swap_remove(&key);
             continue;
         };
         let target = row.keep.first_by_count(row.head);
@@ -66,8 +67,8 @@ pub(super) fn overfull(
             let id = row.id;
             taken.push(delete(db, books, id, &key, end)?);
         }
-        if end == target {
-            books.overfull.swap_remove(&key);
+        if end < target {
+            books.overfull.insert(key);
         }
     }
     Ok(())
@@ -105,7 +106,12 @@ impl Pass {
                 break;
             }
             let keep = books.retention.keep(&room.key.room);
-            let deleted = sweep(db, books, &room, keep, budget, now, taken)?;
+            let deleted = sweep(db, books, &room, keep, budget, now, taken);
+            if deleted.is_err() {
+                // The next pass goes on behind it: one room that is damaged is not to keep all others from being trimmed.
+                self.after = room.id;
+            }
+            let deleted = deleted?;
             budget -= deleted;
             if budget > 0 {
                 self.after = room.id;

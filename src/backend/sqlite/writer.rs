@@ -2,22 +2,16 @@
 //!
 //! In that order: a receipt is settled only when the message is safely stored, can be read, and is on its way.
 
-use std::{
-    fs::File,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-};
+use std::{fs::File, sync::Arc};
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
     books::{Books, Outcome},
+    health::{self, Health},
     marks,
     offsets::Offsets,
-    schema,
     sessions::{self, Change},
     trim::{self, Pass, Taken},
 };
@@ -29,6 +23,9 @@ use crate::{
 
 /// How many commands one transaction takes at most.
 const BATCH: usize = 4096;
+
+/// How many transactions may fail over one batch until all that is left of it is refused.
+const FAILURES: usize = 16;
 
 /// What the writer is asked to do.
 pub(super) enum Command {
@@ -67,39 +64,13 @@ pub(super) enum Command {
     Meddle(Box<dyn FnOnce(&Connection) + Send>),
 }
 
-/// How the writer is doing, for others to see.
-#[derive(Default)]
-pub(super) struct Health {
-    failing: AtomicBool,
-    commits: AtomicU64,
-}
-
-impl Health {
-    /// Whether the last transaction failed.
-    pub(super) fn failing(&self) -> bool {
-        self.failing.load(Ordering::Acquire)
-    }
-
-    /// How many transactions were committed.
-    #[cfg(test)]
-    pub(super) fn commits(&self) -> u64 {
-        self.commits.load(Ordering::Acquire)
-    }
-
-    /// Logs a change, and only a change: a full disk fails every batch.
-    fn note(&self, outcome: &rusqlite::Result<Done>) {
-        match outcome {
-            Ok(done) => {
-                self.commits.fetch_add(1, Ordering::AcqRel);
-                if done.wrote && self.failing.swap(false, Ordering::AcqRel) {
-                    tracing::info!("the log stores messages again");
-                }
-            }
-            Err(error) => {
-                if !self.failing.swap(true, Ordering::AcqRel) {
-                    tracing::error!(%error, "the log cannot store messages; they are refused until it can");
-                }
-            }
+impl Command {
+    /// The room that it is about.
+    fn room(&self) -> Option<&RoomKey> {
+        match self {
+            Self::Append { draft, .. } => Some(&draft.room),
+            Self::Mark { room, .. } | Self::Visit { room, .. } => Some(room),
+            _ => None,
         }
     }
 }
@@ -138,15 +109,7 @@ impl Writer {
         while self.queue.blocking_recv_many(&mut batch, BATCH) > 0 {
             #[cfg(test)]
             self.meddle(&mut batch);
-            let done = self.transact(&batch);
-            self.health.note(&done);
-            match done {
-                Ok(done) => self.tell(batch.drain(..), done),
-                Err(error) => {
-                    self.books.discard();
-                    self.refuse(batch.drain(..), error);
-                }
-            }
+            self.carry_out(std::mem::take(&mut batch), &mut 0);
         }
         // A later start is quicker when the log proper holds everything; it is not needed for safety.
         if let Err(error) = self
@@ -155,6 +118,28 @@ impl Writer {
         {
             tracing::warn!(%error, "cannot tidy the log while closing; nothing is lost");
         }
+    }
+
+    /// Does it in one transaction. If that fails and may concern one room, half of it at a time, so that the others are served;
+    /// after so many failures what is left is refused.
+    fn carry_out(&mut self, mut batch: Vec<Command>, failures: &mut usize) {
+        let error = match self.transact(&batch) {
+            Ok(done) => {
+                self.health.committed(done.wrote);
+                return self.tell(batch.into_iter(), done);
+            }
+            Err(error) => error,
+        };
+        self.books.discard();
+        *failures += 1;
+        if batch.len() > 1 && *failures < FAILURES && health::may_be_of_one_room(&error) {
+            let second = batch.split_off(batch.len() / 2);
+            self.carry_out(batch, failures);
+            return self.carry_out(second, failures);
+        }
+        let rooms = batch.iter().find_map(Command::room);
+        self.health.not_written(&self.db, rooms, &error);
+        self.refuse(batch.into_iter(), error);
     }
 
     fn transact(&mut self, batch: &[Command]) -> rusqlite::Result<Done> {
@@ -197,7 +182,7 @@ impl Writer {
                     done.wrote |= sessions::apply(&db, change, now)?;
                 }
                 Command::Probe { .. } => {
-                    schema::touch(&db)?;
+                    health::probe(&db)?;
                     done.wrote = true;
                 }
                 _ => {}

@@ -7,7 +7,7 @@
 use std::{fmt, time::Duration};
 
 use socketioxide::ProtocolVersion;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{Door, Link, Socket, credentials::Credentials};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     hub::{Arrived, Resume},
     limits::Holder,
     model::{Namespace, Timestamp, UserId},
-    repeat::log_in_bursts,
+    repeat::{Backoff, log_in_bursts},
     transport::wire,
 };
 
@@ -24,7 +24,7 @@ use crate::{
 const HOLD: Duration = Duration::from_secs(5);
 
 /// How often is tried again meanwhile.
-const TRY_AGAIN: Duration = Duration::from_millis(500);
+const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(1));
 
 /// Why a CONNECT is refused, as socketioxide is to write it.
 #[derive(Debug)]
@@ -88,6 +88,7 @@ impl Door {
     ) -> Result<Arrived, Refusal> {
         let give_up = Instant::now() + HOLD;
         let mut noted = false;
+        let mut again = TRY_AGAIN;
         loop {
             let denied = self.try_arrive(socket, link, namespace, credentials).await;
             let denial = match denied {
@@ -104,7 +105,7 @@ impl Door {
             match denial {
                 // Other namespaces live on the same transport: it is not closed for this one, which waits on.
                 Denial::Later(_) if Instant::now() < give_up || link.is_connected() => {
-                    sleep(TRY_AGAIN).await;
+                    again.wait().await;
                     continue;
                 }
                 Denial::Later(_) | Denial::NewToken(_) => link.dismiss(error),

@@ -3,12 +3,16 @@
 use std::pin::pin;
 
 use redis::aio::MultiplexedConnection;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::sync::oneshot;
 
-use super::{Command, Follower, PAUSE, stall::next};
+use super::{Command, Follower, stall::next};
 use crate::{
-    backend::{Delivery, redis::inflow::Inflow},
+    backend::{
+        Delivery,
+        redis::{inflow::Inflow, line},
+    },
     error::{Error, Result},
+    repeat::log_at,
 };
 
 impl Follower {
@@ -21,7 +25,18 @@ impl Follower {
         // A connection may have been lost while the first room was begun.
         self.rest().await;
         loop {
-            let began = Instant::now();
+            if let Some(wait) = self.wait {
+                let pause = tokio::time::sleep(wait);
+                let mut pause = pin!(pause);
+                loop {
+                    tokio::select! {
+                        () = &mut pause => break,
+                        command = next(&mut self.put_off, &mut self.commands) => self.answer_offline(command?).await?,
+                    }
+                }
+            }
+            // Until a connection has lasted.
+            self.wait = Some(self.again.next_wait());
             let (site, part) = (self.shared.site.clone(), self.order.part());
             let pushes = inflow.sender(self.own.clone());
             let mut connecting = pin!(async move { site.connect(part, pushes).await });
@@ -34,27 +49,23 @@ impl Follower {
             match connected {
                 Ok(connection) => {
                     if !first {
-                        tracing::info!("Redis brings messages again");
+                        log_at!(
+                            self.lines,
+                            info,
+                            "connected again to what brings messages from Redis"
+                        );
                         // It may have lost what this node has.
                         let parts = self.shared.parts_of(self.order.part());
                         parts.for_each(|part| self.shared.book.check_part(part));
                     }
                     return Some(connection);
                 }
-                Err(error) => tracing::debug!(%error, "cannot connect to Redis"),
+                Err(error) => self.watch.failed(line::reason(&line::away(error))),
             }
             // They are stored; whoever sent them should not wait until Redis is back.
             self.settle_all();
             for (_, done) in &mut self.early {
                 tell_deaf(done);
-            }
-            let pause = tokio::time::sleep_until(began + PAUSE);
-            let mut pause = pin!(pause);
-            loop {
-                tokio::select! {
-                    () = &mut pause => break,
-                    command = next(&mut self.put_off, &mut self.commands) => self.answer_offline(command?).await?,
-                }
             }
         }
     }

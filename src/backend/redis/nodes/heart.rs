@@ -20,9 +20,8 @@ use crate::{
     model::NodeId,
 };
 
-/// How many times a lease is renewed before it ends, and how soon again when that failed.
+/// How many times a lease is renewed before it ends.
 const RENEWALS: u32 = 3;
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// How long after a lease should have ended it is looked whether it has.
 const SLACK: Duration = Duration::from_millis(20);
@@ -70,15 +69,19 @@ impl Heart {
     /// Renews the lease for as long as it is polled.
     pub(super) async fn run(mut self) {
         let mut rest = self.lease / RENEWALS;
+        let mut again = line::AGAIN;
         loop {
             tokio::time::sleep(rest).await;
             rest = match self.beat().await {
-                Ok(next) => next.min(self.lease / RENEWALS) + SLACK,
+                Ok(next) => {
+                    again.reset();
+                    next.min(self.lease / RENEWALS) + SLACK
+                }
                 Err(error) => {
                     tracing::debug!(%error, "the lease of this node cannot be renewed");
                     self.since = None;
                     self.ended.send_replace(None);
-                    PAUSE.min(self.lease / RENEWALS)
+                    again.next_wait().min(self.lease / RENEWALS)
                 }
             };
         }

@@ -3,7 +3,7 @@
 //! Whenever a batch failed, what was stored before may be lost, and what was refused may be stored. So the next thing is to
 //! compare: what Redis has of this node is read, and what is different is written. What is the same costs the others nothing.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use indexmap::IndexMap;
 use redis::Cmd;
@@ -19,9 +19,6 @@ use crate::{
     error::Result,
     model::{Pid, RoomKey, UserId},
 };
-
-/// How long after a failed batch the next one is tried.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// How many rooms are compared together, and how many sessions one command names.
 const ROOMS: usize = 64;
@@ -40,6 +37,7 @@ impl Teller {
 
     /// Works until the book is closed and everything is written, or cannot be.
     pub(super) async fn run(self) {
+        let mut again = line::AGAIN;
         loop {
             let work = self.shared.book.take(self.part).await;
             let closing = work.closing;
@@ -47,14 +45,17 @@ impl Teller {
                 return;
             }
             match self.carry_out(&work).await {
-                Ok(()) => self.shared.book.done(self.part, work),
+                Ok(()) => {
+                    again.reset();
+                    self.shared.book.done(self.part, work);
+                }
                 Err(error) => {
                     tracing::debug!(%error, "who is in rooms here cannot be written into Redis");
                     self.shared.book.failed(self.part, work);
                     if closing {
                         return;
                     }
-                    tokio::time::sleep(PAUSE).await;
+                    again.wait().await;
                 }
             }
         }

@@ -99,7 +99,7 @@ async fn a_node_that_does_not_answer_is_waited_for_as_long_as_was_said() {
     // It lives for all that is known, and has nobody who hears.
     drop(three);
     let began = Instant::now();
-    let within = Duration::from_millis(300);
+    let within = Duration::from_secs(2);
     let answers = one.log.ask("hello".into(), within).await.unwrap();
     assert_eq!(answers, ["two heard hello"]);
     assert!(began.elapsed() >= within);

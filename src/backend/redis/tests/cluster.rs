@@ -318,7 +318,7 @@ async fn while_a_server_is_away_only_its_parts_are_refused_and_then_all_comes_in
         assert!(came.iter().any(|message| message.id == id));
     }
     assert!(came.iter().any(|message| message.id.as_str() == "again"));
-    node.log.ready().await.unwrap();
+    node.is_ready().await;
 }
 
 #[tokio::test]
@@ -351,7 +351,7 @@ async fn a_replica_that_takes_over_is_found() {
     let (sending, stop) = sending;
     stop.send(()).unwrap();
     sending.await.unwrap();
-    node.log.ready().await.unwrap();
+    node.is_ready().await;
 }
 
 #[tokio::test]

@@ -49,6 +49,15 @@ impl Node {
         }
     }
 
+    /// Waits until it says that it is ready.
+    pub(super) async fn is_ready(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = self.log.ready().await {
+            assert!(Instant::now() < deadline, "{error}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// The next messages, which have to come.
     pub(super) async fn next(&mut self, count: usize) -> Vec<Arc<Message>> {
         let mut all = Vec::new();

@@ -177,6 +177,8 @@ struct Inner {
     given_back: Notify,
     /// Permits to read what a connection has missed.
     catch_ups: Semaphore,
+    /// Signals that wait for answers of other nodes, or are answered for them.
+    signals: Arc<Pool>,
     /// Permits to answer what other nodes ask.
     answers: Arc<Semaphore>,
     users: Arc<Counts<UserId, users::Standing>>,
@@ -239,6 +241,7 @@ impl Hub {
             memory,
             pages,
             catch_ups: Semaphore::new(recovery.at_once),
+            signals: Pool::new(peers::SIGNALS),
             answers: Arc::new(Semaphore::new(peers::AT_ONCE)),
             recovery,
             presence,

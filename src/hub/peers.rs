@@ -23,6 +23,9 @@ const LET_GO: usize = 5;
 /// Questions of other nodes that may wait for their answers, which clients may have to give.
 pub(super) const AT_ONCE: usize = 4096;
 
+/// Signals among them: what operators ask is never kept waiting by them. They are shared by the users that send them.
+pub(super) const SIGNALS: usize = AT_ONCE / 4 * 3;
+
 /// A question. Nodes of different versions may live together for a while: what is not understood is not answered.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Ask {
@@ -88,7 +91,7 @@ impl Hub {
         let ask = serde_json::from_str(text)
             .map_err(|error| Error::bad_request("not a question").caused_by(error))?;
         Ok(Some(match ask {
-            Ask::Signal(passing) => written(&self.pass(&passing).await)?,
+            Ask::Signal(passing) => written(&self.pass_for_another_node(&passing).await?)?,
             Ask::Kick {
                 namespace,
                 room,

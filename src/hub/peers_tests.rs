@@ -188,6 +188,32 @@ async fn a_signal_reaches_a_users_connections_on_all_nodes_and_one_connection_wh
 }
 
 #[tokio::test]
+async fn one_users_signals_that_wait_for_other_nodes_leave_others_their_share() {
+    let (one, two, _) = two();
+    let (greedy, _) = member(&one, "greedy", &["a"]).await;
+    let (alice, _) = member(&one, "alice", &["a"]).await;
+    let (_bob, far) = member(&two, "bob", &["a"]).await;
+    *lock(&far.says) = Some(&["\"far\""]);
+    let bob = To::User(user("bob"));
+    let asked = Signal {
+        to: bob.clone(),
+        event: "offer".into(),
+        data: to_raw_value("data").unwrap().into(),
+        timeout: None,
+    };
+    let waiting: Vec<_> = (0..crate::hub::peers::SIGNALS / 2)
+        .map(|_| one.signal(&greedy, &asked).ok().unwrap())
+        .collect();
+    let refused = signal(&one, &greedy, bob.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::LimitReached);
+    assert!(refused.retry_after_ms().is_some());
+    let replies = signal(&one, &alice, bob.clone()).await.unwrap();
+    assert_eq!(said(&replies), (vec!["\"far\""], 0));
+    drop(waiting);
+    assert!(signal(&one, &greedy, bob).await.is_ok());
+}
+
+#[tokio::test]
 async fn an_answer_comes_from_another_node_as_it_was_given() {
     let (one, two, _) = two();
     let (alice, _) = member(&one, "alice", &["a"]).await;

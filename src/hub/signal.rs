@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     auth::{Grants, Permission},
-    error::{Error, Limit, Result},
+    error::{Code, Error, Limit, Result},
+    limits::{Holder, Reservation},
     model::{ConnectionId, Namespace, RoomName, UserId},
     telemetry::Metrics,
 };
@@ -217,12 +218,19 @@ impl Hub {
         self.check_data(&signal.data)?;
         let passing = Arc::new(Passing::of(connection, signal));
         let to = signal.to.clone();
+        let place = match self.is_for_others(&to) {
+            true => Some(self.take_signal(&passing)?),
+            false => None,
+        };
         let here = self.pass_within(&passing, &budget);
         let (hub, counted) = (self.clone(), Waiting::new(self.0.metrics.clone()));
         Ok(async move {
             let _counted = counted;
             let elsewhere = async {
-                let passed = hub.pass_elsewhere(&passing).await;
+                let passed = match place {
+                    Some(_) => hub.pass_elsewhere(&passing).await,
+                    None => Vec::new(),
+                };
                 drop(passing); // what was said is not held until the last has answered
                 passed
             };
@@ -239,7 +247,7 @@ impl Hub {
     }
 
     /// Tells the receivers on this node for another one, and answers what became of it.
-    pub(super) fn pass(&self, passing: &Passing) -> impl Future<Output = Passed> + Send + use<> {
+    fn pass(&self, passing: &Passing) -> impl Future<Output = Passed> + Send + use<> {
         self.pass_within(passing, &self.reply_budget())
     }
 
@@ -373,16 +381,36 @@ impl Hub {
         )))
     }
 
-    /// Has the other nodes pass a signal on, if one of them may have receivers.
+    /// Whether a signal may have receivers on other nodes.
+    fn is_for_others(&self, to: &To) -> bool {
+        self.0.backend.nodes.is_some()
+            && match to {
+                To::User(_) => true,
+                To::Connection(id) => !self.0.connections.contains_key(id),
+                To::Nobody => false,
+            }
+    }
+
+    /// Takes a place among the signals that wait for answers between nodes: each of its sender's may wait half a minute.
+    fn take_signal(&self, passing: &Passing) -> Result<Reservation> {
+        let holder = Holder::User(passing.from.user.clone());
+        let place = self.0.signals.take(holder, 1);
+        place.map_err(|_| {
+            let message = "too many signals wait for answers of other nodes; try again";
+            Error::new(Code::LimitReached, message)
+                .for_limit(Limit::Signals)
+                .retry_after(Duration::from_secs(1))
+        })
+    }
+
+    /// As [`pass`](Self::pass), for a sender that has not too many of them under way.
+    pub(super) async fn pass_for_another_node(&self, passing: &Passing) -> Result<Passed> {
+        let _place = self.take_signal(passing)?;
+        Ok(self.pass(passing).await)
+    }
+
+    /// Has the other nodes pass a signal on.
     async fn pass_elsewhere(&self, passing: &Arc<Passing>) -> Vec<Passed> {
-        let only_here = match &passing.to {
-            To::User(_) => false,
-            To::Connection(id) => self.0.connections.contains_key(id),
-            To::Nobody => true,
-        };
-        if only_here {
-            return Vec::new();
-        }
         let within = passing.within + ON_THE_WAY;
         let passed = self.ask_others(&Ask::Signal(passing.clone()), within).await;
         passed.unwrap_or_else(|error| {

@@ -89,3 +89,50 @@ async fn a_status_that_changes_all_the_time_is_acknowledged_each_time_and_shown_
     assert!(shown < 50, "{shown}");
     server.stop().await;
 }
+
+/// A server whose users may ask for so many things at once, and then for one a second.
+async fn server_with_burst(burst: u32) -> (Server, ApiClient, ApiClient) {
+    let mut config = config();
+    config.limits.user_messages_per_second = 1;
+    config.limits.user_messages_burst = burst;
+    let server = closed_server(config).await;
+    let user = token("alice", "*=join,publish,history,presence");
+    let user = ApiClient::new(&server, Some(&user));
+    let back_end = ApiClient::new(&server, Some(KEY));
+    (server, user, back_end)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_is_charged_by_its_bytes() {
+    let (server, user, back_end) = server_with_burst(60).await;
+    let (full, small) = ("/v1/rooms/full/messages", "/v1/rooms/small/messages");
+    back_end.post(small, &json!({ "data": 1 })).await.is(201);
+    for _ in 0..17 {
+        let message = json!({ "data": "x".repeat(60_000) });
+        back_end.post(full, &message).await.is(201);
+    }
+    for _ in 0..10 {
+        user.get(small).await.is(200);
+    }
+    let mut pages = 0;
+    while user.get(full).await.status == 200 {
+        pages += 1;
+    }
+    assert!((3..=5).contains(&pages), "{pages}");
+    assert_eq!(user.get(small).await.is(429)["code"], "rate_limited");
+    for _ in 0..10 {
+        back_end.get(full).await.is(200);
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_calls_that_are_none_costs_as_much_as_a_call() {
+    let (server, user, _) = server_with_burst(5).await;
+    let nothing = json!({ "requests": [{ "method": "GET", "path": "/v1/nothing" }] });
+    for _ in 0..5 {
+        user.post("/v1/batch", &nothing).await.is(200);
+    }
+    user.post("/v1/batch", &nothing).await.is(429);
+    server.stop().await;
+}

@@ -1,9 +1,11 @@
 //! Several calls in one request: one after another, in order, as if each had come alone.
 
+use std::time::Instant;
+
 use axum::{
     Extension, Json, Router,
     body::{Body, HttpBody},
-    extract::Request,
+    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -14,7 +16,10 @@ use serde_json::value::RawValue;
 use tower::ServiceExt;
 use utoipa::ToSchema;
 
-use super::settling::{Later, Sending};
+use super::{
+    Api,
+    settling::{Later, Sending},
+};
 use crate::{
     error::{Code, Error, Result},
     hub::Visitor,
@@ -107,6 +112,7 @@ pub(super) struct Answer {
     responses((status = 200, description = "Every call was answered, each with its own status.", body = Answers))
 )]
 pub(super) async fn run(
+    State(api): State<Api>,
     Extension(calls): Extension<Calls>,
     Extension(visitor): Extension<Visitor>,
     Extension(limits): Extension<BodyLimits>,
@@ -117,6 +123,8 @@ pub(super) async fn run(
         let message = format!("a batch holds at most {MOST} requests, this one has {count}");
         return Err(Error::bad_request(message));
     }
+    // Besides what its calls take: those that are none would come at no rate at all.
+    api.hub.take_message_permit(&visitor, Instant::now())?;
     let mut done = Vec::with_capacity(batch.requests.len());
     let mut bytes = 0;
     for call in batch.requests {

@@ -10,8 +10,13 @@ use crate::{
     auth::{Permission, Principal},
     error::{Limit, Result},
     limits::Rate,
-    model::{Namespace, RoomKey, RoomName, Sender},
+    model::{Message, Namespace, RoomKey, RoomName, Sender},
 };
+
+/// Bytes of messages that are read for one permit.
+const BYTES_A_PERMIT: usize = 64 << 10;
+/// What a message costs besides its data: its names and numbers.
+const MESSAGE_BYTES: usize = 200;
 
 /// Whoever asks for something that needs no connection.
 pub trait Caller: Send + Sync {
@@ -124,6 +129,9 @@ impl Hub {
     /// answered all the same; what it asks for next waits, or is refused, until they have come back.
     pub(super) fn charge(&self, caller: &impl Caller, permits: usize, now: Instant) {
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);
+        if permits == 0 {
+            return;
+        }
         if let Some(connection) = caller.connection() {
             let mut rates = connection.rates();
             rates.messages.charge(self.0.messages, permits, now);
@@ -131,6 +139,19 @@ impl Hub {
         if let Some(principal) = caller.identity() {
             self.0.user_messages.charge(&principal.user, permits, now);
         }
+    }
+
+    /// Takes permits for messages that the caller is given in an answer: one for each 64 KiB, the first of which is paid for by
+    /// its request.
+    pub(super) fn charge_messages(
+        &self,
+        caller: &impl Caller,
+        messages: &[Arc<Message>],
+        now: Instant,
+    ) {
+        let bytes = messages.iter().map(|message| message.data.get().len());
+        let bytes = bytes.sum::<usize>() + messages.len() * MESSAGE_BYTES;
+        self.charge(caller, bytes / BYTES_A_PERMIT, now);
     }
 
     /// Takes a permit to read a room that the caller is not in, at once: that costs what joining it would.

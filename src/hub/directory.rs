@@ -9,6 +9,7 @@ use super::{
     Caller, Hub,
     room::Room,
     rooms_walk::{Found, Walk},
+    who::USERS_A_PERMIT,
 };
 use crate::{
     auth::Permission,
@@ -22,6 +23,8 @@ const LISTED_ROOMS: usize = 100;
 const PAGE_ROOMS: usize = 1000;
 /// Patterns that are compared with names for one permit of the caller's rate.
 const COMPARISONS_A_PERMIT: usize = 1000;
+/// Rooms of other nodes that are asked about for one permit.
+const ASKED_A_PERMIT: usize = 10;
 /// Rooms that are asked about at the same time for one answer.
 const AT_ONCE: usize = 32;
 
@@ -98,6 +101,9 @@ impl Hub {
             rooms.truncate(limit);
             next = rooms.last().cloned();
         }
+        if self.0.backend.nodes.is_some() {
+            self.charge(caller, rooms.len() / ASKED_A_PERMIT, Instant::now());
+        }
         let rooms = futures_util::stream::iter(rooms).map(|room| async move {
             let attendance = self.attendance(caller, &room).await?;
             Ok(LiveRoom { room, attendance })
@@ -163,6 +169,7 @@ impl Hub {
             (Some(attendance), _) => attendance,
             (None, Some(nodes)) => {
                 let census = nodes.users(&key, None, 0).await?;
+                self.charge(caller, census.count / USERS_A_PERMIT, Instant::now());
                 Attendance {
                     users: census.count,
                     connections: census.connections,

@@ -1,6 +1,6 @@
 //! `history`: reading a part of a room's log.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use serde::Serialize;
 
@@ -55,6 +55,7 @@ impl Hub {
             .log
             .read(&caller.key(&request.room), request.range, size)
             .await?;
+        self.charge_messages(caller, &page.messages, Instant::now());
         Ok(HistoryPage {
             room: request.room,
             epoch: page.epoch,

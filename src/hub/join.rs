@@ -198,6 +198,7 @@ impl Hub {
         let past = self
             .past(connection, &key, &request.replay, &mut entry)
             .await?;
+        self.charge_messages(&**connection, &past.page.messages, Instant::now());
         self.0.rooms.acquainted(&key).await;
         self.appear(connection, &key);
         Ok(Joined {

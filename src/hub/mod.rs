@@ -70,6 +70,7 @@ mod stream;
 mod typing;
 mod untold;
 mod users;
+mod watched;
 mod who;
 
 pub use announce::ReadTo;
@@ -86,7 +87,7 @@ pub use history::{History, HistoryPage};
 pub use join::{Join, Joined, Replay};
 pub use memory::exhausted;
 pub use pace::noting_idle;
-pub use poll::{Poll, Polled};
+pub use poll::{GiveUp, Poll, Polled};
 pub use profile::Present;
 pub use publish::{Publish, Publishing, Storing};
 pub use request::{Answer, Request, Roll, Status};

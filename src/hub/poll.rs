@@ -1,22 +1,26 @@
 //! `poll`: what a room has after a place in its log, at once or as soon as there is something.
 //!
-//! Whoever polls is no member: it watches the room while it waits and is told that something came, never what. What is
-//! answered is read from the log, so that nothing is lost between two polls.
+//! Whoever polls is no member: it watches the room while it waits. What is delivered meanwhile is kept for all who poll the room
+//! ([`watched`](super::watched)), so that one of them reads the log and the others need not; what is not kept is read.
 
 use std::{
     future::Future,
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde::{Serialize, Serializer};
-use tokio::sync::Notify;
 
-use super::{Caller, Hub, Visitor, join::follows};
+use super::{
+    Caller, Hub, Visitor,
+    join::follows,
+    watched::{Newest, Watched},
+};
 use crate::{
-    backend::{Page, Range},
+    backend::{Page, PageSize, Range},
     error::Result,
-    model::{Epoch, Message, Position, RoomKey, RoomName, Seq},
+    model::{Epoch, Message, Position, RoomKey, RoomName, Seq, Timestamp},
 };
 
 /// What to wait for.
@@ -28,6 +32,8 @@ pub struct Poll {
     pub since: Option<Position>,
     /// At most so many messages.
     pub limit: Option<usize>,
+    /// To be answered at once, whatever there is.
+    pub at_once: bool,
 }
 
 /// What a room had after a place.
@@ -49,17 +55,20 @@ pub struct Polled {
     pub reset: bool,
 }
 
-/// Told of every message of a room for as long as it lives.
+/// Ready when a poll is to be answered with nothing.
+pub type GiveUp = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Has a room's messages kept for as long as it lives.
 struct Watch<'a> {
     hub: &'a Hub,
     room: &'a RoomKey,
-    told: Arc<Notify>,
+    watched: Arc<Watched>,
 }
 
 impl<'a> Watch<'a> {
     fn new(hub: &'a Hub, room: &'a RoomKey) -> Self {
-        let told = hub.0.rooms.watch(room);
-        Self { hub, room, told }
+        let watched = hub.0.rooms.watch(room);
+        Self { hub, room, watched }
     }
 }
 
@@ -70,33 +79,40 @@ impl Drop for Watch<'_> {
 }
 
 impl Hub {
-    /// Answers as soon as a room has something after a place, or `give_up` is ready. Needs what joining and reading
-    /// need.
+    /// Answers as soon as a room has something after a place, or what `wait` returns is ready; that is asked for once, if the poll
+    /// has to wait, and may refuse. Needs what joining and reading need.
     pub async fn poll(
         &self,
         visitor: &Visitor,
         poll: Poll,
-        give_up: impl Future<Output = ()>,
+        wait: impl FnOnce() -> Result<GiveUp>,
     ) -> Result<Polled> {
         self.check_entry(visitor, &poll.room, true)?;
         let key = visitor.key(&poll.room);
         let watch = Watch::new(self, &key);
         self.0.rooms.followed(&key).await?;
-        let mut give_up = std::pin::pin!(give_up);
+        let (mut wait, mut give_up) = (Some(wait), None::<GiveUp>);
         loop {
-            // Before the log is read: what is stored after that is told.
-            let mut told = std::pin::pin!(watch.told.notified());
+            // Before it is looked for: what is delivered after that is told.
+            let mut told = std::pin::pin!(watch.watched.told());
             told.as_mut().enable();
-            let polled = self.polled(&key, &poll).await?;
+            let polled = self.polled(&watch, &poll).await?;
             if !polled.waits(&poll) {
                 if polled.reset {
                     self.charge_visit(visitor, Instant::now());
                 }
+                self.charge_messages(visitor, &polled.messages, Instant::now());
                 return Ok(polled);
             }
+            if let Some(wait) = wait.take().filter(|_| !poll.at_once) {
+                give_up = Some(wait()?);
+            }
+            let Some(give_up) = &mut give_up else {
+                return Ok(polled);
+            };
             tokio::select! {
                 () = told => {}
-                () = &mut give_up => return Ok(polled),
+                () = give_up => return Ok(polled),
             }
         }
     }
@@ -110,23 +126,44 @@ impl Hub {
             .map(|_| ())
     }
 
-    /// What the room has now.
-    async fn polled(&self, key: &RoomKey, poll: &Poll) -> Result<Polled> {
-        let log = &self.0.backend.log;
-        let Some(since) = &poll.since else {
-            let page = log.read(key, Range::Last, self.page(Some(0))).await?;
-            return Ok(Polled::new(key, page, None));
-        };
+    /// What the room has now. What has been delivered lately is kept for all who wait for more; the log tells the rest, and
+    /// whoever does not wait for what is stored and not delivered yet.
+    async fn polled(&self, watch: &Watch<'_>, poll: &Poll) -> Result<Polled> {
+        let (log, watched) = (&self.0.backend.log, &watch.watched);
         let size = self.page(poll.limit);
-        let page = log.read(key, Range::After(since.seq), size).await?;
+        let Some(since) = &poll.since else {
+            let page = log.read(watch.room, Range::Last, PageSize::NOTHING).await?;
+            return Ok(Polled::new(watch.room, page, None));
+        };
+        let kept = || {
+            let newest = watched.after(since, size, &log.life(), Timestamp::now())?;
+            let polled = Polled::kept(watch.room, newest, since);
+            (!poll.at_once || !polled.messages.is_empty()).then_some(polled)
+        };
+        if let Some(polled) = kept() {
+            return Ok(polled);
+        }
+        // Of many who ask at once where the room is one reads that. What is older is read by each.
+        let _reading = match watched.is_known(&log.life()) {
+            false => Some(watched.reading().await),
+            true => None,
+        };
+        if let Some(polled) = kept() {
+            return Ok(polled);
+        }
+        let life = log.life();
+        let page = log.read(watch.room, Range::After(since.seq), size).await?;
+        if life == log.life() {
+            watched.learn(&page, life);
+        }
         if page.epoch == since.epoch && follows(&page, since.seq) {
-            return Ok(Polled::new(key, page, Some(since.seq)));
+            return Ok(Polled::new(watch.room, page, Some(since.seq)));
         }
         // Something is missing whatever we answer: the newest messages are of the most use.
-        let page = log.read(key, Range::Last, size).await?;
+        let page = log.read(watch.room, Range::Last, size).await?;
         Ok(Polled {
             reset: true,
-            ..Polled::new(key, page, None)
+            ..Polled::new(watch.room, page, None)
         })
     }
 }
@@ -135,6 +172,22 @@ impl Polled {
     /// Whether there is nothing yet of what `poll` asked for.
     pub fn waits(&self, poll: &Poll) -> bool {
         poll.since.is_some() && !self.reset && self.messages.is_empty()
+    }
+
+    /// What was kept, as it follows a place.
+    fn kept(key: &RoomKey, newest: Newest, since: &Position) -> Self {
+        let last = newest.messages.last().map(|last| last.seq);
+        Self {
+            room: key.room.clone(),
+            cursor: Position {
+                epoch: newest.epoch.clone(),
+                seq: last.unwrap_or(since.seq),
+            },
+            epoch: newest.epoch,
+            seq: newest.head,
+            messages: newest.messages,
+            reset: false,
+        }
     }
 
     /// A page as it follows a number, or of the newest messages.

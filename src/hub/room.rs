@@ -12,7 +12,7 @@ use std::{
 use futures_util::{FutureExt, future::Shared};
 use indexmap::IndexMap;
 use serde_json::json;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::{
     connection::Connection,
@@ -24,6 +24,7 @@ use super::{
     readers::{Read, Readers},
     typing::{Announce, Typing},
     untold::Untold,
+    watched::{Watched, Watchers},
 };
 use crate::{
     auth::Permission,
@@ -54,7 +55,7 @@ pub(super) struct Room {
     members: IndexMap<ConnectionId, Member>,
     presence: Presence,
     typing: Typing,
-    /// Told of every message, without being members.
+    /// Those who poll, without being members.
     watchers: Option<Watchers>,
     /// How far the members were told that users have read; of users that have gone nothing has to be known.
     readers: Readers,
@@ -88,13 +89,6 @@ struct Member {
     listed: Option<Instant>,
     /// Messages up to this offset are in the answer to its join, or before it.
     after: Offset,
-}
-
-/// Those who wait for the next message of a room.
-#[derive(Default)]
-struct Watchers {
-    count: usize,
-    told: Arc<Notify>,
 }
 
 /// What became of a member's place.
@@ -230,20 +224,15 @@ impl Room {
         self.members.is_empty() && self.presence.own_count() == 0 && self.watchers.is_none()
     }
 
-    /// One more watches: what is notified with every message from now on.
-    pub(super) fn watch(&mut self) -> Arc<Notify> {
-        let watchers = self.watchers.get_or_insert_default();
-        watchers.count += 1;
-        watchers.told.clone()
+    /// One more polls: what is kept for all who do.
+    pub(super) fn watch(&mut self) -> Arc<Watched> {
+        self.watchers.get_or_insert_default().add()
     }
 
-    /// One of those watches no more.
-    pub(super) fn unwatch(&mut self) {
+    /// One of those polls no more.
+    pub(super) fn unwatch(&mut self, now: Instant) {
         if let Some(watchers) = &mut self.watchers {
-            watchers.count -= 1;
-            if watchers.count == 0 {
-                self.watchers = None;
-            }
+            watchers.remove(now);
         }
     }
 
@@ -263,7 +252,7 @@ impl Room {
             return;
         };
         if let Some(watchers) = &self.watchers {
-            watchers.told.notify_waiters();
+            watchers.tell(message);
         }
         if let Some(from) = &message.from
             && let Some(announce) = self.typing.sent(&from.user)

@@ -253,6 +253,14 @@ impl Room {
         for announce in self.typing.due(now) {
             self.announce(&announce, now);
         }
+        if self.watchers_end().is_some_and(|end| end <= now) {
+            self.watchers = None;
+        }
+    }
+
+    /// When nobody has polled for so long that nothing is kept for those who do.
+    fn watchers_end(&self) -> Option<Instant> {
+        self.watchers.as_ref()?.ends()
     }
 
     /// When there is something to [`look_after`](Self::look_after) next.
@@ -262,6 +270,7 @@ impl Room {
             self.typing.next_deadline(),
             self.untold.next_deadline(),
             self.readers.next_deadline(),
+            self.watchers_end(),
         ];
         deadlines.into_iter().flatten().min()
     }

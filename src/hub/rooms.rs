@@ -19,6 +19,7 @@ use super::{
     lock,
     room::{Manners, Placed, Room},
     room_index::RoomIndex,
+    watched::Watched,
 };
 use crate::{
     backend::{Bus, Nodes},
@@ -77,20 +78,14 @@ impl Rooms {
         }
     }
 
-    /// Has messages of a room told; undo it by [`unwatch`](Self::unwatch).
-    pub(super) fn watch(&self, key: &RoomKey) -> Arc<Notify> {
+    /// Has messages of a room kept for those who poll it; undo it by [`unwatch`](Self::unwatch).
+    pub(super) fn watch(&self, key: &RoomKey) -> Arc<Watched> {
         self.with_new(key, Room::watch)
     }
 
-    /// Ends one watch, and the room if nothing is left to keep of it.
+    /// Ends one watch. The room lasts a little longer, for whoever asks again.
     pub(super) fn unwatch(&self, key: &RoomKey) {
-        let over = self.with(key, |room| {
-            room.unwatch();
-            room.is_over()
-        });
-        if over == Some(true) {
-            self.drop_if_over(key);
-        }
+        self.with(key, |room| room.unwatch(Instant::now()));
     }
 
     /// Waits until whatever is stored in a room from now on will be delivered to it: its log is to be read after that.
@@ -252,7 +247,8 @@ impl Rooms {
         }
     }
 
-    fn look_after_due(&self, now: Instant) {
+    /// Looks after every room whose time has come.
+    pub(super) fn look_after_due(&self, now: Instant) {
         loop {
             let due = {
                 let mut due = lock(&self.due);

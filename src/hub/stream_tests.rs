@@ -1,9 +1,12 @@
 //! Streams and polls: what they are given of the past and of the present is all, once, in order, or they are told.
 
+use std::sync::atomic::AtomicUsize;
+
 use super::*;
 use crate::{
     auth::Permission,
-    hub::{Beginning, Poll, Polled, Since, Stream},
+    backend::{Draft, Log, Missed, Page, Range, Receipt},
+    hub::{Beginning, GiveUp, Poll, Polled, Since, Stream},
     model::{Cursor, Epoch, Position, Seq, Timestamp},
 };
 
@@ -225,14 +228,20 @@ async fn who_may_not_read_the_past_begins_anew_and_may_not_ask_for_it() {
 }
 
 /// What a poll of room `a` is answered.
-async fn poll(hub: &Hub, since: Option<&Position>, wait: impl Future<Output = ()>) -> Polled {
+async fn poll(
+    hub: &Hub,
+    since: Option<&Position>,
+    wait: impl Future<Output = ()> + Send + 'static,
+) -> Polled {
     let principal = hub.authority().open_principal(Some("eve")).unwrap();
     let poll = Poll {
         room: RoomName::parse("a").unwrap(),
         since: since.cloned(),
         limit: Some(2),
+        at_once: false,
     };
     let visitor = hub.visitor(Namespace::root(), principal).unwrap();
+    let wait = || Ok(Box::pin(wait) as GiveUp);
     hub.poll(&visitor, poll, wait).await.unwrap()
 }
 
@@ -259,6 +268,8 @@ async fn a_poll_answers_at_once_what_there_is_page_by_page_and_else_waits() {
     assert!(futures_util::poll!(&mut waiting).is_pending());
     say(&hub, "a", 4).await;
     assert_eq!(numbers(&waiting.await), [4]);
+    let later = Instant::now() + Duration::from_secs(3);
+    hub.0.rooms.look_after_due(later);
     assert!(hub.0.rooms.keys().is_empty(), "nobody watches any more");
 }
 
@@ -307,4 +318,97 @@ async fn no_message_is_lost_between_two_polls() {
     }
     let received = tokio::time::timeout(Duration::from_secs(60), poller).await;
     assert_eq!(received.unwrap().unwrap(), (0..2_000).collect::<Vec<_>>());
+}
+
+/// Counts how often rooms are read.
+struct Counting {
+    log: Arc<dyn Log>,
+    reads: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl Log for Counting {
+    async fn append(&self, draft: Draft) -> Result<Receipt> {
+        self.log.append(draft).await
+    }
+
+    async fn read(&self, room: &RoomKey, range: Range, size: PageSize) -> Result<Page> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.log.read(room, range, size).await
+    }
+
+    async fn missed(
+        &self,
+        room: &RoomKey,
+        after: Offset,
+        until: Offset,
+        size: PageSize,
+    ) -> Result<Missed> {
+        self.log.missed(room, after, until, size).await
+    }
+
+    async fn offset(&self, namespace: &Namespace) -> Result<Offset> {
+        self.log.offset(namespace).await
+    }
+
+    fn life(&self) -> Epoch {
+        self.log.life()
+    }
+
+    async fn ready(&self) -> Result<()> {
+        self.log.ready().await
+    }
+
+    async fn close(&self) {
+        self.log.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_message_in_a_room_of_many_polls_costs_no_read_of_the_log_and_their_coming_back_none() {
+    const POLLS: usize = 1000;
+    let (mut backend, deliveries) = memory::open(memory::MemoryConfig::default());
+    let log = Arc::new(Counting {
+        log: backend.log.clone(),
+        reads: AtomicUsize::new(0),
+    });
+    backend.log = log.clone();
+    let hub = hub_over(backend, deliveries, crate::hub::LimitSettings::default());
+    let start = poll(&hub, None, std::future::pending()).await.cursor;
+    let wait_all = async |since: &Position| {
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let polls: Vec<_> = (0..POLLS)
+            .map(|_| {
+                let (hub, since, waiting) = (hub.clone(), since.clone(), waiting.clone());
+                let waits = std::future::poll_fn(move |_| {
+                    waiting.fetch_add(1, Ordering::Relaxed);
+                    std::task::Poll::Pending
+                });
+                tokio::spawn(async move { poll(&hub, Some(&since), waits).await })
+            })
+            .collect();
+        while waiting.load(Ordering::Relaxed) < POLLS {
+            tokio::task::yield_now().await;
+        }
+        polls
+    };
+    let polls = wait_all(&start).await;
+    assert!(
+        log.reads.load(Ordering::Relaxed) <= 2,
+        "one for the place, one for all"
+    );
+    let before = log.reads.load(Ordering::Relaxed);
+    say(&hub, "a", 1).await;
+    let mut cursor = start;
+    for waiting in polls {
+        let polled = waiting.await.unwrap();
+        assert_eq!(numbers(&polled), [1]);
+        cursor = polled.cursor;
+    }
+    let polls = wait_all(&cursor).await;
+    say(&hub, "a", 2).await;
+    for waiting in polls {
+        assert_eq!(numbers(&waiting.await.unwrap()), [2]);
+    }
+    assert_eq!(log.reads.load(Ordering::Relaxed), before);
 }

@@ -21,6 +21,8 @@ use crate::{
 pub(super) const LISTED_USERS: usize = 100;
 /// Users that one answer to `presence` lists, at most.
 const PAGE_USERS: usize = 1000;
+/// Users that are looked at for one permit of whoever asks for them.
+pub(super) const USERS_A_PERMIT: usize = 100;
 /// Rooms that a change of a user is shown in for one permit of its rate.
 const ROOMS_A_PERMIT: usize = 100;
 
@@ -91,10 +93,13 @@ impl Hub {
             (Some(found), _) => found,
             (None, Some(nodes)) => {
                 let census = nodes.users(&key, after, limit).await?;
+                // All of them were read.
+                self.charge(caller, census.count / USERS_A_PERMIT, Instant::now());
                 (census.count, Page::of(&census))
             }
             (None, None) => (0, Page::default()),
         };
+        self.charge(caller, page.users.len() / USERS_A_PERMIT, Instant::now());
         Ok(PresencePage {
             room,
             count,

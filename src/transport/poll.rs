@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{
     error::{Code, Error, Limit, Result},
-    hub::{Poll, Polled},
-    limits::{Exhausted, Pool},
+    hub::{GiveUp, Poll, Polled},
+    limits::{Exhausted, Holder, Pool, Reservation},
     model::{Namespace, Position, Timestamp},
     telemetry::Gauge,
 };
@@ -81,14 +81,6 @@ impl Door {
         self.doorway.check_open()?;
         let asked: Asked = query(&request.uri)?;
         let since = asked.since.filter(|since| !since.is_empty());
-        let poll = Poll {
-            room: room.parse()?,
-            since: since.as_deref().map(Position::parse).transpose()?,
-            limit: Some(asked.limit.unwrap_or(MESSAGES)),
-        };
-        if poll.limit == Some(0) {
-            return Err(Error::bad_request("limit: at least 1 is expected"));
-        }
         let wait = match request.method {
             // Whoever asks for the head alone is not to wait for what it will not be given.
             Method::HEAD => 0.0,
@@ -97,19 +89,43 @@ impl Door {
         if wait.is_nan() || wait < 0.0 {
             return Err(Error::bad_request("wait: seconds are expected, 0 to 60"));
         }
+        let poll = Poll {
+            room: room.parse()?,
+            since: since.as_deref().map(Position::parse).transpose()?,
+            limit: Some(asked.limit.unwrap_or(MESSAGES)),
+            at_once: wait == 0.0,
+        };
+        if poll.limit == Some(0) {
+            return Err(Error::bad_request("limit: at least 1 is expected"));
+        }
         let principal = self.doorway.principal(request).await?;
         let ends = principal.expires_at;
         let holder = self.doorway.holder(request, Some(&principal));
         let hub = self.doorway.hub();
         let visitor = hub.visitor(Namespace::root(), principal)?;
         hub.take_poll_permits(&visitor, &poll, Instant::now())?;
-        let now = hub
-            .poll(&visitor, poll.clone(), std::future::ready(()))
-            .await?;
-        if wait == 0.0 || !now.waits(&poll) {
-            return Ok(now);
+        let mut most = Duration::from_secs_f64(wait.min(MOST_WAIT));
+        if let Some(end) = ends {
+            most = most.min(Timestamp::now().until(end));
         }
-        let _place = self.waiters.take(holder, 1).map_err(|exhausted| {
+        let wait = || -> Result<GiveUp> {
+            let place = self.place(holder)?;
+            let waiting = Waiting::new(&hub.metrics().polls);
+            let draining = self.doorway.draining().clone();
+            Ok(Box::pin(async move {
+                let _held = (place, waiting);
+                tokio::select! {
+                    () = tokio::time::sleep(most) => {}
+                    () = draining.cancelled() => {}
+                }
+            }))
+        };
+        hub.poll(&visitor, poll, wait).await
+    }
+
+    /// A place among those that wait.
+    fn place(&self, holder: Holder) -> Result<Reservation> {
+        self.waiters.take(holder, 1).map_err(|exhausted| {
             let most = self.waiters.size();
             let message = match exhausted {
                 Exhausted::Pool => format!("{most} polls wait already: poll.waiters is reached"),
@@ -118,20 +134,7 @@ impl Door {
             Error::new(Code::LimitReached, message)
                 .for_limit(Limit::PollWaiters)
                 .retry_after(Duration::from_secs(5))
-        })?;
-        let _waiting = Waiting::new(&hub.metrics().polls);
-        let mut wait = Duration::from_secs_f64(wait.min(MOST_WAIT));
-        if let Some(end) = ends {
-            wait = wait.min(Timestamp::now().until(end));
-        }
-        let over = tokio::time::sleep(wait);
-        let give_up = async {
-            tokio::select! {
-                () = over => {}
-                () = self.doorway.draining().cancelled() => {}
-            }
-        };
-        hub.poll(&visitor, poll, give_up).await
+        })
     }
 }
 

@@ -1,0 +1,344 @@
+//! What all who poll one room share: its newest messages as they were delivered, behind a place that one of them has read from the
+//! log. Whoever is at that place or behind it needs no log, however many they are.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{MutexGuard, Notify, futures::Notified};
+
+use super::lock;
+use crate::{
+    backend::{Page, PageSize},
+    model::{Epoch, Message, Offset, Position, Seq, Timestamp},
+};
+
+/// Messages that are kept for those who come back for the next, and their bytes.
+const MESSAGES: usize = 64;
+const BYTES: usize = 256 << 10;
+
+/// How long a message is kept, in milliseconds: long enough for whoever was answered to ask again. What is older is the log's to
+/// keep or not.
+const KEPT_FOR: u64 = 60_000;
+
+/// How long they are kept when nobody polls.
+const LINGERS: Duration = Duration::from_secs(2);
+
+/// A room that is polled.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    /// A message was delivered.
+    told: Notify,
+    /// Held by whoever reads the log to find out where the room is.
+    reading: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Where they begin, once that has been read.
+    begins: Option<Beginning>,
+    /// One after another, without holes.
+    messages: VecDeque<Arc<Message>>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Beginning {
+    life: Epoch,
+    epoch: Epoch,
+    /// Everything after this is here.
+    after: Seq,
+    /// What was read held everything up to this offset.
+    read: Offset,
+}
+
+/// What a room has after a place.
+#[derive(Debug)]
+pub(super) struct Newest {
+    pub(super) epoch: Epoch,
+    pub(super) head: Seq,
+    pub(super) messages: Vec<Arc<Message>>,
+}
+
+/// Those who poll one room.
+#[derive(Debug, Default)]
+pub(super) struct Watchers {
+    count: usize,
+    watched: Arc<Watched>,
+    /// When the last of them went.
+    left: Option<Instant>,
+}
+
+impl Watchers {
+    /// One more.
+    pub(super) fn add(&mut self) -> Arc<Watched> {
+        self.count += 1;
+        self.left = None;
+        self.watched.clone()
+    }
+
+    /// One less.
+    pub(super) fn remove(&mut self, now: Instant) {
+        self.count -= 1;
+        if self.count == 0 {
+            self.left = Some(now);
+        }
+    }
+
+    /// Keeps a message that is delivered, and tells them.
+    pub(super) fn tell(&self, message: &Arc<Message>) {
+        self.watched.push(message.clone());
+        self.watched.told.notify_waiters();
+    }
+
+    /// When they are over unless somebody comes.
+    pub(super) fn ends(&self) -> Option<Instant> {
+        self.left.map(|left| left + LINGERS)
+    }
+}
+
+impl Watched {
+    /// Ready with the next message that is delivered.
+    pub(super) fn told(&self) -> Notified<'_> {
+        self.told.notified()
+    }
+
+    /// Waits until nobody else reads the log to find out where the room is.
+    pub(super) async fn reading(&self) -> MutexGuard<'_, ()> {
+        self.reading.lock().await
+    }
+
+    /// Whether it is known where the room is, in this life of the log.
+    pub(super) fn is_known(&self, life: &Epoch) -> bool {
+        let state = lock(&self.state);
+        let begins = state.begins.as_ref();
+        begins.is_some_and(|begins| begins.life == *life)
+    }
+
+    /// What has been delivered after a place; `None` if only the log can tell.
+    pub(super) fn after(
+        &self,
+        since: &Position,
+        size: PageSize,
+        life: &Epoch,
+        now: Timestamp,
+    ) -> Option<Newest> {
+        let mut state = lock(&self.state);
+        let cutoff = Timestamp(now.0.saturating_sub(KEPT_FOR));
+        while state
+            .messages
+            .front()
+            .is_some_and(|first| first.ts < cutoff)
+        {
+            state.drop_first();
+        }
+        let begins = state.begins.as_ref()?;
+        let (head, known) = (
+            state.head()?,
+            begins.life == *life && begins.epoch == since.epoch,
+        );
+        let since = since.seq;
+        if !known || since < begins.after || since > head {
+            return None;
+        }
+        let mut bytes = 0;
+        let messages = state.messages.iter().filter(|message| message.seq > since);
+        let messages = messages.take(size.messages).take_while(|message| {
+            let is_first = bytes == 0;
+            bytes += message.data.get().len();
+            is_first || bytes <= size.bytes
+        });
+        Some(Newest {
+            epoch: begins.epoch.clone(),
+            head,
+            messages: messages.cloned().collect(),
+        })
+    }
+
+    /// Learns where the room is from a page that was read while it was watched.
+    pub(super) fn learn(&self, page: &Page, life: Epoch) {
+        let mut state = lock(&self.state);
+        while state
+            .messages
+            .front()
+            .is_some_and(|first| first.offset <= page.offset)
+        {
+            state.drop_first();
+        }
+        let first = state.messages.front().map(|first| first.seq);
+        if first.is_some_and(|first| first != page.head.next()) {
+            return state.forget();
+        }
+        state.begins = Some(Beginning {
+            life,
+            epoch: page.epoch.clone(),
+            after: page.head,
+            read: page.offset,
+        });
+    }
+
+    fn push(&self, message: Arc<Message>) {
+        let mut state = lock(&self.state);
+        let begins = state.begins.as_ref();
+        if begins.is_some_and(|begins| message.offset <= begins.read) {
+            return; // what was read was ahead of what is delivered
+        }
+        if state.head().is_some_and(|head| head.next() != message.seq) {
+            state.forget();
+        }
+        state.bytes += message.data.get().len();
+        state.messages.push_back(message);
+        while state.messages.len() > MESSAGES || state.bytes > BYTES {
+            state.drop_first();
+        }
+    }
+}
+
+impl State {
+    /// The last number that is known of.
+    fn head(&self) -> Option<Seq> {
+        let last = self.messages.back().map(|last| last.seq);
+        last.or(self.begins.as_ref().map(|begins| begins.after))
+    }
+
+    fn drop_first(&mut self) {
+        if let Some(first) = self.messages.pop_front() {
+            self.bytes -= first.data.get().len();
+            if let Some(begins) = &mut self.begins {
+                begins.after = first.seq;
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::model::{EventName, MessageId, Namespace, RoomKey, RoomName};
+
+    const SIZE: PageSize = PageSize {
+        messages: 100,
+        bytes: 1 << 20,
+    };
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    fn message(seq: u64, offset: u64) -> Arc<Message> {
+        Arc::new(Message {
+            room: RoomKey {
+                namespace: Namespace::root(),
+                room: RoomName::parse("lobby").unwrap(),
+            },
+            id: MessageId::parse("m").unwrap(),
+            seq: Seq(seq),
+            offset: Offset(offset),
+            event: EventName::message(),
+            from: None,
+            data: RawValue::NULL.to_owned().into(),
+            ts: NOW,
+            except: None,
+        })
+    }
+
+    fn epoch(text: &str) -> Epoch {
+        Epoch::of_bits(text.len() as u64)
+    }
+
+    fn page(head: u64, offset: u64) -> Page {
+        Page {
+            epoch: epoch("e"),
+            head: Seq(head),
+            offset: Offset(offset),
+            oldest: Seq(1),
+            messages: Vec::new(),
+            more: false,
+        }
+    }
+
+    fn found(watched: &Watched, of: &str, since: u64) -> Option<Vec<u64>> {
+        let since = Position {
+            epoch: epoch(of),
+            seq: Seq(since),
+        };
+        let newest = watched.after(&since, SIZE, &epoch("life"), NOW)?;
+        Some(
+            newest
+                .messages
+                .iter()
+                .map(|message| message.seq.0)
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn what_is_delivered_follows_what_was_read_whichever_came_first() {
+        let watched = Watched::default();
+        for seq in 4..=6 {
+            watched.push(message(seq, 10 * seq));
+        }
+        assert_eq!(found(&watched, "e", 5), None, "nobody has read");
+        watched.learn(&page(5, 50), epoch("life"));
+        assert_eq!(found(&watched, "e", 5), Some(vec![6]));
+        assert_eq!(found(&watched, "e", 6), Some(vec![]));
+        assert_eq!(found(&watched, "e", 4), None, "that is older");
+        assert_eq!(found(&watched, "e", 7), None, "that is not there yet");
+        assert_eq!(found(&watched, "other", 6), None);
+        watched.learn(&page(8, 80), epoch("life"));
+        for seq in 7..=9 {
+            watched.push(message(seq, 10 * seq));
+        }
+        assert_eq!(found(&watched, "e", 8), Some(vec![9]));
+    }
+
+    #[test]
+    fn a_hole_another_numbering_and_another_life_are_for_the_log() {
+        let watched = Watched::default();
+        watched.learn(&page(5, 50), epoch("life"));
+        assert!(!watched.is_known(&epoch("other")));
+        for (seq, offset) in [(7, 70), (1, 100)] {
+            watched.learn(&page(5, 50), epoch("life"));
+            assert!(watched.is_known(&epoch("life")));
+            watched.push(message(seq, offset));
+            assert!(!watched.is_known(&epoch("life")), "{seq}");
+            watched.push(message(seq + 1, offset + 1));
+            watched.learn(&page(seq + 1, offset + 1), epoch("life"));
+            assert_eq!(found(&watched, "e", seq + 1), Some(vec![]));
+        }
+    }
+
+    #[test]
+    fn what_is_old_is_for_the_log() {
+        let watched = Watched::default();
+        watched.learn(&page(0, 0), epoch("life"));
+        watched.push(message(1, 1));
+        let since = |seq| Position {
+            epoch: epoch("e"),
+            seq: Seq(seq),
+        };
+        let later = Timestamp(NOW.0 + KEPT_FOR + 1);
+        let after = |seq| watched.after(&since(seq), SIZE, &epoch("life"), later);
+        assert!(after(0).is_none());
+        assert!(after(1).is_some_and(|newest| newest.messages.is_empty()));
+    }
+
+    #[test]
+    fn a_bounded_number_is_kept() {
+        let watched = Watched::default();
+        watched.learn(&page(0, 0), epoch("life"));
+        for seq in 1..=1000 {
+            watched.push(message(seq, seq));
+        }
+        assert_eq!(lock(&watched.state).messages.len(), MESSAGES);
+        assert_eq!(found(&watched, "e", 935), None);
+        assert_eq!(found(&watched, "e", 936).map(|found| found.len()), Some(64));
+    }
+}

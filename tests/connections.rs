@@ -243,3 +243,27 @@ async fn cutting_a_request_of_http_2_leaves_the_others_alone() {
     drop(answer);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_that_is_left_and_entered_again_has_no_more_of_its_rates() {
+    let mut config = config();
+    config.limits.messages_per_second = 5;
+    config.limits.messages_burst = 5;
+    let server = Server::start(config).await;
+    let mut mallory = Raw::connect(&server, "mallory").await;
+    let begin = std::time::Instant::now();
+    for _ in 0..3 {
+        for _ in 0..4 {
+            mallory
+                .send("42[\"message\",{\"room\":\"lobby\",\"data\":1}]")
+                .await;
+        }
+        mallory.send("41").await;
+        mallory.send("40{\"user\":\"mallory\"}").await;
+        while !mallory.text().await.unwrap().starts_with("40{") {}
+    }
+    // Of 15 permits the burst is there at once, and the last messages' may be taken after the last CONNECT's.
+    let took = begin.elapsed();
+    assert!(took > std::time::Duration::from_millis(1_000), "{took:?}");
+    server.stop().await;
+}

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Connection, Hub, too_fast};
+use super::{Connection, ConnectionRates, Hub, too_fast};
 use crate::{
     auth::{Permission, Principal},
     error::{Limit, Result},
@@ -123,6 +123,19 @@ impl Hub {
     pub fn take_message_permit(&self, caller: &impl Caller, now: Instant) -> Result<()> {
         self.reserve(caller, Toll::Message, now, Duration::ZERO)
             .map(|_| ())
+    }
+
+    /// Waits until a transport that has connected before may do so once more: that takes a permit to send a message. Left and entered again and again, a
+    /// namespace would cost its client nothing.
+    pub async fn pace_connect(&self, rates: &ConnectionRates) {
+        let reserved =
+            (rates.lock().messages).reserve(self.0.messages, Instant::now(), Duration::MAX);
+        if let Ok(wait) = reserved
+            && !wait.is_zero()
+        {
+            self.0.metrics.held_back(wait);
+            tokio::time::sleep(wait).await;
+        }
     }
 
     /// Takes permits of the caller's rates for what its request turned out to cost besides the one that it took at first. It is

@@ -55,6 +55,11 @@ pub trait Outlet: Send + Sync + 'static {
     /// Joins those again.
     fn rejoin(&self, _rooms: &[String]) {}
 
+    /// What is left of the connection's own rates, if its transport has had connections before.
+    fn rates(&self) -> ConnectionRates {
+        ConnectionRates::default()
+    }
+
     /// Whether so much waits that what can be read again later had better be.
     fn is_behind(&self) -> bool;
 
@@ -135,7 +140,7 @@ pub struct Connection {
     /// The log's life that its rooms' offsets are of.
     life: OnceLock<Epoch>,
     for_good: AtomicBool,
-    rates: Mutex<Rates>,
+    rates: ConnectionRates,
     lost: Mutex<Vec<Lost>>,
     user: Place<UserId, Standing>,
     held: Mutex<Held>,
@@ -172,11 +177,21 @@ pub(super) const HEARD: Duration = Duration::from_secs(60);
 /// Lost rooms that a connection remembers.
 const MOST_LOST: usize = 256;
 
-/// What is left of a connection's own rates.
-#[derive(Default)]
+/// What is left of a connection's own rates. A transport keeps it over all its connections to a namespace: one that is left and
+/// entered again has no more of them.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionRates(Arc<Mutex<Rates>>);
+
+#[derive(Debug, Default)]
 pub(super) struct Rates {
     pub(super) messages: Bucket,
     pub(super) joins: Bucket,
+}
+
+impl ConnectionRates {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Rates> {
+        lock(&self.0)
+    }
 }
 
 /// Why a room could not be entered.
@@ -197,6 +212,7 @@ impl Connection {
     ) -> Self {
         let (id, pid) = session;
         let joined = rooms.into_iter().map(|(room, floor)| (room, Some(floor)));
+        let rates = feed.outlet().rates();
         Self {
             id,
             pid,
@@ -210,7 +226,7 @@ impl Connection {
             turn: Arc::default(),
             life: OnceLock::new(),
             for_good: AtomicBool::new(false),
-            rates: Mutex::default(),
+            rates,
             lost: Mutex::default(),
             user: entrant.place,
             held: Mutex::default(),
@@ -313,7 +329,7 @@ impl Connection {
     }
 
     pub(super) fn rates(&self) -> MutexGuard<'_, Rates> {
-        lock(&self.rates)
+        self.rates.lock()
     }
 
     /// What all connections of the user share.

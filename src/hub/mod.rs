@@ -76,7 +76,7 @@ mod who;
 pub use announce::ReadTo;
 pub use application::STATE_BYTES;
 pub use caller::{Caller, Toll, Visitor};
-pub use connection::{Asking, Close, Connection, Drained, Outlet};
+pub use connection::{Asking, Close, Connection, ConnectionRates, Drained, Outlet};
 pub use deliver::Gather;
 pub use departure::Departure;
 pub use directory::{Attendance, LiveRoom, LiveRooms, RoomState, RoomsPage};

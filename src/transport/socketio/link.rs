@@ -32,7 +32,7 @@ use super::{
 use crate::{
     auth::Principal,
     error::Error,
-    hub::Close,
+    hub::{Close, ConnectionRates},
     limits::{Admitted, Holder},
     model::Namespace,
     repeat::log_in_bursts,
@@ -69,6 +69,8 @@ pub(in crate::transport) struct Link {
     sockets: Mutex<Vec<Weak<Socket>>>,
     /// What goes into the answers to CONNECT.
     replies: Mutex<HashMap<Namespace, ConnectReply>>,
+    /// What its connections to each namespace have left of their rates.
+    rates: Mutex<HashMap<Namespace, ConnectionRates>>,
     metrics: Arc<Metrics>,
     admitted: Admitted,
     /// Where its client is.
@@ -123,6 +125,7 @@ impl Link {
                 dismissed: OnceLock::new(),
                 sockets: Mutex::default(),
                 replies: Mutex::default(),
+                rates: Mutex::default(),
                 metrics,
                 admitted,
                 address,
@@ -195,6 +198,19 @@ impl Link {
     /// Its way out.
     pub(in crate::transport) fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
+    }
+
+    /// What its connections to a namespace have left of their rates.
+    pub(super) fn rates(&self, namespace: &Namespace) -> ConnectionRates {
+        lock(&self.rates)
+            .entry(namespace.clone())
+            .or_default()
+            .clone()
+    }
+
+    /// The same, if it has had connections to it before.
+    pub(super) fn rates_before(&self, namespace: &Namespace) -> Option<ConnectionRates> {
+        lock(&self.rates).get(namespace).cloned()
     }
 
     /// A namespace's answer to CONNECT is to tell this.

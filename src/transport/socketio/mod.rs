@@ -230,6 +230,9 @@ impl Door {
         // None if it was given to socketioxide twice: its client has been answered, and has left.
         let says = namespaces.taken(namespace.as_str());
         let mut says = says.ok_or_else(Refusal::of_nobody)?;
+        if let Some(rates) = link.rates_before(&namespace) {
+            self.hub.pace_connect(&rates).await;
+        }
         loop {
             let says_who = Credentials::read(&says);
             let admitted = self

@@ -15,7 +15,7 @@ use socketioxide::{AckError, SendError, SocketError};
 use super::{SocketRef, acknowledgement::Acknowledgement, link::Link, rooms::SocketRooms};
 use crate::{
     error::Error,
-    hub::{Asking, Close, Drained, Format, Keep, Outgoing, Outlet},
+    hub::{Asking, Close, ConnectionRates, Drained, Format, Keep, Outgoing, Outlet},
     model::{Namespace, RoomName},
     transport::wire::{Frame, Outbox, Session},
 };
@@ -104,6 +104,10 @@ impl Outlet for SocketOutlet {
 
     fn rejoin(&self, rooms: &[String]) {
         self.rooms.rejoin(&self.socket, rooms);
+    }
+
+    fn rates(&self) -> ConnectionRates {
+        self.link.rates(&self.namespace)
     }
 
     fn dropped(&self, events: u64) {

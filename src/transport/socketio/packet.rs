@@ -3,9 +3,13 @@
 //! socketioxide hands over the packet's array as text; nothing has looked into it but for the event's name. Here it is
 //! checked once: depth first, so that no later reader recurses deeper than configured.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt};
 
 use bytes::Bytes;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -51,14 +55,56 @@ impl Packet {
             )
             .for_limit(Limit::Nesting));
         }
-        let mut values: Vec<&RawValue> = serde_json::from_str(text)
-            .map_err(|_| Error::bad_request("an event is a JSON array"))?;
-        if values.is_empty() {
-            return Err(Error::bad_request("an event begins with its name"));
-        }
-        let event = serde_json::from_str(values.remove(0).get())
-            .map_err(|_| Error::bad_request("an event begins with its name"))?;
+        let no_name = || Error::bad_request("an event begins with its name");
+        let Few { first, values } = serde_json::from_str(text).map_err(|error| {
+            // Whatever is wrong with a text is found before its form is.
+            match error.is_data() && text.starts_with('[') {
+                true => too_many(),
+                false => Error::bad_request("an event is a JSON array"),
+            }
+        })?;
+        let event =
+            serde_json::from_str(first.ok_or_else(no_name)?.get()).map_err(|_| no_name())?;
         Ok(Arguments { event, values })
+    }
+}
+
+/// Arguments that an event may have. Nobody has so many, and each costs more than its bytes.
+const ARGUMENTS: usize = 1024;
+
+fn too_many() -> Error {
+    let message = format!("an event may have {ARGUMENTS} arguments");
+    Error::new(Code::TooLarge, message)
+}
+
+/// An array of no more than that, and what stands in front of them.
+struct Few<'a> {
+    first: Option<&'a RawValue>,
+    values: Vec<&'a RawValue>,
+}
+
+impl<'de> Deserialize<'de> for Few<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Array;
+        impl<'de> Visitor<'de> for Array {
+            type Value = Few<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Few<'de>, A::Error> {
+                let (first, mut values) = (array.next_element()?, Vec::new());
+                while let Some(value) = array.next_element()? {
+                    if values.len() == ARGUMENTS {
+                        return Err(de::Error::custom("too many arguments"));
+                    }
+                    values.push(value);
+                }
+                Ok(Few { first, values })
+            }
+        }
+        deserializer.deserialize_seq(Array)
     }
 }
 
@@ -108,6 +154,14 @@ mod tests {
             Code::TooLarge
         );
         assert!(packet(&nested(200_000)).arguments(64).is_err());
+    }
+
+    #[test]
+    fn an_event_of_more_arguments_than_anybody_has_is_refused() {
+        let event = |arguments: usize| format!("[\"e\"{}]", ",1".repeat(arguments));
+        assert!(packet(&event(ARGUMENTS)).arguments(64).is_ok());
+        let refused = packet(&event(ARGUMENTS + 1)).arguments(64).err().unwrap();
+        assert_eq!(refused.code(), Code::TooLarge);
     }
 
     #[test]

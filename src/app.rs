@@ -378,6 +378,7 @@ async fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartErr
         Store::Redis => {
             backend::redis::open(backend::redis::RedisConfig {
                 url: config.redis.url.clone().unwrap_or_else(|| "".into()),
+                prefix: config.redis.prefix.clone(),
                 retention,
                 idempotency: config.history.idempotency,
                 session_window: config.recovery.window,

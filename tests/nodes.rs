@@ -186,3 +186,47 @@ async fn a_client_whose_session_is_another_nodes_is_told_what_to_do_about_it() {
         node.server.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_are_made_to_come_back_and_begin_anew_when_redis_has_lost_what_they_were_given() {
+    let redis = Redis::start().await;
+    let node = Node::start(redis.node()).await;
+    let mut alice = member(&node, "alice").await;
+    let message = json!({ "room": "table", "data": 1 });
+    let before = alice.call("message", message.clone()).await;
+    let stream = reqwest::get(node.server.url("/events/table?user=bob")).await;
+    let mut stream = stream.unwrap();
+    stream.chunk().await.unwrap().unwrap();
+    redis.ask("FLUSHALL").await;
+    // Neither is told that it is kept, and both are cut.
+    while alice.text().await.is_some() {}
+    while let Ok(Some(_)) = stream.chunk().await {}
+    let mut alice = member(&node, "alice").await;
+    let after = alice.call("message", message).await;
+    assert_eq!(after["ok"], true, "{after}");
+    assert_ne!(after["epoch"], before["epoch"]);
+    node.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deployments_with_different_prefixes_relay_nothing_to_each_other() {
+    let redis = Redis::start().await;
+    let mut config = redis.node();
+    config.socketio.relay = ["draw".to_owned()].into_iter().collect();
+    let one = Node::start(config.clone()).await;
+    config.redis.prefix = "other".to_owned();
+    let [two, three] = [Node::start(config.clone()).await, Node::start(config).await];
+    let (mut alice, mut bob) = (member(&one, "alice").await, member(&two, "bob").await);
+    eventually("they hear each other", async || {
+        three.emit(1).await;
+        bob.events.clear();
+        bob.call("status", json!({ "status": "busy" })).await;
+        bob.events.iter().any(|event| event[0] == "news")
+    })
+    .await;
+    alice.call("status", json!({ "status": "busy" })).await;
+    assert!(alice.events.iter().all(|event| event[0] != "news"));
+    for node in [one, two, three] {
+        node.server.stop().await;
+    }
+}

@@ -19,6 +19,9 @@ pub trait Channels: Send + Sync + 'static {
     /// Nodes that can be reached now, this one included.
     fn nodes(&self) -> usize;
 
+    /// What the names of channels begin with that are this deployment's own: others may be listened to over the same Redis.
+    fn prefix(&self) -> String;
+
     /// Words that were dropped, so far, by reason.
     fn dropped(&self) -> Vec<(&'static str, u64)>;
 }

@@ -26,6 +26,8 @@ pub struct Session {
     pub application: Option<String>,
     /// The rooms it was taken out of, each with the reason that its client may not have been told yet.
     pub lost: Vec<(RoomName, String)>,
+    /// How often it had been claimed when it was found; 0 of a new one, and where there is one node.
+    pub claims: u64,
 }
 
 /// Keeps sessions: those that go on for as long as they do, and those that have ended for a window of time after that.
@@ -37,7 +39,8 @@ pub trait Sessions: Send + Sync + 'static {
     async fn save(&self, session: Session) -> Result<()>;
 
     /// As [`save`](Self::save), for a connection that begins or goes on with the session on this node. From then on no other node
-    /// can store it or note its end, until that one claims it.
+    /// can store it or note its end, until that one claims it. Refused if another node has claimed it since it was found: a claim
+    /// that comes late, from a node that stood still, must not take it from where its client is by now.
     async fn claim(&self, session: Session) -> Result<()> {
         self.save(session).await
     }

@@ -49,6 +49,21 @@ section! {
         /// any of its nodes.
         /// Setting it makes this server a node of all that name the same.
         url: Option<SecretUrl> = "",
+        /// What all keys and channels there begin with. Nodes with the same one are one server; servers that have nothing to do
+        /// with each other need different ones to share a Redis.
+        prefix: String = "switchboard",
+    }
+}
+
+impl RedisSettings {
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if !(1..=64).contains(&self.prefix.len()) || !self.prefix.chars().all(fits) {
+            problems.push(Problem::rule(
+                &["redis.prefix"],
+                "has 1 to 64 letters, digits, -, _ and .",
+            ));
+        }
     }
 }
 

@@ -21,6 +21,7 @@ impl Config {
         self.http.check(&mut problems);
         self.history.check(&mut problems);
         self.sqlite.check(&mut problems);
+        self.redis.check(&mut problems);
         self.limits.check(&mut problems);
         self.recovery.check(&mut problems);
         self.presence.check(&mut problems);

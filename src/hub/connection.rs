@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -139,6 +139,8 @@ pub struct Connection {
     turn: Arc<Turns>,
     /// The log's life that its rooms' offsets are of.
     life: OnceLock<Epoch>,
+    /// How often its session had been claimed when it was found.
+    claims: AtomicU64,
     for_good: AtomicBool,
     rates: ConnectionRates,
     lost: Mutex<Vec<Lost>>,
@@ -225,6 +227,7 @@ impl Connection {
             }),
             turn: Arc::default(),
             life: OnceLock::new(),
+            claims: AtomicU64::new(0),
             for_good: AtomicBool::new(false),
             rates,
             lost: Mutex::default(),
@@ -317,6 +320,16 @@ impl Connection {
     pub(super) fn begin_in(&self, life: Epoch) {
         // Only what resumes a session knows it from the beginning.
         let _ = self.life.set(life);
+    }
+
+    /// Notes how often its session had been claimed when it was found.
+    pub(super) fn found(&self, claims: u64) {
+        self.claims.store(claims, Ordering::Relaxed);
+    }
+
+    /// How often that was; 0 of a new session.
+    pub(super) fn claims(&self) -> u64 {
+        self.claims.load(Ordering::Relaxed)
     }
 
     /// Whether its offsets are of another life of the log: what it had not been given by then may be gone.

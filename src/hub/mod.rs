@@ -45,6 +45,7 @@ mod feed;
 mod history;
 mod join;
 mod memory;
+mod outlived;
 mod pace;
 mod peers;
 mod personal;
@@ -323,6 +324,7 @@ impl Hub {
             self.0.rooms.keep_time(),
             self.watch_idle(),
             self.keep_rooms_known(),
+            self.close_outlived(),
             self.forget_full_buckets()
         );
     }

@@ -93,6 +93,8 @@ pub(super) struct Resumed {
     pub(super) given: Offset,
     /// The log's life that offsets are of.
     pub(super) life: Epoch,
+    /// How often the session had been claimed when it was found.
+    pub(super) claims: u64,
     /// The connection it had on this node, if that has not ended yet.
     pub(super) old: Option<Arc<Connection>>,
     /// What the application kept with it.
@@ -227,6 +229,7 @@ impl Hub {
             rooms,
             given,
             life,
+            claims: session.claims,
             old,
             application: Application::read(session.application.as_deref()),
             lost: session.lost,

@@ -53,6 +53,7 @@ impl Arrived {
             rooms,
             given,
             life,
+            claims: 0,
             old: None,
             application: Application::default(),
             lost: Vec::new(),
@@ -214,6 +215,7 @@ impl Hub {
             Connection::new(entrant, namespace, session, rooms.clone(), feed)
         });
         connection.begin_in(resumed.life);
+        connection.found(resumed.claims);
         // What its last connection has is newer than what is stored.
         let old = resumed.old.as_ref().map(|old| old.application());
         connection.restore(old.unwrap_or(resumed.application));
@@ -412,6 +414,7 @@ impl Hub {
             rooms: rooms.into_iter().collect(),
             application: connection.application_text(),
             lost: connection.lost(),
+            claims: connection.claims(),
         };
         let application = session.application.clone();
         let sessions = &self.0.backend.sessions;

@@ -56,6 +56,18 @@ impl Redis {
         self.answers().await;
     }
 
+    /// Has it carry out a command without arguments.
+    pub async fn ask(&self, command: &str) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        stream
+            .write_all(format!("{command}\r\n").as_bytes())
+            .await
+            .unwrap();
+        let mut answer = [0; 3];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, *b"+OK");
+    }
+
     async fn answers(&self) {
         eventually("Redis answers", async || {
             let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)).await else {

@@ -20,6 +20,7 @@ pub(in crate::backend) fn session(rooms: &[(&str, u64)]) -> Session {
             .collect(),
         application: None,
         lost: Vec::new(),
+        claims: 0,
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::{Shared, channels::RedisChannels, keys};
+use super::{Shared, channels::RedisChannels};
 use crate::{
     backend::{Channels, Delivery, Question, Words},
     error::{Error, Result},
@@ -85,8 +85,8 @@ impl Asking {
         channels: Arc<RedisChannels>,
         stream: mpsc::Sender<Delivery>,
     ) -> Arc<Self> {
-        let questions = channels.subscribe(keys::questions());
-        let answers = channels.subscribe(keys::answers(shared.node));
+        let questions = channels.subscribe(shared.keys.questions());
+        let answers = channels.subscribe(shared.keys.answers(shared.node));
         let (questions, answers) = tokio::join!(questions, answers);
         let asking = Arc::new(Self {
             shared,
@@ -106,7 +106,7 @@ impl Asking {
     /// Tells the others not to wait for this node any more: it stops, and its lease goes on for a while.
     pub(super) fn say_goodbye(&self) {
         let goodbye = word(self.shared.node, TELLING, GOODBYE);
-        self.channels.publish(keys::questions(), goodbye);
+        self.channels.publish(self.shared.keys.questions(), goodbye);
     }
 
     /// Asks all other nodes, and waits until all that live have answered, or so long. Those that had nothing to say are
@@ -118,12 +118,12 @@ impl Asking {
         }
         if within.is_zero() {
             let word = word(self.shared.node, TELLING, text);
-            self.channels.publish(keys::questions(), word);
+            self.channels.publish(self.shared.keys.questions(), word);
             return Ok(Vec::new());
         }
         let (asked, done) = self.open(self.shared.others.living())?;
         let word = word(self.shared.node, asked.number, text);
-        self.channels.publish(keys::questions(), word);
+        self.channels.publish(self.shared.keys.questions(), word);
         if let Some(done) = done {
             // Whoever has not answered by then is left out.
             let _ = tokio::time::timeout(within, done).await;
@@ -235,7 +235,7 @@ impl Asking {
             return;
         }
         let word = word(self.shared.node, number, text);
-        self.channels.publish(keys::answers(asker), word);
+        self.channels.publish(self.shared.keys.answers(asker), word);
     }
 }
 
@@ -244,7 +244,9 @@ impl Asking {
 async fn say_hello(asking: Weak<Asking>, mut leased: watch::Receiver<()>) {
     while let Some(asking) = asking.upgrade() {
         let hello = word(asking.shared.node, TELLING, HELLO);
-        asking.channels.publish(keys::questions(), hello);
+        asking
+            .channels
+            .publish(asking.shared.keys.questions(), hello);
         drop(asking);
         if leased.changed().await.is_err() {
             return;

@@ -24,7 +24,7 @@ use tokio::{
 use super::{
     Shared,
     inflow::{Inflow, Push},
-    keys, line,
+    line,
 };
 use crate::{
     backend::{Channels, Words},
@@ -193,6 +193,10 @@ impl Channels for RedisChannels {
             Some(_) => 1 + self.shared.others.count(),
             None => 1,
         }
+    }
+
+    fn prefix(&self) -> String {
+        self.shared.keys.prefix().to_owned()
     }
 
     fn dropped(&self) -> Vec<(&'static str, u64)> {
@@ -443,7 +447,7 @@ impl Carrier {
     /// Whether all nodes that are known to live listen. A node of a Cluster knows only of its own listeners.
     async fn others_listen(&self, connection: &mut MultiplexedConnection) -> bool {
         let mut ask = redis::cmd("PUBSUB");
-        ask.arg("NUMSUB").arg(keys::questions());
+        ask.arg("NUMSUB").arg(self.shared.keys.questions());
         // If it cannot be told, the time decides.
         let (_, count): (String, usize) = ask.query_async(connection).await.unwrap_or_default();
         let others = self.shared.others.count();

@@ -20,7 +20,7 @@ use super::{
     Reads, Shared,
     entry::{self, Published},
     inflow::{Inflow, Push},
-    keys::{self, Part},
+    keys::Part,
     life,
     line::{self, Line},
     merger::{Item, Outlet},
@@ -157,7 +157,7 @@ impl Follower {
         watch: Arc<Watch>,
     ) -> Self {
         Self {
-            own: keys::node(order.part(), shared.node),
+            own: shared.keys.node(order.part(), shared.node),
             shared,
             order,
             reads,
@@ -240,6 +240,7 @@ impl Follower {
         let (listen, _) = self.shared.listening();
         tell_each(&mut connection, listen, &channels).await?;
         self.resync().await?;
+        self.vouch(&mut connection).await?;
         self.follow(&mut connection).await?;
         self.watch.worked();
         let begun = Instant::now();
@@ -431,7 +432,7 @@ impl Follower {
     /// it is not newer than that place is from before.
     async fn follow(&mut self, connection: &mut MultiplexedConnection) -> Result<(), End> {
         let new: Vec<_> = (self.early.iter())
-            .map(|(room, _)| (keys::channel(room), room.clone()))
+            .map(|(room, _)| (self.shared.keys.channel(room), room.clone()))
             .filter(|(channel, _)| !self.rooms.contains_key(channel))
             .collect();
         let channels: Vec<_> = new.iter().map(|(channel, _)| channel.clone()).collect();
@@ -462,7 +463,10 @@ impl Follower {
             self.counts = true;
             self.raise().await?;
         }
-        let ends: Vec<_> = new.iter().map(|(_, room)| end_of(room)).collect();
+        let ends: Vec<_> = new
+            .iter()
+            .map(|(_, room)| end_of(&self.shared.keys, room))
+            .collect();
         let ends = self.line().run(&ends, line::Lost::Repeat).await?;
         let mut earlier = Vec::new();
         for ((channel, room), end) in new.into_iter().zip(ends) {
@@ -495,7 +499,8 @@ impl Follower {
     async fn look_at_life(&self) -> Result<()> {
         // One lane does it for all.
         if self.order.part() == Part::FIRST {
-            self.shared.live(life(self.line()).await?);
+            let life = life(&self.shared.keys, self.line()).await?;
+            self.shared.live(life);
         }
         Ok(())
     }
@@ -513,7 +518,7 @@ impl Follower {
 
     /// Stops following; the channel, if the room was followed.
     fn forget(&mut self, room: &RoomKey) -> Option<String> {
-        let (channel, room) = self.rooms.remove_entry(&keys::channel(room))?;
+        let (channel, room) = self.rooms.remove_entry(&self.shared.keys.channel(room))?;
         room.waiting.into_iter().for_each(Stored::settle);
         Some(channel)
     }

@@ -3,7 +3,12 @@
 //! Rooms and sessions are spread over a fixed number of parts. Whatever is of one part carries its hash tag, so that on a
 //! cluster one script may touch all of it, and the parts lie on different nodes of the cluster.
 
+use std::sync::Arc;
+
 use crate::model::{MessageId, Namespace, NodeId, Pid, RoomKey, RoomName};
+
+/// What all names begin with where nothing else is configured.
+pub(in crate::backend) const PREFIX: &str = "switchboard";
 
 /// How many parts there are. Changing it would lose every room.
 pub(super) const PARTS: u8 = 16;
@@ -53,55 +58,6 @@ impl Part {
         let part = folded % u64::from(PARTS);
         Self(u8::try_from(part).unwrap_or(0))
     }
-
-    fn key(self, what: &str) -> String {
-        format!("switchboard:{{{}}}:{what}", self.0)
-    }
-}
-
-/// The name of the log's life.
-pub(super) fn life() -> String {
-    Part::FIRST.key("life")
-}
-
-/// The last offset of a part.
-pub(super) fn offset(part: Part) -> String {
-    part.key("offset")
-}
-
-/// What tells this incarnation of a lane's log from those before; in the part that the lane is named after.
-pub(super) fn incarnation(part: Part) -> String {
-    part.key("incarnation")
-}
-
-/// How many of a part's rooms were forgotten, by the counter that they share.
-pub(super) fn forgotten(part: Part) -> String {
-    part.key("forgotten")
-}
-
-/// A part's rooms, `namespace room`, by the time to look after them.
-pub(super) fn rooms(part: Part) -> String {
-    part.key("rooms")
-}
-
-/// A part's sessions that have ended, by time.
-pub(super) fn ended(part: Part) -> String {
-    part.key("ended")
-}
-
-/// What the key of each user's set of sessions in a part begins with.
-pub(super) fn users(part: Part) -> String {
-    part.key("user:")
-}
-
-/// What the key of each session of a part begins with.
-pub(super) fn sessions(part: Part) -> String {
-    part.key("session:")
-}
-
-/// A session.
-pub(super) fn session(pid: Pid) -> String {
-    sessions(Part::of_session(pid)) + &pid.reveal()
 }
 
 /// A room among those of its part. No name has a space in it.
@@ -118,96 +74,167 @@ pub(super) fn named(name: &str) -> Option<RoomKey> {
     })
 }
 
-fn of_room(room: &RoomKey, what: &str) -> String {
-    Part::of(room).key(&format!("{what}:{}", name(room)))
+/// The names of one deployment; cheap to clone. Deployments with other prefixes have no key and no channel in common with it.
+#[derive(Clone, Debug)]
+pub(super) struct Keys(Arc<str>);
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self::new(PREFIX)
+    }
 }
 
-/// A room's numbers.
-pub(super) fn room(room: &RoomKey) -> String {
-    of_room(room, "room")
-}
+impl Keys {
+    /// Names that begin with a prefix.
+    pub(super) fn new(prefix: &str) -> Self {
+        Self(prefix.into())
+    }
 
-/// A room's messages.
-pub(super) fn messages(room: &RoomKey) -> String {
-    of_room(room, "messages")
-}
+    /// What all of them begin with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.0
+    }
 
-/// Up to where each user has read.
-pub(super) fn marks(room: &RoomKey) -> String {
-    of_room(room, "marks")
-}
+    fn of_part(&self, part: Part, what: &str) -> String {
+        format!("{}:{{{}}}:{what}", self.0, part.0)
+    }
 
-/// When each user's mark was set.
-pub(super) fn marked(room: &RoomKey) -> String {
-    of_room(room, "marked")
-}
+    fn of_room(&self, room: &RoomKey, what: &str) -> String {
+        self.of_part(Part::of(room), &format!("{what}:{}", name(room)))
+    }
 
-/// What became of an id.
-pub(super) fn id(room: &RoomKey, id: &MessageId) -> String {
-    format!("{} {id}", of_room(room, "id"))
-}
+    /// The name of the log's life.
+    pub(super) fn life(&self) -> String {
+        self.of_part(Part::FIRST, "life")
+    }
 
-/// Where a room's messages and events are published.
-pub(super) fn channel(room: &RoomKey) -> String {
-    of_room(room, "channel")
-}
+    /// The last offset of a part.
+    pub(super) fn offset(&self, part: Part) -> String {
+        self.of_part(part, "offset")
+    }
 
-/// A node's own channel in a part.
-pub(super) fn node(part: Part, node: NodeId) -> String {
-    part.key(&format!("node:{node}"))
-}
+    /// What tells this incarnation of a lane's log from those before; in the part that the lane is named after.
+    pub(super) fn incarnation(&self, part: Part) -> String {
+        self.of_part(part, "incarnation")
+    }
 
-/// Until when each node has its lease.
-pub(super) fn leases() -> String {
-    Part::FIRST.key("leases")
-}
+    /// How many of a part's rooms were forgotten, by the counter that they share.
+    pub(super) fn forgotten(&self, part: Part) -> String {
+        self.of_part(part, "forgotten")
+    }
 
-/// The nodes that have anything in a part.
-pub(super) fn nodes(part: Part) -> String {
-    part.key("nodes")
-}
+    /// A part's rooms, `namespace room`, by the time to look after them.
+    pub(super) fn rooms(&self, part: Part) -> String {
+        self.of_part(part, "rooms")
+    }
 
-/// What is written in a part only to see whether that can be done.
-pub(super) fn probe(part: Part, what: &str) -> String {
-    part.key(&format!("probe:{what}"))
-}
+    /// A part's sessions that have ended, by time.
+    pub(super) fn ended(&self, part: Part) -> String {
+        self.of_part(part, "ended")
+    }
 
-/// A part's rooms that somebody is in, by name.
-pub(super) fn live(part: Part) -> String {
-    part.key("live")
-}
+    /// What is written in a part only to see whether that can be done.
+    pub(super) fn probe(&self, part: Part, what: &str) -> String {
+        self.of_part(part, &format!("probe:{what}"))
+    }
 
-/// The rooms of a part that a node has somebody in.
-pub(super) fn rooms_of(part: Part, node: NodeId) -> String {
-    part.key(&format!("in:{node}"))
-}
+    /// What the key of each user's set of sessions in a part begins with.
+    pub(super) fn users(&self, part: Part) -> String {
+        self.of_part(part, "user:")
+    }
 
-/// What the key of each node's set of sessions in a part begins with.
-pub(super) fn owned(part: Part) -> String {
-    part.key("owned:")
-}
+    /// What the key of each session of a part begins with.
+    pub(super) fn sessions(&self, part: Part) -> String {
+        self.of_part(part, "session:")
+    }
 
-/// The nodes that have somebody in a room, and the version of that.
-pub(super) fn here(room: &RoomKey) -> String {
-    of_room(room, "here")
-}
+    /// A session.
+    pub(super) fn session(&self, pid: Pid) -> String {
+        self.sessions(Part::of_session(pid)) + &pid.reveal()
+    }
 
-/// What the key of each node's users in a room begins with.
-pub(super) fn entries(room: &RoomKey) -> String {
-    of_room(room, "entries") + " "
-}
+    /// A room's numbers.
+    pub(super) fn room(&self, room: &RoomKey) -> String {
+        self.of_room(room, "room")
+    }
 
-/// The users that a node has in a room.
-pub(super) fn entries_of(room: &RoomKey, node: NodeId) -> String {
-    format!("{}{node}", entries(room))
-}
+    /// A room's messages.
+    pub(super) fn messages(&self, room: &RoomKey) -> String {
+        self.of_room(room, "messages")
+    }
 
-/// Where nodes ask all others. A plain channel, of no part.
-pub(super) fn questions() -> String {
-    "switchboard:questions".to_owned()
-}
+    /// Up to where each user has read.
+    pub(super) fn marks(&self, room: &RoomKey) -> String {
+        self.of_room(room, "marks")
+    }
 
-/// Where a node is answered.
-pub(super) fn answers(node: NodeId) -> String {
-    format!("switchboard:answers:{node}")
+    /// When each user's mark was set.
+    pub(super) fn marked(&self, room: &RoomKey) -> String {
+        self.of_room(room, "marked")
+    }
+
+    /// What became of an id.
+    pub(super) fn id(&self, room: &RoomKey, id: &MessageId) -> String {
+        format!("{} {id}", self.of_room(room, "id"))
+    }
+
+    /// Where a room's messages and events are published.
+    pub(super) fn channel(&self, room: &RoomKey) -> String {
+        self.of_room(room, "channel")
+    }
+
+    /// A node's own channel in a part.
+    pub(super) fn node(&self, part: Part, node: NodeId) -> String {
+        self.of_part(part, &format!("node:{node}"))
+    }
+
+    /// Until when each node has its lease.
+    pub(super) fn leases(&self) -> String {
+        self.of_part(Part::FIRST, "leases")
+    }
+
+    /// The nodes that have anything in a part.
+    pub(super) fn nodes(&self, part: Part) -> String {
+        self.of_part(part, "nodes")
+    }
+
+    /// A part's rooms that somebody is in, by name.
+    pub(super) fn live(&self, part: Part) -> String {
+        self.of_part(part, "live")
+    }
+
+    /// The rooms of a part that a node has somebody in.
+    pub(super) fn rooms_of(&self, part: Part, node: NodeId) -> String {
+        self.of_part(part, &format!("in:{node}"))
+    }
+
+    /// What the key of each node's set of sessions in a part begins with.
+    pub(super) fn owned(&self, part: Part) -> String {
+        self.of_part(part, "owned:")
+    }
+
+    /// The nodes that have somebody in a room, and the version of that.
+    pub(super) fn here(&self, room: &RoomKey) -> String {
+        self.of_room(room, "here")
+    }
+
+    /// What the key of each node's users in a room begins with.
+    pub(super) fn entries(&self, room: &RoomKey) -> String {
+        self.of_room(room, "entries") + " "
+    }
+
+    /// The users that a node has in a room.
+    pub(super) fn entries_of(&self, room: &RoomKey, node: NodeId) -> String {
+        format!("{}{node}", self.entries(room))
+    }
+
+    /// Where nodes ask all others. A plain channel, of no part.
+    pub(super) fn questions(&self) -> String {
+        format!("{}:questions", self.0)
+    }
+
+    /// Where a node is answered.
+    pub(super) fn answers(&self, node: NodeId) -> String {
+        format!("{}:answers:{node}", self.0)
+    }
 }

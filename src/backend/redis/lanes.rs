@@ -98,7 +98,7 @@ impl Lanes {
         let count = shared.lanes();
         let (mut lanes, mut sources, mut writing) = (Vec::new(), Vec::new(), Vec::new());
         for part in parts(&shared.site) {
-            let order = Arc::new(Order::new(part, count, clock.clone()));
+            let order = Arc::new(Order::new(shared.keys.clone(), part, count, clock.clone()));
             let (queue, commands) = mpsc::channel(QUEUE);
             let (follower, follows) = mpsc::unbounded_channel();
             let outlet = if count == 1 {
@@ -175,7 +175,8 @@ impl Lanes {
             lanes = self.raise().await?;
         }
         // Another node may have noticed a loss.
-        self.shared.live(life(self.reads.of(Part::FIRST)).await?);
+        let life = life(&self.shared.keys, self.reads.of(Part::FIRST)).await?;
+        self.shared.live(life);
         *round = Some((began, end));
         Ok(end)
     }
@@ -184,6 +185,7 @@ impl Lanes {
     async fn raise(&self) -> Result<Vec<Offset>> {
         let raise = |lane: &Lane| {
             let (order, reads) = (lane.order.clone(), self.reads.clone());
+            let keys = self.shared.keys.clone();
             let follower = lane.follower.clone();
             async move {
                 let raised = reads.of(order.part()).ask(order.raise()).await?;
@@ -191,7 +193,7 @@ impl Lanes {
                 order.know(Offset(offset));
                 if lost == 1 {
                     // Before anybody is answered by this end. Nobody else will find that something was lost.
-                    let begun = begin_life(reads.of(Part::FIRST)).await;
+                    let begun = begin_life(&keys, reads.of(Part::FIRST)).await;
                     let compare = match begun {
                         Ok(_) => follower::Command::Compare,
                         Err(_) => follower::Command::Lost,

@@ -20,10 +20,10 @@ impl Marks for RedisLog {
         let now = (self.shared.clock)();
         let keep = self.shared.retention.keep(&room.room);
         let mut command = scripts::mark([
-            &keys::room(room),
-            &keys::marks(room),
-            &keys::marked(room),
-            &keys::rooms(Part::of(room)),
+            &self.shared.keys.room(room),
+            &self.shared.keys.marks(room),
+            &self.shared.keys.marked(room),
+            &self.shared.keys.rooms(Part::of(room)),
         ]);
         command
             .arg(now.0)
@@ -41,9 +41,9 @@ impl Marks for RedisLog {
     async fn marked(&self, room: &RoomKey, user: &UserId) -> Result<Mark> {
         self.check_open()?;
         let mut head = redis::cmd("HGET");
-        head.arg(keys::room(room)).arg("head");
+        head.arg(self.shared.keys.room(room)).arg("head");
         let mut mark = redis::cmd("HGET");
-        mark.arg(keys::marks(room)).arg(user.as_str());
+        mark.arg(self.shared.keys.marks(room)).arg(user.as_str());
         // The mark first: read the other way about, it could be beyond the room's last message.
         let line = self.reads.of(Part::of(room));
         let answers = line.run(&[mark, head], line::Lost::Repeat).await?;

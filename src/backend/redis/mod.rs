@@ -65,8 +65,9 @@
 //! Redis does not lose what it has acknowledged: it writes an append-only file (`appendonly yes`), and sure to survive a loss
 //! of power is only what was synchronised (`appendfsync`); a replica that takes over has what it was given (`WAIT` is not
 //! used). If a lane's offsets fall behind what a node knows that it had all the same, which is noticed when that node writes,
-//! asks or compares, numbering goes on well above them, the log begins another life, and the rooms that lost something
-//! another epoch; messages that were stored before anybody noticed may not be delivered, only kept. Nodes that have kept their
+//! asks, compares or looks (each second), numbering goes on well above them, and the log begins another life: in the lane that has lost
+//! something another incarnation, in which every room has another epoch. What only one node knew can be written over by others until
+//! that one is connected again: a moment, of what was stored within a second before. Messages that were stored before anybody noticed may not be delivered, only kept. Nodes that have kept their
 //! connections learn of another life within seconds. Clocks of nodes may differ by seconds: a message leaves the log by the
 //! clock that is ahead.
 //!
@@ -81,7 +82,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use redis::RedisError;
+use redis::{RedisError, Value};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     time::timeout,
@@ -102,6 +103,7 @@ mod asking;
 mod channels;
 mod entry;
 mod follower;
+mod identity;
 mod inflow;
 mod keys;
 mod lanes;
@@ -123,7 +125,7 @@ mod writer;
 
 use asking::Asking;
 use channels::RedisChannels;
-use keys::Part;
+use keys::{Keys, Part};
 use lanes::{Lanes, Reads};
 use line::{Line, Lost};
 use others::Others;
@@ -151,6 +153,8 @@ pub struct RedisConfig {
     /// One Redis, `redis://[user:password@]host[:port]`, or nodes of a Cluster, with commas between them: one that answers
     /// is enough. `rediss://` is over TLS.
     pub url: SecretUrl,
+    /// What all keys and channels begin with: deployments with other prefixes have nothing in common.
+    pub prefix: String,
     /// How much of each room is kept.
     pub retention: Retention,
     /// How long an id can be repeated.
@@ -168,6 +172,7 @@ impl RedisConfig {
     pub fn new(url: impl Into<SecretUrl>) -> Self {
         Self {
             url: url.into(),
+            prefix: keys::PREFIX.to_owned(),
             retention: Retention::default(),
             idempotency: IDEMPOTENCY,
             session_window: SESSION_WINDOW,
@@ -194,7 +199,7 @@ pub enum OpenError {
     Several,
     /// Its databases have their channels in common: nodes in one would be given what is sent in another.
     #[error(
-        "channels of Redis are the same in all its numbered databases, so another one would not keep nodes apart; leave out the /db of its address, and use another Redis for nodes that have nothing to do with each other"
+        "channels of Redis are the same in all its numbered databases, so another one would not keep nodes apart; leave out the /db of its address, and give nodes that have nothing to do with each other another redis.prefix"
     )]
     Database,
 }
@@ -224,9 +229,12 @@ async fn open_with(
 ) -> Result<(RedisLog, mpsc::Sender<Delivery>, Deliveries), OpenError> {
     let site = Arc::new(Site::find(config.url.expose()).await?);
     let reads = Arc::new(Reads::new(&site));
-    let life = life(reads.of(Part::FIRST)).await.map_err(OpenError::Away)?;
+    let keys = Keys::new(&config.prefix);
+    let life = begin(&keys, &reads, &site, config.lease).await;
+    let life = life.map_err(OpenError::Away)?;
     let shared = Arc::new(Shared {
         site,
+        keys,
         clock,
         retention: config.retention,
         idempotency: config.idempotency,
@@ -268,31 +276,43 @@ async fn open_with(
     Ok((log, stream, deliveries))
 }
 
+/// Settles which log this is, for a node that starts, and names its life.
+async fn begin(keys: &Keys, reads: &Reads, site: &Site, lease: Duration) -> Result<Epoch> {
+    let first = reads.of(Part::FIRST);
+    // An operator who has put Redis back to older data takes the name away.
+    let (_, is_new) = find_life(keys, first).await?;
+    identity::settle(keys, reads, lanes::parts(site), is_new, 2 * lease).await?;
+    life(keys, first).await
+}
+
 /// The name of the log's life: whoever comes first makes it. Where there is one nothing is written: this is asked again and again,
 /// of a Redis that takes no writes, too.
-async fn life(reads: &Line) -> Result<Epoch> {
+async fn life(keys: &Keys, reads: &Line) -> Result<Epoch> {
+    find_life(keys, reads).await.map(|(life, _)| life)
+}
+
+/// The same, and whether it was made now.
+async fn find_life(keys: &Keys, reads: &Line) -> Result<(Epoch, bool)> {
     let mut get = redis::cmd("GET");
-    get.arg(keys::life());
+    get.arg(keys.life());
     let life: Option<String> = line::read_as(reads.ask(get.clone()).await?)?;
     if let Some(life) = life {
-        return Ok(Epoch::from_text(&life));
+        return Ok((Epoch::from_text(&life), false));
     }
     let mut make = redis::cmd("SET");
-    make.arg(keys::life())
-        .arg(Epoch::fresh().as_str())
-        .arg("NX");
+    make.arg(keys.life()).arg(Epoch::fresh().as_str()).arg("NX");
     let answers = reads.run(&[make, get], Lost::Repeat).await?;
     let [made, life] = <[_; 2]>::try_from(answers).unwrap_or_default();
-    line::checked(made)?;
+    let made = line::checked(made)?;
     let life: String = line::read_as(life)?;
-    Ok(Epoch::from_text(&life))
+    Ok((Epoch::from_text(&life), made != Value::Nil))
 }
 
 /// Has the log begin another life: what was numbered in the one before may be gone.
-async fn begin_life(reads: &Line) -> Result<Epoch> {
+async fn begin_life(keys: &Keys, reads: &Line) -> Result<Epoch> {
     let life = Epoch::fresh();
     let mut make = redis::cmd("SET");
-    make.arg(keys::life()).arg(life.as_str());
+    make.arg(keys.life()).arg(life.as_str());
     reads.ask(make).await?;
     Ok(life)
 }
@@ -300,6 +320,7 @@ async fn begin_life(reads: &Line) -> Result<Epoch> {
 /// What the tasks of a node have in common.
 struct Shared {
     site: Arc<Site>,
+    keys: Keys,
     clock: Clock,
     retention: Retention,
     idempotency: Duration,
@@ -432,11 +453,11 @@ impl Log for RedisLog {
         let part = Part::of(room);
         let lane = self.lanes.of(part);
         let mut command = scripts::read([
-            &keys::room(room),
-            &keys::messages(room),
-            &keys::rooms(part),
-            &keys::incarnation(lane.order.part()),
-            &keys::forgotten(part),
+            &self.shared.keys.room(room),
+            &self.shared.keys.messages(room),
+            &self.shared.keys.rooms(part),
+            &self.shared.keys.incarnation(lane.order.part()),
+            &self.shared.keys.forgotten(part),
         ]);
         command
             .arg(now.0)
@@ -465,7 +486,7 @@ impl Log for RedisLog {
         self.check_open()?;
         let keep = self.shared.retention.keep(&room.room);
         let cutoff = keep.cutoff((self.shared.clock)());
-        let command = pages::missed(room, after, until, size, cutoff);
+        let command = pages::missed(&self.shared.keys, room, after, until, size, cutoff);
         let answer = self.reads.of(Part::of(room)).ask(command).await?;
         pages::read_missed(room, answer)
     }
@@ -490,6 +511,12 @@ impl Log for RedisLog {
         self.asking.say_goodbye();
         self.nodes.close(&self.shared, &self.reads).await;
         self.lanes.close().await;
+        for lane in lanes::parts(&self.shared.site) {
+            let keys = &self.shared.keys;
+            if let Err(error) = identity::note_stop(keys, &self.reads, lane).await {
+                tracing::debug!(%error, "it cannot be noted where the log was at the end");
+            }
+        }
         self.channels.close();
     }
 }
@@ -502,7 +529,7 @@ impl Bus for RedisLog {
         let space = Arc::new(self.space(text.len()).await?);
         let lane = self.lanes.of(Part::of(&event.room));
         let mut command = redis::cmd(self.shared.publish());
-        command.arg(keys::channel(&event.room)).arg(text);
+        command.arg(self.shared.keys.channel(&event.room)).arg(text);
         let publish = Command::Publish {
             command,
             space: space.clone(),

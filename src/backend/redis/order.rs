@@ -13,7 +13,7 @@ use redis::Cmd;
 use tokio::sync::Notify;
 
 use super::{
-    keys::{self, Part},
+    keys::{Keys, Part},
     number, scripts,
 };
 use crate::model::{Epoch, Offset};
@@ -23,6 +23,7 @@ use crate::model::{Epoch, Offset};
 pub(super) struct Clock(AtomicU64);
 
 pub(super) struct Order {
+    keys: Keys,
     part: Part,
     lanes: usize,
     /// The lane was seen there: if it is ever lower, Redis has lost something.
@@ -37,8 +38,9 @@ pub(super) struct Order {
 
 impl Order {
     /// The lane of `part`, one of `lanes`.
-    pub(super) fn new(part: Part, lanes: usize, clock: Arc<Clock>) -> Self {
+    pub(super) fn new(keys: Keys, part: Part, lanes: usize, clock: Arc<Clock>) -> Self {
         Self {
+            keys,
             part,
             lanes,
             known: AtomicU64::new(0),
@@ -105,7 +107,10 @@ impl Order {
 
     /// Raises the lane to whatever was seen anywhere.
     pub(super) fn raise(&self) -> Cmd {
-        let (offset, incarnation) = (keys::offset(self.part), keys::incarnation(self.part));
+        let (offset, incarnation) = (
+            self.keys.offset(self.part),
+            self.keys.incarnation(self.part),
+        );
         let mut raise = scripts::raise(&[&offset, &incarnation]);
         self.tell(&mut raise);
         raise.arg(Epoch::fresh().as_str());
@@ -115,13 +120,16 @@ impl Order {
     /// Asks where the lane is.
     pub(super) fn look(&self) -> Cmd {
         let mut look = redis::cmd("GET");
-        look.arg(keys::offset(self.part));
+        look.arg(self.keys.offset(self.part));
         look
     }
 
     /// Raises it, too, and says it on a channel by a number.
     pub(super) fn say(&self, channel: &str, publish: &str, word: u64) -> Cmd {
-        let (offset, incarnation) = (keys::offset(self.part), keys::incarnation(self.part));
+        let (offset, incarnation) = (
+            self.keys.offset(self.part),
+            self.keys.incarnation(self.part),
+        );
         let mut say = scripts::raise(&[&offset, &incarnation, channel]);
         self.tell(&mut say);
         say.arg(Epoch::fresh().as_str()).arg(publish).arg(word);

@@ -2,7 +2,7 @@
 
 use redis::{Cmd, Value};
 
-use super::{entry, keys, line, number, scripts};
+use super::{entry, keys::Keys, line, number, scripts};
 use crate::{
     backend::{Missed, Page, PageSize},
     error::{Error, Result},
@@ -11,13 +11,14 @@ use crate::{
 
 /// Asks what a room has between two offsets.
 pub(super) fn missed(
+    keys: &Keys,
     room: &RoomKey,
     after: Offset,
     until: Offset,
     size: PageSize,
     cutoff: Timestamp,
 ) -> Cmd {
-    let mut command = scripts::missed([&keys::room(room), &keys::messages(room)]);
+    let mut command = scripts::missed([&keys.room(room), &keys.messages(room)]);
     command
         .arg(cutoff.0)
         .arg(number(after.0))

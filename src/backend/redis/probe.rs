@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 
 use super::{
     Reads, Shared,
-    keys::{self, Part},
+    keys::Part,
     lanes,
     line::{self, Lost},
     millis, scripts,
@@ -77,18 +77,20 @@ impl Probes {
     }
 
     async fn write(&self, lane: Part) -> Result<()> {
-        let now = (self.shared.clock)();
+        let (now, keys) = ((self.shared.clock)(), &self.shared.keys);
         let calls = self.shared.parts_of(lane).map(|part| {
             let mut probe = scripts::probe([
-                &keys::offset(part),
-                &keys::rooms(part),
-                &keys::ended(part),
-                &keys::live(part),
-                &keys::nodes(part),
-                &keys::probe(part, "id"),
-                &keys::probe(part, "hash"),
-                &keys::probe(part, "set"),
-                &keys::probe(part, "channel"),
+                &keys.offset(part),
+                &keys.rooms(part),
+                &keys.ended(part),
+                &keys.live(part),
+                &keys.nodes(part),
+                &keys.incarnation(lane),
+                &keys.forgotten(part),
+                &keys.probe(part, "id"),
+                &keys.probe(part, "hash"),
+                &keys.probe(part, "set"),
+                &keys.probe(part, "channel"),
             ]);
             probe
                 .arg(self.shared.publish())

@@ -29,6 +29,7 @@ script! {
     SWEEP = "room.lua", "sweep.lua";
     SESSION = "session.lua";
     RAISE = "epoch.lua", "offset.lua", "raise.lua";
+    IDENTITY = "identity.lua";
     NOTE = "roster.lua", "note.lua";
     GONE = "roster.lua", "gone.lua";
     PRESENT = "present.lua";
@@ -72,6 +73,10 @@ pub(super) fn raise(keys: &[&str]) -> Cmd {
     call(&RAISE, keys)
 }
 
+pub(super) fn identity(keys: [&str; 2]) -> Cmd {
+    call(&IDENTITY, &keys)
+}
+
 pub(super) fn end(keys: [&str; 4]) -> Cmd {
     call(&END, &keys)
 }
@@ -96,6 +101,6 @@ pub(super) fn release(leases: &str) -> Cmd {
     call(&RELEASE, &[leases])
 }
 
-pub(super) fn probe(keys: [&str; 9]) -> Cmd {
+pub(super) fn probe(keys: [&str; 11]) -> Cmd {
     call(&PROBE, &keys)
 }

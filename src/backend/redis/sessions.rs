@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     RedisLog,
-    keys::{self, Part},
+    keys::{Keys, Part},
     line, scripts,
 };
 use crate::{
@@ -79,8 +79,12 @@ impl Sessions for RedisLog {
         self.check_open()?;
         let expired = (self.shared.clock)().before(self.session_window);
         let mut command = redis::cmd("HMGET");
-        command.arg(keys::session(pid)).arg("body").arg("ended");
-        let (body, ended): (Option<String>, Option<u64>) =
+        command
+            .arg(self.shared.keys.session(pid))
+            .arg("body")
+            .arg("ended")
+            .arg("claims");
+        let (body, ended, claims): (Option<String>, Option<u64>, Option<u64>) =
             line::read_as(self.reads.of(Part::of_session(pid)).ask(command).await?)?;
         let Some(body) = body.filter(|_| ended.is_none_or(|ended| ended >= expired.0)) else {
             return Ok(None);
@@ -106,6 +110,7 @@ impl Sessions for RedisLog {
                 .collect(),
             application: written.application,
             lost: written.lost,
+            claims: claims.unwrap_or(0),
         }))
     }
 }
@@ -129,7 +134,8 @@ impl RedisLog {
         let user = written.user.as_str();
         // First: one that is stored and not noted here would be taken for one that has ended.
         self.shared.book.own(pid);
-        let store = [verb, &pid.reveal(), &body, user, &node];
+        let claims = session.claims.to_string();
+        let store = [verb, &pid.reveal(), &body, user, &node, &claims];
         let refused: u8 = line::read_as(self.change(pid, &store).await?)?;
         if refused == 1 {
             self.shared.book.disown(pid);
@@ -151,18 +157,19 @@ impl RedisLog {
 
     async fn change_in(&self, part: Part, arguments: &[&str]) -> Result<Value> {
         self.check_open()?;
-        self.lanes.in_order(part, call(part, arguments)).await
+        let call = call(&self.shared.keys, part, arguments);
+        self.lanes.in_order(part, call).await
     }
 }
 
 /// Has something done to the sessions of a part.
-pub(super) fn call(part: Part, arguments: &[&str]) -> Cmd {
+pub(super) fn call(keys: &Keys, part: Part, arguments: &[&str]) -> Cmd {
     let mut command = scripts::session([
-        &keys::sessions(part),
-        &keys::ended(part),
-        &keys::users(part),
-        &keys::owned(part),
-        &keys::nodes(part),
+        &keys.sessions(part),
+        &keys.ended(part),
+        &keys.users(part),
+        &keys.owned(part),
+        &keys.nodes(part),
     ]);
     command.arg(arguments);
     command

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use super::{
     OpenError,
-    keys::{self, Part},
+    keys::{Keys, Part},
     line,
 };
 
@@ -214,7 +214,7 @@ async fn look(seed: &ConnectionInfo) -> Result<Option<HashMap<Part, u16>>, Redis
     let mut slots = HashMap::new();
     for part in Part::all() {
         let mut slot = redis::cmd("CLUSTER");
-        slot.arg("KEYSLOT").arg(keys::offset(part));
+        slot.arg("KEYSLOT").arg(Keys::default().offset(part));
         slots.insert(part, slot.query_async(&mut connection).await?);
     }
     Ok(Some(slots))

@@ -57,14 +57,14 @@ impl Sweeper {
 
     async fn part(&self, part: Part, now: Timestamp) -> Result<bool> {
         let expired = now.before(self.session_window).0.to_string();
-        let sessions = sessions::call(part, &["sweep", "", &expired]);
+        let sessions = sessions::call(&self.shared.keys, part, &["sweep", "", &expired]);
         let swept: u64 = line::read_as(self.reads.of(part).ask(sessions).await?)?;
         Ok(self.rooms(part, now).await? || swept > 0)
     }
 
     async fn rooms(&self, part: Part, now: Timestamp) -> Result<bool> {
         let mut due = redis::cmd("ZRANGEBYSCORE");
-        due.arg(keys::rooms(part)).arg("-inf").arg(now.0);
+        due.arg(self.shared.keys.rooms(part)).arg("-inf").arg(now.0);
         due.arg("LIMIT").arg(0).arg(STEP);
         let rooms: Vec<String> = line::read_as(self.reads.of(part).ask(due).await?)?;
         let rooms = rooms.iter().filter_map(|room| keys::named(room));
@@ -81,12 +81,12 @@ impl Sweeper {
     fn call(&self, room: &RoomKey, now: Timestamp) -> Cmd {
         let keep = self.shared.retention.keep(&room.room);
         let mut command = scripts::sweep([
-            &keys::room(room),
-            &keys::messages(room),
-            &keys::marks(room),
-            &keys::marked(room),
-            &keys::rooms(Part::of(room)),
-            &keys::forgotten(Part::of(room)),
+            &self.shared.keys.room(room),
+            &self.shared.keys.messages(room),
+            &self.shared.keys.marks(room),
+            &self.shared.keys.marked(room),
+            &self.shared.keys.rooms(Part::of(room)),
+            &self.shared.keys.forgotten(Part::of(room)),
         ]);
         command
             .arg(now.0)

@@ -18,7 +18,9 @@ use crate::{
 mod between;
 pub(in crate::backend) mod cluster;
 mod node;
+mod prefix;
 mod refused;
+mod restored;
 mod stalled;
 mod trouble;
 
@@ -72,6 +74,29 @@ impl Server {
     pub(in crate::backend) async fn restart(&mut self) {
         self.process = launch(self.port, &self.folder, self.cluster);
         assert!(self.answers().await, "nobody else takes the port");
+    }
+
+    /// A copy of what it has written, to be put back by [`restore`](Self::restore).
+    pub(in crate::backend) fn copy(&self) -> TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        for file in std::fs::read_dir(self.folder.path().join("appendonlydir")).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+        }
+        copy
+    }
+
+    /// Has it killed, and started again with what it had when the copy was made.
+    pub(in crate::backend) async fn restore(&mut self, copy: &TempDir) {
+        self.kill();
+        let folder = self.folder.path().join("appendonlydir");
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::create_dir(&folder).unwrap();
+        for file in std::fs::read_dir(copy.path()).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+        }
+        self.restart().await;
     }
 
     /// Sends a signal, such as `STOP`.
@@ -153,7 +178,7 @@ impl Tested for Following {
             session_window: self.0.session_window,
         };
         for part in Part::all() {
-            let rooms = keys::rooms(part);
+            let rooms = self.0.shared.keys.rooms(part);
             let mut now_due = redis::cmd("ZUNIONSTORE");
             now_due.arg(&rooms).arg(1).arg(&rooms);
             now_due.arg("WEIGHTS").arg(0);

@@ -144,14 +144,14 @@ impl Writer {
         );
         let keep = self.shared.retention.keep(&room.room);
         let mut command = scripts::append([
-            &keys::offset(self.order.part()),
-            &keys::room(room),
-            &keys::messages(room),
-            &keys::id(room, id),
-            &keys::rooms(Part::of(room)),
-            &keys::channel(room),
-            &keys::incarnation(self.order.part()),
-            &keys::forgotten(Part::of(room)),
+            &self.shared.keys.offset(self.order.part()),
+            &self.shared.keys.room(room),
+            &self.shared.keys.messages(room),
+            &self.shared.keys.id(room, id),
+            &self.shared.keys.rooms(Part::of(room)),
+            &self.shared.keys.channel(room),
+            &self.shared.keys.incarnation(self.order.part()),
+            &self.shared.keys.forgotten(Part::of(room)),
         ]);
         command
             .arg((self.shared.clock)().0)

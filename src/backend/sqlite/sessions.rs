@@ -158,6 +158,7 @@ fn session(pid: Pid, row: &Row<'_>) -> rusqlite::Result<Session> {
         rooms,
         lost,
         application: row.get(4)?,
+        claims: 0,
     })
 }
 

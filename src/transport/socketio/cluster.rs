@@ -50,8 +50,9 @@ impl BetweenNodes {
 
     /// What adapters are made with.
     pub(super) fn adapter(&self) -> RedisAdapterCtr<Self> {
+        let prefix = self.channels().map(|channels| channels.prefix());
         let config = RedisAdapterConfig::new()
-            .with_prefix("switchboard")
+            .with_prefix(prefix.unwrap_or_default())
             .with_ack_response_buffer(ACKS);
         RedisAdapterCtr::new_with_driver(self.clone(), config)
     }

@@ -1,11 +1,11 @@
 //! Receipts: settled behind the delivery of their messages, or when it shows that this would take long.
 
 use super::{Follower, Stored};
-use crate::{backend::redis::keys, model::RoomKey};
+use crate::model::RoomKey;
 
 impl Follower {
     pub(super) fn settle_behind(&mut self, room: &RoomKey, stored: Stored) {
-        match self.rooms.get_mut(&keys::channel(room)) {
+        match self.rooms.get_mut(&self.shared.keys.channel(room)) {
             None => stored.settle(),
             Some(room) if stored.offset > room.offset => room.waiting.push_back(stored),
             Some(_) => {

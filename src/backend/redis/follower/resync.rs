@@ -13,7 +13,7 @@ use crate::{
     backend::{
         PageSize,
         redis::{
-            begin_life,
+            begin_life, identity,
             keys::{self, Part},
             line::{self, Lost},
             merger::Item,
@@ -69,7 +69,7 @@ impl Follower {
                 error,
                 "Redis has lost messages that it had acknowledged; its log begins another life"
             );
-            let life = begin_life(self.reads.of(Part::FIRST)).await?;
+            let life = begin_life(&self.shared.keys, self.reads.of(Part::FIRST)).await?;
             self.shared.live(life);
             self.lost = false;
         }
@@ -79,6 +79,22 @@ impl Follower {
             self.floor = Offset(floor);
         }
         Ok(Offset(offset))
+    }
+
+    /// Notes that the process of Redis at the other end has nothing lost of what this node knew, or that this was seen to.
+    pub(super) async fn vouch(&self, connection: &mut MultiplexedConnection) -> Result<(), End> {
+        let asks = [identity::info(), redis::cmd("TIME")];
+        let answers = line::exchange(connection, &asks).await?;
+        let [info, time] = <[_; 2]>::try_from(answers).unwrap_or_default();
+        let (seconds, micros): (u64, u64) = line::read_as(time)?;
+        // Where Redis does not say which process it is, or takes no writes, nothing is noted.
+        let now = seconds * 1000 + micros / 1000;
+        let info: String = line::read_as(info).unwrap_or_default();
+        let note = identity::vouch(&self.shared.keys, self.order.part(), &info, now);
+        if let Some(note) = note {
+            line::exchange(connection, &[note]).await?;
+        }
+        Ok(())
     }
 
     /// Looks which rooms have more than was delivered. It may be on its way: whether anything was lost is known when a word
@@ -118,7 +134,7 @@ impl Follower {
         for channels in channels.chunks(CHUNK) {
             let ends: Vec<_> = channels
                 .iter()
-                .map(|channel| end_of(&self.rooms[channel].key))
+                .map(|channel| end_of(&self.shared.keys, &self.rooms[channel].key))
                 .collect();
             let ends = self.line().run(&ends, Lost::Repeat).await?;
             for (channel, end) in channels.iter().zip(ends) {
@@ -167,10 +183,10 @@ impl Follower {
     fn end_in_incarnation(&self, room: &RoomKey) -> Cmd {
         let part = Part::of(room);
         let mut end = scripts::end([
-            &keys::room(room),
-            &keys::rooms(part),
-            &keys::incarnation(self.order.part()),
-            &keys::forgotten(part),
+            &self.shared.keys.room(room),
+            &self.shared.keys.rooms(part),
+            &self.shared.keys.incarnation(self.order.part()),
+            &self.shared.keys.forgotten(part),
         ]);
         end.arg(Epoch::fresh().as_str())
             .arg(keys::name(room))
@@ -235,7 +251,7 @@ impl Follower {
                 .map(|reading| {
                     let room = &self.rooms[&reading.channel].key;
                     let cutoff = self.shared.retention.keep(&room.room).cutoff(now);
-                    pages::missed(room, reading.read, end, size, cutoff)
+                    pages::missed(&self.shared.keys, room, reading.read, end, size, cutoff)
                 })
                 .collect();
             let answers = self.line().run(&calls, Lost::Repeat).await?;

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use crate::{
     backend::{
         Appended,
-        redis::{keys, line},
+        redis::{keys::Keys, line},
     },
     error::Result,
     model::{Epoch, Offset, RoomKey, Seq},
@@ -85,10 +85,10 @@ impl Followed {
 }
 
 /// Asks where a room ends.
-pub(super) fn end_of(room: &RoomKey) -> Cmd {
+pub(super) fn end_of(keys: &Keys, room: &RoomKey) -> Cmd {
     let mut command = redis::cmd("HMGET");
     command
-        .arg(keys::room(room))
+        .arg(keys.room(room))
         .arg("epoch")
         .arg("head")
         .arg("offset");

@@ -6,7 +6,6 @@ use crate::{
     backend::{
         Delivery, Elsewhere,
         redis::{
-            keys,
             line::{self, Lost},
             nodes::{self, Said, What},
         },
@@ -69,12 +68,12 @@ impl Follower {
             let own = self.shared.node;
             let calls: Vec<_> = keys
                 .iter()
-                .map(|key| nodes::present(key, Some(own)))
+                .map(|key| nodes::present(&self.shared.keys, key, Some(own)))
                 .collect();
             let answers = self.line().run(&calls, Lost::Repeat).await?;
             for (key, answer) in keys.into_iter().zip(answers) {
                 let (version, present) = nodes::read_present(answer)?;
-                if let Some(room) = self.rooms.get_mut(&keys::channel(&key)) {
+                if let Some(room) = self.rooms.get_mut(&self.shared.keys.channel(&key)) {
                     room.roster = Some(version);
                 }
                 self.put_said(&key, Elsewhere::Present(present)).await;
@@ -109,7 +108,7 @@ impl Follower {
                 .iter()
                 .map(|(_, room)| {
                     let mut ask = redis::cmd("HGET");
-                    ask.arg(keys::here(&room.key)).arg("version");
+                    ask.arg(self.shared.keys.here(&room.key)).arg("version");
                     ask
                 })
                 .collect();

@@ -1,6 +1,6 @@
 -- Does in a shard what storing a message does there, to keys of its own that Redis forgets, and looks whether what all rooms
 -- of the shard have in common is as it should be.
-local offset, rooms, ended, live, nodes, id, hash, set, channel = unpack(KEYS)
+local offset, rooms, ended, live, nodes, log, forgotten, id, hash, set, channel = unpack(KEYS)
 local publish, now, keep = ARGV[1], ARGV[2], ARGV[3]
 
 if not tonumber(redis.call('GET', offset) or '0') then
@@ -10,6 +10,8 @@ redis.call('ZCARD', rooms)
 redis.call('ZCARD', ended)
 redis.call('ZCARD', live)
 redis.call('SCARD', nodes)
+redis.call('HLEN', log)
+redis.call('HLEN', forgotten)
 redis.call('SET', id, now, 'PX', keep)
 redis.call('HSET', hash, 'at', now)
 redis.call('PEXPIRE', hash, keep)

@@ -3,7 +3,7 @@
 -- too, so that it never comes again, not even when Redis has lost something.
 
 -- How long the version of a room that nobody is in is remembered, in milliseconds: longer than any node takes to compare.
-local REMEMBERED = 600000
+local REMEMBERED = 60000
 
 local function int(number)
   return string.format('%.0f', number)

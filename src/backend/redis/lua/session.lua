@@ -1,4 +1,4 @@
--- Sessions: a hash each (body, user, owner, and when it ended), a set of them for each user, those that have ended by time,
+-- Sessions: a hash each (body, user, owner, when it ended, and how many nodes have claimed it), a set of them for each user, those that have ended by time,
 -- and a set for each node of those that go on there: the node is their owner, and no other can store them or end them.
 -- What the keys of sessions begin with, those that have ended, what the keys of users begin with, what those of nodes begin
 -- with, and the nodes that have anything in this part.
@@ -34,10 +34,13 @@ end
 if verb == 'save' or verb == 'claim' then
   local user, node = ARGV[4], ARGV[5]
   local owner = redis.call('HGET', session, 'owner')
-  if owner and owner ~= node then
-    if verb == 'save' then return 1 end
-    disown(name, owner)
+  if owner ~= node then
+    if owner and verb == 'save' then return 1 end
+    -- Whoever found it before another node claimed it comes too late, as does who found one that was forgotten since.
+    if verb == 'claim' and (redis.call('HGET', session, 'claims') or '0') ~= ARGV[6] then return 1 end
+    if owner then disown(name, owner) end
   end
+  if verb == 'claim' then redis.call('HINCRBY', session, 'claims', 1) end
   redis.call('HSET', session, 'user', user, 'body', value, 'owner', node)
   redis.call('SADD', users .. user, name)
   go_on(session, name, node)

@@ -10,7 +10,10 @@ use super::*;
 use crate::{
     backend::{
         conformance::key,
-        redis::{keys::Part, order::Clock},
+        redis::{
+            keys::{Keys, Part},
+            order::Clock,
+        },
     },
     model::{Ephemeral, EventName, MessageId, Seq, Timestamp},
 };
@@ -48,7 +51,7 @@ fn made_up(lanes: usize) -> (Vec<Made>, mpsc::Receiver<Delivery>) {
     let clock = Arc::new(Clock::default());
     let (mut all, mut sources) = (Vec::new(), Vec::new());
     for part in Part::all().take(lanes) {
-        let order = Arc::new(Order::new(part, lanes, clock.clone()));
+        let order = Arc::new(Order::new(Keys::default(), part, lanes, clock.clone()));
         let (items, taken) = mpsc::channel(4);
         let (follower, asked) = mpsc::unbounded_channel();
         sources.push(Source {

@@ -11,7 +11,7 @@ use crate::{
         Attending, Census,
         redis::{
             RedisLog,
-            keys::{self, Part},
+            keys::{self, Keys, Part},
             line, scripts,
         },
     },
@@ -21,9 +21,9 @@ use crate::{
 };
 
 /// Asks who is in a room, on all nodes or all but one.
-pub(in crate::backend::redis) fn present(room: &RoomKey, but: Option<NodeId>) -> Cmd {
-    let mut command = scripts::present(&keys::here(room));
-    command.arg(keys::entries(room));
+pub(in crate::backend::redis) fn present(keys: &Keys, room: &RoomKey, but: Option<NodeId>) -> Cmd {
+    let mut command = scripts::present(&keys.here(room));
+    command.arg(keys.entries(room));
     command.arg(but.map(|node| node.to_string()).unwrap_or_default());
     command
 }
@@ -68,7 +68,7 @@ impl RedisLog {
         let (_, present) = read_present(
             self.reads
                 .of(Part::of(room))
-                .ask(present(room, None))
+                .ask(present(&self.shared.keys, room, None))
                 .await?,
         )?;
         let mut users: BTreeMap<UserId, Vec<Attending>> = BTreeMap::new();
@@ -111,7 +111,7 @@ impl RedisLog {
         let last = [format!("({namespace} {prefix}").as_bytes(), &[0xff]].concat();
         let parts = Part::all().map(|part| {
             let mut live = redis::cmd("ZRANGEBYLEX");
-            live.arg(keys::live(part)).arg(&first).arg(&last);
+            live.arg(self.shared.keys.live(part)).arg(&first).arg(&last);
             live.arg("LIMIT").arg(0).arg(limit);
             self.reads.of(part).ask(live)
         });

@@ -11,11 +11,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::census::read_node;
 use crate::{
-    backend::redis::{
-        Reads, Shared,
-        keys::{self, Part},
-        line, millis, scripts,
-    },
+    backend::redis::{Reads, Shared, keys::Part, line, millis, scripts},
     error::Result,
     model::NodeId,
 };
@@ -109,7 +105,7 @@ impl Heart {
 
 /// Has this node's lease end so long from now, unless it is renewed.
 async fn renew(shared: &Shared, reads: &Reads, lease: Duration) -> Result<Beat> {
-    let mut command = scripts::lease(&keys::leases());
+    let mut command = scripts::lease(&shared.keys.leases());
     command.arg(shared.node.to_string()).arg(millis(lease));
     let mut answer: Vec<Value> = line::read_as(reads.of(Part::FIRST).ask(command).await?)?;
     let mut others = answer.split_off(answer.len().min(3));

@@ -60,7 +60,7 @@ impl Patrol {
         // All parts are tried, even if one is away.
         let parts = join_all(Part::all().map(|part| self.take_out_of(part, node))).await;
         parts.into_iter().collect::<Result<()>>()?;
-        let mut release = scripts::release(&keys::leases());
+        let mut release = scripts::release(&self.shared.keys.leases());
         release.arg(node.to_string());
         self.reads.of(Part::FIRST).ask(release).await?;
         log_in_bursts!(info, %node, "a node has gone; its users and sessions were taken out");
@@ -70,16 +70,22 @@ impl Patrol {
     async fn take_out_of(&self, part: Part, node: NodeId) -> Result<()> {
         while self.empty_rooms(part, node).await? {}
         let now = (self.shared.clock)().0.to_string();
-        let abandon = sessions::call(part, &["abandon", &node.to_string(), &now]);
+        let abandon = sessions::call(
+            &self.shared.keys,
+            part,
+            &["abandon", &node.to_string(), &now],
+        );
         while line::read_as::<u64>(self.reads.of(part).ask(abandon.clone()).await?)? > 0 {}
         let mut leave = redis::cmd("SREM");
-        leave.arg(keys::nodes(part)).arg(node.to_string());
+        leave
+            .arg(self.shared.keys.nodes(part))
+            .arg(node.to_string());
         self.reads.of(part).ask(leave).await.map(|_| ())
     }
 
     /// Takes a node out of a few rooms; whether there were any.
     async fn empty_rooms(&self, part: Part, node: NodeId) -> Result<bool> {
-        let rooms_of = keys::rooms_of(part, node);
+        let rooms_of = self.shared.keys.rooms_of(part, node);
         let mut some = redis::cmd("SRANDMEMBER");
         some.arg(&rooms_of).arg(STEP);
         let names: Vec<String> = line::read_as(self.reads.of(part).ask(some).await?)?;
@@ -92,11 +98,11 @@ impl Patrol {
                 continue;
             };
             let mut gone = scripts::gone([
-                &keys::entries_of(&room, node),
-                &keys::here(&room),
+                &self.shared.keys.entries_of(&room, node),
+                &self.shared.keys.here(&room),
                 &rooms_of,
-                &keys::live(part),
-                &keys::channel(&room),
+                &self.shared.keys.live(part),
+                &self.shared.keys.channel(&room),
             ]);
             gone.arg(self.shared.publish()).arg(name);
             gone.arg(node.to_string());
@@ -120,18 +126,18 @@ impl Patrol {
 
     async fn look_around_in(&self, part: Part) -> Result<()> {
         let mut nodes = redis::cmd("SMEMBERS");
-        nodes.arg(keys::nodes(part));
+        nodes.arg(self.shared.keys.nodes(part));
         let nodes: Vec<String> = line::read_as(self.reads.of(part).ask(nodes).await?)?;
         // Later than those: whoever has something had a lease before.
         let mut leases = redis::cmd("ZRANGE");
-        leases.arg(keys::leases()).arg(0).arg(-1);
+        leases.arg(self.shared.keys.leases()).arg(0).arg(-1);
         let leases: HashSet<String> = line::read_as(self.reads.of(Part::FIRST).ask(leases).await?)?;
         let strays = nodes.iter().filter(|node| !leases.contains(*node));
         for node in strays.filter_map(|node| node.parse().ok()) {
             self.take_out_of(part, node).await?;
         }
         let mut stored = redis::cmd("SMEMBERS");
-        stored.arg(keys::rooms_of(part, self.shared.node));
+        stored.arg(self.shared.keys.rooms_of(part, self.shared.node));
         let stored: Vec<String> = line::read_as(self.reads.of(part).ask(stored).await?)?;
         let here: HashSet<_> = self.shared.book.rooms(part).into_iter().collect();
         let stored = stored.iter().filter_map(|name| keys::named(name));

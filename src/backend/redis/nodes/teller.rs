@@ -75,7 +75,7 @@ impl Teller {
         let mut commands = notes(&self.shared, &work.changes);
         commands.extend(work.notices.iter().map(|(room, text)| {
             let mut publish = redis::cmd(self.shared.publish());
-            publish.arg(keys::channel(room)).arg(text);
+            publish.arg(self.shared.keys.channel(room)).arg(text);
             publish
         }));
         for answer in self.line().run(&commands, Lost::Repeat).await? {
@@ -87,7 +87,7 @@ impl Teller {
     /// The rooms of this part that have somebody of this node, as Redis knows.
     async fn stored_rooms(&self) -> Result<Vec<RoomKey>> {
         let mut stored = redis::cmd("SMEMBERS");
-        stored.arg(keys::rooms_of(self.part, self.shared.node));
+        stored.arg(self.shared.keys.rooms_of(self.part, self.shared.node));
         let stored: Vec<String> = line::read_as(self.line().ask(stored).await?)?;
         Ok(stored.iter().filter_map(|name| keys::named(name)).collect())
     }
@@ -98,7 +98,7 @@ impl Teller {
             .iter()
             .map(|room| {
                 let mut read = redis::cmd("HGETALL");
-                read.arg(keys::entries_of(room, self.shared.node));
+                read.arg(self.shared.keys.entries_of(room, self.shared.node));
                 read
             })
             .collect();
@@ -116,7 +116,7 @@ impl Teller {
     /// noted.
     async fn check_sessions(&self) -> Result<()> {
         let mut stored = redis::cmd("SMEMBERS");
-        stored.arg(keys::owned(self.part) + &self.shared.node.to_string());
+        stored.arg(self.shared.keys.owned(self.part) + &self.shared.node.to_string());
         let stored: Vec<String> = line::read_as(self.line().ask(stored).await?)?;
         let stored: Vec<_> = stored.iter().filter_map(|pid| Pid::parse(pid)).collect();
         let here = self.shared.book.sessions(self.part);
@@ -128,7 +128,13 @@ impl Teller {
         let node = self.shared.node.to_string();
         let ends: Vec<_> = over
             .iter()
-            .map(|pid| sessions::call(self.part, &["end", &pid.reveal(), &now, &node]))
+            .map(|pid| {
+                sessions::call(
+                    &self.shared.keys,
+                    self.part,
+                    &["end", &pid.reveal(), &now, &node],
+                )
+            })
             .collect();
         for ends in ends.chunks(SESSIONS) {
             self.line().run(ends, Lost::Repeat).await?;
@@ -136,7 +142,7 @@ impl Teller {
         // Looked at again: one that was over may have begun anew meanwhile.
         let here: Vec<_> = self.shared.book.sessions(self.part).into_iter().collect();
         for here in here.chunks(SESSIONS) {
-            let mut resume = sessions::call(self.part, &["resume", &node]);
+            let mut resume = sessions::call(&self.shared.keys, self.part, &["resume", &node]);
             here.iter().for_each(|pid| {
                 resume.arg(pid.reveal());
             });
@@ -157,12 +163,12 @@ fn notes(shared: &Shared, changes: &[Change]) -> Vec<Cmd> {
         let command = rooms.entry(room).or_insert_with(|| {
             let part = Part::of(room);
             let mut command = scripts::note([
-                &keys::entries_of(room, node),
-                &keys::here(room),
-                &keys::rooms_of(part, node),
-                &keys::live(part),
-                &keys::nodes(part),
-                &keys::channel(room),
+                &shared.keys.entries_of(room, node),
+                &shared.keys.here(room),
+                &shared.keys.rooms_of(part, node),
+                &shared.keys.live(part),
+                &shared.keys.nodes(part),
+                &shared.keys.channel(room),
             ]);
             command.arg(shared.publish()).arg(keys::name(room));
             command.arg(node.to_string());

@@ -261,14 +261,14 @@ async fn the_users_of_a_crowd_arrive_all_of_them() {
 async fn note_silently(node: &Node, room: &str, who: &str) {
     let (room, of) = (key("/", room), NodeId::fresh());
     let part = Part::of(&room);
-    let forever = [&*keys::leases(), "1e15", &of.to_string()];
+    let forever = [&*node.log.shared.keys.leases(), "1e15", &of.to_string()];
     let _: u8 = node.ask("ZADD", &forever).await;
     let mut note = scripts::note([
-        &keys::entries_of(&room, of),
-        &keys::here(&room),
-        &keys::rooms_of(part, of),
-        &keys::live(part),
-        &keys::nodes(part),
+        &node.log.shared.keys.entries_of(&room, of),
+        &node.log.shared.keys.here(&room),
+        &node.log.shared.keys.rooms_of(part, of),
+        &node.log.shared.keys.live(part),
+        &node.log.shared.keys.nodes(part),
         "nowhere",
     ]);
     let text = said::write(&attending(1)).unwrap();

@@ -196,9 +196,10 @@ async fn a_session_of_a_life_that_is_over_is_not_found() {
     let session = crate::backend::conformance::sessions::session(&[("a", 7)]);
     one.save(session.clone()).await.unwrap();
     assert_eq!(one.find(session.pid).await.unwrap(), Some(session.clone()));
-    begin_life(one.reads.of(Part::FIRST)).await.unwrap();
+    let keys = &one.shared.keys;
+    begin_life(keys, one.reads.of(Part::FIRST)).await.unwrap();
     one.shared
-        .live(life(one.reads.of(Part::FIRST)).await.unwrap());
+        .live(life(keys, one.reads.of(Part::FIRST)).await.unwrap());
     assert_eq!(one.find(session.pid).await.unwrap(), None);
     one.save(session.clone()).await.unwrap();
     assert_eq!(one.find(session.pid).await.unwrap(), Some(session));

@@ -102,7 +102,7 @@ impl Cluster {
     /// The first of the rooms that a server has, as slots were shared out.
     pub(super) async fn room_at<'a>(&self, nth: usize, rooms: &'a [String]) -> &'a str {
         for room in rooms {
-            let slot = self.slot(&keys::channel(&key("/", room))).await;
+            let slot = self.slot(&Keys::default().channel(&key("/", room))).await;
             if usize::from(slot) / 5461 == nth {
                 return room;
             }
@@ -361,7 +361,9 @@ async fn a_part_that_moves_to_another_server_is_followed_there() {
     let (mut node, sending) = under_traffic(&cluster, &rooms).await;
     let mut came = node.next(100).await;
     let moving = key("/", cluster.room_at(2, &rooms).await);
-    cluster.migrate(&keys::channel(&moving), 2, 0).await;
+    cluster
+        .migrate(&Keys::default().channel(&moving), 2, 0)
+        .await;
     came.extend(node.next(600).await);
     all_came(&mut node, came, sending).await;
 }

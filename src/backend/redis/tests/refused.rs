@@ -201,7 +201,8 @@ async fn a_room_whose_keys_are_spoilt_makes_nobody_else_unready() {
     let node = Node::at(server.url(), &[]).await;
     node.send(draft("bad", "1")).await.unwrap();
     let bad = key("/", "bad");
-    for key in [keys::room(&bad), keys::messages(&bad)] {
+    let keys = &node.log.shared.keys;
+    for key in [keys.room(&bad), keys.messages(&bad)] {
         let mut spoil = redis::cmd("SET");
         spoil.arg(key).arg("rubbish");
         spoil.exec_async(&mut redis).await.unwrap();
@@ -222,7 +223,9 @@ async fn what_all_rooms_share_is_looked_at_where_nobody_writes() {
     let node = Node::at(server.url(), &[]).await;
     node.log.ready().await.unwrap();
     let mut spoil = redis::cmd("SADD");
-    spoil.arg(keys::rooms(Part::FIRST)).arg("rubbish");
+    spoil
+        .arg(node.log.shared.keys.rooms(Part::FIRST))
+        .arg("rubbish");
     spoil.exec_async(&mut redis).await.unwrap();
     let health = node.log.health.clone();
     becomes(NOTICED, "it is not noticed", async || {

@@ -46,7 +46,7 @@ async fn whoever_sends_is_answered_though_what_was_lost_cannot_all_be_delivered(
     let mut listening = cmd("PUBSUB");
     listening
         .arg("SHARDNUMSUB")
-        .arg(keys::channel(&key("/", &here)));
+        .arg(Keys::default().channel(&key("/", &here)));
     loop {
         let (_, nodes): (String, usize) = listening.query_async(&mut server).await.unwrap();
         if nodes > 0 {

@@ -364,14 +364,14 @@ async fn whoever_asks_where_the_log_ends_knows_that_it_has_lost_something() {
 async fn store_silently(node: &Node, room: &str) {
     let room = key("/", room);
     let mut append = scripts::append([
-        &keys::offset(Part::FIRST),
-        &keys::room(&room),
-        &keys::messages(&room),
-        &keys::rooms(Part::of(&room)),
-        &keys::rooms(Part::of(&room)),
+        &node.log.shared.keys.offset(Part::FIRST),
+        &node.log.shared.keys.room(&room),
+        &node.log.shared.keys.messages(&room),
+        &node.log.shared.keys.rooms(Part::of(&room)),
+        &node.log.shared.keys.rooms(Part::of(&room)),
         "nowhere",
-        &keys::incarnation(Part::FIRST),
-        &keys::forgotten(Part::of(&room)),
+        &node.log.shared.keys.incarnation(Part::FIRST),
+        &node.log.shared.keys.forgotten(Part::of(&room)),
     ]);
     let id = crate::model::MessageId::fresh();
     let data = draft("-", "1").data;

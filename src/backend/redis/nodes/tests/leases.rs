@@ -26,7 +26,7 @@ impl Node {
 
     /// Whether a session is noted as ended.
     async fn has_ended(&self, session: &Session) -> bool {
-        let key = keys::session(session.pid);
+        let key = self.log.shared.keys.session(session.pid);
         self.ask::<u8>("HEXISTS", &[&key, "ended"]).await == 1
     }
 }
@@ -37,10 +37,14 @@ async fn left_of(witness: &Node, node: NodeId) -> Vec<String> {
     let name = node.to_string();
     let mut left: Vec<_> = all.into_iter().filter(|key| key.contains(&name)).collect();
     for part in Part::all() {
-        let nodes: Vec<String> = witness.ask("SMEMBERS", &[&keys::nodes(part)]).await;
+        let nodes: Vec<String> = witness
+            .ask("SMEMBERS", &[&witness.log.shared.keys.nodes(part)])
+            .await;
         left.extend(nodes.into_iter().filter(|node| *node == name));
     }
-    let leases: Vec<String> = witness.ask("ZRANGE", &[&keys::leases(), "0", "-1"]).await;
+    let leases: Vec<String> = witness
+        .ask("ZRANGE", &[&witness.log.shared.keys.leases(), "0", "-1"])
+        .await;
     left.extend(leases.into_iter().filter(|node| *node == name));
     left
 }
@@ -104,7 +108,7 @@ async fn nodes_whose_leases_redis_has_lost_are_still_waited_for_until_they_could
     assert!(b.knows(&a));
     a.lose_lease().await;
     b.ask::<()>("FLUSHALL", &[]).await;
-    let leases = keys::leases();
+    let leases = b.log.shared.keys.leases();
     soon("it has its lease again", async || {
         b.ask::<u64>("ZCARD", &[&leases]).await == 1
     })
@@ -189,7 +193,7 @@ async fn nobody_is_taken_out_because_redis_was_away() {
             let lease = async || {
                 let of = node.id().to_string();
                 let mut ask = redis::cmd("ZSCORE");
-                ask.arg(keys::leases()).arg(of);
+                ask.arg(node.log.shared.keys.leases()).arg(of);
                 let time = redis::cmd("TIME");
                 let commands = [ask, time];
                 let both = node
@@ -248,19 +252,25 @@ async fn a_session_is_stored_and_ended_only_by_the_node_that_claimed_it_last() {
     assert_eq!(refused.code(), Code::Unavailable);
     b.log.end(alice.pid).await.unwrap();
     assert!(!a.has_ended(&alice).await);
-    assert_eq!(b.log.find(alice.pid).await.unwrap(), Some(alice.clone()));
+    let found = b.log.find(alice.pid).await.unwrap().unwrap();
+    assert_eq!((found.claims, &found.rooms), (1, &alice.rooms));
+    let elsewhere = Session {
+        claims: 1,
+        ..elsewhere
+    };
     b.log.claim(elsewhere.clone()).await.unwrap();
     assert!(a.log.save(alice.clone()).await.is_err());
     a.log.end(alice.pid).await.unwrap();
     assert!(!a.has_ended(&alice).await);
-    assert_eq!(a.log.find(alice.pid).await.unwrap(), Some(elsewhere));
+    let found = a.log.find(alice.pid).await.unwrap().unwrap();
+    assert_eq!((found.claims, found.connection), (2, elsewhere.connection));
     b.log.end(alice.pid).await.unwrap();
     assert!(a.has_ended(&alice).await);
-    a.log.claim(alice.clone()).await.unwrap();
+    a.log.claim(found.clone()).await.unwrap();
     assert!(!a.has_ended(&alice).await);
     b.log.forget(alice.pid).await.unwrap();
     let found = b.log.find(alice.pid).await.unwrap();
-    assert_eq!(found, Some(alice.clone()), "it goes on elsewhere");
+    assert!(found.is_some(), "it goes on elsewhere");
     a.log.forget(alice.pid).await.unwrap();
     assert_eq!(b.log.find(alice.pid).await.unwrap(), None);
 }
@@ -280,17 +290,16 @@ async fn the_sessions_of_a_dead_node_have_ended_and_can_be_resumed_for_the_windo
         a.log.claim(session.clone()).await.unwrap();
     }
     let (moved, left) = sessions.split_first().unwrap();
-    b.log.claim(moved.clone()).await.unwrap();
+    let found = b.log.find(moved.pid).await.unwrap();
+    b.log.claim(found.unwrap()).await.unwrap();
     drop(a);
     for session in left {
         soon("it has ended", async || b.has_ended(session).await).await;
     }
     assert!(!b.has_ended(moved).await);
     hands.advance(config.session_window);
-    assert_eq!(
-        b.log.find(left[0].pid).await.unwrap(),
-        Some(left[0].clone())
-    );
+    let found = b.log.find(left[0].pid).await.unwrap().unwrap();
+    assert_eq!(found.connection, left[0].connection);
     hands.advance(Duration::from_millis(1));
     assert_eq!(b.log.find(left[0].pid).await.unwrap(), None);
     assert!(b.log.find(moved.pid).await.unwrap().is_some());
@@ -312,7 +321,8 @@ async fn sessions_of_a_node_that_was_taken_for_dead_go_on() {
         b.has_ended(&alice).await && b.has_ended(&bob).await
     })
     .await;
-    b.log.claim(moved.clone()).await.unwrap();
+    let found = b.log.find(moved.pid).await.unwrap();
+    b.log.claim(found.unwrap()).await.unwrap();
     b.log.end(moved.pid).await.unwrap();
     a.log.end(bob.pid).await.unwrap();
     a.thaw().await;
@@ -332,4 +342,37 @@ async fn the_end_of_a_session_that_could_not_be_noted_is_noted_when_redis_is_bac
     server.restart().await;
     soon("Redis is there", async || a.log.ready().await.is_ok()).await;
     soon("its end is noted", async || a.has_ended(&alice).await).await;
+}
+
+#[tokio::test]
+async fn a_claim_that_comes_late_does_not_take_a_session_from_where_it_goes_on() {
+    let server = Server::start().await;
+    let (a, b) = (
+        Node::at(&server, SHORT).await,
+        Node::at(&server, SHORT).await,
+    );
+    let alice = session(&[("r", 1)]);
+    b.log.claim(alice.clone()).await.unwrap();
+    b.log.end(alice.pid).await.unwrap();
+    // Its client came to both: to one that stands still before it can claim, and then to the other.
+    let [late, soon] = [&a, &b].map(|node| node.log.find(alice.pid));
+    let (late, soon) = (late.await.unwrap().unwrap(), soon.await.unwrap().unwrap());
+    a.freeze().await;
+    b.log.claim(soon).await.unwrap();
+    let moved = Session {
+        claims: b.log.find(alice.pid).await.unwrap().unwrap().claims,
+        ..alice.clone()
+    };
+    let c = Node::at(&server, SHORT).await;
+    c.log.claim(moved).await.unwrap();
+    a.thaw().await;
+    let refused = a.log.claim(late.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert!(a.log.save(late.clone()).await.is_err());
+    a.log.end(alice.pid).await.unwrap();
+    assert!(!a.has_ended(&alice).await, "it goes on");
+    // One that was forgotten since does not begin again, either.
+    c.log.forget(alice.pid).await.unwrap();
+    assert!(a.log.claim(late).await.is_err());
+    assert_eq!(c.log.find(alice.pid).await.unwrap(), None);
 }

@@ -1,0 +1,71 @@
+//! Deployments that share a Redis and nothing else.
+
+use super::{
+    node::{Node, event},
+    *,
+};
+use crate::backend::{
+    Channels, Nodes,
+    conformance::{draft, key, sessions::session},
+};
+
+async fn node_of(server: &Server, prefix: &str, rooms: &[&str]) -> Node {
+    let config = RedisConfig {
+        prefix: prefix.to_owned(),
+        ..RedisConfig::new(server.url())
+    };
+    let (log, _, deliveries) = open_with(config, Arc::new(Timestamp::now)).await.unwrap();
+    for room in rooms {
+        log.follow(&key("/", room)).await.unwrap();
+    }
+    Node {
+        log: Arc::new(log),
+        deliveries,
+    }
+}
+
+#[tokio::test]
+async fn deployments_with_different_prefixes_have_nothing_in_common() {
+    let server = Server::start().await;
+    let mut one = node_of(&server, keys::PREFIX, &["r"]).await;
+    let mut other = node_of(&server, "other", &["r"]).await;
+    let peer = node_of(&server, "other", &["r"]).await;
+    assert_ne!(one.log.life(), other.log.life());
+    let stored = one.send(draft("r", "1")).await.unwrap();
+    one.send(draft("r", "2")).await.unwrap();
+    let elsewhere = peer.send(draft("r", "3")).await.unwrap();
+    assert_eq!(elsewhere.seq, Seq(1));
+    assert_ne!(elsewhere.epoch, stored.epoch);
+    one.log.send(event("r"), None).await.unwrap();
+    let came = other.messages(1).await;
+    assert_eq!(came[0].data.get(), "3");
+    other.nothing_more("r").await;
+    one.messages(2).await;
+    let alice = session(&[]);
+    one.log.claim(alice.clone()).await.unwrap();
+    assert_eq!(other.log.find(alice.pid).await.unwrap(), None);
+    let heard = other.log.channels.subscribe("words".into()).await;
+    drop(heard);
+    assert_ne!(one.log.channels.prefix(), other.log.channels.prefix());
+    // Nobody of the other deployment is waited for.
+    let asked = one.log.ask("hello".into(), PATIENCE);
+    assert_eq!(asked.await.unwrap(), Vec::<String>::new());
+    let keys: Vec<String> = {
+        let mut all = redis::cmd("KEYS");
+        all.arg("*");
+        line::read_as(one.log.reads.of(Part::FIRST).ask(all).await.unwrap()).unwrap()
+    };
+    let (ours, theirs): (Vec<_>, Vec<_>) =
+        keys.iter().partition(|key| key.starts_with("switchboard:"));
+    assert!(!ours.is_empty() && theirs.iter().all(|key| key.starts_with("other:")));
+}
+
+#[tokio::test]
+async fn a_numbered_database_is_refused_since_its_channels_are_those_of_all() {
+    let server = Server::start().await;
+    for (database, refused) in [(0, false), (1, true)] {
+        let config = RedisConfig::new(format!("{}/{database}", server.url()));
+        let opened = open_with(config, Arc::new(Timestamp::now)).await;
+        assert_eq!(matches!(opened, Err(OpenError::Database)), refused);
+    }
+}

@@ -226,7 +226,8 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 impl Builder {
     /// Adds a Socket.IO event of the application's own: `handler` is called with the event's one argument, in order
-    /// with the connection's other events, and what it returns goes into the ack beside `ok: true`.
+    /// with the connection's other events, and what it returns goes into the ack beside `ok: true`. One that takes longer than
+    /// `socketio.handler_timeout` is dropped at the await where it stands, and its client is told `unavailable`.
     ///
     /// # Panics
     /// If the name is one of the server's own events.

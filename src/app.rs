@@ -159,6 +159,7 @@ impl App {
             trusted_proxies: self.config.http.trusted_proxies.iter().copied().collect(),
             connections: self.config.limits.connections,
             idle_connections: self.config.limits.idle_connections,
+            memory: self.hub.memory().clone(),
             metrics: self.hub.metrics().clone(),
         };
         let delivering = tokio::spawn(self.hub.clone().deliver_all(self.deliveries));

@@ -9,17 +9,28 @@ mod support;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use support::{
-    child::{Bystander, Child, Http, KEY, Watch, token},
+    child::{Bystander, Child, Contention, Http, KEY, Watch, token},
     eventually,
+};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
 };
 
 /// Connections of each trial.
 const CONNECTIONS: usize = 1000;
 
 /// What bodies may cost: the budget, and what a thousand connections and sessions have read beside that.
-const BODIES: usize = 96;
+const BODIES: usize = 128;
+
+/// What answers may cost that nobody takes: the budget, what hyper writes ahead, and what a thousand connections are.
+const ANSWERS: usize = 144;
+
+/// What a thousand answers may cost that take nothing of the budget to speak of.
+const FOR_NOTHING: usize = 24;
 
 const MIB: usize = 1 << 20;
 
@@ -38,18 +49,15 @@ async fn server() -> Child {
 
 /// Runs an attack beside a client that is not to notice it; the memory may grow by so many MiB.
 async fn costs_less_than(bound: usize, child: &Child, attack: impl Future<Output = ()>) {
-    // What a busy machine costs everybody shows at a server that nobody attacks.
-    let elsewhere = Child::start(&[]).await;
-    let calm = Bystander::begin(&elsewhere).await;
     let bystander = Bystander::begin(child).await;
-    let watch = Watch::begin(child);
+    let (watch, machine) = (Watch::begin(child), Contention::begin());
     attack.await;
-    let (longest, usual) = (bystander.end().await, calm.end().await);
+    let (longest, slower) = (bystander.end().await, machine.end());
     let grown = watch.end();
     assert!(grown < bound * MIB, "{} MiB", grown / MIB);
     assert!(
-        longest < PATIENCE + usual,
-        "an ack took {longest:?}, and {usual:?} elsewhere"
+        longest < PATIENCE.mul_f64(slower),
+        "an ack took {longest:?} on a machine {slower:.1} times slower"
     );
 }
 
@@ -63,8 +71,18 @@ async fn each<F: Future>(attempt: impl Fn(usize) -> F) -> Vec<F::Output> {
     done
 }
 
+async fn some_are_refused(child: &Child) {
+    eventually("some are refused", async || {
+        child
+            .metric("switchboard_limited_total{limit=\"memory\"}")
+            .await
+            > 0.0
+    })
+    .await;
+}
+
 /// A body of which the last byte never comes.
-const WITHHELD: usize = 128 << 10;
+const WITHHELD: usize = 192 << 10;
 
 fn withheld(begin: &str) -> Vec<u8> {
     let mut body = begin.as_bytes().to_vec();
@@ -144,13 +162,8 @@ async fn a_session_has_one_post_at_a_time_and_ends_with_a_second() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_of_api_requests_that_never_end() {
-    let child = server().await;
-    let mallory = token("mallory", "x");
-    for (bearer, refused) in [
-        (mallory.as_str(), [503, 503]),
-        (KEY, [503, 503]),
-        ("nobody", [401, 429]),
-    ] {
+    for bearer in [token("mallory", "x").as_str(), KEY, "nobody"] {
+        let child = server().await;
         costs_less_than(BODIES, &child, async {
             let headers =
                 format!("Content-Type: application/json\r\nAuthorization: Bearer {bearer}\r\n");
@@ -165,9 +178,183 @@ async fn bodies_of_api_requests_that_never_end() {
                 http
             })
             .await;
-            let (status, said) = held.last_mut().unwrap().answer().await;
-            assert!(refused.contains(&status), "{status} {said}");
+            if bearer == "nobody" {
+                let (status, said) = held.last_mut().unwrap().answer().await;
+                assert!([401, 429].contains(&status), "{status} {said}");
+            } else {
+                some_are_refused(&child).await;
+            }
         })
         .await;
     }
+}
+
+/// Streams of each connection of HTTP/2, and connections.
+const STREAMS: [usize; 2] = [100, 10];
+
+/// A connection of HTTP/2 whose answers, or bodies, may have so many bytes for now.
+async fn h2(child: &Child, window: u32) -> h2::client::SendRequest<Bytes> {
+    let stream = TcpStream::connect(child.address).await.unwrap();
+    let begun = h2::client::Builder::new()
+        .initial_window_size(window)
+        .initial_max_send_streams(STREAMS[0])
+        .handshake(stream)
+        .await;
+    let (send, connection) = begun.unwrap();
+    tokio::spawn(async move { drop(connection.await) });
+    send
+}
+
+/// Asks as often as `STREAMS` says, and takes nothing of the answers but their statuses.
+async fn ask_and_take_nothing(child: &Child, window: u32, path: &str, bearer: &str) -> Vec<u16> {
+    let mut held = Vec::new();
+    for _ in 0..STREAMS[1] {
+        let mut send = h2(child, window).await;
+        let mut answers = Vec::new();
+        for _ in 0..STREAMS[0] {
+            let request = http::Request::get(format!("http://a{path}"))
+                .header("authorization", format!("Bearer {bearer}"))
+                .body(())
+                .unwrap();
+            send = send.ready().await.unwrap();
+            answers.push(send.send_request(request, true).unwrap().0);
+        }
+        held.push((send, join_all(answers).await));
+    }
+    let answers = held.iter().flat_map(|(_, answers)| answers);
+    let statuses = answers.map(|answer| answer.as_ref().map_or(0, |it| it.status().as_u16()));
+    statuses.collect()
+}
+
+/// A room of which a page has half a mebibyte.
+async fn full_room(child: &Child) {
+    let data = "x".repeat(60_000);
+    let body = format!("{{\"data\":\"{data}\"}}");
+    for _ in 0..9 {
+        let head =
+            "POST /v1/rooms/full/messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json";
+        let mut http = child.dial().await;
+        let length = body.len();
+        http.send(
+            format!(
+                "{head}\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {length}\r\n\r\n{body}"
+            )
+            .as_bytes(),
+        )
+        .await;
+        assert_eq!(http.answer().await.0, 201);
+    }
+}
+
+const PAGE: &str = "/v1/rooms/full/messages?limit=1000";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_over_http_2_that_nobody_takes() {
+    let child = server().await;
+    full_room(&child).await;
+    costs_less_than(ANSWERS, &child, async {
+        for (window, user) in [(0, "mallory"), (1, "mary")] {
+            let bearer = token(user, "full");
+            let statuses = ask_and_take_nothing(&child, window, PAGE, &bearer).await;
+            assert!(
+                statuses.contains(&200) && statuses.contains(&503),
+                "{statuses:?}"
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_of_the_api_over_http_2_that_nobody_takes() {
+    let child = server().await;
+    for file in ["swagger-ui-bundle.js", "swagger-ui.css"] {
+        child.ask(&format!("GET /v1/docs/{file} HTTP/1.1")).await;
+    }
+    costs_less_than(FOR_NOTHING, &child, async {
+        for path in [
+            "/v1/docs/swagger-ui-bundle.js",
+            "/v1/openapi.json",
+            "/v1/docs",
+        ] {
+            let statuses = ask_and_take_nothing(&child, 0, path, "").await;
+            assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_over_http_1_that_nobody_takes_however_many_are_asked_for_in_one_go() {
+    let child = server().await;
+    full_room(&child).await;
+    costs_less_than(ANSWERS, &child, async {
+        // As many as their rates allow.
+        let asked: Vec<_> = (0..5)
+            .map(|user| {
+                let bearer = token(&format!("mallory-{user}"), "full");
+                format!("GET {PAGE} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {bearer}\r\n\r\n")
+                    .repeat(2)
+            })
+            .collect();
+        let _held = each(async |number| {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_recv_buffer_size(4096).unwrap();
+            let mut stream = socket.connect(child.address).await.unwrap();
+            stream
+                .write_all(asked[number % 5].as_bytes())
+                .await
+                .unwrap();
+            stream
+        })
+        .await;
+    })
+    .await;
+}
+
+/// Bodies over HTTP/2 in frames of so many bytes, of which the last byte is withheld.
+async fn bodies_withheld_over_http_2(
+    child: &Child,
+    path: impl AsyncFn() -> String,
+    frame: usize,
+    bytes: usize,
+) {
+    let mut held = Vec::new();
+    for _ in 0..STREAMS[1] {
+        let mut send = h2(child, 1 << 20).await;
+        for _ in 0..STREAMS[0] {
+            let path = path().await;
+            let request = http::Request::post(format!("http://a{path}"))
+                .header("content-type", "application/json")
+                .header("authorization", format!("Bearer {KEY}"))
+                .body(())
+                .unwrap();
+            send = send.ready().await.unwrap();
+            let (answer, mut body) = send.send_request(request, false).unwrap();
+            for _ in 0..bytes / frame {
+                if body
+                    .send_data(Bytes::from(vec![b' '; frame]), false)
+                    .is_err()
+                {
+                    break;
+                }
+            }
+            held.push((answer, body, send.clone()));
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_over_http_2_that_never_end() {
+    let child = server().await;
+    costs_less_than(BODIES, &child, async {
+        let api = async || "/v1/rooms/x/messages".to_owned();
+        bodies_withheld_over_http_2(&child, api, 8 << 10, WITHHELD).await;
+        let one = session(&mut child.dial().await, 4).await;
+        bodies_withheld_over_http_2(&child, async || one.clone(), 8 << 10, WITHHELD).await;
+        let each = async || session(&mut child.dial().await, 4).await;
+        bodies_withheld_over_http_2(&child, each, 8 << 10, WITHHELD).await;
+    })
+    .await;
 }

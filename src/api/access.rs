@@ -25,9 +25,10 @@ pub(super) async fn identify(State(api): State<Api>, request: Request, next: Nex
     match visitor(&api, &parts).await {
         Ok(visitor) => {
             let identity = visitor.identity();
-            let _kept = api.doorway.charge(&mut parts, identity.as_deref());
+            let charged = api.doorway.charge(&mut parts, identity.as_deref());
             parts.extensions.insert(visitor);
-            next.run(Request::from_parts(parts, body)).await
+            let response = next.run(Request::from_parts(parts, body)).await;
+            charged.answered(response)
         }
         Err(error) => error.into_response(),
     }

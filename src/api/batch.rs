@@ -22,12 +22,18 @@ use super::{
 };
 use crate::{
     error::{Code, Error, Result},
-    hub::Visitor,
+    hub::{Visitor, exhausted},
     transport::body::{BodyLimits, JsonBody},
 };
 
 /// Calls that one batch may hold.
 const MOST: usize = 100;
+
+/// Bytes of answers that cost nothing of the node's memory.
+const FREE: usize = 16 << 10;
+
+/// Bytes of an answer that is kept whatever there is of memory.
+const SMALL: u64 = 4 << 10;
 
 /// Bytes of answers behind which a batch does nothing more: they are held until the last is there.
 const ANSWER_BYTES: u64 = 8 << 20;
@@ -126,6 +132,7 @@ pub(super) async fn run(
     // Besides what its calls take: those that are none would come at no rate at all.
     api.hub.take_message_permit(&visitor, Instant::now())?;
     let mut done = Vec::with_capacity(batch.requests.len());
+    let mut held = api.hub.charge_memory(&visitor, FREE);
     let mut bytes = 0;
     for call in batch.requests {
         if !call.joins_messages() {
@@ -135,8 +142,16 @@ pub(super) async fn run(
             true => Begun::Answered(too_much().into_response()),
             false => calls.begin(call, &visitor, &limits).await,
         };
-        bytes += begun.bytes();
-        done.push(begun);
+        let more = begun.bytes();
+        let covered = held.cover(usize::try_from(bytes + more).unwrap_or(usize::MAX));
+        done.push(match covered {
+            // What was read can be read again; what was done is told of in few bytes.
+            Err(why) if more > SMALL => Begun::Answered(exhausted(why).into_response()),
+            _ => {
+                bytes += more;
+                begun
+            }
+        });
     }
     settle(&mut done).await;
     let mut responses = Vec::with_capacity(done.len());

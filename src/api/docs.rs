@@ -2,7 +2,10 @@
 //!
 //! The page and all that it needs is in the binary; its policy forbids the browser to fetch anything from elsewhere.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock},
+};
 
 use axum::{
     Extension,
@@ -10,6 +13,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use bytes::Bytes;
+use dashmap::DashMap;
 use http::{HeaderValue, Uri, header};
 use utoipa::{
     Modify, OpenApi,
@@ -25,6 +29,7 @@ use utoipa::{
 use utoipa_swagger_ui::{Config, serve};
 
 use super::{nothing_here, schema};
+use crate::transport::http::Shared;
 
 /// What the page may load: itself, and images that are in its style sheet.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; \
@@ -229,7 +234,8 @@ impl Document {
     responses((status = 200, description = "OpenAPI 3.1.", body = serde_json::Value))
 )]
 pub(super) async fn openapi(Extension(document): Extension<Document>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], document.0).into_response()
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (kind, Extension(Shared), document.0).into_response()
 }
 
 /// Read and try the calls on a page.
@@ -243,26 +249,58 @@ pub(super) async fn openapi(Extension(document): Extension<Document>) -> Respons
 )]
 pub(super) async fn page() -> Response {
     let policy = [(header::CONTENT_SECURITY_POLICY, POLICY)];
-    (policy, Html(PAGE)).into_response()
+    (policy, Extension(Shared), Html(PAGE)).into_response()
+}
+
+/// A file of the page's, as it is given to whoever asks: the same bytes for all.
+#[derive(Clone)]
+struct File {
+    bytes: Bytes,
+    kind: HeaderValue,
+    compressed: bool,
+}
+
+impl File {
+    /// The file of this name, if there is one.
+    fn named(name: &str) -> Option<Self> {
+        static FILES: LazyLock<DashMap<String, File>> = LazyLock::new(DashMap::new);
+        if let Some(file) = FILES.get(name) {
+            return Some(file.clone());
+        }
+        // Only what there is is kept: the names are those of the page's files.
+        let file = Self::read(name)?;
+        FILES.insert(name.to_owned(), file.clone());
+        Some(file)
+    }
+
+    fn read(name: &str) -> Option<Self> {
+        static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
+            let config = Config::from("/v1/openapi.json")
+                .validator_url("none")
+                .display_request_duration(true);
+            Arc::new(config)
+        });
+        let file = serve(name, CONFIG.clone()).ok()??;
+        Some(Self {
+            bytes: match file.bytes {
+                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                Cow::Owned(bytes) => bytes.into(),
+            },
+            kind: HeaderValue::from_str(&file.content_type).ok()?,
+            compressed: file.gzpipped,
+        })
+    }
 }
 
 /// A file of the page's.
 pub(super) async fn file(Path(name): Path<String>, uri: Uri) -> Response {
-    static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
-        let config = Config::from("/v1/openapi.json")
-            .validator_url("none")
-            .display_request_duration(true);
-        Arc::new(config)
-    });
-    let Ok(Some(file)) = serve(&name, CONFIG.clone()) else {
+    let Some(file) = File::named(&name) else {
         return nothing_here(uri).await;
     };
-    let mut response = file.bytes.into_owned().into_response();
+    let mut response = (Extension(Shared), file.bytes).into_response();
     let headers = response.headers_mut();
-    if let Ok(kind) = HeaderValue::from_str(&file.content_type) {
-        headers.insert(header::CONTENT_TYPE, kind);
-    }
-    if file.gzpipped {
+    headers.insert(header::CONTENT_TYPE, file.kind);
+    if file.compressed {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     headers.insert(

@@ -20,7 +20,7 @@ use crate::{
     hub::Hub,
     transport::{
         Doorway,
-        http::{method_not_allowed, refusal, traced},
+        http::{Shared, method_not_allowed, refusal, traced},
     },
 };
 
@@ -114,7 +114,8 @@ const WELCOME_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; bas
 pub(crate) async fn no_route(method: Method, uri: Uri) -> Response {
     if uri.path() == "/" && (method == Method::GET || method == Method::HEAD) {
         let policy = [(header::CONTENT_SECURITY_POLICY, WELCOME_POLICY)];
-        return (policy, Html(include_str!("welcome.html"))).into_response();
+        let page = Html(include_str!("welcome.html"));
+        return (policy, Extension(Shared), page).into_response();
     }
     nothing_here(uri).await
 }

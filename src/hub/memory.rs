@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Caller, Hub, LimitSettings};
 use crate::{
     error::{Code, Error, Limit, Result},
-    limits::{Exhausted, Holder, Pool, Reservation},
+    limits::{Charge, Exhausted, Holder, Pool, Reservation},
     telemetry::Metrics,
 };
 
@@ -50,10 +50,18 @@ impl Hub {
     /// # Errors
     /// `unavailable`, to be tried again soon.
     pub fn reserve_memory(&self, caller: &impl Caller, bytes: usize) -> Result<Reservation> {
-        let holder = match caller.identity() {
-            Some(principal) => Holder::User(principal.user.clone()),
-            None => Holder::Backend,
-        };
-        self.0.memory.take(holder, bytes).map_err(exhausted)
+        self.0.memory.take(holder(caller), bytes).map_err(exhausted)
+    }
+
+    /// What is held for a caller and grows, of which `free` bytes cost nothing.
+    pub fn charge_memory(&self, caller: &impl Caller, free: usize) -> Charge {
+        Charge::new(self.0.memory.clone(), holder(caller), free)
+    }
+}
+
+fn holder(caller: &impl Caller) -> Holder {
+    match caller.identity() {
+        Some(principal) => Holder::User(principal.user.clone()),
+        None => Holder::Backend,
     }
 }

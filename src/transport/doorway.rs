@@ -295,17 +295,19 @@ impl Doorway {
         self.token(request).filter(|_| self.early_tokens)
     }
 
-    /// Has a request charged to whoever was found to call; `None`: a back end. What is returned keeps what its body is charged
-    /// with.
-    pub(crate) fn charge(&self, request: &mut Parts, identity: Option<&Principal>) -> Kept {
+    /// Has a request charged to whoever was found to call; `None`: a back end.
+    pub(crate) fn charge(&self, request: &mut Parts, identity: Option<&Principal>) -> Charged {
         let holder = match identity {
             Some(_) => self.holder(request, identity),
             None => Holder::Backend,
         };
-        request.extensions.insert(holder);
         let kept = Kept::default();
+        request.extensions.insert(holder.clone());
         request.extensions.insert(kept.clone());
-        kept
+        Charged {
+            holder,
+            _kept: kept,
+        }
     }
 
     /// Who the request speaks for, where that has to be known; in open mode, whoever it says.
@@ -328,6 +330,20 @@ impl Doorway {
             });
             self.note_failure(client_address(&request.extensions).ip, error)
         })
+    }
+}
+
+/// A request that is charged to somebody, with what is reserved for its body.
+pub(crate) struct Charged {
+    holder: Holder,
+    _kept: Kept,
+}
+
+impl Charged {
+    /// It has been answered: so is the answer charged.
+    pub(crate) fn answered(self, mut response: Response) -> Response {
+        response.extensions_mut().insert(self.holder);
+        response
     }
 }
 

@@ -1,6 +1,7 @@
 //! HTTP beneath every door: accepting connections within time and number.
 
 mod address;
+mod arriving;
 mod connection;
 mod cut;
 pub(super) mod forwarded;
@@ -13,17 +14,22 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use ipnet::IpNet;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::idle::{Activity, IdleConnections};
+use self::{
+    idle::{Activity, IdleConnections},
+    offered::Offers,
+};
 use crate::{
+    limits::Pool,
     repeat::{Backoff, log_rarely},
     telemetry::Metrics,
 };
 
 pub use address::ClientAddress;
 pub use cut::Cut;
+pub use offered::Shared;
 pub use refusal::{Refused, method_not_allowed, refusal, status};
 pub use trace::{REQUEST_ID, traced};
 
@@ -51,6 +57,8 @@ pub struct Accepting {
     pub connections: usize,
     /// TCP connections without a request that there may be; 0 is no limit.
     pub idle_connections: usize,
+    /// What requests and answers are reserved of while they are on their way.
+    pub memory: Arc<Pool>,
     /// Where connections are counted.
     pub metrics: Arc<Metrics>,
 }
@@ -75,6 +83,9 @@ pub async fn serve(
         accepting.trusted_proxies.clone(),
         accepting.metrics.clone(),
     );
+    let offers = Offers::new(accepting.memory.clone(), accepting.metrics.clone());
+    let mut looking_after = JoinSet::new();
+    looking_after.spawn(offers.clone().look_after());
     let tasks = TaskTracker::new();
     let mut backoff = Backoff::new(AGAIN[0], AGAIN[1]);
     loop {
@@ -102,8 +113,9 @@ pub async fn serve(
         }
         let activity = Activity::new(idle.clone(), peer.ip().to_canonical());
         let (router, accepting, end) = (router.clone(), accepting.clone(), end.clone());
+        let keeping = (activity, offers.clone());
         tasks.spawn(async move {
-            connection::serve(stream, peer, router, accepting, activity, end).await;
+            connection::serve(stream, peer, router, accepting, keeping, end).await;
             drop(place);
         });
     }

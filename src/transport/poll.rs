@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use super::{
     Doorway, PollSettings,
+    doorway::holder,
     http::traced,
     params::{Named, query},
 };
@@ -68,14 +69,16 @@ pub(crate) fn routes(doorway: &Arc<Doorway>, settings: &PollSettings) -> Router 
 
 impl Door {
     async fn answer(self, room: &str, request: Request<Body>) -> Response {
-        let (parts, _) = request.into_parts();
-        match self.poll(room, &parts).await {
+        let (mut parts, _) = request.into_parts();
+        let mut response = match self.poll(room, &mut parts).await {
             Ok(polled) => ([(header::CACHE_CONTROL, "no-store")], Json(polled)).into_response(),
             Err(error) => self.doorway.refuse(&error),
-        }
+        };
+        response.extensions_mut().insert(holder(&parts.extensions));
+        response
     }
 
-    async fn poll(&self, room: &str, request: &Parts) -> Result<Polled> {
+    async fn poll(&self, room: &str, request: &mut Parts) -> Result<Polled> {
         self.doorway
             .check_origin(&request.headers, &request.extensions)?;
         self.doorway.check_open()?;
@@ -101,6 +104,7 @@ impl Door {
         let principal = self.doorway.principal(request).await?;
         let ends = principal.expires_at;
         let holder = self.doorway.holder(request, Some(&principal));
+        request.extensions.insert(holder.clone());
         let hub = self.doorway.hub();
         let visitor = hub.visitor(Namespace::root(), principal)?;
         hub.take_poll_permits(&visitor, &poll, Instant::now())?;

@@ -213,3 +213,41 @@ impl Watch {
         self.peak.load(Ordering::Relaxed) - self.before
     }
 }
+
+/// How much slower this machine is now than it would be with nothing else to do.
+pub struct Contention {
+    over: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<f64>,
+}
+
+impl Contention {
+    pub fn begin() -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = over.clone();
+        let thread = std::thread::spawn(move || {
+            let (begin, mut worked, mut slept) = (Instant::now(), Duration::ZERO, Duration::ZERO);
+            while !ends.load(Ordering::Relaxed) {
+                let (before, at) = (running(), Instant::now());
+                while at.elapsed() < Duration::from_millis(20) {}
+                worked += running() - before;
+                let at = Instant::now();
+                std::thread::sleep(Duration::from_millis(60));
+                slept += at.elapsed();
+            }
+            let busy = begin.elapsed() - slept;
+            (busy.as_secs_f64() / worked.as_secs_f64().max(0.001)).max(1.0)
+        });
+        Self { over, thread }
+    }
+
+    pub fn end(self) -> f64 {
+        self.over.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+/// How long the calling thread has had a processor.
+fn running() -> Duration {
+    let schedule = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(schedule.split(' ').next().unwrap().parse().unwrap())
+}

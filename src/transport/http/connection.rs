@@ -4,7 +4,6 @@
 //! connection may make the server keep is bounded here.
 
 use std::{
-    convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
@@ -39,12 +38,15 @@ use tower::ServiceExt;
 
 use super::{
     Accepting, ClientAddress, Cut,
+    arriving::arriving,
     idle::{Activity, OpenRequest},
-    offered::offered,
+    offered::{NoAnswer, Offers, Way},
     refusal,
 };
 use crate::{
     error::{Error, Result},
+    hub::exhausted,
+    limits::{Holder, Pool, Reservation},
     telemetry::Metrics,
     transport::web_address::HostPort,
 };
@@ -75,7 +77,7 @@ pub(super) async fn serve(
     peer: SocketAddr,
     router: Router,
     accepting: Accepting,
-    activity: Arc<Activity>,
+    (activity, offers): (Arc<Activity>, Offers),
     end: CancellationToken,
 ) {
     // Small frames are the rule here; waiting to fill a segment would only add latency.
@@ -95,7 +97,9 @@ pub(super) async fn serve(
         peer: peer.ip(),
         proxies: accepting.trusted_proxies,
         activity,
+        memory: accepting.memory,
         metrics: accepting.metrics,
+        offers,
     };
     let result = match http2 {
         // The larger of the two, in memory that the many connections of HTTP/1.1 do not carry along.
@@ -137,7 +141,9 @@ struct Entrance {
     peer: IpAddr,
     proxies: Arc<[IpNet]>,
     activity: Arc<Activity>,
+    memory: Arc<Pool>,
     metrics: Arc<Metrics>,
+    offers: Offers,
 }
 
 impl Entrance {
@@ -147,27 +153,32 @@ impl Entrance {
         &self,
         request: Request<Incoming>,
         cut: Cut,
-    ) -> impl Future<Output = (Response, OpenRequest)> + use<> {
+    ) -> impl Future<Output = Result<(Response, OpenRequest), NoAnswer>> + use<> {
         let open = self.activity.request();
-        let mut request = request.map(Body::new);
-        let host = settle_host(&mut request);
+        let http2 = request.version() == Version::HTTP_2;
         let address = ClientAddress::of(self.peer, request.headers(), &self.proxies);
-        let extensions = request.extensions_mut();
-        extensions.insert(address);
-        extensions.insert(cut);
-        let router = self.router.clone();
-        let metrics = self.metrics.clone();
+        let mut way = Way {
+            holder: Holder::address(address.ip),
+            cut: cut.clone(),
+            http2,
+        };
+        let let_in = self.let_in(request, address, cut, &way.holder);
+        let (router, offers, metrics) = (
+            self.router.clone(),
+            self.offers.clone(),
+            self.metrics.clone(),
+        );
         async move {
-            let mut response = match host {
-                Ok(()) => {
+            let mut response = match let_in {
+                Ok((request, _head)) => {
                     let Ok(response) = router.oneshot(request).await;
                     response
                 }
                 Err(error) => {
                     metrics.error(&error);
                     let mut response = refusal(&error);
-                    if request.version() != Version::HTTP_2 {
-                        // Where this request ends and the next begins is not to be trusted, either.
+                    if !http2 {
+                        // Where this request ends and the next begins is not to be trusted, or not to be waited for.
                         let close = HeaderValue::from_static("close");
                         response.headers_mut().insert(header::CONNECTION, close);
                     }
@@ -175,8 +186,28 @@ impl Entrance {
                 }
             };
             secure(&mut response);
-            (response, open)
+            if let Some(known) = response.extensions().get::<Holder>() {
+                way.holder = known.clone();
+            }
+            Ok((offers.offer(response, way).await?, open))
         }
+    }
+
+    /// A request that may be answered, and what is reserved for its head.
+    fn let_in(
+        &self,
+        request: Request<Incoming>,
+        address: ClientAddress,
+        cut: Cut,
+        holder: &Holder,
+    ) -> Result<(Request<Body>, Option<Reservation>)> {
+        let (mut request, head) =
+            arriving(request, WINDOWS.0, holder, &self.memory).map_err(exhausted)?;
+        settle_host(&mut request)?;
+        let extensions = request.extensions_mut();
+        extensions.insert(address);
+        extensions.insert(cut);
+        Ok((request, head))
     }
 }
 
@@ -245,8 +276,8 @@ async fn serve_http1(
     let service = service_fn(move |request| {
         let answer = entrance.answer(request, Cut::of(cuts.clone()));
         async move {
-            let (response, open) = answer.await;
-            Ok::<_, Infallible>(with(response, open))
+            let (response, open) = answer.await?;
+            Ok::<_, NoAnswer>(with(response, open))
         }
     });
     let mut connection = http1::Builder::new()
@@ -310,11 +341,8 @@ async fn serve_http2(
         let counted = Counted::new(&open);
         let answer = entrance.answer(request, Cut::shared());
         async move {
-            let (response, open) = answer.await;
-            let (head, body) = response.into_parts();
-            let body = offered(body).await?;
-            let response = Response::from_parts(head, body);
-            Ok::<_, axum::Error>(with(response, (open, counted)))
+            let (response, open) = answer.await?;
+            Ok::<_, NoAnswer>(with(response, (open, counted)))
         }
     });
     let connection = http2::Builder::new(TokioExecutor::new())

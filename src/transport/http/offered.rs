@@ -1,60 +1,266 @@
-//! Answers over HTTP/2 whose peer may not take them: its flow control lets it ask for a lot and take nothing, for ever.
+//! Answers whose peer may not take them: flow control lets it ask for a lot and take nothing, for ever.
+//!
+//! What is kept of answers is reserved of the node's budget. An answer of which nothing is taken for a while is let go of; where the
+//! budget is used up, those that have not moved are let go of sooner, for others.
 
 use std::{
+    collections::HashMap,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, Weak},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
-use axum::body::{Body, HttpBody};
+use axum::{
+    body::{Body, HttpBody},
+    response::Response,
+};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::transport::lock;
+use super::{Cut, refusal};
+use crate::{
+    hub::exhausted,
+    limits::{Exhausted, Holder, Pool, Reservation},
+    telemetry::Metrics,
+    transport::lock,
+};
 
 /// What is given away of an answer at once: hyper takes as much for a single byte that its peer allows.
 const PIECE: usize = 16 << 10;
 
+/// What an answer of HTTP/2 costs beside its body.
+const OVERHEAD: usize = 2 << 10;
+
+/// Bytes of an answer of HTTP/1.1 that cost nothing: of those there is one, or two, a connection, and operators are to see
+/// what is going on.
+const FREE: usize = 32 << 10;
+
 /// How long a peer may take nothing of an answer before that is let go of.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is left of an answer; `None` once it was let go of.
-type Left = Mutex<Option<Bytes>>;
+/// And where others need the memory.
+const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 
-/// An answer that is kept until its peer has taken it, or takes nothing of it.
-struct Offered(Arc<Left>);
+/// How often is looked for answers that are to be let go of.
+const LOOK: Duration = Duration::from_secs(5);
 
-/// Has a body of known size kept no longer than its peer goes on taking it. A stream has a bound of its own.
-pub(super) async fn offered(body: Body) -> Result<Body, axum::Error> {
-    let bytes = body.size_hint().exact();
-    if bytes.is_none_or(|bytes| bytes <= PIECE as u64) {
-        return Ok(body);
-    }
-    let left = Arc::new(Mutex::new(Some(body.collect().await?.to_bytes())));
-    tokio::spawn(let_go(Arc::downgrade(&left)));
-    Ok(Body::new(Offered(left)))
+/// And for others, at the most.
+const LOOK_FOR_OTHERS: Duration = Duration::from_millis(100);
+
+/// Marks an answer whose bytes are there once for all who ask: it costs nothing to keep.
+#[derive(Clone, Copy, Debug)]
+pub struct Shared;
+
+/// How an answer goes.
+pub(super) struct Way {
+    /// Whom it is charged to.
+    pub(super) holder: Holder,
+    /// Ends its connection, where no others share that.
+    pub(super) cut: Cut,
+    pub(super) http2: bool,
 }
 
-/// Nobody asks the body itself while its peer takes nothing, so this looks at it from outside.
-async fn let_go(offered: Weak<Left>) {
-    let mut before = None;
-    while let Some(offered) = offered.upgrade() {
-        let now = {
-            let mut left = lock(&offered);
-            let now = left.as_ref().map(Bytes::len);
-            if now == before {
-                *left = None;
-                return;
-            }
-            now
+/// The answers of a node that have not been taken.
+#[derive(Clone)]
+pub(super) struct Offers(Arc<Inner>);
+
+struct Inner {
+    memory: Arc<Pool>,
+    metrics: Arc<Metrics>,
+    open: Mutex<HashMap<u64, Weak<Offer>>>,
+    next: AtomicU64,
+    /// When it was last looked for what can be let go of for others.
+    looked: Mutex<Option<Instant>>,
+}
+
+/// An answer that is kept until its peer has taken it, or takes nothing of it.
+struct Offer {
+    number: u64,
+    holder: Holder,
+    cut: Cut,
+    /// `None` once it was let go of.
+    left: Mutex<Option<Left>>,
+    offers: Arc<Inner>,
+}
+
+struct Left {
+    bytes: Bytes,
+    /// The bytes are kept all the same.
+    shared: bool,
+    held: Option<Reservation>,
+    moved: Instant,
+}
+
+/// The stream is to be reset: there is no memory to answer at all.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no memory for an answer")]
+pub(super) struct NoAnswer;
+
+impl Offers {
+    pub(super) fn new(memory: Arc<Pool>, metrics: Arc<Metrics>) -> Self {
+        Self(Arc::new(Inner {
+            memory,
+            metrics,
+            open: Mutex::default(),
+            next: AtomicU64::new(0),
+            looked: Mutex::default(),
+        }))
+    }
+
+    /// Has an answer of known size kept no longer than its peer goes on taking it, within the budget. A stream has a bound of
+    /// its own.
+    pub(super) async fn offer(&self, response: Response, way: Way) -> Result<Response, NoAnswer> {
+        let Some(bytes) = response.body().size_hint().exact() else {
+            return Ok(response);
         };
-        before = now;
-        drop(offered);
-        sleep(PATIENCE).await;
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let shared = response.extensions().get::<Shared>().is_some();
+        if bytes == 0 || (!way.http2 && (shared || bytes <= FREE)) {
+            return Ok(response);
+        }
+        let overhead = if way.http2 { OVERHEAD } else { 0 };
+        let cost = if shared { 0 } else { bytes };
+        match self.reserve(&way.holder, overhead + cost) {
+            Ok(held) => self.keep(response, way, shared, Some(held)).await,
+            Err(why) => {
+                let error = exhausted(why);
+                self.0.metrics.error(&error);
+                let held = match overhead {
+                    0 => None,
+                    overhead => Some(self.reserve(&way.holder, overhead).map_err(|_| NoAnswer)?),
+                };
+                self.keep(refusal(&error), way, false, held).await
+            }
+        }
+    }
+
+    /// Reserves memory, of answers that have not moved for a while if there is no other.
+    fn reserve(&self, holder: &Holder, bytes: usize) -> Result<Reservation, Exhausted> {
+        let taken = self.0.memory.take(holder.clone(), bytes);
+        let Err(why) = taken else {
+            return taken;
+        };
+        let last = lock(&self.0.looked).replace(Instant::now());
+        if last.is_some_and(|last| last.elapsed() < LOOK_FOR_OTHERS) {
+            return Err(why);
+        }
+        let mut stalled = self.stalled(SHORT_PATIENCE);
+        if why == Exhausted::Share {
+            stalled.retain(|(_, offer)| offer.holder == *holder);
+        }
+        stalled.sort_by_key(|(since, _)| *since);
+        let mut freed = 0;
+        for (_, offer) in stalled {
+            if freed >= bytes {
+                break;
+            }
+            freed += offer.let_go();
+        }
+        self.0.memory.take(holder.clone(), bytes)
+    }
+
+    /// Answers of which nothing has been taken for so long, and since when.
+    fn stalled(&self, patience: Duration) -> Vec<(Instant, Arc<Offer>)> {
+        let open: Vec<_> = lock(&self.0.open)
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
+        let since = |offer: &Offer| lock(&offer.left).as_ref().map(|left| left.moved);
+        open.into_iter()
+            .filter_map(|offer| Some((since(&offer)?, offer)))
+            .filter(|(since, _)| since.elapsed() >= patience)
+            .collect()
+    }
+
+    async fn keep(
+        &self,
+        response: Response,
+        way: Way,
+        shared: bool,
+        held: Option<Reservation>,
+    ) -> Result<Response, NoAnswer> {
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.map_err(|_| NoAnswer)?.to_bytes();
+        let offer = Arc::new(Offer {
+            number: self.0.next.fetch_add(1, Ordering::Relaxed),
+            holder: way.holder,
+            cut: way.cut,
+            left: Mutex::new(Some(Left {
+                bytes,
+                shared,
+                held,
+                moved: Instant::now(),
+            })),
+            offers: self.0.clone(),
+        });
+        lock(&self.0.open).insert(offer.number, Arc::downgrade(&offer));
+        Ok(Response::from_parts(head, Body::new(Offered(offer))))
+    }
+
+    /// Lets go of what nobody takes, for as long as it is polled. Nobody asks an answer itself while its peer takes nothing.
+    pub(super) async fn look_after(self) {
+        loop {
+            sleep(LOOK).await;
+            for (_, offer) in self.stalled(PATIENCE) {
+                offer.let_go();
+            }
+        }
+    }
+}
+
+impl Offer {
+    /// Lets go of what is left; what that held of the budget.
+    fn let_go(&self) -> usize {
+        let left = lock(&self.left).take();
+        // hyper asks for no more of a body whose peer takes nothing, so it does not hear of this.
+        self.cut.now();
+        let held = left.and_then(|left| left.held);
+        held.as_ref().map_or(0, Reservation::units)
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        lock(&self.offers.open).remove(&self.number);
+    }
+}
+
+/// An answer's body.
+struct Offered(Arc<Offer>);
+
+/// A part of an answer, and what is reserved for it for as long as hyper has it.
+struct Piece {
+    bytes: Bytes,
+    _held: Option<Reservation>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Left {
+    fn next(&mut self) -> Piece {
+        let bytes = self.bytes.split_to(self.bytes.len().min(PIECE));
+        // A part of it would keep all of it.
+        let bytes = match self.shared || self.bytes.is_empty() {
+            true => bytes,
+            false => Bytes::copy_from_slice(&bytes),
+        };
+        let held = match self.bytes.is_empty() {
+            true => self.held.take(),
+            false => self.held.as_mut().map(|held| held.split(bytes.len())),
+        };
+        self.moved = Instant::now();
+        Piece { bytes, _held: held }
     }
 }
 
@@ -66,75 +272,28 @@ impl HttpBody for Offered {
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let mut left = lock(&self.0);
+        let mut left = lock(&self.0.left);
         let Some(left) = left.as_mut() else {
             return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
         };
-        if left.is_empty() {
+        if left.bytes.is_empty() {
             return Poll::Ready(None);
         }
-        let piece = left.split_to(left.len().min(PIECE));
-        // A part of it would keep all of it.
-        let piece = Bytes::copy_from_slice(&piece);
+        let piece = Bytes::from_owner(left.next());
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        lock(&self.0).as_ref().is_some_and(Bytes::is_empty)
+        let left = lock(&self.0.left);
+        left.as_ref().is_some_and(|left| left.bytes.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {
-        let left = lock(&self.0).as_ref().map_or(0, Bytes::len);
-        SizeHint::with_exact(left as u64)
+        let left = lock(&self.0.left);
+        SizeHint::with_exact(left.as_ref().map_or(0, |left| left.bytes.len()) as u64)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn large() -> Vec<u8> {
-        (0..=u8::MAX).cycle().take(3 * PIECE + 7).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_taken_slowly_is_given_whole() {
-        let mut body = offered(Body::from(large())).await.unwrap();
-        assert_eq!(body.size_hint().exact(), Some(large().len() as u64));
-        let mut taken = Vec::new();
-        while let Some(piece) = body.frame().await {
-            taken.extend_from_slice(&piece.unwrap().into_data().unwrap());
-            sleep(PATIENCE / 2).await;
-        }
-        assert_eq!(taken, large());
-        assert!(body.is_end_stream());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_of_which_nothing_is_taken_is_let_go_of() {
-        for taken in [0, 1] {
-            let mut body = offered(Body::from(large())).await.unwrap();
-            for _ in 0..taken {
-                body.frame().await.unwrap().unwrap();
-            }
-            sleep(3 * PATIENCE).await;
-            assert!(body.frame().await.unwrap().is_err());
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_small_answer_and_a_stream_are_left_alone() {
-        let mut small = offered(Body::from("small")).await.unwrap();
-        let mut stream = offered(Body::from_stream(futures_util::stream::pending::<
-            Result<Bytes, io::Error>,
-        >()))
-        .await
-        .unwrap();
-        sleep(3 * PATIENCE).await;
-        assert_eq!(
-            &small.frame().await.unwrap().unwrap().into_data().unwrap()[..],
-            b"small"
-        );
-        assert!(futures_util::poll!(stream.frame()).is_pending());
-    }
-}
+#[path = "offered_tests.rs"]
+mod tests;

@@ -134,7 +134,7 @@ impl Gate {
         if link.upgrade().is_some_and(|upgrade| upgrade.is_done()) {
             return Ok(Wrong::Request.into_response()); // nobody polls any more
         }
-        let response = if request.method() == Method::POST {
+        let mut response = if request.method() == Method::POST {
             let Some(_turn) = link.begin_post() else {
                 return Err(reject(&link, Fault::OVERLAP).await);
             };
@@ -148,6 +148,7 @@ impl Gate {
         {
             return Ok(Wrong::Request.into_response()); // engineioxide does not say why
         }
+        response.extensions_mut().insert(link.holder());
         Ok(response)
     }
 

@@ -169,7 +169,7 @@ catalogue! {
     /// Time from a message's arrival in order until it is stored.
     append_seconds: Histogram = Histogram::new(LATENCIES), "append_seconds" [], SENDERS;
     /// Time that a request waits because its sender is over a rate.
-    held_back_seconds: Histogram = Histogram::new(LATENCIES), "held_back_seconds" [], BOTH_WAYS;
+    held_back_seconds: Histogram = Histogram::new(LATENCIES), "held_back_seconds" [], CONNECTIONS;
     /// Errors answered to clients.
     errors: Family<ByCode, Counter>, "errors" ["code"], CLIENTS;
     /// Times a limit was reached, by its configuration name.

@@ -52,7 +52,7 @@ UPDATE rooms SET trimmed = coalesce(
 "#;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
 
     use super::super::tests::{alone, kept, send, with_database};
@@ -66,7 +66,7 @@ mod tests {
 
     /// The tables of version 1, with rooms of all kinds: one that is whole, one that was trimmed, one whose messages are
     /// all gone, one that keeps nothing but once did, and one that was only read.
-    const VERSION_1: &str = r#"
+    pub(in super::super) const VERSION_1: &str = r#"
     CREATE TABLE namespaces (
         id       INTEGER PRIMARY KEY,
         name     TEXT NOT NULL UNIQUE,

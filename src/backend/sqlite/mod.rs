@@ -28,6 +28,8 @@ use crate::{
 
 mod books;
 mod health;
+#[cfg(test)]
+mod killed_tests;
 mod marks;
 mod migration;
 mod offsets;
@@ -38,6 +40,7 @@ mod sessions;
 #[cfg(test)]
 pub(in crate::backend) mod tests;
 mod trim;
+mod witness;
 mod writer;
 
 use books::Books;
@@ -47,6 +50,7 @@ use probes::Probes;
 use reader::{Found, Gap, Read, Readers, Request};
 pub use schema::OpenError;
 use trim::Pass;
+use witness::Witness;
 use writer::{Command, Writer};
 
 /// How many commands may wait for the writer, and how many bytes of drafts, before appends wait too.
@@ -114,12 +118,13 @@ fn open_with(
     busy: Duration,
     clock: Clock,
 ) -> Result<(SqliteLog, mpsc::Sender<Delivery>, Deliveries), OpenError> {
-    let lock = schema::lock(&config.folder)?;
+    let mut witness = Witness::new(schema::lock(&config.folder)?);
     let path = config.folder.join("switchboard.db");
     let db = schema::writer(&path, config.synchronous, busy)?;
     let failed = |source| OpenError::database(&path, source);
     sessions::end_all(&db, clock()).map_err(failed)?;
     let offsets = Arc::new(Offsets::load(&db).map_err(failed)?);
+    witness.check(&db, offsets.total()).map_err(failed)?;
     let life = schema::life(&db).map_err(failed)?;
     let mut checks = Checks::default();
     let health = Arc::new(Health::new(&mut checks));
@@ -137,7 +142,8 @@ fn open_with(
         stream: stream.clone(),
         health: health.clone(),
         clock: clock.clone(),
-        _lock: lock,
+        life: life.clone(),
+        witness,
     };
     threads.push(spawn("log-writer", || writer.run())?);
     let (running, stop) = std::sync::mpsc::channel();

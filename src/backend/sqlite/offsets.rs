@@ -36,6 +36,11 @@ impl Offsets {
         self.lock().get(namespace).copied().unwrap_or_default()
     }
 
+    /// How many messages were numbered, over all namespaces.
+    pub(super) fn total(&self) -> u64 {
+        self.lock().values().map(|last| last.0).sum()
+    }
+
     /// Takes what was stored, once it can be read and before it is delivered.
     pub(super) fn advance<'a>(&self, stored: impl IntoIterator<Item = &'a Message>) {
         let mut last = self.lock();

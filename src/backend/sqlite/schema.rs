@@ -140,6 +140,7 @@ pub(super) fn lock(folder: &Path) -> Result<File, OpenError> {
     let file = File::options()
         .create(true)
         .truncate(false)
+        .read(true)
         .write(true)
         .open(folder.join("switchboard.lock"))
         .map_err(unusable)?;
@@ -243,6 +244,17 @@ pub(super) fn life(db: &Connection) -> rusqlite::Result<Epoch> {
     db.query_row("SELECT epoch FROM life", [], |row| {
         Ok(Epoch::from_text(row.get_ref(0)?.as_str()?))
     })
+}
+
+/// Has the log begin another life, and every room another epoch: numbers are about to be used again that clients have seen.
+pub(super) fn begin_incarnation(db: &Connection) -> rusqlite::Result<()> {
+    let transaction = db.unchecked_transaction()?;
+    transaction.execute("UPDATE life SET epoch = ?1", [Epoch::fresh().as_str()])?;
+    transaction.execute_batch(
+        "UPDATE rooms SET epoch = lower(hex(randomblob(5)));
+         DELETE FROM sessions;",
+    )?;
+    transaction.commit()
 }
 
 /// Writes something that changes nothing, for the disk to accept or refuse.

@@ -2,7 +2,7 @@
 //!
 //! In that order: a receipt is settled only when the message is safely stored, can be read, and is on its way.
 
-use std::{fs::File, sync::Arc};
+use std::sync::Arc;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -14,11 +14,12 @@ use super::{
     offsets::Offsets,
     sessions::{self, Change},
     trim::{self, Pass, Taken},
+    witness::Witness,
 };
 use crate::{
     backend::{Appended, Clock, Delivery, Draft, Mark, tail::Tail},
     error::{Error, Result},
-    model::{RoomKey, Seq, Timestamp, UserId},
+    model::{Epoch, RoomKey, Seq, Timestamp, UserId},
 };
 
 /// How many commands one transaction takes at most.
@@ -85,8 +86,10 @@ pub(super) struct Writer {
     pub(super) stream: mpsc::Sender<Delivery>,
     pub(super) health: Arc<Health>,
     pub(super) clock: Clock,
+    /// The name of the log's life.
+    pub(super) life: Epoch,
     /// Keeps other processes out for as long as this thread lives.
-    pub(super) _lock: File,
+    pub(super) witness: Witness,
 }
 
 /// What a transaction did, to be told once it is committed.
@@ -118,6 +121,7 @@ impl Writer {
         {
             tracing::warn!(%error, "cannot tidy the log while closing; nothing is lost");
         }
+        self.witness.note(&self.life, self.offsets.total());
     }
 
     /// Does it in one transaction. If that fails and may concern one room, half of it at a time, so that the others are served;
@@ -227,6 +231,10 @@ impl Writer {
                     let _ = done.send(Ok(()));
                 }
                 Command::Trim { done: answer, .. } => {
+                    // Once a pass, which is once a minute.
+                    if !done.more_to_trim {
+                        self.witness.note(&self.life, self.offsets.total());
+                    }
                     let _ = answer.send(Ok(done.more_to_trim));
                 }
                 Command::Close => self.queue.close(),

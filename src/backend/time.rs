@@ -18,7 +18,7 @@ use std::{
 
 use crate::{
     model::Timestamp,
-    repeat::{LogRate, log_at},
+    repeat::{LogRate, log_at, log_rarely},
 };
 
 /// What differs by less is no jump: clocks are corrected, and machines pause.
@@ -105,15 +105,16 @@ enum News {
 impl News {
     fn log(self) {
         match self {
-            Self::Jumped { ahead, behind } => tracing::warn!(
+            Self::Jumped { ahead, behind } => log_rarely!(warn,
                 ?ahead,
                 ?behind,
                 believed_after = ?HOLD,
                 "the clock of this machine has jumped; time goes on as before until it has stayed there"
             ),
-            Self::Back => tracing::info!("the clock of this machine is back from its jump"),
+            Self::Back => log_rarely!(info, "the clock of this machine is back from its jump"),
             Self::Believed => {
-                tracing::warn!(
+                log_rarely!(
+                    warn,
                     "the clock of this machine stays where it jumped to, and is believed"
                 );
             }

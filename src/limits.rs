@@ -3,6 +3,7 @@
 //! Everything here takes the time as an argument or counts; nothing waits. What a limit is called and how large it
 //! is stands in the configuration; which code answers it is decided where it is applied.
 
+mod account;
 mod admission;
 mod charge;
 mod counts;
@@ -10,6 +11,7 @@ mod nesting;
 mod pool;
 mod rate;
 
+pub use account::Account;
 pub use admission::{Admission, Admitted, network};
 pub use charge::Charge;
 pub use counts::{Counts, Place};

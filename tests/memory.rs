@@ -12,12 +12,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use support::{
+    DEADLINE,
     child::{Bystander, Child, Contention, Http, KEY, Watch, token},
     eventually,
 };
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
+    time::timeout,
 };
 
 /// Connections of each trial.
@@ -29,6 +31,9 @@ const BODIES: usize = 128;
 /// What answers may cost that nobody takes: the budget, what hyper writes ahead, and what a thousand connections are.
 const ANSWERS: usize = 144;
 
+/// What messages may cost that have come in part, and events that wait.
+const FRAMES: usize = 144;
+
 /// What a thousand answers may cost that take nothing of the budget to speak of.
 const FOR_NOTHING: usize = 24;
 
@@ -38,13 +43,18 @@ const MIB: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 async fn server() -> Child {
+    server_with(&[]).await
+}
+
+async fn server_with(more: &[(&str, &str)]) -> Child {
     let environment = [
+        ("SWITCHBOARD_LIMITS_USER_JOINS_PER_SECOND", "0"),
         ("SWITCHBOARD_LIMITS_MEMORY", "32 MiB"),
         ("SWITCHBOARD_LIMITS_CONNECTS_BURST", "0"),
         ("SWITCHBOARD_LIMITS_CONNECTS_PER_SECOND", "0"),
         ("SWITCHBOARD_LIMITS_CONNECTIONS_PER_USER", "0"),
     ];
-    Child::start(&environment).await
+    Child::start(&[&environment, more].concat()).await
 }
 
 /// Runs an attack beside a client that is not to notice it; the memory may grow by so many MiB.
@@ -298,9 +308,7 @@ async fn pages_over_http_1_that_nobody_takes_however_many_are_asked_for_in_one_g
             })
             .collect();
         let _held = each(async |number| {
-            let socket = TcpSocket::new_v4().unwrap();
-            socket.set_recv_buffer_size(4096).unwrap();
-            let mut stream = socket.connect(child.address).await.unwrap();
+            let mut stream = dial_and_read_nothing(&child).await;
             stream
                 .write_all(asked[number % 5].as_bytes())
                 .await
@@ -355,6 +363,202 @@ async fn bodies_over_http_2_that_never_end() {
         bodies_withheld_over_http_2(&child, async || one.clone(), 8 << 10, WITHHELD).await;
         let each = async || session(&mut child.dial().await, 4).await;
         bodies_withheld_over_http_2(&child, each, 8 << 10, WITHHELD).await;
+    })
+    .await;
+}
+
+/// The head of a frame of a client's, masked with zeros.
+fn head(first: u8, bytes: usize) -> Vec<u8> {
+    let mut head = vec![first, 0x80 | 127];
+    head.extend((bytes as u64).to_be_bytes());
+    head.extend([0; 4]);
+    head
+}
+
+const TEXT: u8 = 0x81;
+const TEXT_BEGUN: u8 = 0x01;
+const BINARY: u8 = 0x82;
+
+/// A WebSocket at a path, every byte of it by hand.
+async fn websocket(child: &Child, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(child.address).await.unwrap();
+    let key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket";
+    let asked = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n{key}\r\n\r\n");
+    stream.write_all(asked.as_bytes()).await.unwrap();
+    seen(&mut stream, "\r\n\r\n").await;
+    stream
+}
+
+/// Reads until something was said.
+async fn seen(stream: &mut TcpStream, what: &str) {
+    let mut said = Vec::new();
+    while !said.windows(what.len()).any(|part| part == what.as_bytes()) {
+        let read = timeout(DEADLINE, stream.read_buf(&mut said)).await;
+        assert!(
+            read.unwrap().unwrap() > 0,
+            "{}",
+            String::from_utf8_lossy(&said)
+        );
+    }
+}
+
+/// A client of Socket.IO that is connected as a user.
+async fn connected(child: &Child, user: &str, rooms: &str) -> TcpStream {
+    let mut stream = websocket(child, "/socket.io/?EIO=4&transport=websocket").await;
+    let connect = format!("40{{\"token\":\"{}\"}}", token(user, rooms));
+    stream
+        .write_all(&[head(TEXT, connect.len()), connect.into_bytes()].concat())
+        .await
+        .unwrap();
+    seen(&mut stream, "\"session\"").await;
+    stream
+}
+
+/// Sends as much as the server, or the system, takes in a moment.
+async fn send(stream: &mut TcpStream, bytes: &[u8]) {
+    let _ = timeout(Duration::from_millis(200), stream.write_all(bytes)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_websockets_that_never_end() {
+    let path = format!("/ws?token={}", token("mallory", "x"));
+    for path in ["/socket.io/?EIO=4&transport=websocket", &path] {
+        for (first, bytes) in [(TEXT, WITHHELD - 1), (TEXT_BEGUN, WITHHELD)] {
+            let child = server().await;
+            costs_less_than(FRAMES, &child, async {
+                let part = [head(first, WITHHELD), vec![b'x'; bytes]].concat();
+                let _held = each(async |_| {
+                    let mut stream = websocket(&child, path).await;
+                    send(&mut stream, &part).await;
+                    stream
+                })
+                .await;
+                some_are_refused(&child).await;
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_which_the_last_attachment_never_comes() {
+    let child = server().await;
+    costs_less_than(FRAMES, &child, async {
+        let event = r#"452-["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#;
+        let part = [
+            head(TEXT, event.len()),
+            event.into(),
+            head(BINARY, WITHHELD),
+            vec![b'x'; WITHHELD],
+        ]
+        .concat();
+        let _held = each(async |_| {
+            let mut stream = connected(&child, "mallory", "x").await;
+            send(&mut stream, &part).await;
+            stream
+        })
+        .await;
+        some_are_refused(&child).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_come_faster_than_their_rate() {
+    // What is stored is not what is tried here.
+    let rates = [
+        ("SWITCHBOARD_LIMITS_USER_MESSAGES_PER_SECOND", "40"),
+        ("SWITCHBOARD_LIMITS_USER_MESSAGES_BURST", "40"),
+    ];
+    let child = server_with(&rates).await;
+    costs_less_than(FRAMES, &child, async {
+        let data = "x".repeat(30 << 10);
+        let event = format!("42[\"message\",{{\"room\":\"x\",\"data\":\"{data}\"}}]");
+        let flood = [head(TEXT, event.len()), event.into_bytes()]
+            .concat()
+            .repeat(10);
+        let _held = each(async |_| {
+            let mut stream = connected(&child, "mallory", "x").await;
+            send(&mut stream, &flood).await;
+            stream
+        })
+        .await;
+        assert!(child.metric("switchboard_memory_held_bytes").await > 0.0);
+    })
+    .await;
+}
+
+/// A connection whose client takes next to nothing.
+async fn dial_and_read_nothing(child: &Child) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(child.address).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_the_past_that_nobody_reads() {
+    let child = server().await;
+    full_room(&child).await;
+    costs_less_than(ANSWERS, &child, async {
+        let bearers: Vec<_> = (0..5)
+            .map(|user| token(&format!("mallory-{user}"), "full"))
+            .collect();
+        let _held = each(async |number| {
+            let mut stream = dial_and_read_nothing(&child).await;
+            let bearer = &bearers[number % 5];
+            let asked =
+                format!("GET /events/full?history=100&token={bearer} HTTP/1.1\r\nHost: a\r\n\r\n");
+            stream.write_all(asked.as_bytes()).await.unwrap();
+            stream
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_on_websockets_that_nobody_reads() {
+    let child = server().await;
+    full_room(&child).await;
+    costs_less_than(ANSWERS, &child, async {
+        let ask = "421[\"history\",{\"room\":\"full\",\"limit\":1000}]";
+        let ask = [head(TEXT, ask.len()), ask.into()].concat();
+        let _held = each(async |number| {
+            let mut stream = connected(&child, &format!("mallory-{}", number % 5), "full").await;
+            send(&mut stream, &ask.repeat(2)).await;
+            stream
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn polls_that_wait_with_large_heads() {
+    let child = server().await;
+    costs_less_than(FRAMES, &child, async {
+        let bearer = token("mallory", "x");
+        let cookie = "x".repeat(30 << 10);
+        let poll = |query: &str| {
+            format!(
+                "GET /poll/x?{query} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {bearer}\r\n\
+                 Cookie: {cookie}\r\n\r\n"
+            )
+        };
+        let mut http = child.dial().await;
+        http.send(poll("wait=0").as_bytes()).await;
+        let (status, said) = http.answer().await;
+        assert_eq!(status, 200, "{said}");
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let poll = poll(&format!("since={}", said["cursor"].as_str().unwrap()));
+        let _held = each(async |_| {
+            let mut http = child.dial().await;
+            http.send(poll.as_bytes()).await;
+            http
+        })
+        .await;
+        some_are_refused(&child).await;
     })
     .await;
 }

@@ -4,14 +4,15 @@
 //! which more came during a join than could be held. Reading waits for the client, so that it costs a page a room and
 //! no more, however much was missed.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
     Connection, Hub, connection::Close, event::Event, event::Outgoing, session::TRY_AGAIN,
 };
 use crate::{
     backend::PageSize,
-    error::{Code, Error, Result},
+    error::{Code, Error, Limit, Result},
+    limits::Reservation,
     model::{ConnectionId, Message, Offset, RoomKey},
     repeat::log_in_bursts,
 };
@@ -19,6 +20,12 @@ use crate::{
 /// What one connection reads at a time, over all its rooms; of each room at least one message.
 const BATCH_MESSAGES: usize = 256;
 const BATCH_BYTES: usize = 512 << 10;
+
+/// Bytes of what was read that cost nothing of the node's memory.
+const FREE: usize = 16 << 10;
+
+/// How often memory is looked for that was not there.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// A room that is being read.
 struct Reading {
@@ -85,16 +92,15 @@ impl Hub {
             if connection.feed().is_over() {
                 return Ok(());
             }
-            let reached = self.read_on(connection, &mut rooms, until).await?;
+            let (reached, mut held) = self.read_on(connection, &mut rooms, until).await?;
             for message in take_up_to(&mut rooms, reached, connection.id()) {
                 drained(connection).await;
                 if !connection.is_in(&message.room.room) {
                     continue;
                 }
-                if connection
-                    .feed()
-                    .give(&Outgoing::new(Event::Message(message)))
-                {
+                let held = held.as_mut().map(|held| held.split(message.cost()));
+                let event = Outgoing::for_one(Event::Message(message), held);
+                if connection.feed().give(&event) {
                     self.0.metrics.replayed.inc();
                 }
             }
@@ -105,15 +111,17 @@ impl Hub {
         }
     }
 
-    /// Reads the next page of every room that has nothing left to give; answers up to where all of them are read.
+    /// Reads the next page of every room that has nothing left to give; answers up to where all of them are read, and what is
+    /// reserved for what was read.
     async fn read_on(
         &self,
         connection: &Connection,
         rooms: &mut [Reading],
         until: Offset,
-    ) -> Result<Offset> {
+    ) -> Result<(Offset, Option<Reservation>)> {
         // Never closed, so there is always a permit to wait for.
         let _permit = self.0.catch_ups.acquire().await;
+        let held = self.memory_for_a_batch(connection).await;
         let size = PageSize {
             messages: (BATCH_MESSAGES / rooms.len().max(1)).max(1),
             bytes: BATCH_BYTES / rooms.len().max(1),
@@ -137,7 +145,30 @@ impl Hub {
             reading.messages = missed.messages.into();
         }
         let reached = rooms.iter().map(|reading| reading.read).min();
-        Ok(reached.unwrap_or(until))
+        let waiting = rooms.iter().flat_map(|reading| &reading.messages);
+        let bytes: usize = waiting.map(|message| message.cost()).sum();
+        let held = held.filter(|_| bytes > FREE).map(|mut held| {
+            held.shrink(held.units().saturating_sub(bytes));
+            held
+        });
+        Ok((reached.unwrap_or(until), held))
+    }
+
+    /// Reserves what a connection reads at a time, once there is memory; it is behind for longer until then. `None` if it has
+    /// ended meanwhile.
+    async fn memory_for_a_batch(&self, connection: &Connection) -> Option<Reservation> {
+        let mut counted = false;
+        loop {
+            match self.reserve_memory(connection, BATCH_BYTES) {
+                Ok(held) => return Some(held),
+                Err(_) if connection.feed().is_over() => return None,
+                Err(_) if !std::mem::replace(&mut counted, true) => {
+                    self.0.metrics.limited(Limit::Memory);
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 }
 

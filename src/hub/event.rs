@@ -1,14 +1,18 @@
 //! What the hub hands to connections: an event, turned into its arguments once however many members it has.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::model::{
-    Ephemeral, EventName, Message, MessageId, Namespace, Offset, RoomName, Sender, Seq, Timestamp,
-    UserId,
+use super::lock;
+use crate::{
+    limits::Reservation,
+    model::{
+        Ephemeral, EventName, Message, MessageId, Namespace, Offset, RoomName, Sender, Seq,
+        Timestamp, UserId,
+    },
 };
 
 /// Something that happened, as the hub knows it.
@@ -40,6 +44,8 @@ pub struct Outgoing {
     keep: Keep,
     arguments: OnceLock<Arguments>,
     encoded: [OnceLock<(Namespace, Bytes)>; Format::COUNT],
+    /// What is reserved for it, until that goes with its bytes.
+    held: Mutex<Option<Reservation>>,
 }
 
 /// How doors encode events; each event is encoded once a format, however many members it has.
@@ -90,7 +96,17 @@ impl Outgoing {
             keep,
             arguments: OnceLock::new(),
             encoded: Default::default(),
+            held: Mutex::default(),
         })
+    }
+
+    /// An event for one connection alone, whose bytes are reserved for as long as they wait to be taken.
+    pub(super) fn for_one(event: Event, held: Option<Reservation>) -> Arc<Self> {
+        let mut outgoing = Self::new(event);
+        if let Some(outgoing) = Arc::get_mut(&mut outgoing) {
+            outgoing.held = Mutex::new(held);
+        }
+        outgoing
     }
 
     /// A notice that is about no room.
@@ -153,12 +169,20 @@ impl Outgoing {
         namespace: &Namespace,
         encode: impl Fn(&Self) -> Bytes,
     ) -> Bytes {
-        let (made_for, bytes) =
-            self.encoded[format as usize].get_or_init(|| (namespace.clone(), encode(self)));
+        let (made_for, bytes) = self.encoded[format as usize]
+            .get_or_init(|| (namespace.clone(), self.hold(encode(self))));
         if made_for == namespace {
             return bytes.clone();
         }
         encode(self)
+    }
+
+    /// Has what is reserved for the event go with its bytes.
+    fn hold(&self, bytes: Bytes) -> Bytes {
+        match lock(&self.held).take() {
+            None => bytes,
+            Some(held) => held.around(bytes),
+        }
     }
 
     /// The event as clients get it, encoded at the first call.

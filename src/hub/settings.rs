@@ -7,6 +7,9 @@ use crate::{
     model::{EventName, NAME_BYTES},
 };
 
+/// The least budget of bytes in flight: a share of it has to hold what one connection reads of the log at a time.
+const LEAST_MEMORY: usize = 8 << 20;
+
 section! {
     /// How much anybody may ask for; for rates and counts 0 turns a limit off.
     pub struct LimitSettings at "limits" {
@@ -171,6 +174,13 @@ impl LimitSettings {
             &self.message_bytes.bytes(),
             problems,
         );
+        let memory = self.memory.bytes();
+        if memory != 0 && memory < LEAST_MEMORY {
+            problems.push(Problem::rule(
+                &["limits.memory"],
+                "must be at least 8 MiB, or 0 for no limit",
+            ));
+        }
         if !(1..=NAME_BYTES).contains(&self.name_bytes) {
             problems.push(Problem::rule(
                 &["limits.name_bytes"],

@@ -11,6 +11,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use bytes::Bytes;
+
 use super::admission::network;
 use crate::model::UserId;
 
@@ -173,9 +175,28 @@ impl Reservation {
         }
     }
 
+    /// The same bytes, which keep what is reserved for them until the last part of them is let go of.
+    pub fn around(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Reserved {
+            bytes,
+            _reservation: self,
+        })
+    }
+
     /// Units that it has.
     pub fn units(&self) -> usize {
         self.units
+    }
+}
+
+struct Reserved {
+    bytes: Bytes,
+    _reservation: Reservation,
+}
+
+impl AsRef<[u8]> for Reserved {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -219,6 +240,18 @@ mod tests {
         assert_eq!((whole.units(), part.units(), pool.used()), (30, 20, 50));
         drop(whole);
         assert_eq!(pool.used(), 20);
+        drop(part);
+        assert_eq!(pool.used(), 0);
+    }
+
+    #[test]
+    fn bytes_keep_what_is_reserved_for_them_until_their_last_part_is_gone() {
+        let pool = Pool::new(100);
+        let held = pool.take(user("a"), 5).unwrap();
+        let bytes = held.around(Bytes::from_static(b"bytes"));
+        let part = bytes.slice(1..3);
+        drop(bytes);
+        assert_eq!((&part[..], pool.used()), (&b"yt"[..], 5));
         drop(part);
         assert_eq!(pool.used(), 0);
     }

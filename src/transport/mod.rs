@@ -14,6 +14,7 @@ pub mod origins;
 mod origins_tests;
 mod packet_rate;
 pub mod params;
+mod parts;
 mod peer;
 pub(crate) mod poll;
 mod posted;

@@ -93,6 +93,11 @@ impl<R> PacedReader<R> {
             pause: None,
         }
     }
+
+    /// Bytes of a message that has not come whole.
+    pub(super) fn unfinished(&self) -> usize {
+        self.frames.message
+    }
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for PacedReader<R> {
@@ -133,6 +138,10 @@ struct Frames {
     len: usize,
     /// Bytes of a payload that are still to come.
     payload: u64,
+    /// Bytes that have come of a message which is not whole.
+    message: usize,
+    /// Whether the frame that is under way is one of a message, and its last.
+    of_message: Option<bool>,
 }
 
 impl Frames {
@@ -145,6 +154,12 @@ impl Frames {
                 .min(self.payload.try_into().unwrap_or(usize::MAX));
             self.payload -= passed as u64;
             bytes = &bytes[passed..];
+            if let Some(last) = self.of_message {
+                self.message += passed;
+                if last && self.payload == 0 {
+                    (self.message, self.of_message) = (0, None);
+                }
+            }
             let Some((byte, rest)) = bytes.split_first() else {
                 return (all, light);
             };
@@ -156,6 +171,10 @@ impl Frames {
             };
             (self.len, self.payload) = (0, payload);
             let (last, opcode) = (self.head[0] & 0x80 != 0, self.head[0] & 0x0f);
+            self.of_message = (opcode < 8).then_some(last);
+            if self.of_message == Some(true) && payload == 0 {
+                (self.message, self.of_message) = (0, None);
+            }
             all += 1;
             light += u32::from(!last || payload == 0 || !matches!(opcode, 1 | 2));
         }
@@ -230,6 +249,23 @@ mod tests {
             let light = frames.iter().filter(|(first, payload)| !matches!(first, 0x81 | 0x82) || *payload == 0);
             prop_assert_eq!(counted, (frames.len() as u32, light.count() as u32));
         }
+    }
+
+    #[test]
+    fn a_message_is_unfinished_until_the_last_byte_of_its_last_frame() {
+        let mut frames = Frames::default();
+        let mut after = |bytes: &[u8]| {
+            frames.count(bytes);
+            frames.message
+        };
+        assert_eq!(after(&frame(TEXT, 200)[..100]), 92);
+        assert_eq!(after(&frame(TEXT, 200)[100..]), 0);
+        assert_eq!(after(&frame(0x01, 50)), 50);
+        assert_eq!(after(&frame(PING, 20)), 50);
+        assert_eq!(after(&frame(0x00, 10)), 60);
+        assert_eq!(after(&frame(0x80, 7)), 0);
+        assert_eq!(after(&[frame(TEXT, 0), frame(0x02, 3)].concat()), 3);
+        assert_eq!(after(&frame(0x80, 0)), 0);
     }
 
     #[tokio::test(start_paused = true)]

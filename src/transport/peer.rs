@@ -20,6 +20,7 @@ use super::{
     wire::{Frame, Outbox, Session},
 };
 use crate::{
+    error::Error,
     hub::{Asking, Close, Drained, Format, Keep, Outgoing, Outlet},
     limits::Admitted,
     model::Namespace,
@@ -102,6 +103,11 @@ impl<F: Framing> Peer<F> {
     /// Whether it is to end.
     pub(super) fn is_ending(&self) -> bool {
         self.ending.is_cancelled()
+    }
+
+    /// Counts an error that its client is told.
+    pub(super) fn count_error(&self, error: &Error) {
+        self.metrics.error(error);
     }
 
     /// Counts that the server ends it, for a reason that is no [`Close`].

@@ -31,6 +31,7 @@ use super::{
     http::traced,
     packet_rate::PacedReader,
     params::Named,
+    parts::{Bearer, HeldReader},
     peer::{Framing, LAST_WORD, Peer},
     upgrade::{Reader, accept_key, halves, switching},
     wanted::Wanted,
@@ -40,8 +41,9 @@ use crate::{
     error::{Code, Error, Result},
     hub::{
         Answer, Arrived, Close, Connection, Desk, Executor, Format, Join, Joined, Members,
-        Outgoing, Replay, Request as Wish, Resume, noting_idle,
+        Outgoing, Replay, Request as Wish, Resume, exhausted, noting_idle,
     },
+    limits::Account,
     model::{Epoch, Message as Kept, MessageId, Namespace, Position, RoomName, Seq},
 };
 
@@ -91,6 +93,7 @@ impl Door {
         let upgrading = hyper::upgrade::on(&mut request);
         let (parts, _) = request.into_parts();
         let (admitted, principal) = self.doorway.admit(&parts).await?;
+        let holder = self.doorway.holder(&parts, Some(&principal));
         let hub = self.doorway.hub();
         let arrived = hub
             .arrive(Namespace::root(), principal, Resume::Never)
@@ -101,7 +104,8 @@ impl Door {
             admitted,
             &hub.metrics().websockets,
         );
-        tokio::spawn(self.serve(upgrading, arrived, peer, joins));
+        let account = Account::new(hub.memory().clone(), holder);
+        tokio::spawn(self.serve(upgrading, arrived, (peer, account), joins));
         Ok(switching(accept))
     }
 
@@ -109,14 +113,21 @@ impl Door {
         self,
         upgrading: OnUpgrade,
         arrived: Arrived,
-        peer: Arc<Peer<Envelopes>>,
+        (peer, account): (Arc<Peer<Envelopes>>, Arc<Account>),
         joins: Vec<Join>,
     ) {
         let Ok(upgraded) = upgrading.await else {
             return; // the peer went away between its request and our answer
         };
         let (reader, writer) = halves(upgraded);
-        let reader = PacedReader::new(reader, self.doorway.packet_rate());
+        let bearer = Bearer {
+            account: account.clone(),
+            outbox: peer.outbox().clone(),
+            metrics: self.doorway.hub().metrics().clone(),
+            stall: self.doorway.hub().limits().stall,
+        };
+        let paced = PacedReader::new(reader, self.doorway.packet_rate());
+        let reader = HeldReader::new(paced, bearer);
         let wire = Wire::plain(reader, writer, peer.outbox().clone());
         let most = Some(self.settings.max_payload.bytes());
         let config = WebSocketConfig::default()
@@ -133,7 +144,10 @@ impl Door {
             executor: Executor::new(
                 hub.clone(),
                 connection,
-                EnvelopeDesk { peer: peer.clone() },
+                EnvelopeDesk {
+                    peer: peer.clone(),
+                    account,
+                },
                 peer.ended().clone(),
             ),
             room: match joins.as_slice() {
@@ -186,7 +200,7 @@ enum Ended {
     There,
 }
 
-type Socket = WebSocketStream<Wire<PacedReader<Reader>>>;
+type Socket = WebSocketStream<Wire<HeldReader<Reader>>>;
 
 /// What one connection's task works with.
 struct Conversation<'a> {
@@ -321,6 +335,20 @@ impl Asked {
 /// Writes answers into one connection.
 struct EnvelopeDesk {
     peer: Arc<Peer<Envelopes>>,
+    account: Arc<Account>,
+}
+
+impl EnvelopeDesk {
+    /// Sends an answer, or says that there is no memory for it.
+    fn send(&self, answer: &Envelope<'_, impl Serialize>, asked: &Asked) {
+        let frame = answer.frame().charged(&self.account);
+        self.peer.send(frame.unwrap_or_else(|why| {
+            let error = exhausted(why);
+            self.peer.count_error(&error);
+            let refused = Envelope::new("error", asked.room.as_ref(), error);
+            refused.with_id(asked.id.as_ref()).frame()
+        }));
+    }
 }
 
 /// What an `ack` says.
@@ -392,13 +420,13 @@ impl Desk for EnvelopeDesk {
             // The status of a user would take the place of that of the frame.
             let answer = Some(answer).filter(|it| !matches!(it, Answer::Status { .. }));
             let ack = Envelope::new("ack", room, Delivered { status, answer });
-            self.peer.send(ack.with_id(Some(id)).frame());
+            self.send(&ack.with_id(Some(id)), &asked);
         }
         match answer {
             Answer::Joined(joined) => {
                 let entered = Entered::of(joined, asked.id.is_some());
                 let told = Envelope::new("system", Some(&joined.room), entered);
-                self.peer.send(told.frame());
+                self.send(&told, &asked);
             }
             Answer::Left { room } => {
                 let gone = Gone {

@@ -17,7 +17,6 @@ use crate::{
 
 mod between;
 pub(in crate::backend) mod cluster;
-mod jumps;
 mod node;
 mod prefix;
 mod refused;
@@ -164,7 +163,7 @@ pub(in crate::backend) async fn following(
     config: RedisConfig,
     clock: Clock,
 ) -> (Arc<dyn Tested>, Arc<dyn Bus>, Deliveries) {
-    let (log, _, deliveries) = open_with(config, Some(clock)).await.unwrap();
+    let (log, _, deliveries) = open_with(config, clock).await.unwrap();
     let log = Arc::new(log);
     (Arc::new(Following(log.clone())), log, deliveries)
 }
@@ -185,7 +184,7 @@ impl Tested for Following {
             now_due.arg("WEIGHTS").arg(0);
             reads.of(part).ask(now_due).await.unwrap();
         }
-        while sweeper.step(now.into()).await {}
+        while sweeper.step(now).await {}
     }
 
     async fn stored(&self) -> usize {

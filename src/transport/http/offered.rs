@@ -235,20 +235,9 @@ impl Drop for Offer {
 /// An answer's body.
 struct Offered(Arc<Offer>);
 
-/// A part of an answer, and what is reserved for it for as long as hyper has it.
-struct Piece {
-    bytes: Bytes,
-    _held: Option<Reservation>,
-}
-
-impl AsRef<[u8]> for Piece {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 impl Left {
-    fn next(&mut self) -> Piece {
+    /// The next part, with what is reserved for it for as long as hyper has it.
+    fn next(&mut self) -> Bytes {
         let bytes = self.bytes.split_to(self.bytes.len().min(PIECE));
         // A part of it would keep all of it.
         let bytes = match self.shared || self.bytes.is_empty() {
@@ -260,7 +249,10 @@ impl Left {
             false => self.held.as_mut().map(|held| held.split(bytes.len())),
         };
         self.moved = Instant::now();
-        Piece { bytes, _held: held }
+        match held {
+            None => bytes,
+            Some(held) => held.around(bytes),
+        }
     }
 }
 
@@ -279,8 +271,7 @@ impl HttpBody for Offered {
         if left.bytes.is_empty() {
             return Poll::Ready(None);
         }
-        let piece = Bytes::from_owner(left.next());
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        Poll::Ready(Some(Ok(Frame::data(left.next()))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -144,7 +144,8 @@ impl Door {
             true => self.named(socket, namespace, credentials, resume).await?,
             false => {
                 let principal = self.identify(socket, link, credentials).await?;
-                link.charge_to(Holder::User(principal.user.clone()));
+                let holder = Holder::User(principal.user.clone());
+                link.account().charge_to(holder);
                 principal
             }
         };

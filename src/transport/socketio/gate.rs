@@ -26,11 +26,12 @@ use super::{
 use crate::{
     error::{Code, Error, Result},
     hub::exhausted,
-    limits::Charge,
+    limits::Account,
     repeat::log_rarely,
     transport::{
         Doorway, Transport, client_address,
         packet_rate::PacedReader,
+        parts::{Bearer, HeldReader},
         posted::{FREE, NotTaken, Posted},
         upgrade::{Accepted, Reader, accept_key, halves, switching},
         wire::{self, Answer, Encoding, Wire, pass},
@@ -148,7 +149,7 @@ impl Gate {
         {
             return Ok(Wrong::Request.into_response()); // engineioxide does not say why
         }
-        response.extensions_mut().insert(link.holder());
+        response.extensions_mut().insert(link.account().holder());
         Ok(response)
     }
 
@@ -165,17 +166,16 @@ impl Gate {
             served: self.served.clone(),
             most: self.max_payload,
             rate: self.doorway.packet_rate(),
+            account: Account::new(self.doorway.hub().memory().clone(), holder),
         };
-        let link = Link::new(
+        Ok(Link::new(
             self.engine.clone(),
             principal,
             (admitted, client_address(&request.extensions).ip),
             self.doorway.way_out(),
             &intake,
             metrics,
-        );
-        link.charge_to(holder);
-        Ok(link)
+        ))
     }
 
     /// Answers a poll: with what engineioxide has, or a NOOP where an upgrade needs one.
@@ -270,7 +270,7 @@ impl Gate {
     /// Takes the packets that a client of a session by polling posts.
     async fn post(&self, request: Request<Body>, link: &Link, protocol: u8) -> Result<Response> {
         let (parts, body) = request.into_parts();
-        let charge = Charge::new(self.doorway.hub().memory().clone(), link.holder(), FREE);
+        let charge = link.account().charge(FREE);
         let body = tokio::select! {
             body = Posted::take(body, self.max_payload, self.body_timeout, charge) => body,
             () = link.outbox().over() => return Ok(Wrong::Request.into_response()),
@@ -324,7 +324,7 @@ impl Gate {
                 return; // the peer went away between its request and our answer
             };
             let (reader, writer) = halves(upgraded);
-            let reader = reader_of(reader, &link);
+            let reader = self.reader_of(reader, &link);
             let outbox = link.outbox().clone();
             drop(link);
             let wire = Wire::beginning(reader, writer, outbox, protocol == 4);
@@ -359,7 +359,7 @@ impl Gate {
             };
             if let Some(link) = link.upgrade() {
                 let first = self.left_from_polling(&link).await;
-                let reader = probe::preceded(reader_of(reader, &link));
+                let reader = probe::preceded(self.reader_of(reader, &link));
                 let wire = Wire::upgrading(reader, writer, link, outbox, first);
                 self.hand_over(wire, handshake).await;
             }
@@ -394,6 +394,20 @@ impl Gate {
         response.status().is_success().then_some(response)
     }
 
+    /// What socketioxide reads of a client's WebSocket.
+    fn reader_of(&self, reader: Reader, link: &Link) -> Reader {
+        let intake = link.intake();
+        let paced = PacedReader::new(reader, intake.rate().clone());
+        let bearer = Bearer {
+            account: link.account().clone(),
+            outbox: link.outbox().clone(),
+            metrics: self.doorway.hub().metrics().clone(),
+            stall: self.doorway.hub().limits().stall,
+        };
+        let held = HeldReader::new(paced, bearer);
+        Box::new(intake::Reader::new(Box::new(held), intake.clone()))
+    }
+
     async fn hand_over(&self, wire: Wire<Reader>, handshake: Request<()>) {
         if let Err(error) = self.engine.clone().call((wire, handshake)).await {
             tracing::debug!(%error, "a WebSocket was refused after its upgrade");
@@ -408,12 +422,6 @@ async fn reject(link: &Link, fault: Fault) -> Error {
         Fault::TOO_LARGE => Error::new(Code::TooLarge, fault.why),
         fault => Error::bad_request(fault.why),
     }
-}
-
-/// What socketioxide reads of a client's WebSocket.
-fn reader_of(reader: Reader, link: &Link) -> Reader {
-    let paced = PacedReader::new(reader, link.intake().rate().clone());
-    Box::new(intake::Reader::new(Box::new(paced), link.intake().clone()))
 }
 
 /// The answer to a poll.

@@ -17,6 +17,7 @@ use super::{Adapter, Socket, intake::RAW, packet::Packet};
 use crate::{
     error::{Code, Error, Limit},
     hub::{Keep, Outgoing},
+    limits::Charge,
     model::Namespace,
     telemetry::Metrics,
     transport::{
@@ -34,14 +35,19 @@ pub(super) struct Bounds {
     pub(super) payload: usize,
 }
 
+/// Bytes that cost nothing of the node's memory.
+pub(super) const FREE: usize = 32 << 10;
+
 /// What a packet takes of memory beside its bytes, about.
 const OVERHEAD: usize = 128;
 
 /// What waits, and whether there will be more.
-#[derive(Default)]
 struct Queue {
     packets: VecDeque<Packet>,
     bytes: usize,
+    charge: Charge,
+    /// There is no memory for more than waits.
+    short: bool,
     /// The client is not read meanwhile.
     braking: bool,
     closed: bool,
@@ -75,11 +81,19 @@ fn weight(packet: &Packet) -> usize {
 pub(super) fn inbox(
     bounds: Bounds,
     namespace: Namespace,
-    outbox: Arc<Outbox>,
+    (outbox, charge): (Arc<Outbox>, Charge),
     metrics: Arc<Metrics>,
 ) -> (Inbox, Waiting) {
+    let queue = Queue {
+        packets: VecDeque::new(),
+        bytes: 0,
+        charge,
+        short: false,
+        braking: false,
+        closed: false,
+    };
     let shared = Arc::new(Shared {
-        queue: Mutex::default(),
+        queue: Mutex::new(queue),
         filled: Notify::new(),
         bounds,
         outbox,
@@ -90,6 +104,13 @@ pub(super) fn inbox(
         metrics,
     };
     (inbox, Waiting(shared))
+}
+
+impl Queue {
+    /// Reserves memory for what waits. It is there already, so without any it stays, and the client is not read any further.
+    fn cover(&mut self) {
+        self.short = self.charge.cover(self.bytes).is_err();
+    }
 }
 
 impl Shared {
@@ -109,6 +130,7 @@ impl Shared {
         }
         queue.bytes += bytes;
         queue.packets.push_back(packet);
+        queue.cover();
         if !queue.braking && self.is_filling(&queue) {
             queue.braking = true;
             self.outbox.brake();
@@ -125,6 +147,7 @@ impl Shared {
             return if queue.closed { Err(()) } else { Ok(None) };
         };
         queue.bytes -= weight(&packet);
+        queue.cover();
         let easy = queue.braking && !self.is_filling(&queue);
         if easy {
             queue.braking = false;
@@ -136,9 +159,11 @@ impl Shared {
         Ok(Some(packet))
     }
 
-    /// Half of what may wait does.
+    /// Half of what may wait does, or there is no memory for more.
     fn is_filling(&self, queue: &Queue) -> bool {
-        queue.packets.len() > self.bounds.events / 2 || queue.bytes > self.bounds.bytes / 2
+        queue.short
+            || queue.packets.len() > self.bounds.events / 2
+            || queue.bytes > self.bounds.bytes / 2
     }
 }
 
@@ -211,6 +236,8 @@ impl Drop for Waiting {
         let mut queue = self.0.lock();
         queue.closed = true;
         queue.packets.clear();
+        queue.bytes = 0;
+        queue.cover();
         if std::mem::take(&mut queue.braking) {
             drop(queue);
             self.0.outbox.ease();
@@ -221,11 +248,19 @@ impl Drop for Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::wire;
+    use crate::{
+        limits::{Holder, Pool},
+        transport::wire,
+    };
 
     fn pair(bounds: Bounds) -> (Inbox, Waiting) {
+        pair_of(bounds, &Pool::new(0))
+    }
+
+    fn pair_of(bounds: Bounds, memory: &Arc<Pool>) -> (Inbox, Waiting) {
         let outbox = wire::testing::outbox();
-        inbox(bounds, Namespace::root(), outbox, Arc::default())
+        let charge = Charge::new(memory.clone(), Holder::Backend, FREE);
+        inbox(bounds, Namespace::root(), (outbox, charge), Arc::default())
     }
 
     fn packet(bytes: usize) -> Packet {
@@ -263,6 +298,23 @@ mod tests {
             }
             eased.await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn without_memory_for_more_the_client_is_not_read_and_what_has_come_is_kept() {
+        let memory = Pool::new(FREE);
+        let (inbox, mut waiting) = pair_of(bounds(1_000, 1 << 20, 0), &memory);
+        for sent in 1..=4 {
+            assert!(inbox.shared.offer(packet(FREE / 3)).is_ok());
+            assert_eq!(inbox.shared.outbox.brakes(), sent > 2);
+        }
+        for left in (0..4).rev() {
+            waiting.next().await.unwrap();
+            assert_eq!(inbox.shared.outbox.brakes(), left > 2);
+        }
+        assert!(inbox.shared.offer(packet(FREE)).is_ok());
+        drop(waiting);
+        assert!(!inbox.shared.outbox.brakes() && memory.used() == 0);
     }
 
     #[tokio::test]

@@ -33,7 +33,7 @@ use crate::{
     auth::Principal,
     error::Error,
     hub::{Close, ConnectionRates},
-    limits::{Admitted, Holder},
+    limits::{Account, Admitted},
     model::Namespace,
     repeat::log_in_bursts,
     telemetry::Metrics,
@@ -59,8 +59,8 @@ pub(in crate::transport) struct Link {
     outbox: Arc<Outbox>,
     intake: Arc<Intake>,
     polling: OnceLock<Polling>,
-    /// Whom it is charged to.
-    holder: Mutex<Holder>,
+    /// Whom what it holds is charged to.
+    account: Arc<Account>,
     connected: AtomicBool,
     closed: AtomicBool,
     /// Why it was ended before its client was connected.
@@ -119,7 +119,7 @@ impl Link {
                 intake: Intake::new(intake, outbox.clone(), metrics.clone()),
                 outbox,
                 polling: OnceLock::new(),
-                holder: Mutex::new(Holder::address(address)),
+                account: intake.account.clone(),
                 connected: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
                 dismissed: OnceLock::new(),
@@ -179,13 +179,13 @@ impl Link {
     }
 
     /// Whom what it holds is charged to.
-    pub(super) fn holder(&self) -> Holder {
-        lock(&self.holder).clone()
+    pub(super) fn account(&self) -> &Arc<Account> {
+        &self.account
     }
 
-    /// It is known whom it is to be charged to.
-    pub(super) fn charge_to(&self, holder: Holder) {
-        *lock(&self.holder) = holder;
+    /// Counts an error that its client is told.
+    pub(super) fn count_error(&self, error: &Error) {
+        self.metrics.error(error);
     }
 
     /// Begins a POST of a session by polling; `None` while another one is under way.

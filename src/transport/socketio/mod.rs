@@ -275,7 +275,8 @@ impl Door {
         link.carries(here.0);
         let metrics = self.hub.metrics().clone();
         let outbox = link.outbox().clone();
-        let (inbox, waiting) = inbox(self.inbox, namespace, outbox, metrics);
+        let charge = link.account().charge(inbox::FREE);
+        let (inbox, waiting) = inbox(self.inbox, namespace, (outbox, charge), metrics);
         let (rooms, ended) = (Arc::<SocketRooms>::default(), CancellationToken::new());
         socket.on_fallback(inbox);
         socket.on_disconnect(End(rooms.clone(), ended.clone()));
@@ -351,7 +352,7 @@ pub(super) mod testing {
 
     use super::{Adapter, BetweenNodes, Engine, SocketIo, intake, link::Link};
     use crate::{
-        limits::{Admission, Holder, Rate},
+        limits::{Account, Admission, Holder, Pool, Rate},
         transport::{packet_rate::PacketRate, wire::testing::BOUNDS},
     };
 
@@ -371,6 +372,7 @@ pub(super) mod testing {
             served: Arc::default(),
             most: 1 << 20,
             rate: PacketRate::new(Rate::new(0, 0), Arc::default()),
+            account: Account::new(Pool::new(0), Holder::Backend),
         };
         let link = Link::new(engine.clone(), None, admitted, out, &intake, Arc::default());
         (link, engine, io)

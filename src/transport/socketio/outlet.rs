@@ -9,13 +9,13 @@ use std::{
 };
 
 use serde::{Serialize, Serializer, ser::SerializeTuple};
-use serde_json::value::RawValue;
+use serde_json::{json, value::RawValue};
 use socketioxide::{AckError, SendError, SocketError};
 
 use super::{SocketRef, acknowledgement::Acknowledgement, link::Link, rooms::SocketRooms};
 use crate::{
     error::Error,
-    hub::{Asking, Close, ConnectionRates, Drained, Format, Keep, Outgoing, Outlet},
+    hub::{Asking, Close, ConnectionRates, Drained, Format, Keep, Outgoing, Outlet, exhausted},
     model::{Namespace, RoomName},
     transport::wire::{Frame, Outbox, Session},
 };
@@ -53,7 +53,12 @@ impl SocketOutlet {
 
     /// Answers the client's packet `id`, in order with what is pushed.
     pub(super) fn answer(&self, id: i64, value: &(impl Serialize + ?Sized)) {
-        let frame = Frame::ack(&self.namespace, id, value);
+        let frame = Frame::ack(&self.namespace, id, value).charged(self.link.account());
+        let frame = frame.unwrap_or_else(|why| {
+            let error = exhausted(why);
+            self.link.count_error(&error);
+            Frame::ack(&self.namespace, id, &json!({ "ok": false, "error": error }))
+        });
         self.outbox.push(frame, &Keep::Always);
     }
 }

@@ -6,7 +6,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::model::{Namespace, Offset};
+use crate::{
+    limits::{Account, Exhausted},
+    model::{Namespace, Offset},
+};
 
 /// The event that is sent through socketioxide to see where its packets stand; it never reaches a client.
 pub(in crate::transport) const MARK: &str = "switchboard:mark";
@@ -100,6 +103,21 @@ impl Frame {
         Self { offset, ..self }
     }
 
+    /// The same frame, whose bytes are reserved for as long as it waits to be taken, if it is a large one.
+    ///
+    /// # Errors
+    /// What is exhausted.
+    pub(in crate::transport) fn charged(self, account: &Account) -> Result<Self, Exhausted> {
+        if self.len() <= FREE {
+            return Ok(self);
+        }
+        let held = account.take(self.len())?;
+        Ok(Self {
+            bytes: held.around(self.bytes),
+            ..self
+        })
+    }
+
     pub(in crate::transport) fn bytes(&self) -> &Bytes {
         &self.bytes
     }
@@ -126,6 +144,9 @@ impl Frame {
         }
     }
 }
+
+/// Bytes of a frame for one client that cost nothing of the node's memory.
+const FREE: usize = 16 << 10;
 
 /// A packet's type and namespace.
 fn begin(kind: &str, namespace: &Namespace, more: usize) -> BytesMut {

@@ -30,7 +30,8 @@ pub(super) use websocket::Reader;
 use super::{ATTACHMENTS, Socket};
 use crate::{
     error::{Code, Error},
-    hub::{Close, Keep, Outgoing},
+    hub::{Close, Keep, Outgoing, exhausted},
+    limits::{Account, Charge},
     model::Namespace,
     repeat::log_in_bursts,
     telemetry::Metrics,
@@ -149,6 +150,8 @@ pub(super) struct IntakeConfig {
     pub(super) most: usize,
     /// How fast packets without an event may come.
     pub(super) rate: Arc<PacketRate>,
+    /// Whom what it holds is charged to.
+    pub(super) account: Arc<Account>,
 }
 
 /// The state of one session's way in.
@@ -156,6 +159,7 @@ pub(super) struct Intake {
     protocol: Protocol,
     most: usize,
     rate: Arc<PacketRate>,
+    account: Arc<Account>,
     outbox: Arc<Outbox>,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
@@ -181,7 +185,11 @@ struct Assembling {
     namespace: String,
     ack: Option<i64>,
     event: bool,
+    charge: Charge,
 }
+
+/// Bytes of a packet whose attachments have not all come that cost nothing.
+const FREE: usize = 16 << 10;
 
 impl Intake {
     /// How often the client was not read for a while because it is held back.
@@ -199,11 +207,13 @@ impl Intake {
             ref served,
             most,
             ref rate,
+            ref account,
         } = *config;
         Arc::new(Self {
             protocol,
             most,
             rate: rate.clone(),
+            account: account.clone(),
             outbox,
             metrics,
             state: Mutex::default(),
@@ -340,6 +350,7 @@ impl Intake {
             missing,
             ack,
             event,
+            charge: self.account.charge(FREE),
         });
         Verdict::Done
     }
@@ -358,11 +369,18 @@ impl Intake {
         };
         packet.missing -= 1;
         packet.bytes += bytes.len();
-        if packet.bytes > self.most {
+        let held = packet.packet.text.len() + packet.bytes;
+        let refused = match packet.bytes > self.most {
+            true => Some(too_large(format!(
+                "the attachments of one event may have {} bytes",
+                self.most
+            ))),
+            false => packet.charge.cover(held).map_err(exhausted).err(),
+        };
+        if let Some(error) = refused {
             state.skipping = packet.missing;
             drop(state);
-            let what = format!("the attachments of one event may have {} bytes", self.most);
-            self.refuse(&packet.namespace, packet.ack, packet.event, what);
+            self.refuse(&packet.namespace, packet.ack, packet.event, &error);
             return Verdict::Done;
         }
         packet.packet.attachments.push(bytes.to_vec());
@@ -381,21 +399,20 @@ impl Intake {
         what: String,
     ) -> Verdict<'a> {
         self.lock().skipping = attachments;
-        self.refuse(message.namespace, ack, event, what);
+        self.refuse(message.namespace, ack, event, &too_large(what));
         Verdict::Done
     }
 
-    /// Answers an event that is too large, by its ack or an `error`.
-    fn refuse(&self, namespace: &str, ack: Option<i64>, event: bool, what: String) {
-        let error = Error::new(Code::TooLarge, what);
-        self.metrics.error(&error);
+    /// Answers an event that is too large, or for which there is no memory, by its ack or an `error`.
+    fn refuse(&self, namespace: &str, ack: Option<i64>, event: bool, error: &Error) {
+        self.metrics.error(error);
         let Ok(namespace) = Namespace::parse(namespace) else {
             return; // nobody is connected there
         };
         let frame = match ack {
             Some(id) => Frame::ack(&namespace, id, &json!({ "ok": false, "error": error })),
             None if event => {
-                let notice = Outgoing::notice("error", &error);
+                let notice = Outgoing::notice("error", error);
                 let arguments = notice.arguments();
                 Frame::event(&namespace, &arguments.name, &arguments.values)
             }
@@ -439,4 +456,8 @@ impl Intake {
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
+}
+
+fn too_large(what: String) -> Error {
+    Error::new(Code::TooLarge, what)
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
-use crate::limits::Rate;
+use crate::limits::{Account, Holder, Pool, Rate};
 use crate::transport::{
     packet_rate::PacketRate,
     socketio::intake::{Fault, IntakeConfig, frame::CONTINUATION},
@@ -22,6 +22,7 @@ fn intake(protocol: Protocol, served: &[&str]) -> Arc<Intake> {
         served: Arc::new(served),
         most: MOST,
         rate: PacketRate::new(Rate::new(0, 0), Arc::default()),
+        account: Account::new(Pool::new(0), Holder::Backend),
     };
     Intake::new(&config, outbox(), Arc::default())
 }

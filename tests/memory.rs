@@ -1,4 +1,5 @@
-//! What clients can make a node hold: a thousand connections at their limits, of each kind, cost less than is said here, and
+//! What clients can make a node hold: a thousand connections at their limits, of each kind (fewer where each asks for
+//! much), cost less than is said here, and
 //! a client beside them waits for no ack longer than a second, as seen on a machine that has nothing else to do.
 //!
 //! The server has a budget of 32 MiB, of which one address or one user gets half. A bound says what that comes to in memory of
@@ -30,6 +31,9 @@ const BODIES: usize = 128;
 
 /// What answers may cost that nobody takes: the budget, what hyper writes ahead, and what a thousand connections are.
 const ANSWERS: usize = 144;
+
+/// What may be read of the past for those who do not take it: the half of the budget, and a little.
+const PAST: usize = 48;
 
 /// What messages may cost that have come in part, and events that wait.
 const FRAMES: usize = 144;
@@ -73,9 +77,13 @@ async fn costs_less_than(bound: usize, child: &Child, attack: impl Future<Output
 
 /// One attempt a connection, at the same time.
 async fn each<F: Future>(attempt: impl Fn(usize) -> F) -> Vec<F::Output> {
-    let mut done = Vec::with_capacity(CONNECTIONS);
+    each_of(CONNECTIONS, attempt).await
+}
+
+async fn each_of<F: Future>(count: usize, attempt: impl Fn(usize) -> F) -> Vec<F::Output> {
+    let mut done = Vec::with_capacity(count);
     // Some at a time: how many connections a second a server takes is not what is tried here.
-    for begin in (0..CONNECTIONS).step_by(25) {
+    for begin in (0..count).step_by(25) {
         done.extend(join_all((begin..begin + 25).map(&attempt)).await);
     }
     done
@@ -215,10 +223,15 @@ async fn h2(child: &Child, window: u32) -> h2::client::SendRequest<Bytes> {
     send
 }
 
-/// Asks as often as `STREAMS` says, and takes nothing of the answers but their statuses.
-async fn ask_and_take_nothing(child: &Child, window: u32, path: &str, bearer: &str) -> Vec<u16> {
+/// Asks as often as `STREAMS` says on each of so many connections, and takes nothing of the answers but their statuses.
+async fn ask_and_take_nothing(
+    child: &Child,
+    connections: usize,
+    window: u32,
+    (path, bearer): (&str, &str),
+) -> Vec<u16> {
     let mut held = Vec::new();
-    for _ in 0..STREAMS[1] {
+    for _ in 0..connections {
         let mut send = h2(child, window).await;
         let mut answers = Vec::new();
         for _ in 0..STREAMS[0] {
@@ -236,11 +249,29 @@ async fn ask_and_take_nothing(child: &Child, window: u32, path: &str, bearer: &s
     statuses.collect()
 }
 
-/// A room of which a page has half a mebibyte.
+/// Connections that ask for large pages: what the system itself takes of an answer is less than one.
+const READERS: usize = 100;
+
+/// A server whose pages are large, and whose rates are not what keeps anybody from asking for them.
+async fn library() -> Child {
+    let child = server_with(&[
+        ("SWITCHBOARD_HISTORY_PAGE_BYTES", "4 MiB"),
+        ("SWITCHBOARD_LIMITS_OUTBOX_BYTES", "8 MiB"),
+        ("SWITCHBOARD_LIMITS_MESSAGES_PER_SECOND", "0"),
+        ("SWITCHBOARD_LIMITS_MESSAGES_BURST", "0"),
+        ("SWITCHBOARD_LIMITS_USER_MESSAGES_PER_SECOND", "0"),
+        ("SWITCHBOARD_LIMITS_USER_MESSAGES_BURST", "0"),
+    ])
+    .await;
+    full_room(&child).await;
+    child
+}
+
+/// A room of which a page has four mebibytes.
 async fn full_room(child: &Child) {
     let data = "x".repeat(60_000);
     let body = format!("{{\"data\":\"{data}\"}}");
-    for _ in 0..9 {
+    for _ in 0..70 {
         let head =
             "POST /v1/rooms/full/messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json";
         let mut http = child.dial().await;
@@ -260,12 +291,11 @@ const PAGE: &str = "/v1/rooms/full/messages?limit=1000";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_over_http_2_that_nobody_takes() {
-    let child = server().await;
-    full_room(&child).await;
+    let child = library().await;
     costs_less_than(ANSWERS, &child, async {
         for (window, user) in [(0, "mallory"), (1, "mary")] {
             let bearer = token(user, "full");
-            let statuses = ask_and_take_nothing(&child, window, PAGE, &bearer).await;
+            let statuses = ask_and_take_nothing(&child, 1, window, (PAGE, &bearer)).await;
             assert!(
                 statuses.contains(&200) && statuses.contains(&503),
                 "{statuses:?}"
@@ -287,7 +317,7 @@ async fn the_page_of_the_api_over_http_2_that_nobody_takes() {
             "/v1/openapi.json",
             "/v1/docs",
         ] {
-            let statuses = ask_and_take_nothing(&child, 0, path, "").await;
+            let statuses = ask_and_take_nothing(&child, STREAMS[1], 0, (path, "")).await;
             assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
         }
     })
@@ -296,10 +326,8 @@ async fn the_page_of_the_api_over_http_2_that_nobody_takes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_over_http_1_that_nobody_takes_however_many_are_asked_for_in_one_go() {
-    let child = server().await;
-    full_room(&child).await;
+    let child = library().await;
     costs_less_than(ANSWERS, &child, async {
-        // As many as their rates allow.
         let asked: Vec<_> = (0..5)
             .map(|user| {
                 let bearer = token(&format!("mallory-{user}"), "full");
@@ -307,13 +335,22 @@ async fn pages_over_http_1_that_nobody_takes_however_many_are_asked_for_in_one_g
                     .repeat(2)
             })
             .collect();
-        let _held = each(async |number| {
+        let _held = each_of(READERS, async |number| {
             let mut stream = dial_and_read_nothing(&child).await;
             stream
                 .write_all(asked[number % 5].as_bytes())
                 .await
                 .unwrap();
             stream
+        })
+        .await;
+        eventually("all are answered", async || {
+            let answered = async |status| {
+                let route = "route=\"/v1/rooms/{room}/messages\"";
+                let name = format!("switchboard_api_requests_total{{{route},status=\"{status}\"}}");
+                child.metric(&name).await
+            };
+            answered("2xx").await + answered("5xx").await >= (70 + READERS) as f64
         })
         .await;
     })
@@ -350,7 +387,7 @@ async fn bodies_withheld_over_http_2(
             held.push((answer, body, send.clone()));
         }
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    some_are_refused(&child).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -498,13 +535,12 @@ async fn dial_and_read_nothing(child: &Child) -> TcpStream {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_of_the_past_that_nobody_reads() {
-    let child = server().await;
-    full_room(&child).await;
-    costs_less_than(ANSWERS, &child, async {
+    let child = library().await;
+    costs_less_than(PAST, &child, async {
         let bearers: Vec<_> = (0..5)
             .map(|user| token(&format!("mallory-{user}"), "full"))
             .collect();
-        let _held = each(async |number| {
+        let _held = each_of(3 * READERS, async |number| {
             let mut stream = dial_and_read_nothing(&child).await;
             let bearer = &bearers[number % 5];
             let asked =
@@ -513,23 +549,24 @@ async fn events_of_the_past_that_nobody_reads() {
             stream
         })
         .await;
+        some_are_refused(&child).await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_on_websockets_that_nobody_reads() {
-    let child = server().await;
-    full_room(&child).await;
+    let child = library().await;
     costs_less_than(ANSWERS, &child, async {
         let ask = "421[\"history\",{\"room\":\"full\",\"limit\":1000}]";
         let ask = [head(TEXT, ask.len()), ask.into()].concat();
-        let _held = each(async |number| {
+        let _held = each_of(READERS, async |number| {
             let mut stream = connected(&child, &format!("mallory-{}", number % 5), "full").await;
-            send(&mut stream, &ask.repeat(2)).await;
+            send(&mut stream, &ask).await;
             stream
         })
         .await;
+        some_are_refused(&child).await;
     })
     .await;
 }

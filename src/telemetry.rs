@@ -177,9 +177,9 @@ catalogue! {
     /// Connections closed by the server.
     closed: Family<ByReason, Counter>, "connections_closed" ["reason"], CONNECTIONS;
     /// Bytes of `limits.memory` that are held now.
-    pub memory_held: Gauge, "memory_held_bytes" [], CLIENTS;
+    pub memory_held: Gauge, "memory_held_bytes" [], &[];
     /// Bytes of `limits.memory` in all; 0: no limit.
-    pub memory_size: Gauge, "memory_size_bytes" [], CLIENTS;
+    pub memory_size: Gauge, "memory_size_bytes" [], &[];
     /// Requests to the API answered, by route and class of status.
     answered: Family<ByRoute, Counter>, "api_requests" ["route", "status"], &[REST];
 }

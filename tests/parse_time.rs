@@ -359,8 +359,8 @@ impl Bench {
     /// Whether ten times as much takes no more than three times what it should.
     fn is_linear(&self, most: usize, sent: fn(usize) -> Sent, times: usize) -> Result<(), String> {
         let costs = [most / 100, most / 10, most].map(|n| self.cost(sent, n, times));
-        // What is so short says nothing.
-        let few = Duration::from_millis(4);
+        // What is so short says nothing on a machine that is busy.
+        let few = Duration::from_millis(20);
         let linear = costs.windows(2).all(|two| two[1] <= two[0].max(few) * 30);
         match linear {
             true => Ok(()),

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use switchboard::error::Limit;
+
 #[test]
 fn the_readme_lists_every_option_as_it_is_defined() {
     check(
@@ -18,6 +20,15 @@ fn the_documentation_lists_every_metric_as_it_is_defined() {
         ("<!-- metrics -->\n", "<!-- /metrics -->"),
         &switchboard::telemetry::table(),
     );
+}
+
+#[test]
+fn the_documentation_lists_every_limit() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/limits.md"))
+        .unwrap_or_else(|error| panic!("docs/limits.md: {error}"));
+    let named = |limit: &Limit| text.contains(&format!("`{}`", limit.name()));
+    let missing: Vec<_> = Limit::ALL.iter().filter(|limit| !named(limit)).collect();
+    assert!(missing.is_empty(), "docs/limits.md has no {missing:?}");
 }
 
 /// The part of a file between two lines has to be this table.

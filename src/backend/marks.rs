@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
+    backend::Time,
     error::Result,
     model::{RoomKey, Seq, Timestamp, UserId},
 };
@@ -71,10 +72,10 @@ impl Kept {
     };
 
     /// What is to be kept from now on when its user has read up to `seq`; `None` if nothing is to change.
-    pub(super) fn set(self, seq: Seq, head: Seq, now: Timestamp) -> Option<Self> {
+    pub(super) fn set(self, seq: Seq, head: Seq, now: Time) -> Option<Self> {
         let seq = self.seq.max(seq.min(head));
-        let used = seq > Seq(0) && self.ts < now.before(NOTED);
-        (seq > self.seq || used).then_some(Self { seq, ts: now })
+        let used = seq > Seq(0) && self.ts < now.aged.before(NOTED);
+        (seq > self.seq || used).then_some(Self { seq, ts: now.aged })
     }
 }
 
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_mark_moves_forward_and_no_further_than_the_head() {
-        let set = |old: Kept, seq, head| old.set(Seq(seq), Seq(head), NOON);
+        let set = |old: Kept, seq, head| old.set(Seq(seq), Seq(head), NOON.into());
         assert_eq!(set(Kept::NEVER, 3, 5), Some(at(3)));
         assert_eq!(set(at(3), 9, 5), Some(at(5)));
         assert_eq!(set(at(3), u64::MAX, 5), Some(at(5)));
@@ -103,19 +104,19 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_a_user_who_has_read_nothing() {
-        assert_eq!(Kept::NEVER.set(Seq(0), Seq(5), NOON), None);
-        assert_eq!(Kept::NEVER.set(Seq(5), Seq(0), NOON), None);
+        assert_eq!(Kept::NEVER.set(Seq(0), Seq(5), NOON.into()), None);
+        assert_eq!(Kept::NEVER.set(Seq(5), Seq(0), NOON.into()), None);
     }
 
     #[test]
     fn a_mark_set_again_where_it_stands_is_noted_once_a_day() {
         let day = Timestamp(NOON.0 + 24 * 3600 * 1000);
-        assert_eq!(at(3).set(Seq(3), Seq(5), day), None);
+        assert_eq!(at(3).set(Seq(3), Seq(5), day.into()), None);
         let later = Timestamp(day.0 + 1);
         let noted = Kept {
             seq: Seq(3),
             ts: later,
         };
-        assert_eq!(at(3).set(Seq(1), Seq(5), later), Some(noted));
+        assert_eq!(at(3).set(Seq(1), Seq(5), later.into()), Some(noted));
     }
 }

@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 use crate::{
     backend::{
         Appended, Backend, Clock, Deliveries, Delivery, Draft, IDEMPOTENCY, Keep, LocalBus, Log,
-        Missed, Page, PageSize, Range, Receipt, Retention, SESSION_WINDOW, closed, deliveries,
-        recent::Recent, unwritten,
+        Missed, Page, PageSize, Range, Receipt, Retention, SESSION_WINDOW, Time, closed,
+        deliveries, recent::Recent, time, unwritten,
     },
     error::Result,
     model::{Epoch, Message, MessageId, Namespace, Offset, RoomKey, Seq, Timestamp},
@@ -55,7 +55,7 @@ impl Default for MemoryConfig {
 
 /// A new, empty log.
 pub fn open(config: MemoryConfig) -> (Backend, Deliveries) {
-    let (log, stream, deliveries) = open_with(config, Arc::new(Timestamp::now));
+    let (log, stream, deliveries) = open_with(config, time::clock(None));
     let backend = Backend {
         marks: log.clone(),
         sessions: log.clone(),
@@ -133,7 +133,7 @@ impl MemoryLog {
 
     /// Takes away everything that is not to be kept at `now`.
     #[cfg(test)]
-    pub(super) fn trim(&self, now: Timestamp) {
+    pub(super) fn trim(&self, now: Time) {
         if let Some(rooms) = self.lock().as_mut() {
             rooms.forget_ids(now);
             // Backwards, since a forgotten room's place is taken by the last one.
@@ -239,7 +239,7 @@ impl Rooms {
     }
 
     /// The answer, and the message if it is a new one.
-    fn append(&mut self, draft: Draft, now: Timestamp) -> (Appended, Option<Arc<Message>>) {
+    fn append(&mut self, draft: Draft, now: Time) -> (Appended, Option<Arc<Message>>) {
         self.forget_ids(now);
         self.sweep(now);
         let room = self.room(&draft.room, now);
@@ -249,13 +249,14 @@ impl Rooms {
             return (room.appended(id, seq, ts, true), None);
         }
         // Times never fall within a room, whatever the clock does.
-        let ts = room.ts.max(now);
+        let ts = room.ts.max(now.now);
         room.ts = ts;
         let seq = room.recent.head().next();
         let appended = room.appended(id.clone(), seq, ts, false);
         if given {
             room.ids.insert(id.clone(), (seq, ts));
-            self.ids.push_back((now, draft.room.clone(), id.clone()));
+            self.ids
+                .push_back((now.now, draft.room.clone(), id.clone()));
         }
         let offset = self
             .offsets
@@ -280,21 +281,21 @@ impl Rooms {
     }
 
     /// The room, for somebody who writes to it.
-    fn room(&mut self, key: &RoomKey, now: Timestamp) -> &mut Room {
+    fn room(&mut self, key: &RoomKey, now: Time) -> &mut Room {
         if !self.rooms.contains_key(key) {
             let room = Room {
                 recent: Recent::new(self.unwritten(key), Seq(0), Seq(1)),
                 keep: self.config.retention.keep(&key.room),
                 ids: HashMap::new(),
                 marks: RoomMarks::default(),
-                ts: now,
+                ts: now.aged,
             };
             self.rooms.insert(key.clone(), room);
         }
         self.rooms.get_mut(key).expect("it was there or is now")
     }
 
-    fn forget_ids(&mut self, now: Timestamp) {
+    fn forget_ids(&mut self, now: Time) {
         let expired = now.before(self.config.idempotency);
         while let Some((ts, ..)) = self.ids.front()
             && *ts < expired
@@ -307,7 +308,7 @@ impl Rooms {
     }
 
     /// Takes what is too old out of the next few rooms and sessions.
-    fn sweep(&mut self, now: Timestamp) {
+    fn sweep(&mut self, now: Time) {
         self.sessions.sweep(self.config.session_window, now);
         for _ in 0..SWEEP.min(self.rooms.len()) {
             self.sweep = (self.sweep + 1) % self.rooms.len().max(1);
@@ -315,7 +316,7 @@ impl Rooms {
         }
     }
 
-    fn sweep_room(&mut self, index: usize, now: Timestamp) {
+    fn sweep_room(&mut self, index: usize, now: Time) {
         let Some((_, room)) = self.rooms.get_index_mut(index) else {
             return;
         };
@@ -333,13 +334,13 @@ impl Rooms {
 
 impl Room {
     /// Notes that it is in use.
-    fn visit(&mut self, now: Timestamp) {
+    fn visit(&mut self, now: Time) {
         if self.keep.fading(self.ts, now) {
-            self.ts = now;
+            self.ts = now.aged;
         }
     }
 
-    fn trim(&mut self, now: Timestamp) {
+    fn trim(&mut self, now: Time) {
         let first = self.keep.first_by_count(self.recent.head());
         self.recent.drop_old(first, self.keep.cutoff(now));
     }

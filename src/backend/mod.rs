@@ -37,6 +37,7 @@ mod sessions;
 mod settings;
 pub mod sqlite;
 mod tail;
+mod time;
 mod unwritten;
 
 pub use channels::{Channels, Words};
@@ -48,6 +49,7 @@ pub use sessions::{Session, Sessions};
 pub use settings::{
     HistorySettings, RedisSettings, RetentionRule, RetentionRules, SqliteSettings, Synchronous,
 };
+use time::{Clock, Time};
 
 /// A message on its way to the log.
 #[derive(Clone, Debug)]
@@ -360,9 +362,6 @@ pub const IDEMPOTENCY: Duration = Duration::from_secs(3600);
 
 /// How long a session that has ended can be resumed, by default.
 pub const SESSION_WINDOW: Duration = Duration::from_secs(120);
-
-/// Where a log takes the time from.
-type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 fn closed() -> Error {
     Error::unavailable("the log has closed; retry with the same id")

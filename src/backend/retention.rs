@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::{
+    backend::Time,
     model::{RoomName, Seq, Timestamp},
     pattern::Pattern,
 };
@@ -41,8 +42,8 @@ impl Keep {
     }
 
     /// Messages from before this time are not shown.
-    pub(super) fn cutoff(self, now: Timestamp) -> Timestamp {
-        now.before(self.age)
+    pub(super) fn cutoff(self, now: Time) -> Timestamp {
+        now.aged.before(self.age)
     }
 
     /// Whether a room that holds `oldest..=head` is far enough over its count to be trimmed.
@@ -52,8 +53,8 @@ impl Keep {
     }
 
     /// Whether an empty room last written at `ts` may be forgotten, epoch and all.
-    pub(super) fn forgettable(self, ts: Timestamp, now: Timestamp) -> bool {
-        ts < now.before(self.linger())
+    pub(super) fn forgettable(self, ts: Timestamp, now: Time) -> bool {
+        ts < now.aged.before(self.linger())
     }
 
     /// How long an empty room is remembered when nobody uses it.
@@ -62,8 +63,8 @@ impl Keep {
     }
 
     /// Whether a read mark last set at `ts` may be forgotten.
-    pub(super) fn stale(self, ts: Timestamp, now: Timestamp) -> bool {
-        ts < now.before(self.mark_age())
+    pub(super) fn stale(self, ts: Timestamp, now: Time) -> bool {
+        ts < now.aged.before(self.mark_age())
     }
 
     /// How long a read mark is remembered when nobody sets it.
@@ -72,8 +73,8 @@ impl Keep {
     }
 
     /// Whether reading an empty room last written at `ts` should count as use, lest it be forgotten.
-    pub(super) fn fading(self, ts: Timestamp, now: Timestamp) -> bool {
-        ts < now.before(DAY)
+    pub(super) fn fading(self, ts: Timestamp, now: Time) -> bool {
+        ts < now.aged.before(DAY)
     }
 }
 

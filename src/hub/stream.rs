@@ -191,7 +191,9 @@ impl Hub {
         until: Offset,
     ) -> Result<Option<Offset>> {
         let log = &self.0.backend.log;
-        let recent = cursor.ts.until(Timestamp::now()) < REMEMBERED;
+        // One from far ahead is of a time when the clock was wrong, and tells nothing.
+        let now = Timestamp::now();
+        let recent = cursor.ts.until(now).max(now.until(cursor.ts)) < REMEMBERED;
         if cursor.life != log.life() || cursor.offset > until || !recent {
             return Ok(None);
         }

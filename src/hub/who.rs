@@ -141,7 +141,11 @@ impl Hub {
             online: !connections.is_empty(),
             connections: connections.len(),
             rooms: rooms.into_iter().collect(),
-            last_seen: status.as_ref().map(|_| Timestamp::now()).or(gone),
+            last_seen: match status {
+                Some(_) => Some(Timestamp::now()),
+                // The clock may have been ahead when they left.
+                None => gone.map(|gone| gone.min(Timestamp::now())),
+            },
             status,
         }
     }

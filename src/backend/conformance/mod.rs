@@ -42,7 +42,7 @@ pub(super) trait Tested: Log + Marks + Sessions {
 #[async_trait]
 impl Tested for memory::MemoryLog {
     async fn trim_all(&self, now: Timestamp) {
-        self.trim(now);
+        self.trim(now.into());
     }
 
     async fn stored(&self) -> usize {
@@ -61,7 +61,7 @@ impl Hands {
 
     pub(super) fn clock(&self) -> Clock {
         let hands = self.0.clone();
-        Arc::new(move || Timestamp(hands.load(Ordering::SeqCst)))
+        Arc::new(move || Timestamp(hands.load(Ordering::SeqCst)).into())
     }
 
     pub(super) fn now(&self) -> Timestamp {

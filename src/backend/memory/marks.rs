@@ -5,9 +5,9 @@ use indexmap::IndexMap;
 
 use super::{MemoryLog, SWEEP};
 use crate::{
-    backend::{Keep, Mark, Marks, closed, marks::Kept},
+    backend::{Keep, Mark, Marks, Time, closed, marks::Kept},
     error::Result,
-    model::{RoomKey, Seq, Timestamp, UserId},
+    model::{RoomKey, Seq, UserId},
 };
 
 /// The marks of one room.
@@ -49,7 +49,7 @@ impl RoomMarks {
         self.users.get(user).copied().unwrap_or(Kept::NEVER)
     }
 
-    fn set(&mut self, user: &UserId, seq: Seq, head: Seq, now: Timestamp) -> Mark {
+    fn set(&mut self, user: &UserId, seq: Seq, head: Seq, now: Time) -> Mark {
         let old = self.of(user);
         let Some(new) = old.set(seq, head, now) else {
             return Mark::at(old.seq, head, false);
@@ -59,7 +59,7 @@ impl RoomMarks {
     }
 
     /// Forgets the next few marks if they are too old.
-    pub(super) fn sweep(&mut self, keep: Keep, now: Timestamp) {
+    pub(super) fn sweep(&mut self, keep: Keep, now: Time) {
         for _ in 0..SWEEP.min(self.users.len()) {
             if self.sweep >= self.users.len() {
                 self.sweep = 0;
@@ -75,7 +75,7 @@ impl RoomMarks {
 
     /// Forgets all marks that are too old.
     #[cfg(test)]
-    pub(super) fn trim(&mut self, keep: Keep, now: Timestamp) {
+    pub(super) fn trim(&mut self, keep: Keep, now: Time) {
         self.users.retain(|_, mark| !keep.stale(mark.ts, now));
     }
 }

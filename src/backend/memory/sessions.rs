@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::{MemoryLog, SWEEP};
 use crate::{
-    backend::{Session, Sessions, closed},
+    backend::{Session, Sessions, Time, closed},
     error::Result,
     model::{Pid, RoomKey, Timestamp, UserId},
 };
@@ -96,12 +96,12 @@ impl KeptSessions {
         self.sessions.insert(kept.session.pid, kept);
     }
 
-    fn end(&mut self, pid: Pid, now: Timestamp) {
+    fn end(&mut self, pid: Pid, now: Time) {
         if let Some(kept) = self.sessions.get_mut(&pid)
             && kept.ended.is_none()
         {
-            kept.ended = Some(now);
-            self.ended.push_back((now, pid));
+            kept.ended = Some(now.now);
+            self.ended.push_back((now.now, pid));
         }
     }
 
@@ -112,7 +112,7 @@ impl KeptSessions {
     }
 
     /// Forgets the next few that ended longer ago than `window`.
-    pub(super) fn sweep(&mut self, window: Duration, now: Timestamp) {
+    pub(super) fn sweep(&mut self, window: Duration, now: Time) {
         let expired = now.before(window);
         for _ in 0..SWEEP {
             self.forget_one(expired);
@@ -121,7 +121,7 @@ impl KeptSessions {
 
     /// Forgets all that ended longer ago than `window`.
     #[cfg(test)]
-    pub(super) fn trim(&mut self, window: Duration, now: Timestamp) {
+    pub(super) fn trim(&mut self, window: Duration, now: Time) {
         while self.forget_one(now.before(window)) {}
     }
 

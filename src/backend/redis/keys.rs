@@ -133,6 +133,11 @@ impl Keys {
         self.of_part(part, "ended")
     }
 
+    /// How late it is by the time that what is kept by age is compared with.
+    pub(super) fn aged(&self) -> String {
+        self.of_part(Part::FIRST, "aged")
+    }
+
     /// What is written in a part only to see whether that can be done.
     pub(super) fn probe(&self, part: Part, what: &str) -> String {
         self.of_part(part, &format!("probe:{what}"))

@@ -26,12 +26,12 @@ impl Marks for RedisLog {
             &self.shared.keys.rooms(Part::of(room)),
         ]);
         command
-            .arg(now.0)
+            .arg(now.aged.0)
             .arg(keys::name(room))
             .arg(user.as_str())
             .arg(number(seq.0))
-            .arg(now.before(NOTED).0)
-            .arg(now.before(DAY).0)
+            .arg(now.aged.before(NOTED).0)
+            .arg(now.aged.before(DAY).0)
             .arg(millis(keep.mark_age()));
         let answer = self.lanes.in_order(Part::of(room), command).await?;
         let (seq, head, moved): (u64, u64, u8) = line::read_as(answer)?;

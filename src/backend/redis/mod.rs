@@ -91,7 +91,7 @@ use tokio::{
 use super::{
     Backend, Bus, Clock, Deliveries, Delivery, Draft, Following, Health, IDEMPOTENCY, Keep, Log,
     Missed, Page, PageSize, Range, Receipt, Retention, SESSION_WINDOW, closed, deliveries,
-    retention::DAY, unwritten,
+    retention::DAY, time, unwritten,
 };
 use crate::{
     config::SecretUrl,
@@ -209,7 +209,7 @@ pub enum OpenError {
 /// # Errors
 /// If the address is wrong or Redis cannot be reached: a node that has never seen it could not tell which log it is of.
 pub async fn open(config: RedisConfig) -> Result<(Backend, Deliveries), OpenError> {
-    let (log, _, deliveries) = open_with(config, Arc::new(Timestamp::now)).await?;
+    let (log, _, deliveries) = open_with(config, None).await?;
     let log = Arc::new(log);
     let backend = Backend {
         marks: log.clone(),
@@ -225,13 +225,20 @@ pub async fn open(config: RedisConfig) -> Result<(Backend, Deliveries), OpenErro
 
 async fn open_with(
     config: RedisConfig,
-    clock: Clock,
+    clock: Option<Clock>,
 ) -> Result<(RedisLog, mpsc::Sender<Delivery>, Deliveries), OpenError> {
     let site = Arc::new(Site::find(config.url.expose()).await?);
     let reads = Arc::new(Reads::new(&site));
     let keys = Keys::new(&config.prefix);
     let life = begin(&keys, &reads, &site, config.lease).await;
     let life = life.map_err(OpenError::Away)?;
+    let clock = match clock {
+        Some(clock) => clock,
+        None => {
+            let aged = aged(&keys, reads.of(Part::FIRST)).await;
+            time::clock(aged.map_err(OpenError::Away)?)
+        }
+    };
     let shared = Arc::new(Shared {
         site,
         keys,
@@ -306,6 +313,15 @@ async fn find_life(keys: &Keys, reads: &Line) -> Result<(Epoch, bool)> {
     let made = line::checked(made)?;
     let life: String = line::read_as(life)?;
     Ok((Epoch::from_text(&life), made != Value::Nil))
+}
+
+/// The time of retention, as a node kept it last.
+async fn aged(keys: &Keys, reads: &Line) -> Result<Option<Timestamp>> {
+    let mut get = redis::cmd("GET");
+    get.arg(keys.aged());
+    // Anything else than a number is as none.
+    let aged = redis::from_redis_value::<Option<u64>>(reads.ask(get).await?);
+    Ok(aged.ok().flatten().map(Timestamp))
 }
 
 /// Has the log begin another life: what was numbered in the one before may be gone.
@@ -460,12 +476,12 @@ impl Log for RedisLog {
             &self.shared.keys.forgotten(part),
         ]);
         command
-            .arg(now.0)
+            .arg(now.aged.0)
             .arg(Epoch::fresh().as_str())
             .arg(keys::name(room))
             .arg(unwritten::slot(room))
             .arg(keep.cutoff(now).0)
-            .arg(now.before(DAY).0)
+            .arg(now.aged.before(DAY).0)
             .arg(way)
             .arg(number(seq.0))
             .arg(number(size.messages as u64))

@@ -94,7 +94,7 @@ impl Probes {
             ]);
             probe
                 .arg(self.shared.publish())
-                .arg(now.0)
+                .arg(now.now.0)
                 .arg(millis(2 * IDLE));
             probe
         });

@@ -48,7 +48,7 @@ impl Sessions for RedisLog {
 
     async fn end(&self, pid: Pid) -> Result<()> {
         self.shared.book.disown(pid);
-        let now = (self.shared.clock)().0.to_string();
+        let now = (self.shared.clock)().now.0.to_string();
         let node = self.shared.node.to_string();
         let ended = self.change(pid, &["end", &pid.reveal(), &now, &node]).await;
         if ended.is_err() {

@@ -16,9 +16,9 @@ use super::{
     millis, number, scripts, sessions,
 };
 use crate::{
-    backend::{retention, unwritten},
+    backend::{Time, retention, unwritten},
     error::Result,
-    model::{RoomKey, Timestamp},
+    model::RoomKey,
 };
 
 /// How many rooms one step looks after.
@@ -40,13 +40,24 @@ impl Sweeper {
                 return;
             }
             let began = Instant::now();
-            let more = self.step((self.shared.clock)()).await;
+            let now = (self.shared.clock)();
+            // Where that fails, writing does, which others tell.
+            let _ = self.keep_aged(now).await;
+            let more = self.step(now).await;
             rest = retention::rest(more, began.elapsed());
         }
     }
 
+    /// Keeps how late it is, for whoever begins later. That another node was later does not matter: it is the safe side.
+    pub(super) async fn keep_aged(&self, now: Time) -> Result<()> {
+        let mut keep = redis::cmd("SET");
+        keep.arg(self.shared.keys.aged()).arg(now.aged.0);
+        let kept = self.reads.of(Part::FIRST).ask(keep).await;
+        kept.map(|_| ())
+    }
+
     /// Looks after a few sessions and rooms of each part whose time has come; whether there may be more.
-    pub(super) async fn step(&self, now: Timestamp) -> bool {
+    pub(super) async fn step(&self, now: Time) -> bool {
         let mut more = false;
         for part in Part::all() {
             // That it failed is told by whoever appends or reads; the next pass tries again.
@@ -55,16 +66,18 @@ impl Sweeper {
         more
     }
 
-    async fn part(&self, part: Part, now: Timestamp) -> Result<bool> {
+    async fn part(&self, part: Part, now: Time) -> Result<bool> {
         let expired = now.before(self.session_window).0.to_string();
         let sessions = sessions::call(&self.shared.keys, part, &["sweep", "", &expired]);
         let swept: u64 = line::read_as(self.reads.of(part).ask(sessions).await?)?;
         Ok(self.rooms(part, now).await? || swept > 0)
     }
 
-    async fn rooms(&self, part: Part, now: Timestamp) -> Result<bool> {
+    async fn rooms(&self, part: Part, now: Time) -> Result<bool> {
         let mut due = redis::cmd("ZRANGEBYSCORE");
-        due.arg(self.shared.keys.rooms(part)).arg("-inf").arg(now.0);
+        due.arg(self.shared.keys.rooms(part))
+            .arg("-inf")
+            .arg(now.aged.0);
         due.arg("LIMIT").arg(0).arg(STEP);
         let rooms: Vec<String> = line::read_as(self.reads.of(part).ask(due).await?)?;
         let rooms = rooms.iter().filter_map(|room| keys::named(room));
@@ -78,7 +91,7 @@ impl Sweeper {
         Ok(true)
     }
 
-    fn call(&self, room: &RoomKey, now: Timestamp) -> Cmd {
+    fn call(&self, room: &RoomKey, now: Time) -> Cmd {
         let keep = self.shared.retention.keep(&room.room);
         let mut command = scripts::sweep([
             &self.shared.keys.room(room),
@@ -89,7 +102,7 @@ impl Sweeper {
             &self.shared.keys.forgotten(Part::of(room)),
         ]);
         command
-            .arg(now.0)
+            .arg(now.aged.0)
             .arg(keys::name(room))
             .arg(keep.cutoff(now).0)
             .arg(number(keep.messages))

@@ -17,6 +17,7 @@ use crate::{
 
 mod between;
 pub(in crate::backend) mod cluster;
+mod jumps;
 mod node;
 mod prefix;
 mod refused;
@@ -163,7 +164,7 @@ pub(in crate::backend) async fn following(
     config: RedisConfig,
     clock: Clock,
 ) -> (Arc<dyn Tested>, Arc<dyn Bus>, Deliveries) {
-    let (log, _, deliveries) = open_with(config, clock).await.unwrap();
+    let (log, _, deliveries) = open_with(config, Some(clock)).await.unwrap();
     let log = Arc::new(log);
     (Arc::new(Following(log.clone())), log, deliveries)
 }
@@ -184,7 +185,7 @@ impl Tested for Following {
             now_due.arg("WEIGHTS").arg(0);
             reads.of(part).ask(now_due).await.unwrap();
         }
-        while sweeper.step(now).await {}
+        while sweeper.step(now.into()).await {}
     }
 
     async fn stored(&self) -> usize {

@@ -154,7 +154,7 @@ impl Writer {
             &self.shared.keys.forgotten(Part::of(room)),
         ]);
         command
-            .arg((self.shared.clock)().0)
+            .arg((self.shared.clock)().now.0)
             .arg(Epoch::fresh().as_str())
             .arg(keys::name(room))
             .arg(u8::from(given))

@@ -9,7 +9,7 @@ use indexmap::IndexSet;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
-    backend::{Appended, Draft, Keep, Retention, tail::Stored, unwritten},
+    backend::{Appended, Draft, Keep, Retention, Time, tail::Stored, unwritten},
     model::{Epoch, Message, MessageId, Namespace, Offset, RoomKey, Seq, Timestamp},
 };
 
@@ -84,7 +84,7 @@ impl Books {
         &mut self,
         db: &Connection,
         draft: &Draft,
-        now: Timestamp,
+        now: Time,
     ) -> rusqlite::Result<Outcome> {
         let expired = now.before(self.idempotency);
         let row = self.room(db, &draft.room, now)?;
@@ -97,7 +97,7 @@ impl Books {
         let row = self.rooms.get_mut(&draft.room);
         let row = row.expect("it was there a moment ago");
         // Times never fall within a room, whatever the clock does: what is too old is always the beginning.
-        row.ts = row.ts.max(now);
+        row.ts = row.ts.max(now.now);
         row.head = row.head.next();
         let (room, seq, ts) = (row.id, row.head, row.ts);
         row.offset = offset;
@@ -137,14 +137,14 @@ impl Books {
         &mut self,
         db: &Connection,
         room: &RoomKey,
-        now: Timestamp,
+        now: Time,
     ) -> rusqlite::Result<()> {
         if let Some(row) = self.find(db, room)?
             // Earlier versions had rows of rooms that were only read.
             && row.head > Seq(0)
             && row.keep.fading(row.ts, now)
         {
-            row.ts = now;
+            row.ts = now.aged;
             if !std::mem::replace(&mut row.changed, true) {
                 self.changed.push(room.clone());
             }
@@ -186,7 +186,7 @@ impl Books {
         &mut self,
         db: &Connection,
         key: &RoomKey,
-        now: Timestamp,
+        now: Time,
     ) -> rusqlite::Result<&mut RoomRow> {
         if self.find(db, key)?.is_none() {
             let namespace = self.namespace(db, &key.namespace)?.id;
@@ -226,7 +226,7 @@ impl Books {
     }
 
     /// Before this time ids are not remembered.
-    pub(super) fn ids_expired(&self, now: Timestamp) -> Timestamp {
+    pub(super) fn ids_expired(&self, now: Time) -> Timestamp {
         now.before(self.idempotency)
     }
 
@@ -329,7 +329,7 @@ fn create_room(
     key: &RoomKey,
     epoch: Epoch,
     keep: Keep,
-    now: Timestamp,
+    now: Time,
 ) -> rusqlite::Result<RoomRow> {
     db.prepare_cached(
         r#"INSERT INTO rooms (namespace, name, epoch, head, oldest, ts, "offset", trimmed)
@@ -339,7 +339,7 @@ fn create_room(
         namespace,
         key.room.as_str(),
         epoch.as_str(),
-        int(now.0)
+        int(now.aged.0)
     ])?;
     Ok(RoomRow {
         id: db.last_insert_rowid(),
@@ -348,7 +348,7 @@ fn create_room(
         oldest: Seq(1),
         offset: Offset(0),
         trimmed: Offset(0),
-        ts: now,
+        ts: now.aged,
         keep,
         changed: false,
     })
@@ -377,12 +377,7 @@ fn first_use(
         .optional()
 }
 
-fn remember(
-    db: &Connection,
-    room: i64,
-    message: &Message,
-    now: Timestamp,
-) -> rusqlite::Result<usize> {
+fn remember(db: &Connection, room: i64, message: &Message, now: Time) -> rusqlite::Result<usize> {
     // An id that is there already is one whose time has passed.
     db.prepare_cached(
         "INSERT OR REPLACE INTO ids (room, id, seq, sent, ts) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -392,7 +387,7 @@ fn remember(
         message.id.as_str(),
         int(message.seq.0),
         int(message.ts.0),
-        int(now.0)
+        int(now.now.0)
     ])
 }
 

@@ -16,7 +16,10 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::schema;
 use crate::{
-    backend::health::{Health as Checks, Watch},
+    backend::{
+        Time,
+        health::{Health as Checks, Watch},
+    },
     model::RoomKey,
     repeat::log_rarely,
 };
@@ -184,10 +187,10 @@ fn store(db: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Writes what storing a message would, and something that changes nothing, for the disk to accept or refuse.
-pub(super) fn probe(db: &Connection) -> rusqlite::Result<()> {
+/// Writes what storing a message would, and how late it is, for the disk to accept or refuse.
+pub(super) fn probe(db: &Connection, now: Time) -> rusqlite::Result<()> {
     attempt(db)?;
-    schema::touch(db)
+    schema::keep_aged(db, now.aged)
 }
 
 /// Reads the ends of the newest rooms but one. Fails if most of them cannot be read; without any, if that one cannot.

@@ -12,7 +12,7 @@ use super::{
     writer::Command,
 };
 use crate::{
-    backend::{Mark, Marks, Retention, marks::Kept},
+    backend::{Mark, Marks, Retention, Time, marks::Kept},
     error::Result,
     model::{RoomKey, RoomName, Seq, Timestamp, UserId},
 };
@@ -47,7 +47,7 @@ pub(super) fn set(
     room: &RoomKey,
     user: &UserId,
     seq: Seq,
-    now: Timestamp,
+    now: Time,
 ) -> rusqlite::Result<Mark> {
     books.visit(db, room, now)?;
     let Some(row) = books.find(db, room)? else {
@@ -120,9 +120,12 @@ impl Sweep {
         &mut self,
         db: &Connection,
         retention: &Retention,
-        now: Timestamp,
+        now: Time,
     ) -> rusqlite::Result<bool> {
-        if self.ended.is_some_and(|ended| ended > now.before(REST)) {
+        if self
+            .ended
+            .is_some_and(|ended| ended > now.aged.before(REST))
+        {
             return Ok(false);
         }
         let marks = candidates(db, &self.after, retention, now)?;
@@ -135,7 +138,7 @@ impl Sweep {
             Some(last) if more => self.after = (last.room, last.user),
             _ => {
                 *self = Self {
-                    ended: Some(now),
+                    ended: Some(now.aged),
                     ..Self::default()
                 }
             }
@@ -148,7 +151,7 @@ fn candidates(
     db: &Connection,
     (room, user): &(i64, String),
     retention: &Retention,
-    now: Timestamp,
+    now: Time,
 ) -> rusqlite::Result<Vec<Candidate>> {
     // CROSS JOIN keeps the marks outermost, in the order of their key, so that a step reads no more than its share.
     db.prepare_cached(

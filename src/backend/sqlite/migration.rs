@@ -33,6 +33,16 @@ CREATE TABLE forgotten (
 ) STRICT;
 ";
 
+/// One row, if any: how late it is by the time that what is kept by age is compared with. Files before version 6 have none; theirs begins
+/// when they were last used.
+pub(super) const CLOCK: &str = "
+CREATE TABLE clock (
+    id   INTEGER PRIMARY KEY CHECK (id = 0),
+    aged INTEGER NOT NULL
+) STRICT;
+INSERT INTO clock SELECT 0, max(ts) FROM rooms HAVING max(ts) IS NOT NULL;
+";
+
 /// The columns that tables of version 1 lack.
 ///
 /// Which offsets the messages had that are gone is not known any more, so `trimmed` is the highest that is possible:
@@ -221,12 +231,14 @@ pub(super) mod tests {
         let new = tempfile::tempdir().unwrap();
         alone(new.path(), 0).close().await;
         assert!(!schema(new.path()).is_empty());
-        let before_5 = "DROP TABLE forgotten;";
+        let before_6 = "DROP TABLE clock;";
+        let before_5 = format!("{before_6} DROP TABLE forgotten;");
         let before_4 = format!("{before_5} ALTER TABLE sessions DROP COLUMN application;");
         for (version, before) in [
             (2, format!("{before_4} DROP TABLE life;")),
             (3, before_4.clone()),
-            (4, before_5.to_owned()),
+            (4, before_5.clone()),
+            (5, before_6.to_owned()),
         ] {
             let old = tempfile::tempdir().unwrap();
             alone(old.path(), 0).close().await;

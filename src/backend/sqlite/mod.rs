@@ -19,11 +19,11 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use crate::{
     backend::{
         Backend, Clock, Deliveries, Delivery, Draft, Health as Checks, IDEMPOTENCY, LocalBus, Log,
-        Missed, Page, PageSize, Range, Receipt, Retention, SESSION_WINDOW, Synchronous, closed,
-        deliveries, retention, tail::Tail, unwritten,
+        Missed, Page, PageSize, Range, Receipt, Retention, SESSION_WINDOW, Synchronous, Time,
+        closed, deliveries, retention, tail::Tail, time, unwritten,
     },
     error::{Error, Result},
-    model::{Epoch, Namespace, Offset, RoomKey, Timestamp},
+    model::{Epoch, Namespace, Offset, RoomKey},
 };
 
 mod books;
@@ -99,7 +99,7 @@ impl SqliteConfig {
 /// # Errors
 /// If the folder cannot be used, another process has the log open, or the file there is not one of ours.
 pub fn open(config: SqliteConfig) -> Result<(Backend, Deliveries), OpenError> {
-    let (log, stream, deliveries) = open_with(config, BUSY, Arc::new(Timestamp::now))?;
+    let (log, stream, deliveries) = open_with(config, BUSY, None)?;
     let log = Arc::new(log);
     let backend = Backend {
         marks: log.clone(),
@@ -116,12 +116,14 @@ pub fn open(config: SqliteConfig) -> Result<(Backend, Deliveries), OpenError> {
 fn open_with(
     config: SqliteConfig,
     busy: Duration,
-    clock: Clock,
+    clock: Option<Clock>,
 ) -> Result<(SqliteLog, mpsc::Sender<Delivery>, Deliveries), OpenError> {
     let mut witness = Witness::new(schema::lock(&config.folder)?);
     let path = config.folder.join("switchboard.db");
     let db = schema::writer(&path, config.synchronous, busy)?;
     let failed = |source| OpenError::database(&path, source);
+    let aged = schema::aged(&db).map_err(failed)?;
+    let clock = clock.unwrap_or_else(|| time::clock(aged));
     sessions::end_all(&db, clock()).map_err(failed)?;
     let offsets = Arc::new(Offsets::load(&db).map_err(failed)?);
     witness.check(&db, offsets.total()).map_err(failed)?;
@@ -249,7 +251,7 @@ impl SqliteLog {
     }
 
     /// What a read from the database teaches the rest: which message is the oldest, and that the room is in use.
-    fn learn(&self, request_room: &RoomKey, found: &Found, now: Timestamp) {
+    fn learn(&self, request_room: &RoomKey, found: &Found, now: Time) {
         if let Some(ts) = found.oldest_ts {
             self.tail
                 .learn(request_room, &found.page.epoch, found.page.oldest, ts);
@@ -266,7 +268,8 @@ impl SqliteLog {
 
     /// Takes away everything that is not to be kept at `now`.
     #[cfg(test)]
-    pub(super) async fn trim(&self, now: Timestamp) -> Result<()> {
+    pub(super) async fn trim(&self, now: crate::model::Timestamp) -> Result<()> {
+        let now = now.into();
         while self.ask(|done| Command::Trim { now, done }).await? {}
         Ok(())
     }

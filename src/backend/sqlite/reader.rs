@@ -22,7 +22,7 @@ use super::{
     sessions,
 };
 use crate::{
-    backend::{Keep, Mark, Missed, Page, PageSize, Range, Session, closed, recent::Space},
+    backend::{Keep, Mark, Missed, Page, PageSize, Range, Session, Time, closed, recent::Space},
     error::{Error, Result},
     model::{
         Epoch, EventName, Message, MessageId, Offset, Pid, RoomKey, Sender, Seq, Timestamp, UserId,
@@ -38,7 +38,7 @@ pub(super) struct Request {
     pub(super) range: Range,
     pub(super) size: PageSize,
     pub(super) keep: Keep,
-    pub(super) now: Timestamp,
+    pub(super) now: Time,
 }
 
 /// Which messages somebody has missed.

@@ -9,13 +9,19 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
-use super::migration;
-use crate::{backend::Synchronous, model::Epoch};
+use super::{
+    books::{int, nat},
+    migration,
+};
+use crate::{
+    backend::Synchronous,
+    model::{Epoch, Timestamp},
+};
 
 /// The version that this code writes, in `PRAGMA user_version`.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 
 /// One row a room and a namespace; both outlive their messages, since numbering goes on. A room's `offset` is that of its
 /// last message, `trimmed` that of the newest one that is gone. `messages` lies in the order it is read in; `except` is
@@ -234,7 +240,10 @@ fn complete(db: &Connection) -> rusqlite::Result<()> {
         let life = Epoch::fresh();
         transaction.execute("INSERT INTO life VALUES (?1)", [life.as_str()])?;
     }
-    transaction.execute_batch(migration::FORGOTTEN)?;
+    if found < 5 {
+        transaction.execute_batch(migration::FORGOTTEN)?;
+    }
+    transaction.execute_batch(migration::CLOCK)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }
@@ -257,7 +266,17 @@ pub(super) fn begin_incarnation(db: &Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Writes something that changes nothing, for the disk to accept or refuse.
-pub(super) fn touch(db: &Connection) -> rusqlite::Result<()> {
-    db.pragma_update(None, "user_version", VERSION)
+/// The time of retention, as it was when it was last kept.
+pub(super) fn aged(db: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    db.query_row("SELECT aged FROM clock", [], |row| {
+        Ok(Timestamp(nat(row.get(0)?)))
+    })
+    .optional()
+}
+
+/// Keeps it.
+pub(super) fn keep_aged(db: &Connection, aged: Timestamp) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO clock (id, aged) VALUES (0, ?1)")?
+        .execute([int(aged.0)])
+        .map(|_| ())
 }

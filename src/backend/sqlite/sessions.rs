@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SqliteLog, books::int, reader::damaged, trim::STEP, writer::Command};
 use crate::{
-    backend::{Session, Sessions},
+    backend::{Session, Sessions, Time},
     error::{Error, Result},
     model::{Namespace, Offset, Pid, RoomKey, RoomName, Timestamp, UserId},
 };
@@ -66,12 +66,12 @@ enum Written {
 }
 
 /// Makes a change; whether something was written.
-pub(super) fn apply(db: &Connection, change: &Change, now: Timestamp) -> rusqlite::Result<bool> {
+pub(super) fn apply(db: &Connection, change: &Change, now: Time) -> rusqlite::Result<bool> {
     let rows = match change {
         Change::Save(session) => save(db, session)?,
         Change::End(pid) => db
             .prepare_cached("UPDATE sessions SET ended = ?2 WHERE pid = ?1 AND ended IS NULL")?
-            .execute(params![pid.reveal(), int(now.0)])?,
+            .execute(params![pid.reveal(), int(now.now.0)])?,
         Change::Forget(pid) => db
             .prepare_cached("DELETE FROM sessions WHERE pid = ?1")?
             .execute([pid.reveal()])?,
@@ -163,10 +163,10 @@ fn session(pid: Pid, row: &Row<'_>) -> rusqlite::Result<Session> {
 }
 
 /// Ends those that went on when the process before this one was killed.
-pub(super) fn end_all(db: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
+pub(super) fn end_all(db: &Connection, now: Time) -> rusqlite::Result<usize> {
     db.execute(
         "UPDATE sessions SET ended = ?1 WHERE ended IS NULL",
-        [int(now.0)],
+        [int(now.now.0)],
     )
 }
 

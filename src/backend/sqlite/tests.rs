@@ -8,9 +8,10 @@ use super::*;
 use crate::{
     backend::conformance::{Hands, Tested, draft, keep, key, named, seqs},
     error::Code,
-    model::Seq,
+    model::{Seq, Timestamp},
 };
 
+mod jumps;
 mod trouble;
 
 /// Short, so that a test of a file in use need not wait long.
@@ -20,7 +21,7 @@ pub(in crate::backend) fn open(
     config: SqliteConfig,
     clock: Clock,
 ) -> (Arc<dyn Tested>, mpsc::Sender<Delivery>, Deliveries) {
-    let (log, stream, deliveries) = open_with(config, BUSY, clock).unwrap();
+    let (log, stream, deliveries) = open_with(config, BUSY, Some(clock)).unwrap();
     (Arc::new(log), stream, deliveries)
 }
 
@@ -59,14 +60,14 @@ pub(super) fn alone(folder: &Path, hot_bytes: usize) -> SqliteLog {
         hot_bytes,
         ..SqliteConfig::new(folder)
     };
-    open_with(config, IMPATIENT, Hands::new().clock())
+    open_with(config, IMPATIENT, Some(Hands::new().clock()))
         .unwrap()
         .0
 }
 
 /// A log whose clock can be moved, with nobody listening.
 pub(super) fn at(folder: &Path, hands: &Hands) -> Result<SqliteLog, OpenError> {
-    let opened = open_with(SqliteConfig::new(folder), IMPATIENT, hands.clock());
+    let opened = open_with(SqliteConfig::new(folder), IMPATIENT, Some(hands.clock()));
     opened.map(|(log, ..)| log)
 }
 
@@ -82,7 +83,7 @@ pub(super) async fn when_free(folder: &Path, hands: &Hands) -> SqliteLog {
 }
 
 fn error_of(config: SqliteConfig) -> OpenError {
-    match open_with(config, IMPATIENT, Hands::new().clock()) {
+    match open_with(config, IMPATIENT, Some(Hands::new().clock())) {
         Ok(_) => panic!("the log opened"),
         Err(error) => error,
     }
@@ -384,7 +385,7 @@ async fn limits_that_change_between_two_runs_hold_for_what_was_stored_before() {
         ..SqliteConfig::new(folder.path())
     };
     for (limit, appends, expected) in [(1000, 700, 1..701), (0, 1, 0..0), (5, 2, 702..704)] {
-        let (log, ..) = open_with(config(limit), BUSY, hands.clock()).unwrap();
+        let (log, ..) = open_with(config(limit), BUSY, Some(hands.clock())).unwrap();
         for _ in 0..appends {
             send(&log, draft("r", "1")).await.unwrap();
         }

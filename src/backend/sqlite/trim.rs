@@ -11,7 +11,7 @@ use super::{
     sessions,
 };
 use crate::{
-    backend::{Keep, unwritten},
+    backend::{Keep, Time, unwritten},
     model::{Namespace, Offset, RoomKey, RoomName, Seq, Timestamp},
 };
 
@@ -88,7 +88,7 @@ impl Pass {
         &mut self,
         db: &Connection,
         books: &mut Books,
-        now: Timestamp,
+        now: Time,
         taken: &mut Vec<Taken>,
     ) -> rusqlite::Result<bool> {
         // A sweep is short and seldom: rooms wait until it is done, lest each of its steps look at them again.
@@ -131,7 +131,7 @@ fn sweep(
     room: &Candidate,
     keep: Keep,
     budget: u64,
-    now: Timestamp,
+    now: Time,
     taken: &mut Vec<Taken>,
 ) -> rusqlite::Result<u64> {
     let first = first_stored(db, room.id)?.unwrap_or(room.head.next());

@@ -12,14 +12,15 @@ use super::{
     health::{self, Health},
     marks,
     offsets::Offsets,
+    schema,
     sessions::{self, Change},
     trim::{self, Pass, Taken},
     witness::Witness,
 };
 use crate::{
-    backend::{Appended, Clock, Delivery, Draft, Mark, tail::Tail},
+    backend::{Appended, Clock, Delivery, Draft, Mark, Time, tail::Tail},
     error::{Error, Result},
-    model::{Epoch, RoomKey, Seq, Timestamp, UserId},
+    model::{Epoch, RoomKey, Seq, UserId},
 };
 
 /// How many commands one transaction takes at most.
@@ -53,7 +54,7 @@ pub(super) enum Command {
     Visit { room: RoomKey },
     /// Take one step of a pass over all rooms; answers whether there is more to do.
     Trim {
-        now: Timestamp,
+        now: Time,
         done: oneshot::Sender<Result<bool>>,
     },
     /// Find out whether storing works again.
@@ -162,6 +163,8 @@ impl Writer {
         // Then what makes room: on a full disk this may be what lets the appends succeed.
         for command in batch {
             if let Command::Trim { now, .. } = command {
+                schema::keep_aged(&db, now.aged)?;
+                done.wrote = true;
                 done.more_to_trim = self
                     .pass
                     .step(&db, &mut self.books, *now, &mut done.taken)?;
@@ -186,9 +189,10 @@ impl Writer {
                     done.wrote |= sessions::apply(&db, change, now)?;
                 }
                 Command::Probe { .. } => {
-                    health::probe(&db)?;
+                    health::probe(&db, now)?;
                     done.wrote = true;
                 }
+                Command::Close => schema::keep_aged(&db, now.aged)?,
                 _ => {}
             }
         }

@@ -69,7 +69,7 @@ impl Patrol {
 
     async fn take_out_of(&self, part: Part, node: NodeId) -> Result<()> {
         while self.empty_rooms(part, node).await? {}
-        let now = (self.shared.clock)().0.to_string();
+        let now = (self.shared.clock)().now.0.to_string();
         let abandon = sessions::call(
             &self.shared.keys,
             part,

@@ -124,7 +124,7 @@ impl Teller {
         if kept.len() == here.len() && over.is_empty() {
             return Ok(());
         }
-        let now = (self.shared.clock)().0.to_string();
+        let now = (self.shared.clock)().now.0.to_string();
         let node = self.shared.node.to_string();
         let ends: Vec<_> = over
             .iter()

@@ -46,7 +46,7 @@ impl Node {
     }
 
     async fn open_by(config: RedisConfig, hands: &Hands) -> Self {
-        let (log, _, deliveries) = open_with(config, hands.clock()).await.unwrap();
+        let (log, _, deliveries) = open_with(config, Some(hands.clock())).await.unwrap();
         Self {
             log,
             deliveries,

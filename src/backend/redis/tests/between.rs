@@ -11,7 +11,7 @@ struct Node {
 impl Node {
     async fn start(server: &Server, name: &'static str) -> Self {
         let config = RedisConfig::new(server.url());
-        let (log, _, mut deliveries) = open_with(config, Arc::new(Timestamp::now)).await.unwrap();
+        let (log, _, mut deliveries) = open_with(config, None).await.unwrap();
         tokio::spawn(async move {
             while let Some(delivery) = deliveries.recv().await {
                 if let Delivery::Asked(question) = delivery

@@ -20,8 +20,7 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) async fn at(url: String, rooms: &[&str]) -> Self {
-        let clock: Clock = Arc::new(Timestamp::now);
-        let opened = open_with(RedisConfig::new(url), clock).await;
+        let opened = open_with(RedisConfig::new(url), None).await;
         let (log, _, deliveries) = opened.unwrap();
         for room in rooms {
             log.follow(&key("/", room)).await.unwrap();

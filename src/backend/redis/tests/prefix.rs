@@ -14,7 +14,7 @@ async fn node_of(server: &Server, prefix: &str, rooms: &[&str]) -> Node {
         prefix: prefix.to_owned(),
         ..RedisConfig::new(server.url())
     };
-    let (log, _, deliveries) = open_with(config, Arc::new(Timestamp::now)).await.unwrap();
+    let (log, _, deliveries) = open_with(config, None).await.unwrap();
     for room in rooms {
         log.follow(&key("/", room)).await.unwrap();
     }
@@ -65,7 +65,7 @@ async fn a_numbered_database_is_refused_since_its_channels_are_those_of_all() {
     let server = Server::start().await;
     for (database, refused) in [(0, false), (1, true)] {
         let config = RedisConfig::new(format!("{}/{database}", server.url()));
-        let opened = open_with(config, Arc::new(Timestamp::now)).await;
+        let opened = open_with(config, None).await;
         assert_eq!(matches!(opened, Err(OpenError::Database)), refused);
     }
 }

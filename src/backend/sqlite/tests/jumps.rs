@@ -1,0 +1,100 @@
+//! A clock that jumps: nothing that is kept by age goes for it.
+
+use std::{path::Path, time::Duration};
+
+use super::super::{SqliteConfig, SqliteLog, open_with, schema};
+use super::{IMPATIENT, kept, send, with_database};
+use crate::{
+    backend::{
+        Log,
+        conformance::{draft, named, seqs},
+        retention::DAY,
+        time::testing::Machine,
+    },
+    model::Seq,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+fn opened(folder: &Path, machine: &Machine) -> SqliteLog {
+    let config = SqliteConfig {
+        hot_bytes: 0,
+        ..SqliteConfig::new(folder)
+    };
+    // As it is opened without a clock of a test's own.
+    let aged = match folder.join("switchboard.db").exists() {
+        true => schema::aged(&with_database(folder)).unwrap(),
+        false => None,
+    };
+    let opened = open_with(config, IMPATIENT, Some(machine.clock(aged)));
+    opened.unwrap().0
+}
+
+/// One pass over all rooms, by the log's own clock.
+async fn trimmed(log: &SqliteLog) {
+    let now = (log.clock)();
+    let trim = |done| super::super::writer::Command::Trim { now, done };
+    while log.ask(trim).await.unwrap() {}
+}
+
+#[tokio::test]
+async fn a_clock_that_is_a_year_ahead_for_a_minute_deletes_nothing_and_dates_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = Machine::new();
+    let log = opened(folder.path(), &machine);
+    let one = send(&log, named("r", "one")).await.unwrap();
+    machine.pass(MINUTE);
+    machine.jump(YEAR);
+    trimmed(&log).await;
+    let two = send(&log, draft("r", "2")).await.unwrap();
+    assert_eq!(one.ts.until(two.ts), MINUTE);
+    assert!(send(&log, named("r", "one")).await.unwrap().duplicate);
+    machine.pass(MINUTE);
+    trimmed(&log).await;
+    machine.jump_back(YEAR);
+    let three = send(&log, draft("r", "3")).await.unwrap();
+    assert_eq!((three.seq, one.ts.until(three.ts)), (Seq(3), 2 * MINUTE));
+    assert_eq!(seqs(&kept(&log, "r").await), [1, 2, 3]);
+    log.close().await;
+}
+
+#[tokio::test]
+async fn a_log_that_is_opened_with_a_clock_a_year_ahead_deletes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = Machine::new();
+    let log = opened(folder.path(), &machine);
+    send(&log, draft("r", "1")).await.unwrap();
+    log.close().await;
+
+    machine.jump(YEAR);
+    // Again and again, with something written each time.
+    for seq in 2..5 {
+        let log = opened(folder.path(), &machine);
+        send(&log, draft("other", "1")).await.unwrap();
+        machine.pass(60 * MINUTE);
+        trimmed(&log).await;
+        assert_eq!(send(&log, draft("r", "1")).await.unwrap().seq, Seq(seq));
+        log.close().await;
+    }
+    machine.jump_back(YEAR);
+    let log = opened(folder.path(), &machine);
+    trimmed(&log).await;
+    assert_eq!(seqs(&kept(&log, "r").await), [1, 2, 3, 4]);
+    log.close().await;
+}
+
+#[tokio::test]
+async fn what_is_old_is_deleted_in_time_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = Machine::new();
+    let log = opened(folder.path(), &machine);
+    send(&log, draft("r", "1")).await.unwrap();
+    for _ in 0..8 {
+        machine.pass(DAY);
+        trimmed(&log).await;
+    }
+    send(&log, draft("r", "2")).await.unwrap();
+    assert_eq!(kept(&log, "r").await.messages.len(), 1);
+    log.close().await;
+}

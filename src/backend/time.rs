@@ -1,0 +1,341 @@
+//! The time, for whoever does not believe everything that a clock says.
+//!
+//! Clocks jump: a machine is set by hand, comes back from a snapshot, or asks a time server that is wrong. A year ahead for a
+//! minute would date messages a year ahead, in rooms whose times never fall, and delete all that is kept by age. So:
+//!
+//! - **A jump is believed only when it has lasted.** Until then time goes on by the monotonic clock. Messages are dated by this, and ids
+//!   and sessions expire by it.
+//! - **What is old is told by a time that runs at double speed at most**: it gains a day a day. It begins where it was when the log was
+//!   last open, so that neither a jump nor a start with a wrong clock deletes more than the time that has passed. After a log was
+//!   closed for a week, things are kept for up to a week longer.
+//!
+//! [`Skeptic`] is pure; [`clock`] reads it by the clocks of the machine.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    model::Timestamp,
+    repeat::{LogRate, log_at, log_rarely},
+};
+
+/// What differs by less is no jump: clocks are corrected, and machines pause.
+const JUMP: Duration = Duration::from_secs(60);
+
+/// For so long a jump is not believed.
+const HOLD: Duration = Duration::from_secs(600);
+
+/// By how much the time of retention may be behind before that is logged, and how often.
+const BEHIND: Duration = Duration::from_secs(24 * 3600);
+const QUIET: Duration = Duration::from_secs(6 * 3600);
+
+/// A moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Time {
+    /// What messages are dated by, and ids and sessions expire by.
+    pub(super) now: Timestamp,
+    /// What is kept by age is compared with this; never later than `now`.
+    pub(super) aged: Timestamp,
+}
+
+impl Time {
+    /// So long before now.
+    pub(super) fn before(self, time: Duration) -> Timestamp {
+        self.now.before(time)
+    }
+}
+
+impl From<Timestamp> for Time {
+    fn from(now: Timestamp) -> Self {
+        Self { now, aged: now }
+    }
+}
+
+/// Where a log takes the time from.
+pub(super) type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
+
+/// A clock for a log whose time of retention was `aged` when it was last known.
+pub(super) fn clock(aged: Option<Timestamp>) -> Clock {
+    by(aged, || (Timestamp::now(), Instant::now()))
+}
+
+/// The same by other clocks than the machine's: one that may jump, and one that does not.
+fn by(
+    aged: Option<Timestamp>,
+    clocks: impl Fn() -> (Timestamp, Instant) + Send + Sync + 'static,
+) -> Clock {
+    let (wall, at) = clocks();
+    let skeptic = Mutex::new(Skeptic::new(aged, wall, at));
+    let lines = LogRate::of(1, QUIET);
+    Arc::new(move || {
+        let mut skeptic = skeptic.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, so that what is read never goes back.
+        let (wall, at) = clocks();
+        let (time, news) = skeptic.read(wall, at);
+        drop(skeptic);
+        if let Some(news) = news {
+            news.log();
+        }
+        let behind = time.aged.until(time.now);
+        if behind > BEHIND {
+            log_at!(
+                lines,
+                warn,
+                ?behind,
+                "messages are kept longer than their age: the clock has got ahead of the log by this, which is made up for by a day a day"
+            );
+        }
+        time
+    })
+}
+
+/// What becomes known of the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    /// It has jumped; how far ahead or behind it is.
+    Jumped { ahead: Duration, behind: Duration },
+    /// It is back.
+    Back,
+    /// It has stayed where it jumped to.
+    Believed,
+}
+
+impl News {
+    fn log(self) {
+        match self {
+            Self::Jumped { ahead, behind } => log_rarely!(warn,
+                ?ahead,
+                ?behind,
+                believed_after = ?HOLD,
+                "the clock of this machine has jumped; time goes on as before until it has stayed there"
+            ),
+            Self::Back => log_rarely!(info, "the clock of this machine is back from its jump"),
+            Self::Believed => {
+                log_rarely!(
+                    warn,
+                    "the clock of this machine stays where it jumped to, and is believed"
+                );
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Skeptic {
+    /// What was read last, and when that was by the monotonic clock.
+    last: Time,
+    at: Instant,
+    /// Since when the clock is somewhere else.
+    elsewhere: Option<Instant>,
+}
+
+impl Skeptic {
+    fn new(aged: Option<Timestamp>, wall: Timestamp, at: Instant) -> Self {
+        let aged = aged.unwrap_or(wall).min(wall);
+        Self {
+            last: Time { now: wall, aged },
+            at,
+            elsewhere: None,
+        }
+    }
+
+    fn read(&mut self, wall: Timestamp, at: Instant) -> (Time, Option<News>) {
+        let passed = at.saturating_duration_since(self.at);
+        let expected = later(self.last.now, passed);
+        let (ahead, behind) = (expected.until(wall), wall.until(expected));
+        let (now, news) = match (ahead.max(behind) > JUMP, self.elsewhere) {
+            (false, elsewhere) => (wall, elsewhere.map(|_| News::Back)),
+            (true, None) => (expected, Some(News::Jumped { ahead, behind })),
+            (true, Some(since)) if at.saturating_duration_since(since) < HOLD => (expected, None),
+            (true, Some(_)) => (wall, Some(News::Believed)),
+        };
+        self.elsewhere = match news {
+            Some(News::Jumped { .. }) => Some(at),
+            Some(News::Back | News::Believed) => None,
+            None => self.elsewhere,
+        };
+        let aged = later(self.last.aged, passed * 2).min(now);
+        // In whole milliseconds nothing would pass between two calls that come faster.
+        if passed >= Duration::from_millis(1) || now < self.last.now || news.is_some() {
+            (self.last, self.at) = (Time { now, aged }, at);
+        }
+        (Time { now, aged }, news)
+    }
+}
+
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+    Timestamp(time.0.saturating_add(by))
+}
+
+/// A machine whose clock a test sets.
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    #[derive(Clone)]
+    pub(in crate::backend) struct Machine(Arc<Mutex<(Timestamp, Instant)>>);
+
+    impl Machine {
+        pub(in crate::backend) fn new() -> Self {
+            let begin = (Timestamp(1_711_000_000_000), Instant::now());
+            Self(Arc::new(Mutex::new(begin)))
+        }
+
+        /// A clock of a log that was last open when it was `aged`.
+        pub(in crate::backend) fn clock(&self, aged: Option<Timestamp>) -> Clock {
+            let machine = self.0.clone();
+            by(aged, move || *machine.lock().unwrap())
+        }
+
+        /// Time passes.
+        pub(in crate::backend) fn pass(&self, time: Duration) {
+            let mut clocks = self.0.lock().unwrap();
+            *clocks = (later(clocks.0, time), clocks.1 + time);
+        }
+
+        /// The clock is set forward, or back again.
+        pub(in crate::backend) fn jump(&self, ahead: Duration) {
+            let mut clocks = self.0.lock().unwrap();
+            clocks.0 = later(clocks.0, ahead);
+        }
+
+        pub(in crate::backend) fn jump_back(&self, by: Duration) {
+            let mut clocks = self.0.lock().unwrap();
+            clocks.0 = clocks.0.before(by);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOON: Timestamp = Timestamp(1_711_000_000_000);
+    const SECOND: Duration = Duration::from_secs(1);
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+    /// A skeptic that is read once a second, `ahead` of the right time; what it said last.
+    struct Watched {
+        skeptic: Skeptic,
+        begin: Instant,
+        passed: Duration,
+        news: Vec<News>,
+    }
+
+    impl Watched {
+        fn new(aged: Option<Timestamp>) -> Self {
+            let begin = Instant::now();
+            Self {
+                skeptic: Skeptic::new(aged, NOON, begin),
+                begin,
+                passed: Duration::ZERO,
+                news: Vec::new(),
+            }
+        }
+
+        fn go_on(&mut self, time: Duration, ahead: Duration) -> Time {
+            let end = self.passed + time;
+            loop {
+                self.passed = (self.passed + SECOND).min(end);
+                let wall = later(later(NOON, self.passed), ahead);
+                let (read, news) = self.skeptic.read(wall, self.begin + self.passed);
+                self.news.extend(news);
+                if self.passed == end {
+                    return read;
+                }
+            }
+        }
+
+        fn right(&self) -> Timestamp {
+            later(NOON, self.passed)
+        }
+    }
+
+    #[test]
+    fn a_year_ahead_for_a_minute_leaves_nothing_behind() {
+        let mut clock = Watched::new(None);
+        clock.go_on(60 * SECOND, Duration::ZERO);
+        let time = clock.go_on(60 * SECOND, YEAR);
+        assert_eq!(time, clock.right().into());
+        let time = clock.go_on(SECOND, Duration::ZERO);
+        assert_eq!(time, clock.right().into());
+        assert!(matches!(clock.news[..], [News::Jumped { .. }, News::Back]));
+    }
+
+    #[test]
+    fn a_jump_that_lasts_is_believed_and_nothing_gets_older_by_it_than_twice_the_time() {
+        let mut clock = Watched::new(None);
+        clock.go_on(60 * SECOND, Duration::ZERO);
+        let time = clock.go_on(HOLD + 10 * SECOND, YEAR);
+        assert_eq!(time.now, later(clock.right(), YEAR));
+        assert!(time.aged <= later(clock.right(), HOLD + 10 * SECOND));
+        let time = clock.go_on(3600 * SECOND, YEAR);
+        assert!(NOON.until(time.aged) <= 2 * clock.passed);
+        assert!(matches!(
+            clock.news[..],
+            [News::Jumped { .. }, News::Believed]
+        ));
+        // Back again, and believed again.
+        let time = clock.go_on(HOLD + 10 * SECOND, Duration::ZERO);
+        assert_eq!(time.now, clock.right());
+        assert!(time.aged <= time.now);
+    }
+
+    #[test]
+    fn a_log_that_is_opened_with_a_wrong_clock_deletes_nothing_for_it() {
+        let known = Timestamp(NOON.0 - 1000);
+        let mut clock = Watched::new(Some(known));
+        // A year ahead from the start on.
+        clock.skeptic = Skeptic::new(Some(known), later(NOON, YEAR), clock.begin);
+        let time = clock.go_on(3600 * SECOND, YEAR);
+        assert!(known.until(time.aged) <= 2 * clock.passed);
+    }
+
+    #[test]
+    fn what_was_closed_for_days_makes_up_for_it_by_a_day_a_day() {
+        let mut clock = Watched::new(Some(NOON.before(2 * DAY)));
+        let time = clock.go_on(DAY, Duration::ZERO);
+        assert_eq!(time.aged, time.now.before(DAY));
+        let time = clock.go_on(DAY + SECOND, Duration::ZERO);
+        assert_eq!(time.aged, time.now);
+    }
+
+    #[test]
+    fn a_clock_that_is_turned_back_turns_nothing_older() {
+        let mut clock = Watched::new(None);
+        clock.go_on(60 * SECOND, Duration::ZERO);
+        let wall = NOON.before(YEAR);
+        for second in 61..=700 {
+            let (time, _) =
+                (clock.skeptic).read(later(wall, SECOND * second), clock.begin + SECOND * second);
+            assert!(time.aged <= time.now);
+        }
+        assert!(clock.skeptic.last.now < NOON);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_ever_gets_older_than_by_twice_the_time_that_passed(
+            steps in proptest::collection::vec((0u64..5_000_000, 0i64..40_000_000_000), 1..100),
+        ) {
+            let begin = Instant::now();
+            let mut skeptic = Skeptic::new(None, NOON, begin);
+            let mut passed = Duration::ZERO;
+            let mut before = Time::from(NOON);
+            for (step, ahead) in steps {
+                let step = Duration::from_millis(step);
+                passed += step;
+                let wall = Timestamp(NOON.0 - 20_000_000_000 + u64::try_from(ahead).unwrap());
+                let (time, _) = skeptic.read(later(wall, passed), begin + passed);
+                prop_assert!(time.aged <= time.now);
+                prop_assert!(before.aged.until(time.aged) <= 2 * step);
+                before = time;
+            }
+        }
+    }
+}

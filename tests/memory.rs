@@ -387,7 +387,7 @@ async fn bodies_withheld_over_http_2(
             held.push((answer, body, send.clone()));
         }
     }
-    some_are_refused(&child).await;
+    some_are_refused(child).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -29,17 +29,32 @@ struct Process {
     uptime: Duration,
 }
 
-/// Finds out whether the log in these lanes is one that something may be lost of; then its next incarnation begins. `other`: it was
-/// said to be. Waits for nodes that run, no longer than `patience`.
-pub(super) async fn settle(
+/// The lanes, and whether each has a log already.
+pub(super) async fn with_a_log(
     keys: &Keys,
     reads: &Reads,
     lanes: impl Iterator<Item = Part>,
-    other: bool,
+) -> Result<Vec<(Part, bool)>> {
+    let mut known = Vec::new();
+    for lane in lanes {
+        let mut look = redis::cmd("HEXISTS");
+        look.arg(keys.incarnation(lane)).arg("secret");
+        let has_log = line::read_as(reads.of(lane).ask(look).await?)?;
+        known.push((lane, has_log));
+    }
+    Ok(known)
+}
+
+/// Finds out whether the log in these lanes is one that something may be lost of; then its next incarnation begins. With each lane:
+/// whether its log was said to be another one. Waits for nodes that run, no longer than `patience`.
+pub(super) async fn settle(
+    keys: &Keys,
+    reads: &Reads,
+    lanes: Vec<(Part, bool)>,
     patience: Duration,
 ) -> Result<()> {
     let (mut lost, began) = (false, Instant::now());
-    for lane in lanes {
+    for (lane, other) in lanes {
         loop {
             let mut answers = reads.of(lane).run(&[info()], Lost::Repeat).await?;
             let info = answers.pop().unwrap_or_default();

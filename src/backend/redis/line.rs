@@ -202,6 +202,11 @@ fn has_moved(answer: &Value) -> bool {
     is_error(answer, &["MOVED"])
 }
 
+/// Whether an answer means that the keys are on their way to another node at this moment.
+pub(super) fn is_migrating(answer: &Value) -> bool {
+    is_error(answer, &["ASK", "TRYAGAIN"])
+}
+
 /// Whether an answer means that another node may have taken over.
 fn cannot_write(answer: &Value) -> bool {
     is_error(answer, &["CLUSTERDOWN", "READONLY", "MASTERDOWN"])

@@ -286,9 +286,14 @@ async fn open_with(
 /// Settles which log this is, for a node that starts, and names its life.
 async fn begin(keys: &Keys, reads: &Reads, site: &Site, lease: Duration) -> Result<Epoch> {
     let first = reads.of(Part::FIRST);
-    // An operator who has put Redis back to older data takes the name away.
+    // An operator who has put Redis back to older data takes the name away. Looked at before a name is made: once there is one,
+    // other nodes that start begin logs under it.
+    let mut lanes = identity::with_a_log(keys, reads, lanes::parts(site)).await?;
     let (_, is_new) = find_life(keys, first).await?;
-    identity::settle(keys, reads, lanes::parts(site), is_new, 2 * lease).await?;
+    for (_, is_other) in &mut lanes {
+        *is_other &= is_new;
+    }
+    identity::settle(keys, reads, lanes, 2 * lease).await?;
     life(keys, first).await
 }
 

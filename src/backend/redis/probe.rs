@@ -100,7 +100,10 @@ impl Probes {
         });
         let calls: Vec<_> = calls.collect();
         for answer in self.reads.of(lane).run(&calls, Lost::Repeat).await? {
-            line::checked(answer)?;
+            // Some of the probe's keys do not exist, for which Redis refuses all of them while their slot migrates.
+            if !line::is_migrating(&answer) {
+                line::checked(answer)?;
+            }
         }
         Ok(())
     }

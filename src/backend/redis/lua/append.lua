@@ -8,7 +8,7 @@ local known, seen, lanes, lane = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumbe
 local before, lost = last_of(offsets, log, known, seen, fresh_secret)
 local current = incarnation(log, fresh_secret)
 local room = load(key)
-if room then renew(room, current, forgotten, slot, name) end
+if room then renew(room, current, name) end
 if not room then
   if was_removed(rooms, name) == 1 then
     redis.call('HINCRBY', forgotten, slot, 1)

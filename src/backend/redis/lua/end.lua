@@ -7,5 +7,5 @@ local room = load(key)
 if not room then
   return { unwritten(current, forgotten, slot, name, was_removed(rooms, name)), '0', '0' }
 end
-renew(room, current, forgotten, slot, name)
+renew(room, current, name)
 return { room.epoch, int(room.head), int(room.offset) }

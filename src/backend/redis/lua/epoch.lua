@@ -23,9 +23,10 @@ local function was_removed(rooms, name)
   return redis.call('ZSCORE', rooms, name) and 1 or 0
 end
 
--- Gives a room that was last written in an earlier incarnation the epoch that it has in this one.
-local function renew(room, log, forgotten, slot, name)
+-- Gives a room that was last written in an earlier incarnation the epoch that it has in this one, for as long as it is there.
+local function renew(room, log, name)
   if room.offset < log.floor then
-    room.was, room.epoch = room.epoch, unwritten(log, forgotten, slot, name)
+    room.was = room.epoch
+    room.epoch = string.sub(redis.sha1hex(log.secret .. ' ' .. room.was .. ' ' .. name), 1, 10)
   end
 end

@@ -10,7 +10,7 @@ local room = load(key)
 if not room then
   return { unwritten(current, forgotten, slot, name, was_removed(rooms, name)), '0', '0', '1', '0' }
 end
-renew(room, current, forgotten, slot, name)
+renew(room, current, name)
 local oldest = room.oldest + expired(room, messages, cutoff)
 if oldest > room.head and room.head > 0 and room.ts < fading then
   -- Where Redis takes no writes, it is noted by a later read.

@@ -6,6 +6,8 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use tokio::{sync::SemaphorePermit, time::sleep};
+
 use super::{
     Connection, Hub, connection::Close, event::Event, event::Outgoing, session::TRY_AGAIN,
 };
@@ -119,9 +121,7 @@ impl Hub {
         rooms: &mut [Reading],
         until: Offset,
     ) -> Result<(Offset, Option<Reservation>)> {
-        // Never closed, so there is always a permit to wait for.
-        let _permit = self.0.catch_ups.acquire().await;
-        let held = self.memory_for_a_batch(connection).await;
+        let (_permit, held) = self.turn_to_read(connection).await;
         let size = PageSize {
             messages: (BATCH_MESSAGES / rooms.len().max(1)).max(1),
             bytes: BATCH_BYTES / rooms.len().max(1),
@@ -154,20 +154,26 @@ impl Hub {
         Ok((reached.unwrap_or(until), held))
     }
 
-    /// Reserves what a connection reads at a time, once there is memory; it is behind for longer until then. `None` if it has
-    /// ended meanwhile.
-    async fn memory_for_a_batch(&self, connection: &Connection) -> Option<Reservation> {
+    /// Waits until a connection may read, and reserves what it reads at a time; it is behind for longer where there is no memory. No
+    /// memory is reserved if it has ended meanwhile.
+    async fn turn_to_read(
+        &self,
+        connection: &Connection,
+    ) -> (Option<SemaphorePermit<'_>>, Option<Reservation>) {
         let mut counted = false;
         loop {
+            // Never closed, so there is always a permit to wait for. It is given back where there is no memory: others may have some.
+            let permit = self.0.catch_ups.acquire().await.ok();
             match self.reserve_memory(connection, BATCH_BYTES) {
-                Ok(held) => return Some(held),
-                Err(_) if connection.feed().is_over() => return None,
+                Ok(held) => return (permit, Some(held)),
+                Err(_) if connection.feed().is_over() => return (permit, None),
                 Err(_) if !std::mem::replace(&mut counted, true) => {
                     self.0.metrics.limited(Limit::Memory);
                 }
                 Err(_) => {}
             }
-            tokio::time::sleep(AGAIN).await;
+            drop(permit);
+            sleep(AGAIN).await;
         }
     }
 }

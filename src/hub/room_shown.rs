@@ -3,13 +3,34 @@
 //! All of it is charged to the user it is about, by the deliveries that it costs ([`FanOut`](super::super::fan_out)). What is over
 //! its budget is told later, when only the newest counts.
 
-use super::*;
+use super::{super::untold::Waiting, *};
 
 /// How many users that have gone may be remembered as readers, besides as many as are here.
 pub(super) const READERS: usize = 64;
 
 /// In a crowded room a marker is looked for among all members and given to few: that costs so much less than giving it to all.
 const LOOKED_AT_FOR_ONE: usize = 10;
+
+/// Which members are told.
+#[derive(Clone, Copy, Debug)]
+enum Recipients {
+    All,
+    /// Those who were given a list of users at this time or later.
+    ListedSince(Instant),
+    /// The others.
+    NotListedSince(Instant),
+}
+
+impl Recipients {
+    fn include(self, member: &Member) -> bool {
+        let since = |time| member.listed.is_some_and(|listed| listed >= time);
+        match self {
+            Self::All => true,
+            Self::ListedSince(time) => since(time),
+            Self::NotListedSince(time) => !since(time),
+        }
+    }
+}
 
 impl Room {
     /// A member has joined for good: the others are told if its user was not here. Answers what the user said on another node, if
@@ -231,6 +252,8 @@ impl Room {
     pub(in crate::hub) fn lists_for(&mut self, connection: ConnectionId, now: Instant) {
         if let Some(member) = self.members.get_mut(&connection) {
             member.listed = Some(now);
+            let presence = &self.presence;
+            self.untold.lists(|user| presence.shown(user).is_some());
         }
     }
 
@@ -240,11 +263,8 @@ impl Room {
             self.tell(change, None, now, ts);
         }
         while let Some((user, waiting)) = self.untold.take_due(now) {
-            if let Some((kind, profile)) = waiting.outcome(self.presence.shown(&user))
-                && !self.is_crowded()
-            {
-                let change = self.change(kind, &user, profile);
-                self.tell_now(&change, waiting.except, Some(waiting.since), ts);
+            if !self.is_crowded() {
+                self.tell_outcome(&user, &waiting, ts);
             }
         }
         while let Some(read) = self.readers.take_due(now) {
@@ -278,10 +298,28 @@ impl Room {
     /// Lets a user leave whose grace time is still running. The others are told at once, whatever its budget: it is not the user
     /// who wants this.
     pub(in crate::hub) fn dismiss(&mut self, user: &UserId, ts: Timestamp) {
-        if let Some(change) = self.presence.dismiss(user)
-            && self.untold.take(user).is_none_or(|waiting| waiting.known)
-        {
-            self.tell_now(&change, None, None, ts);
+        if let Some(change) = self.presence.dismiss(user) {
+            match self.untold.take(user) {
+                Some(waiting) => self.tell_outcome(user, &waiting, ts),
+                None => self.tell_now(&change, None, Recipients::All, ts),
+            }
+        }
+    }
+
+    /// Tells what has become of a user of whom something waited.
+    fn tell_outcome(&mut self, user: &UserId, waiting: &Waiting, ts: Timestamp) {
+        let shown = self.presence.shown(user);
+        let outcome = waiting.outcome(shown.is_some());
+        let profile = shown.unwrap_or_else(|| waiting.profile().clone());
+        let told = [
+            (outcome.listed, Recipients::ListedSince(waiting.since)),
+            (outcome.others, Recipients::NotListedSince(waiting.since)),
+        ];
+        for (kind, to) in told {
+            if let Some(kind) = kind {
+                let change = self.change(kind, user, profile.clone());
+                self.tell_now(&change, waiting.except, to, ts);
+            }
         }
     }
 
@@ -317,7 +355,7 @@ impl Room {
         };
         let affordable = self.fan_out.take(&change.user, self.members.len(), now);
         match affordable.max(told_at) {
-            None => self.tell_now(&change, except, None, ts),
+            None => self.tell_now(&change, except, Recipients::All, ts),
             Some(at) => {
                 self.put_off += 1;
                 self.untold.put(change, except, now, at);
@@ -325,12 +363,12 @@ impl Room {
         }
     }
 
-    /// As [`tell`](Self::tell), at once. Whoever was given a list after `since` knows who had come by then.
+    /// As [`tell`](Self::tell), at once.
     fn tell_now(
         &mut self,
         change: &Change,
         except: Option<ConnectionId>,
-        since: Option<Instant>,
+        to: Recipients,
         ts: Timestamp,
     ) {
         let told = change.event(&self.name, ts);
@@ -343,12 +381,8 @@ impl Room {
                 Outgoing::room_notice("presence", &self.name, &told)
             }
         };
-        let listed = |member: &Member| {
-            let since = since.filter(|_| change.kind == ChangeKind::Join);
-            since.is_some_and(|since| member.listed.is_some_and(|listed| listed >= since))
-        };
         for (connection, member) in &self.members {
-            let concerns = member.sees && Some(*connection) != except && !listed(member);
+            let concerns = member.sees && Some(*connection) != except && to.include(member);
             if concerns && member.offer(&self.name, &event) {
                 self.delivered += 1;
             }

@@ -25,6 +25,15 @@ struct Told {
     count: AtomicU64,
 }
 
+impl Told {
+    /// What it was told of users, in order.
+    fn kinds(&self) -> Vec<String> {
+        let events = lock(&self.events);
+        let kinds = events.iter().map(|(_, told)| told["event"].as_str());
+        kinds.flatten().map(str::to_owned).collect()
+    }
+}
+
 impl Outlet for Told {
     fn push(&self, event: &Outgoing) {
         let arguments = event.arguments();
@@ -235,6 +244,39 @@ fn whoever_was_given_a_list_is_not_told_of_the_join_of_those_on_it() {
     scene.passes(600_000);
     assert_eq!(scene.last("presence")["event"], "join");
     assert!(lock(&own.events).is_empty(), "{:?}", lock(&own.events));
+}
+
+#[test]
+fn a_member_that_was_given_a_list_is_told_when_somebody_on_it_has_left() {
+    let mut scene = Scene::new(1, 1);
+    let own = Arc::<Told>::default();
+    let (alice, bob) = (connection("alice"), connection_by("bob", own.clone()));
+    let budget = scene.room.fan_out.clone();
+    budget.charge(&alice.principal().user, 100, scene.now);
+    scene.comes(&alice);
+    scene.room.place(&bob);
+    scene.room.lists_for(bob.id(), scene.now);
+    scene.goes(&alice);
+    scene.passes(600_000);
+    assert_eq!(own.kinds(), ["leave"]);
+    assert_eq!(scene.deliveries(), 1, "others have never heard of it");
+}
+
+#[test]
+fn a_member_that_was_given_a_list_is_told_when_somebody_comes_who_is_not_on_it() {
+    let mut scene = Scene::new(1, 1);
+    let own = Arc::<Told>::default();
+    let (alice, bob) = (connection("alice"), connection_by("bob", own.clone()));
+    scene.comes(&alice);
+    let budget = scene.room.fan_out.clone();
+    budget.charge(&alice.principal().user, 100, scene.now);
+    scene.goes(&alice);
+    scene.room.place(&bob);
+    scene.room.lists_for(bob.id(), scene.now);
+    scene.comes(&alice);
+    scene.passes(600_000);
+    assert_eq!(own.kinds(), ["join"]);
+    assert_eq!(scene.last("presence")["event"], "update");
 }
 
 proptest! {

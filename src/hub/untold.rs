@@ -27,8 +27,10 @@ pub(super) struct Untold {
 pub(super) struct Waiting {
     /// The members know that it is here.
     pub(super) known: bool,
-    /// Members who were given a list of users after this know of it.
+    /// When it began to wait. What members know who were given a list of users after that is in `listed`.
     pub(super) since: Instant,
+    /// What was on those lists.
+    listed: Listed,
     /// The connection that need not be told.
     pub(super) except: Option<ConnectionId>,
     /// What was shown of it last.
@@ -36,7 +38,33 @@ pub(super) struct Waiting {
     at: Instant,
 }
 
+/// What lists of users said of one of whom something waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Listed {
+    here: bool,
+    absent: bool,
+    /// Something has changed since the first of them.
+    old: bool,
+}
+
+/// What members are to be told of a user in the end, if anything: those who were given a list while it waited, and the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub(super) listed: Option<ChangeKind>,
+    pub(super) others: Option<ChangeKind>,
+}
+
 impl Untold {
+    /// Members are given a list of users now, on which those are that are `shown`.
+    pub(super) fn lists(&mut self, shown: impl Fn(&UserId) -> bool) {
+        for (user, waiting) in &mut self.users {
+            match shown(user) {
+                true => waiting.listed.here = true,
+                false => waiting.listed.absent = true,
+            }
+        }
+    }
+
     /// Takes a change of a user of whom something waits; gives it back if nothing does.
     pub(super) fn absorb(
         &mut self,
@@ -47,6 +75,7 @@ impl Untold {
             return Some(change);
         };
         waiting.profile = change.profile;
+        waiting.listed.old |= waiting.listed.here;
         // What two connections have said is news to each of them.
         if waiting.except != except {
             waiting.except = None;
@@ -65,6 +94,7 @@ impl Untold {
         let waiting = Waiting {
             known: change.kind != ChangeKind::Join,
             since: now,
+            listed: Listed::default(),
             except,
             profile: change.profile,
             at,
@@ -99,13 +129,30 @@ impl Untold {
 }
 
 impl Waiting {
-    /// What the members are to be told of a user that is `here` like this now; `None`: nothing.
-    pub(super) fn outcome(&self, here: Option<Profile>) -> Option<(ChangeKind, Profile)> {
-        match (self.known, here) {
-            (false, Some(profile)) => Some((ChangeKind::Join, profile)),
-            (true, Some(profile)) => Some((ChangeKind::Update, profile)),
-            (true, None) => Some((ChangeKind::Leave, self.profile.clone())),
-            (false, None) => None,
+    /// What the members are to be told, now that the user is `here` or not.
+    pub(super) fn outcome(&self, here: bool) -> Outcome {
+        let Listed {
+            here: seen,
+            absent,
+            old,
+        } = self.listed;
+        Outcome {
+            listed: match here {
+                true if absent => Some(ChangeKind::Join),
+                true => old.then_some(ChangeKind::Update),
+                false => seen.then_some(ChangeKind::Leave),
+            },
+            others: match (self.known, here) {
+                (false, true) => Some(ChangeKind::Join),
+                (true, true) => Some(ChangeKind::Update),
+                (true, false) => Some(ChangeKind::Leave),
+                (false, false) => None,
+            },
         }
+    }
+
+    /// What was shown of the user last.
+    pub(super) fn profile(&self) -> &Profile {
+        &self.profile
     }
 }

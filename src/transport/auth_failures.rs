@@ -1,8 +1,8 @@
 //! Requests that come without a good token or key: each address has a pace for them.
 //!
 //! A token or key is still looked at when its address has failed too often, as long as that costs next to nothing: behind one
-//! address there may be many clients, and a good one among them is not to pay for the others. Only a signature that is dear to
-//! verify is not.
+//! address there may be many clients, and a good one among them is not to pay for the others. A signature that is dear to verify
+//! is not once too many of those that came from its address were wrong.
 
 use std::{
     net::IpAddr,
@@ -15,27 +15,43 @@ use crate::{
 };
 
 /// What each address has left of its pace.
-pub(super) struct AuthFailures(Buckets<Holder>);
+pub(super) struct AuthFailures {
+    /// For requests without a good token or key.
+    all: Buckets<Holder>,
+    /// For signatures that were dear to verify, and wrong.
+    forged: Buckets<Holder>,
+}
 
 impl AuthFailures {
     /// None so far; `rate` is that of an address.
     pub(super) fn new(rate: Rate) -> Self {
-        Self(Buckets::new(rate))
+        Self {
+            all: Buckets::new(rate),
+            forged: Buckets::new(rate),
+        }
     }
 
-    /// Refuses an address that has failed too often.
-    pub(super) fn check(&self, address: IpAddr) -> Result<()> {
-        match self.0.wait(&Holder::address(address), Instant::now()) {
+    /// Refuses an address that has sent too many wrong signatures.
+    pub(super) fn check_forged(&self, address: IpAddr) -> Result<()> {
+        match self.forged.wait(&Holder::address(address), Instant::now()) {
             Duration::ZERO => Ok(()),
             wait => Err(too_many(wait)),
         }
     }
 
+    /// Notes that a signature was dear to verify, and wrong.
+    pub(super) fn note_forged(&self, address: IpAddr) {
+        let now = Instant::now();
+        self.forged.sweep_in_turn(now);
+        // One that is verified beside the last that was permitted is over the rate, and costs no more than that.
+        let _ = self.forged.take(&Holder::address(address), now);
+    }
+
     /// Notes that an address has failed, and says why its request is refused: for `error`, or because it has failed too often.
     pub(super) fn note(&self, address: IpAddr, error: Error) -> Error {
         let now = Instant::now();
-        self.0.sweep_in_turn(now);
-        match self.0.take(&Holder::address(address), now) {
+        self.all.sweep_in_turn(now);
+        match self.all.take(&Holder::address(address), now) {
             Ok(()) => error,
             Err(wait) => too_many(wait),
         }
@@ -62,14 +78,27 @@ mod tests {
         let [one, other] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
         let bad = || Error::unauthorized("bad");
         for _ in 0..3 {
-            assert!(failures.check(one).is_ok());
             assert_eq!(failures.note(one, bad()).code(), Code::Unauthorized);
         }
         let refused = failures.note(one, bad());
         assert_eq!(refused.code(), Code::RateLimited);
         assert!(refused.retry_after_ms() >= Some(1_000));
-        assert_eq!(failures.check(one).unwrap_err().code(), Code::RateLimited);
-        assert!(failures.check(other).is_ok());
         assert_eq!(failures.note(other, bad()).code(), Code::Unauthorized);
+    }
+
+    #[test]
+    fn signatures_are_verified_until_too_many_of_an_address_were_wrong() {
+        let failures = AuthFailures::new(Rate::new(1, 3));
+        let [one, other] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
+        for _ in 0..5 {
+            failures.note(one, Error::unauthorized("no token at all"));
+        }
+        for _ in 0..3 {
+            assert!(failures.check_forged(one).is_ok());
+            failures.note_forged(one);
+        }
+        let refused = failures.check_forged(one).unwrap_err();
+        assert_eq!(refused.code(), Code::RateLimited);
+        assert!(failures.check_forged(other).is_ok());
     }
 }

@@ -226,10 +226,18 @@ impl Doorway {
     /// Whom a token speaks for that came from an address.
     pub(super) async fn verify(&self, address: IpAddr, token: &str) -> Result<Principal> {
         let authority = self.hub.authority();
-        if authority.is_dear(token) {
-            self.failures.check(address)?;
+        let dear = authority.is_dear(token);
+        if dear {
+            self.failures.check_forged(address)?;
         }
-        authority.verify(token, Timestamp::now()).await
+        let verified = authority.verify(token, Timestamp::now()).await;
+        if let Err(error) = &verified
+            && dear
+            && error.code() == Code::Unauthorized
+        {
+            self.failures.note_forged(address);
+        }
+        verified
     }
 
     /// Notes that what a request brought is no good, and says why it is refused: for `error`, or because its address has failed

@@ -76,8 +76,8 @@ struct Inner {
     metrics: Arc<Metrics>,
     open: Mutex<HashMap<u64, Weak<Offer>>>,
     next: AtomicU64,
-    /// When it was last looked for what can be let go of for others.
-    looked: Mutex<Option<Instant>>,
+    /// When it was last looked for what can be let go of: for others, and for a holder that has its share.
+    looked: Mutex<(Option<Instant>, Option<Instant>)>,
 }
 
 /// An answer that is kept until its peer has taken it, or takes nothing of it.
@@ -147,8 +147,7 @@ impl Offers {
         let Err(why) = taken else {
             return taken;
         };
-        let last = lock(&self.0.looked).replace(Instant::now());
-        if last.is_some_and(|last| last.elapsed() < LOOK_FOR_OTHERS) {
+        if !self.may_look(why) {
             return Err(why);
         }
         let mut stalled = self.stalled(SHORT_PATIENCE);
@@ -164,6 +163,21 @@ impl Offers {
             freed += offer.let_go();
         }
         self.0.memory.take(holder.clone(), bytes)
+    }
+
+    /// Whether it is time to look for answers to let go of. Holders that have their share are looked for apart: one that tries again
+    /// and again is not to keep the others from being looked for.
+    fn may_look(&self, why: Exhausted) -> bool {
+        let mut looked = lock(&self.0.looked);
+        let last = match why {
+            Exhausted::Pool => &mut looked.0,
+            Exhausted::Share => &mut looked.1,
+        };
+        let may = last.is_none_or(|last| last.elapsed() >= LOOK_FOR_OTHERS);
+        if may {
+            *last = Some(Instant::now());
+        }
+        may
     }
 
     /// Answers of which nothing has been taken for so long, and since when.

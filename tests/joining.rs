@@ -73,7 +73,13 @@ async fn reading_a_room_costs_what_joining_it_would_by_every_transport() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_pays_for_each_of_its_rooms_and_one_of_as_many_as_a_burst_begins_at_once() {
-    let server = slow_server().await;
+    let mut config = config();
+    (
+        config.limits.user_joins_per_second,
+        config.limits.user_joins_burst,
+    ) = (1, 5);
+    config.limits.backpressure = std::time::Duration::ZERO;
+    let server = Server::start(config).await;
     let rooms = |count: usize| {
         let rooms: Vec<_> = (0..count).map(|nth| format!("room=r{nth}")).collect();
         rooms.join("&")

@@ -32,7 +32,8 @@ section! {
         /// Packets without an event that a connection may send at once after a rest; 0 turns this off.
         packets_burst: u32 = "10000",
         /// Rooms that a connection may join a second, for long. Reading a room that it is not in counts as joining it; event
-        /// streams, polls and REST count together, as one more connection of their user. 0 turns this off.
+        /// Rooms that a connection may join a second, for long. Reading a room that it is not in counts as joining it; polls and REST
+        /// count together, as one more connection of their user. 0 turns this off.
         joins_per_second: u32 = "20",
         /// Rooms that a connection may join at once after a rest; 0 turns this off.
         joins_burst: u32 = "200",

@@ -117,12 +117,12 @@ impl Hub {
         }
     }
 
-    /// Waits until a user may join so many rooms more. EventSource does not come back after a refusal, so as few are refused as
-    /// with connections.
+    /// Waits until a user may join so many rooms more. A stream is a connection of its own, which has a burst of joins, so only
+    /// those of its user count; and EventSource does not come back after a refusal, so as few are refused as with connections.
     async fn hold_back_stream(&self, who: &Visitor, rooms: usize) -> Result<()> {
         let rooms = u32::try_from(rooms).unwrap_or(u32::MAX);
         let patience = self.0.limits.backpressure;
-        let wait = self.reserve_joins(who, rooms, Instant::now(), patience)?;
+        let wait = self.reserve_user_joins(who, rooms, Instant::now(), patience)?;
         if !wait.is_zero() {
             self.0.metrics.held_back(wait);
             tokio::time::sleep(wait).await;

@@ -208,8 +208,11 @@ test("/ws moves every metric that it is to move", async (t) => {
 });
 
 test("/events moves every metric that it is to move", async (t) => {
-  const server = await serve(t, OPTIONS);
+  const server = await serve(t, { ...OPTIONS, "limits-user-joins-per-second": 20, "limits-user-joins-burst": 20 });
   await moves(server, "/events", async (height) => {
+    const many = await stalling(t, server, { user: "carol", rooms: upTo(20).map((n) => `many-${n}`) });
+    const one = await stalling(t, server, { user: "carol", room: "one" });
+    for (const stream of [many, one]) await stream.nth("session");
     const bob = await stalling(t, server, { user: "bob", room: "lobby" });
     await bob.nth("session");
     await new Caller(server, { key: KEY }).say("lobby", 1);
@@ -222,6 +225,7 @@ test("/events moves every metric that it is to move", async (t) => {
     await reader.nth("session");
     reader.stall();
     await fallsBehind(server, height, sipping({ resume: reader.resume, pause: reader.stall }, reader.events));
+    await removed(server, "carol", Promise.all([many.ended(), one.ended()]));
     await removed(server, "reader", Promise.resolve());
     reader.resume();
     await reader.ended();

@@ -9,6 +9,9 @@ import { serve, UNLIMITED } from "./support/server.mjs";
 
 const ROOMY = { ...UNLIMITED, "socketio-namespaces": "/,/chat,/news" };
 
+// What the server warns of, but for a machine that allows few open files.
+const complaints = ({ log }) => log.split("\n").filter((line) => / (WARN|ERROR) /.test(line) && !line.includes("fewer open files"));
+
 // Leaves and enters `client`'s namespace so often, back to back.
 async function rounds(client, number) {
   const { socket } = client;
@@ -32,7 +35,7 @@ for (const mode of ["websocket", "polling"]) {
     assert.deepEqual(drops.items, [], "the other namespace stays");
     await root.ok("join", "lobby");
     await chat.ok("join", "lobby");
-    assert.doesNotMatch(server.log, / (WARN|ERROR) /);
+    assert.deepEqual(complaints(server), []);
   });
 }
 
@@ -48,7 +51,7 @@ test("every CONNECT is answered in many connections at once", async (t) => {
       await rounds(chat, 25);
     }),
   );
-  assert.doesNotMatch(server.log, / (WARN|ERROR) /);
+  assert.deepEqual(complaints(server), []);
 });
 
 test("two namespaces that are left and entered again as soon as they are connected stay with their client", async (t) => {

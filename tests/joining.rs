@@ -21,6 +21,17 @@ async fn slow_server() -> Server {
     Server::start(config).await
 }
 
+/// One at which a user over all its connections, and not each of them, may join little.
+async fn server_of_slow_users() -> Server {
+    let mut config = config();
+    (
+        config.limits.user_joins_per_second,
+        config.limits.user_joins_burst,
+    ) = (1, 5);
+    config.limits.backpressure = std::time::Duration::ZERO;
+    Server::start(config).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reading_a_room_costs_what_joining_it_would_by_every_transport() {
     let server = slow_server().await;
@@ -73,13 +84,7 @@ async fn reading_a_room_costs_what_joining_it_would_by_every_transport() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_pays_for_each_of_its_rooms_and_one_of_as_many_as_a_burst_begins_at_once() {
-    let mut config = config();
-    (
-        config.limits.user_joins_per_second,
-        config.limits.user_joins_burst,
-    ) = (1, 5);
-    config.limits.backpressure = std::time::Duration::ZERO;
-    let server = Server::start(config).await;
+    let server = server_of_slow_users().await;
     let rooms = |count: usize| {
         let rooms: Vec<_> = (0..count).map(|nth| format!("room=r{nth}")).collect();
         rooms.join("&")
@@ -103,13 +108,7 @@ async fn a_stream_pays_for_each_of_its_rooms_and_one_of_as_many_as_a_burst_begin
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_who_connects_again_has_no_more_joins_than_one_who_stays() {
-    let mut config = config();
-    (
-        config.limits.user_joins_per_second,
-        config.limits.user_joins_burst,
-    ) = (1, 5);
-    config.limits.backpressure = std::time::Duration::ZERO;
-    let server = Server::start(config).await;
+    let server = server_of_slow_users().await;
     for round in 0..2 {
         let mut raw = Raw::connect(&server, "alice").await;
         for nth in 0..3 {

@@ -112,11 +112,4 @@ fn warn(warnings: &[Warning]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        command().debug_assert();
-    }
-}
+mod tests;

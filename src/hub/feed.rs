@@ -309,5 +309,4 @@ fn before(offset: Offset) -> Offset {
 }
 
 #[cfg(test)]
-#[path = "feed_tests.rs"]
 mod tests;

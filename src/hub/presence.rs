@@ -489,5 +489,4 @@ impl Change {
 }
 
 #[cfg(test)]
-#[path = "presence_tests.rs"]
 mod tests;

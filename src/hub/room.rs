@@ -316,9 +316,7 @@ impl Member {
     }
 }
 
-#[path = "room_shown.rs"]
 mod shown;
 
 #[cfg(test)]
-#[path = "room_tests.rs"]
 mod tests;

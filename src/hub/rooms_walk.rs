@@ -225,5 +225,4 @@ fn between(last: &RoomName, next: &RoomName) -> Option<RoomName> {
 }
 
 #[cfg(test)]
-#[path = "rooms_walk_tests.rs"]
 mod tests;

@@ -463,5 +463,4 @@ pub(super) fn closing() -> Error {
 }
 
 #[cfg(test)]
-#[path = "session_tests.rs"]
 mod tests;

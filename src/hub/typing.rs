@@ -302,5 +302,4 @@ impl Announce {
 }
 
 #[cfg(test)]
-#[path = "typing_tests.rs"]
 mod tests;

@@ -300,5 +300,4 @@ impl HttpBody for Offered {
 }
 
 #[cfg(test)]
-#[path = "offered_tests.rs"]
 mod tests;

@@ -289,5 +289,4 @@ impl Stream {
 }
 
 #[cfg(test)]
-#[path = "probe_tests.rs"]
 mod tests;

@@ -468,5 +468,4 @@ impl Outbox {
 pub(in crate::transport) struct Full;
 
 #[cfg(test)]
-#[path = "outbox_tests.rs"]
 mod tests;

@@ -209,5 +209,4 @@ impl<R> Drop for Wire<R> {
 }
 
 #[cfg(test)]
-#[path = "tap_tests.rs"]
 mod tests;

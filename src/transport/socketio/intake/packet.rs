@@ -328,5 +328,4 @@ fn without_query<'a>(parts: &Parts<'a>, text: Cow<'a, str>) -> Cow<'a, str> {
 }
 
 #[cfg(test)]
-#[path = "packet_tests.rs"]
 mod tests;

@@ -346,5 +346,4 @@ impl AsyncRead for Reader {
 }
 
 #[cfg(test)]
-#[path = "websocket_tests.rs"]
 mod tests;

@@ -1,0 +1,52 @@
+//! Identity: who a connection or request speaks for, and what it may do.
+//!
+//! An [`Authority`] turns a token, or in open mode a name, into a [`Principal`]; the principal's [`Grants`] say
+//! what it may do in which rooms. Nothing here knows a transport or what happens in rooms.
+//!
+//! ```
+//! use switchboard::{
+//!     auth::{Authority, AuthorityConfig, Permission, TokenClaims, issue},
+//!     model::{RoomName, Timestamp, UserId},
+//! };
+//!
+//! # async fn example() -> switchboard::error::Result<()> {
+//! let secret = "an example, at least 32 bytes long";
+//! let authority = Authority::new(AuthorityConfig {
+//!     hmac_secret: Some(secret.into()),
+//!     ..AuthorityConfig::default()
+//! })
+//! .expect("the secret is long enough");
+//!
+//! let now = Timestamp::now();
+//! let token = issue(secret, &TokenClaims::for_user(UserId::parse("alice")?), now)?;
+//! let alice = authority.verify(&token, now).await?;
+//! assert!(alice.may(Permission::Join, &RoomName::parse("lobby")?));
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(example()).expect("verified");
+//! ```
+
+mod api_keys;
+mod authority;
+mod credentials;
+mod grants;
+mod issue;
+mod jwks;
+mod jwks_source;
+mod jwt;
+mod keys;
+mod open;
+mod principal;
+mod settings;
+#[cfg(test)]
+mod testing;
+
+pub use api_keys::{API_KEY_CHARS, ApiKeys};
+pub use authority::{Authority, AuthorityConfig, KeyProblem};
+pub use credentials::{HttpToken, TokenSource, find_token, query_user, text_of_id, token_in};
+pub use grants::{Grants, MOST_RULES, Permission, Permissions};
+pub use issue::{TokenClaims, issue};
+pub use jwt::TOKEN_BYTES;
+pub use keys::SECRET_BYTES;
+pub use principal::{INFO_BYTES, Principal, SHOWN_NAME_BYTES, parse_info, parse_name};
+pub use settings::AuthSettings;

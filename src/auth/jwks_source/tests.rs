@@ -1,0 +1,44 @@
+use super::*;
+
+#[test]
+fn a_place_is_a_url_or_a_path() {
+    assert!(matches!(
+        Source::parse("keys/jwks.json"),
+        Ok(Source::File(_))
+    ));
+    assert!(matches!(
+        Source::parse("https://id.example/jwks"),
+        Ok(Source::Url { .. })
+    ));
+    assert!(matches!(Source::parse("http://"), Err(LoadError::Url(_))));
+}
+
+#[test]
+fn plain_http_is_exposed_unless_it_stays_on_this_machine() {
+    let exposed = |place| Source::parse(place).unwrap().is_exposed();
+    assert!(exposed("http://id.example/jwks"));
+    assert!(!exposed("http://127.0.0.1:8080/jwks"));
+    assert!(!exposed("http://[::1]/jwks"));
+    assert!(!exposed("http://localhost/jwks"));
+    assert!(!exposed("https://id.example/jwks"));
+}
+
+#[test]
+fn a_password_in_the_url_is_not_shown() {
+    let source = Source::parse("https://me:secret@id.example/jwks?key=secret").unwrap();
+    let shown = "https://***@id.example/jwks?***";
+    assert_eq!(source.to_string(), shown);
+    assert_eq!(format!("{source:?}"), shown);
+}
+
+#[test]
+fn a_file_that_is_missing_or_too_large_is_an_error_with_its_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwks.json");
+    let error = Source::read_file(&path).unwrap_err();
+    assert!(error.whole().contains("No such file"), "{}", error.whole());
+    std::fs::write(&path, vec![b' '; MOST_BYTES]).unwrap();
+    assert_eq!(Source::read_file(&path).unwrap().len(), MOST_BYTES);
+    std::fs::write(&path, vec![b' '; MOST_BYTES + 1]).unwrap();
+    assert!(matches!(Source::read_file(&path), Err(LoadError::TooLarge)));
+}

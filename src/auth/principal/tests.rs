@@ -1,0 +1,84 @@
+use super::*;
+
+fn alice(grants: &str) -> Principal {
+    Principal {
+        user: UserId::parse("alice").unwrap(),
+        name: None,
+        info: None,
+        grants: Arc::new(Grants::parse(grants).unwrap()),
+        expires_at: None,
+    }
+}
+
+fn allowed(principal: &Principal, room: &str) -> Vec<Permission> {
+    let room = RoomName::parse(room).unwrap();
+    Permission::ALL
+        .into_iter()
+        .filter(|each| principal.may(*each, &room))
+        .collect()
+}
+
+#[test]
+fn a_user_may_be_in_and_read_its_own_personal_room_without_any_grant() {
+    use Permission::{History, Join, Presence, Publish};
+    assert_eq!(allowed(&alice(""), "user:alice"), [Join, History, Presence]);
+    assert_eq!(
+        allowed(&alice("user:alice=publish"), "user:alice"),
+        [Join, Publish, History, Presence]
+    );
+}
+
+#[test]
+fn nobody_joins_the_personal_room_of_another_whatever_the_grants_say() {
+    use Permission::{History, Presence, Publish, Signal};
+    assert_eq!(allowed(&alice("*=join,publish,history"), "user:bob"), []);
+    assert_eq!(
+        allowed(
+            &alice("user:*=join,publish,history,presence,signal"),
+            "user:bob"
+        ),
+        [Publish, History, Presence, Signal]
+    );
+    assert_eq!(allowed(&alice("user:bob=publish"), "user:bob"), [Publish]);
+    assert_eq!(allowed(&alice("user:bob=publish"), "user:bobby"), []);
+}
+
+#[test]
+fn in_ordinary_rooms_the_grants_decide() {
+    assert_eq!(allowed(&alice("a*=join"), "ab"), [Permission::Join]);
+    assert_eq!(allowed(&alice("a*=join"), "b"), []);
+    // Only the prefix with its colon is the mark of a personal room.
+    assert_eq!(allowed(&alice("*=join"), "users"), [Permission::Join]);
+}
+
+#[test]
+fn an_identity_ends_at_its_end_and_not_before() {
+    let mut alice = alice("");
+    assert!(!alice.is_expired(Timestamp(u64::MAX)));
+    alice.expires_at = Some(Timestamp(1000));
+    assert!(!alice.is_expired(Timestamp(999)));
+    assert!(alice.is_expired(Timestamp(1000)));
+}
+
+#[test]
+fn a_name_that_is_too_long_or_holds_control_characters_is_refused() {
+    assert_eq!(parse_name("Alice Ä.").unwrap().as_deref(), Some("Alice Ä."));
+    assert_eq!(parse_name("").unwrap(), None);
+    assert!(parse_name(&"x".repeat(128)).is_ok());
+    assert!(parse_name(&"x".repeat(129)).is_err());
+    assert!(parse_name("a\nb").is_err());
+}
+
+#[test]
+fn info_is_an_object_of_bounded_size() {
+    let info = |text: String| parse_info(RawValue::from_string(text).unwrap());
+    let sized = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
+    assert_eq!(
+        info(r#"{"b":1, "a":1.0}"#.into()).unwrap().get(),
+        r#"{"b":1, "a":1.0}"#
+    );
+    assert!(info(sized(1024)).is_ok());
+    assert!(info(sized(1025)).is_err());
+    assert!(info("[]".into()).is_err());
+    assert!(info("null".into()).is_err());
+}

@@ -1,0 +1,207 @@
+mod killed;
+
+use std::path::Path;
+
+use super::super::tests::{alone, kept, send, with_database};
+use crate::{
+    backend::{
+        Log, PageSize, Range, Sessions,
+        conformance::{draft, key, named, seqs, sessions::session},
+    },
+    model::{Namespace, Offset, Seq},
+};
+
+/// The tables of version 1, with rooms of all kinds: one that is whole, one that was trimmed, one whose messages are
+/// all gone, one that keeps nothing but once did, and one that was only read.
+pub(in super::super) const VERSION_1: &str = r#"
+    CREATE TABLE namespaces (
+        id       INTEGER PRIMARY KEY,
+        name     TEXT NOT NULL UNIQUE,
+        "offset" INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE rooms (
+        id        INTEGER PRIMARY KEY,
+        namespace INTEGER NOT NULL REFERENCES namespaces (id),
+        name      TEXT NOT NULL,
+        epoch     TEXT NOT NULL,
+        head      INTEGER NOT NULL,
+        oldest    INTEGER NOT NULL,
+        ts        INTEGER NOT NULL,
+        UNIQUE (namespace, name)
+    ) STRICT;
+    CREATE TABLE messages (
+        room     INTEGER NOT NULL,
+        seq      INTEGER NOT NULL,
+        "offset" INTEGER NOT NULL,
+        ts       INTEGER NOT NULL,
+        id       TEXT NOT NULL,
+        event    TEXT NOT NULL,
+        user     TEXT,
+        name     TEXT,
+        data     TEXT NOT NULL,
+        PRIMARY KEY (room, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE ids (
+        room INTEGER NOT NULL,
+        id   TEXT NOT NULL,
+        seq  INTEGER NOT NULL,
+        sent INTEGER NOT NULL,
+        ts   INTEGER NOT NULL,
+        PRIMARY KEY (room, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX ids_by_time ON ids (ts);
+    CREATE TABLE marks (
+        room INTEGER NOT NULL,
+        user TEXT NOT NULL,
+        seq  INTEGER NOT NULL,
+        ts   INTEGER NOT NULL,
+        PRIMARY KEY (room, user)
+    ) STRICT, WITHOUT ROWID;
+    CREATE VIEW log AS
+        SELECT namespaces.name AS namespace, rooms.name AS room, messages.seq, messages."offset",
+               datetime(messages.ts / 1000, 'unixepoch') AS time, messages.id, event, user, data
+        FROM messages JOIN rooms ON rooms.id = messages.room JOIN namespaces ON namespaces.id = rooms.namespace;
+    PRAGMA user_version = 1;
+
+    INSERT INTO namespaces VALUES (1, '/', 40), (2, '/chat', 7);
+    INSERT INTO rooms VALUES
+        (1, 1, 'whole', 'e1', 2, 1, 1711000000000), (2, 1, 'trimmed', 'e2', 5, 4, 1711000000000),
+        (3, 1, 'empty', 'e3', 9, 10, 1711000000000), (4, 1, 'none', 'e4', 3, 4, 1711000000000),
+        (5, 2, 'read', 'e5', 0, 1, 1711000000000);
+    INSERT INTO messages VALUES
+        (1, 1, 10, 1711000000000, 'one', 'message', 'alice', 'Alice', '1'),
+        (1, 2, 20, 1711000000000, 'two', 'message', NULL, NULL, '2'),
+        (2, 4, 30, 1711000000000, 'four', 'message', NULL, NULL, '4'),
+        (2, 5, 32, 1711000000000, 'five', 'message', NULL, NULL, '5'),
+        (4, 1, 5, 1711000000000, 'left', 'message', NULL, NULL, '1');
+    INSERT INTO ids VALUES (1, 'one', 1, 1711000000000, 1711000000000);
+    "#;
+
+fn schema(folder: &Path) -> Vec<(String, i64, String, String)> {
+    with_database(folder)
+        .prepare(
+            r#"SELECT tables.name, columns.pk, columns.name, columns.type
+                   FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
+                   WHERE tables.type IN ('table', 'view', 'index') ORDER BY 1, 3"#,
+        )
+        .unwrap()
+        .query_map([], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })
+        .unwrap()
+        .map(|row| row.unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_file_of_version_1_keeps_its_messages_and_its_numbers_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    with_database(folder.path())
+        .execute_batch(VERSION_1)
+        .unwrap();
+    let log = alone(folder.path(), 0);
+    let page = kept(&log, "whole").await;
+    assert_eq!((page.epoch.as_str(), seqs(&page)), ("e1", vec![1, 2]));
+    assert_eq!(
+        page.messages[0].from.as_ref().unwrap().user.as_str(),
+        "alice"
+    );
+    assert!(send(&log, named("whole", "one")).await.unwrap().duplicate);
+    let appended = send(&log, draft("whole", "3")).await.unwrap();
+    assert_eq!((appended.seq, appended.epoch.as_str()), (Seq(3), "e1"));
+    let page = kept(&log, "whole").await;
+    assert_eq!(page.messages[2].offset, Offset(41));
+    assert_eq!(log.offset(&Namespace::root()).await.unwrap(), Offset(41));
+    let alice = session(&[("whole", 41)]);
+    log.save(alice.clone()).await.unwrap();
+    log.close().await;
+
+    let log = alone(folder.path(), 0);
+    assert_eq!(seqs(&kept(&log, "whole").await), [1, 2, 3]);
+    assert_eq!(log.find(alice.pid).await.unwrap(), Some(alice));
+    log.close().await;
+}
+
+#[tokio::test]
+async fn what_is_gone_from_a_file_of_version_1_counts_as_late_as_it_can_have_been_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    with_database(folder.path())
+        .execute_batch(VERSION_1)
+        .unwrap();
+    let log = alone(folder.path(), 0);
+    // A room, its last offset, the highest offset that is gone, and what is kept.
+    let rooms: [(_, _, _, &[u64]); 4] = [
+        ("whole", 20, 0, &[10, 20]),
+        ("trimmed", 32, 29, &[30, 32]),
+        ("empty", 40, 40, &[]),
+        ("none", 40, 40, &[]),
+    ];
+    let size = PageSize {
+        messages: 10,
+        bytes: 1000,
+    };
+    for (room, last, gone, offsets) in rooms {
+        assert_eq!(kept(&log, room).await.offset, Offset(last), "{room}");
+        let key = key("/", room);
+        for after in 0..=40 {
+            let missed = log.missed(&key, Offset(after), Offset(99), size);
+            let missed = missed.await.unwrap();
+            let found: Vec<_> = missed.messages.iter().map(|it| it.offset.0).collect();
+            let expected: Vec<_> = offsets.iter().copied().filter(|it| *it > after).collect();
+            assert_eq!(
+                (found, missed.complete),
+                (expected, gone <= after),
+                "{room} after {after}"
+            );
+        }
+    }
+    let page = log
+        .read(&key("/chat", "read"), Range::Last, size)
+        .await
+        .unwrap();
+    assert_eq!((page.epoch.as_str(), page.offset), ("e5", Offset(0)));
+    log.close().await;
+}
+
+#[tokio::test]
+async fn a_file_of_an_earlier_version_becomes_the_same_as_a_new_one() {
+    let new = tempfile::tempdir().unwrap();
+    alone(new.path(), 0).close().await;
+    assert!(!schema(new.path()).is_empty());
+    let before_6 = "DROP TABLE clock;";
+    let before_5 = format!("{before_6} DROP TABLE forgotten;");
+    let before_4 = format!("{before_5} ALTER TABLE sessions DROP COLUMN application;");
+    for (version, before) in [
+        (2, format!("{before_4} DROP TABLE life;")),
+        (3, before_4.clone()),
+        (4, before_5.clone()),
+        (5, before_6.to_owned()),
+    ] {
+        let old = tempfile::tempdir().unwrap();
+        alone(old.path(), 0).close().await;
+        with_database(old.path())
+            .execute_batch(&format!("{before} PRAGMA user_version = {version};"))
+            .unwrap();
+        alone(old.path(), 0).close().await;
+        assert_eq!(schema(old.path()), schema(new.path()), "{version}");
+    }
+    let first = tempfile::tempdir().unwrap();
+    with_database(first.path())
+        .execute_batch(VERSION_1)
+        .unwrap();
+    alone(first.path(), 0).close().await;
+    assert_eq!(schema(first.path()), schema(new.path()));
+}
+
+#[tokio::test]
+async fn a_log_keeps_the_name_of_its_life_and_another_has_another() {
+    let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let mut lives = Vec::new();
+    for folder in [&one, &one, &other] {
+        let log = alone(folder.path(), 0);
+        lives.push(log.life().clone());
+        log.close().await;
+    }
+    assert_eq!(lives[0], lives[1]);
+    assert_ne!(lives[0], lives[2]);
+}

@@ -1,0 +1,135 @@
+use std::{path::Path, time::Duration};
+
+use super::super::tests::{alone, at, send, when_free, with_database};
+use crate::{
+    backend::{
+        Log, Session, Sessions,
+        conformance::{Hands, draft, sessions::session},
+    },
+    error::Code,
+};
+
+const WINDOW: Duration = Duration::from_secs(120);
+const MOMENT: Duration = Duration::from_millis(1);
+
+fn stored(folder: &Path) -> i64 {
+    with_database(folder)
+        .query_row("SELECT count(*) FROM sessions", [], |row| row.get(0))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn sessions_that_go_on_when_the_process_ends_can_be_resumed_for_a_window_after_the_next_start()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let alice = session(&[("r", 7), ("s", 0)]);
+    for closed in [true, false] {
+        let log = at(folder.path(), &hands).unwrap();
+        log.save(alice.clone()).await.unwrap();
+        if closed {
+            log.close().await;
+        }
+        drop(log);
+        hands.advance(100 * WINDOW);
+
+        let log = when_free(folder.path(), &hands).await;
+        hands.advance(WINDOW);
+        assert_eq!(log.find(alice.pid).await.unwrap().as_ref(), Some(&alice));
+        hands.advance(MOMENT);
+        assert_eq!(log.find(alice.pid).await.unwrap(), None);
+        log.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_ended_before_the_log_was_opened_keeps_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let alice = session(&[]);
+    let log = at(folder.path(), &hands).unwrap();
+    log.save(alice.clone()).await.unwrap();
+    log.end(alice.pid).await.unwrap();
+    log.close().await;
+
+    hands.advance(WINDOW);
+    let log = at(folder.path(), &hands).unwrap();
+    assert_eq!(log.find(alice.pid).await.unwrap().as_ref(), Some(&alice));
+    hands.advance(MOMENT);
+    assert_eq!(log.find(alice.pid).await.unwrap(), None);
+    log.close().await;
+}
+
+#[tokio::test]
+async fn sessions_that_cannot_be_resumed_any_more_leave_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let log = at(folder.path(), &hands).unwrap();
+    let sessions: Vec<_> = (0..700).map(|_| session(&[("r", 1)])).collect();
+    let all = sessions.iter().map(|session| async {
+        log.save(session.clone()).await.unwrap();
+        log.end(session.pid).await.unwrap();
+    });
+    futures_util::future::join_all(all).await;
+    let lasting: Session = session(&[]);
+    log.save(lasting.clone()).await.unwrap();
+    hands.advance(WINDOW);
+    log.trim(hands.now()).await.unwrap();
+    assert_eq!(stored(folder.path()), 701);
+    hands.advance(MOMENT);
+    log.trim(hands.now()).await.unwrap();
+    assert_eq!(stored(folder.path()), 1);
+    assert_eq!(log.find(lasting.pid).await.unwrap(), Some(lasting));
+    log.close().await;
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_stored_is_refused_and_the_session_stays_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = alone(folder.path(), 0);
+    let alice = session(&[("r", 1)]);
+    log.save(alice.clone()).await.unwrap();
+    let other = with_database(folder.path());
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let left = Session {
+        rooms: Vec::new(),
+        ..alice.clone()
+    };
+    for change in [log.save(left), log.end(alice.pid), log.forget(alice.pid)] {
+        assert_eq!(change.await.unwrap_err().code(), Code::Unavailable);
+    }
+    assert_eq!(log.find(alice.pid).await.unwrap().as_ref(), Some(&alice));
+    other.execute_batch("ROLLBACK").unwrap();
+    log.forget(alice.pid).await.unwrap();
+    assert_eq!(log.find(alice.pid).await.unwrap(), None);
+    log.close().await;
+}
+
+#[tokio::test]
+async fn changes_of_sessions_are_stored_with_the_messages_that_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = alone(folder.path(), 0);
+    send(&log, draft("r", "1")).await.unwrap();
+    let before = log.health.commits();
+    let (release, stuck) = std::sync::mpsc::channel::<()>();
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    log.meddle(move |_| {
+        begun.send(()).unwrap();
+        let _ = stuck.recv();
+    })
+    .await;
+    begins.await.unwrap();
+    let receipt = log.append(draft("r", "1")).await.unwrap();
+    let sessions: Vec<_> = (0..500).map(|_| session(&[("r", 1)])).collect();
+    let saves = sessions.iter().map(|session| log.save(session.clone()));
+    let release = async { drop(release) };
+    // Polled in this order: all of them wait when the writer goes on.
+    let both = futures_util::future::join(futures_util::future::join_all(saves), release);
+    for saved in tokio::task::unconstrained(both).await.0 {
+        saved.unwrap();
+    }
+    receipt.settled().await.unwrap();
+    let commits = log.health.commits() - before;
+    assert!(commits <= 3, "{commits} commits for 500 sessions");
+    log.close().await;
+}

@@ -1,0 +1,100 @@
+use super::*;
+use crate::model::{EventName, MessageId, Namespace, RoomName};
+
+fn stored(room: &str, seq: u64) -> Stored {
+    Stored {
+        message: Arc::new(Message {
+            room: key(room),
+            id: MessageId::parse("id").unwrap(),
+            seq: Seq(seq),
+            offset: Offset(seq),
+            event: EventName::message(),
+            from: None,
+            data: serde_json::value::to_raw_value(&seq).unwrap().into(),
+            ts: Timestamp(seq),
+            except: None,
+        }),
+        epoch: Epoch::from_text("e"),
+        oldest: Seq(1),
+        trimmed: Offset(0),
+    }
+}
+
+fn key(room: &str) -> RoomKey {
+    RoomKey {
+        namespace: Namespace::root(),
+        room: RoomName::parse(room).unwrap(),
+    }
+}
+
+fn after(tail: &Tail, room: &str, seq: u64, cutoff: u64) -> Option<Vec<u64>> {
+    let size = PageSize {
+        messages: 100,
+        bytes: 10_000,
+    };
+    let page = tail.page(&key(room), Range::After(Seq(seq)), size, Timestamp(cutoff))?;
+    Some(page.messages.iter().map(|message| message.seq.0).collect())
+}
+
+#[test]
+fn the_bound_in_bytes_holds_and_the_message_stored_longest_ago_leaves_first() {
+    let one = stored("a", 1).message.cost() + OVERHEAD;
+    let tail = Tail::new(3 * one);
+    tail.extend([stored("a", 1), stored("b", 1), stored("b", 2)]);
+    assert_eq!(tail.bytes(), 3 * one);
+    assert_eq!(after(&tail, "a", 0, 0), Some(vec![1]));
+    tail.extend([stored("b", 3), stored("b", 4)]);
+    assert_eq!(tail.bytes(), 3 * one);
+    assert_eq!(after(&tail, "a", 0, 0), None);
+    assert_eq!(after(&tail, "b", 0, 0), None, "1 is kept, but not here");
+    tail.learn(&key("b"), &Epoch::from_text("e"), Seq(1), Timestamp(1));
+    assert_eq!(after(&tail, "b", 0, 0), None, "1 is kept, but not here");
+    assert_eq!(after(&tail, "b", 1, 0), Some(vec![2, 3, 4]));
+    assert_eq!(after(&tail, "b", 4, 0), Some(vec![]));
+}
+
+#[test]
+fn a_full_page_that_begins_where_memory_does_needs_nothing_more() {
+    let one = stored("a", 1).message.cost() + OVERHEAD;
+    let tail = Tail::new(2 * one);
+    tail.extend((1..=4).map(|seq| stored("a", seq)));
+    tail.learn(&key("a"), &Epoch::from_text("e"), Seq(1), Timestamp(1));
+    let last = |messages| {
+        let size = PageSize {
+            messages,
+            bytes: 10_000,
+        };
+        let page = tail.page(&key("a"), Range::Last, size, Timestamp(0))?;
+        Some((page.messages.len(), page.oldest, page.more))
+    };
+    assert_eq!(last(2), Some((2, Seq(1), true)));
+    assert_eq!(last(3), None);
+}
+
+#[test]
+fn a_room_written_anew_shows_nothing_of_its_former_life() {
+    let tail = Tail::new(1 << 20);
+    tail.extend([stored("a", 1), stored("a", 2)]);
+    tail.forget(&key("a"));
+    assert_eq!(after(&tail, "a", 0, 0), None);
+    tail.extend([stored("a", 1)]);
+    assert_eq!(after(&tail, "a", 0, 0), Some(vec![1]));
+}
+
+#[test]
+fn which_message_is_the_oldest_is_told_only_as_long_as_it_is_certain() {
+    let one = stored("a", 1).message.cost() + OVERHEAD;
+    let tail = Tail::new(2 * one);
+    tail.extend((1..=6).map(|seq| stored("a", seq)));
+    assert_eq!(after(&tail, "a", 4, 2), None, "2, 3 and 4 are out of sight");
+    tail.learn(&key("a"), &Epoch::from_text("e"), Seq(2), Timestamp(2));
+    assert_eq!(after(&tail, "a", 4, 2), Some(vec![5, 6]));
+    assert_eq!(after(&tail, "a", 4, 3), None, "2 has become too old");
+    assert_eq!(
+        after(&tail, "a", 4, 6),
+        Some(vec![6]),
+        "5 in sight is too old"
+    );
+    tail.trim(&key("a"), Seq(7), Offset(6));
+    assert_eq!(after(&tail, "a", 4, 0), Some(vec![]));
+}

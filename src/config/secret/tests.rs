@@ -1,0 +1,58 @@
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn a_secret_is_not_shown_by_anything() {
+    let secret = Secret::new("hush");
+    assert_eq!(
+        format!("{secret} {secret:?} {:#?}", Some(&secret)),
+        "(set) (set) Some(\n    (set),\n)"
+    );
+    assert_eq!(Some(secret).show(), Value::Text("(set)".into()));
+}
+
+#[test]
+fn of_a_url_everything_is_shown_but_user_password_query_and_fragment() {
+    for (url, shown) in [
+        ("https://id.example/jwks", "https://id.example/jwks"),
+        (
+            "https://me:hush@id.example/jwks?key=hush",
+            "https://***@id.example/jwks?***",
+        ),
+        (
+            "https://hush@id.example:8443/jwks#hush",
+            "https://***@id.example:8443/jwks#***",
+        ),
+        ("https://me:hu?s@h@id.example", "https://***@id.example"),
+        ("keys/jwks.json", "keys/jwks.json"),
+        ("id.example/jwks?key=hush", "id.example/jwks?***"),
+        ("me:hush@id.example", "***@id.example"),
+        (
+            "redis://:hush@a:1,redis://me:hu,sh@b:2/0",
+            "redis://***@a:1,redis://***@b:2/0",
+        ),
+        ("redis://a:1, rediss://b:2", "redis://a:1, rediss://b:2"),
+        (
+            "unix:///run/redis.sock?pass=hush",
+            "unix:///run/redis.sock?***",
+        ),
+    ] {
+        let secret = SecretUrl::new(url);
+        assert_eq!(secret.to_string(), shown);
+        assert_eq!(format!("{secret:?}"), shown);
+        assert_eq!(secret.hides(), url != shown);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_password_never_shows_whatever_it_is_made_of(
+        before in "[a-z]{0,4}",
+        after in "[!-~]{0,12}",
+        query in "[!-~]{0,12}",
+    ) {
+        let url = format!("redis://{before}:HUSH{after}@host:1/?HUSH{query}");
+        prop_assert!(!SecretUrl::new(&url).to_string().contains("HUSH"), "{url}");
+    }
+}

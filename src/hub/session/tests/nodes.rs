@@ -1,0 +1,391 @@
+//! Who is here, typing, reading and saying how it is, over two hubs that share a log, with clients that keep what they are given.
+
+use super::*;
+use crate::{
+    backend::{Elsewhere, deliveries},
+    hub::{LiveRooms, PresencePage, PresenceSettings, TypingSettings, Visitor},
+    model::{NodeId, Seq},
+};
+
+mod town;
+
+use town::{Node, Town, share};
+
+fn two_hubs() -> (Arc<Town>, [Hub; 2]) {
+    let (backend, from) = memory::open(memory::MemoryConfig::default());
+    let (town, mut to) = (Arc::<Town>::default(), Vec::new());
+    let hubs = [(); 2].map(|()| {
+        let (own, stream) = deliveries();
+        let node = Arc::new(Node {
+            id: NodeId::fresh(),
+            town: town.clone(),
+            own: own.clone(),
+            log: backend.bus.clone(),
+        });
+        lock(&town.streams).push((node.id, own.clone()));
+        to.push(own);
+        let backend = Backend {
+            bus: node.clone(),
+            nodes: Some(node),
+            ..backend.clone()
+        };
+        hub_of(backend, stream)
+    });
+    tokio::spawn(share(from, to));
+    (town, hubs)
+}
+
+fn hub_of(backend: Backend, stream: Deliveries) -> Hub {
+    let settings = HubSettings {
+        limits: crate::hub::LimitSettings::default(),
+        pages: PageLimits {
+            messages: 100,
+            bytes: 1 << 20,
+        },
+        recovery: RecoverySettings::default(),
+        presence: PresenceSettings {
+            grace: Duration::from_millis(50),
+            ..PresenceSettings::default()
+        },
+        typing: TypingSettings {
+            timeout: Duration::from_secs(1),
+            ..TypingSettings::default()
+        },
+        grace: Duration::from_secs(25),
+    };
+    let authority = Authority::new(AuthorityConfig::default()).unwrap();
+    let hub = Hub::new(backend, authority, settings, Arc::default());
+    tokio::spawn(hub.clone().deliver_all(stream));
+    tokio::spawn(hub.clone().tend());
+    hub
+}
+
+/// A client that keeps what it is told of people.
+#[derive(Default)]
+struct Watcher(Mutex<Vec<String>>);
+
+impl Outlet for Watcher {
+    fn push(&self, event: &Outgoing) {
+        let event = event.arguments();
+        let Some(value) = event.values.first() else {
+            return;
+        };
+        let value: serde_json::Value = serde_json::from_str(value.get()).unwrap();
+        let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+        let user = text("user");
+        let told = match &*event.name {
+            "presence" => format!(
+                "{} {user} {} {}",
+                text("event"),
+                text("status"),
+                value["count"]
+            ),
+            "typing" => format!("{user} types: {}", value["typing"]),
+            "read" => format!("{user} has read {}", value["seq"]),
+            _ => return,
+        };
+        lock(&self.0).push(told);
+    }
+
+    fn ask(&self, _: &Outgoing, _: Duration) -> Option<Asking> {
+        None
+    }
+
+    fn is_behind(&self) -> bool {
+        false
+    }
+
+    fn drained(&self) -> Drained {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn close(&self, _: Close) {}
+}
+
+impl Watcher {
+    /// Waits until it has been told all of this, and nothing else.
+    async fn is_told(&self, expected: &[&str]) {
+        let waited = tokio::time::timeout(Duration::from_secs(10), async {
+            while *lock(&self.0) != expected {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        let waited = waited.await;
+        assert!(
+            waited.is_ok(),
+            "{:?} instead of {expected:?}",
+            lock(&self.0)
+        );
+    }
+}
+
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(10), async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "waited for {what}");
+}
+
+async fn watcher(hub: &Hub, user: &str, rooms: &[&str]) -> (Arc<Connection>, Arc<Watcher>) {
+    let watcher = Arc::<Watcher>::default();
+    let arrived = arrive(hub, user, Resume::Nothing).await;
+    let connection = hub.connect(arrived, watcher.clone(), |_| {}).await;
+    for room in rooms {
+        join(hub, &connection, room).await;
+    }
+    (connection, watcher)
+}
+
+fn lobby() -> RoomName {
+    RoomName::parse("lobby").unwrap()
+}
+
+async fn seen(hub: &Hub, room: &str) -> PresencePage {
+    let back_end = Visitor::back_end(Namespace::root());
+    let room = RoomName::parse(room).unwrap();
+    hub.presence(&back_end, room, None, None).await.unwrap()
+}
+
+async fn statuses(hub: &Hub, room: &str) -> Vec<String> {
+    let page = seen(hub, room).await;
+    let users = page.users.iter();
+    users
+        .map(|present| format!("{} {}", present.user, present.status))
+        .collect()
+}
+
+#[tokio::test]
+async fn users_of_one_node_are_members_for_those_of_another_and_each_change_is_told_once() {
+    let (_town, [north, south]) = two_hubs();
+    let (_alice, told) = watcher(&north, "alice", &["lobby"]).await;
+    let (bob, _) = watcher(&south, "bob", &[]).await;
+    let request = Join {
+        room: lobby(),
+        replay: Replay::Nothing,
+    };
+    let joined = south.join(&bob, request).await.unwrap();
+    let members = joined.members.as_ref().unwrap();
+    let users: Vec<_> = members.users.iter().map(|one| one.user.as_str()).collect();
+    assert_eq!((members.count, users), (2, vec!["alice", "bob"]));
+    south.go_live(&joined);
+    told.is_told(&["join bob online 2"]).await;
+    south.status(&bob, "busy", None).unwrap();
+    told.is_told(&["join bob online 2", "update bob busy 2"])
+        .await;
+    south.disconnect(&bob);
+    let all = ["join bob online 2", "update bob busy 2", "leave bob busy 1"];
+    told.is_told(&all).await;
+}
+
+#[tokio::test]
+async fn a_member_is_not_told_of_those_that_the_answer_to_its_join_lists() {
+    let (_town, [north, south]) = two_hubs();
+    let (_alice, _) = watcher(&north, "alice", &["lobby"]).await;
+    let (_bob, told) = watcher(&south, "bob", &["lobby"]).await;
+    let (_carol, _) = watcher(&north, "carol", &["lobby"]).await;
+    told.is_told(&["join carol online 3"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_does_not_wait_for_ever_for_other_nodes_and_its_member_is_told_of_them_later() {
+    let (town, [north, south]) = two_hubs();
+    let (_alice, _) = watcher(&north, "alice", &["lobby"]).await;
+    town.tells_nobody.store(true, Ordering::Relaxed);
+    // What was said before anybody here could hear it has passed.
+    south.0.backend.bus.delivered().await;
+    let (bob, told) = watcher(&south, "bob", &["lobby"]).await;
+    let page = south.presence(&bob, lobby(), None, None).await.unwrap();
+    assert_eq!(page.count, 1);
+    let entries = lock(&town.entries).clone();
+    let others = entries
+        .into_iter()
+        .filter(|((_, user, _), _)| user.as_str() == "alice");
+    let others = others.map(|((_, user, node), entry)| (node, user, entry));
+    let present = Elsewhere::Present(others.collect());
+    south.hear(&bob.key(&lobby()), present);
+    told.is_told(&["join alice online 2"]).await;
+}
+
+/// What the nodes have in the lobby.
+fn in_lobby(town: &Town) -> Elsewhere {
+    let entries = lock(&town.entries).clone().into_iter();
+    let here = entries.filter(|((room, ..), _)| room.room == lobby());
+    Elsewhere::Present(
+        here.map(|((_, user, node), entry)| (node, user, entry))
+            .collect(),
+    )
+}
+
+/// A connection's client comes back on another node.
+async fn come_back(hub: &Hub, connection: &Connection) -> Arc<Watcher> {
+    let user = connection.principal().user.clone();
+    let named = Resume::Session {
+        pid: connection.pid().unwrap(),
+        offset: None,
+    };
+    let arrived = arrive(hub, user.as_str(), named).await;
+    let watcher = Arc::<Watcher>::default();
+    let back = hub.connect(arrived, watcher.clone(), |_| {}).await;
+    assert_eq!(back.id(), connection.id());
+    watcher
+}
+
+#[tokio::test]
+async fn users_who_come_back_together_on_another_node_are_no_news_to_each_other() {
+    let (town, [north, south]) = two_hubs();
+    let (alice, _) = watcher(&north, "alice", &["lobby"]).await;
+    let (bob, _) = watcher(&north, "bob", &["lobby"]).await;
+    let before = in_lobby(&town);
+    let (carol, _) = watcher(&north, "carol", &["lobby"]).await;
+    town.tells_nobody.store(true, Ordering::Relaxed);
+    // What was said before anybody here could hear it has passed.
+    south.0.backend.bus.delivered().await;
+    let told = come_back(&south, &alice).await;
+    come_back(&south, &bob).await;
+    come_back(&south, &carol).await;
+    // For all that is known here, carol had left.
+    south.hear(&alice.key(&lobby()), before);
+    told.is_told(&["join carol online 3"]).await;
+}
+
+#[tokio::test]
+async fn a_user_on_two_nodes_says_how_it_is_on_one_and_is_shown_so_in_the_rooms_of_both() {
+    let (_town, [north, south]) = two_hubs();
+    let (_bob, told) = watcher(&south, "bob", &["there"]).await;
+    let (phone, _) = watcher(&north, "alice", &["lobby"]).await;
+    let (_laptop, _) = watcher(&south, "alice", &["there"]).await;
+    told.is_told(&["join alice online 2"]).await;
+    north.status(&phone, "busy", None).unwrap();
+    told.is_told(&["join alice online 2", "update alice busy 2"])
+        .await;
+    assert_eq!(statuses(&south, "lobby").await, ["alice busy"]);
+}
+
+#[tokio::test]
+async fn a_user_that_comes_to_a_second_node_is_shown_there_as_it_said_on_the_first() {
+    let (_town, [north, south]) = two_hubs();
+    let (phone, _) = watcher(&north, "alice", &["lobby"]).await;
+    north.status(&phone, "busy", None).unwrap();
+    let (laptop, _) = watcher(&south, "alice", &["there"]).await;
+    let shown = async || statuses(&south, "there").await == ["alice busy"];
+    until("busy", shown).await;
+    // What it says there is later, whatever the clocks say.
+    south.status(&laptop, "out", None).unwrap();
+    let shown = async || statuses(&north, "lobby").await == ["alice out"];
+    until("out", shown).await;
+}
+
+#[tokio::test]
+async fn a_user_that_moves_to_another_node_is_no_news_to_anybody() {
+    let (town, [north, south]) = two_hubs();
+    let (_bob, told) = watcher(&north, "bob", &["lobby"]).await;
+    let (before, _) = watcher(&north, "alice", &["lobby"]).await;
+    let (_after, _) = watcher(&south, "alice", &["lobby"]).await;
+    north.disconnect(&before);
+    let left = async || lock(&town.entries).len() == 2;
+    until("the first node to let go of it", left).await;
+    let (_carol, _) = watcher(&south, "carol", &["lobby"]).await;
+    told.is_told(&["join alice online 2", "join carol online 3"])
+        .await;
+}
+
+#[tokio::test]
+async fn members_on_other_nodes_are_told_who_types_for_as_long_as_it_does() {
+    let (_town, [north, south]) = two_hubs();
+    let (alice, _) = watcher(&north, "alice", &["lobby"]).await;
+    let (_bob, told) = watcher(&south, "bob", &["lobby"]).await;
+    north.typing(&alice, &lobby(), true).unwrap();
+    told.is_told(&["alice types: true"]).await;
+    north.typing(&alice, &lobby(), false).unwrap();
+    told.is_told(&["alice types: true", "alice types: false"])
+        .await;
+    lock(&told.0).clear();
+    north.typing(&alice, &lobby(), true).unwrap();
+    // It says nothing more, and neither does its node.
+    told.is_told(&["alice types: true", "alice types: false"])
+        .await;
+}
+
+#[tokio::test]
+async fn a_room_that_is_dropped_while_somebody_types_elsewhere_counts_nobody() {
+    let (_town, [north, south]) = two_hubs();
+    let (alice, _) = watcher(&north, "alice", &["lobby"]).await;
+    let (bob, told) = watcher(&south, "bob", &["lobby"]).await;
+    north.typing(&alice, &lobby(), true).unwrap();
+    told.is_told(&["alice types: true"]).await;
+    south.disconnect(&bob);
+    assert_eq!(south.metrics().typing.get(), 1);
+    until("the room to end", async || south.metrics().rooms.get() == 0).await;
+    assert_eq!(south.metrics().typing.get(), 0);
+    assert_eq!(south.metrics().present.get(), 0);
+    assert_eq!(north.metrics().present.get(), 1);
+}
+
+#[tokio::test]
+async fn members_on_other_nodes_are_told_once_how_far_somebody_has_read() {
+    let (_town, [north, south]) = two_hubs();
+    let (alice, own) = watcher(&north, "alice", &["lobby"]).await;
+    let (_bob, told) = watcher(&south, "bob", &["lobby"]).await;
+    for number in 1..=2 {
+        say(&north, "lobby", number).await;
+    }
+    for seq in [2, 1, 2] {
+        north.read(&alice, lobby(), Seq(seq)).await.unwrap();
+    }
+    let (_carol, _) = watcher(&north, "carol", &["lobby"]).await;
+    told.is_told(&["alice has read 2", "join carol online 3"])
+        .await;
+    own.is_told(&["join bob online 2", "join carol online 3"])
+        .await;
+}
+
+#[tokio::test]
+async fn rooms_and_users_are_listed_over_all_nodes_by_one_that_follows_none_of_them() {
+    let (_town, [north, south]) = two_hubs();
+    let (_alice, _) = watcher(&north, "alice", &["lobby", "north"]).await;
+    let (_bob, _) = watcher(&south, "bob", &["lobby", "south"]).await;
+    let (_again, _) = watcher(&south, "alice", &["lobby"]).await;
+    let back_end = Visitor::back_end(Namespace::root());
+    let list = async |hub: &Hub, after: Option<&str>| {
+        let request = LiveRooms {
+            limit: Some(2),
+            after: after.map(|after| RoomName::parse(after).unwrap()),
+            ..LiveRooms::default()
+        };
+        let page = hub.live_rooms(&back_end, &request).await.unwrap();
+        let rooms = page.rooms.iter().map(|live| {
+            let attendance = live.attendance.unwrap();
+            format!(
+                "{} {} {}",
+                live.room, attendance.users, attendance.connections
+            )
+        });
+        (
+            rooms.collect::<Vec<_>>(),
+            page.next.map(|next| next.to_string()),
+        )
+    };
+    for hub in [&north, &south] {
+        let all_known = async || {
+            list(hub, None).await
+                == (
+                    vec!["lobby 2 3".into(), "north 1 1".into()],
+                    Some("north".into()),
+                )
+        };
+        until("both nodes to know all", all_known).await;
+        assert_eq!(
+            list(hub, Some("north")).await,
+            (vec!["south 1 1".into()], None)
+        );
+        for (room, expected) in [("north", "alice online"), ("south", "bob online")] {
+            assert_eq!(statuses(hub, room).await, [expected]);
+        }
+    }
+    let room = RoomName::parse("south").unwrap();
+    let state = north.room(&back_end, room).await.unwrap();
+    assert_eq!(state.attendance.unwrap().users, 1);
+    assert!(seen(&north, "nobody").await.users.is_empty());
+}

@@ -1,0 +1,198 @@
+use super::*;
+use proptest::prelude::*;
+
+#[test]
+fn a_burst_can_be_taken_at_once_and_more_than_that_only_by_waiting() {
+    let (rate, start) = (Rate::new(10, 20), Instant::now());
+    let after = |tenths: u64| start + Duration::from_millis(100 * tenths);
+    let wait = |tenths: u64| Duration::from_millis(100 * tenths);
+    let most = wait(200);
+    let mut bucket = Bucket::default();
+    assert_eq!(bucket.reserve_many(rate, 20, start, most), Ok(wait(0)));
+    assert_eq!(
+        bucket.reserve_many(rate, 20, start, wait(19)),
+        Err(wait(20))
+    );
+    assert_eq!(bucket.reserve_many(rate, 20, start, most), Ok(wait(20)));
+    // Paid for by now, and no burst gathered.
+    assert_eq!(bucket.reserve_many(rate, 1, after(20), most), Ok(wait(1)));
+    let mut bucket = Bucket::default();
+    assert_eq!(bucket.reserve_many(rate, 50, start, most), Ok(wait(0)));
+    assert_eq!(bucket.reserve_many(rate, 0, start, wait(0)), Err(wait(30)));
+    assert_eq!(
+        bucket.reserve_many(rate, 0, after(30), wait(0)),
+        Ok(wait(0))
+    );
+    assert_eq!(
+        bucket.reserve_many(rate, 1, after(30), wait(0)),
+        Err(wait(1))
+    );
+}
+
+#[test]
+fn a_burst_passes_at_once_and_then_the_rate_holds() {
+    let rate = Rate::new(10, 3);
+    let start = Instant::now();
+    let mut bucket = Bucket::default();
+    for _ in 0..3 {
+        assert_eq!(bucket.take(rate, start), Ok(()));
+    }
+    assert_eq!(bucket.take(rate, start), Err(Duration::from_millis(100)));
+    assert_eq!(
+        bucket.take(rate, start + Duration::from_millis(100)),
+        Ok(())
+    );
+    assert!(
+        bucket
+            .take(rate, start + Duration::from_millis(150))
+            .is_err()
+    );
+}
+
+#[test]
+fn what_was_done_already_is_waited_for_by_what_comes_next() {
+    let (rate, start) = (Rate::new(10, 3), Instant::now());
+    let mut bucket = Bucket::default();
+    bucket.charge(rate, 12, start);
+    assert_eq!(bucket.take(rate, start), Err(Duration::from_secs(1)));
+    assert_eq!(bucket.take(rate, start + Duration::from_secs(1)), Ok(()));
+}
+
+#[test]
+fn a_rate_of_zero_is_no_limit() {
+    let mut bucket = Bucket::default();
+    let now = Instant::now();
+    assert!((0..1000).all(|_| bucket.take(Rate::new(0, 0), now).is_ok()));
+}
+
+proptest! {
+    #[test]
+    fn no_window_ever_passes_more_than_burst_plus_rate(
+        per_second in 1u32..100,
+        burst in 1u32..50,
+        gaps in proptest::collection::vec(0u64..200, 1..200),
+    ) {
+        let rate = Rate::new(per_second, burst);
+        let start = Instant::now();
+        let mut bucket = Bucket::default();
+        let (mut now, mut passed) = (start, 0u32);
+        for gap in gaps {
+            now += Duration::from_millis(gap);
+            passed += u32::from(bucket.take(rate, now).is_ok());
+            let allowed = f64::from(burst) + (now - start).as_secs_f64() * f64::from(per_second);
+            prop_assert!(f64::from(passed) <= allowed + 1e-6);
+        }
+    }
+
+    #[test]
+    fn permits_used_when_they_were_reserved_for_keep_to_the_rate(
+        per_second in 1u32..100,
+        burst in 1u32..50,
+        steps in proptest::collection::vec((0u64..200, 0u64..2_000, any::<bool>()), 1..200),
+    ) {
+        let rate = Rate::new(per_second, burst);
+        let start = Instant::now();
+        let mut bucket = Bucket::default();
+        let (mut now, mut used, mut last) = (start, 0.0, start);
+        for (gap, patience, half) in steps {
+            now += Duration::from_millis(gap);
+            let patience = Duration::from_millis(patience);
+            let taken = if half { rate.halved() } else { rate };
+            let Ok(wait) = bucket.reserve(taken, now, patience) else {
+                continue;
+            };
+            prop_assert!(wait <= patience);
+            prop_assert!(now + wait >= last, "in the order in which they were reserved");
+            last = now + wait;
+            used += if half { 0.5 } else { 1.0 };
+            let allowed = f64::from(burst) + (last - start).as_secs_f64() * f64::from(per_second);
+            prop_assert!(used <= allowed + 1e-6);
+        }
+    }
+
+    #[test]
+    fn waiting_as_long_as_told_is_always_enough(gaps in proptest::collection::vec(0u64..30, 1..100)) {
+        let rate = Rate::new(20, 4);
+        let mut now = Instant::now();
+        let mut bucket = Bucket::default();
+        for gap in gaps {
+            now += Duration::from_millis(gap);
+            if let Err(wait) = bucket.take(rate, now) {
+                now += wait;
+                prop_assert_eq!(bucket.take(rate, now), Ok(()));
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn keyed_buckets_answer_as_if_none_was_ever_forgotten(
+        steps in proptest::collection::vec((0u64..200, 0u8..4, any::<bool>()), 1..200),
+    ) {
+        let rate = Rate::new(10, 5);
+        let buckets = Buckets::new(rate);
+        let mut kept: [Bucket; 4] = Default::default();
+        let mut now = Instant::now();
+        for (gap, key, sweeps) in steps {
+            now += Duration::from_millis(gap);
+            if sweeps {
+                buckets.sweep(now);
+                let full = kept.iter().filter(|bucket| bucket.is_full(now)).count();
+                prop_assert_eq!(buckets.buckets.len(), kept.len() - full);
+            }
+            prop_assert_eq!(buckets.take(&key, now), kept[usize::from(key)].take(rate, now));
+        }
+        buckets.sweep(now + Duration::from_millis(500));
+        prop_assert!(buckets.buckets.is_empty());
+    }
+}
+
+#[test]
+fn senders_that_leave_the_lower_half_find_nothing_where_others_still_do() {
+    let rate = Rate::new(10, 10);
+    let now = Instant::now();
+    let mut bucket = Bucket::default();
+    let greedy = (0..20).filter(|_| bucket.take(rate.upper_half(), now).is_ok());
+    assert_eq!(greedy.count(), 5);
+    assert_eq!(
+        (0..20).filter(|_| bucket.take(rate, now).is_ok()).count(),
+        5
+    );
+}
+
+#[test]
+fn a_share_is_the_part_of_what_comes_at_once_and_a_second() {
+    let share = Rate::new(160, 320).share(16);
+    let now = Instant::now();
+    let mut bucket = Bucket::default();
+    let mut taken = |now| (0..100).filter(|_| bucket.take(share, now).is_ok()).count();
+    assert_eq!(taken(now), 20);
+    assert_eq!(taken(now + Duration::from_secs(1)), 10);
+}
+
+#[test]
+fn buckets_that_are_full_are_forgotten_in_turn() {
+    let buckets = Buckets::new(Rate::new(1000, 1));
+    let mut now = Instant::now();
+    for key in 0..100_000u32 {
+        now += Duration::from_millis(1);
+        assert!(buckets.wait(&key, now).is_zero());
+        buckets.take(&key, now).unwrap();
+        assert!(!buckets.wait(&key, now).is_zero());
+        buckets.sweep_in_turn(now);
+    }
+    assert!(
+        buckets.buckets.len() <= 2 * SWEEP,
+        "{}",
+        buckets.buckets.len()
+    );
+}
+
+#[test]
+fn keys_without_a_limit_are_not_kept() {
+    let buckets = Buckets::new(Rate::new(0, 0));
+    let now = Instant::now();
+    assert!((0..100).all(|key: u8| buckets.take(&key, now).is_ok()));
+    assert!(buckets.buckets.is_empty());
+}

@@ -1,0 +1,50 @@
+use super::*;
+
+#[test]
+fn an_offset_is_read_back_and_no_other_text_is_one() {
+    assert_eq!(Offset::parse(&Offset(42).to_string()), Some(Offset(42)));
+    for bad in [
+        "",
+        "7",
+        "~",
+        "+7~",
+        "-7~",
+        "7~ ",
+        " 7~",
+        "x~",
+        "99999999999999999999~",
+    ] {
+        assert_eq!(Offset::parse(bad), None, "{bad:?}");
+    }
+}
+
+#[test]
+fn a_cursor_reads_back_as_it_was_written_and_is_no_position() {
+    let cursor = Cursor {
+        life: Epoch::fresh(),
+        offset: Offset(42),
+        ts: Timestamp(1_711_000_000_123),
+    };
+    assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor.clone()));
+    assert!(Position::parse(&cursor.to_string()).is_err());
+    for bad in [
+        "", "a~7", "~7~7", "a~7~", "a~7~7~", "a~+7~7", "a~7~x", "a:7",
+    ] {
+        assert_eq!(Cursor::parse(bad), None, "{bad:?}");
+    }
+}
+
+#[test]
+fn a_position_reads_back_as_it_was_written() {
+    let position = Position {
+        epoch: Epoch::fresh(),
+        seq: Seq(42),
+    };
+    assert_eq!(
+        Position::parse(&position.to_string()).expect("round trip"),
+        position
+    );
+    for bad in ["", "7", ":7", "abc", "abc:", "abc:-1", "abc:x"] {
+        assert!(Position::parse(bad).is_err(), "{bad:?}");
+    }
+}

@@ -1,0 +1,70 @@
+use super::*;
+
+fn text_of(event: &Outgoing) -> String {
+    let bytes = frame(event);
+    let start = bytes.iter().position(|byte| *byte == b'{').unwrap();
+    String::from_utf8(bytes[start..].to_vec()).unwrap()
+}
+
+fn asked(text: &str) -> Asked {
+    read(text, Some(&RoomName::parse("here").unwrap()))
+}
+
+#[test]
+fn what_the_server_says_of_a_room_names_it_outside_and_inside() {
+    let room = RoomName::parse("lobby").unwrap();
+    let told = serde_json::json!({ "room": "lobby", "reason": "forbidden" });
+    let kicked = text_of(&Outgoing::room_notice("kicked", &room, &told));
+    let data = r#"{"event":"kicked","reason":"forbidden","room":"lobby"}"#;
+    let expected = format!(r#"{{"type":"system","room":"lobby","data":{data},"timestamp":"#);
+    assert!(kicked.starts_with(&expected), "{kicked}");
+    let typing = text_of(&Outgoing::room_notice("typing", &room, &told));
+    assert!(typing.starts_with(r#"{"type":"typing","room":"lobby","data":{"re"#));
+    let nothing = text_of(&Outgoing::notice("draining", &serde_json::json!({})));
+    assert!(nothing.contains(r#""data":{"event":"draining"}"#));
+}
+
+#[test]
+fn a_text_is_a_message_whose_id_is_that_of_its_frame() {
+    let asked = asked(r#"{"type":"text","id":"m1","data":1.0}"#);
+    assert_eq!(asked.id.unwrap().as_str(), "m1");
+    let Ok(Request::Publish(publish)) = asked.request else {
+        panic!("a message");
+    };
+    assert_eq!(publish.room.as_str(), "here");
+    assert_eq!(publish.id.unwrap().as_str(), "m1");
+    assert_eq!(publish.data.get(), "1.0");
+}
+
+#[test]
+fn a_room_in_the_frame_counts_more_than_that_of_the_address() {
+    let asked = asked(r#"{"type":"leave","room":"there"}"#);
+    assert!(matches!(asked.request, Ok(Request::Leave(room)) if room.as_str() == "there"));
+}
+
+#[test]
+fn what_is_wrong_is_said_and_answers_its_frame() {
+    for (text, part, id) in [
+        ("nonsense", "invalid JSON", None),
+        ("7", "an object { type", None),
+        (r#"{"id":"a"}"#, "type: is missing", Some("a")),
+        (r#"{"type":"join","id":""}"#, "1 to 64", None),
+        (r#"{"type":"x","id":"a"}"#, "no type of frame", Some("a")),
+        (r#"{"type":"text","id":"a"}"#, "data: is missing", Some("a")),
+        (
+            r#"{"type":"signal","id":"a","data":{}}"#,
+            "no type",
+            Some("a"),
+        ),
+        (
+            r#"{"type":"join","id":"a","data":{"since":1}}"#,
+            "since: ",
+            Some("a"),
+        ),
+    ] {
+        let asked = asked(text);
+        let error = asked.request.expect_err(text);
+        assert!(error.message().contains(part), "{}", error.message());
+        assert_eq!(asked.id.as_ref().map(MessageId::as_str), id, "{text}");
+    }
+}

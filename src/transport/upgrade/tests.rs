@@ -1,0 +1,35 @@
+use super::*;
+
+fn answer(offers: &[&str]) -> Option<Option<String>> {
+    let mut request = Request::builder()
+        .header("upgrade", "websocket")
+        .header("connection", "keep-alive, Upgrade")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    for offer in offers {
+        request = request.header("sec-websocket-protocol", *offer);
+    }
+    let accepted = accept_key(&request.body(()).unwrap()).ok()?;
+    let response = switching(accepted);
+    let accepted = response.headers().get("sec-websocket-protocol");
+    Some(accepted.map(|name| name.to_str().unwrap().to_owned()))
+}
+
+#[test]
+fn the_first_subprotocol_that_a_client_offers_is_accepted() {
+    let accepted = |name: &str| Some(Some(name.to_owned()));
+    assert_eq!(answer(&[]), Some(None));
+    assert_eq!(answer(&["my-app"]), accepted("my-app"));
+    assert_eq!(answer(&["bearer, abc.def-1_2"]), accepted("bearer"));
+    assert_eq!(answer(&[" , ,chat", "other"]), accepted("chat"));
+    assert_eq!(answer(&["", " "]), Some(None));
+}
+
+#[test]
+fn a_list_of_subprotocols_that_is_none_is_refused() {
+    for malformed in ["a b", "a/b", "\u{1}", "\"a\"", &"a".repeat(SUBPROTOCOL + 1)] {
+        if HeaderValue::from_str(malformed).is_ok() {
+            assert_eq!(answer(&[malformed]), None, "{malformed:?}");
+        }
+    }
+}

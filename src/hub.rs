@@ -28,36 +28,24 @@ use crate::{
     telemetry::Metrics,
 };
 
-mod announce;
 mod application;
-mod caller;
 mod catch_up;
+mod cluster;
+mod commands;
 mod connection;
-mod deliver;
+mod delivery;
 mod departure;
-mod directory;
-mod elsewhere;
 mod event;
-mod executor;
 mod expiry;
 mod fan_out;
 mod feed;
-mod history;
-mod join;
 mod memory;
 mod outlived;
 mod pace;
-mod peers;
 mod personal;
-mod poll;
 mod presence;
 mod profile;
-mod publish;
 mod readers;
-mod refresh;
-mod removal;
-mod reply_budget;
-mod request;
 mod resume;
 mod room;
 mod room_index;
@@ -66,7 +54,6 @@ mod rooms_walk;
 mod session;
 mod settings;
 mod showing;
-mod signal;
 mod stream;
 mod typing;
 mod untold;
@@ -74,30 +61,28 @@ mod users;
 mod watched;
 mod who;
 
-pub use announce::ReadTo;
 pub use application::STATE_BYTES;
-pub use caller::{Caller, Toll, Visitor};
+pub use commands::{
+    Answer, Attendance, Caller, Desk, Executor, GiveUp, History, HistoryPage, Join, Joined,
+    LiveRoom, LiveRooms, Poll, Polled, Publish, Publishing, ReadTo, Refusal, Replay, Replies,
+    Reply, Request, Roll, RoomState, RoomsPage, Signal, Status, Storing, To, Toll, Visitor,
+};
 pub use connection::{Asking, Close, Connection, ConnectionRates, Drained, Outlet};
-pub use deliver::Gather;
+pub use delivery::Gather;
 pub use departure::Departure;
-pub use directory::{Attendance, LiveRoom, LiveRooms, RoomState, RoomsPage};
 pub use event::{Arguments, Event, Format, Keep, Outgoing};
-pub use executor::{Desk, Executor};
 pub use expiry::Expiry;
-pub use history::{History, HistoryPage};
-pub use join::{Join, Joined, Replay};
 pub use memory::exhausted;
 pub use pace::noting_idle;
-pub use poll::{GiveUp, Poll, Polled};
 pub use profile::Present;
-pub use publish::{Publish, Publishing, Storing};
-pub use request::{Answer, Request, Roll, Status};
 pub use resume::{NotResumed, Resume};
 pub use session::Arrived;
 pub use settings::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings};
-pub use signal::{Refusal, Replies, Reply, Signal, To};
 pub use stream::{Beginning, Reset, Since, Stream};
 pub use who::{Members, PresencePage, UserState};
+
+use cluster::rpc as peers;
+use commands::{join, signal};
 
 /// How much one answer may hold.
 #[derive(Clone, Copy, Debug)]

@@ -201,7 +201,7 @@ async fn one_users_signals_that_wait_for_other_nodes_leave_others_their_share() 
         data: to_raw_value("data").unwrap().into(),
         timeout: None,
     };
-    let waiting: Vec<_> = (0..crate::hub::peers::SIGNALS / 2)
+    let waiting: Vec<_> = (0..crate::hub::cluster::rpc::SIGNALS / 2)
         .map(|_| one.signal(&greedy, &asked).ok().unwrap())
         .collect();
     let refused = signal(&one, &greedy, bob.clone()).await.unwrap_err();

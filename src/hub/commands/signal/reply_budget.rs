@@ -10,26 +10,26 @@ use std::sync::{
 
 /// What may be held.
 #[derive(Debug)]
-pub(super) struct ReplyBudget {
+pub(in crate::hub) struct ReplyBudget {
     left: AtomicUsize,
 }
 
 /// Bytes that were taken; given back when dropped.
 #[derive(Debug)]
-pub(super) struct HeldReply {
+pub(in crate::hub) struct HeldReply {
     budget: Arc<ReplyBudget>,
     bytes: usize,
 }
 
 impl ReplyBudget {
-    pub(super) fn new(bytes: usize) -> Arc<Self> {
+    pub(in crate::hub) fn new(bytes: usize) -> Arc<Self> {
         Arc::new(Self {
             left: AtomicUsize::new(bytes),
         })
     }
 
     /// Takes so many bytes, if they are left.
-    pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Option<HeldReply> {
+    pub(in crate::hub) fn take(self: &Arc<Self>, bytes: usize) -> Option<HeldReply> {
         let taken = self
             .left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::runtime::Handle;
 
-use super::{Caller, Connection, Hub};
+use crate::hub::{Caller, Connection, Hub};
 use crate::{
     auth::Permission,
     backend::{Appended, Draft, Receipt},
@@ -209,12 +209,12 @@ impl Hub {
     }
 
     /// Refuses data that is larger or deeper than configured.
-    pub(super) fn check_data(&self, data: &RawValue) -> Result<()> {
+    pub(in crate::hub) fn check_data(&self, data: &RawValue) -> Result<()> {
         self.check_bytes(data.get().len())?;
         self.check_nesting(data)
     }
 
-    pub(super) fn check_bytes(&self, bytes: usize) -> Result<()> {
+    pub(in crate::hub) fn check_bytes(&self, bytes: usize) -> Result<()> {
         let most = self.0.limits.message_bytes.bytes();
         if bytes > most {
             let message =
@@ -224,7 +224,7 @@ impl Hub {
         Ok(())
     }
 
-    pub(super) fn check_nesting(&self, data: &RawValue) -> Result<()> {
+    pub(in crate::hub) fn check_nesting(&self, data: &RawValue) -> Result<()> {
         let levels = self.0.limits.nesting;
         if nests_deeper(data.get(), levels) {
             let message = format!("the data of a message may nest {levels} arrays and objects");

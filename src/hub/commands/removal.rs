@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{
+use crate::hub::{
     Close, Connection, Hub,
     connection::HEARD,
     peers::{Ask, PATIENCE},
@@ -47,7 +47,7 @@ impl Hub {
     }
 
     /// Takes every connection of a user on this node out of a room.
-    pub(super) fn kick_here(&self, room: &RoomKey, user: &UserId, reason: &str) -> usize {
+    pub(in crate::hub) fn kick_here(&self, room: &RoomKey, user: &UserId, reason: &str) -> usize {
         let there = self
             .connections_of(user)
             .into_iter()
@@ -62,7 +62,7 @@ impl Hub {
     }
 
     /// Takes a connection out of rooms and tells it; true if it was in one of them.
-    pub(super) fn expel(
+    pub(in crate::hub) fn expel(
         &self,
         connection: &Arc<Connection>,
         lost: &[RoomName],
@@ -96,7 +96,7 @@ impl Hub {
 
     /// Takes a connection out of rooms at once: its turn comes when its client has taken what it missed, and that can be
     /// whenever it likes. Answers those that it was in; [`tell_lost`](Self::tell_lost) is to be called for these.
-    pub(super) fn take_out(
+    pub(in crate::hub) fn take_out(
         &self,
         connection: &Connection,
         rooms: &[RoomName],
@@ -113,7 +113,12 @@ impl Hub {
     }
 
     /// Tells a connection why it is not in rooms any more, behind the answers of joins that are under way.
-    pub(super) async fn tell_lost(&self, connection: &Connection, left: &[RoomName], reason: &str) {
+    pub(in crate::hub) async fn tell_lost(
+        &self,
+        connection: &Connection,
+        left: &[RoomName],
+        reason: &str,
+    ) {
         if left.is_empty() {
             return;
         }
@@ -132,7 +137,7 @@ impl Hub {
 
     /// Stores a connection's session once more when its client has heard which rooms it was taken out of. Until then a client
     /// that comes back is told again.
-    pub(super) fn forget_lost(&self, connection: &Connection) {
+    pub(in crate::hub) fn forget_lost(&self, connection: &Connection) {
         let Some(connection) = self.0.connections.get(&connection.id()) else {
             return;
         };
@@ -164,7 +169,7 @@ impl Hub {
     }
 
     /// Ends every connection of a user on this node that is not about to end for good already.
-    pub(super) fn disconnect_here(&self, user: &UserId) -> usize {
+    pub(in crate::hub) fn disconnect_here(&self, user: &UserId) -> usize {
         let mut connections = self.connections_of(user);
         connections.retain(|connection| !connection.is_ended_for_good());
         for connection in &connections {
@@ -175,7 +180,7 @@ impl Hub {
 
     /// Does to a connection whose session was read from the store what was done to that since: nobody else could, before
     /// the connection was known. False if there is no session any more.
-    pub(super) async fn heed_removals(&self, connection: &Arc<Connection>) -> bool {
+    pub(in crate::hub) async fn heed_removals(&self, connection: &Arc<Connection>) -> bool {
         let Some(pid) = connection.pid() else {
             return true;
         };

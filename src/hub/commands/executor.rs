@@ -2,7 +2,7 @@
 //!
 //! A message takes its place in the log's order before the next request is looked at, but its storing is not waited for:
 //! many are under way at once and are answered in order. Every other request waits until those before it are stored. A door
-//! parses requests, hands them over, and writes the answers. Rates are kept here, too: see [`pace`](super::pace).
+//! parses requests, hands them over, and writes the answers. Rates are kept here, too: see [`pace`](crate::hub::pace).
 
 use std::{
     collections::VecDeque,
@@ -18,11 +18,11 @@ use futures_util::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
+use crate::hub::{
     Answer, Close, Connection, Departure, Expiry, Hub, Join, Publish, Publishing, Request, Roll,
     Signal, Status, Toll,
+    commands::signal::reply_budget::ReplyBudget,
     pace::{Backlog, Latest},
-    reply_budget::ReplyBudget,
     session::closing,
 };
 use crate::{

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Close, Connection, Hub, UserState, session::TRY_AGAIN, signal::Passing};
+use crate::hub::{Close, Connection, Hub, UserState, session::TRY_AGAIN, signal::Passing};
 use crate::{
     backend::Question,
     error::{Code, Error, Result},
@@ -15,20 +15,20 @@ use crate::{
 };
 
 /// How long other nodes may take for what needs nothing but a look.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+pub(in crate::hub) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often it is tried to find out whether a session is still this node's.
 const LET_GO: usize = 5;
 
 /// Questions of other nodes that may wait for their answers, which clients may have to give.
-pub(super) const AT_ONCE: usize = 4096;
+pub(in crate::hub) const AT_ONCE: usize = 4096;
 
 /// Signals among them: what operators ask is never kept waiting by them. They are shared by the users that send them.
-pub(super) const SIGNALS: usize = AT_ONCE / 4 * 3;
+pub(in crate::hub) const SIGNALS: usize = AT_ONCE / 4 * 3;
 
 /// A question. Nodes of different versions may live together for a while: what is not understood is not answered.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Ask {
+pub(in crate::hub) enum Ask {
     /// Pass a signal on; what became of it.
     Signal(Arc<Passing>),
     /// Take a user out of a room; how many connections were.
@@ -48,7 +48,7 @@ pub(super) enum Ask {
 
 impl Hub {
     /// Asks all other nodes; what those answered that did so in time.
-    pub(super) async fn ask_others<T: DeserializeOwned>(
+    pub(in crate::hub) async fn ask_others<T: DeserializeOwned>(
         &self,
         ask: &Ask,
         within: Duration,
@@ -68,7 +68,7 @@ impl Hub {
     }
 
     /// Answers what another node asks, in time: whatever is delivered does not wait for that.
-    pub(super) fn answer(&self, question: Question) {
+    pub(in crate::hub) fn answer(&self, question: Question) {
         let Ok(permit) = self.0.answers.clone().try_acquire_owned() else {
             log_rarely!(warn, "other nodes ask more than can be answered");
             return;
@@ -119,7 +119,7 @@ impl Hub {
     }
 
     /// Has other nodes let go of the connection that the session of this one had there, if any.
-    pub(super) fn have_let_go(&self, connection: &Connection) {
+    pub(in crate::hub) fn have_let_go(&self, connection: &Connection) {
         if connection.pid().is_none() || self.0.backend.nodes.is_none() {
             return;
         }
@@ -134,7 +134,7 @@ impl Hub {
 
     /// Ends a connection whose session goes on on another node. It leaves its rooms in silence: the user is in them there
     /// before the grace time is over here.
-    pub(super) async fn let_go(&self, connection: ConnectionId) {
+    pub(in crate::hub) async fn let_go(&self, connection: ConnectionId) {
         let found = self.0.connections.get(&connection);
         let Some(found) = found.map(|found| found.clone()) else {
             return;

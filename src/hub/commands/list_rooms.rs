@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Instant};
 use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use super::{
+use crate::hub::{
     Caller, Hub,
     room::Room,
     rooms_walk::{Found, Walk},

@@ -3,16 +3,18 @@
 //! Receivers may be on any node. Whether they may be signalled is decided where they are: only there it is known which rooms
 //! they are in.
 
+pub(in crate::hub) mod reply_budget;
+
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{
+use crate::hub::{
     Connection, Hub, Outgoing,
+    commands::signal::reply_budget::{HeldReply, ReplyBudget},
     peers::Ask,
-    reply_budget::{HeldReply, ReplyBudget},
 };
 use crate::{
     auth::{Grants, Permission},
@@ -129,7 +131,7 @@ impl Reply {
 
 /// A signal on its way to its receivers on one node or another.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Passing {
+pub(in crate::hub) struct Passing {
     to: To,
     from: From,
     namespace: Namespace,
@@ -167,7 +169,7 @@ struct Unanswered<'a> {
 
 /// What became of a signal on one node.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Passed {
+pub(in crate::hub) struct Passed {
     /// Somebody it is for is there.
     found: bool,
     /// The sender may signal them; if not, they were told nothing.
@@ -209,7 +211,7 @@ impl Hub {
     }
 
     /// Sends a signal whose answers take their bytes out of `budget`.
-    pub(super) fn signal_within(
+    pub(in crate::hub) fn signal_within(
         &self,
         connection: &Connection,
         signal: &Signal,
@@ -240,7 +242,7 @@ impl Hub {
     }
 
     /// Room for the answers to the signals of one connection.
-    pub(super) fn reply_budget(&self) -> Arc<ReplyBudget> {
+    pub(in crate::hub) fn reply_budget(&self) -> Arc<ReplyBudget> {
         let limits = &self.0.limits;
         let one = limits.message_bytes.bytes().saturating_add(OVERHEAD);
         ReplyBudget::new(limits.signal_bytes.bytes().max(one))
@@ -404,7 +406,7 @@ impl Hub {
     }
 
     /// As [`pass`](Self::pass), for a sender that has not too many of them under way.
-    pub(super) async fn pass_for_another_node(&self, passing: &Passing) -> Result<Passed> {
+    pub(in crate::hub) async fn pass_for_another_node(&self, passing: &Passing) -> Result<Passed> {
         let _place = self.take_signal(passing)?;
         Ok(self.pass(passing).await)
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{History, HistoryPage, Join, Joined, PresencePage, Publish, ReadTo, Replies, Signal};
+use crate::hub::{
+    History, HistoryPage, Join, Joined, PresencePage, Publish, ReadTo, Replies, Signal,
+};
 use crate::{
     backend::Appended,
     model::{RoomName, Seq, Timestamp, UserId},

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Connection, ConnectionRates, Hub, too_fast};
+use crate::hub::{Connection, ConnectionRates, Hub, too_fast};
 use crate::{
     auth::{Permission, Principal},
     error::{Limit, Result},
@@ -140,7 +140,7 @@ impl Hub {
 
     /// Takes permits of the caller's rates for what its request turned out to cost besides the one that it took at first. It is
     /// answered all the same; what it asks for next waits, or is refused, until they have come back.
-    pub(super) fn charge(&self, caller: &impl Caller, permits: usize, now: Instant) {
+    pub(in crate::hub) fn charge(&self, caller: &impl Caller, permits: usize, now: Instant) {
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);
         if permits == 0 {
             return;
@@ -156,7 +156,7 @@ impl Hub {
 
     /// Takes permits for messages that the caller is given in an answer: one for each 64 KiB, the first of which is paid for by
     /// its request.
-    pub(super) fn charge_messages(
+    pub(in crate::hub) fn charge_messages(
         &self,
         caller: &impl Caller,
         messages: &[Arc<Message>],
@@ -174,7 +174,7 @@ impl Hub {
     }
 
     /// Takes what reading a room costs somebody without a connection who has been answered already.
-    pub(super) fn charge_visit(&self, visitor: &Visitor, now: Instant) {
+    pub(in crate::hub) fn charge_visit(&self, visitor: &Visitor, now: Instant) {
         if let Some(principal) = visitor.identity() {
             self.0.visits.charge(&principal.user, 1, now);
             self.0.user_joins.charge(&principal.user, 1, now);
@@ -183,7 +183,7 @@ impl Hub {
 
     /// Takes the next permits for something that costs `toll`, and says how long until they may be used: no longer than
     /// `patience`, else it is refused.
-    pub(super) fn reserve(
+    pub(in crate::hub) fn reserve(
         &self,
         caller: &impl Caller,
         toll: Toll,
@@ -216,7 +216,7 @@ impl Hub {
 
     /// The same for joining or reading so many rooms. Whatever a user asks without a connection counts together, as if it asked
     /// by one.
-    pub(super) fn reserve_joins(
+    pub(in crate::hub) fn reserve_joins(
         &self,
         caller: &impl Caller,
         rooms: u32,
@@ -239,7 +239,7 @@ impl Hub {
     }
 
     /// The same of what all connections and requests of a user have together.
-    pub(super) fn reserve_user_joins(
+    pub(in crate::hub) fn reserve_user_joins(
         &self,
         caller: &impl Caller,
         rooms: u32,

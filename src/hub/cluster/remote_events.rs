@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Connection, Hub, profile::Word, users::Standing};
+use crate::hub::{Connection, Hub, profile::Word, users::Standing};
 use crate::{
     backend::{Elsewhere, Notice},
     model::{Namespace, RoomKey, RoomName, Timestamp, UserId},
@@ -10,7 +10,7 @@ use crate::{
 
 impl Hub {
     /// Takes what other nodes say of a room.
-    pub(super) fn hear(&self, key: &RoomKey, said: Elsewhere) {
+    pub(in crate::hub) fn hear(&self, key: &RoomKey, said: Elsewhere) {
         let words: Vec<(UserId, Word)> = match &said {
             Elsewhere::Present(entries) => {
                 let entries = entries.iter();
@@ -51,7 +51,7 @@ impl Hub {
     }
 
     /// Tells the other nodes that have connections of a user what it said last.
-    pub(super) fn tell_status(&self, namespace: &Namespace, user: &UserId) {
+    pub(in crate::hub) fn tell_status(&self, namespace: &Namespace, user: &UserId) {
         let Some(nodes) = &self.0.backend.nodes else {
             return;
         };
@@ -80,7 +80,7 @@ impl Hub {
     }
 
     /// Has other nodes answer what a user said there, if this is its first connection here.
-    pub(super) fn ask_status(&self, connection: &Arc<Connection>) {
+    pub(in crate::hub) fn ask_status(&self, connection: &Arc<Connection>) {
         let is_first = connection.standing().connections().len() == 1;
         if self.0.backend.nodes.is_none() || !is_first {
             return;

@@ -1,7 +1,7 @@
 //! `poll`: what a room has after a place in its log, at once or as soon as there is something.
 //!
 //! Whoever polls is no member: it watches the room while it waits. What is delivered meanwhile is kept for all who poll the room
-//! ([`watched`](super::watched)), so that one of them reads the log and the others need not; what is not kept is read.
+//! ([`watched`](crate::hub::watched)), so that one of them reads the log and the others need not; what is not kept is read.
 
 use std::{
     future::Future,
@@ -12,7 +12,7 @@ use std::{
 
 use serde::{Serialize, Serializer};
 
-use super::{
+use crate::hub::{
     Caller, Hub, Visitor,
     join::follows,
     watched::{Newest, Watched},

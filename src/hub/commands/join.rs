@@ -15,7 +15,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{
+use crate::hub::{
     Caller, Connection, Hub, Members,
     connection::{Refused, Turn},
     reached,
@@ -272,7 +272,12 @@ impl Hub {
     }
 
     /// Gives what a room has after `read` from now on.
-    pub(super) fn let_through(&self, connection: &Connection, room: &RoomName, read: Offset) {
+    pub(in crate::hub) fn let_through(
+        &self,
+        connection: &Connection,
+        room: &RoomName,
+        read: Offset,
+    ) {
         // In this order: what the feed has let through would not be looked at again.
         self.0.rooms.with(&connection.key(room), |room| {
             room.joined(connection.id(), read);
@@ -286,7 +291,12 @@ impl Hub {
     }
 
     /// Whether an identity may become a member of a room and, if it wants that, be given some of its past.
-    pub(super) fn check_entry(&self, who: &impl Caller, room: &RoomName, past: bool) -> Result<()> {
+    pub(in crate::hub) fn check_entry(
+        &self,
+        who: &impl Caller,
+        room: &RoomName,
+        past: bool,
+    ) -> Result<()> {
         self.check_name(room.bytes())?;
         if !who.may(Permission::Join, room) {
             return Err(Error::forbidden(format!(
@@ -331,6 +341,6 @@ fn complete(page: &Page, since: Seq) -> bool {
 }
 
 /// Whether a page of what comes after `since` begins with that.
-pub(super) fn follows(page: &Page, since: Seq) -> bool {
+pub(in crate::hub) fn follows(page: &Page, since: Seq) -> bool {
     since <= page.head && page.oldest <= since.next()
 }

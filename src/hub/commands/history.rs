@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use serde::Serialize;
 
-use super::{Caller, Hub};
+use crate::hub::{Caller, Hub};
 use crate::{
     auth::Permission,
     backend::{PageSize, Range},
@@ -66,7 +66,7 @@ impl Hub {
     }
 
     /// A page of `wanted` messages, cut to what one answer may hold.
-    pub(super) fn page(&self, wanted: Option<usize>) -> PageSize {
+    pub(in crate::hub) fn page(&self, wanted: Option<usize>) -> PageSize {
         let pages = self.0.pages;
         PageSize {
             messages: wanted.unwrap_or(pages.messages).min(pages.messages),

@@ -1,6 +1,6 @@
 //! `refresh`: a new token for a connection that stays.
 
-use super::{Connection, Hub, session::FORBIDDEN};
+use crate::hub::{Connection, Hub, session::FORBIDDEN};
 use crate::{
     auth::{Permission, Principal},
     error::{Error, Result},

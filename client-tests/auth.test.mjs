@@ -71,7 +71,7 @@ const BAD = {
 };
 
 for (const [name, [token, code]] of Object.entries(BAD)) {
-  test(`a token ${name} is answered ${code} at every door`, async (t) => {
+  test(`a token ${name} is answered ${code} on every transport`, async (t) => {
     const server = await serve(t, KEYED);
     for (const v of [3, 4]) {
       for (const mode of ["polling", "websocket"]) {
@@ -129,7 +129,7 @@ test("a token may have its scheme in front everywhere, and an empty one is none"
   }
 });
 
-test("with auth.http off, tokens in HTTP requests of Socket.IO are not read, and those of other doors are", async (t) => {
+test("with auth.http off, tokens in HTTP requests of Socket.IO are not read, and those of other transports are", async (t) => {
   const server = await serve(t, { ...KEYED, "auth-http": false });
   const token = sign({ sub: "alice" });
   const foreign = sign({ sub: "proxy" }, "another secret of thirty-two bytes!!");

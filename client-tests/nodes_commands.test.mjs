@@ -123,7 +123,7 @@ for (const { store, begin } of STORES) {
     const shown = await atB.get("/v1/rooms/kitchen");
     assert.deepEqual([shown.users, shown.connections], [1, 1]);
 
-    // What is said on one node is heard on the other by every door.
+    // What is said on one node is heard on the other on every transport.
     const [message, notification] = [alice.on("message"), alice.on("notification")];
     const plain = await peer(t, a, { token: sign({ sub: "carol" }), room: "lobby" });
     const stream = await listening(t, a, { token: sign({ sub: "dan" }), room: "lobby" });

@@ -38,7 +38,7 @@ test("without a position a poll says at once where the room is, and gives no mes
   assert.ok(headers.get("x-request-id"));
 });
 
-test("what is there after the position comes at once, as every door shows it", async (t) => {
+test("what is there after the position comes at once, as on every transport", async (t) => {
   const server = await serve(t);
   const alice = await open(t, server, { user: "alice" });
   const { cursor } = await polled(server, "lobby");

@@ -212,7 +212,7 @@ test("a user that is taken out of a room hears it at every connection, is out, a
   assert.deepEqual(nobody, { room: "lobby", user: "nobody", connections: 0 });
 });
 
-test("a user that is disconnected is gone from every door, and does not come back by itself", async (t) => {
+test("a user that is disconnected is gone from every transport, and does not come back by itself", async (t) => {
   const { server, backEnd, as } = await api(t);
   const token = sign({ sub: "bob" });
   const sockets = await Promise.all(

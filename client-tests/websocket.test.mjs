@@ -1,4 +1,4 @@
-// The plain WebSocket door: every frame of the contract, towards and from clients of its own kind and socket.io's.
+// Plain WebSocket: every frame of the contract, towards and from clients of its own kind and socket.io's.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -210,7 +210,7 @@ test("an address may name several rooms, and says history or a position to begin
   assert.deepEqual(several.joined.map(({ room }) => room), ["lobby", "kitchen"]);
   assert.deepEqual(several.joined.map(({ messages }) => messages.map((message) => message.data)), [[8, 9, 10], ["k"]]);
   const [message] = several.joined[1].messages;
-  assert.deepEqual(keys(message), ["data", "event", "from", "id", "room", "seq", "ts"], "messages as every door shows them");
+  assert.deepEqual(keys(message), ["data", "event", "from", "id", "room", "seq", "ts"], "messages as on every transport");
   await several.refused("text", { data: "where?" }, "bad_request");
 
   const back = await peer(t, server, { room: "lobby", query: { since: `${epoch}:7` } });
@@ -267,7 +267,7 @@ test("history is paged as for every client", async (t) => {
   assert.deepEqual(data((await alice.ok("history", {})).messages), upTo(6));
 });
 
-test("presence, status, typing and read marks go both ways between this door and socket.io's", async (t) => {
+test("presence, status, typing and read marks go both ways between plain WebSocket and Socket.IO", async (t) => {
   const server = await serve(t, { "presence-grace": "100ms" });
   const alice = await peer(t, server, { user: "alice", room: "lobby" });
   const bob = await open(t, server, { user: "bob", v: 3 });

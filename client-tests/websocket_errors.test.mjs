@@ -1,4 +1,4 @@
-// The plain WebSocket door when something is wrong: what is refused and goes on, and what ends a connection, by which code.
+// Plain WebSocket when something is wrong: what is refused and goes on, and what ends a connection, by which code.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-//! The connections beneath every door: HTTP/1.1 and HTTP/2 on one port, and peers that say nothing or do not read.
+//! The connections beneath every transport: HTTP/1.1 and HTTP/2 on one port, and peers that say nothing or do not read.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 mod support;

@@ -14,8 +14,9 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use support::{
     DEADLINE,
-    child::{Bystander, Child, Contention, Http, KEY, Watch, token},
+    attack::{self, Bystander, Contention, Http, KEY, Watch, token},
     eventually,
+    process::ServerProcess,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -46,11 +47,11 @@ const MIB: usize = 1 << 20;
 /// A client waits no longer for an ack.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-async fn server() -> Child {
+async fn server() -> ServerProcess {
     server_with(&[]).await
 }
 
-async fn server_with(more: &[(&str, &str)]) -> Child {
+async fn server_with(more: &[(&str, &str)]) -> ServerProcess {
     let environment = [
         ("SWITCHBOARD_LIMITS_USER_JOINS_PER_SECOND", "0"),
         ("SWITCHBOARD_LIMITS_MEMORY", "32 MiB"),
@@ -58,11 +59,11 @@ async fn server_with(more: &[(&str, &str)]) -> Child {
         ("SWITCHBOARD_LIMITS_CONNECTS_PER_SECOND", "0"),
         ("SWITCHBOARD_LIMITS_CONNECTIONS_PER_USER", "0"),
     ];
-    Child::start(&[&environment, more].concat()).await
+    attack::start(&[&environment, more].concat())
 }
 
 /// Runs an attack beside a client that is not to notice it; the memory may grow by so many MiB.
-async fn costs_less_than(bound: usize, child: &Child, attack: impl Future<Output = ()>) {
+async fn costs_less_than(bound: usize, child: &ServerProcess, attack: impl Future<Output = ()>) {
     let bystander = Bystander::begin(child).await;
     let (watch, machine) = (Watch::begin(child), Contention::begin());
     attack.await;
@@ -89,7 +90,7 @@ async fn each_of<F: Future>(count: usize, attempt: impl Fn(usize) -> F) -> Vec<F
     done
 }
 
-async fn some_are_refused(child: &Child) {
+async fn some_are_refused(child: &ServerProcess) {
     eventually("some are refused", async || {
         child
             .metric("switchboard_limited_total{limit=\"memory\"}")
@@ -211,7 +212,7 @@ async fn bodies_of_api_requests_that_never_end() {
 const STREAMS: [usize; 2] = [100, 10];
 
 /// A connection of HTTP/2 whose answers, or bodies, may have so many bytes for now.
-async fn h2(child: &Child, window: u32) -> h2::client::SendRequest<Bytes> {
+async fn h2(child: &ServerProcess, window: u32) -> h2::client::SendRequest<Bytes> {
     let stream = TcpStream::connect(child.address).await.unwrap();
     let begun = h2::client::Builder::new()
         .initial_window_size(window)
@@ -225,7 +226,7 @@ async fn h2(child: &Child, window: u32) -> h2::client::SendRequest<Bytes> {
 
 /// Asks as often as `STREAMS` says on each of so many connections, and takes nothing of the answers but their statuses.
 async fn ask_and_take_nothing(
-    child: &Child,
+    child: &ServerProcess,
     connections: usize,
     window: u32,
     (path, bearer): (&str, &str),
@@ -253,7 +254,7 @@ async fn ask_and_take_nothing(
 const READERS: usize = 100;
 
 /// A server whose pages are large, and whose rates are not what keeps anybody from asking for them.
-async fn library() -> Child {
+async fn library() -> ServerProcess {
     let child = server_with(&[
         ("SWITCHBOARD_HISTORY_PAGE_BYTES", "4 MiB"),
         ("SWITCHBOARD_LIMITS_OUTBOX_BYTES", "8 MiB"),
@@ -268,7 +269,7 @@ async fn library() -> Child {
 }
 
 /// A room of which a page has four mebibytes.
-async fn full_room(child: &Child) {
+async fn full_room(child: &ServerProcess) {
     let data = "x".repeat(60_000);
     let body = format!("{{\"data\":\"{data}\"}}");
     for _ in 0..70 {
@@ -359,7 +360,7 @@ async fn pages_over_http_1_that_nobody_takes_however_many_are_asked_for_in_one_g
 
 /// Bodies over HTTP/2 in frames of so many bytes, of which the last byte is withheld.
 async fn bodies_withheld_over_http_2(
-    child: &Child,
+    child: &ServerProcess,
     path: impl AsyncFn() -> String,
     frame: usize,
     bytes: usize,
@@ -417,7 +418,7 @@ const TEXT_BEGUN: u8 = 0x01;
 const BINARY: u8 = 0x82;
 
 /// A WebSocket at a path, every byte of it by hand.
-async fn websocket(child: &Child, path: &str) -> TcpStream {
+async fn websocket(child: &ServerProcess, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(child.address).await.unwrap();
     let key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket";
@@ -441,7 +442,7 @@ async fn seen(stream: &mut TcpStream, what: &str) {
 }
 
 /// A client of Socket.IO that is connected as a user.
-async fn connected(child: &Child, user: &str, rooms: &str) -> TcpStream {
+async fn connected(child: &ServerProcess, user: &str, rooms: &str) -> TcpStream {
     let mut stream = websocket(child, "/socket.io/?EIO=4&transport=websocket").await;
     let connect = format!("40{{\"token\":\"{}\"}}", token(user, rooms));
     stream
@@ -527,7 +528,7 @@ async fn events_that_come_faster_than_their_rate() {
 }
 
 /// A connection whose client takes next to nothing.
-async fn dial_and_read_nothing(child: &Child) -> TcpStream {
+async fn dial_and_read_nothing(child: &ServerProcess) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.connect(child.address).await.unwrap()

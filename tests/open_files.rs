@@ -5,7 +5,7 @@ mod support;
 
 use std::{net::SocketAddr, time::Duration};
 
-use support::{binary::Binary, eventually};
+use support::{eventually, process::ServerProcess};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -14,7 +14,7 @@ use tokio::{
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_limit_of_open_files_is_raised_to_what_the_machine_allows() {
     let wrapper = ["sh", "-c", "ulimit -Sn 64 && exec \"$0\" \"$@\""];
-    let server = Binary::start(
+    let server = ServerProcess::start(
         &wrapper,
         &["--store", "memory", "--limits-connections", "100"],
     );
@@ -33,7 +33,7 @@ async fn the_limit_of_open_files_is_raised_to_what_the_machine_allows() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_descriptors_closes_idle_connections_serves_on_and_does_not_spin() {
     let wrapper = ["sh", "-c", "ulimit -n 80 && exec \"$0\" \"$@\""];
-    let server = Binary::start(&wrapper, &["--store", "memory"]);
+    let server = ServerProcess::start(&wrapper, &["--store", "memory"]);
     let mut streams = Vec::new();
     for _ in 0..300 {
         streams.push(TcpStream::connect(server.address).await.unwrap());

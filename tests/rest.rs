@@ -453,7 +453,7 @@ async fn a_user_who_is_disconnected_is_told_by_its_namespace_and_begins_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_is_kicked_and_disconnected_at_every_door() {
+async fn a_user_is_kicked_and_disconnected_on_every_transport() {
     let (server, api) = server().await;
     let url = format!("ws://{}/ws/lobby?user=alice", server.address);
     let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();

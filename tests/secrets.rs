@@ -7,7 +7,7 @@ use std::process::Command;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use support::{binary::Binary, eventually};
+use support::{eventually, process::ServerProcess};
 use switchboard::{
     auth::{TokenClaims, issue},
     model::{Timestamp, UserId},
@@ -48,7 +48,7 @@ fn token(user: &str) -> String {
 }
 
 /// Sends `bearer` in every way that a token can come, good or not.
-async fn send_by_every_way(server: &Binary, bearer: &str) {
+async fn send_by_every_way(server: &ServerProcess, bearer: &str) {
     let client = reqwest::Client::new();
     let base = format!("http://{}", server.address);
     let form = |path: &str| match path.contains('?') {
@@ -128,7 +128,7 @@ async fn send_by_every_way(server: &Binary, bearer: &str) {
             break;
         }
     }
-    // The plain door, with the token as a subprotocol, too.
+    // Plain WebSocket, with the token as a subprotocol, too.
     let url = format!("ws://{}/ws/lobby?token={bearer}", server.address);
     let mut request = url.into_client_request().unwrap();
     let subprotocol = format!("bearer, {bearer}").parse().unwrap();
@@ -153,7 +153,7 @@ async fn the_most_talkative_log_has_no_token_key_password_or_data() {
         &["--log-filter", "trace", "--socketio-connect-timeout", "2s"],
     ]
     .concat();
-    let server = Binary::start(&[], &flags);
+    let server = ServerProcess::start(&[], &flags);
     let good = token("alice");
     for bearer in [good.as_str(), WRONG, KEY, METRICS_KEY] {
         send_by_every_way(&server, bearer).await;

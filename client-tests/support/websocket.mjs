@@ -1,4 +1,4 @@
-// The plain WebSocket door, as a client without any library speaks to it: one JSON object a frame.
+// Plain WebSocket, as a client without any library speaks to it: one JSON object a frame.
 
 import assert from "node:assert/strict";
 import WebSocket from "ws";
@@ -108,7 +108,7 @@ export async function peer(t, server, options = {}) {
   return made;
 }
 
-// The message objects that the text frames of a room hold, as every other door shows them.
+// The message objects that the text frames of a room hold, as every other transport has them.
 export const messageOf = ({ room, id, seq, from, data, timestamp }) => ({
   room,
   id,

@@ -1,4 +1,4 @@
-//! What the tests share: a server in this process on a port of its own, and a raw Socket.IO client that shows every
+//! Shared by the tests: a server in this process on a port of its own, and a raw Socket.IO client that shows every
 //! byte.
 #![allow(
     dead_code,
@@ -19,12 +19,12 @@ use switchboard::{
 use tokio::{net::TcpListener, net::TcpStream, sync::oneshot, task::JoinHandle};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
-pub mod binary;
-pub mod child;
+pub mod attack;
+pub mod process;
 pub mod redis;
 pub mod rest;
 
-/// The longest that anything here waits for.
+/// The longest wait for a condition.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A configuration for tests: in memory, without rates.

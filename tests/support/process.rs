@@ -1,4 +1,4 @@
-//! The `switchboard` binary as a process of its own, with all that it writes.
+//! The server as a process of its own: its log, its memory and CPU time can be read.
 
 use std::{
     fs,
@@ -12,15 +12,24 @@ use std::{
 use tempfile::TempDir;
 
 /// A server that runs as a process.
-pub struct Binary {
+pub struct ServerProcess {
     child: Child,
     folder: TempDir,
     pub address: SocketAddr,
 }
 
-impl Binary {
-    /// Starts one on a port of its own with these flags, by way of `wrapper` if there is one: words before the command.
+impl ServerProcess {
+    /// Starts a server on a free port with these flags. `wrapper` is put before the command, as `prlimit` would be.
     pub fn start(wrapper: &[&str], flags: &[&str]) -> Self {
+        Self::start_in(wrapper, flags, &[])
+    }
+
+    /// Starts a server on a free port with these environment variables.
+    pub fn with_environment(environment: &[(&str, &str)]) -> Self {
+        Self::start_in(&[], &[], environment)
+    }
+
+    fn start_in(wrapper: &[&str], flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
         let binary = env!("CARGO_BIN_EXE_switchboard");
         let mut words = wrapper
@@ -33,6 +42,7 @@ impl Binary {
             .current_dir(folder.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(log(&folder)).unwrap())
             .spawn()
@@ -47,11 +57,11 @@ impl Binary {
         let Some(Ok(address)) = address else {
             let _ = child.kill();
             panic!(
-                "it did not start: {welcome}{}",
+                "the server did not start: {welcome}{}",
                 fs::read_to_string(log(&folder)).unwrap()
             );
         };
-        // What it prints later is nobody's concern, and must not find the pipe closed.
+        // The pipe stays open: a server that prints more must not fail for it.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         Self {
             child,
@@ -60,9 +70,19 @@ impl Binary {
         }
     }
 
-    /// All that it has written to its log.
+    /// Everything that it has written to its log.
     pub fn log(&self) -> String {
         fs::read_to_string(log(&self.folder)).unwrap()
+    }
+
+    /// Resident memory in bytes.
+    pub fn memory(&self) -> usize {
+        resident(self.id())
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// CPU time that it has used.
@@ -83,11 +103,19 @@ impl Binary {
     }
 }
 
-impl Drop for Binary {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The resident memory of a process in bytes.
+pub fn resident(process: u32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.unwrap().trim().trim_end_matches(" kB");
+    kibibytes.parse::<usize>().unwrap() << 10
 }
 
 fn log(folder: &TempDir) -> PathBuf {

@@ -1,6 +1,6 @@
-//! What a delivery costs through each door that is written to: Socket.IO, plain WebSocket, Server-Sent Events.
+//! What a delivery costs on each transport that servers write to: Socket.IO, plain WebSocket, Server-Sent Events.
 //!
-//! `cargo bench --bench doors` starts a server on loopback for each door in turns, several rounds, and prints the median of
+//! `cargo bench --bench transports` starts a server on loopback for each transport in turns, several rounds, and prints the median of
 //! its CPU time per delivery and of the ratio to Socket.IO's in the same round, and the memory of a connection that does
 //! nothing. Clients are raw: they count messages in what they read. Linux only: the numbers are read from `/proc`.
 
@@ -24,7 +24,7 @@ mod support {
 }
 use support::process::{Result, Server, check_open_files};
 
-/// How long each load lasts, and how often the doors take turns.
+/// How long each load lasts, and how often the transports take turns.
 const LASTING: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 5;
 /// Clients in the one room.
@@ -37,18 +37,18 @@ const FILES: usize = MEMBERS as usize + 100;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// The doors by what a client sends to come in.
+/// The transports, by how a client connects.
 #[derive(Clone, Copy, PartialEq)]
-enum Door {
+enum Transport {
     SocketIo,
     WebSocket,
     Events,
 }
 
-const DOORS: [(Door, &str); 3] = [
-    (Door::SocketIo, "socket.io"),
-    (Door::WebSocket, "websocket"),
-    (Door::Events, "events"),
+const TRANSPORTS: [(Transport, &str); 3] = [
+    (Transport::SocketIo, "socket.io"),
+    (Transport::WebSocket, "websocket"),
+    (Transport::Events, "events"),
 ];
 
 fn main() -> Result<()> {
@@ -63,8 +63,8 @@ fn main() -> Result<()> {
         .block_on(measure())
 }
 
-/// CPU-µs a delivery and kB a connection, for each door.
-type Round = [(f64, f64); DOORS.len()];
+/// CPU-µs a delivery and kB a connection, for each transport.
+type Round = [(f64, f64); TRANSPORTS.len()];
 
 async fn measure() -> Result<()> {
     println!(
@@ -73,13 +73,13 @@ async fn measure() -> Result<()> {
     for in_flight in [1, 8] {
         let mut rounds: Vec<Round> = Vec::new();
         for _ in 0..ROUNDS {
-            let mut round = [(0.0, 0.0); DOORS.len()];
-            for (place, (door, _)) in round.iter_mut().zip(DOORS) {
-                *place = fan_out(door, in_flight).await?;
+            let mut round = [(0.0, 0.0); TRANSPORTS.len()];
+            for (place, (transport, _)) in round.iter_mut().zip(TRANSPORTS) {
+                *place = fan_out(transport, in_flight).await?;
             }
             rounds.push(round);
         }
-        for (nth, (_, name)) in DOORS.iter().enumerate() {
+        for (nth, (_, name)) in TRANSPORTS.iter().enumerate() {
             let of = |number: &dyn Fn(&Round) -> f64| {
                 let mut numbers: Vec<f64> = rounds.iter().map(number).collect();
                 numbers.sort_by(f64::total_cmp);
@@ -96,13 +96,13 @@ async fn measure() -> Result<()> {
     Ok(())
 }
 
-/// CPU time per delivery through one door, and memory per connection before it.
-async fn fan_out(door: Door, in_flight: u64) -> Result<(f64, f64)> {
+/// CPU time per delivery on one transport, and memory per connection.
+async fn fan_out(transport: Transport, in_flight: u64) -> Result<(f64, f64)> {
     let server = Server::start(&["--store", "memory", "--presence-room-users", "1"])?;
     let received = Arc::new(Received::default());
     let before = server.resident()?;
     for number in 0..MEMBERS {
-        let mut stream = enter(&server.address, door, Some(number)).await?;
+        let mut stream = enter(&server.address, transport, Some(number)).await?;
         let received = received.clone();
         tokio::spawn(async move {
             // The last byte of what was read before stands first: a message may come in parts.
@@ -117,7 +117,7 @@ async fn fan_out(door: Door, in_flight: u64) -> Result<(f64, f64)> {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let each = (server.resident()? - before) / MEMBERS as f64;
-    let mut sender = enter(&server.address, Door::WebSocket, None).await?;
+    let mut sender = enter(&server.address, Transport::WebSocket, None).await?;
     let text = format!(
         r#"{{"type":"text","room":"room","data":"{}"}}"#,
         "x".repeat(DATA - 2)
@@ -161,21 +161,21 @@ impl Received {
 }
 
 /// A client that is in the room, or without a number one that is in none.
-async fn enter(address: &str, door: Door, number: Option<u64>) -> Result<TcpStream> {
+async fn enter(address: &str, transport: Transport, number: Option<u64>) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let user = number.map_or("sender".to_owned(), |number| format!("user-{number}"));
-    let (path, headers) = match (door, number) {
-        (Door::SocketIo, _) => ("/socket.io/?EIO=4&transport=websocket".to_owned(), upgrade),
-        (Door::WebSocket, Some(_)) => (format!("/ws/room?user={user}"), upgrade),
-        (Door::WebSocket, None) => (format!("/ws?user={user}"), upgrade),
-        (Door::Events, _) => (format!("/events/room?user={user}"), ""),
+    let (path, headers) = match (transport, number) {
+        (Transport::SocketIo, _) => ("/socket.io/?EIO=4&transport=websocket".to_owned(), upgrade),
+        (Transport::WebSocket, Some(_)) => (format!("/ws/room?user={user}"), upgrade),
+        (Transport::WebSocket, None) => (format!("/ws?user={user}"), upgrade),
+        (Transport::Events, _) => (format!("/events/room?user={user}"), ""),
     };
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await?;
-    if door == Door::SocketIo {
+    if transport == Transport::SocketIo {
         let connect = format!(r#"40{{"user":"{user}"}}"#);
         stream.write_all(&masked(&connect)).await?;
         // What comes before this is answered is no event yet.

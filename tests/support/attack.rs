@@ -1,9 +1,7 @@
-//! The server as a process of its own, so that its memory can be measured, and what it costs to be attacked.
+//! Attacks on a server process by hand-written HTTP, and what they cost it: memory, and the time of a client beside them.
 
 use std::{
     fs,
-    net::SocketAddr,
-    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -17,54 +15,32 @@ use switchboard::{
     model::{Timestamp, UserId},
 };
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    process::{Child as Process, Command},
     task::JoinHandle,
     time::timeout,
 };
 
-use super::{DEADLINE, Raw};
+use super::{
+    DEADLINE, Raw,
+    process::{ServerProcess, resident},
+};
 
 const SECRET: &str = "a secret for tests, of 32 bytes or more";
 pub const KEY: &str = "the-key-of-the-tests-back-end";
 
-/// A server in memory, with a key for tokens and one of a back end's.
-pub struct Child {
-    process: Process,
-    pub address: SocketAddr,
+/// Starts a server with a memory store, a secret for tokens and an API key.
+pub fn start(environment: &[(&str, &str)]) -> ServerProcess {
+    let keys = [
+        ("SWITCHBOARD_STORE", "memory"),
+        ("SWITCHBOARD_AUTH_HMAC_SECRET", SECRET),
+        ("SWITCHBOARD_AUTH_API_KEYS", KEY),
+        ("SWITCHBOARD_LOG_FILTER", "error"),
+    ];
+    ServerProcess::with_environment(&[&keys, environment].concat())
 }
 
-impl Child {
-    pub async fn start(environment: &[(&str, &str)]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_switchboard"))
-            .env_clear()
-            .env("SWITCHBOARD_LISTEN", "127.0.0.1:0")
-            .env("SWITCHBOARD_STORE", "memory")
-            .env("SWITCHBOARD_AUTH_HMAC_SECRET", SECRET)
-            .env("SWITCHBOARD_AUTH_API_KEYS", KEY)
-            .env("SWITCHBOARD_LOG_FILTER", "error")
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
-        let first = timeout(DEADLINE, said.next_line()).await.unwrap().unwrap();
-        let first = first.expect("it says where it listens");
-        tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
-        let (_, address) = first.rsplit_once("http://").unwrap();
-        Self {
-            address: address.parse().unwrap(),
-            process,
-        }
-    }
-
-    /// Bytes of memory that it has now.
-    pub fn memory(&self) -> usize {
-        resident(self.process.id().unwrap())
-    }
-
+impl ServerProcess {
     /// A connection of HTTP/1.1.
     pub async fn dial(&self) -> Http {
         Http {
@@ -88,13 +64,6 @@ impl Child {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
             .map_or(0.0, |value| value.parse().unwrap())
     }
-}
-
-fn resident(process: u32) -> usize {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.unwrap().trim().trim_end_matches(" kB");
-    kibibytes.parse::<usize>().unwrap() << 10
 }
 
 /// The token of a user who may do everything in rooms that fit the pattern.
@@ -157,9 +126,9 @@ pub struct Bystander {
 }
 
 impl Bystander {
-    pub async fn begin(child: &Child) -> Self {
+    pub async fn begin(server: &ServerProcess) -> Self {
         let auth = json!({ "token": token("bystander", "quiet") });
-        let mut client = Raw::connect_at(child.address, &auth).await;
+        let mut client = Raw::connect_at(server.address, &auth).await;
         assert_eq!(client.call("join", json!("quiet")).await["ok"], true);
         let over = Arc::new(AtomicBool::new(false));
         let ends = over.clone();
@@ -181,7 +150,7 @@ impl Bystander {
     /// How long it waited for an ack at the most.
     pub async fn end(self) -> Duration {
         self.over.store(true, Ordering::Relaxed);
-        self.task.await.expect("the bystander was let down")
+        self.task.await.expect("the bystander failed")
     }
 }
 
@@ -193,9 +162,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn begin(child: &Child) -> Self {
-        let before = child.memory();
-        let process = child.process.id().unwrap();
+    pub fn begin(server: &ServerProcess) -> Self {
+        let before = server.memory();
+        let process = server.id();
         let peak = Arc::new(AtomicUsize::new(before));
         let highest = peak.clone();
         let task = tokio::spawn(async move {

@@ -1,4 +1,4 @@
-// One message, every door: whichever way it goes in, it comes out of each the same.
+// A message is the same on every transport, whichever it was sent by.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -10,10 +10,10 @@ import { Caller, polled } from "./support/web.mjs";
 import { messageOf, peer } from "./support/websocket.mjs";
 
 const KEYED = { ...UNLIMITED, "auth-hmac-secret": SECRET };
-const DOORS = ["socket.io", "websocket", "sse", "poll", "rest"];
-const token = (door) => sign({ sub: `of-${door}`, name: `At ${door}` });
+const TRANSPORTS = ["socket.io", "websocket", "sse", "poll", "rest"];
+const token = (transport) => sign({ sub: `of-${transport}`, name: `At ${transport}` });
 
-// Of each door how a client of it says something in a room, and how it has heard the `n` messages that were said there.
+// Of each transport how a client of it says something in a room, and how it has heard the `n` messages that were said there.
 const clients = {
   async "socket.io"(t, server, room) {
     const client = await open(t, server, { token: token("socket.io") });
@@ -74,25 +74,25 @@ const clients = {
   },
 };
 
-// Doors that only tell are spoken to by REST, as the same user.
-function caller(server, door, room) {
-  const made = new Caller(server, { key: token(door) });
+// Transports that only tell are spoken to by REST, as the same user.
+function caller(server, transport, room) {
+  const made = new Caller(server, { key: token(transport) });
   return (data, id) => made.say(room, data, { id });
 }
 
-async function everyDoor(t, server, room) {
+async function everyTransport(t, server, room) {
   const made = {};
-  for (const door of DOORS) made[door] = await clients[door](t, server, room);
+  for (const transport of TRANSPORTS) made[transport] = await clients[transport](t, server, room);
   return made;
 }
 
 const BODY = { text: "hällo 🦀", list: [1, 2.5, null, true], nested: { deep: [{}] } };
 
-for (const from of DOORS) {
-  test(`a message sent by a client of ${from} is the same at every door`, async (t) => {
+for (const from of TRANSPORTS) {
+  test(`a message sent by a client of ${from} is the same on every transport`, async (t) => {
     const server = await serve(t, KEYED);
-    const doors = await everyDoor(t, server, "lobby");
-    const ack = await doors[from].say(BODY, `from-${from}`);
+    const transports = await everyTransport(t, server, "lobby");
+    const ack = await transports[from].say(BODY, `from-${from}`);
     const message = {
       room: "lobby",
       id: `from-${from}`,
@@ -103,49 +103,49 @@ for (const from of DOORS) {
       ts: ack.ts,
     };
     assert.deepEqual([ack.room, ack.id, ack.seq], ["lobby", message.id, 1]);
-    for (const to of DOORS) assert.deepEqual(await doors[to].hear(1), [message], to);
+    for (const to of TRANSPORTS) assert.deepEqual(await transports[to].hear(1), [message], to);
   });
 }
 
-test("what goes in by every door at once has one order, which every door shows", async (t) => {
+test("messages sent on every transport at once have one order, the same on each", async (t) => {
   const server = await serve(t, KEYED);
-  const doors = await everyDoor(t, server, "lobby");
+  const transports = await everyTransport(t, server, "lobby");
   const EACH = 60;
   const acks = await Promise.all(
-    DOORS.map(async (door) => {
+    TRANSPORTS.map(async (transport) => {
       const seqs = [];
-      for (const n of upTo(EACH)) seqs.push((await doors[door].say(`${door} ${n}`, `${door}-${n}`)).seq);
+      for (const n of upTo(EACH)) seqs.push((await transports[transport].say(`${transport} ${n}`, `${transport}-${n}`)).seq);
       return seqs;
     }),
   );
-  const total = DOORS.length * EACH;
+  const total = TRANSPORTS.length * EACH;
   assert.deepEqual(acks.flat().sort((a, b) => a - b), upTo(total));
   const stored = await new Caller(server, { key: token("rest") }).get("/v1/rooms/lobby/messages", { after: 0, limit: total });
   assert.deepEqual(stored.messages.map(({ seq }) => seq), upTo(total));
-  for (const door of DOORS.filter((each) => each !== "rest")) {
-    assert.deepEqual(await doors[door].hear(total), stored.messages, door);
+  for (const transport of TRANSPORTS.filter((each) => each !== "rest")) {
+    assert.deepEqual(await transports[transport].hear(total), stored.messages, transport);
   }
-  for (const [i, door] of DOORS.entries()) {
-    const its = stored.messages.filter(({ data }) => data.startsWith(`${door} `));
+  for (const [i, transport] of TRANSPORTS.entries()) {
+    const its = stored.messages.filter(({ data }) => data.startsWith(`${transport} `));
     assert.deepEqual(its.map(({ seq }) => seq), acks[i], "each in the order it was said");
   }
 });
 
-test("the same id at every door is one message", async (t) => {
+test("the same id on every transport is one message", async (t) => {
   const server = await serve(t, KEYED);
-  const doors = await everyDoor(t, server, "lobby");
-  const first = await doors["socket.io"].say("first", "once");
-  const again = [await doors.websocket.say("again", "once")];
-  for (const door of ["sse", "poll", "rest"]) {
-    const other = new Caller(server, { key: token(door) });
+  const transports = await everyTransport(t, server, "lobby");
+  const first = await transports["socket.io"].say("first", "once");
+  const again = [await transports.websocket.say("again", "once")];
+  for (const transport of ["sse", "poll", "rest"]) {
+    const other = new Caller(server, { key: token(transport) });
     again.push(await other.ok(200, "POST", "/v1/rooms/lobby/messages", { body: { data: "again", id: "once" } }));
   }
   for (const ack of again) assert.deepEqual([ack.id, ack.seq, ack.ts, ack.duplicate], ["once", 1, first.ts, true]);
-  await doors.rest.say("end", "end");
-  for (const door of DOORS) assert.deepEqual((await doors[door].hear(2)).map(({ data }) => data), ["first", "end"], door);
+  await transports.rest.say("end", "end");
+  for (const transport of TRANSPORTS) assert.deepEqual((await transports[transport].hear(2)).map(({ data }) => data), ["first", "end"], transport);
 });
 
-test("one user at three doors is one in the room, and leaves with the last", async (t) => {
+test("one user on three transports is one in the room, and leaves with the last", async (t) => {
   const server = await serve(t, { ...KEYED, "presence-grace": "100ms" });
   const key = sign({ sub: "alice" });
   const bob = await open(t, server, { token: sign({ sub: "bob" }) });

@@ -1,13 +1,13 @@
-//! The manual's tables of options and metrics are the code's. `UPDATE=1 cargo test --test readme` writes them.
+//! The tables of options and metrics in `docs/` are the code's. `UPDATE=1 cargo test --test docs` writes them.
 
 use std::{fs, path::Path};
 
 use switchboard::error::Limit;
 
 #[test]
-fn the_readme_lists_every_option_as_it_is_defined() {
+fn the_documentation_lists_every_option_as_it_is_defined() {
     check(
-        "README.md",
+        "docs/configuration.md",
         ("<!-- options -->\n", "<!-- /options -->"),
         &switchboard::config::table(),
     );
@@ -49,6 +49,6 @@ fn check(file: &str, (start, end): (&str, &str), table: &str) {
     }
     assert_eq!(
         shown, table,
-        "a table in {file} is old; `UPDATE=1 cargo test --test readme` writes it anew"
+        "a table in {file} is old; `UPDATE=1 cargo test --test docs` writes it anew"
     );
 }

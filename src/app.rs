@@ -21,7 +21,7 @@ use crate::{
     config::{Config, Problems, Store},
     drain::drain,
     error::Result,
-    hub::{Close, Hub, HubSettings, PageLimits},
+    hub::{CloseReason, Hub, HubSettings, PageLimits},
     telemetry::{Metrics, NodesSeen},
     transport::{
         Doorway, DoorwayConfig,
@@ -215,7 +215,7 @@ impl Drop for Parts {
         // Let go of behind its runtime, it has no connections left, and closing them would need one.
         if tokio::runtime::Handle::try_current().is_ok() {
             for connection in self.hub.connections() {
-                connection.close(Close::Draining);
+                connection.close(CloseReason::Draining);
             }
         }
         self.tasks.iter().for_each(AbortHandle::abort);

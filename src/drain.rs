@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::DrainSettings,
-    hub::{Close, Connection, Hub, Outgoing},
+    hub::{CloseReason, Connection, Hub, Outgoing},
 };
 
 /// How far apart clients that are closed at the same moment come back.
@@ -50,7 +50,7 @@ pub(crate) async fn drain(
     let deadline = begin + settings.deadline.saturating_sub(Duration::from_secs(2));
     for (connection, at) in plan {
         sleep_until(at.min(deadline)).await;
-        connection.close(Close::Draining);
+        connection.close(CloseReason::Draining);
     }
     while Instant::now() < deadline {
         if hub.is_deserted() {

@@ -1,9 +1,9 @@
 //! The rules: who may, who is where, in what order.
 //!
-//! Doors call one verb a request ([`Hub::arrive`], [`Hub::connect`], [`join`](Hub::join), [`leave`](Hub::leave),
+//! Doors call one verb a request ([`Hub::prepare_connection`], [`Hub::connect`], [`join`](Hub::join), [`leave`](Hub::leave),
 //! [`publish`](Hub::publish), [`history`](Hub::history), [`refresh`](Hub::refresh), [`disconnect`](Hub::disconnect))
 //! and hand over the [`Connection`] it is for, or a [`Visitor`] where the verb takes any [`Caller`]; the backend's stream
-//! comes in by [`deliver`](Hub::deliver_all) and goes out through each connection's [`Outlet`]. The hub knows no protocol,
+//! comes in by [`deliver`](Hub::deliver_all) and goes out through each connection's [`EventSink`]. The hub knows no protocol,
 //! and no door knows a rule.
 //!
 //! The verbs of one connection are to be called in the order its requests came; the hub keeps that order.
@@ -29,24 +29,15 @@ use crate::{
 };
 
 mod application;
-mod catch_up;
 mod cluster;
 mod commands;
-mod connection;
+mod connections;
 mod delivery;
-mod departure;
 mod event;
-mod expiry;
 mod fan_out;
-mod feed;
-mod memory;
-mod outlived;
-mod pace;
-mod personal;
 mod presence;
 mod profile;
 mod readers;
-mod resume;
 mod room;
 mod room_index;
 mod rooms;
@@ -54,10 +45,8 @@ mod rooms_walk;
 mod session;
 mod settings;
 mod showing;
-mod stream;
 mod typing;
 mod untold;
-mod users;
 mod watched;
 mod who;
 
@@ -67,18 +56,16 @@ pub use commands::{
     LiveRoom, LiveRooms, Poll, Polled, Publish, Publishing, ReadTo, Refusal, Replay, Replies,
     Reply, Request, Roll, RoomState, RoomsPage, Signal, Status, Storing, To, Toll, Visitor,
 };
-pub use connection::{Asking, Close, Connection, ConnectionRates, Drained, Outlet};
+pub use connections::{
+    CloseReason, Connection, ConnectionRates, DisconnectGuard, Drained, EventSink, PendingReply,
+    PreparedStream, ResumeRejection, ResumeRequest, RoomReset, StreamRequest, StreamStart,
+    TokenExpiry, memory_exhausted, track_idle,
+};
 pub use delivery::Gather;
-pub use departure::Departure;
 pub use event::{Arguments, Event, Format, Keep, Outgoing};
-pub use expiry::Expiry;
-pub use memory::exhausted;
-pub use pace::noting_idle;
 pub use profile::Present;
-pub use resume::{NotResumed, Resume};
-pub use session::Arrived;
+pub use session::PreparedConnection;
 pub use settings::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings};
-pub use stream::{Beginning, Reset, Since, Stream};
 pub use who::{Members, PresencePage, UserState};
 
 use cluster::rpc as peers;
@@ -114,7 +101,7 @@ pub struct HubSettings {
 #[derive(Debug)]
 pub struct Entrant {
     principal: Principal,
-    place: Place<UserId, users::Standing>,
+    place: Place<UserId, connections::LocalUser>,
 }
 
 /// When it is worth looking whether one of a user's connections has ended.
@@ -168,8 +155,8 @@ struct Inner {
     signals: Arc<Pool>,
     /// Permits to answer what other nodes ask.
     answers: Arc<Semaphore>,
-    users: Arc<Counts<UserId, users::Standing>>,
-    last_seen: users::LastSeen,
+    users: Arc<Counts<UserId, connections::LocalUser>>,
+    last_seen: connections::LastSeen,
     /// Doors that send what comes together in one go.
     doors: Mutex<Vec<Arc<dyn Gather>>>,
     metrics: Arc<Metrics>,
@@ -191,8 +178,8 @@ impl Hub {
             typing,
             grace,
         } = settings;
-        metrics.show_not_recovered(NotResumed::ALL.map(NotResumed::as_str));
-        let memory = memory::budget(&limits, &metrics);
+        metrics.show_not_recovered(ResumeRejection::ALL.map(ResumeRejection::as_str));
+        let memory = connections::memory_pool(&limits, &metrics);
         let notices = Rate::new(limits.notices_per_second, limits.notices_burst);
         let fan_out = Arc::new(fan_out::FanOut::new(notices));
         let manners = room::Manners {
@@ -239,7 +226,7 @@ impl Hub {
             claimed: DashSet::new(),
             given_back: Notify::new(),
             users: Arc::default(),
-            last_seen: users::LastSeen::default(),
+            last_seen: connections::LastSeen::default(),
             doors: Mutex::default(),
             metrics,
         }))
@@ -316,7 +303,7 @@ impl Hub {
 
     /// Every connection of a user, over all namespaces.
     fn connections_of(&self, user: &UserId) -> Vec<Arc<Connection>> {
-        let ids = self.0.users.peek(user, users::Standing::connections);
+        let ids = self.0.users.peek(user, connections::LocalUser::connections);
         ids.into_iter()
             .flatten()
             .filter_map(|id| self.0.connections.get(&id).map(|found| found.clone()))

@@ -1,7 +1,7 @@
 //! One room of this node: its members, who of them is shown, who is typing.
 //!
 //! Given the time, never awaits; [`Rooms`](super::rooms::Rooms) holds it under a mutex. It gives everything to its
-//! members' [`Feed`]s, which know when each connection can take it.
+//! members' [`Subscriber`]s, which know when each connection can take it.
 
 use std::{
     collections::HashSet,
@@ -15,10 +15,10 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::{
-    connection::Connection,
+    connections::Connection,
+    connections::Subscriber,
     event::{Event, Outgoing},
     fan_out::FanOut,
-    feed::Feed,
     presence::{Arrival, Change, ChangeKind, Page, Presence},
     profile::{Profile, Stance, Word},
     readers::{Read, Readers},
@@ -81,7 +81,7 @@ pub(super) struct Room {
 }
 
 struct Member {
-    feed: Arc<Feed>,
+    feed: Arc<Subscriber>,
     user: UserId,
     /// May be told who is here.
     sees: bool,

@@ -14,7 +14,7 @@ use dashmap::{DashMap, Entry};
 use tokio::sync::Notify;
 
 use super::{
-    connection::Connection,
+    connections::Connection,
     event::Outgoing,
     lock,
     room::{Manners, Placed, Room},

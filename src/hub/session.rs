@@ -1,7 +1,7 @@
 //! Sessions: a client that comes back goes on as the connection that it was.
 //!
 //! A session is kept in the backend under its `pid`, with the connection's id and its rooms, and is stored anew before a
-//! change of the rooms is answered. Coming back is decided before the client is told ([`Hub::arrive`]) and done after it
+//! change of the rooms is answered. Coming back is decided before the client is told ([`Hub::prepare_connection`]) and done after it
 //! ([`Hub::connect`]); in between nothing has changed, so that a client that goes away again has lost nothing. Where it
 //! cannot be shown that nothing is missing, a new session begins instead: that is never an error.
 
@@ -14,11 +14,11 @@ use dashmap::Entry;
 use serde_json::json;
 
 use super::{
-    Connection, Entrant, Hub, Outgoing, Outlet,
+    Connection, Entrant, EventSink, Hub, Outgoing,
     application::Application,
-    connection::{Close, Memberships},
-    feed::{Feed, Lost},
-    resume::{Resume, Resumed},
+    connections::{CloseReason, Memberships},
+    connections::{Lost, Subscriber},
+    connections::{ResumeRequest, Resumed},
 };
 use crate::{
     auth::{Permission, Principal},
@@ -30,7 +30,7 @@ use crate::{
 
 /// An entrant of which it is decided whether it goes on with a session. Dropping it changes nothing.
 #[derive(Debug)]
-pub struct Arrived {
+pub struct PreparedConnection {
     namespace: Namespace,
     entrant: Entrant,
     /// The id of its connection, if it is a new one.
@@ -39,7 +39,7 @@ pub struct Arrived {
     resumed: Option<Resumed>,
 }
 
-impl Arrived {
+impl PreparedConnection {
     /// The namespace that it connects to.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
@@ -83,14 +83,14 @@ impl Hub {
     /// Admits one more connection of a user and decides whether it goes on with an earlier session. Its place is held
     /// until what this answers, or the connection that it becomes, is dropped. Fails when the user has too many, and with
     /// [`Code::Unavailable`] while the earlier session cannot be read.
-    pub async fn arrive(
+    pub async fn prepare_connection(
         &self,
         namespace: Namespace,
         principal: Principal,
-        resume: Resume,
-    ) -> Result<Arrived> {
+        resume: ResumeRequest,
+    ) -> Result<PreparedConnection> {
         self.check_name(principal.user.as_str().len())?;
-        let resumable = resume != Resume::Never && !self.0.recovery.window.is_zero();
+        let resumable = resume != ResumeRequest::Unsupported && !self.0.recovery.window.is_zero();
         let (named, resumed) = match resumable {
             true => match self.resume(&namespace, &principal, resume).await? {
                 Some(Ok((pid, resumed))) => (Some(Ok(pid)), Some(resumed)),
@@ -112,7 +112,7 @@ impl Hub {
             self.note_return(&namespace, user, named.as_ref().err().copied());
         }
         let pid = named.and_then(Result::ok);
-        Ok(Arrived {
+        Ok(PreparedConnection {
             namespace,
             entrant,
             pid: pid.or_else(|| resumable.then(Pid::fresh)),
@@ -125,11 +125,11 @@ impl Hub {
     /// is the first that it gets; what its session has missed comes behind that.
     pub async fn connect(
         &self,
-        arrived: Arrived,
-        outlet: Arc<dyn Outlet>,
+        arrived: PreparedConnection,
+        outlet: Arc<dyn EventSink>,
         greet: impl FnOnce(&Connection),
     ) -> Arc<Connection> {
-        let Arrived {
+        let PreparedConnection {
             namespace,
             entrant,
             fresh,
@@ -156,7 +156,7 @@ impl Hub {
             log_in_bursts!(warn, %error, "a session could not be stored: it cannot be resumed");
             if stored && self.0.backend.nodes.is_some() {
                 // It is still another node's, and whatever changed it here would be refused.
-                connection.close(Close::Unavailable);
+                connection.close(CloseReason::Unavailable);
                 return connection;
             }
         }
@@ -173,11 +173,11 @@ impl Hub {
         namespace: Namespace,
         entrant: Entrant,
         session: (ConnectionId, Option<Pid>),
-        outlet: Arc<dyn Outlet>,
+        outlet: Arc<dyn EventSink>,
         greet: impl FnOnce(&Connection),
     ) -> Arc<Connection> {
         let connection = Arc::new_cyclic(|itself| {
-            let feed = Feed::live(outlet, Offset(0), self.lost(itself));
+            let feed = Subscriber::live(outlet, Offset(0), self.lost(itself));
             Connection::new(entrant, namespace, session, Memberships::new(), feed)
         });
         let personal = RoomName::personal(&connection.principal().user);
@@ -198,7 +198,7 @@ impl Hub {
         entrant: Entrant,
         pid: Option<Pid>,
         resumed: Resumed,
-        outlet: Arc<dyn Outlet>,
+        outlet: Arc<dyn EventSink>,
         greet: impl FnOnce(&Connection),
     ) -> Arc<Connection> {
         let taken = resumed.old.as_ref().and_then(|old| self.take_over(old));
@@ -210,7 +210,7 @@ impl Hub {
             .into_iter()
             .partition(|(room, _)| principal.may(Permission::Join, room));
         let connection = Arc::new_cyclic(|itself| {
-            let feed = Feed::behind(outlet, resumed.given, self.lost(itself));
+            let feed = Subscriber::behind(outlet, resumed.given, self.lost(itself));
             let session = (resumed.connection, pid);
             Connection::new(entrant, namespace, session, rooms.clone(), feed)
         });
@@ -271,7 +271,7 @@ impl Hub {
         for room in joining {
             self.0.rooms.leave(&old.key(&room), old);
         }
-        old.close(Close::Replaced);
+        old.close(CloseReason::Replaced);
         Some(rooms)
     }
 
@@ -291,7 +291,7 @@ impl Hub {
         drop(entry.insert(connection.clone()));
         // Either it is found among the connections after that was said, or it sees here that it was.
         if self.is_closing() {
-            connection.close(Close::Draining);
+            connection.close(CloseReason::Draining);
         }
     }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::{Code, Error},
-    hub::exhausted,
+    hub::memory_exhausted,
     limits::{Charge, Pool},
 };
 
@@ -67,7 +67,7 @@ fn refused(why: &NotTaken, most: usize) -> Refused {
             "the request's body took too long to arrive",
         ),
         NotTaken::Broken => Error::bad_request("the body ended early or is malformed").into(),
-        NotTaken::NoMemory(why) => exhausted(*why).into(),
+        NotTaken::NoMemory(why) => memory_exhausted(*why).into(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The codes that a WebSocket is closed with, on every transport that has WebSockets.
 
 use super::wire::Frame;
-use crate::{error::Code, hub::Close};
+use crate::{error::Code, hub::CloseReason};
 
 pub(super) const GOING_AWAY: u16 = 1001;
 pub(super) const PROTOCOL: u16 = 1002;
@@ -14,16 +14,19 @@ pub(super) const TOO_LARGE: u16 = 4009;
 pub(super) const RATE_LIMITED: u16 = 4029;
 
 /// The last frame of a WebSocket that is closed for this reason.
-pub(super) fn frame(why: Close) -> Frame {
+pub(super) fn frame(why: CloseReason) -> Frame {
     let code = match why {
-        Close::Slow => SLOW,
-        Close::Draining => GOING_AWAY,
-        Close::Expired | Close::Refused(Code::TokenExpired) => UNAUTHORIZED,
-        Close::Removed => FORBIDDEN,
-        Close::Flooding | Close::Refused(Code::RateLimited) => RATE_LIMITED,
-        Close::Malformed => PROTOCOL,
-        Close::TooLarge => TOO_LARGE,
-        Close::Unavailable | Close::Failed | Close::Replaced | Close::Refused(_) => TRY_AGAIN,
+        CloseReason::Slow => SLOW,
+        CloseReason::Draining => GOING_AWAY,
+        CloseReason::Expired | CloseReason::Refused(Code::TokenExpired) => UNAUTHORIZED,
+        CloseReason::Removed => FORBIDDEN,
+        CloseReason::Flooding | CloseReason::Refused(Code::RateLimited) => RATE_LIMITED,
+        CloseReason::Malformed => PROTOCOL,
+        CloseReason::TooLarge => TOO_LARGE,
+        CloseReason::Unavailable
+        | CloseReason::Failed
+        | CloseReason::Replaced
+        | CloseReason::Refused(_) => TRY_AGAIN,
     };
     Frame::close(code, why.as_str())
 }

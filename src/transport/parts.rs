@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     error::Limit,
-    hub::Close,
+    hub::CloseReason,
     limits::{Account, Charge},
     telemetry::Metrics,
 };
@@ -111,7 +111,7 @@ impl<R> HeldReader<R> {
     fn give_up(&mut self) {
         self.ended = true;
         self.holding = None;
-        let why = Close::Unavailable.as_str();
+        let why = CloseReason::Unavailable.as_str();
         self.bearer.metrics.closed(why);
         tracing::debug!(reason = why, "a message in parts is not waited for");
         let last = Frame::close(

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    hub::{Asking, Close, Drained, Format, Keep, Outgoing, Outlet},
+    hub::{CloseReason, Drained, EventSink, Format, Keep, Outgoing, PendingReply},
     limits::Admitted,
     model::Namespace,
     repeat::log_in_bursts,
@@ -37,7 +37,7 @@ pub(super) trait Framing: Send + Sync + 'static {
     fn frame(&self, event: &Outgoing) -> Bytes;
 
     /// The last frame for a client that is closed; `None`: the end says it all.
-    fn last_word(&self, why: Close) -> Option<Frame>;
+    fn last_word(&self, why: CloseReason) -> Option<Frame>;
 }
 
 /// A client.
@@ -110,7 +110,7 @@ impl<F: Framing> Peer<F> {
         self.metrics.error(error);
     }
 
-    /// Counts that the server ends it, for a reason that is no [`Close`].
+    /// Counts that the server ends it, for a reason that is no [`CloseReason`].
     pub(super) fn count_end(&self, reason: &'static str) {
         self.metrics.closed(reason);
     }
@@ -124,9 +124,9 @@ impl<F: Framing> Peer<F> {
 }
 
 impl<F: Framing> Session for Peer<F> {
-    fn close(&self, why: Close) {
+    fn close(&self, why: CloseReason) {
         if self.closed.swap(true, Ordering::Relaxed) {
-            if why == Close::Slow {
+            if why == CloseReason::Slow {
                 self.outbox.end(); // it does not take its last word either
             }
             return;
@@ -134,14 +134,14 @@ impl<F: Framing> Session for Peer<F> {
         let reason = why.as_str();
         self.metrics.closed(reason);
         match why {
-            Close::Draining => tracing::debug!(reason, "a connection is closed"),
+            CloseReason::Draining => tracing::debug!(reason, "a connection is closed"),
             _ => log_in_bursts!(info, reason, "a connection is closed by the server"),
         }
-        self.end(self.framing.last_word(why), why != Close::Slow);
+        self.end(self.framing.last_word(why), why != CloseReason::Slow);
     }
 }
 
-impl<F: Framing> Outlet for Peer<F> {
+impl<F: Framing> EventSink for Peer<F> {
     fn push(&self, event: &Outgoing) {
         let encoded = event.encoded(F::FORMAT, &self.namespace, |event| {
             self.framing.frame(event)
@@ -149,7 +149,7 @@ impl<F: Framing> Outlet for Peer<F> {
         self.outbox.push(Frame::of(encoded), event.keep());
     }
 
-    fn ask(&self, _: &Outgoing, _: Duration) -> Option<Asking> {
+    fn ask(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {
         None
     }
 
@@ -165,7 +165,7 @@ impl<F: Framing> Outlet for Peer<F> {
         Box::pin(self.outbox.clone().drained())
     }
 
-    fn close(&self, why: Close) {
+    fn close(&self, why: CloseReason) {
         Session::close(self, why);
     }
 }

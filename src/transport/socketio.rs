@@ -47,7 +47,7 @@ pub use custom::EventContext;
 use super::{Doorway, SocketIoSettings, Transport, greeting::session, lock, wire::ConnectReply};
 use crate::{
     error::{Code, Error, Result},
-    hub::{Arrived, Hub},
+    hub::{Hub, PreparedConnection},
     model::Namespace,
 };
 use arrival::Refusal;
@@ -179,7 +179,7 @@ async fn serve_namespace(io: &SocketIo, namespace: Namespace, door: Arc<Door>) {
 /// What the middleware leaves for the moment after CONNECT. It holds nothing that holds the socket: if that moment
 /// never comes, all of it goes with the socket.
 struct Arrival {
-    arrived: Arrived,
+    arrived: PreparedConnection,
     waiting: Waiting,
     rooms: Arc<SocketRooms>,
     ended: CancellationToken,

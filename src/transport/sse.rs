@@ -1,6 +1,6 @@
 //! The door of Server-Sent Events: `/events/{room}` and `/events?room=a&room=b`, for pages that only listen.
 //!
-//! A stream is a connection that begins at a place in the log (the hub's [`Stream`]) and is only written to: into an outbox
+//! A stream is a connection that begins at a place in the log (the hub's [`StreamRequest`]) and is only written to: into an outbox
 //! as every client, from there through a small pipe into the answer's body. Each stored message carries a cursor, which
 //! browsers give back by themselves when they come back.
 
@@ -45,7 +45,8 @@ use super::{
 use crate::{
     error::{Error, Result},
     hub::{
-        Beginning, Close, Connection, Departure, Event, Expiry, Format, Outgoing, Since, Stream,
+        CloseReason, Connection, DisconnectGuard, Event, Format, Outgoing, PreparedStream,
+        StreamRequest, StreamStart, TokenExpiry,
     },
     model::{Cursor, Epoch, Namespace, Offset, Position, RoomName, Timestamp},
 };
@@ -101,7 +102,9 @@ impl Door {
         if request.method == Method::HEAD {
             return Ok(HEADERS.into_response());
         }
-        let beginning = hub.arrive_for(Namespace::root(), principal, stream).await?;
+        let beginning = hub
+            .prepare_stream(Namespace::root(), principal, stream)
+            .await?;
         let framing = EventStream {
             life: beginning.cursor.life.clone(),
             cursor: beginning.cursor.clone(),
@@ -125,12 +128,12 @@ impl Door {
     /// Looks after one stream until somebody ends it.
     async fn serve(
         self,
-        beginning: Beginning,
+        beginning: PreparedStream,
         peer: Arc<Peer<EventStream>>,
         gone: CancellationToken,
         cut: Option<Cut>,
     ) {
-        let Beginning {
+        let PreparedStream {
             arrived,
             cursor,
             resets,
@@ -145,7 +148,7 @@ impl Door {
             }
         };
         let connection = hub.connect(arrived, peer.clone(), greet).await;
-        let departure = Departure::of(hub, &connection);
+        let departure = DisconnectGuard::of(hub, &connection);
         self.watch(&connection, &peer, &gone).await;
         drop(departure);
         if timeout(LAST_WORD, gone.cancelled()).await.is_err() {
@@ -165,7 +168,7 @@ impl Door {
         gone: &CancellationToken,
     ) {
         // It cannot be given another token.
-        let mut expiry = Expiry::of(connection, Duration::ZERO);
+        let mut expiry = TokenExpiry::of(connection, Duration::ZERO);
         let mut beat = Instant::now() + self.settings.heartbeat;
         loop {
             tokio::select! {
@@ -183,7 +186,7 @@ impl Door {
 }
 
 /// The stream that a request asks for.
-fn wanted(room: Option<&str>, request: &Parts) -> Result<Stream> {
+fn wanted(room: Option<&str>, request: &Parts) -> Result<StreamRequest> {
     let Wanted {
         rooms,
         since,
@@ -197,8 +200,8 @@ fn wanted(room: Option<&str>, request: &Parts) -> Result<Stream> {
     }
     let one = rooms.len() == 1;
     let place = |text: &str| match (Cursor::parse(text), Position::parse(text)) {
-        (Some(cursor), _) => Ok(Since::Cursor(cursor)),
-        (None, Ok(position)) if one => Ok(Since::Position(position)),
+        (Some(cursor), _) => Ok(StreamStart::Cursor(cursor)),
+        (None, Ok(position)) if one => Ok(StreamStart::Position(position)),
         _ => Err(Error::bad_request(
             "since is the id of an event, or for one room \"epoch:seq\"",
         )),
@@ -212,10 +215,10 @@ fn wanted(room: Option<&str>, request: &Parts) -> Result<Stream> {
         None => last_event.as_deref(),
     };
     let since = match given_back {
-        Some(id) => Some(place(id).unwrap_or(Since::Unknown)),
+        Some(id) => Some(place(id).unwrap_or(StreamStart::Unknown)),
         None => since.as_deref().map(place).transpose()?,
     };
-    Ok(Stream {
+    Ok(StreamRequest {
         rooms,
         since,
         history,
@@ -269,7 +272,7 @@ impl Framing for EventStream {
         }
     }
 
-    fn last_word(&self, _: Close) -> Option<Frame> {
+    fn last_word(&self, _: CloseReason) -> Option<Frame> {
         None
     }
 }

@@ -40,8 +40,8 @@ use super::{
 use crate::{
     error::{Code, Error, Result},
     hub::{
-        Answer, Arrived, Close, Connection, Desk, Executor, Format, Join, Joined, Members,
-        Outgoing, Replay, Request as Wish, Resume, exhausted, noting_idle,
+        Answer, CloseReason, Connection, Desk, Executor, Format, Join, Joined, Members, Outgoing,
+        PreparedConnection, Replay, Request as Wish, ResumeRequest, memory_exhausted, track_idle,
     },
     limits::Account,
     model::{Epoch, Message as Kept, MessageId, Namespace, Position, RoomName, Seq},
@@ -96,7 +96,7 @@ impl Door {
         let holder = self.doorway.holder(&parts, Some(&principal));
         let hub = self.doorway.hub();
         let arrived = hub
-            .arrive(Namespace::root(), principal, Resume::Never)
+            .prepare_connection(Namespace::root(), principal, ResumeRequest::Unsupported)
             .await?;
         let peer = Peer::new(
             Envelopes,
@@ -112,7 +112,7 @@ impl Door {
     async fn serve(
         self,
         upgrading: OnUpgrade,
-        arrived: Arrived,
+        arrived: PreparedConnection,
         (peer, account): (Arc<Peer<Envelopes>>, Arc<Account>),
         joins: Vec<Join>,
     ) {
@@ -247,7 +247,7 @@ impl Conversation<'_> {
                 biased;
                 () = self.peer.ending() => return Ended::Here,
                 () = self.executor.go_on() => {}
-                next = noting_idle(&mut idle, socket.next()), if takes_more => {
+                next = track_idle(&mut idle, socket.next()), if takes_more => {
                     (heard, pinged) = (Instant::now(), false);
                     if std::mem::take(&mut idle) {
                         self.executor.caught_up();
@@ -305,8 +305,8 @@ impl Conversation<'_> {
         };
         tracing::debug!(%error, "a WebSocket is closed for what it sent");
         let reason = match code {
-            code::TOO_LARGE => Close::TooLarge,
-            _ => Close::Malformed,
+            code::TOO_LARGE => CloseReason::TooLarge,
+            _ => CloseReason::Malformed,
         };
         self.peer.count_end(reason.as_str());
         self.peer.end(Some(Frame::close(code, why)), true);
@@ -343,7 +343,7 @@ impl EnvelopeDesk {
     fn send(&self, answer: &Envelope<'_, impl Serialize>, asked: &Asked) {
         let frame = answer.frame().charged(&self.account);
         self.peer.send(frame.unwrap_or_else(|why| {
-            let error = exhausted(why);
+            let error = memory_exhausted(why);
             self.peer.count_error(&error);
             let refused = Envelope::new("error", asked.room.as_ref(), error);
             refused.with_id(asked.id.as_ref()).frame()
@@ -460,7 +460,7 @@ impl Framing for Envelopes {
         envelope::frame(event)
     }
 
-    fn last_word(&self, why: Close) -> Option<Frame> {
+    fn last_word(&self, why: CloseReason) -> Option<Frame> {
         Some(code::frame(why))
     }
 }

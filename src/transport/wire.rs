@@ -15,7 +15,7 @@ mod rewrite;
 mod state;
 mod tap;
 
-use crate::hub::Close;
+use crate::hub::CloseReason;
 
 pub(super) use flusher::{Flushers, Shard};
 pub(super) use frame::{Frame, MARK};
@@ -28,7 +28,7 @@ pub(super) use tap::Wire;
 /// What an outbox is the way out of, as far as that has to be asked or told.
 pub(super) trait Session: Send + Sync {
     /// Ends it, for a reason that is counted.
-    fn close(&self, why: Close);
+    fn close(&self, why: CloseReason);
 
     /// What a namespace's answer to CONNECT is to tell.
     fn connect_reply(&self, _namespace: &str) -> Option<ConnectReply> {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use crate::hub::{Connection, Hub, profile::Word, users::Standing};
+use crate::hub::{Connection, Hub, connections::LocalUser, profile::Word};
 use crate::{
     backend::{Elsewhere, Notice},
     model::{Namespace, RoomKey, RoomName, Timestamp, UserId},
@@ -55,7 +55,7 @@ impl Hub {
         let Some(nodes) = &self.0.backend.nodes else {
             return;
         };
-        let Some(word) = self.0.users.peek(user, Standing::word) else {
+        let Some(word) = self.0.users.peek(user, LocalUser::word) else {
             return;
         };
         let personal = RoomKey {
@@ -98,7 +98,7 @@ impl Hub {
 
     /// Another node knows less of what a user said than this one.
     fn answer_status(&self, key: &RoomKey, user: &UserId, word: &Word) {
-        let known = self.0.users.peek(user, Standing::word);
+        let known = self.0.users.peek(user, LocalUser::word);
         if known.is_some_and(|known| known.changed > word.changed) {
             self.tell_status(&key.namespace, user);
         }

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::hub::{Close, Connection, Hub, UserState, session::TRY_AGAIN, signal::Passing};
+use crate::hub::{CloseReason, Connection, Hub, UserState, session::TRY_AGAIN, signal::Passing};
 use crate::{
     backend::Question,
     error::{Code, Error, Result},
@@ -147,7 +147,7 @@ impl Hub {
             }
             if self.0.backend.log.ready().await.is_ok() {
                 self.depart(&found);
-                found.close(Close::Replaced);
+                found.close(CloseReason::Replaced);
                 return;
             }
             // While storage is away nobody knows whose it is.

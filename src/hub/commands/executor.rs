@@ -19,10 +19,10 @@ use futures_util::{
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::{
-    Answer, Close, Connection, Departure, Expiry, Hub, Join, Publish, Publishing, Request, Roll,
-    Signal, Status, Toll,
+    Answer, CloseReason, Connection, DisconnectGuard, Hub, Join, Publish, Publishing, Request,
+    Roll, Signal, Status, TokenExpiry, Toll,
     commands::signal::reply_budget::ReplyBudget,
-    pace::{Backlog, Latest},
+    connections::{Backlog, Latest},
     session::closing,
 };
 use crate::{
@@ -57,24 +57,24 @@ pub struct Executor<D: Desk> {
     replied: VecDeque<(D::Asked, Result<Answer>)>,
     /// What all of those answers may have together.
     replies: Arc<ReplyBudget>,
-    expiry: Expiry,
+    expiry: TokenExpiry,
     backlog: Backlog,
     latest: Latest<D::Asked>,
     /// Cancelled when nobody is there any more.
     ended: CancellationToken,
     /// Requests that were refused for their rate, one after another.
     refused: usize,
-    _departure: Departure,
+    _departure: DisconnectGuard,
 }
 
 impl<D: Desk> Executor<D> {
     /// For a connection, whose answers `desk` writes, and which is over once `ended` is cancelled: what comes after that was
     /// sent before. Nobody is held back any more then, and as much is carried out as if the client had stayed.
     pub fn new(hub: Hub, connection: Arc<Connection>, desk: D, ended: CancellationToken) -> Self {
-        let expiry = Expiry::of(&connection, hub.grace());
+        let expiry = TokenExpiry::of(&connection, hub.grace());
         let backlog = Backlog::new(hub.limits().backpressure);
         Self {
-            _departure: Departure::of(&hub, &connection),
+            _departure: DisconnectGuard::of(&hub, &connection),
             replied: VecDeque::new(),
             replies: hub.reply_budget(),
             hub,
@@ -309,7 +309,7 @@ impl<D: Desk> Executor<D> {
             self.refused += 1;
             let most = self.hub.limits().refusals;
             if most != 0 && self.refused >= most {
-                self.connection.close(Close::Flooding);
+                self.connection.close(CloseReason::Flooding);
             }
         }
     }
@@ -392,7 +392,7 @@ impl<D: Desk> Executor<D> {
             Request::Refresh(token) => {
                 let expires_at = hub.refresh(connection, &token).await?;
                 // Only now: were it refused, the grace time of an expired token would begin anew.
-                self.expiry = Expiry::of(connection, hub.grace());
+                self.expiry = TokenExpiry::of(connection, hub.grace());
                 Answer::Refreshed { expires_at }
             }
             Request::Presence(Roll { room, limit, after }) => {

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::hub::{
     Caller, Connection, Hub, Members,
-    connection::{Refused, Turn},
+    connections::{Refused, Turn},
     reached,
     session::closing,
 };

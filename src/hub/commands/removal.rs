@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use crate::hub::{
-    Close, Connection, Hub,
-    connection::HEARD,
+    CloseReason, Connection, Hub,
+    connections::HEARD,
     peers::{Ask, PATIENCE},
     session::kicked,
 };
@@ -173,7 +173,7 @@ impl Hub {
         let mut connections = self.connections_of(user);
         connections.retain(|connection| !connection.is_ended_for_good());
         for connection in &connections {
-            connection.close(Close::Removed);
+            connection.close(CloseReason::Removed);
         }
         connections.len()
     }
@@ -195,7 +195,7 @@ impl Hub {
                 }
             }
             Ok(None) => {
-                connection.close(Close::Removed);
+                connection.close(CloseReason::Removed);
                 return false;
             }
             Err(error) => tracing::debug!(%error, "a session could not be read again"),

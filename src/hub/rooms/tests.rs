@@ -6,12 +6,12 @@ use crate::{
     backend::{LocalBus, deliveries},
     hub::{
         Entrant,
-        connection::{Asking, Close, Drained, Memberships, Outlet},
+        connections::LocalUser,
+        connections::Subscriber,
+        connections::{CloseReason, Drained, EventSink, Memberships, PendingReply},
         event::Event,
         fan_out::FanOut,
-        feed::Feed,
         presence::Arrival,
-        users::Standing,
     },
     limits::{Counts, Rate},
     model::{EventName, Message, MessageId, Namespace, Offset, RoomName, Seq},
@@ -24,12 +24,12 @@ const TYPING: Duration = Duration::from_secs(3);
 #[derive(Default)]
 struct Names(Mutex<Vec<String>>);
 
-impl Outlet for Names {
+impl EventSink for Names {
     fn push(&self, event: &Outgoing) {
         lock(&self.0).push(event.arguments().name.to_string());
     }
 
-    fn ask(&self, _: &Outgoing, _: Duration) -> Option<Asking> {
+    fn ask(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {
         None
     }
 
@@ -41,7 +41,7 @@ impl Outlet for Names {
         Box::pin(std::future::ready(()))
     }
 
-    fn close(&self, _: Close) {}
+    fn close(&self, _: CloseReason) {}
 }
 
 fn rooms() -> Rooms {
@@ -69,9 +69,9 @@ fn connection(user: &str) -> Connection {
 }
 
 /// A connection that gets its events by `outlet`.
-pub(in crate::hub) fn connection_by(user: &str, outlet: Arc<dyn Outlet>) -> Connection {
+pub(in crate::hub) fn connection_by(user: &str, outlet: Arc<dyn EventSink>) -> Connection {
     let user = UserId::parse(user).unwrap();
-    let users: Arc<Counts<UserId, Standing>> = Arc::default();
+    let users: Arc<Counts<UserId, LocalUser>> = Arc::default();
     let place = users.take(user.clone(), 0).unwrap();
     let principal = Principal {
         user,
@@ -85,7 +85,7 @@ pub(in crate::hub) fn connection_by(user: &str, outlet: Arc<dyn Outlet>) -> Conn
         Namespace::root(),
         (ConnectionId::fresh(), None),
         Memberships::new(),
-        Feed::live(outlet, Offset(0), Box::new(|| {})),
+        Subscriber::live(outlet, Offset(0), Box::new(|| {})),
     )
 }
 

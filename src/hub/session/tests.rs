@@ -17,7 +17,7 @@ use crate::{
     error::Limit,
     hub::{
         Event, HubSettings, Join, PageLimits, Publish, RecoverySettings, Replay,
-        connection::{Asking, Drained},
+        connections::{Drained, PendingReply},
         lock,
     },
     model::{RoomKey, UserId},
@@ -37,14 +37,14 @@ struct Client {
     /// Rooms and offsets of messages, and the names of everything else.
     given: Mutex<Vec<String>>,
     offset: Mutex<Option<Offset>>,
-    closed: Mutex<Option<Close>>,
+    closed: Mutex<Option<CloseReason>>,
     slow: AtomicBool,
     reads: Arc<Notify>,
     /// What it answers when it is asked, in JSON.
     says: Mutex<Option<&'static [&'static str]>>,
 }
 
-impl Outlet for Client {
+impl EventSink for Client {
     fn push(&self, event: &Outgoing) {
         let text = match event.event() {
             Event::Message(message) => {
@@ -56,7 +56,7 @@ impl Outlet for Client {
         lock(&self.given).push(text);
     }
 
-    fn ask(&self, event: &Outgoing, _: Duration) -> Option<Asking> {
+    fn ask(&self, event: &Outgoing, _: Duration) -> Option<PendingReply> {
         let says = (*lock(&self.says))?;
         self.push(event);
         let raw =
@@ -74,7 +74,7 @@ impl Outlet for Client {
         Box::pin(async move { reads.notified().await })
     }
 
-    fn close(&self, why: Close) {
+    fn close(&self, why: CloseReason) {
         *lock(&self.closed) = Some(why);
     }
 }
@@ -85,7 +85,7 @@ impl Client {
     }
 
     /// Waits until its connection is closed.
-    async fn is_closed(&self, why: Close) {
+    async fn is_closed(&self, why: CloseReason) {
         let closed = tokio::time::timeout(Duration::from_secs(10), async {
             while lock(&self.closed).is_none() {
                 tokio::task::yield_now().await;
@@ -137,13 +137,15 @@ fn hub_over(backend: Backend, deliveries: Deliveries, limits: crate::hub::LimitS
     hub
 }
 
-async fn arrive(hub: &Hub, user: &str, resume: Resume) -> Arrived {
+async fn arrive(hub: &Hub, user: &str, resume: ResumeRequest) -> PreparedConnection {
     let principal = hub.authority().open_principal(Some(user)).unwrap();
-    let arrived = hub.arrive(Namespace::root(), principal, resume).await;
+    let arrived = hub
+        .prepare_connection(Namespace::root(), principal, resume)
+        .await;
     arrived.unwrap()
 }
 
-async fn connect(hub: &Hub, arrived: Arrived) -> (Arc<Connection>, Arc<Client>) {
+async fn connect(hub: &Hub, arrived: PreparedConnection) -> (Arc<Connection>, Arc<Client>) {
     let client = Arc::<Client>::default();
     let greeting = |it: &Connection| it.push(&Outgoing::notice("session", &()));
     let connection = hub.connect(arrived, client.clone(), greeting).await;
@@ -152,7 +154,8 @@ async fn connect(hub: &Hub, arrived: Arrived) -> (Arc<Connection>, Arc<Client>) 
 
 /// A new connection that is in some rooms.
 async fn member(hub: &Hub, user: &str, rooms: &[&str]) -> (Arc<Connection>, Arc<Client>) {
-    let (connection, client) = connect(hub, arrive(hub, user, Resume::Nothing).await).await;
+    let (connection, client) =
+        connect(hub, arrive(hub, user, ResumeRequest::NewSession).await).await;
     for room in rooms {
         join(hub, &connection, room).await;
     }
@@ -175,8 +178,8 @@ async fn say(hub: &Hub, room: &str, number: u32) {
     hub.0.backend.bus.delivered().await;
 }
 
-fn back(connection: &Connection, client: &Client) -> Resume {
-    Resume::Session {
+fn back(connection: &Connection, client: &Client) -> ResumeRequest {
+    ResumeRequest::Session {
         pid: connection.pid().unwrap(),
         offset: *lock(&client.offset),
     }
@@ -214,7 +217,7 @@ async fn a_client_that_had_received_nothing_is_given_all_since_it_joined() {
     let (alice, _) = member(&hub, "alice", &["a"]).await;
     hub.disconnect(&alice);
     say(&hub, "a", 2).await;
-    let named = Resume::Session {
+    let named = ResumeRequest::Session {
         pid: alice.pid().unwrap(),
         offset: None,
     };
@@ -229,7 +232,7 @@ async fn a_connection_not_yet_noticed_dead_is_taken_over_and_nobody_is_told() {
     let (alice, dead) = member(&hub, "alice", &["a"]).await;
     bob.is_given(&["session", "presence"]).await;
     let (again, client) = connect(&hub, arrive(&hub, "alice", back(&alice, &dead)).await).await;
-    assert_eq!(*lock(&dead.closed), Some(Close::Replaced));
+    assert_eq!(*lock(&dead.closed), Some(CloseReason::Replaced));
     // The dead connection's own end comes late and changes nothing.
     hub.disconnect(&alice);
     say(&hub, "a", 1).await;
@@ -263,21 +266,21 @@ async fn a_user_with_all_the_connections_it_may_have_takes_its_own_over_and_gets
     let (alice, client) = member(&hub, "alice", &["a"]).await;
     let another = |resume| {
         let principal = hub.authority().open_principal(Some("alice")).unwrap();
-        hub.arrive(Namespace::root(), principal, resume)
+        hub.prepare_connection(Namespace::root(), principal, resume)
     };
     let named = back(&alice, &client);
     let arrived = another(named).await.unwrap();
     assert_eq!(arrived.pid(), alice.pid());
-    let error = another(Resume::Nothing).await.unwrap_err();
+    let error = another(ResumeRequest::NewSession).await.unwrap_err();
     assert_eq!(error.limit(), Some(Limit::ConnectionsPerUser));
     let (again, _) = connect(&hub, arrived).await;
     drop(alice);
-    assert!(another(Resume::Nothing).await.is_err());
+    assert!(another(ResumeRequest::NewSession).await.is_err());
     hub.disconnect(&again);
     drop(again);
     // What it has missed is looked for by a task of its own.
     let free = tokio::time::timeout(Duration::from_secs(10), async {
-        while another(Resume::Nothing).await.is_err() {
+        while another(ResumeRequest::NewSession).await.is_err() {
             tokio::task::yield_now().await;
         }
     });
@@ -310,7 +313,9 @@ async fn rooms_that_a_client_may_not_be_in_any_more_are_left_when_it_comes_back(
         let mut principal = hub.authority().open_principal(Some("alice")).unwrap();
         principal.grants = Arc::new(Grants::parse("b=join").unwrap());
         let named = back(&alice, &client);
-        let arrived = hub.arrive(Namespace::root(), principal, named).await;
+        let arrived = hub
+            .prepare_connection(Namespace::root(), principal, named)
+            .await;
         let arrived = arrived.unwrap();
         assert_eq!(arrived.pid(), alice.pid());
         let (again, after) = connect(&hub, arrived).await;
@@ -366,7 +371,7 @@ async fn a_session_that_is_somebody_elses_or_was_never_given_is_not_resumed() {
     let (alice, client) = member(&hub, "alice", &["a"]).await;
     let named = back(&alice, &client);
     assert_ne!(arrive(&hub, "mallory", named).await.pid(), alice.pid());
-    let unknown = Resume::Session {
+    let unknown = ResumeRequest::Session {
         pid: Pid::fresh(),
         offset: None,
     };
@@ -385,7 +390,7 @@ async fn a_session_that_is_somebody_elses_or_was_never_given_is_not_resumed() {
 async fn an_offset_that_was_never_given_is_not_resumed_from() {
     let hub = hub();
     let (alice, _) = member(&hub, "alice", &["a"]).await;
-    let named = Resume::Session {
+    let named = ResumeRequest::Session {
         pid: alice.pid().unwrap(),
         offset: Some(Offset(7)),
     };

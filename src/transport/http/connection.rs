@@ -45,7 +45,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    hub::exhausted,
+    hub::memory_exhausted,
     limits::{Holder, Pool, Reservation},
     telemetry::Metrics,
     transport::web_address::HostPort,
@@ -202,7 +202,7 @@ impl Entrance {
         holder: &Holder,
     ) -> Result<(Request<Body>, Option<Reservation>)> {
         let (mut request, head) =
-            arriving(request, WINDOWS.0, holder, &self.memory).map_err(exhausted)?;
+            arriving(request, WINDOWS.0, holder, &self.memory).map_err(memory_exhausted)?;
         settle_host(&mut request)?;
         let extensions = request.extensions_mut();
         extensions.insert(address);

@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Cut, refusal};
 use crate::{
-    hub::exhausted,
+    hub::memory_exhausted,
     limits::{Exhausted, Holder, Pool, Reservation},
     telemetry::Metrics,
     transport::lock,
@@ -130,7 +130,7 @@ impl Offers {
         match self.reserve(&way.holder, overhead + cost) {
             Ok(held) => self.keep(response, way, shared, Some(held)).await,
             Err(why) => {
-                let error = exhausted(why);
+                let error = memory_exhausted(why);
                 self.0.metrics.error(&error);
                 let held = match overhead {
                     0 => None,

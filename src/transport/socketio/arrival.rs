@@ -13,7 +13,7 @@ use super::{Door, Link, Socket, credentials::Credentials};
 use crate::{
     auth::{Principal, query_user},
     error::{Code, Error, Result},
-    hub::{Arrived, Resume},
+    hub::{PreparedConnection, ResumeRequest},
     limits::Holder,
     model::{Namespace, Timestamp, UserId},
     repeat::{Backoff, log_in_bursts},
@@ -85,7 +85,7 @@ impl Door {
         link: &Link,
         namespace: &Namespace,
         credentials: &Credentials,
-    ) -> Result<Arrived, Refusal> {
+    ) -> Result<PreparedConnection, Refusal> {
         let give_up = Instant::now() + HOLD;
         let mut noted = false;
         let mut again = TRY_AGAIN;
@@ -135,10 +135,10 @@ impl Door {
         link: &Link,
         namespace: &Namespace,
         credentials: &Credentials,
-    ) -> Result<Arrived, Denial> {
+    ) -> Result<PreparedConnection, Denial> {
         let resume = match socket.protocol() {
             ProtocolVersion::V5 => credentials.resume(),
-            ProtocolVersion::V4 => Resume::Never,
+            ProtocolVersion::V4 => ResumeRequest::Unsupported,
         };
         let principal = match self.hub.authority().is_open() {
             true => self.named(socket, namespace, credentials, resume).await?,
@@ -149,7 +149,9 @@ impl Door {
                 principal
             }
         };
-        let arrived = self.hub.arrive(namespace.clone(), principal, resume);
+        let arrived = self
+            .hub
+            .prepare_connection(namespace.clone(), principal, resume);
         Ok(arrived.await?)
     }
 
@@ -160,7 +162,7 @@ impl Door {
         socket: &Socket,
         namespace: &Namespace,
         credentials: &Credentials,
-        resume: Resume,
+        resume: ResumeRequest,
     ) -> Result<Principal> {
         let name = credentials.user()?;
         let name = name.or_else(|| query_user(socket.req_parts().uri.query()));
@@ -168,7 +170,7 @@ impl Door {
         if let Some(name) = name {
             return authority.open_principal(Some(&name));
         }
-        let guest = self.hub.returning_guest(namespace, resume).await?;
+        let guest = self.hub.resumed_guest(namespace, resume).await?;
         authority.open_principal(guest.as_ref().map(UserId::as_str))
     }
 

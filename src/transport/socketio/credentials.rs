@@ -6,7 +6,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::{
     auth::{find_token, query_user, text_of_id, token_in},
     error::{Error, Result},
-    hub::Resume,
+    hub::ResumeRequest,
     model::{Offset, Pid},
 };
 
@@ -70,9 +70,9 @@ impl Credentials {
     }
 
     /// The session that it names.
-    pub(super) fn resume(&self) -> Resume {
+    pub(super) fn resume(&self) -> ResumeRequest {
         let Some(pid) = &self.pid else {
-            return Resume::Nothing;
+            return ResumeRequest::NewSession;
         };
         let text = |json: &RawValue| serde_json::from_str::<String>(json.get()).ok();
         let pid = text(pid).as_deref().and_then(Pid::parse);
@@ -81,12 +81,12 @@ impl Credentials {
             text.as_deref().and_then(Offset::parse)
         });
         match (pid, offset) {
-            (Some(pid), None) => Resume::Session { pid, offset: None },
-            (Some(pid), Some(Some(offset))) => Resume::Session {
+            (Some(pid), None) => ResumeRequest::Session { pid, offset: None },
+            (Some(pid), Some(Some(offset))) => ResumeRequest::Session {
                 pid,
                 offset: Some(offset),
             },
-            (pid, _) => Resume::Unreadable { pid },
+            (pid, _) => ResumeRequest::Invalid { pid },
         }
     }
 

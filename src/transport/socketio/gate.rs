@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     error::{Code, Error, Result},
-    hub::exhausted,
+    hub::memory_exhausted,
     limits::Account,
     repeat::log_rarely,
     transport::{
@@ -278,7 +278,7 @@ impl Gate {
         let body = match body {
             Ok(body) => body,
             Err(NotTaken::TooLarge) => return Err(reject(link, Fault::TOO_LARGE).await),
-            Err(NotTaken::NoMemory(why)) => return Err(exhausted(why)),
+            Err(NotTaken::NoMemory(why)) => return Err(memory_exhausted(why)),
             Err(NotTaken::Broken) => {
                 return Err(Error::bad_request("the request's body ended early"));
             }

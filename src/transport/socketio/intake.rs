@@ -30,7 +30,7 @@ pub(super) use websocket::Reader;
 use super::{ATTACHMENTS, Socket};
 use crate::{
     error::{Code, Error},
-    hub::{Close, Keep, Outgoing, exhausted},
+    hub::{CloseReason, Keep, Outgoing, memory_exhausted},
     limits::{Account, Charge},
     model::Namespace,
     repeat::log_in_bursts,
@@ -77,11 +77,11 @@ impl Fault {
         why: "a CONNECT could not be answered",
     };
 
-    fn reason(self) -> Close {
+    fn reason(self) -> CloseReason {
         match self.code {
-            1009 => Close::TooLarge,
-            1013 => Close::Failed,
-            _ => Close::Malformed,
+            1009 => CloseReason::TooLarge,
+            1013 => CloseReason::Failed,
+            _ => CloseReason::Malformed,
         }
     }
 }
@@ -375,7 +375,7 @@ impl Intake {
                 "the attachments of one event may have {} bytes",
                 self.most
             ))),
-            false => packet.charge.cover(held).map_err(exhausted).err(),
+            false => packet.charge.cover(held).map_err(memory_exhausted).err(),
         };
         if let Some(error) = refused {
             state.skipping = packet.missing;

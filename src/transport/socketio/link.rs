@@ -32,7 +32,7 @@ use super::{
 use crate::{
     auth::Principal,
     error::Error,
-    hub::{Close, ConnectionRates},
+    hub::{CloseReason, ConnectionRates},
     limits::{Account, Admitted},
     model::Namespace,
     repeat::log_in_bursts,
@@ -312,11 +312,13 @@ impl Link {
     }
 
     /// Counts and logs why something of the session is closed.
-    pub(super) fn note(&self, why: Close) {
+    pub(super) fn note(&self, why: CloseReason) {
         self.metrics.closed(why.as_str());
         let reason = why.as_str();
         match why {
-            Close::Draining | Close::Replaced => tracing::debug!(reason, "a connection is closed"),
+            CloseReason::Draining | CloseReason::Replaced => {
+                tracing::debug!(reason, "a connection is closed")
+            }
             _ => log_in_bursts!(info, reason, "a connection is closed by the server"),
         }
     }
@@ -332,7 +334,7 @@ impl Link {
     /// client takes a refusal for final, and comes back when its transport is closed.
     pub(super) fn dismiss(&self, error: &Error) {
         let _ = self.dismissed.set(error.clone());
-        self.close(Close::Refused(error.code()));
+        self.close(CloseReason::Refused(error.code()));
     }
 
     /// Why it was ended before its client was connected, if it was.
@@ -382,7 +384,7 @@ impl Drop for Posting {
 
 impl Session for Link {
     /// Ends the session for a reason that is counted, so that a stock client sees a transport close and comes back.
-    fn close(&self, why: Close) {
+    fn close(&self, why: CloseReason) {
         if !self.closed.swap(true, Ordering::Relaxed) {
             self.note(why);
             // What the client is about to be given it still gets, as far as it takes it.

@@ -15,7 +15,10 @@ use socketioxide::{AckError, SendError, SocketError};
 use super::{SocketRef, acknowledgement::Acknowledgement, link::Link, rooms::SocketRooms};
 use crate::{
     error::Error,
-    hub::{Asking, Close, ConnectionRates, Drained, Format, Keep, Outgoing, Outlet, exhausted},
+    hub::{
+        CloseReason, ConnectionRates, Drained, EventSink, Format, Keep, Outgoing, PendingReply,
+        memory_exhausted,
+    },
     model::{Namespace, RoomName},
     transport::wire::{Frame, Outbox, Session},
 };
@@ -55,7 +58,7 @@ impl SocketOutlet {
     pub(super) fn answer(&self, id: i64, value: &(impl Serialize + ?Sized)) {
         let frame = Frame::ack(&self.namespace, id, value).charged(self.link.account());
         let frame = frame.unwrap_or_else(|why| {
-            let error = exhausted(why);
+            let error = memory_exhausted(why);
             self.link.count_error(&error);
             Frame::ack(&self.namespace, id, &json!({ "ok": false, "error": error }))
         });
@@ -63,7 +66,7 @@ impl SocketOutlet {
     }
 }
 
-impl Outlet for SocketOutlet {
+impl EventSink for SocketOutlet {
     fn push(&self, event: &Outgoing) {
         let encoded = event.encoded(Format::Packet, &self.namespace, |event| {
             let arguments = event.arguments();
@@ -74,7 +77,7 @@ impl Outlet for SocketOutlet {
         self.outbox.push(frame, event.keep());
     }
 
-    fn ask(&self, event: &Outgoing, within: Duration) -> Option<Asking> {
+    fn ask(&self, event: &Outgoing, within: Duration) -> Option<PendingReply> {
         let arguments = event.arguments();
         let asked = self
             .socket
@@ -92,7 +95,7 @@ impl Outlet for SocketOutlet {
             }),
             Err(error) => {
                 if matches!(error, SendError::Socket(SocketError::InternalChannelFull)) {
-                    self.close(Close::Slow);
+                    self.close(CloseReason::Slow);
                 }
                 Box::pin(std::future::ready(None))
             }
@@ -127,11 +130,11 @@ impl Outlet for SocketOutlet {
         Box::pin(self.outbox.clone().drained())
     }
 
-    fn close(&self, why: Close) {
+    fn close(&self, why: CloseReason) {
         if self.closing.swap(true, Ordering::Relaxed) {
             return;
         }
-        if why == Close::Replaced && !self.socket.connected() {
+        if why == CloseReason::Replaced && !self.socket.connected() {
             return; // it had left the namespace, and may have come back by the same transport
         }
         // A stock client that the server disconnects from the namespace stays away. One whose transport is closed comes

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     error::{Code, Error, Result},
-    hub::{Answer, Connection, Desk, Executor, Outgoing, Outlet, Request, Toll, noting_idle},
+    hub::{Answer, Connection, Desk, EventSink, Executor, Outgoing, Request, Toll, track_idle},
     model::RoomName,
     repeat::log_in_bursts,
     transport::requests::{self, REQUESTS, room_of},
@@ -79,7 +79,7 @@ impl Worker {
                     ended = true;
                     self.waiting.close();
                 }
-                packet = noting_idle(&mut idle, self.waiting.next()), if takes_more => {
+                packet = track_idle(&mut idle, self.waiting.next()), if takes_more => {
                     let Some(packet) = packet else { break };
                     if std::mem::take(&mut idle) {
                         self.executor.caught_up();

@@ -21,13 +21,16 @@ fn an_event_is_a_block_of_lines_whatever_lines_its_data_has() {
 #[test]
 fn what_a_client_gives_back_by_itself_wins_and_is_never_an_error() {
     let asked = |uri: &str, last| wanted(None, &request(uri, last)).map(|it| it.since);
-    let cursor = Since::Cursor(Cursor::parse("abc~7~9").unwrap());
+    let cursor = StreamStart::Cursor(Cursor::parse("abc~7~9").unwrap());
     let one = "/events?room=a&since=abc:1";
     assert_eq!(asked(one, Some("abc~7~9")).unwrap(), Some(cursor.clone()));
-    assert_eq!(asked(one, Some("rubbish")).unwrap(), Some(Since::Unknown));
+    assert_eq!(
+        asked(one, Some("rubbish")).unwrap(),
+        Some(StreamStart::Unknown)
+    );
     assert!(matches!(
         asked(one, Some("")).unwrap(),
-        Some(Since::Position(_))
+        Some(StreamStart::Position(_))
     ));
     assert_eq!(
         asked("/events?room=a&since=abc~7~9", None).unwrap(),
@@ -37,12 +40,15 @@ fn what_a_client_gives_back_by_itself_wins_and_is_never_an_error() {
     assert_eq!(asked(newer, None).unwrap(), Some(cursor.clone()));
     assert_eq!(
         asked(newer, Some("abc~8~9")).unwrap(),
-        Some(Since::Cursor(Cursor::parse("abc~8~9").unwrap()))
+        Some(StreamStart::Cursor(Cursor::parse("abc~8~9").unwrap()))
     );
     let rubbish = "/events?room=a&last-event-id=rubbish";
-    assert_eq!(asked(rubbish, None).unwrap(), Some(Since::Unknown));
+    assert_eq!(asked(rubbish, None).unwrap(), Some(StreamStart::Unknown));
     let two = "/events?room=a&room=b";
-    assert_eq!(asked(two, Some("abc:1")).unwrap(), Some(Since::Unknown));
+    assert_eq!(
+        asked(two, Some("abc:1")).unwrap(),
+        Some(StreamStart::Unknown)
+    );
     for bad in [
         "/events?room=a&room=b&since=abc:1",
         "/events?room=a&since=rubbish",

@@ -37,7 +37,7 @@ use super::{
     state::{FirstPing, State, Todo, broken},
 };
 use crate::{
-    hub::{Close, Keep},
+    hub::{CloseReason, Keep},
     telemetry::{BEHIND, Metrics, NEWER},
     transport::lock,
 };
@@ -445,7 +445,7 @@ impl Outbox {
 
     fn close_as_slow(&self) {
         match self.session.upgrade() {
-            Some(session) => session.close(Close::Slow),
+            Some(session) => session.close(CloseReason::Slow),
             None => self.end(),
         }
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     hub::{
-        connection::{Asking, Close, Drained, Outlet},
+        connections::{CloseReason, Drained, EventSink, PendingReply},
         lock,
         rooms::tests::connection_by,
     },
@@ -34,7 +34,7 @@ impl Told {
     }
 }
 
-impl Outlet for Told {
+impl EventSink for Told {
     fn push(&self, event: &Outgoing) {
         let arguments = event.arguments();
         let value = serde_json::from_str(arguments.values[0].get()).unwrap();
@@ -43,7 +43,7 @@ impl Outlet for Told {
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
 
-    fn ask(&self, _: &Outgoing, _: Duration) -> Option<Asking> {
+    fn ask(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {
         None
     }
 
@@ -55,7 +55,7 @@ impl Outlet for Told {
         Box::pin(std::future::ready(()))
     }
 
-    fn close(&self, _: Close) {}
+    fn close(&self, _: CloseReason) {}
 }
 
 /// A room with members who are told, and a clock.

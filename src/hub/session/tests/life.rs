@@ -75,7 +75,7 @@ async fn a_connection_that_is_behind_when_the_log_begins_another_life_is_closed(
     *lock(&log.life) = Epoch::fresh();
     client.slow.store(true, Ordering::Relaxed);
     say(&hub, "a", 1).await;
-    client.is_closed(Close::Unavailable).await;
+    client.is_closed(CloseReason::Unavailable).await;
     quick.is_given(&["session", "a 1"]).await;
 }
 

@@ -64,7 +64,7 @@ fn hub_of(backend: Backend, stream: Deliveries) -> Hub {
 #[derive(Default)]
 struct Watcher(Mutex<Vec<String>>);
 
-impl Outlet for Watcher {
+impl EventSink for Watcher {
     fn push(&self, event: &Outgoing) {
         let event = event.arguments();
         let Some(value) = event.values.first() else {
@@ -87,7 +87,7 @@ impl Outlet for Watcher {
         lock(&self.0).push(told);
     }
 
-    fn ask(&self, _: &Outgoing, _: Duration) -> Option<Asking> {
+    fn ask(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {
         None
     }
 
@@ -99,7 +99,7 @@ impl Outlet for Watcher {
         Box::pin(std::future::ready(()))
     }
 
-    fn close(&self, _: Close) {}
+    fn close(&self, _: CloseReason) {}
 }
 
 impl Watcher {
@@ -130,7 +130,7 @@ async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
 
 async fn watcher(hub: &Hub, user: &str, rooms: &[&str]) -> (Arc<Connection>, Arc<Watcher>) {
     let watcher = Arc::<Watcher>::default();
-    let arrived = arrive(hub, user, Resume::Nothing).await;
+    let arrived = arrive(hub, user, ResumeRequest::NewSession).await;
     let connection = hub.connect(arrived, watcher.clone(), |_| {}).await;
     for room in rooms {
         join(hub, &connection, room).await;
@@ -221,7 +221,7 @@ fn in_lobby(town: &Town) -> Elsewhere {
 /// A connection's client comes back on another node.
 async fn come_back(hub: &Hub, connection: &Connection) -> Arc<Watcher> {
     let user = connection.principal().user.clone();
-    let named = Resume::Session {
+    let named = ResumeRequest::Session {
         pid: connection.pid().unwrap(),
         offset: None,
     };

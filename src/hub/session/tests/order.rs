@@ -66,7 +66,7 @@ async fn soon(what: impl Fn() -> bool) {
 #[tokio::test]
 async fn a_session_whose_end_overtakes_its_saving_ends_all_the_same() {
     let (hub, gated) = gated();
-    let arrived = arrive(&hub, "alice", Resume::Nothing).await;
+    let arrived = arrive(&hub, "alice", ResumeRequest::NewSession).await;
     let connecting = hub.clone();
     let connecting = tokio::spawn(async move { connect(&connecting, arrived).await });
     soon(|| !hub.connections().is_empty()).await;
@@ -111,11 +111,11 @@ async fn a_node_that_goes_down_closes_who_comes_and_notes_the_end_of_no_session_
     }
     hub.disconnect(&before);
     soon(|| lock(&gated.noted).contains(&"ended")).await;
-    let arrived = arrive(&hub, "late", Resume::Nothing).await;
+    let arrived = arrive(&hub, "late", ResumeRequest::NewSession).await;
 
     hub.close_newcomers();
     let (late, client) = connect(&hub, arrived).await;
-    client.is_closed(Close::Draining).await;
+    client.is_closed(CloseReason::Draining).await;
     let returning = back(&late, &client);
     for one in members.iter().chain([&late]) {
         assert!(!hub.is_deserted());
@@ -124,7 +124,7 @@ async fn a_node_that_goes_down_closes_who_comes_and_notes_the_end_of_no_session_
     assert!(hub.is_deserted());
     let noted = |what| lock(&gated.noted).iter().filter(|it| **it == what).count();
     assert_eq!(noted("ended"), 1, "that of the one who went before");
-    let Resume::Session { pid, .. } = returning else {
+    let ResumeRequest::Session { pid, .. } = returning else {
         panic!("it has a session");
     };
     assert!(gated.find(pid).await.unwrap().is_some());

@@ -294,7 +294,7 @@ async fn a_kick_and_a_disconnect_count_over_all_nodes_and_say_if_some_could_not_
     }
     assert!(!here.is_in(&name("a")) && !there.is_in(&name("a")));
     assert_eq!(one.disconnect_user(&user("alice")).await.unwrap(), 2);
-    assert_eq!(*lock(&far.closed), Some(Close::Removed));
+    assert_eq!(*lock(&far.closed), Some(CloseReason::Removed));
 
     let (here, _near) = member(&one, "alice", &["a"]).await;
     to_two.away.store(true, Ordering::Relaxed);
@@ -337,7 +337,7 @@ async fn a_session_that_goes_on_on_another_node_is_let_go_of_by_the_one_before()
     let arrived = arrive(&two, "alice", back(&alice, &dead)).await;
     assert_eq!(arrived.pid(), alice.pid());
     let (again, client) = connect(&two, arrived).await;
-    dead.is_closed(Close::Replaced).await;
+    dead.is_closed(CloseReason::Replaced).await;
     assert!(one.connections().is_empty() && alice.memberships().is_none());
     assert!(again.is_in(&name("a")));
     // Its end on the first node is no end of the session, whose client may go where it likes.
@@ -358,7 +358,7 @@ async fn a_client_whose_session_cannot_be_made_this_nodes_is_to_come_again() {
     let arrived = arrive(&one, "alice", back(&alice, &client)).await;
     store.away.store(true, Ordering::Relaxed);
     let (second, refused) = connect(&one, arrived).await;
-    refused.is_closed(Close::Unavailable).await;
+    refused.is_closed(CloseReason::Unavailable).await;
     one.disconnect(&second);
     store.away.store(false, Ordering::Relaxed);
     let (third, _) = connect(&one, arrive(&one, "alice", back(&alice, &client)).await).await;

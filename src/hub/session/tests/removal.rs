@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     error::Code,
-    hub::{LiveRooms, Visitor, connection::HEARD},
+    hub::{LiveRooms, Visitor, connections::HEARD},
 };
 
 fn key(room: &str) -> RoomKey {
@@ -142,7 +142,7 @@ async fn a_user_who_is_disconnected_cannot_go_on_with_its_session() {
     let hub = hub();
     let (alice, client) = member(&hub, "alice", &["a"]).await;
     assert_eq!(hub.disconnect_user(&user("alice")).await.unwrap(), 1);
-    assert_eq!(*lock(&client.closed), Some(Close::Removed));
+    assert_eq!(*lock(&client.closed), Some(CloseReason::Removed));
     // Before and after its door has noticed.
     for _ in 0..2 {
         let arrived = arrive(&hub, "alice", back(&alice, &client)).await;
@@ -181,7 +181,7 @@ async fn a_user_who_is_just_coming_back_stays_out_of_what_it_is_taken_out_of_mea
     let arrived = arrive(&hub, "alice", back(&again, &client)).await;
     hub.disconnect_user(&user("alice")).await.unwrap();
     let (again, client) = connect(&hub, arrived).await;
-    assert_eq!(*lock(&client.closed), Some(Close::Removed));
+    assert_eq!(*lock(&client.closed), Some(CloseReason::Removed));
     hub.disconnect(&again);
     let last = arrive(&hub, "alice", back(&again, &client)).await;
     assert_ne!(last.pid(), again.pid());

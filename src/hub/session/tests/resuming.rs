@@ -6,7 +6,7 @@ use super::*;
 async fn a_client_whose_token_has_expired_goes_on_with_its_session_by_a_new_one() {
     let hub = hub();
     let (alice, client) = member(&hub, "alice", &["a"]).await;
-    alice.close(Close::Expired);
+    alice.close(CloseReason::Expired);
     hub.disconnect(&alice);
     say(&hub, "a", 1).await;
     let (again, fresh) = connect(&hub, arrive(&hub, "alice", back(&alice, &client)).await).await;
@@ -18,7 +18,7 @@ async fn a_client_whose_token_has_expired_goes_on_with_its_session_by_a_new_one(
 async fn a_client_that_a_back_end_took_off_has_no_session_any_more() {
     let hub = hub();
     let (alice, client) = member(&hub, "alice", &["a"]).await;
-    alice.close(Close::Removed);
+    alice.close(CloseReason::Removed);
     hub.disconnect(&alice);
     let forgotten = async {
         let sessions = &hub.0.backend.sessions;
@@ -50,15 +50,15 @@ async fn a_client_without_a_name_is_the_guest_whose_session_it_brings_and_nobody
     let (visitor, client) = member(&hub, guest.as_str(), &["a"]).await;
     let (alice, alices) = member(&hub, "alice", &["a"]).await;
     let named = back(&visitor, &client);
-    let who = async |namespace: &Namespace, resume| hub.returning_guest(namespace, resume).await;
+    let who = async |namespace: &Namespace, resume| hub.resumed_guest(namespace, resume).await;
     assert_eq!(who(&root, named).await.unwrap(), Some(guest.clone()));
     assert_eq!(who(&root, back(&alice, &alices)).await.unwrap(), None);
     let chat = Namespace::parse("/chat").unwrap();
     assert_eq!(who(&chat, named).await.unwrap(), None);
     for nobody in [
-        Resume::Nothing,
-        Resume::Never,
-        Resume::Unreadable { pid: None },
+        ResumeRequest::NewSession,
+        ResumeRequest::Unsupported,
+        ResumeRequest::Invalid { pid: None },
     ] {
         assert_eq!(who(&root, nobody).await.unwrap(), None);
     }
@@ -66,7 +66,7 @@ async fn a_client_without_a_name_is_the_guest_whose_session_it_brings_and_nobody
     hub.disconnect(&visitor);
     say(&hub, "a", 1).await;
     say(&hub, "a", 2).await;
-    let unreadable = Resume::Unreadable { pid: visitor.pid() };
+    let unreadable = ResumeRequest::Invalid { pid: visitor.pid() };
     for resume in [unreadable, named] {
         assert_eq!(who(&root, resume).await.unwrap(), Some(guest.clone()));
     }

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     auth::Permission,
     backend::{Draft, Log, Missed, Page, Range, Receipt},
-    hub::{Beginning, GiveUp, Poll, Polled, Since, Stream},
+    hub::{GiveUp, Poll, Polled, PreparedStream, StreamRequest, StreamStart},
     model::{Cursor, Epoch, Position, Seq, Timestamp},
 };
 
@@ -15,8 +15,8 @@ fn rooms(names: &[&str]) -> Vec<RoomName> {
     names.iter().map(parse).collect()
 }
 
-fn stream(names: &[&str], since: Option<Since>, history: usize) -> Stream {
-    Stream {
+fn stream(names: &[&str], since: Option<StreamStart>, history: usize) -> StreamRequest {
+    StreamRequest {
         rooms: rooms(names).into_iter().collect(),
         since,
         history,
@@ -24,10 +24,15 @@ fn stream(names: &[&str], since: Option<Since>, history: usize) -> Stream {
 }
 
 /// Begins a stream; answers its client, where it begins, and the rooms that were reset.
-async fn begin(hub: &Hub, stream: Stream) -> (Arc<Connection>, Arc<Client>, Cursor, Vec<String>) {
+async fn begin(
+    hub: &Hub,
+    stream: StreamRequest,
+) -> (Arc<Connection>, Arc<Client>, Cursor, Vec<String>) {
     let principal = hub.authority().open_principal(Some("eve")).unwrap();
-    let beginning = hub.arrive_for(Namespace::root(), principal, stream).await;
-    let Beginning {
+    let beginning = hub
+        .prepare_stream(Namespace::root(), principal, stream)
+        .await;
+    let PreparedStream {
         arrived,
         cursor,
         resets,
@@ -37,9 +42,9 @@ async fn begin(hub: &Hub, stream: Stream) -> (Arc<Connection>, Arc<Client>, Curs
     (connection, client, cursor, resets.collect())
 }
 
-fn after(hub: &Hub, client: &Client) -> Option<Since> {
+fn after(hub: &Hub, client: &Client) -> Option<StreamStart> {
     let offset = lock(&client.offset).expect("something was received");
-    Some(Since::Cursor(hub.cursor(offset, Timestamp::now())))
+    Some(StreamStart::Cursor(hub.cursor(offset, Timestamp::now())))
 }
 
 /// A hub whose rooms keep `messages`.
@@ -98,7 +103,7 @@ async fn a_stream_that_was_cut_before_its_first_message_goes_on_where_it_began()
     let (eve, _, cursor, _) = begin(&hub, stream(&["a"], None, 0)).await;
     hub.disconnect(&eve);
     say(&hub, "a", 1).await;
-    let since = Some(Since::Cursor(cursor));
+    let since = Some(StreamStart::Cursor(cursor));
     let (_eve, client, ..) = begin(&hub, stream(&["a"], since, 0)).await;
     client.is_given(&["session", "a 1"]).await;
 }
@@ -112,7 +117,7 @@ async fn one_room_goes_on_behind_a_position_and_begins_anew_behind_one_that_is_n
     let epoch = poll(&hub, None, std::future::pending()).await.epoch;
     let at = |epoch: &Epoch, seq| {
         let epoch = epoch.clone();
-        Some(Since::Position(Position {
+        Some(StreamStart::Position(Position {
             epoch,
             seq: Seq(seq),
         }))
@@ -137,11 +142,11 @@ async fn a_stream_that_begins_behind_the_last_of_its_room_is_not_given_later_wha
     say(&hub, "a", 1).await;
     say(&hub, "user:eve", 2).await;
     let Position { epoch, seq } = poll(&hub, None, std::future::pending()).await.cursor;
-    let since = Some(Since::Position(Position { epoch, seq }));
+    let since = Some(StreamStart::Position(Position { epoch, seq }));
     let (eve, client, cursor, _) = begin(&hub, stream(&["a"], since, 0)).await;
     client.is_given(&["session"]).await;
     hub.disconnect(&eve);
-    let since = Some(Since::Cursor(cursor));
+    let since = Some(StreamStart::Cursor(cursor));
     let (_eve, client, ..) = begin(&hub, stream(&["a"], since, 0)).await;
     say(&hub, "a", 3).await;
     client.is_given(&["session", "a 3"]).await;
@@ -194,7 +199,7 @@ async fn a_cursor_of_another_log_or_from_the_future_or_too_old_is_none() {
             },
         ),
     ] {
-        let since = Some(Since::Cursor(cursor));
+        let since = Some(StreamStart::Cursor(cursor));
         let (eve, client, _, resets) = begin(&hub, stream(&["a"], since, 0)).await;
         assert!(resets.contains(&"a".to_owned()), "{what}");
         client.is_given(&["session"]).await;
@@ -211,8 +216,10 @@ async fn who_may_not_read_the_past_begins_anew_and_may_not_ask_for_it() {
     assert!(!principal.may(Permission::History, &rooms(&["a"])[0]));
     let cursor = hub.cursor(Offset(0), Timestamp::now());
     let here = Namespace::root();
-    let since = stream(&["a"], Some(Since::Cursor(cursor)), 0);
-    let beginning = hub.arrive_for(here.clone(), principal.clone(), since).await;
+    let since = stream(&["a"], Some(StreamStart::Cursor(cursor)), 0);
+    let beginning = hub
+        .prepare_stream(here.clone(), principal.clone(), since)
+        .await;
     assert_eq!(beginning.unwrap().resets.len(), 1);
     for (stream, may) in [
         (stream(&["a"], None, 0), true),
@@ -221,7 +228,7 @@ async fn who_may_not_read_the_past_begins_anew_and_may_not_ask_for_it() {
         (stream(&["user:bob"], None, 0), false),
     ] {
         let begun = hub
-            .arrive_for(here.clone(), principal.clone(), stream.clone())
+            .prepare_stream(here.clone(), principal.clone(), stream.clone())
             .await;
         assert_eq!(begun.is_ok(), may, "{stream:?}");
     }

@@ -62,9 +62,9 @@ fn a_session_is_named_by_what_was_given_out() {
     let pid = Pid::fresh();
     let secret = pid.reveal();
     let resume = |text: String| Credentials::read(&text).resume();
-    let session = |offset| Resume::Session { pid, offset };
-    assert_eq!(resume("{}".into()), Resume::Nothing);
-    assert_eq!(resume(r#"{"pid":null}"#.into()), Resume::Nothing);
+    let session = |offset| ResumeRequest::Session { pid, offset };
+    assert_eq!(resume("{}".into()), ResumeRequest::NewSession);
+    assert_eq!(resume(r#"{"pid":null}"#.into()), ResumeRequest::NewSession);
     assert_eq!(resume(format!(r#"{{"pid":"{secret}"}}"#)), session(None));
     let offset = Offset(7).to_string();
     assert_eq!(
@@ -74,12 +74,12 @@ fn a_session_is_named_by_what_was_given_out() {
     for offset in ["5", "\"\"", "\"x\"", "{}"] {
         assert_eq!(
             resume(format!(r#"{{"pid":"{secret}","offset":{offset}}}"#)),
-            Resume::Unreadable { pid: Some(pid) },
+            ResumeRequest::Invalid { pid: Some(pid) },
             "{offset}"
         );
     }
     for bad in ["\"\"", "7", "[]", "\"x\""] {
-        let unreadable = Resume::Unreadable { pid: None };
+        let unreadable = ResumeRequest::Invalid { pid: None };
         assert_eq!(resume(format!(r#"{{"pid":{bad}}}"#)), unreadable);
     }
 }

@@ -8,8 +8,8 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{sync::SemaphorePermit, time::sleep};
 
-use super::{
-    Connection, Hub, connection::Close, event::Event, event::Outgoing, session::TRY_AGAIN,
+use crate::hub::{
+    Connection, Hub, connections::CloseReason, event::Event, event::Outgoing, session::TRY_AGAIN,
 };
 use crate::{
     backend::PageSize,
@@ -43,7 +43,7 @@ impl Hub {
     ///
     /// A task of its own calls this whenever the connection's feed has let messages go. It waits its turn with joins
     /// and leaves, which change what is to be read.
-    pub(super) async fn catch_up_in_turn(self, connection: Arc<Connection>) {
+    pub(in crate::hub) async fn catch_up_in_turn(self, connection: Arc<Connection>) {
         let _turn = connection.turn().await;
         self.catch_up(&connection).await;
     }
@@ -52,7 +52,7 @@ impl Hub {
     ///
     /// Everything is given that is stored when this begins. If the feed lets more go meanwhile, another task is waiting
     /// for its turn with that: a client that is always behind would otherwise never join or leave anything.
-    pub(super) async fn catch_up(&self, connection: &Connection) -> bool {
+    pub(in crate::hub) async fn catch_up(&self, connection: &Connection) -> bool {
         let Some(given) = connection.feed().begin_catching_up() else {
             return true;
         };
@@ -62,7 +62,7 @@ impl Hub {
         if let Err(error) = &caught_up {
             log_in_bursts!(warn, ?connection, %error, "a connection could not catch up and is closed");
             connection.feed().close();
-            connection.close(Close::Unavailable);
+            connection.close(CloseReason::Unavailable);
         }
         caught_up.is_ok()
     }

@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::*;
 use crate::{
     hub::{
-        connection::{Asking, Close, Drained},
+        connections::{CloseReason, Drained, PendingReply},
         event::Event,
     },
     model::{Ephemeral, EventName, Message, MessageId, Namespace, RoomKey, Seq, Timestamp},
@@ -24,7 +24,7 @@ struct Sink {
     dropped: AtomicU64,
 }
 
-impl Outlet for Sink {
+impl EventSink for Sink {
     fn push(&self, event: &Outgoing) {
         if let Event::Message(message) = event.event() {
             let room = message.room.room.as_str()[1..].parse().unwrap();
@@ -32,7 +32,7 @@ impl Outlet for Sink {
         }
     }
 
-    fn ask(&self, _: &Outgoing, _: Duration) -> Option<Asking> {
+    fn ask(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {
         None
     }
 
@@ -48,7 +48,7 @@ impl Outlet for Sink {
         Box::pin(std::future::ready(()))
     }
 
-    fn close(&self, _: Close) {}
+    fn close(&self, _: CloseReason) {}
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +93,7 @@ struct World {
     data: Arc<RawValue>,
     log: Vec<usize>,
     delivered: usize,
-    feed: Feed,
+    feed: Subscriber,
     sink: Arc<Sink>,
     /// The floor of each room that it is in.
     floors: BTreeMap<usize, u64>,
@@ -111,7 +111,7 @@ impl World {
             data: to_raw_value(&"x".repeat(300 << 10)).unwrap().into(),
             log: Vec::new(),
             delivered: 0,
-            feed: Feed::live(sink.clone(), Offset(0), Box::new(|| {})),
+            feed: Subscriber::live(sink.clone(), Offset(0), Box::new(|| {})),
             sink,
             floors: BTreeMap::new(),
             members: BTreeMap::new(),
@@ -224,7 +224,7 @@ impl World {
         let seen = given.last().map_or(0, |(_, offset)| *offset);
         drop(given);
         self.feed.close();
-        self.feed = Feed::behind(self.sink.clone(), Offset(seen), Box::new(|| {}));
+        self.feed = Subscriber::behind(self.sink.clone(), Offset(seen), Box::new(|| {}));
     }
 
     /// Everything that is under way arrives.
@@ -318,7 +318,7 @@ fn an_answer_to_a_second_join_comes_behind_all_that_it_does_not_hold() {
 #[test]
 fn events_that_find_no_place_while_the_log_is_read_are_counted() {
     let sink = Arc::<Sink>::default();
-    let feed = Feed::behind(sink.clone(), Offset(0), Box::new(|| {}));
+    let feed = Subscriber::behind(sink.clone(), Offset(0), Box::new(|| {}));
     let room: RoomName = "r0".parse().unwrap();
     let ephemeral = Outgoing::new(Event::Ephemeral(Arc::new(Ephemeral {
         room: RoomKey {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Close, Connection, Outgoing};
+use crate::hub::{CloseReason, Connection, Outgoing};
 use crate::{
     error::{Code, Error},
     model::Timestamp,
@@ -12,7 +12,7 @@ use crate::{
 
 /// Where a connection stands with its token.
 #[derive(Debug)]
-pub struct Expiry {
+pub struct TokenExpiry {
     grace: Duration,
     stage: Stage,
 }
@@ -26,7 +26,7 @@ enum Stage {
     Grace(Instant),
 }
 
-impl Expiry {
+impl TokenExpiry {
     /// The end of the token that `connection` has now, with this much time for a new one.
     pub fn of(connection: &Connection, grace: Duration) -> Self {
         let stage = match connection.principal().expires_at {
@@ -59,7 +59,7 @@ impl Expiry {
                 self.stage = Stage::Grace(Instant::now() + self.grace);
             }
             Stage::Grace(_) => {
-                connection.close(Close::Expired);
+                connection.close(CloseReason::Expired);
                 self.stage = Stage::Never;
             }
             Stage::Never => {}

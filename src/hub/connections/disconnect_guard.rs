@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{Close, Connection, Hub};
+use crate::hub::{CloseReason, Connection, Hub};
 
 /// Ends a connection's part when its task ends, however it does: one that panics, in a handler of the application's
 /// perhaps, would leave a member that is sent to for ever and whose requests nobody handles.
-pub struct Departure {
+pub struct DisconnectGuard {
     hub: Hub,
     connection: Arc<Connection>,
 }
 
-impl Departure {
+impl DisconnectGuard {
     /// Of a connection; for its task to hold.
     pub fn of(hub: &Hub, connection: &Arc<Connection>) -> Self {
         Self {
@@ -21,11 +21,11 @@ impl Departure {
     }
 }
 
-impl Drop for Departure {
+impl Drop for DisconnectGuard {
     fn drop(&mut self) {
         self.hub.disconnect(&self.connection);
         if std::thread::panicking() {
-            self.connection.close(Close::Failed);
+            self.connection.close(CloseReason::Failed);
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Close, Hub};
+use crate::hub::{CloseReason, Hub};
 
 /// How often it is looked whether another incarnation has begun.
 const LOOK: Duration = Duration::from_secs(1);
@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 impl Hub {
     /// Closes connections of earlier incarnations, for as long as it is polled.
-    pub(super) async fn close_outlived(&self) {
+    pub(in crate::hub) async fn close_outlived(&self) {
         let log = &self.0.backend.log;
         let mut known = log.life();
         loop {
@@ -34,7 +34,7 @@ impl Hub {
             );
             for some in outlived.chunks(AT_ONCE) {
                 for connection in some {
-                    connection.close(Close::Unavailable);
+                    connection.close(CloseReason::Unavailable);
                 }
                 tokio::time::sleep(PAUSE).await;
             }

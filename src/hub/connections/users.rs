@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::value::RawValue;
 
-use super::{
+use crate::hub::{
     lock,
     profile::{ONLINE, Profile, Stance, Word},
     showing::Showing,
@@ -26,7 +26,7 @@ const REMEMBERED: usize = 50_000;
 
 /// What all connections of a user share.
 #[derive(Debug, Default)]
-pub(super) struct Standing(Mutex<State>);
+pub(in crate::hub) struct LocalUser(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -46,17 +46,17 @@ struct State {
 
 /// A user that has gone.
 #[derive(Clone, Debug)]
-pub(super) struct Gone {
-    pub(super) ts: Timestamp,
+pub(in crate::hub) struct Gone {
+    pub(in crate::hub) ts: Timestamp,
     at: Instant,
     status: Option<Arc<str>>,
     info: Option<Arc<RawValue>>,
     changed: Timestamp,
 }
 
-impl Standing {
+impl LocalUser {
     /// A connection has come; what the user showed before it went counts again if it is `back` in time.
-    pub(super) fn connected(
+    pub(in crate::hub) fn connected(
         &self,
         connection: ConnectionId,
         back: Option<Gone>,
@@ -84,7 +84,11 @@ impl Standing {
     }
 
     /// A connection has gone; if it was the last, what is to be remembered.
-    pub(super) fn disconnected(&self, connection: ConnectionId, now: Instant) -> Option<Gone> {
+    pub(in crate::hub) fn disconnected(
+        &self,
+        connection: ConnectionId,
+        now: Instant,
+    ) -> Option<Gone> {
         let mut state = lock(&self.0);
         state.connections.retain(|other| *other != connection);
         if !state.connections.is_empty() {
@@ -100,13 +104,13 @@ impl Standing {
         })
     }
 
-    pub(super) fn connections(&self) -> Vec<ConnectionId> {
+    pub(in crate::hub) fn connections(&self) -> Vec<ConnectionId> {
         lock(&self.0).connections.clone()
     }
 
     /// How the user is. Its identity is asked for after the time of what was said is known: whoever replaces it says so
     /// ([`renewed`](Self::renewed)) after that, and an old name must not come with the new time.
-    pub(super) fn stance(&self, principal: impl FnOnce() -> Arc<Principal>) -> Stance {
+    pub(in crate::hub) fn stance(&self, principal: impl FnOnce() -> Arc<Principal>) -> Stance {
         let state = lock(&self.0);
         let principal = principal();
         let profile = Profile {
@@ -122,7 +126,7 @@ impl Standing {
     }
 
     /// The user says how it is; without `info` that stays as it was.
-    pub(super) fn say(&self, status: Arc<str>, info: Option<Arc<RawValue>>) {
+    pub(in crate::hub) fn say(&self, status: Arc<str>, info: Option<Arc<RawValue>>) {
         let mut state = lock(&self.0);
         state.status = Some(status);
         state.idle = false;
@@ -133,13 +137,13 @@ impl Standing {
     }
 
     /// What the user's token says of it is different.
-    pub(super) fn renewed(&self) {
+    pub(in crate::hub) fn renewed(&self) {
         let mut state = lock(&self.0);
         state.changed = Timestamp::now_after(state.changed);
     }
 
     /// What the user said last, here or on another node.
-    pub(super) fn word(&self) -> Word {
+    pub(in crate::hub) fn word(&self) -> Word {
         let state = lock(&self.0);
         Word {
             status: state.status.clone().unwrap_or_else(|| ONLINE.into()),
@@ -149,7 +153,7 @@ impl Standing {
     }
 
     /// Takes over what the user said on another node, if that was later than what is known here; true if so.
-    pub(super) fn hear(&self, word: Word) -> bool {
+    pub(in crate::hub) fn hear(&self, word: Word) -> bool {
         let mut state = lock(&self.0);
         if word.changed <= state.changed {
             return false;
@@ -162,12 +166,12 @@ impl Standing {
     }
 
     /// When the members of the user's rooms are told what has changed now; `None`: at once.
-    pub(super) fn told_at(&self, now: Instant) -> Option<Instant> {
+    pub(in crate::hub) fn told_at(&self, now: Instant) -> Option<Instant> {
         lock(&self.0).showing.when(now)
     }
 
     /// The user has done something; true if it was shown as away for doing nothing.
-    pub(super) fn acted(&self, now: Instant) -> bool {
+    pub(in crate::hub) fn acted(&self, now: Instant) -> bool {
         let mut state = lock(&self.0);
         state.active = Some(now);
         std::mem::take(&mut state.idle)
@@ -175,7 +179,7 @@ impl Standing {
 
     /// Shows the user as away if it has done nothing for `after`; true if that is new. Whoever said how it is, other
     /// than online, is taken by its word.
-    pub(super) fn idles(&self, after: Duration, now: Instant) -> bool {
+    pub(in crate::hub) fn idles(&self, after: Duration, now: Instant) -> bool {
         let mut state = lock(&self.0);
         let inactive = state
             .active
@@ -194,10 +198,10 @@ impl Standing {
 
 /// Users that have gone, the last of them: two generations, of which the older one goes when the newer one is full.
 #[derive(Debug, Default)]
-pub(super) struct LastSeen(Mutex<[HashMap<UserId, Gone>; 2]>);
+pub(in crate::hub) struct LastSeen(Mutex<[HashMap<UserId, Gone>; 2]>);
 
 impl LastSeen {
-    pub(super) fn note(&self, user: UserId, gone: Gone) {
+    pub(in crate::hub) fn note(&self, user: UserId, gone: Gone) {
         let mut generations = lock(&self.0);
         let [newer, older] = &mut *generations;
         if newer.len() >= REMEMBERED {
@@ -206,7 +210,7 @@ impl LastSeen {
         newer.insert(user, gone);
     }
 
-    pub(super) fn of(&self, user: &UserId) -> Option<Gone> {
+    pub(in crate::hub) fn of(&self, user: &UserId) -> Option<Gone> {
         let generations = lock(&self.0);
         generations
             .iter()
@@ -214,7 +218,12 @@ impl LastSeen {
     }
 
     /// What a user showed who went not longer than `grace` ago.
-    pub(super) fn within(&self, user: &UserId, grace: Duration, now: Instant) -> Option<Gone> {
+    pub(in crate::hub) fn within(
+        &self,
+        user: &UserId,
+        grace: Duration,
+        now: Instant,
+    ) -> Option<Gone> {
         self.of(user)
             .filter(|gone| now.duration_since(gone.at) <= grace)
     }

@@ -20,9 +20,9 @@ fn a_connection_floods_once_it_has_been_behind_for_too_long_and_until_it_has_cau
 #[tokio::test]
 async fn only_what_has_to_be_waited_for_is_idleness() {
     let mut idle = false;
-    assert_eq!(noting_idle(&mut idle, std::future::ready(1)).await, 1);
+    assert_eq!(track_idle(&mut idle, std::future::ready(1)).await, 1);
     assert!(!idle);
-    noting_idle(&mut idle, tokio::task::yield_now()).await;
+    track_idle(&mut idle, tokio::task::yield_now()).await;
     assert!(idle);
 }
 

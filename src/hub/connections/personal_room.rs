@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Connection, Hub, session::TRY_AGAIN};
+use crate::hub::{Connection, Hub, session::TRY_AGAIN};
 use crate::{
     error::Result,
     model::{Offset, RoomKey, RoomName},
@@ -11,7 +11,7 @@ use crate::{
 impl Hub {
     /// Settles from where on a new session is given what is sent to its user: from now on, exactly. Where that cannot be known
     /// now, it is given what comes, and its session is stored once it is known.
-    pub(super) async fn begin_personal(&self, connection: &Arc<Connection>) {
+    pub(in crate::hub) async fn begin_personal(&self, connection: &Arc<Connection>) {
         let personal = RoomName::personal(&connection.principal().user);
         let start = self.present_end(&connection.key(&personal)).await;
         let known = start.is_ok();

@@ -11,7 +11,7 @@ fn principal() -> Principal {
     }
 }
 
-fn status(standing: &Standing) -> String {
+fn status(standing: &LocalUser) -> String {
     standing
         .stance(|| principal().into())
         .shown()
@@ -24,7 +24,7 @@ fn a_user_who_comes_back_within_the_grace_time_shows_what_it_showed() {
     let (now, grace) = (Instant::now(), Duration::from_secs(5));
     let (seen, user) = (LastSeen::default(), UserId::parse("alice").unwrap());
     let (first, second) = (ConnectionId::fresh(), ConnectionId::fresh());
-    let standing = Standing::default();
+    let standing = LocalUser::default();
     standing.connected(first, None, grace, now);
     standing.say("busy".into(), None);
     seen.note(
@@ -33,7 +33,7 @@ fn a_user_who_comes_back_within_the_grace_time_shows_what_it_showed() {
     );
     for (later, expected) in [(4, "busy"), (6, "online")] {
         let now = now + Duration::from_secs(later);
-        let standing = Standing::default();
+        let standing = LocalUser::default();
         standing.connected(second, seen.within(&user, grace, now), grace, now);
         assert_eq!(status(&standing), expected, "after {later} s");
     }
@@ -46,7 +46,7 @@ fn a_user_who_comes_back_after_the_grace_time_shows_nothing_from_before_whoever_
     let (now, grace) = (Instant::now(), Duration::from_secs(5));
     let (seen, user) = (LastSeen::default(), UserId::parse("alice").unwrap());
     let (first, second) = (ConnectionId::fresh(), ConnectionId::fresh());
-    let standing = Standing::default();
+    let standing = LocalUser::default();
     standing.connected(first, None, grace, now);
     standing.say("busy".into(), None);
     seen.note(
@@ -60,7 +60,7 @@ fn a_user_who_comes_back_after_the_grace_time_shows_nothing_from_before_whoever_
 
 #[test]
 fn what_is_said_here_is_later_than_what_is_known_of_other_nodes_whatever_their_clocks_say() {
-    let standing = Standing::default();
+    let standing = LocalUser::default();
     let heard = |status: &str, changed| {
         standing.hear(Word {
             status: status.into(),
@@ -81,7 +81,7 @@ fn what_is_said_here_is_later_than_what_is_known_of_other_nodes_whatever_their_c
 #[test]
 fn who_does_nothing_is_away_until_it_does_something_unless_it_said_how_it_is() {
     let (begin, after) = (Instant::now(), Duration::from_secs(60));
-    let standing = Standing::default();
+    let standing = LocalUser::default();
     standing.connected(ConnectionId::fresh(), None, Duration::ZERO, begin);
     assert!(!standing.idles(after, begin + after / 2));
     assert!(standing.idles(after, begin + after));
@@ -98,7 +98,7 @@ fn who_does_nothing_is_away_until_it_does_something_unless_it_said_how_it_is() {
 fn of_the_users_that_have_gone_a_bounded_number_is_remembered_and_the_last_surely() {
     let seen = LastSeen::default();
     let user = |number: usize| UserId::parse(&format!("u{number}")).unwrap();
-    let gone = Standing::default();
+    let gone = LocalUser::default();
     for number in 0..=2 * REMEMBERED {
         seen.note(
             user(number),

@@ -15,8 +15,8 @@ use std::{
     },
 };
 
-use super::{
-    connection::Outlet,
+use crate::hub::{
+    connections::EventSink,
     event::{Keep, Outgoing},
     lock,
 };
@@ -27,11 +27,11 @@ const HELD_EVENTS: usize = 1024;
 const HELD_BYTES: usize = 1 << 20;
 
 /// What a feed calls when it has let messages go: the log is to be read for them.
-pub(super) type Lost = Box<dyn Fn() + Send + Sync>;
+pub(in crate::hub) type Lost = Box<dyn Fn() + Send + Sync>;
 
 /// Everything that rooms give to one connection goes through this.
-pub(super) struct Feed {
-    outlet: Arc<dyn Outlet>,
+pub(in crate::hub) struct Subscriber {
+    outlet: Arc<dyn EventSink>,
     /// Nothing is held back: events go to the outlet without the lock. Set and cleared under the lock; whoever sees it
     /// set sees what was pushed before.
     live: AtomicBool,
@@ -57,9 +57,9 @@ struct State {
     dropped: u64,
 }
 
-impl Feed {
+impl Subscriber {
     /// A feed that is live, for messages after `start`.
-    pub(super) fn live(outlet: Arc<dyn Outlet>, start: Offset, lost: Lost) -> Self {
+    pub(in crate::hub) fn live(outlet: Arc<dyn EventSink>, start: Offset, lost: Lost) -> Self {
         Self {
             outlet,
             live: AtomicBool::new(true),
@@ -70,21 +70,21 @@ impl Feed {
     }
 
     /// A feed of a connection that was given everything up to `given`: it has to catch up before it is live.
-    pub(super) fn behind(outlet: Arc<dyn Outlet>, given: Offset, lost: Lost) -> Self {
+    pub(in crate::hub) fn behind(outlet: Arc<dyn EventSink>, given: Offset, lost: Lost) -> Self {
         let feed = Self::live(outlet, given, lost);
         feed.live.store(false, Ordering::Relaxed);
         lock(&feed.state).behind = Some(given);
         feed
     }
 
-    pub(super) fn outlet(&self) -> &Arc<dyn Outlet> {
+    pub(in crate::hub) fn outlet(&self) -> &Arc<dyn EventSink> {
         &self.outlet
     }
 
     /// Takes the next event of `room`; false if it will never be given by this feed.
     ///
     /// Messages have to come in the order of their offsets, from one task.
-    pub(super) fn push(&self, room: &RoomName, event: &Arc<Outgoing>) -> bool {
+    pub(in crate::hub) fn push(&self, room: &RoomName, event: &Arc<Outgoing>) -> bool {
         let offset = event.offset();
         if self.live.load(Ordering::Acquire) {
             if self.is_old(offset) {
@@ -133,7 +133,7 @@ impl Feed {
     }
 
     /// A room is being joined: nothing of it is given until [`joined`](Self::joined) or [`leave`](Self::leave).
-    pub(super) fn begin_joining(&self, room: &RoomName) {
+    pub(in crate::hub) fn begin_joining(&self, room: &RoomName) {
         let mut state = lock(&self.state);
         if !state.reading.contains(room) {
             state.reading.push(room.clone());
@@ -142,7 +142,7 @@ impl Feed {
     }
 
     /// The answer to a join is out: of `room`, what is newer than `read` is given from now on.
-    pub(super) fn joined(&self, room: &RoomName, read: Offset) {
+    pub(in crate::hub) fn joined(&self, room: &RoomName, read: Offset) {
         let mut state = lock(&self.state);
         state.reading.retain(|reading| reading != room);
         state.retain(|of, event| of != room || event.offset().is_none_or(|offset| offset > read));
@@ -151,7 +151,12 @@ impl Feed {
 
     /// The answer to a room's second join holds its messages from `first` to `last`: gives what is held up to there
     /// but not in the answer. All of it has to have been pushed. False if that cannot be, because messages were let go.
-    pub(super) fn give_before_answer(&self, room: &RoomName, first: Offset, last: Offset) -> bool {
+    pub(in crate::hub) fn give_before_answer(
+        &self,
+        room: &RoomName,
+        first: Offset,
+        last: Offset,
+    ) -> bool {
         let mut state = lock(&self.state);
         if state.behind.is_some() {
             return false;
@@ -172,7 +177,7 @@ impl Feed {
     }
 
     /// Nothing of `room` is given any more.
-    pub(super) fn leave(&self, room: &RoomName) {
+    pub(in crate::hub) fn leave(&self, room: &RoomName) {
         let mut state = lock(&self.state);
         state.reading.retain(|reading| reading != room);
         state.retain(|of, _| of != room);
@@ -181,7 +186,7 @@ impl Feed {
 
     /// Begins catching up, if messages were let go: answers the offset up to which everything was given. From now on
     /// everything is held, so read the log up to an end that is asked for after this.
-    pub(super) fn begin_catching_up(&self) -> Option<Offset> {
+    pub(in crate::hub) fn begin_catching_up(&self) -> Option<Offset> {
         let mut state = lock(&self.state);
         let given = state.behind.take()?;
         state.catching_up = true;
@@ -189,7 +194,7 @@ impl Feed {
     }
 
     /// Gives a message that was read; false if nothing is given any more.
-    pub(super) fn give(&self, event: &Outgoing) -> bool {
+    pub(in crate::hub) fn give(&self, event: &Outgoing) -> bool {
         let state = lock(&self.state);
         if !state.over {
             self.outlet.push(event);
@@ -199,7 +204,7 @@ impl Feed {
 
     /// Everything up to `until` was given: releases what is held and newer. If messages were let go meanwhile, begin
     /// again.
-    pub(super) fn caught_up(&self, until: Offset) {
+    pub(in crate::hub) fn caught_up(&self, until: Offset) {
         let mut state = lock(&self.state);
         state.catching_up = false;
         self.after.store(until.0, Ordering::Relaxed);
@@ -212,7 +217,7 @@ impl Feed {
     }
 
     /// Gives nothing any more.
-    pub(super) fn close(&self) {
+    pub(in crate::hub) fn close(&self) {
         let mut state = lock(&self.state);
         *state = State {
             over: true,
@@ -222,7 +227,7 @@ impl Feed {
     }
 
     /// Whether nothing is given any more.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::hub) fn is_over(&self) -> bool {
         lock(&self.state).over
     }
 

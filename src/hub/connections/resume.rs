@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Connection, Hub, application::Application, connection::Memberships};
+use crate::hub::{Connection, Hub, application::Application, connections::Memberships};
 use crate::{
     auth::{Permission, Principal},
     backend::PageSize,
@@ -16,11 +16,11 @@ use crate::{
 
 /// What a client that connects says of an earlier session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resume {
+pub enum ResumeRequest {
     /// Its protocol knows no sessions.
-    Never,
+    Unsupported,
     /// Nothing: a new session begins.
-    Nothing,
+    NewSession,
     /// It has come back.
     Session {
         /// The session's name.
@@ -29,7 +29,7 @@ pub enum Resume {
         offset: Option<Offset>,
     },
     /// It has come back, and what it says of its session was never given out.
-    Unreadable {
+    Invalid {
         /// The session's name, if that is one.
         pid: Option<Pid>,
     },
@@ -37,7 +37,7 @@ pub enum Resume {
 
 /// Why a session that a client names does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotResumed {
+pub enum ResumeRejection {
     /// The name is none that was ever given out.
     BadPid,
     /// The offset is none that was ever given out, or is of another log.
@@ -56,7 +56,7 @@ pub enum NotResumed {
     Failed,
 }
 
-impl NotResumed {
+impl ResumeRejection {
     /// All reasons, for the metrics.
     pub const ALL: [Self; 8] = [
         Self::BadPid,
@@ -86,27 +86,27 @@ impl NotResumed {
 
 /// A session that is about to go on.
 #[derive(Debug)]
-pub(super) struct Resumed {
-    pub(super) connection: ConnectionId,
-    pub(super) rooms: Memberships,
+pub(in crate::hub) struct Resumed {
+    pub(in crate::hub) connection: ConnectionId,
+    pub(in crate::hub) rooms: Memberships,
     /// Everything up to here was received.
-    pub(super) given: Offset,
+    pub(in crate::hub) given: Offset,
     /// The log's life that offsets are of.
-    pub(super) life: Epoch,
+    pub(in crate::hub) life: Epoch,
     /// How often the session had been claimed when it was found.
-    pub(super) claims: u64,
+    pub(in crate::hub) claims: u64,
     /// The connection it had on this node, if that has not ended yet.
-    pub(super) old: Option<Arc<Connection>>,
+    pub(in crate::hub) old: Option<Arc<Connection>>,
     /// What the application kept with it.
-    pub(super) application: Application,
+    pub(in crate::hub) application: Application,
     /// The rooms it was taken out of since, and why.
-    pub(super) lost: Vec<(RoomName, String)>,
-    pub(super) _claim: Option<Claim>,
+    pub(in crate::hub) lost: Vec<(RoomName, String)>,
+    pub(in crate::hub) _claim: Option<Claim>,
 }
 
 /// Of several clients that name the same session at once, one gets it.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(in crate::hub) struct Claim {
     hub: Hub,
     pid: Pid,
 }
@@ -121,34 +121,34 @@ impl Drop for Claim {
 impl Hub {
     /// The session that a client goes on with, or why not; `None` if it names none. Fails with [`Code::Unavailable`] while the
     /// session cannot be read: nothing of it is lost, and its client shall come again and not begin anew.
-    pub(super) async fn resume(
+    pub(in crate::hub) async fn resume(
         &self,
         namespace: &Namespace,
         principal: &Principal,
-        resume: Resume,
-    ) -> Result<Option<Result<(Pid, Resumed), NotResumed>>> {
+        resume: ResumeRequest,
+    ) -> Result<Option<Result<(Pid, Resumed), ResumeRejection>>> {
         let (pid, offset) = match resume {
-            Resume::Never | Resume::Nothing => return Ok(None),
-            Resume::Unreadable { pid: None } => return Ok(Some(Err(NotResumed::BadPid))),
-            Resume::Unreadable { .. } => return Ok(Some(Err(NotResumed::BadOffset))),
-            Resume::Session { pid, offset } => (pid, offset),
+            ResumeRequest::Unsupported | ResumeRequest::NewSession => return Ok(None),
+            ResumeRequest::Invalid { pid: None } => return Ok(Some(Err(ResumeRejection::BadPid))),
+            ResumeRequest::Invalid { .. } => return Ok(Some(Err(ResumeRejection::BadOffset))),
+            ResumeRequest::Session { pid, offset } => (pid, offset),
         };
         match self.resumed(namespace, principal, pid, offset).await {
             Ok(resumed) => Ok(Some(resumed.map(|resumed| (pid, resumed)))),
             Err(error) if error.code() == Code::Unavailable => Err(error),
             Err(error) => {
                 log_in_bursts!(warn, %error, "a session could not be resumed");
-                Ok(Some(Err(NotResumed::Failed)))
+                Ok(Some(Err(ResumeRejection::Failed)))
             }
         }
     }
 
     /// Counts what became of a session that a client has named, and says why it does not go on.
-    pub(super) fn note_return(
+    pub(in crate::hub) fn note_return(
         &self,
         namespace: &Namespace,
         user: &UserId,
-        why: Option<NotResumed>,
+        why: Option<ResumeRejection>,
     ) {
         let Some(why) = why else {
             self.0.metrics.recovered.inc();
@@ -160,13 +160,13 @@ impl Hub {
     }
 
     /// The guest whose session a client without a name has brought: its secret is the proof. Only for open mode.
-    pub async fn returning_guest(
+    pub async fn resumed_guest(
         &self,
         namespace: &Namespace,
-        resume: Resume,
+        resume: ResumeRequest,
     ) -> Result<Option<UserId>> {
         let pid = match resume {
-            Resume::Session { pid, .. } | Resume::Unreadable { pid: Some(pid) } => pid,
+            ResumeRequest::Session { pid, .. } | ResumeRequest::Invalid { pid: Some(pid) } => pid,
             _ => return Ok(None),
         };
         let session = match self.0.backend.sessions.find(pid).await {
@@ -186,27 +186,27 @@ impl Hub {
         principal: &Principal,
         pid: Pid,
         offset: Option<Offset>,
-    ) -> Result<Result<Resumed, NotResumed>> {
+    ) -> Result<Result<Resumed, ResumeRejection>> {
         let claim = self.claim(pid).await?;
         // First: behind this it is known whether the session's offsets are of the log's present life.
         let until = self.0.backend.log.offset(namespace).await?;
         let life = self.0.backend.log.life();
         let Some(session) = self.0.backend.sessions.find(pid).await? else {
-            return Ok(Err(NotResumed::Unknown));
+            return Ok(Err(ResumeRejection::Unknown));
         };
         // One of somebody else is left alone: its owner can still come back.
         if session.namespace != *namespace {
-            return Ok(Err(NotResumed::OtherNamespace));
+            return Ok(Err(ResumeRejection::OtherNamespace));
         }
         if session.user != principal.user {
-            return Ok(Err(NotResumed::OtherUser));
+            return Ok(Err(ResumeRejection::OtherUser));
         }
         let old = self.0.connections.get(&session.connection);
         let old = old
             .map(|old| old.clone())
             .filter(|old| old.pid() == Some(pid));
         if old.as_ref().is_some_and(|old| old.is_ended_for_good()) {
-            return Ok(Err(NotResumed::Removed)); // it is about to be forgotten
+            return Ok(Err(ResumeRejection::Removed)); // it is about to be forgotten
         }
         let rooms = old
             .as_ref()
@@ -215,10 +215,10 @@ impl Hub {
         // Before anything was received the rooms' floors alone say from where on.
         let given = offset.unwrap_or_default();
         let refused = if given > until {
-            Some(NotResumed::BadOffset)
+            Some(ResumeRejection::BadOffset)
         } else {
             let kept = self.is_kept(namespace, principal, &rooms, given..until);
-            (!kept.await?).then_some(NotResumed::Incomplete)
+            (!kept.await?).then_some(ResumeRejection::Incomplete)
         };
         if let Some(refused) = refused {
             self.0.backend.sessions.forget(pid).await?;

@@ -1,7 +1,7 @@
 //! One connection as the hub sees it: who it speaks for, which rooms it is in, how much it may still do.
 //!
 //! A door makes it through [`Hub::connect`](super::Hub::connect) and hands it to every verb. It knows its door only
-//! as an [`Outlet`].
+//! as an [`EventSink`].
 
 use std::{
     pin::Pin,
@@ -16,14 +16,14 @@ use indexmap::IndexMap;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::{
+use crate::hub::{
     Entrant,
     application::{Application, Held},
+    connections::LocalUser,
+    connections::Subscriber,
     event::Outgoing,
-    feed::Feed,
     lock,
     profile::Stance,
-    users::Standing,
 };
 use crate::{
     auth::Principal,
@@ -33,13 +33,13 @@ use crate::{
 };
 
 /// Where a door takes the events of one connection.
-pub trait Outlet: Send + Sync + 'static {
+pub trait EventSink: Send + Sync + 'static {
     /// Queues an event behind all earlier ones. Never blocks: an outlet that cannot take more ends its connection.
     fn push(&self, event: &Outgoing);
 
     /// Queues an event that asks for an answer, and waits for it that long. `None` if clients of this door cannot answer:
     /// they are told nothing then.
-    fn ask(&self, event: &Outgoing, within: Duration) -> Option<Asking>;
+    fn ask(&self, event: &Outgoing, within: Duration) -> Option<PendingReply>;
 
     /// The connection is not in `room` any more, by no wish of its own.
     fn expelled(&self, _room: &RoomName) {}
@@ -67,18 +67,18 @@ pub trait Outlet: Send + Sync + 'static {
     fn drained(&self) -> Drained;
 
     /// Ends the connection.
-    fn close(&self, why: Close);
+    fn close(&self, why: CloseReason);
 }
 
-/// The moment [`Outlet::drained`] waits for.
+/// The moment [`EventSink::drained`] waits for.
 pub type Drained = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The coming answer to [`Outlet::ask`]: all its arguments, or why they cannot be passed on. `None` if none came in time.
-pub type Asking = Pin<Box<dyn Future<Output = Option<Result<Vec<Box<RawValue>>>>> + Send>>;
+/// The coming answer to [`EventSink::ask`]: all its arguments, or why they cannot be passed on. `None` if none came in time.
+pub type PendingReply = Pin<Box<dyn Future<Output = Option<Result<Vec<Box<RawValue>>>>> + Send>>;
 
 /// Why the server ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Close {
+pub enum CloseReason {
     /// It took events more slowly than they came; its client should come back.
     Slow,
     /// The node is going down; its client should come back.
@@ -103,27 +103,27 @@ pub enum Close {
     TooLarge,
 }
 
-impl Close {
+impl CloseReason {
     /// The word for logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Close::Slow => "slow",
-            Close::Draining => "draining",
-            Close::Expired => "expired",
-            Close::Refused(code) => code.as_str(),
-            Close::Unavailable => "unavailable",
-            Close::Failed => "failed",
-            Close::Replaced => "replaced",
-            Close::Removed => "removed",
-            Close::Flooding => "flooding",
-            Close::Malformed => "malformed",
-            Close::TooLarge => "too_large",
+            CloseReason::Slow => "slow",
+            CloseReason::Draining => "draining",
+            CloseReason::Expired => "expired",
+            CloseReason::Refused(code) => code.as_str(),
+            CloseReason::Unavailable => "unavailable",
+            CloseReason::Failed => "failed",
+            CloseReason::Replaced => "replaced",
+            CloseReason::Removed => "removed",
+            CloseReason::Flooding => "flooding",
+            CloseReason::Malformed => "malformed",
+            CloseReason::TooLarge => "too_large",
         }
     }
 
     /// Whether its session ends with it, and its client is not to come back by itself: neither time nor a new token helps.
     pub const fn is_for_good(self) -> bool {
-        matches!(self, Close::Removed)
+        matches!(self, CloseReason::Removed)
     }
 }
 
@@ -132,7 +132,7 @@ pub struct Connection {
     id: ConnectionId,
     pid: Option<Pid>,
     namespace: Namespace,
-    feed: Arc<Feed>,
+    feed: Arc<Subscriber>,
     principal: Mutex<Arc<Principal>>,
     rooms: Mutex<Rooms>,
     /// Held by whoever changes what there is to catch up with, or catches up.
@@ -144,18 +144,18 @@ pub struct Connection {
     for_good: AtomicBool,
     rates: ConnectionRates,
     lost: Mutex<Vec<Lost>>,
-    user: Place<UserId, Standing>,
+    user: Place<UserId, LocalUser>,
     held: Mutex<Held>,
 }
 
 /// Joins, leaves and catching up of one connection happen one after another.
 type Turns = tokio::sync::Mutex<()>;
 /// Whoever has it, has its turn.
-pub(super) type Turn = tokio::sync::OwnedMutexGuard<()>;
+pub(in crate::hub) type Turn = tokio::sync::OwnedMutexGuard<()>;
 
 /// The rooms of a connection, in the order of joining, each with its floor: the offset after which it is to be given
 /// the room's messages.
-pub(super) type Memberships = IndexMap<RoomName, Offset>;
+pub(in crate::hub) type Memberships = IndexMap<RoomName, Offset>;
 
 /// The rooms a connection is in.
 #[derive(Default)]
@@ -174,7 +174,7 @@ struct Lost {
 }
 
 /// How long it takes until a client that was told something has heard it, or has been found dead.
-pub(super) const HEARD: Duration = Duration::from_secs(60);
+pub(in crate::hub) const HEARD: Duration = Duration::from_secs(60);
 
 /// Lost rooms that a connection remembers.
 const MOST_LOST: usize = 256;
@@ -185,32 +185,32 @@ const MOST_LOST: usize = 256;
 pub struct ConnectionRates(Arc<Mutex<Rates>>);
 
 #[derive(Debug, Default)]
-pub(super) struct Rates {
-    pub(super) messages: Bucket,
-    pub(super) joins: Bucket,
+pub(in crate::hub) struct Rates {
+    pub(in crate::hub) messages: Bucket,
+    pub(in crate::hub) joins: Bucket,
 }
 
 impl ConnectionRates {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Rates> {
+    pub(in crate::hub) fn lock(&self) -> MutexGuard<'_, Rates> {
         lock(&self.0)
     }
 }
 
 /// Why a room could not be entered.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(in crate::hub) enum Refused {
     Full,
     Gone,
 }
 
 impl Connection {
     /// A connection of `session`, and in its rooms, that gets its events by `feed`.
-    pub(super) fn new(
+    pub(in crate::hub) fn new(
         entrant: Entrant,
         namespace: Namespace,
         session: (ConnectionId, Option<Pid>),
         rooms: Memberships,
-        feed: Feed,
+        feed: Subscriber,
     ) -> Self {
         let (id, pid) = session;
         let joined = rooms.into_iter().map(|(room, floor)| (room, Some(floor)));
@@ -267,7 +267,7 @@ impl Connection {
     }
 
     /// Ends it.
-    pub fn close(&self, why: Close) {
+    pub fn close(&self, why: CloseReason) {
         if why.is_for_good() {
             self.for_good.store(true, Ordering::Relaxed);
         }
@@ -282,76 +282,76 @@ impl Connection {
         }
     }
 
-    pub(super) fn outlet(&self) -> &Arc<dyn Outlet> {
+    pub(in crate::hub) fn outlet(&self) -> &Arc<dyn EventSink> {
         self.feed.outlet()
     }
 
-    pub(super) fn feed(&self) -> &Arc<Feed> {
+    pub(in crate::hub) fn feed(&self) -> &Arc<Subscriber> {
         &self.feed
     }
 
     /// What the application keeps with it.
-    pub(super) fn held(&self) -> &Mutex<Held> {
+    pub(in crate::hub) fn held(&self) -> &Mutex<Held> {
         &self.held
     }
 
     /// Gives back what the application kept with the session that goes on.
-    pub(super) fn restore(&self, application: Application) {
+    pub(in crate::hub) fn restore(&self, application: Application) {
         self.outlet().rejoin(&application.rooms);
         *lock(&self.held) = Held::of(application);
     }
 
     /// Waits until nobody else of this connection joins, leaves or catches up.
-    pub(super) async fn turn(&self) -> Turn {
+    pub(in crate::hub) async fn turn(&self) -> Turn {
         self.turn.clone().lock_owned().await
     }
 
     /// The turn of a connection that nobody else knows yet.
-    pub(super) fn first_turn(&self) -> Option<Turn> {
+    pub(in crate::hub) fn first_turn(&self) -> Option<Turn> {
         self.turn.clone().try_lock_owned().ok()
     }
 
     /// Whether it was closed for a reason that its session does not outlive.
-    pub(super) fn is_ended_for_good(&self) -> bool {
+    pub(in crate::hub) fn is_ended_for_good(&self) -> bool {
         self.for_good.load(Ordering::Relaxed)
     }
 
     /// Notes which life of the log its rooms' offsets are of, once it is in any.
-    pub(super) fn begin_in(&self, life: Epoch) {
+    pub(in crate::hub) fn begin_in(&self, life: Epoch) {
         // Only what resumes a session knows it from the beginning.
         let _ = self.life.set(life);
     }
 
     /// Notes how often its session had been claimed when it was found.
-    pub(super) fn found(&self, claims: u64) {
+    pub(in crate::hub) fn found(&self, claims: u64) {
         self.claims.store(claims, Ordering::Relaxed);
     }
 
     /// How often that was; 0 of a new session.
-    pub(super) fn claims(&self) -> u64 {
+    pub(in crate::hub) fn claims(&self) -> u64 {
         self.claims.load(Ordering::Relaxed)
     }
 
     /// Whether its offsets are of another life of the log: what it had not been given by then may be gone.
-    pub(super) fn has_outlived(&self, life: &Epoch) -> bool {
+    pub(in crate::hub) fn has_outlived(&self, life: &Epoch) -> bool {
         self.life.get().is_some_and(|own| own != life)
     }
 
-    pub(super) fn set_principal(&self, principal: Principal) {
+    pub(in crate::hub) fn set_principal(&self, principal: Principal) {
         *lock(&self.principal) = Arc::new(principal);
     }
 
-    pub(super) fn rates(&self) -> MutexGuard<'_, Rates> {
+    pub(in crate::hub) fn rates(&self) -> MutexGuard<'_, Rates> {
         self.rates.lock()
     }
 
     /// What all connections of the user share.
-    pub(super) fn standing(&self) -> &Standing {
+    pub(in crate::hub) fn standing(&self) -> &LocalUser {
         self.user.shared()
     }
 
     /// How its user is, by its token.
-    pub(super) fn stance(&self) -> Stance {
+    pub(in crate::hub) fn stance(&self) -> Stance {
         self.standing().stance(|| self.principal())
     }
 
@@ -361,14 +361,14 @@ impl Connection {
     }
 
     /// The rooms it is in, without those that it is just joining; `None` if it has left for good.
-    pub(super) fn memberships(&self) -> Option<Memberships> {
+    pub(in crate::hub) fn memberships(&self) -> Option<Memberships> {
         let rooms = lock(&self.rooms);
         (!rooms.left_for_good).then(|| floored(rooms.joined.clone()))
     }
 
     /// Notes that it joins `room`, with `most` rooms at the most (0: no limit; the personal room is not counted).
     /// True if it was not before.
-    pub(super) fn enter(&self, room: &RoomName, most: usize) -> Result<bool, Refused> {
+    pub(in crate::hub) fn enter(&self, room: &RoomName, most: usize) -> Result<bool, Refused> {
         let mut rooms = lock(&self.rooms);
         if rooms.left_for_good {
             return Err(Refused::Gone);
@@ -391,7 +391,7 @@ impl Connection {
     }
 
     /// Notes that it was taken out of `room`. Its client may have gone without being told.
-    pub(super) fn note_lost(&self, room: &RoomName, reason: &str) {
+    pub(in crate::hub) fn note_lost(&self, room: &RoomName, reason: &str) {
         let mut lost = lock(&self.lost);
         lost.retain(|lost| lost.room != *room);
         if lost.len() >= MOST_LOST {
@@ -405,7 +405,7 @@ impl Connection {
     }
 
     /// The rooms that it was taken out of and whose loss its client may not have heard of.
-    pub(super) fn lost(&self) -> Vec<(RoomName, String)> {
+    pub(in crate::hub) fn lost(&self) -> Vec<(RoomName, String)> {
         let mut lost = lock(&self.lost);
         lost.retain(|lost| lost.at.elapsed() < HEARD);
         let lost = lost.iter();
@@ -415,20 +415,20 @@ impl Connection {
 
     /// The answer to a join has been read: the room's floor from now on, unless it had one. False if it is not in
     /// the room any more.
-    pub(super) fn joined(&self, room: &RoomName, floor: Offset) -> bool {
+    pub(in crate::hub) fn joined(&self, room: &RoomName, floor: Offset) -> bool {
         let mut rooms = lock(&self.rooms);
         let membership = rooms.joined.get_mut(room);
         membership.map(|had| had.get_or_insert(floor)).is_some()
     }
 
     /// Forgets `room`; true if it was in there.
-    pub(super) fn leave(&self, room: &RoomName) -> bool {
+    pub(in crate::hub) fn leave(&self, room: &RoomName) -> bool {
         lock(&self.rooms).joined.shift_remove(room).is_some()
     }
 
     /// Forgets every room, enters none and is given nothing from now on; answers the rooms that it was in and those that
     /// it was just joining. `None` if that was done before: whoever does it first sees to the rest.
-    pub(super) fn leave_for_good(&self) -> Option<(Memberships, Vec<RoomName>)> {
+    pub(in crate::hub) fn leave_for_good(&self) -> Option<(Memberships, Vec<RoomName>)> {
         let joined = {
             let mut rooms = lock(&self.rooms);
             if std::mem::replace(&mut rooms.left_for_good, true) {

@@ -9,8 +9,9 @@ use std::time::Instant;
 use indexmap::IndexSet;
 use serde::Serialize;
 
-use super::{
-    Arrived, Caller, Hub, Resume, Visitor, connection::Memberships, join::follows, reached,
+use crate::hub::{
+    Caller, Hub, PreparedConnection, ResumeRequest, Visitor, connections::Memberships,
+    join::follows, reached,
 };
 use crate::{
     auth::{Permission, Principal},
@@ -21,18 +22,18 @@ use crate::{
 
 /// What a stream is to be.
 #[derive(Clone, Debug)]
-pub struct Stream {
+pub struct StreamRequest {
     /// The rooms; the personal room is always one.
     pub rooms: IndexSet<RoomName>,
     /// The place up to which everything was received before.
-    pub since: Option<Since>,
+    pub since: Option<StreamStart>,
     /// Without such a place: so many of each room's last messages.
     pub history: usize,
 }
 
 /// A place up to which everything was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Since {
+pub enum StreamStart {
     /// Of all rooms.
     Cursor(Cursor),
     /// Of the only room.
@@ -43,7 +44,7 @@ pub enum Since {
 
 /// A room of which not everything can be given that came after the place that was asked for.
 #[derive(Clone, Debug, Serialize)]
-pub struct Reset {
+pub struct RoomReset {
     /// Which.
     pub room: RoomName,
     /// Its epoch.
@@ -54,35 +55,35 @@ pub struct Reset {
 
 /// A stream that may begin.
 #[derive(Debug)]
-pub struct Beginning {
+pub struct PreparedStream {
     /// To be made a connection of.
-    pub arrived: Arrived,
+    pub arrived: PreparedConnection,
     /// Where it begins: everything of its rooms that comes after this is given.
     pub cursor: Cursor,
     /// Rooms that begin anew.
-    pub resets: Vec<Reset>,
+    pub resets: Vec<RoomReset>,
 }
 
 /// What is decided about one room.
 struct Start {
     floor: Offset,
-    reset: Option<Reset>,
+    reset: Option<RoomReset>,
 }
 
 impl Hub {
     /// Admits a stream of one user and settles where in each room it begins.
-    pub async fn arrive_for(
+    pub async fn prepare_stream(
         &self,
         namespace: Namespace,
         principal: Principal,
-        stream: Stream,
-    ) -> Result<Beginning> {
+        stream: StreamRequest,
+    ) -> Result<PreparedStream> {
         let who = self.visitor(namespace.clone(), principal.clone())?;
         let mut rooms = self.check_stream(&who, &stream)?;
         self.hold_back_stream(&who, rooms.len()).await?;
         rooms.insert(RoomName::personal(&principal.user));
         let mut arrived = self
-            .arrive(namespace.clone(), principal, Resume::Never)
+            .prepare_connection(namespace.clone(), principal, ResumeRequest::Unsupported)
             .await?;
         let until = self.0.backend.log.offset(&namespace).await?;
         let life = self.0.backend.log.life();
@@ -93,7 +94,7 @@ impl Hub {
             let may = who.may(Permission::History, &room);
             let since = stream.since.as_ref().map(|since| match since {
                 since if may => since,
-                _ => &Since::Unknown,
+                _ => &StreamStart::Unknown,
             });
             let start = self.start(&key, &stream, since, until).await?;
             floors.insert(room, start.floor);
@@ -101,7 +102,7 @@ impl Hub {
         }
         let given = floors.values().min().copied().unwrap_or(until);
         arrived.begin_in(floors, given, life);
-        Ok(Beginning {
+        Ok(PreparedStream {
             arrived,
             cursor: self.cursor(given, Timestamp::now()),
             resets,
@@ -131,7 +132,7 @@ impl Hub {
     }
 
     /// The rooms of a stream, each once, if it may begin.
-    fn check_stream(&self, who: &Visitor, stream: &Stream) -> Result<IndexSet<RoomName>> {
+    fn check_stream(&self, who: &Visitor, stream: &StreamRequest) -> Result<IndexSet<RoomName>> {
         let rooms = stream.rooms.clone();
         let most = self.0.limits.rooms_per_connection;
         if most != 0 && rooms.len() > most {
@@ -148,18 +149,18 @@ impl Hub {
     async fn start(
         &self,
         room: &RoomKey,
-        stream: &Stream,
-        since: Option<&Since>,
+        stream: &StreamRequest,
+        since: Option<&StreamStart>,
         until: Offset,
     ) -> Result<Start> {
         let named = stream.rooms.contains(&room.room);
         let found = match since {
-            Some(Since::Cursor(cursor)) => self.after_cursor(room, cursor, until).await?,
-            Some(Since::Position(position)) if named => {
+            Some(StreamStart::Cursor(cursor)) => self.after_cursor(room, cursor, until).await?,
+            Some(StreamStart::Position(position)) if named => {
                 self.after_position(room, position, until).await?
             }
-            Some(Since::Unknown) => None,
-            Some(Since::Position(_)) => Some(until),
+            Some(StreamStart::Unknown) => None,
+            Some(StreamStart::Position(_)) => Some(until),
             None if stream.history == 0 || !named => Some(until),
             None => None,
         };
@@ -172,7 +173,7 @@ impl Hub {
             .read(room, Range::Last, self.page(Some(history)))
             .await?;
         let first = page.messages.first().map(|first| before(first.offset));
-        let reset = since.is_some().then(|| Reset {
+        let reset = since.is_some().then(|| RoomReset {
             room: room.room.clone(),
             epoch: page.epoch,
             seq: page.head,

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Caller, Hub, LimitSettings};
+use crate::hub::{Caller, Hub, LimitSettings};
 use crate::{
     error::{Code, Error, Limit, Result},
     limits::{Charge, Exhausted, Holder, Pool, Reservation},
@@ -14,7 +14,7 @@ use crate::{
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The budget, shown by the metrics.
-pub(super) fn budget(limits: &LimitSettings, metrics: &Metrics) -> Arc<Pool> {
+pub(in crate::hub) fn memory_pool(limits: &LimitSettings, metrics: &Metrics) -> Arc<Pool> {
     let pool = Pool::new(limits.memory.bytes());
     let shown = pool.clone();
     let (held, size) = (metrics.memory_held.clone(), metrics.memory_size.clone());
@@ -27,7 +27,7 @@ pub(super) fn budget(limits: &LimitSettings, metrics: &Metrics) -> Arc<Pool> {
 }
 
 /// What a client is told for whom nothing is left of the budget.
-pub fn exhausted(why: Exhausted) -> Error {
+pub fn memory_exhausted(why: Exhausted) -> Error {
     let message = match why {
         Exhausted::Pool => "this node holds as much as it may: limits.memory is reached",
         Exhausted::Share => {
@@ -50,7 +50,10 @@ impl Hub {
     /// # Errors
     /// `unavailable`, to be tried again soon.
     pub fn reserve_memory(&self, caller: &impl Caller, bytes: usize) -> Result<Reservation> {
-        self.0.memory.take(holder(caller), bytes).map_err(exhausted)
+        self.0
+            .memory
+            .take(holder(caller), bytes)
+            .map_err(memory_exhausted)
     }
 
     /// What is held for a caller and grows, of which `free` bytes cost nothing.

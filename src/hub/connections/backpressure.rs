@@ -13,24 +13,24 @@ use std::{
 
 use indexmap::IndexMap;
 
-use super::Publish;
+use crate::hub::Publish;
 use crate::model::{EventName, RoomName};
 
 /// Since when a connection is behind with what it has sent.
 #[derive(Debug)]
-pub(super) struct Backlog {
+pub(in crate::hub) struct Backlog {
     since: Option<Instant>,
     most: Duration,
 }
 
 impl Backlog {
     /// Of a connection that may be behind for `most`.
-    pub(super) fn new(most: Duration) -> Self {
+    pub(in crate::hub) fn new(most: Duration) -> Self {
         Self { since: None, most }
     }
 
     /// How long the next request may wait for its permits: not at all once the connection floods.
-    pub(super) fn patience(&self, now: Instant) -> Duration {
+    pub(in crate::hub) fn patience(&self, now: Instant) -> Duration {
         match self.since {
             Some(since) if now.duration_since(since) > self.most => Duration::ZERO,
             _ => self.most,
@@ -38,18 +38,18 @@ impl Backlog {
     }
 
     /// A request has to wait.
-    pub(super) fn held_back(&mut self, now: Instant) {
+    pub(in crate::hub) fn held_back(&mut self, now: Instant) {
         self.since.get_or_insert(now);
     }
 
     /// Everything that the client has sent is handled.
-    pub(super) fn caught_up(&mut self) {
+    pub(in crate::hub) fn caught_up(&mut self) {
         self.since = None;
     }
 }
 
 /// Waits for what a client sends next, and notes in `idle` if it had not sent anything yet.
-pub async fn noting_idle<T>(idle: &mut bool, next: impl Future<Output = T>) -> T {
+pub async fn track_idle<T>(idle: &mut bool, next: impl Future<Output = T>) -> T {
     let mut next = std::pin::pin!(next);
     std::future::poll_fn(|context| {
         let polled = next.as_mut().poll(context);
@@ -61,7 +61,7 @@ pub async fn noting_idle<T>(idle: &mut bool, next: impl Future<Output = T>) -> T
 
 /// Events of one connection that wait for their permits, of which only the newest of its kind in a room counts.
 #[derive(Debug)]
-pub(super) struct Latest<A>(IndexMap<(RoomName, EventName), Waiting<A>>);
+pub(in crate::hub) struct Latest<A>(IndexMap<(RoomName, EventName), Waiting<A>>);
 
 #[derive(Debug)]
 struct Waiting<A> {
@@ -74,12 +74,16 @@ struct Waiting<A> {
 const KINDS: usize = 64;
 
 impl<A> Latest<A> {
-    pub(super) fn new() -> Self {
+    pub(in crate::hub) fn new() -> Self {
         Self(IndexMap::new())
     }
 
     /// Puts an event in the place of one that waits, and returns whose that was; gives the event back if none waits.
-    pub(super) fn replace(&mut self, asked: A, publish: Publish) -> Result<A, (A, Publish)> {
+    pub(in crate::hub) fn replace(
+        &mut self,
+        asked: A,
+        publish: Publish,
+    ) -> Result<A, (A, Publish)> {
         let kind = (publish.room.clone(), publish.event.clone());
         let Some(waiting) = self.0.get_mut(&kind) else {
             return Err((asked, publish));
@@ -89,12 +93,12 @@ impl<A> Latest<A> {
     }
 
     /// Whether one more kind may wait.
-    pub(super) fn has_room(&self) -> bool {
+    pub(in crate::hub) fn has_room(&self) -> bool {
         self.0.len() < KINDS
     }
 
     /// Keeps an event that may go at `due`, which is no earlier than that of any other.
-    pub(super) fn keep(&mut self, asked: A, publish: Publish, due: Instant) {
+    pub(in crate::hub) fn keep(&mut self, asked: A, publish: Publish, due: Instant) {
         let kind = (publish.room.clone(), publish.event.clone());
         let waiting = Waiting {
             asked,
@@ -104,12 +108,12 @@ impl<A> Latest<A> {
         self.0.insert(kind, waiting);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::hub) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Ready when the first may go.
-    pub(super) async fn due(&self) {
+    pub(in crate::hub) async fn due(&self) {
         match self.0.first() {
             Some((_, first)) => tokio::time::sleep_until(first.due.into()).await,
             None => std::future::pending().await,
@@ -117,7 +121,7 @@ impl<A> Latest<A> {
     }
 
     /// Takes the first.
-    pub(super) fn take(&mut self) -> Option<(A, Publish)> {
+    pub(in crate::hub) fn take(&mut self) -> Option<(A, Publish)> {
         let (_, first) = self.0.shift_remove_index(0)?;
         Some((first.asked, first.publish))
     }

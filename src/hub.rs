@@ -34,21 +34,9 @@ mod commands;
 mod connections;
 mod delivery;
 mod event;
-mod fan_out;
-mod presence;
-mod profile;
-mod readers;
-mod room;
-mod room_index;
 mod rooms;
-mod rooms_walk;
 mod session;
 mod settings;
-mod showing;
-mod typing;
-mod untold;
-mod watched;
-mod who;
 
 pub use application::STATE_BYTES;
 pub use commands::{
@@ -63,10 +51,10 @@ pub use connections::{
 };
 pub use delivery::Gather;
 pub use event::{Arguments, Event, Format, Keep, Outgoing};
-pub use profile::Present;
+pub use rooms::status::{Members, PresencePage, UserState};
+pub use rooms::user_status::Present;
 pub use session::PreparedConnection;
 pub use settings::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings};
-pub use who::{Members, PresencePage, UserState};
 
 use cluster::rpc as peers;
 use commands::{join, signal};
@@ -140,8 +128,8 @@ struct Inner {
     /// What of that users without a connection have left.
     visits: Buckets<UserId>,
     user_joins: Buckets<UserId>,
-    fan_out: Arc<fan_out::FanOut>,
-    rooms: rooms::Rooms,
+    fan_out: Arc<rooms::fan_out::FanOut>,
+    rooms: rooms::registry::Rooms,
     connections: DashMap<ConnectionId, Arc<Connection>>,
     /// The node is going down: a client that connects now is closed again.
     closing: AtomicBool,
@@ -181,15 +169,15 @@ impl Hub {
         metrics.show_not_recovered(ResumeRejection::ALL.map(ResumeRejection::as_str));
         let memory = connections::memory_pool(&limits, &metrics);
         let notices = Rate::new(limits.notices_per_second, limits.notices_burst);
-        let fan_out = Arc::new(fan_out::FanOut::new(notices));
-        let manners = room::Manners {
+        let fan_out = Arc::new(rooms::fan_out::FanOut::new(notices));
+        let manners = rooms::room::Manners {
             grace: presence.grace,
             room_users: presence.room_users,
             typing: typing.timeout,
             typists: typing.room_users,
             fan_out: fan_out.clone(),
         };
-        let rooms = rooms::Rooms::new(
+        let rooms = rooms::registry::Rooms::new(
             manners,
             backend.bus.clone(),
             backend.nodes.clone(),
@@ -253,7 +241,7 @@ impl Hub {
         if room.belongs_to(&connection.principal().user) {
             return Err(Error::forbidden("the personal room cannot be left"));
         }
-        who::check_joined(connection, room)?;
+        rooms::status::check_joined(connection, room)?;
         let _turn = connection.turn().await;
         self.0.backend.bus.delivered().await;
         if !self.catch_up(connection).await {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use crate::hub::{Connection, Hub, connections::LocalUser, profile::Word};
+use crate::hub::{Connection, Hub, connections::LocalUser, rooms::user_status::Word};
 use crate::{
     backend::{Elsewhere, Notice},
     model::{Namespace, RoomKey, RoomName, Timestamp, UserId},

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::hub::{Connection, Hub, who::check_joined};
+use crate::hub::{Connection, Hub, rooms::status::check_joined};
 use crate::{
     auth::Permission,
     error::{Error, Limit, Result},

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use crate::hub::{
     Caller, Hub,
-    room::Room,
-    rooms_walk::{Found, Walk},
-    who::USERS_A_PERMIT,
+    rooms::room::Room,
+    rooms::search::{Found, Walk},
+    rooms::status::USERS_A_PERMIT,
 };
 use crate::{
     auth::Permission,

@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 use crate::hub::{
     Caller, Hub, Visitor,
     join::follows,
-    watched::{Newest, Watched},
+    rooms::poll_buffer::{Newest, Watched},
 };
 use crate::{
     backend::{Page, PageSize, Range},

@@ -23,7 +23,7 @@ use crate::hub::{
     connections::Subscriber,
     event::Outgoing,
     lock,
-    profile::Stance,
+    rooms::user_status::Stance,
 };
 use crate::{
     auth::Principal,

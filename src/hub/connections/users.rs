@@ -13,8 +13,10 @@ use serde_json::value::RawValue;
 
 use crate::hub::{
     lock,
-    profile::{ONLINE, Profile, Stance, Word},
-    showing::Showing,
+    rooms::{
+        status_pacing::Showing,
+        user_status::{ONLINE, Profile, Stance, Word},
+    },
 };
 use crate::{
     auth::Principal,

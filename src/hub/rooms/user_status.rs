@@ -25,9 +25,9 @@ use crate::{
 };
 
 /// The status of whoever says nothing else.
-pub(super) const ONLINE: &str = "online";
+pub(in crate::hub) const ONLINE: &str = "online";
 /// The status of whoever has done nothing for a while.
-pub(super) const AWAY: &str = "away";
+pub(in crate::hub) const AWAY: &str = "away";
 
 /// What a room is shown of a user.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ pub struct Present {
 }
 
 /// What all entries of one user come to; `None` if there is none.
-pub(super) fn merged<'a>(
+pub(in crate::hub) fn merged<'a>(
     entries: impl Iterator<Item = &'a Attending> + Clone,
 ) -> Option<Attending> {
     let latest = entries.clone().max_by_key(|entry| rank(entry))?;
@@ -89,7 +89,7 @@ pub(super) fn merged<'a>(
 }
 
 /// The users of a list in which all entries of one user stand together.
-pub(super) fn each_once(entries: &[(UserId, Attending)]) -> Vec<Present> {
+pub(in crate::hub) fn each_once(entries: &[(UserId, Attending)]) -> Vec<Present> {
     entries
         .chunk_by(|one, next| one.0 == next.0)
         .filter_map(|of_one| {
@@ -110,11 +110,11 @@ fn rank(entry: &Attending) -> impl Ord {
 
 /// What a user says of itself over all rooms.
 #[derive(Clone, Debug)]
-pub(super) struct Word {
-    pub(super) status: Arc<str>,
-    pub(super) info: Option<Arc<RawValue>>,
+pub(in crate::hub) struct Word {
+    pub(in crate::hub) status: Arc<str>,
+    pub(in crate::hub) info: Option<Arc<RawValue>>,
     /// When it said so; 0: never.
-    pub(super) changed: Timestamp,
+    pub(in crate::hub) changed: Timestamp,
 }
 
 impl From<&Attending> for Word {
@@ -128,7 +128,7 @@ impl From<&Attending> for Word {
 }
 
 /// Has an entry say what another one says.
-pub(super) fn take_over(own: &mut Attending, other: &Attending) {
+pub(in crate::hub) fn take_over(own: &mut Attending, other: &Attending) {
     own.name = other.name.clone();
     own.status = other.status.clone();
     own.info = other.info.clone();
@@ -138,12 +138,12 @@ pub(super) fn take_over(own: &mut Attending, other: &Attending) {
 
 impl Stance {
     /// What others are shown.
-    pub(super) fn shown(self) -> Profile {
+    pub(in crate::hub) fn shown(self) -> Profile {
         shown(self.profile, self.idle)
     }
 
     /// The entry of a user who comes with its first connection.
-    pub(super) fn begin(self, since: Timestamp) -> Attending {
+    pub(in crate::hub) fn begin(self, since: Timestamp) -> Attending {
         let Profile { name, status, info } = self.profile;
         Attending {
             name,
@@ -159,7 +159,7 @@ impl Stance {
 
 impl Profile {
     /// What an entry shows.
-    pub(super) fn of(entry: &Attending) -> Self {
+    pub(in crate::hub) fn of(entry: &Attending) -> Self {
         let profile = Self {
             name: entry.name.clone(),
             status: entry.status.clone(),
@@ -178,7 +178,7 @@ fn shown(mut profile: Profile, idle: bool) -> Profile {
 }
 
 impl Present {
-    pub(super) fn of(user: &UserId, entry: &Attending) -> Self {
+    pub(in crate::hub) fn of(user: &UserId, entry: &Attending) -> Self {
         let Profile { name, status, info } = Profile::of(entry);
         Self {
             user: user.clone(),

@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
-    Caller, Connection, Hub,
     presence::{Arrival, Page},
-    profile::Present,
+    user_status::Present,
 };
 use crate::{
     auth::Permission,
     error::{Code, Error, Result},
+    hub::{Caller, Connection, Hub},
     model::{ConnectionId, RoomKey, RoomName, Timestamp, UserId},
 };
 
 /// Users that the answer to `join` lists.
-pub(super) const LISTED_USERS: usize = 100;
+pub(in crate::hub) const LISTED_USERS: usize = 100;
 /// Users that one answer to `presence` lists, at most.
 const PAGE_USERS: usize = 1000;
 /// Users that are looked at for one permit of whoever asks for them.
-pub(super) const USERS_A_PERMIT: usize = 100;
+pub(in crate::hub) const USERS_A_PERMIT: usize = 100;
 /// Rooms that a change of a user is shown in for one permit of its rate.
 const ROOMS_A_PERMIT: usize = 100;
 
@@ -126,7 +126,7 @@ impl Hub {
     }
 
     /// What this node knows of a user, over all namespaces.
-    pub(super) fn user_here(&self, user: &UserId) -> UserState {
+    pub(in crate::hub) fn user_here(&self, user: &UserId) -> UserState {
         let connections = self.connections_of(user);
         let gone = self.0.last_seen.of(user).map(|gone| gone.ts);
         let rooms: IndexSet<_> = connections
@@ -158,7 +158,7 @@ impl Hub {
     }
 
     /// Shows users as away that have done nothing for the configured time; for as long as it is polled.
-    pub(super) async fn watch_idle(&self) {
+    pub(in crate::hub) async fn watch_idle(&self) {
         let Some(after) = self.0.presence.away_after else {
             return std::future::pending().await;
         };
@@ -175,7 +175,11 @@ impl Hub {
     }
 
     /// Who is in a room, for the answer to a join; `None` if this identity may not know.
-    pub(super) fn members_for(&self, connection: &Connection, room: &RoomName) -> Option<Members> {
+    pub(in crate::hub) fn members_for(
+        &self,
+        connection: &Connection,
+        room: &RoomName,
+    ) -> Option<Members> {
         if !connection.principal().may(Permission::Presence, room) {
             return None;
         }
@@ -194,7 +198,7 @@ impl Hub {
     }
 
     /// Makes a member known to the others of its room. A personal room has no others.
-    pub(super) fn appear(&self, connection: &Connection, key: &RoomKey) {
+    pub(in crate::hub) fn appear(&self, connection: &Connection, key: &RoomKey) {
         if key.room.is_personal() {
             return;
         }
@@ -215,7 +219,7 @@ impl Hub {
 
     /// Shows what a user is like now in every room that it is in, to everybody but `except`. Whoever is in many rooms pays for it
     /// by its rate.
-    pub(super) fn show(&self, one: &Connection, except: Option<ConnectionId>) {
+    pub(in crate::hub) fn show(&self, one: &Connection, except: Option<ConnectionId>) {
         let (user, now) = (one.principal().user.clone(), Instant::now());
         let connections = self.connections_of(&user);
         let rooms = connections.iter().map(|one| (one, one.rooms()));
@@ -241,7 +245,7 @@ impl Hub {
 }
 
 /// Refuses what only members may do.
-pub(super) fn check_joined(connection: &Connection, room: &RoomName) -> Result<()> {
+pub(in crate::hub) fn check_joined(connection: &Connection, room: &RoomName) -> Result<()> {
     if connection.is_in(room) {
         return Ok(());
     }

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use super::Caller;
 use crate::{
     auth::{Permission, Principal},
+    hub::Caller,
     model::{PERSONAL, RoomName},
 };
 
@@ -28,7 +28,7 @@ struct Span {
 
 /// A walk that has begun.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(in crate::hub) struct Walk {
     /// Those that are still to be looked at, the last first.
     spans: Vec<Span>,
     after: Option<RoomName>,
@@ -45,27 +45,27 @@ pub(super) struct Walk {
 
 /// The names that a walk wants: the first with this prefix behind `after`.
 #[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) prefix: String,
-    pub(super) after: Option<RoomName>,
-    pub(super) most: usize,
+pub(in crate::hub) struct Wanted {
+    pub(in crate::hub) prefix: String,
+    pub(in crate::hub) after: Option<RoomName>,
+    pub(in crate::hub) most: usize,
     whole: bool,
 }
 
 /// What a walk has come to.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(in crate::hub) struct Found {
     /// In order.
-    pub(super) rooms: Vec<RoomName>,
+    pub(in crate::hub) rooms: Vec<RoomName>,
     /// Nothing behind this was looked at; `None`: everything was, or enough was found.
-    pub(super) until: Option<RoomName>,
+    pub(in crate::hub) until: Option<RoomName>,
     /// Patterns that were compared.
-    pub(super) comparisons: usize,
+    pub(in crate::hub) comparisons: usize,
 }
 
 impl Walk {
     /// Over the rooms with this prefix behind `after` that `caller` may join, until `most` are found.
-    pub(super) fn new(
+    pub(in crate::hub) fn new(
         caller: &impl Caller,
         prefix: &str,
         after: Option<&RoomName>,
@@ -88,7 +88,7 @@ impl Walk {
     }
 
     /// What to give it next by [`take`](Self::take); `None` at its end.
-    pub(super) fn wants(&mut self) -> Option<Wanted> {
+    pub(in crate::hub) fn wants(&mut self) -> Option<Wanted> {
         if self.found.len() >= self.most || self.left == 0 {
             return None;
         }
@@ -112,7 +112,7 @@ impl Walk {
     }
 
     /// Takes the names that it wanted, and keeps those that pass.
-    pub(super) fn take(
+    pub(in crate::hub) fn take(
         &mut self,
         wanted: &Wanted,
         names: Vec<RoomName>,
@@ -139,7 +139,7 @@ impl Walk {
         }
     }
 
-    pub(super) fn found(self) -> Found {
+    pub(in crate::hub) fn found(self) -> Found {
         let cut = self.found.len() < self.most && !self.spans.is_empty();
         Found {
             rooms: self.found,

@@ -13,7 +13,7 @@ const BURST: u32 = 10;
 
 /// The pace of one user.
 #[derive(Debug, Default)]
-pub(super) struct Showing {
+pub(in crate::hub) struct Showing {
     bucket: Bucket,
     /// When the last change is told, if it was put off.
     next: Option<Instant>,
@@ -21,7 +21,7 @@ pub(super) struct Showing {
 
 impl Showing {
     /// When a change of `now` is told; `None`: at once.
-    pub(super) fn when(&mut self, now: Instant) -> Option<Instant> {
+    pub(in crate::hub) fn when(&mut self, now: Instant) -> Option<Instant> {
         self.next = self.next.filter(|at| *at > now);
         if self.next.is_none() {
             let rate = Rate::new(PER_SECOND, BURST);

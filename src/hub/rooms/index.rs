@@ -9,7 +9,7 @@ use std::{
     sync::Mutex,
 };
 
-use super::lock;
+use crate::hub::lock;
 use crate::model::{Namespace, PERSONAL, RoomKey, RoomName};
 
 /// The names of a namespace, those of personal rooms apart.
@@ -17,15 +17,15 @@ type Names = HashMap<(Namespace, bool), BTreeSet<RoomName>>;
 
 /// The names of the rooms there are.
 #[derive(Debug, Default)]
-pub(super) struct RoomIndex(Mutex<Names>);
+pub(in crate::hub) struct RoomIndex(Mutex<Names>);
 
 impl RoomIndex {
-    pub(super) fn insert(&self, key: &RoomKey) {
+    pub(in crate::hub) fn insert(&self, key: &RoomKey) {
         let mut names = lock(&self.0);
         names.entry(set(key)).or_default().insert(key.room.clone());
     }
 
-    pub(super) fn remove(&self, key: &RoomKey) {
+    pub(in crate::hub) fn remove(&self, key: &RoomKey) {
         let mut names = lock(&self.0);
         if let Some(rooms) = names.get_mut(&set(key)) {
             rooms.remove(&key.room);
@@ -37,7 +37,7 @@ impl RoomIndex {
 
     /// The first names that begin with `prefix` and are behind `after`, at most `most`; personal ones only where the prefix is
     /// that of personal rooms.
-    pub(super) fn page(
+    pub(in crate::hub) fn page(
         &self,
         namespace: &Namespace,
         prefix: &str,

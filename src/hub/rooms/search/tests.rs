@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     auth::Grants,
-    hub::{Connection, Visitor, room_index::RoomIndex},
+    hub::{Connection, Visitor, rooms::index::RoomIndex},
     model::{Namespace, RoomKey, UserId},
 };
 

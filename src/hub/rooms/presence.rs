@@ -6,7 +6,7 @@
 //! **Other nodes.** Each node writes an entry for each of its users and hears of those of the others. A user is here while any node
 //! has an entry of it. The node that had its last connection keeps its entry for the grace time; a user that comes back on
 //! another node has an entry there by then, so nobody is told of a leave. What the entries of one user come to, and so what is
-//! shown of it, is said in [`profile`](super::profile). Every node finds joins, updates and leaves by comparing that before and
+//! shown of it, is said in [`profile`](super::user_status). Every node finds joins, updates and leaves by comparing that before and
 //! after a change, so each tells its own members each user's in turn, whatever order the nodes hear of them in.
 //!
 //! **The bound.** In a room of more than `most` users nothing is told of single ones: a hundred thousand changes to a
@@ -23,7 +23,7 @@ use std::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::profile::{Present, Profile, Stance, each_once, merged, take_over};
+use super::user_status::{Present, Profile, Stance, each_once, merged, take_over};
 use crate::{
     backend::{Attending, Census},
     model::{ConnectionId, NodeId, RoomName, Timestamp, UserId},

@@ -1,6 +1,6 @@
 //! One room of this node: its members, who of them is shown, who is typing.
 //!
-//! Given the time, never awaits; [`Rooms`](super::rooms::Rooms) holds it under a mutex. It gives everything to its
+//! Given the time, never awaits; [`Rooms`](super::registry::Rooms) holds it under a mutex. It gives everything to its
 //! members' [`Subscriber`]s, which know when each connection can take it.
 
 use std::{
@@ -15,40 +15,42 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::{
-    connections::Connection,
-    connections::Subscriber,
-    event::{Event, Outgoing},
     fan_out::FanOut,
+    pending_updates::Untold,
+    poll_buffer::{Watched, Watchers},
     presence::{Arrival, Change, ChangeKind, Page, Presence},
-    profile::{Profile, Stance, Word},
-    readers::{Read, Readers},
+    read_markers::{Read, Readers},
     typing::{Announce, Typing},
-    untold::Untold,
-    watched::{Watched, Watchers},
+    user_status::{Profile, Stance, Word},
 };
 use crate::{
     auth::Permission,
     backend::{Elsewhere, Following, Nodes, Notice},
+    hub::{
+        connections::Connection,
+        connections::Subscriber,
+        event::{Event, Outgoing},
+    },
     model::{ConnectionId, Offset, RoomKey, RoomName, Seq, Timestamp, UserId},
 };
 
 /// How rooms treat their members.
 #[derive(Clone, Debug)]
-pub(super) struct Manners {
+pub(in crate::hub) struct Manners {
     /// How long a user without a connection stays.
-    pub(super) grace: Duration,
+    pub(in crate::hub) grace: Duration,
     /// Users beyond which nothing is told of single ones.
-    pub(super) room_users: usize,
+    pub(in crate::hub) room_users: usize,
     /// How long somebody is typing who says so once.
-    pub(super) typing: Duration,
+    pub(in crate::hub) typing: Duration,
     /// Users who can be typing at once.
-    pub(super) typists: usize,
+    pub(in crate::hub) typists: usize,
     /// What it may cost that users show themselves, over all rooms.
-    pub(super) fan_out: Arc<FanOut>,
+    pub(in crate::hub) fan_out: Arc<FanOut>,
 }
 
 /// A room with its members.
-pub(super) struct Room {
+pub(in crate::hub) struct Room {
     name: RoomName,
     /// Ready when whatever is stored from then on is delivered to it.
     followed: Shared<Following>,
@@ -69,15 +71,15 @@ pub(super) struct Room {
     /// To be told to other nodes by whoever holds the room.
     notices: Vec<Notice>,
     /// When it is to be looked after next, as far as that was asked for.
-    pub(super) scheduled: Option<Instant>,
+    pub(in crate::hub) scheduled: Option<Instant>,
     /// Events handed to members, to be counted by whoever holds the room.
-    pub(super) delivered: u64,
+    pub(in crate::hub) delivered: u64,
     /// Times that something is told later than it happened, to be counted by whoever holds the room.
-    pub(super) put_off: u64,
+    pub(in crate::hub) put_off: u64,
     /// How many users are here on this node and how many type, as it was last counted.
-    pub(super) counted: (usize, usize),
+    pub(in crate::hub) counted: (usize, usize),
     /// It was over and has been dropped: whoever still comes to it comes too late.
-    pub(super) dropped: bool,
+    pub(in crate::hub) dropped: bool,
 }
 
 struct Member {
@@ -93,7 +95,7 @@ struct Member {
 
 /// What became of a member's place.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Placed {
+pub(in crate::hub) enum Placed {
     /// It is a member from now on.
     New,
     /// It was one before.
@@ -104,7 +106,12 @@ pub(super) enum Placed {
 
 impl Room {
     /// A room whose other members may be on other nodes if it is `shared`.
-    pub(super) fn new(name: RoomName, manners: Manners, followed: Following, shared: bool) -> Self {
+    pub(in crate::hub) fn new(
+        name: RoomName,
+        manners: Manners,
+        followed: Following,
+        shared: bool,
+    ) -> Self {
         let strange = shared && !name.is_personal();
         Self {
             strange: strange.then(|| watch::Sender::new(())),
@@ -129,7 +136,10 @@ impl Room {
 
     /// Ready when whatever is stored from then on is delivered to it; fails if that takes longer, and is waited for `again` by
     /// whoever asks after that.
-    pub(super) fn followed(&mut self, again: impl FnOnce() -> Following) -> Shared<Following> {
+    pub(in crate::hub) fn followed(
+        &mut self,
+        again: impl FnOnce() -> Following,
+    ) -> Shared<Following> {
         if matches!(self.followed.peek(), Some(Err(_))) {
             self.followed = again().shared();
         }
@@ -137,7 +147,7 @@ impl Room {
     }
 
     /// Makes a connection a member. One that takes the place of another with the same id goes on as that member.
-    pub(super) fn place(&mut self, connection: &Connection) -> Placed {
+    pub(in crate::hub) fn place(&mut self, connection: &Connection) -> Placed {
         let feed = connection.feed();
         if feed.is_over() {
             return Placed::Gone;
@@ -161,21 +171,26 @@ impl Room {
     }
 
     /// The answer to a member's join holds everything up to `read`: that is not given again.
-    pub(super) fn joined(&mut self, connection: ConnectionId, read: Offset) {
+    pub(in crate::hub) fn joined(&mut self, connection: ConnectionId, read: Offset) {
         if let Some(member) = self.members.get_mut(&connection) {
             member.after = member.after.max(read);
         }
     }
 
     /// Notes what a member may see now that its identity was replaced.
-    pub(super) fn refreshed(&mut self, connection: &Connection) {
+    pub(in crate::hub) fn refreshed(&mut self, connection: &Connection) {
         if let Some(member) = self.members.get_mut(&connection.id()) {
             member.sees = connection.principal().may(Permission::Presence, &self.name);
         }
     }
 
     /// Ends a membership; true if there was one, and it was not taken over.
-    pub(super) fn remove(&mut self, connection: &Connection, now: Instant, ts: Timestamp) -> bool {
+    pub(in crate::hub) fn remove(
+        &mut self,
+        connection: &Connection,
+        now: Instant,
+        ts: Timestamp,
+    ) -> bool {
         let id = connection.id();
         let Some(member) = self.members.get(&id) else {
             return false;
@@ -194,7 +209,7 @@ impl Room {
 
     /// Tells other nodes what they have to know of what has happened here. In the room's lock, so that they are told in order. Of a
     /// user whose change the members here are told later they are told then, too, for as long as there is a room.
-    pub(super) fn tell_nodes(&mut self, room: &RoomKey, nodes: Option<&dyn Nodes>) {
+    pub(in crate::hub) fn tell_nodes(&mut self, room: &RoomKey, nodes: Option<&dyn Nodes>) {
         let (untold, over) = (&self.untold, self.is_over());
         let noted = self.presence.take_noted(|user| over || !untold.has(user));
         let Some(nodes) = nodes else {
@@ -210,34 +225,34 @@ impl Room {
     }
 
     /// Ready, with an error, when it is known who is here on other nodes; `None` if it is.
-    pub(super) fn strange(&self) -> Option<watch::Receiver<()>> {
+    pub(in crate::hub) fn strange(&self) -> Option<watch::Receiver<()>> {
         self.strange.as_ref().map(watch::Sender::subscribe)
     }
 
     /// Whether it is known who is here on other nodes.
-    pub(super) fn knows_all(&self) -> bool {
+    pub(in crate::hub) fn knows_all(&self) -> bool {
         self.strange.is_none()
     }
 
     /// Whether there is nothing to keep of it; who is here on other nodes can be heard again.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::hub) fn is_over(&self) -> bool {
         self.members.is_empty() && self.presence.own_count() == 0 && self.watchers.is_none()
     }
 
     /// One more polls: what is kept for all who do.
-    pub(super) fn watch(&mut self) -> Arc<Watched> {
+    pub(in crate::hub) fn watch(&mut self) -> Arc<Watched> {
         self.watchers.get_or_insert_default().add()
     }
 
     /// One of those polls no more.
-    pub(super) fn unwatch(&mut self, now: Instant) {
+    pub(in crate::hub) fn unwatch(&mut self, now: Instant) {
         if let Some(watchers) = &mut self.watchers {
             watchers.remove(now);
         }
     }
 
     /// Delivers to every member but `except`.
-    pub(super) fn deliver(
+    pub(in crate::hub) fn deliver(
         &mut self,
         event: &Arc<Outgoing>,
         except: Option<ConnectionId>,
@@ -262,7 +277,7 @@ impl Room {
     }
 
     /// How many users are here on this node and how many type, for as long as it is not dropped.
-    pub(super) fn counts(&self) -> (usize, usize) {
+    pub(in crate::hub) fn counts(&self) -> (usize, usize) {
         if self.dropped {
             return (0, 0);
         }
@@ -270,39 +285,39 @@ impl Room {
     }
 
     /// Whether so many users type that this one would not be told of.
-    pub(super) fn refuses_typist(&self, user: &UserId) -> bool {
+    pub(in crate::hub) fn refuses_typist(&self, user: &UserId) -> bool {
         self.typing.refuses(user)
     }
 
     /// How many users are here.
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::hub) fn count(&self) -> usize {
         self.presence.count()
     }
 
     /// Whether anybody is here, or has only just gone; whoever waits for messages without being a member is not.
-    pub(super) fn is_inhabited(&self) -> bool {
+    pub(in crate::hub) fn is_inhabited(&self) -> bool {
         !self.members.is_empty() || self.presence.count() > 0
     }
 
     /// How many connections are here.
-    pub(super) fn connections(&self) -> usize {
+    pub(in crate::hub) fn connections(&self) -> usize {
         let elsewhere = self.presence.connections_elsewhere();
         elsewhere.saturating_add(self.members.len())
     }
 
     /// How many users are here. A personal room shows nobody, and is one user's.
-    pub(super) fn users(&self) -> usize {
+    pub(in crate::hub) fn users(&self) -> usize {
         let personal = self.name.is_personal() && !self.members.is_empty();
         self.count().max(usize::from(personal))
     }
 
     /// Whether nothing is told of single users.
-    pub(super) fn is_crowded(&self) -> bool {
+    pub(in crate::hub) fn is_crowded(&self) -> bool {
         self.presence.is_crowded()
     }
 
     /// Some of the users, in the order of their ids.
-    pub(super) fn page(&self, after: Option<&UserId>, limit: usize) -> Page {
+    pub(in crate::hub) fn page(&self, after: Option<&UserId>, limit: usize) -> Page {
         self.presence.page(after, limit)
     }
 }

@@ -9,9 +9,9 @@ use std::{
 
 use tokio::sync::{MutexGuard, Notify, futures::Notified};
 
-use super::lock;
 use crate::{
     backend::{Page, PageSize},
+    hub::lock,
     model::{Epoch, Message, Offset, Position, Seq, Timestamp},
 };
 
@@ -28,7 +28,7 @@ const LINGERS: Duration = Duration::from_secs(2);
 
 /// A room that is polled.
 #[derive(Debug, Default)]
-pub(super) struct Watched {
+pub(in crate::hub) struct Watched {
     /// A message was delivered.
     told: Notify,
     /// Held by whoever reads the log to find out where the room is.
@@ -57,15 +57,15 @@ struct Beginning {
 
 /// What a room has after a place.
 #[derive(Debug)]
-pub(super) struct Newest {
-    pub(super) epoch: Epoch,
-    pub(super) head: Seq,
-    pub(super) messages: Vec<Arc<Message>>,
+pub(in crate::hub) struct Newest {
+    pub(in crate::hub) epoch: Epoch,
+    pub(in crate::hub) head: Seq,
+    pub(in crate::hub) messages: Vec<Arc<Message>>,
 }
 
 /// Those who poll one room.
 #[derive(Debug, Default)]
-pub(super) struct Watchers {
+pub(in crate::hub) struct Watchers {
     count: usize,
     watched: Arc<Watched>,
     /// When the last of them went.
@@ -74,14 +74,14 @@ pub(super) struct Watchers {
 
 impl Watchers {
     /// One more.
-    pub(super) fn add(&mut self) -> Arc<Watched> {
+    pub(in crate::hub) fn add(&mut self) -> Arc<Watched> {
         self.count += 1;
         self.left = None;
         self.watched.clone()
     }
 
     /// One less.
-    pub(super) fn remove(&mut self, now: Instant) {
+    pub(in crate::hub) fn remove(&mut self, now: Instant) {
         self.count -= 1;
         if self.count == 0 {
             self.left = Some(now);
@@ -89,37 +89,37 @@ impl Watchers {
     }
 
     /// Keeps a message that is delivered, and tells them.
-    pub(super) fn tell(&self, message: &Arc<Message>) {
+    pub(in crate::hub) fn tell(&self, message: &Arc<Message>) {
         self.watched.push(message.clone());
         self.watched.told.notify_waiters();
     }
 
     /// When they are over unless somebody comes.
-    pub(super) fn ends(&self) -> Option<Instant> {
+    pub(in crate::hub) fn ends(&self) -> Option<Instant> {
         self.left.map(|left| left + LINGERS)
     }
 }
 
 impl Watched {
     /// Ready with the next message that is delivered.
-    pub(super) fn told(&self) -> Notified<'_> {
+    pub(in crate::hub) fn told(&self) -> Notified<'_> {
         self.told.notified()
     }
 
     /// Waits until nobody else reads the log to find out where the room is.
-    pub(super) async fn reading(&self) -> MutexGuard<'_, ()> {
+    pub(in crate::hub) async fn reading(&self) -> MutexGuard<'_, ()> {
         self.reading.lock().await
     }
 
     /// Whether it is known where the room is, in this life of the log.
-    pub(super) fn is_known(&self, life: &Epoch) -> bool {
+    pub(in crate::hub) fn is_known(&self, life: &Epoch) -> bool {
         let state = lock(&self.state);
         let begins = state.begins.as_ref();
         begins.is_some_and(|begins| begins.life == *life)
     }
 
     /// What has been delivered after a place; `None` if only the log can tell.
-    pub(super) fn after(
+    pub(in crate::hub) fn after(
         &self,
         since: &Position,
         size: PageSize,
@@ -159,7 +159,7 @@ impl Watched {
     }
 
     /// Learns where the room is from a page that was read while it was watched.
-    pub(super) fn learn(&self, page: &Page, life: Epoch) {
+    pub(in crate::hub) fn learn(&self, page: &Page, life: Epoch) {
         let mut state = lock(&self.state);
         while state
             .messages

@@ -12,34 +12,39 @@ use crate::{
 
 /// The budgets of all users.
 #[derive(Debug)]
-pub(super) struct FanOut(Buckets<UserId>);
+pub(in crate::hub) struct FanOut(Buckets<UserId>);
 
 impl FanOut {
     /// Full budgets of so many deliveries a second.
-    pub(super) fn new(rate: Rate) -> Self {
+    pub(in crate::hub) fn new(rate: Rate) -> Self {
         Self(Buckets::new(rate))
     }
 
     /// Takes what it costs to tell so many members something of `user`, and says when they may be told; `None`: at once.
-    pub(super) fn take(&self, user: &UserId, members: usize, now: Instant) -> Option<Instant> {
+    pub(in crate::hub) fn take(
+        &self,
+        user: &UserId,
+        members: usize,
+        now: Instant,
+    ) -> Option<Instant> {
         let permits = u32::try_from(members).unwrap_or(u32::MAX);
         let wait = self.0.spend(user, permits, now);
         (!wait.is_zero()).then(|| now + wait)
     }
 
     /// When members may be told something of `user` next; `None`: now.
-    pub(super) fn when(&self, user: &UserId, now: Instant) -> Option<Instant> {
+    pub(in crate::hub) fn when(&self, user: &UserId, now: Instant) -> Option<Instant> {
         let wait = self.0.wait(user, now);
         (!wait.is_zero()).then(|| now + wait)
     }
 
     /// Takes what it has cost to tell so many members something of `user`.
-    pub(super) fn charge(&self, user: &UserId, members: usize, now: Instant) {
+    pub(in crate::hub) fn charge(&self, user: &UserId, members: usize, now: Instant) {
         self.take(user, members, now);
     }
 
     /// Forgets budgets that are full again.
-    pub(super) fn sweep(&self, now: Instant) {
+    pub(in crate::hub) fn sweep(&self, now: Instant) {
         self.0.sweep(now);
     }
 }

@@ -11,28 +11,28 @@ use std::{
 
 use super::{
     presence::{Change, ChangeKind},
-    profile::Profile,
+    user_status::Profile,
 };
 use crate::model::{ConnectionId, UserId};
 
 /// The users of one room of whom something waits.
 #[derive(Debug, Default)]
-pub(super) struct Untold {
+pub(in crate::hub) struct Untold {
     users: HashMap<UserId, Waiting>,
     due: BTreeSet<(Instant, UserId)>,
 }
 
 /// What waits of one user.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(in crate::hub) struct Waiting {
     /// The members know that it is here.
-    pub(super) known: bool,
+    pub(in crate::hub) known: bool,
     /// When it began to wait. What members know who were given a list of users after that is in `listed`.
-    pub(super) since: Instant,
+    pub(in crate::hub) since: Instant,
     /// What was on those lists.
     listed: Listed,
     /// The connection that need not be told.
-    pub(super) except: Option<ConnectionId>,
+    pub(in crate::hub) except: Option<ConnectionId>,
     /// What was shown of it last.
     profile: Profile,
     at: Instant,
@@ -49,14 +49,14 @@ struct Listed {
 
 /// What members are to be told of a user in the end, if anything: those who were given a list while it waited, and the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Outcome {
-    pub(super) listed: Option<ChangeKind>,
-    pub(super) others: Option<ChangeKind>,
+pub(in crate::hub) struct Outcome {
+    pub(in crate::hub) listed: Option<ChangeKind>,
+    pub(in crate::hub) others: Option<ChangeKind>,
 }
 
 impl Untold {
     /// Members are given a list of users now, on which those are that are `shown`.
-    pub(super) fn lists(&mut self, shown: impl Fn(&UserId) -> bool) {
+    pub(in crate::hub) fn lists(&mut self, shown: impl Fn(&UserId) -> bool) {
         for (user, waiting) in &mut self.users {
             match shown(user) {
                 true => waiting.listed.here = true,
@@ -66,7 +66,7 @@ impl Untold {
     }
 
     /// Takes a change of a user of whom something waits; gives it back if nothing does.
-    pub(super) fn absorb(
+    pub(in crate::hub) fn absorb(
         &mut self,
         change: Change,
         except: Option<ConnectionId>,
@@ -84,7 +84,7 @@ impl Untold {
     }
 
     /// Has a change wait until `at`.
-    pub(super) fn put(
+    pub(in crate::hub) fn put(
         &mut self,
         change: Change,
         except: Option<ConnectionId>,
@@ -104,33 +104,33 @@ impl Untold {
     }
 
     /// Whether something of a user waits.
-    pub(super) fn has(&self, user: &UserId) -> bool {
+    pub(in crate::hub) fn has(&self, user: &UserId) -> bool {
         self.users.contains_key(user)
     }
 
     /// Has nothing of a user wait any more.
-    pub(super) fn take(&mut self, user: &UserId) -> Option<Waiting> {
+    pub(in crate::hub) fn take(&mut self, user: &UserId) -> Option<Waiting> {
         let (user, waiting) = self.users.remove_entry(user)?;
         self.due.remove(&(waiting.at, user));
         Some(waiting)
     }
 
     /// The first user whose time has come by `now`.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<(UserId, Waiting)> {
+    pub(in crate::hub) fn take_due(&mut self, now: Instant) -> Option<(UserId, Waiting)> {
         self.next_deadline().filter(|at| *at <= now)?;
         let (_, user) = self.due.pop_first()?;
         self.users.remove_entry(&user)
     }
 
     /// When the next user's time comes.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
+    pub(in crate::hub) fn next_deadline(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
     }
 }
 
 impl Waiting {
     /// What the members are to be told, now that the user is `here` or not.
-    pub(super) fn outcome(&self, here: bool) -> Outcome {
+    pub(in crate::hub) fn outcome(&self, here: bool) -> Outcome {
         let Listed {
             here: seen,
             absent,
@@ -152,7 +152,7 @@ impl Waiting {
     }
 
     /// What was shown of the user last.
-    pub(super) fn profile(&self) -> &Profile {
+    pub(in crate::hub) fn profile(&self) -> &Profile {
         &self.profile
     }
 }

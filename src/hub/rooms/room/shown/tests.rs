@@ -13,7 +13,7 @@ use crate::{
     hub::{
         connections::{CloseReason, Drained, EventSink, PendingReply},
         lock,
-        rooms::tests::connection_by,
+        rooms::registry::tests::connection_by,
     },
     limits::Rate,
 };

@@ -12,16 +12,16 @@ use crate::model::{ConnectionId, Seq, UserId};
 
 /// A user has read up to a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Read {
-    pub(super) user: UserId,
-    pub(super) seq: Seq,
+pub(in crate::hub) struct Read {
+    pub(in crate::hub) user: UserId,
+    pub(in crate::hub) seq: Seq,
     /// The connection that said so, if that is of this node.
-    pub(super) by: Option<ConnectionId>,
+    pub(in crate::hub) by: Option<ConnectionId>,
 }
 
 /// The users who have read in one room.
 #[derive(Debug, Default)]
-pub(super) struct Readers {
+pub(in crate::hub) struct Readers {
     readers: HashMap<UserId, Reader>,
     due: BTreeSet<(Instant, UserId)>,
 }
@@ -35,7 +35,7 @@ struct Reader {
 impl Readers {
     /// Takes how far a user has read; gives it back if that is to be told or put off, since nothing of the user waits and it is
     /// further than the members know: markers that are set by several connections at once can come here in any order.
-    pub(super) fn take(&mut self, read: Read) -> Option<Read> {
+    pub(in crate::hub) fn take(&mut self, read: Read) -> Option<Read> {
         let reader = self.readers.entry(read.user.clone()).or_default();
         if reader.told >= read.seq {
             return None;
@@ -51,14 +51,14 @@ impl Readers {
     }
 
     /// Has what was given back wait until `at`.
-    pub(super) fn put_off(&mut self, read: Read, at: Instant) {
+    pub(in crate::hub) fn put_off(&mut self, read: Read, at: Instant) {
         let reader = self.readers.entry(read.user.clone()).or_default();
         self.due.insert((at, read.user.clone()));
         reader.waiting = Some(read);
     }
 
     /// The first marker whose time has come by `now`.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<Read> {
+    pub(in crate::hub) fn take_due(&mut self, now: Instant) -> Option<Read> {
         self.next_deadline().filter(|at| *at <= now)?;
         let (_, user) = self.due.pop_first()?;
         let reader = self.readers.get_mut(&user)?;
@@ -68,17 +68,17 @@ impl Readers {
     }
 
     /// When the next marker's time comes.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
+    pub(in crate::hub) fn next_deadline(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
     }
 
     /// Users who are remembered.
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::hub) fn count(&self) -> usize {
         self.readers.len()
     }
 
     /// Forgets users who are not `here`, but not what waits.
-    pub(super) fn retain(&mut self, here: impl Fn(&UserId) -> bool) {
+    pub(in crate::hub) fn retain(&mut self, here: impl Fn(&UserId) -> bool) {
         self.readers
             .retain(|user, reader| reader.waiting.is_some() || here(user));
     }

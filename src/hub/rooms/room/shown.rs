@@ -3,10 +3,10 @@
 //! All of it is charged to the user it is about, by the deliveries that it costs ([`FanOut`](super::super::fan_out)). What is over
 //! its budget is told later, when only the newest counts.
 
-use super::{super::untold::Waiting, *};
+use super::{super::pending_updates::Waiting, *};
 
 /// How many users that have gone may be remembered as readers, besides as many as are here.
-pub(super) const READERS: usize = 64;
+pub(in crate::hub) const READERS: usize = 64;
 
 /// In a crowded room a marker is looked for among all members and given to few: that costs so much less than giving it to all.
 const LOOKED_AT_FOR_ONE: usize = 10;
@@ -113,7 +113,12 @@ impl Room {
         }
     }
 
-    pub(super) fn stops_typing(&mut self, connection: ConnectionId, user: &UserId, now: Instant) {
+    pub(in crate::hub) fn stops_typing(
+        &mut self,
+        connection: ConnectionId,
+        user: &UserId,
+        now: Instant,
+    ) {
         if self.typing.has(connection, user) {
             self.notices.push(Notice::Typing {
                 connection,
@@ -333,7 +338,7 @@ impl Room {
     }
 
     /// Tells the members who may see it, but not `except`, of a user; later, if the user is over its budget.
-    pub(super) fn tell(
+    pub(in crate::hub) fn tell(
         &mut self,
         change: Change,
         except: Option<ConnectionId>,
@@ -390,7 +395,7 @@ impl Room {
     }
 
     /// Tells the other users who is typing.
-    pub(super) fn announce(&mut self, announce: &Announce, now: Instant) {
+    pub(in crate::hub) fn announce(&mut self, announce: &Announce, now: Instant) {
         self.fan_out.charge(&announce.user, self.members.len(), now);
         let event = self.announcement(announce);
         for member in self.members.values() {

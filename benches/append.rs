@@ -40,7 +40,7 @@ async fn send(log: Arc<dyn Log>, draft: Draft, end: Instant) -> u64 {
         let Ok(receipt) = log.append(draft.clone()).await else {
             break;
         };
-        if receipt.settled().await.is_err() {
+        if receipt.wait().await.is_err() {
             break;
         }
         sent += 1;

@@ -181,8 +181,8 @@ impl App {
             end.clone(),
         ));
         shutdown.await;
-        let channels = self.backend.channels.as_ref();
-        let others = channels.is_some_and(|channels| channels.nodes() > 1);
+        let channels = self.backend.pubsub.as_ref();
+        let others = channels.is_some_and(|channels| channels.node_count() > 1);
         if self.config.drain.is_brief(others) {
             // Whoever comes back already is refused by the system, at no cost to those who are still to be closed.
             stop.cancel();
@@ -260,11 +260,11 @@ impl Builder {
         authority.start(keys.clone()).await;
         let (backend, deliveries) = open_backend(&config).await?;
         let metrics = Arc::new(Metrics::new());
-        if let Some(channels) = backend.channels.as_ref().map(Arc::downgrade) {
+        if let Some(channels) = backend.pubsub.as_ref().map(Arc::downgrade) {
             metrics.watch_nodes(move || {
                 let channels = channels.upgrade();
                 let seen = channels.map(|channels| NodesSeen {
-                    nodes: channels.nodes().try_into().unwrap_or(u32::MAX),
+                    nodes: channels.node_count().try_into().unwrap_or(u32::MAX),
                     dropped: channels.dropped(),
                 });
                 seen.unwrap_or_default()
@@ -314,7 +314,7 @@ impl Builder {
                 settings: &config.socketio,
                 body_timeout: config.http.body_timeout,
                 custom: self.events,
-                others: BetweenNodes::over(backend.channels.as_ref()),
+                others: BetweenNodes::over(backend.pubsub.as_ref()),
             },
         )
         .await;

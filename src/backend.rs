@@ -23,33 +23,33 @@ use crate::{
     },
 };
 
-mod channels;
+mod clock;
+mod cluster;
 #[cfg(test)]
 mod conformance;
+mod epoch;
 mod health;
-mod marks;
+mod hot_cache;
 pub mod memory;
-mod nodes;
+mod pubsub;
+mod read_markers;
 mod recent;
 pub mod redis;
 pub mod retention;
 mod sessions;
 mod settings;
 pub mod sqlite;
-mod tail;
-mod time;
-mod unwritten;
 
-pub use channels::{Channels, Words};
-pub use health::{Failing, Health};
-pub use marks::{Mark, Marks};
-pub use nodes::{Attending, Census, Elsewhere, Nodes, Notice, Question};
-pub use retention::{Keep, REMEMBERED, Retention};
-pub use sessions::{Session, Sessions};
+use clock::{Clock, LogTime};
+pub use cluster::{ClusterNodes, Notice, PeerRequest, PresenceEntry, RemoteEvent, RosterPage};
+pub use health::{FailedCheck, Health};
+pub use pubsub::{PubSub, PubSubMessages};
+pub use read_markers::{ReadMarker, ReadMarkers};
+pub use retention::{GAP_DETECTION_WINDOW, Retention, RetentionPolicy};
+pub use sessions::{SessionStore, StoredSession};
 pub use settings::{
     HistorySettings, RedisSettings, RetentionRule, RetentionRules, SqliteSettings, Synchronous,
 };
-use time::{Clock, Time};
 
 /// A message on its way to the log.
 #[derive(Clone, Debug)]
@@ -100,12 +100,12 @@ impl Receipt {
     }
 
     /// Waits until the message is stored and on its way to the members, or could not be.
-    pub async fn settled(mut self) -> Result<Appended> {
-        self.settle().await
+    pub async fn wait(mut self) -> Result<Appended> {
+        self.wait_mut().await
     }
 
     /// As [`settled`](Self::settled), for who has to keep the receipt while it waits; to be waited for once.
-    pub(crate) async fn settle(&mut self) -> Result<Appended> {
+    pub(crate) async fn wait_mut(&mut self) -> Result<Appended> {
         (&mut self.0).await.unwrap_or_else(|_| Err(closed()))
     }
 }
@@ -222,11 +222,11 @@ pub enum Delivery {
     /// An event that is not kept, and the connection that is not to get it.
     Ephemeral(Arc<Ephemeral>, Option<ConnectionId>),
     /// What other nodes say of a room that this one follows.
-    Elsewhere(RoomKey, Elsewhere),
+    Remote(RoomKey, RemoteEvent),
     /// Another node asks something.
-    Asked(Question),
+    Request(PeerRequest),
     /// Somebody waits until everything before this has been delivered.
-    Mark(oneshot::Sender<()>),
+    Barrier(oneshot::Sender<()>),
 }
 
 /// The node's stream of deliveries: the receiving end, for the hub.
@@ -264,12 +264,12 @@ pub trait Log: Send + Sync + 'static {
     ) -> Result<Missed>;
 
     /// The last offset of a namespace: whatever has it or a lower one can be read, whatever is stored from now on has a
-    /// higher one. What [`life`](Self::life) says behind this is the life that it is of.
-    async fn offset(&self, namespace: &Namespace) -> Result<Offset>;
+    /// higher one. What [`incarnation`](Self::incarnation) says behind this is the incarnation that it is of.
+    async fn last_offset(&self, namespace: &Namespace) -> Result<Offset>;
 
-    /// Names the life of this log: offsets compare only within one. It changes only if the log was lost or reset, which one
+    /// Names the incarnation of this log: offsets compare only within one. It changes only if the log was lost or reset, which one
     /// that nodes share may be at any time.
-    fn life(&self) -> Epoch;
+    fn incarnation(&self) -> Epoch;
 
     /// Whether appends and reads can be served now: looks, unless that was done a moment ago. `unavailable`, with what fails
     /// and why, if not.
@@ -289,20 +289,20 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Waits until whatever this node's log has settled before, and whatever could be read before in the rooms that this
     /// node follows, has been delivered to this node's members.
-    async fn delivered(&self);
+    async fn flush(&self);
 
     /// Has everything that is stored in a room from now on, and its events, delivered to this node: call it when the room
     /// gets its first member, and read the log when what it answers is ready. Where that fails, the room will be followed
-    /// once it can be. A room is followed from this call until the next [`unfollow`](Self::unfollow) of it: calls take
+    /// once it can be. A room is followed from this call until the next [`unsubscribe`](Self::unsubscribe) of it: calls take
     /// effect in their order.
-    fn follow(&self, room: &RoomKey) -> Following;
+    fn subscribe(&self, room: &RoomKey) -> Subscribing;
 
     /// Ends that: call it when the last member has gone.
-    fn unfollow(&self, room: &RoomKey);
+    fn unsubscribe(&self, room: &RoomKey);
 }
 
 /// Ready when a room is followed.
-pub type Following = BoxFuture<'static, Result<()>>;
+pub type Subscribing = BoxFuture<'static, Result<()>>;
 
 /// A bus of one node: straight to its own stream.
 pub struct LocalBus(mpsc::Sender<Delivery>);
@@ -323,19 +323,19 @@ impl Bus for LocalBus {
             .map_err(|_| Error::unavailable("the server is stopping"))
     }
 
-    async fn delivered(&self) {
+    async fn flush(&self) {
         let (reached, waiting) = oneshot::channel();
-        if self.0.send(Delivery::Mark(reached)).await.is_ok() {
+        if self.0.send(Delivery::Barrier(reached)).await.is_ok() {
             // A stream that ends meanwhile delivers nothing more either.
             let _ = waiting.await;
         }
     }
 
-    fn follow(&self, _: &RoomKey) -> Following {
+    fn subscribe(&self, _: &RoomKey) -> Subscribing {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn unfollow(&self, _: &RoomKey) {}
+    fn unsubscribe(&self, _: &RoomKey) {}
 }
 
 /// A log and a bus that share one stream of deliveries, and the read marks, sessions and other nodes beside the log.
@@ -346,22 +346,22 @@ pub struct Backend {
     /// What carries.
     pub bus: Arc<dyn Bus>,
     /// What knows how far each user has read.
-    pub marks: Arc<dyn Marks>,
+    pub read_markers: Arc<dyn ReadMarkers>,
     /// What knows sessions.
-    pub sessions: Arc<dyn Sessions>,
+    pub sessions: Arc<dyn SessionStore>,
     /// What knows other nodes; `None` where there can be none.
-    pub nodes: Option<Arc<dyn Nodes>>,
+    pub cluster: Option<Arc<dyn ClusterNodes>>,
     /// What carries words between nodes; `None` where there can be none.
-    pub channels: Option<Arc<dyn Channels>>,
+    pub pubsub: Option<Arc<dyn PubSub>>,
     /// What has to work for all that.
     pub health: Arc<Health>,
 }
 
 /// How long the sender of an id can repeat it, by default.
-pub const IDEMPOTENCY: Duration = Duration::from_secs(3600);
+pub const DEFAULT_IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(3600);
 
 /// How long a session that has ended can be resumed, by default.
-pub const SESSION_WINDOW: Duration = Duration::from_secs(120);
+pub const DEFAULT_SESSION_WINDOW: Duration = Duration::from_secs(120);
 
 fn closed() -> Error {
     Error::unavailable("the log has closed; retry with the same id")

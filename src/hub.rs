@@ -180,7 +180,7 @@ impl Hub {
         let rooms = rooms::registry::Rooms::new(
             manners,
             backend.bus.clone(),
-            backend.nodes.clone(),
+            backend.cluster.clone(),
             metrics.clone(),
         );
         let joins = Rate::new(limits.joins_per_second, limits.joins_burst);
@@ -243,7 +243,7 @@ impl Hub {
         }
         rooms::status::check_joined(connection, room)?;
         let _turn = connection.turn().await;
-        self.0.backend.bus.delivered().await;
+        self.0.backend.bus.flush().await;
         if !self.catch_up(connection).await {
             return Err(session::closing());
         }

@@ -32,7 +32,7 @@ mod unwritten;
 
 /// A log that can be told to take away at once what it would take away by and by.
 #[async_trait]
-pub(super) trait Tested: Log + Marks + Sessions {
+pub(super) trait LogUnderTest: Log + ReadMarkers + SessionStore {
     async fn trim_all(&self, now: Timestamp);
 
     /// How many rows, keys or entries are kept.
@@ -40,7 +40,7 @@ pub(super) trait Tested: Log + Marks + Sessions {
 }
 
 #[async_trait]
-impl Tested for memory::MemoryLog {
+impl LogUnderTest for memory::MemoryLog {
     async fn trim_all(&self, now: Timestamp) {
         self.trim(now.into());
     }
@@ -52,9 +52,9 @@ impl Tested for memory::MemoryLog {
 
 /// A clock that stands still until it is moved.
 #[derive(Clone)]
-pub(super) struct Hands(Arc<AtomicU64>);
+pub(super) struct ManualClock(Arc<AtomicU64>);
 
-impl Hands {
+impl ManualClock {
     pub(super) fn new() -> Self {
         Self(Arc::new(AtomicU64::new(1_711_000_000_000)))
     }
@@ -79,10 +79,10 @@ impl Hands {
 
 /// One log under test.
 pub(super) struct Rig {
-    pub(super) log: Arc<dyn Tested>,
+    pub(super) log: Arc<dyn LogUnderTest>,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) deliveries: Deliveries,
-    pub(super) hands: Hands,
+    pub(super) hands: ManualClock,
     /// The offsets of what was sent, where they skip.
     skipping: Option<Mutex<Vec<u64>>>,
     _folder: Option<TempDir>,
@@ -122,7 +122,7 @@ impl Kind {
             Kind::Warm => 20_000,
             Kind::Hot => 1 << 30,
         };
-        let hands = Hands::new();
+        let hands = ManualClock::new();
         let folder = tempfile::tempdir().unwrap();
         let config = sqlite::SqliteConfig {
             hot_bytes,
@@ -144,11 +144,11 @@ impl Kind {
 }
 
 fn memory_rig(retention: Retention) -> Rig {
-    let hands = Hands::new();
+    let hands = ManualClock::new();
     let config = memory::MemoryConfig {
         retention,
-        idempotency: IDEMPOTENCY,
-        session_window: SESSION_WINDOW,
+        idempotency: DEFAULT_IDEMPOTENCY_WINDOW,
+        session_window: DEFAULT_SESSION_WINDOW,
     };
     let (log, stream, deliveries) = memory::open_with(config, hands.clock());
     Rig {
@@ -163,7 +163,7 @@ fn memory_rig(retention: Retention) -> Rig {
 }
 
 async fn redis_rig(url: String, retention: Retention, server: Option<Server>) -> Rig {
-    let hands = Hands::new();
+    let hands = ManualClock::new();
     let config = RedisConfig {
         retention,
         ..RedisConfig::new(url)
@@ -185,7 +185,7 @@ impl Rig {
     pub(super) async fn send(&self, draft: Draft) -> Appended {
         let room = draft.room.clone();
         let receipt = self.log.append(draft).await.unwrap();
-        let appended = receipt.settled().await.unwrap();
+        let appended = receipt.wait().await.unwrap();
         if let Some(skipping) = &self.skipping {
             let page = self.log.read(&room, Range::Last, PageSize::NOTHING).await;
             skipping.lock().unwrap().push(page.unwrap().offset.0);
@@ -241,7 +241,7 @@ impl Rig {
     pub(super) fn next_now(&mut self) -> Option<Delivery> {
         loop {
             match self.deliveries.try_recv() {
-                Ok(Delivery::Elsewhere(..)) => {}
+                Ok(Delivery::Remote(..)) => {}
                 next => return next.ok(),
             }
         }
@@ -251,7 +251,7 @@ impl Rig {
     pub(super) async fn next(&mut self) -> Option<Delivery> {
         loop {
             match self.deliveries.recv().await {
-                Some(Delivery::Elsewhere(..)) => {}
+                Some(Delivery::Remote(..)) => {}
                 next => return next,
             }
         }
@@ -289,8 +289,8 @@ pub(super) fn seqs(page: &Page) -> Vec<u64> {
     page.messages.iter().map(|message| message.seq.0).collect()
 }
 
-pub(super) fn keep(messages: u64, age: Duration) -> Keep {
-    Keep { messages, age }
+pub(super) fn policy(messages: u64, age: Duration) -> RetentionPolicy {
+    RetentionPolicy { messages, age }
 }
 
 /// Makes one test of each function for each kind of log.

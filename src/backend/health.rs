@@ -1,6 +1,6 @@
 //! Whether what a log needs does work: writing, reading, hearing what other nodes publish.
 //!
-//! Whoever does such a thing notes how it went with a [`Watch`]; where nobody does it, a probe does. What is noted here is
+//! Whoever does such a thing notes how it went with a [`HealthCheck`]; where nobody does it, a probe does. What is noted here is
 //! what `/readyz` answers, what the metric `ready` shows, and what is logged: once when it begins to fail, with the reason,
 //! and once when it works again.
 //!
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long nothing was written before it is tried whether that can be done.
-pub(super) const IDLE: Duration = Duration::from_secs(5);
+pub(super) const PROBE_IDLE: Duration = Duration::from_secs(5);
 
 /// How long something must not have failed before it counts as working again: on the brink, small things succeed where
 /// large ones fail.
@@ -32,11 +32,11 @@ const AGAIN: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_s
 
 /// All that has to work.
 #[derive(Debug, Default)]
-pub struct Health(Vec<Arc<Watch>>);
+pub struct Health(Vec<Arc<HealthCheck>>);
 
 /// Something that fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failing {
+pub struct FailedCheck {
     /// What, as the metric has it.
     pub check: &'static str,
     /// In which shard, where there are several.
@@ -47,8 +47,8 @@ pub struct Failing {
 
 impl Health {
     /// Adds something that has to work; until anything is noted of it, it is believed to.
-    pub(super) fn watch(&mut self, check: &'static str, shard: Option<u8>) -> Arc<Watch> {
-        let watch = Arc::new(Watch {
+    pub(super) fn watch(&mut self, check: &'static str, shard: Option<u8>) -> Arc<HealthCheck> {
+        let watch = Arc::new(HealthCheck {
             check,
             shard,
             // A store that fails and works by turns fills no log either.
@@ -60,7 +60,7 @@ impl Health {
     }
 
     /// What fails now.
-    pub fn failing(&self) -> Vec<Failing> {
+    pub fn failing(&self) -> Vec<FailedCheck> {
         self.0.iter().filter_map(|watch| watch.failing()).collect()
     }
 
@@ -78,10 +78,10 @@ impl Health {
     }
 
     /// `unavailable`, with what fails and why, unless all works.
-    pub fn verdict(&self) -> Result<()> {
+    pub fn ensure_passing(&self) -> Result<()> {
         let failing = self.failing();
         // Of sixteen shards behind one server the first says it all.
-        let Some(Failing {
+        let Some(FailedCheck {
             check,
             shard,
             reason,
@@ -103,7 +103,7 @@ impl Health {
 
 /// One thing that has to work.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct HealthCheck {
     check: &'static str,
     shard: Option<u8>,
     lines: LogRate,
@@ -125,13 +125,13 @@ struct Failure {
     times: u64,
 }
 
-impl Watch {
+impl HealthCheck {
     /// It failed, for this reason.
-    pub(super) fn failed(&self, reason: impl Into<String>) {
-        self.failed_at(reason.into(), Instant::now());
+    pub(super) fn record_failure(&self, reason: impl Into<String>) {
+        self.record_failure_at(reason.into(), Instant::now());
     }
 
-    fn failed_at(&self, reason: String, now: Instant) {
+    fn record_failure_at(&self, reason: String, now: Instant) {
         let mut state = self.lock();
         if let Some(failure) = &mut state.failing {
             failure.last = now;
@@ -157,11 +157,11 @@ impl Watch {
     }
 
     /// It worked. That it works again is believed once it has not failed for a moment.
-    pub(super) fn worked(&self) {
-        self.worked_at(Instant::now());
+    pub(super) fn record_success(&self) {
+        self.record_success_at(Instant::now());
     }
 
-    fn worked_at(&self, now: Instant) {
+    fn record_success_at(&self, now: Instant) {
         let mut state = self.lock();
         state.worked = Some(now);
         let settled = |failure: &mut Failure| now.duration_since(failure.last) >= SETTLED;
@@ -183,16 +183,16 @@ impl Watch {
     }
 
     /// Whether it worked in the last so long, and does not fail.
-    pub(super) fn worked_within(&self, time: Duration) -> bool {
+    pub(super) fn succeeded_within(&self, time: Duration) -> bool {
         let state = self.lock();
         let worked = state.worked.is_some_and(|worked| worked.elapsed() < time);
         worked && state.failing.is_none()
     }
 
     /// What fails of it.
-    pub(super) fn failing(&self) -> Option<Failing> {
+    pub(super) fn failing(&self) -> Option<FailedCheck> {
         let state = self.lock();
-        state.failing.as_ref().map(|failure| Failing {
+        state.failing.as_ref().map(|failure| FailedCheck {
             check: self.check,
             shard: self.shard,
             reason: failure.reason.clone(),
@@ -206,13 +206,13 @@ impl Watch {
 
 /// When to try whether something works that nobody does.
 #[derive(Debug)]
-pub(super) struct Pace {
-    watch: Arc<Watch>,
+pub(super) struct ProbeSchedule {
+    watch: Arc<HealthCheck>,
     again: Backoff,
 }
 
-impl Pace {
-    pub(super) fn of(watch: Arc<Watch>) -> Self {
+impl ProbeSchedule {
+    pub(super) fn of(watch: Arc<HealthCheck>) -> Self {
         Self {
             watch,
             again: AGAIN,
@@ -226,26 +226,28 @@ impl Pace {
         }
         self.again.reset();
         let worked = self.watch.lock().worked;
-        let left = worked.map_or(IDLE, |worked| IDLE.saturating_sub(worked.elapsed()));
-        left.max(IDLE / 100)
+        let left = worked.map_or(PROBE_IDLE, |worked| {
+            PROBE_IDLE.saturating_sub(worked.elapsed())
+        });
+        left.max(PROBE_IDLE / 100)
     }
 
     /// What it is about.
-    pub(super) fn watch(&self) -> &Watch {
+    pub(super) fn watch(&self) -> &HealthCheck {
         &self.watch
     }
 
     /// Whether nobody did it lately, or it fails.
     pub(super) fn is_due(&self) -> bool {
-        !self.watch.worked_within(IDLE)
+        !self.watch.succeeded_within(PROBE_IDLE)
     }
 }
 
 /// Has a probe made for whoever asks, once for all that ask within a moment.
 #[derive(Debug, Default)]
-pub(super) struct Asked(tokio::sync::Mutex<Option<Instant>>);
+pub(super) struct ProbeThrottle(tokio::sync::Mutex<Option<Instant>>);
 
-impl Asked {
+impl ProbeThrottle {
     /// Makes it, unless it was made a moment ago.
     pub(super) async fn probe(&self, probe: impl Future<Output = ()>) {
         let mut last = self.0.lock().await;

@@ -14,18 +14,18 @@ use tokio::sync::mpsc;
 
 use crate::{
     backend::{
-        Appended, Backend, Clock, Deliveries, Delivery, Draft, IDEMPOTENCY, Keep, LocalBus, Log,
-        Missed, Page, PageSize, Range, Receipt, Retention, SESSION_WINDOW, Time, closed,
-        deliveries, recent::Recent, time, unwritten,
+        Appended, Backend, Clock, DEFAULT_IDEMPOTENCY_WINDOW, DEFAULT_SESSION_WINDOW, Deliveries,
+        Delivery, Draft, LocalBus, Log, LogTime, Missed, Page, PageSize, Range, Receipt, Retention,
+        RetentionPolicy, clock, closed, deliveries, epoch, recent::RecentMessages,
     },
     error::Result,
     model::{Epoch, Message, MessageId, Namespace, Offset, RoomKey, Seq, Timestamp},
 };
 
-mod marks;
+mod read_markers;
 mod sessions;
 
-use marks::RoomMarks;
+use read_markers::RoomMarks;
 use sessions::KeptSessions;
 
 /// How many rooms and sessions each call looks at to take away what is too old, and how many marks of each room: all have
@@ -47,20 +47,20 @@ impl Default for MemoryConfig {
     fn default() -> Self {
         Self {
             retention: Retention::default(),
-            idempotency: IDEMPOTENCY,
-            session_window: SESSION_WINDOW,
+            idempotency: DEFAULT_IDEMPOTENCY_WINDOW,
+            session_window: DEFAULT_SESSION_WINDOW,
         }
     }
 }
 
 /// A new, empty log.
 pub fn open(config: MemoryConfig) -> (Backend, Deliveries) {
-    let (log, stream, deliveries) = open_with(config, time::clock(None));
+    let (log, stream, deliveries) = open_with(config, clock::system_clock(None));
     let backend = Backend {
-        marks: log.clone(),
+        read_markers: log.clone(),
         sessions: log.clone(),
-        nodes: None,
-        channels: None,
+        cluster: None,
+        pubsub: None,
         health: Arc::default(),
         log,
         bus: Arc::new(LocalBus::new(stream)),
@@ -73,12 +73,12 @@ pub(super) fn open_with(
     clock: Clock,
 ) -> (Arc<MemoryLog>, mpsc::Sender<Delivery>, Deliveries) {
     let (stream, deliveries) = deliveries();
-    let life = Epoch::fresh();
+    let incarnation = Epoch::fresh();
     let log = MemoryLog {
-        life: life.clone(),
+        incarnation: incarnation.clone(),
         stream: stream.clone(),
         clock,
-        rooms: Mutex::new(Some(Rooms::new(config, life))),
+        rooms: Mutex::new(Some(Rooms::new(config, incarnation))),
     };
     (Arc::new(log), stream, deliveries)
 }
@@ -86,7 +86,7 @@ pub(super) fn open_with(
 pub(super) struct MemoryLog {
     stream: mpsc::Sender<Delivery>,
     clock: Clock,
-    life: Epoch,
+    incarnation: Epoch,
     // A std mutex: it is held for a few map operations and never across an await. `None` once closed.
     rooms: Mutex<Option<Rooms>>,
 }
@@ -108,8 +108,8 @@ struct Rooms {
 }
 
 struct Room {
-    recent: Recent,
-    keep: Keep,
+    recent: RecentMessages,
+    keep: RetentionPolicy,
     ids: HashMap<MessageId, (Seq, Timestamp)>,
     marks: RoomMarks,
     /// When it was last written, or read after that.
@@ -133,7 +133,7 @@ impl MemoryLog {
 
     /// Takes away everything that is not to be kept at `now`.
     #[cfg(test)]
-    pub(super) fn trim(&self, now: Time) {
+    pub(super) fn trim(&self, now: LogTime) {
         if let Some(rooms) = self.lock().as_mut() {
             rooms.forget_ids(now);
             // Backwards, since a forgotten room's place is taken by the last one.
@@ -174,7 +174,7 @@ impl Log for MemoryLog {
         let Some(room) = rooms.rooms.get_mut(room) else {
             return Ok(Page::unwritten(rooms.unwritten(room)));
         };
-        room.visit(now);
+        room.touch(now);
         let cutoff = room.keep.cutoff(now);
         let page = room.recent.page(range, size, cutoff);
         Ok(page.expect("all that is kept is in memory"))
@@ -199,14 +199,14 @@ impl Log for MemoryLog {
         Ok(missed.expect("all that is kept is in memory"))
     }
 
-    async fn offset(&self, namespace: &Namespace) -> Result<Offset> {
+    async fn last_offset(&self, namespace: &Namespace) -> Result<Offset> {
         let rooms = self.lock();
         let rooms = rooms.as_ref().ok_or_else(closed)?;
         Ok(rooms.offsets.get(namespace).copied().unwrap_or_default())
     }
 
-    fn life(&self) -> Epoch {
-        self.life.clone()
+    fn incarnation(&self) -> Epoch {
+        self.incarnation.clone()
     }
 
     async fn ready(&self) -> Result<()> {
@@ -234,12 +234,12 @@ impl Rooms {
 
     /// The epoch of a room that nobody has written to.
     fn unwritten(&self, room: &RoomKey) -> Epoch {
-        let forgotten = self.forgotten.get(&unwritten::slot(room));
-        unwritten::epoch(&self.incarnation, room, forgotten.copied().unwrap_or(0))
+        let forgotten = self.forgotten.get(&epoch::slot(room));
+        epoch::derive(&self.incarnation, room, forgotten.copied().unwrap_or(0))
     }
 
     /// The answer, and the message if it is a new one.
-    fn append(&mut self, draft: Draft, now: Time) -> (Appended, Option<Arc<Message>>) {
+    fn append(&mut self, draft: Draft, now: LogTime) -> (Appended, Option<Arc<Message>>) {
         self.forget_ids(now);
         self.sweep(now);
         let room = self.room(&draft.room, now);
@@ -281,21 +281,21 @@ impl Rooms {
     }
 
     /// The room, for somebody who writes to it.
-    fn room(&mut self, key: &RoomKey, now: Time) -> &mut Room {
+    fn room(&mut self, key: &RoomKey, now: LogTime) -> &mut Room {
         if !self.rooms.contains_key(key) {
             let room = Room {
-                recent: Recent::new(self.unwritten(key), Seq(0), Seq(1)),
-                keep: self.config.retention.keep(&key.room),
+                recent: RecentMessages::new(self.unwritten(key), Seq(0), Seq(1)),
+                keep: self.config.retention.policy(&key.room),
                 ids: HashMap::new(),
                 marks: RoomMarks::default(),
-                ts: now.aged,
+                ts: now.retention_clock,
             };
             self.rooms.insert(key.clone(), room);
         }
         self.rooms.get_mut(key).expect("it was there or is now")
     }
 
-    fn forget_ids(&mut self, now: Time) {
+    fn forget_ids(&mut self, now: LogTime) {
         let expired = now.before(self.config.idempotency);
         while let Some((ts, ..)) = self.ids.front()
             && *ts < expired
@@ -308,7 +308,7 @@ impl Rooms {
     }
 
     /// Takes what is too old out of the next few rooms and sessions.
-    fn sweep(&mut self, now: Time) {
+    fn sweep(&mut self, now: LogTime) {
         self.sessions.sweep(self.config.session_window, now);
         for _ in 0..SWEEP.min(self.rooms.len()) {
             self.sweep = (self.sweep + 1) % self.rooms.len().max(1);
@@ -316,7 +316,7 @@ impl Rooms {
         }
     }
 
-    fn sweep_room(&mut self, index: usize, now: Time) {
+    fn sweep_room(&mut self, index: usize, now: LogTime) {
         let Some((_, room)) = self.rooms.get_index_mut(index) else {
             return;
         };
@@ -324,23 +324,23 @@ impl Rooms {
         room.marks.sweep(room.keep, now);
         if room.recent.is_empty()
             && room.ids.is_empty()
-            && room.keep.forgettable(room.ts, now)
+            && room.keep.room_expired(room.ts, now)
             && let Some((key, _)) = self.rooms.swap_remove_index(index)
         {
-            *self.forgotten.entry(unwritten::slot(&key)).or_default() += 1;
+            *self.forgotten.entry(epoch::slot(&key)).or_default() += 1;
         }
     }
 }
 
 impl Room {
     /// Notes that it is in use.
-    fn visit(&mut self, now: Time) {
-        if self.keep.fading(self.ts, now) {
-            self.ts = now.aged;
+    fn touch(&mut self, now: LogTime) {
+        if self.keep.needs_touch(self.ts, now) {
+            self.ts = now.retention_clock;
         }
     }
 
-    fn trim(&mut self, now: Time) {
+    fn trim(&mut self, now: LogTime) {
         let first = self.keep.first_by_count(self.recent.head());
         self.recent.drop_old(first, self.keep.cutoff(now));
     }

@@ -11,7 +11,7 @@ use crate::{
 
 /// A run of messages without holes that ends with the room's last one.
 #[derive(Debug)]
-pub(super) struct Recent {
+pub(super) struct RecentMessages {
     epoch: Epoch,
     head: Seq,
     /// The offset of the last message that came here; 0 before the first.
@@ -26,7 +26,7 @@ pub(super) struct Recent {
     messages: VecDeque<Arc<Message>>,
 }
 
-impl Recent {
+impl RecentMessages {
     /// A room whose last message is `head` and whose oldest kept one is `oldest`, none of them in memory.
     pub(super) fn new(epoch: Epoch, head: Seq, oldest: Seq) -> Self {
         Self {
@@ -155,7 +155,7 @@ impl Recent {
         let from = start.max(young);
         let end = messages.partition_point(|message| message.offset <= until);
         let end = end.max(from);
-        let mut space = Space::new(size);
+        let mut space = PageBudget::new(size);
         let taken: Vec<_> = messages
             .range(from..end)
             .take_while(|message| space.admits(message.data.get().len()))
@@ -175,7 +175,7 @@ impl Recent {
         if from < self.first() {
             return None;
         }
-        let mut space = Space::new(size);
+        let mut space = PageBudget::new(size);
         let taken: Vec<_> = self
             .messages
             .range(self.index(from)..)
@@ -190,7 +190,7 @@ impl Recent {
         if end <= oldest || size.messages == 0 {
             return Some((Vec::new(), end > oldest));
         }
-        let mut space = Space::new(size);
+        let mut space = PageBudget::new(size);
         let start = self.index(oldest.max(self.first()));
         let end = self.index(end);
         let mut cut = false;
@@ -215,13 +215,13 @@ impl Recent {
 }
 
 /// What is left of a page while it is filled.
-pub(super) struct Space {
+pub(super) struct PageBudget {
     messages: usize,
     bytes: usize,
     empty: bool,
 }
 
-impl Space {
+impl PageBudget {
     /// An empty page of `size`.
     pub(super) fn new(size: PageSize) -> Self {
         Self {

@@ -89,9 +89,9 @@ use tokio::{
 };
 
 use super::{
-    Backend, Bus, Clock, Deliveries, Delivery, Draft, Following, Health, IDEMPOTENCY, Keep, Log,
-    Missed, Page, PageSize, Range, Receipt, Retention, SESSION_WINDOW, closed, deliveries,
-    retention::DAY, time, unwritten,
+    Backend, Bus, Clock, DEFAULT_IDEMPOTENCY_WINDOW, DEFAULT_SESSION_WINDOW, Deliveries, Delivery,
+    Draft, Health, Log, Missed, Page, PageSize, Range, Receipt, Retention, RetentionPolicy,
+    Subscribing, clock, closed, deliveries, epoch, retention::ROOM_TOUCH_INTERVAL,
 };
 use crate::{
     config::SecretUrl,
@@ -174,8 +174,8 @@ impl RedisConfig {
             url: url.into(),
             prefix: keys::PREFIX.to_owned(),
             retention: Retention::default(),
-            idempotency: IDEMPOTENCY,
-            session_window: SESSION_WINDOW,
+            idempotency: DEFAULT_IDEMPOTENCY_WINDOW,
+            session_window: DEFAULT_SESSION_WINDOW,
             lease: LEASE,
             grace: GRACE,
         }
@@ -212,10 +212,10 @@ pub async fn open(config: RedisConfig) -> Result<(Backend, Deliveries), OpenErro
     let (log, _, deliveries) = open_with(config, None).await?;
     let log = Arc::new(log);
     let backend = Backend {
-        marks: log.clone(),
+        read_markers: log.clone(),
         sessions: log.clone(),
-        nodes: Some(log.clone()),
-        channels: Some(log.channels.clone()),
+        cluster: Some(log.clone()),
+        pubsub: Some(log.channels.clone()),
         health: log.health.clone(),
         bus: log.clone(),
         log,
@@ -236,7 +236,7 @@ async fn open_with(
         Some(clock) => clock,
         None => {
             let aged = aged(&keys, reads.of(Part::FIRST)).await;
-            time::clock(aged.map_err(OpenError::Away)?)
+            clock::system_clock(aged.map_err(OpenError::Away)?)
         }
     };
     let shared = Arc::new(Shared {
@@ -357,8 +357,8 @@ struct Shared {
 
 impl Shared {
     /// How long an empty room is remembered when nobody uses it: longer than any id that it was sent.
-    fn forget(&self, keep: Keep) -> u64 {
-        millis(keep.linger().max(self.idempotency))
+    fn forget(&self, keep: RetentionPolicy) -> u64 {
+        millis(keep.room_ttl().max(self.idempotency))
     }
 
     /// The parts of the lane that is named after one.
@@ -388,7 +388,7 @@ impl Shared {
         }
     }
 
-    fn life(&self) -> Epoch {
+    fn incarnation(&self) -> Epoch {
         let life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
         life.clone()
     }
@@ -465,7 +465,7 @@ impl Log for RedisLog {
     async fn read(&self, room: &RoomKey, range: Range, size: PageSize) -> Result<Page> {
         self.check_open()?;
         let now = (self.shared.clock)();
-        let keep = self.shared.retention.keep(&room.room);
+        let keep = self.shared.retention.policy(&room.room);
         let (way, seq) = match range {
             Range::After(seq) => ("after", seq),
             Range::Before(seq) => ("before", seq),
@@ -481,12 +481,12 @@ impl Log for RedisLog {
             &self.shared.keys.forgotten(part),
         ]);
         command
-            .arg(now.aged.0)
+            .arg(now.retention_clock.0)
             .arg(Epoch::fresh().as_str())
             .arg(keys::name(room))
-            .arg(unwritten::slot(room))
+            .arg(epoch::slot(room))
             .arg(keep.cutoff(now).0)
-            .arg(now.aged.before(DAY).0)
+            .arg(now.retention_clock.before(ROOM_TOUCH_INTERVAL).0)
             .arg(way)
             .arg(number(seq.0))
             .arg(number(size.messages as u64))
@@ -505,26 +505,26 @@ impl Log for RedisLog {
         size: PageSize,
     ) -> Result<Missed> {
         self.check_open()?;
-        let keep = self.shared.retention.keep(&room.room);
+        let keep = self.shared.retention.policy(&room.room);
         let cutoff = keep.cutoff((self.shared.clock)());
         let command = pages::missed(&self.shared.keys, room, after, until, size, cutoff);
         let answer = self.reads.of(Part::of(room)).ask(command).await?;
         pages::read_missed(room, answer)
     }
 
-    async fn offset(&self, _: &Namespace) -> Result<Offset> {
+    async fn last_offset(&self, _: &Namespace) -> Result<Offset> {
         self.check_open()?;
         self.lanes.end().await
     }
 
-    fn life(&self) -> Epoch {
-        self.shared.life()
+    fn incarnation(&self) -> Epoch {
+        self.shared.incarnation()
     }
 
     async fn ready(&self) -> Result<()> {
         self.check_open()?;
         self.probes.look().await;
-        self.health.verdict()
+        self.health.ensure_passing()
     }
 
     async fn close(&self) {
@@ -563,11 +563,11 @@ impl Bus for RedisLog {
         lane.follower.send(send).map_err(|_| closed())
     }
 
-    async fn delivered(&self) {
+    async fn flush(&self) {
         self.lanes.delivered().await;
     }
 
-    fn follow(&self, room: &RoomKey) -> Following {
+    fn subscribe(&self, room: &RoomKey) -> Subscribing {
         let (done, answer) = oneshot::channel();
         let follow = follower::Command::Follow(room.clone(), done);
         let asked = self.lanes.of(Part::of(room)).follower.send(follow);
@@ -580,7 +580,7 @@ impl Bus for RedisLog {
         })
     }
 
-    fn unfollow(&self, room: &RoomKey) {
+    fn unsubscribe(&self, room: &RoomKey) {
         // A follower that has ended follows nothing.
         let unfollow = follower::Command::Unfollow(room.clone());
         let _ = self.lanes.of(Part::of(room)).follower.send(unfollow);

@@ -5,19 +5,21 @@
 use std::time::Duration;
 
 use crate::{
-    backend::Time,
+    backend::LogTime,
     model::{RoomName, Seq, Timestamp},
     pattern::Pattern,
 };
 
 /// Using an empty room is noted once in so long.
-pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const ROOM_TOUCH_INTERVAL: Duration = DAY;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// An empty room is remembered at least this long, so that positions in it stay valid.
 const LINGER: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// For so long it is known of every room whether something is gone from it; a day less, since clocks differ.
-pub const REMEMBERED: Duration = Duration::from_secs(6 * 24 * 3600);
+pub const GAP_DETECTION_WINDOW: Duration = Duration::from_secs(6 * 24 * 3600);
 
 /// A read mark is remembered at least this long.
 const MARK: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -28,22 +30,22 @@ const SLACK: u64 = 64;
 
 /// The limits of one room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keep {
+pub struct RetentionPolicy {
     /// How many messages are kept; 0 keeps none, and numbering goes on all the same.
     pub messages: u64,
     /// How long a message is kept.
     pub age: Duration,
 }
 
-impl Keep {
+impl RetentionPolicy {
     /// The number of the oldest message that the count allows in a room whose last is `head`.
     pub(super) fn first_by_count(self, head: Seq) -> Seq {
         Seq(head.0.saturating_sub(self.messages) + 1)
     }
 
     /// Messages from before this time are not shown.
-    pub(super) fn cutoff(self, now: Time) -> Timestamp {
-        now.aged.before(self.age)
+    pub(super) fn cutoff(self, now: LogTime) -> Timestamp {
+        now.retention_clock.before(self.age)
     }
 
     /// Whether a room that holds `oldest..=head` is far enough over its count to be trimmed.
@@ -53,28 +55,28 @@ impl Keep {
     }
 
     /// Whether an empty room last written at `ts` may be forgotten, epoch and all.
-    pub(super) fn forgettable(self, ts: Timestamp, now: Time) -> bool {
-        ts < now.aged.before(self.linger())
+    pub(super) fn room_expired(self, ts: Timestamp, now: LogTime) -> bool {
+        ts < now.retention_clock.before(self.room_ttl())
     }
 
     /// How long an empty room is remembered when nobody uses it.
-    pub(super) fn linger(self) -> Duration {
+    pub(super) fn room_ttl(self) -> Duration {
         self.age.max(LINGER)
     }
 
     /// Whether a read mark last set at `ts` may be forgotten.
-    pub(super) fn stale(self, ts: Timestamp, now: Time) -> bool {
-        ts < now.aged.before(self.mark_age())
+    pub(super) fn marker_expired(self, ts: Timestamp, now: LogTime) -> bool {
+        ts < now.retention_clock.before(self.marker_ttl())
     }
 
     /// How long a read mark is remembered when nobody sets it.
-    pub(super) fn mark_age(self) -> Duration {
+    pub(super) fn marker_ttl(self) -> Duration {
         self.age.max(MARK)
     }
 
     /// Whether reading an empty room last written at `ts` should count as use, lest it be forgotten.
-    pub(super) fn fading(self, ts: Timestamp, now: Time) -> bool {
-        ts < now.aged.before(DAY)
+    pub(super) fn needs_touch(self, ts: Timestamp, now: LogTime) -> bool {
+        ts < now.retention_clock.before(DAY)
     }
 }
 
@@ -82,16 +84,16 @@ impl Keep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// For rooms that no rule names.
-    pub default: Keep,
+    pub default: RetentionPolicy,
     /// Patterns on the room's name, in which `*` matches any run of characters, and their limits.
-    pub rules: Vec<(Pattern, Keep)>,
+    pub rules: Vec<(Pattern, RetentionPolicy)>,
 }
 
 impl Default for Retention {
     /// 10,000 messages or 7 days, whichever ends first.
     fn default() -> Self {
         Self {
-            default: Keep {
+            default: RetentionPolicy {
                 messages: 10_000,
                 age: 7 * DAY,
             },
@@ -102,7 +104,7 @@ impl Default for Retention {
 
 impl Retention {
     /// The limits of `room`.
-    pub fn keep(&self, room: &RoomName) -> Keep {
+    pub fn policy(&self, room: &RoomName) -> RetentionPolicy {
         self.rules
             .iter()
             .find(|(pattern, _)| pattern.matches(room.as_str()))
@@ -115,7 +117,7 @@ const PASS: Duration = Duration::from_secs(60);
 
 /// How long trimming rests after a step that took `took`: a tenth of the time at most is spent on it, and a log that
 /// is busy with appends, whose queue a step waits in, is asked less often.
-pub(super) fn rest(more: bool, took: Duration) -> Duration {
+pub(super) fn trim_delay(more: bool, took: Duration) -> Duration {
     if more {
         (took * 9).clamp(Duration::from_millis(10), Duration::from_secs(1))
     } else {

@@ -11,7 +11,7 @@ use crate::{
 
 /// A connection of one user to one namespace, as its client can resume it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
+pub struct StoredSession {
     /// Its secret name.
     pub pid: Pid,
     /// The namespace.
@@ -32,16 +32,16 @@ pub struct Session {
 
 /// Keeps sessions: those that go on for as long as they do, and those that have ended for a window of time after that.
 #[async_trait]
-pub trait Sessions: Send + Sync + 'static {
+pub trait SessionStore: Send + Sync + 'static {
     /// Stores the session as one that goes on, in place of what was stored under its `pid`. Answers once it is stored
     /// as safely as a message. Calls take effect in the order in which they are first polled to their place in the
     /// queue; dropping the future does not take back what was asked.
-    async fn save(&self, session: Session) -> Result<()>;
+    async fn save(&self, session: StoredSession) -> Result<()>;
 
     /// As [`save`](Self::save), for a connection that begins or goes on with the session on this node. From then on no other node
     /// can store it or note its end, until that one claims it. Refused if another node has claimed it since it was found: a claim
     /// that comes late, from a node that stood still, must not take it from where its client is by now.
-    async fn claim(&self, session: Session) -> Result<()> {
+    async fn claim(&self, session: StoredSession) -> Result<()> {
         self.save(session).await
     }
 
@@ -61,5 +61,5 @@ pub trait Sessions: Send + Sync + 'static {
     /// The session, unless it ended longer ago than the window. Sees whatever was answered before.
     ///
     /// One that went on when the process was killed counts as ended when its store was opened again.
-    async fn find(&self, pid: Pid) -> Result<Option<Session>>;
+    async fn find(&self, pid: Pid) -> Result<Option<StoredSession>>;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Keep, Retention};
+use super::{Retention, RetentionPolicy};
 use crate::{
     config::{
         ByteSize, Problem, SecretUrl, Setting, Value, above_zero, choice, parse_duration, section,
@@ -125,14 +125,14 @@ impl HistorySettings {
     /// What is kept of each room.
     pub fn retention(&self) -> Retention {
         let rule = |rule: &RetentionRule| {
-            let keep = Keep {
+            let keep = RetentionPolicy {
                 messages: rule.messages,
                 age: rule.age,
             };
             (rule.pattern.clone(), keep)
         };
         Retention {
-            default: Keep {
+            default: RetentionPolicy {
                 messages: self.messages,
                 age: self.age,
             },

@@ -18,21 +18,21 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 
 use crate::{
     backend::{
-        Backend, Clock, Deliveries, Delivery, Draft, Health as Checks, IDEMPOTENCY, LocalBus, Log,
-        Missed, Page, PageSize, Range, Receipt, Retention, SESSION_WINDOW, Synchronous, Time,
-        closed, deliveries, retention, tail::Tail, time, unwritten,
+        Backend, Clock, DEFAULT_IDEMPOTENCY_WINDOW, DEFAULT_SESSION_WINDOW, Deliveries, Delivery,
+        Draft, Health as Checks, LocalBus, Log, LogTime, Missed, Page, PageSize, Range, Receipt,
+        Retention, Synchronous, clock, closed, deliveries, epoch, hot_cache::HotCache, retention,
     },
     error::{Error, Result},
     model::{Epoch, Namespace, Offset, RoomKey},
 };
 
-mod books;
 mod health;
-mod marks;
 mod migration;
 mod offsets;
 mod probes;
+mod read_markers;
 mod reader;
+mod room_table;
 mod schema;
 mod sessions;
 #[cfg(test)]
@@ -41,11 +41,11 @@ mod trim;
 mod witness;
 mod writer;
 
-use books::Books;
 use health::Health;
 use offsets::Offsets;
 use probes::Probes;
 use reader::{Found, Gap, Read, Readers, Request};
+use room_table::RoomTable;
 pub use schema::OpenError;
 use trim::Pass;
 use witness::Witness;
@@ -86,8 +86,8 @@ impl SqliteConfig {
             readers: 2,
             hot_bytes: 64 << 20,
             retention: Retention::default(),
-            idempotency: IDEMPOTENCY,
-            session_window: SESSION_WINDOW,
+            idempotency: DEFAULT_IDEMPOTENCY_WINDOW,
+            session_window: DEFAULT_SESSION_WINDOW,
         }
     }
 }
@@ -100,10 +100,10 @@ pub fn open(config: SqliteConfig) -> Result<(Backend, Deliveries), OpenError> {
     let (log, stream, deliveries) = open_with(config, BUSY, None)?;
     let log = Arc::new(log);
     let backend = Backend {
-        marks: log.clone(),
+        read_markers: log.clone(),
         sessions: log.clone(),
-        nodes: None,
-        channels: None,
+        cluster: None,
+        pubsub: None,
         health: log.checks.clone(),
         log,
         bus: Arc::new(LocalBus::new(stream)),
@@ -121,28 +121,32 @@ fn open_with(
     let db = schema::writer(&path, config.synchronous, busy)?;
     let failed = |source| OpenError::database(&path, source);
     let aged = schema::aged(&db).map_err(failed)?;
-    let clock = clock.unwrap_or_else(|| time::clock(aged));
+    let clock = clock.unwrap_or_else(|| clock::system_clock(aged));
     sessions::end_all(&db, clock()).map_err(failed)?;
     let offsets = Arc::new(Offsets::load(&db).map_err(failed)?);
     witness.check(&db, offsets.total()).map_err(failed)?;
-    let life = schema::life(&db).map_err(failed)?;
+    let incarnation = schema::incarnation(&db).map_err(failed)?;
     let mut checks = Checks::default();
     let health = Arc::new(Health::new(&mut checks));
     let (readers, mut threads) = Readers::start(&path, config.readers, busy, &health)?;
     let (queue, commands) = mpsc::channel(QUEUE);
     let (stream, deliveries) = deliveries();
-    let tail = Arc::new(Tail::new(config.hot_bytes));
+    let tail = Arc::new(HotCache::new(config.hot_bytes));
     let writer = Writer {
         db,
         queue: commands,
-        books: Books::new(config.retention.clone(), config.idempotency, life.clone()),
+        rooms: RoomTable::new(
+            config.retention.clone(),
+            config.idempotency,
+            incarnation.clone(),
+        ),
         pass: Pass::new(config.session_window),
         tail: tail.clone(),
         offsets: offsets.clone(),
         stream: stream.clone(),
         health: health.clone(),
         clock: clock.clone(),
-        life: life.clone(),
+        incarnation: incarnation.clone(),
         witness,
     };
     threads.push(spawn("log-writer", || writer.run())?);
@@ -163,7 +167,7 @@ fn open_with(
         readers,
         tail,
         offsets,
-        life,
+        incarnation,
         #[cfg(test)]
         health,
         clock,
@@ -193,7 +197,7 @@ fn trim_forever(
 ) {
     use std::sync::mpsc::RecvTimeoutError;
 
-    let mut rest = retention::rest(false, Duration::ZERO);
+    let mut rest = retention::trim_delay(false, Duration::ZERO);
     while stop.recv_timeout(rest) == Err(RecvTimeoutError::Timeout) {
         let begun = Instant::now();
         let (done, answer) = oneshot::channel();
@@ -203,7 +207,7 @@ fn trim_forever(
         }
         // A failed step was reported by the writer; the next pass tries again.
         let more = matches!(answer.blocking_recv(), Ok(Ok(true)));
-        rest = retention::rest(more, begun.elapsed());
+        rest = retention::trim_delay(more, begun.elapsed());
     }
 }
 
@@ -214,9 +218,9 @@ struct SqliteLog {
     /// Bytes of drafts that may still be accepted.
     space: Arc<Semaphore>,
     readers: Arc<Readers>,
-    tail: Arc<Tail>,
+    tail: Arc<HotCache>,
     offsets: Arc<Offsets>,
-    life: Epoch,
+    incarnation: Epoch,
     #[cfg(test)]
     health: Arc<Health>,
     clock: Clock,
@@ -249,14 +253,14 @@ impl SqliteLog {
     }
 
     /// What a read from the database teaches the rest: which message is the oldest, and that the room is in use.
-    fn learn(&self, request_room: &RoomKey, found: &Found, now: Time) {
+    fn learn(&self, request_room: &RoomKey, found: &Found, now: LogTime) {
         if let Some(ts) = found.oldest_ts {
             self.tail
                 .learn(request_room, &found.page.epoch, found.page.oldest, ts);
         } else if self
             .retention
-            .keep(&request_room.room)
-            .fading(found.ts, now)
+            .policy(&request_room.room)
+            .needs_touch(found.ts, now)
         {
             // If the writer is busy, a later read will do.
             let room = request_room.clone();
@@ -297,7 +301,7 @@ impl Log for SqliteLog {
     async fn read(&self, room: &RoomKey, range: Range, size: PageSize) -> Result<Page> {
         self.check_open()?;
         let now = (self.clock)();
-        let keep = self.retention.keep(&room.room);
+        let keep = self.retention.policy(&room.room);
         // A room that has become empty is looked up, so that its being read is noted.
         if let Some(page) = self.tail.page(room, range, size, keep.cutoff(now))
             && page.oldest <= page.head
@@ -317,7 +321,7 @@ impl Log for SqliteLog {
                 Ok(found.page)
             }
             Read::Unwritten { forgotten } => {
-                let epoch = unwritten::epoch(&self.life, room, forgotten);
+                let epoch = epoch::derive(&self.incarnation, room, forgotten);
                 Ok(Page::unwritten(epoch))
             }
         }
@@ -334,7 +338,7 @@ impl Log for SqliteLog {
         if self.offsets.of(&room.namespace) <= after {
             return Ok(Missed::nothing());
         }
-        let keep = self.retention.keep(&room.room);
+        let keep = self.retention.policy(&room.room);
         let cutoff = keep.cutoff((self.clock)());
         if let Some(missed) = self.tail.missed(room, after, until, size, cutoff) {
             return Ok(missed);
@@ -349,13 +353,13 @@ impl Log for SqliteLog {
         self.readers.missed(gap).await
     }
 
-    async fn offset(&self, namespace: &Namespace) -> Result<Offset> {
+    async fn last_offset(&self, namespace: &Namespace) -> Result<Offset> {
         self.check_open()?;
         Ok(self.offsets.of(namespace))
     }
 
-    fn life(&self) -> Epoch {
-        self.life.clone()
+    fn incarnation(&self) -> Epoch {
+        self.incarnation.clone()
     }
 
     async fn ready(&self) -> Result<()> {
@@ -364,7 +368,7 @@ impl Log for SqliteLog {
             return Err(Error::unavailable("the log has failed; restart the server"));
         }
         self.probes.look().await;
-        self.checks.verdict()
+        self.checks.ensure_passing()
     }
 
     async fn close(&self) {

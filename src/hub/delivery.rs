@@ -72,13 +72,13 @@ impl Hub {
                 let (room, except) = (message.room.clone(), message.except);
                 (room, Outgoing::new(Event::Message(message)), except)
             }
-            Delivery::Mark(reached) => {
+            Delivery::Barrier(reached) => {
                 // Whoever waited may have gone.
                 let _ = reached.send(());
                 return;
             }
-            Delivery::Elsewhere(room, said) => return self.hear(&room, said),
-            Delivery::Asked(question) => return self.answer(question),
+            Delivery::Remote(room, said) => return self.hear(&room, said),
+            Delivery::Request(question) => return self.answer(question),
             Delivery::Ephemeral(event, except) => {
                 (event.room.clone(), self.not_kept(event), except)
             }

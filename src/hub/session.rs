@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     auth::{Permission, Principal},
-    backend::Session,
+    backend::StoredSession,
     error::{Error, Result},
     model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomName},
     repeat::{Backoff, log_in_bursts},
@@ -154,7 +154,7 @@ impl Hub {
             && connection.memberships().is_some()
         {
             log_in_bursts!(warn, %error, "a session could not be stored: it cannot be resumed");
-            if stored && self.0.backend.nodes.is_some() {
+            if stored && self.0.backend.cluster.is_some() {
                 // It is still another node's, and whatever changed it here would be refused.
                 connection.close(CloseReason::Unavailable);
                 return connection;
@@ -334,7 +334,7 @@ impl Hub {
     /// Whether nobody has to note the end of this connection's session: the node is going down, and a store of its own ends
     /// all sessions when it is opened again, or is gone.
     fn ends_all_sessions(&self, connection: &Connection) -> bool {
-        let own_store = self.0.backend.nodes.is_none();
+        let own_store = self.0.backend.cluster.is_none();
         self.is_closing() && own_store && !connection.is_ended_for_good()
     }
 
@@ -400,13 +400,13 @@ impl Hub {
         if !rooms.contains_key(&RoomName::personal(&connection.principal().user)) {
             return Ok(()); // it is stored once its start is known
         }
-        if connection.has_outlived(&self.0.backend.log.life()) {
+        if connection.has_outlived(&self.0.backend.log.incarnation()) {
             return Ok(()); // its offsets would be taken for those of the new life
         }
         if let Some(room) = without {
             rooms.shift_remove(room);
         }
-        let session = Session {
+        let session = StoredSession {
             pid,
             namespace: connection.namespace().clone(),
             user: connection.principal().user.clone(),

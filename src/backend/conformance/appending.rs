@@ -17,7 +17,7 @@ pub(super) async fn drafts_are_stored_in_the_order_they_were_accepted(kind: Kind
                 }
                 let mut seqs = Vec::new();
                 for receipt in receipts {
-                    seqs.push(receipt.settled().await.unwrap().seq);
+                    seqs.push(receipt.wait().await.unwrap().seq);
                 }
                 seqs
             })
@@ -83,8 +83,8 @@ pub(super) async fn an_id_again_is_answered_with_the_first_result_and_stored_onc
     // Both may be in one transaction.
     let first = rig.log.append(named("r", "one")).await.unwrap();
     let again = rig.log.append(named("r", "one")).await.unwrap();
-    let first = first.settled().await.unwrap();
-    let again = again.settled().await.unwrap();
+    let first = first.wait().await.unwrap();
+    let again = again.wait().await.unwrap();
     assert!(!first.duplicate);
     let repeat = Appended {
         duplicate: true,
@@ -111,12 +111,12 @@ pub(super) async fn an_id_is_remembered_when_its_message_is_gone_and_no_longer_t
 ) {
     let rig = kind
         .rig(Retention {
-            default: keep(100, Duration::from_secs(10)),
+            default: policy(100, Duration::from_secs(10)),
             rules: Vec::new(),
         })
         .await;
     let first = rig.send(named("r", "one")).await;
-    rig.hands.advance(IDEMPOTENCY);
+    rig.hands.advance(DEFAULT_IDEMPOTENCY_WINDOW);
     rig.log.trim_all(rig.hands.now()).await;
     assert_eq!(rig.kept("r").await, [0; 0]);
     let again = rig.send(named("r", "one")).await;
@@ -241,7 +241,7 @@ pub(super) async fn closing_stores_what_was_accepted_and_refuses_the_rest(kind: 
     }
     tokio::join!(rig.log.close(), rig.log.close());
     for (receipt, nth) in receipts.into_iter().zip(1..) {
-        assert_eq!(receipt.settled().await.unwrap().seq, Seq(nth));
+        assert_eq!(receipt.wait().await.unwrap().seq, Seq(nth));
         assert_eq!(rig.delivered().unwrap().0.seq, Seq(nth));
     }
     let size = PageSize {

@@ -8,10 +8,10 @@ const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(super) async fn each_room_keeps_the_number_its_first_matching_rule_says(kind: Kind) {
     let rig = kind
         .rig(Retention {
-            default: keep(5, HOUR),
+            default: policy(5, HOUR),
             rules: vec![
-                ("team:*".parse().unwrap(), keep(2, HOUR)),
-                ("*:7".parse().unwrap(), keep(3, HOUR)),
+                ("team:*".parse().unwrap(), policy(2, HOUR)),
+                ("*:7".parse().unwrap(), policy(3, HOUR)),
             ],
         })
         .await;
@@ -35,7 +35,7 @@ pub(super) async fn each_room_keeps_the_number_its_first_matching_rule_says(kind
 pub(super) async fn a_message_too_old_is_not_shown_even_before_it_is_taken_away(kind: Kind) {
     let rig = kind
         .rig(Retention {
-            default: keep(1000, HOUR),
+            default: policy(1000, HOUR),
             rules: Vec::new(),
         })
         .await;
@@ -70,7 +70,7 @@ pub(super) async fn a_message_too_old_is_not_shown_even_before_it_is_taken_away(
 pub(super) async fn a_room_that_keeps_nothing_numbers_and_delivers_all_the_same(kind: Kind) {
     let mut rig = kind
         .rig(Retention {
-            default: keep(0, HOUR),
+            default: policy(0, HOUR),
             rules: Vec::new(),
         })
         .await;
@@ -92,7 +92,7 @@ pub(super) async fn a_room_that_keeps_nothing_numbers_and_delivers_all_the_same(
 pub(super) async fn a_room_over_its_limit_is_trimmed_while_it_is_written(kind: Kind) {
     let rig = kind
         .rig(Retention {
-            default: keep(10, HOUR),
+            default: policy(10, HOUR),
             rules: Vec::new(),
         })
         .await;
@@ -103,7 +103,7 @@ pub(super) async fn a_room_over_its_limit_is_trimmed_while_it_is_written(kind: K
             .append(draft("r", "1"))
             .await
             .unwrap()
-            .settled()
+            .wait()
             .await
             .unwrap();
         if nth % 50 == 0 {
@@ -126,7 +126,7 @@ pub(super) async fn a_room_over_its_limit_is_trimmed_while_it_is_written(kind: K
 pub(super) async fn a_room_is_forgotten_when_it_was_empty_and_unused_for_a_week(kind: Kind) {
     let rig = kind
         .rig(Retention {
-            default: keep(10, HOUR),
+            default: policy(10, HOUR),
             rules: Vec::new(),
         })
         .await;

@@ -14,7 +14,7 @@ fn user(id: &str) -> UserId {
 
 fn retention(age: Duration) -> Retention {
     Retention {
-        default: keep(10, age),
+        default: policy(10, age),
         rules: Vec::new(),
     }
 }
@@ -22,7 +22,7 @@ fn retention(age: Duration) -> Retention {
 /// A mark's number, how many are unread, and whether it moved.
 type Parts = (u64, u64, bool);
 
-fn parts(mark: Mark) -> Parts {
+fn parts(mark: ReadMarker) -> Parts {
     (mark.seq.0, mark.unread, mark.moved)
 }
 
@@ -41,13 +41,13 @@ impl Rig {
         }
     }
 
-    async fn mark(&self, room: &str, id: &str, seq: u64) -> Parts {
-        let mark = self.log.mark(&key("/", room), &user(id), Seq(seq)).await;
+    async fn advance(&self, room: &str, id: &str, seq: u64) -> Parts {
+        let mark = self.log.advance(&key("/", room), &user(id), Seq(seq)).await;
         parts(mark.unwrap())
     }
 
-    async fn marked(&self, room: &str, id: &str) -> Parts {
-        let mark = self.log.marked(&key("/", room), &user(id)).await;
+    async fn marker(&self, room: &str, id: &str) -> Parts {
+        let mark = self.log.get(&key("/", room), &user(id)).await;
         parts(mark.unwrap())
     }
 }
@@ -55,40 +55,40 @@ impl Rig {
 pub(super) async fn a_mark_moves_only_forward(kind: Kind) {
     let rig = kind.rig(Retention::default()).await;
     rig.send_many("r", 7).await;
-    assert_eq!(rig.marked("r", "alice").await, (0, 7, false));
-    assert_eq!(rig.mark("r", "alice", 0).await, (0, 7, false));
-    assert_eq!(rig.mark("r", "alice", 3).await, (3, 4, true));
-    assert_eq!(rig.mark("r", "alice", 3).await, (3, 4, false));
-    assert_eq!(rig.mark("r", "alice", 2).await, (3, 4, false));
-    assert_eq!(rig.marked("r", "alice").await, (3, 4, false));
-    assert_eq!(rig.mark("r", "alice", 6).await, (6, 1, true));
+    assert_eq!(rig.marker("r", "alice").await, (0, 7, false));
+    assert_eq!(rig.advance("r", "alice", 0).await, (0, 7, false));
+    assert_eq!(rig.advance("r", "alice", 3).await, (3, 4, true));
+    assert_eq!(rig.advance("r", "alice", 3).await, (3, 4, false));
+    assert_eq!(rig.advance("r", "alice", 2).await, (3, 4, false));
+    assert_eq!(rig.marker("r", "alice").await, (3, 4, false));
+    assert_eq!(rig.advance("r", "alice", 6).await, (6, 1, true));
 }
 
 pub(super) async fn a_mark_stops_at_the_last_message(kind: Kind) {
     let rig = kind.rig(Retention::default()).await;
     rig.send_many("r", 2).await;
-    assert_eq!(rig.mark("r", "alice", 3).await, (2, 0, true));
-    assert_eq!(rig.mark("r", "alice", u64::MAX).await, (2, 0, false));
+    assert_eq!(rig.advance("r", "alice", 3).await, (2, 0, true));
+    assert_eq!(rig.advance("r", "alice", u64::MAX).await, (2, 0, false));
     rig.send_many("r", 1).await;
-    assert_eq!(rig.marked("r", "alice").await, (2, 1, false));
-    assert_eq!(rig.mark("r", "alice", u64::MAX).await, (3, 0, true));
+    assert_eq!(rig.marker("r", "alice").await, (2, 1, false));
+    assert_eq!(rig.advance("r", "alice", u64::MAX).await, (3, 0, true));
 }
 
 pub(super) async fn what_comes_after_a_mark_is_unread_even_when_it_is_no_longer_kept(kind: Kind) {
     for messages in [1000, 3, 0] {
         let rig = kind
             .rig(Retention {
-                default: keep(messages, HOUR),
+                default: policy(messages, HOUR),
                 rules: Vec::new(),
             })
             .await;
         rig.send_many("r", 1).await;
-        rig.mark("r", "alice", 1).await;
+        rig.advance("r", "alice", 1).await;
         for unread in 1..=100 {
             rig.send_many("r", 1).await;
-            assert_eq!(rig.marked("r", "alice").await, (1, unread, false));
+            assert_eq!(rig.marker("r", "alice").await, (1, unread, false));
         }
-        assert_eq!(rig.mark("r", "alice", 50).await, (50, 51, true));
+        assert_eq!(rig.advance("r", "alice", 50).await, (50, 51, true));
     }
 }
 
@@ -107,24 +107,24 @@ pub(super) async fn marks_of_users_rooms_and_namespaces_are_apart(kind: Kind) {
     }
     let places = || rooms.iter().flat_map(|room| ids.map(|id| (room, user(id))));
     for ((room, user), seq) in places().zip(1..) {
-        let mark = rig.log.mark(room, &user, Seq(seq)).await.unwrap();
+        let mark = rig.log.advance(room, &user, Seq(seq)).await.unwrap();
         assert_eq!(parts(mark), (seq, 10 - seq, true), "{user} in {room:?}");
     }
     for ((room, user), seq) in places().zip(1..) {
-        let mark = rig.log.marked(room, &user).await.unwrap();
+        let mark = rig.log.get(room, &user).await.unwrap();
         assert_eq!(parts(mark), (seq, 10 - seq, false), "{user} in {room:?}");
     }
 }
 
 pub(super) async fn a_room_never_written_holds_no_mark(kind: Kind) {
     let rig = kind.rig(Retention::default()).await;
-    assert_eq!(rig.mark("r", "alice", 5).await, (0, 0, false));
-    assert_eq!(rig.marked("r", "alice").await, (0, 0, false));
+    assert_eq!(rig.advance("r", "alice", 5).await, (0, 0, false));
+    assert_eq!(rig.marker("r", "alice").await, (0, 0, false));
     rig.page("seen", Range::Last, 0).await;
-    assert_eq!(rig.mark("seen", "alice", 5).await, (0, 0, false));
+    assert_eq!(rig.advance("seen", "alice", 5).await, (0, 0, false));
     for room in ["r", "seen"] {
         rig.send_many(room, 5).await;
-        assert_eq!(rig.marked(room, "alice").await, (0, 5, false));
+        assert_eq!(rig.marker(room, "alice").await, (0, 5, false));
     }
 }
 
@@ -133,8 +133,8 @@ pub(super) async fn a_mark_that_was_answered_is_seen_by_every_later_read(kind: K
     rig.send_many("r", 300).await;
     for seq in 1..=300 {
         let id = format!("user{}", seq % 3);
-        assert_eq!(rig.mark("r", &id, seq).await, (seq, 300 - seq, true));
-        assert_eq!(rig.marked("r", &id).await, (seq, 300 - seq, false));
+        assert_eq!(rig.advance("r", &id, seq).await, (seq, 300 - seq, true));
+        assert_eq!(rig.marker("r", &id).await, (seq, 300 - seq, false));
     }
 }
 
@@ -150,16 +150,16 @@ pub(super) async fn a_mark_has_its_place_among_the_drafts(kind: Kind) {
         tokio::task::yield_now().await;
         let (mark, after) = tokio::join!(
             biased;
-            rig.log.mark(&room, &alice, Seq(u64::MAX)),
+            rig.log.advance(&room, &alice, Seq(u64::MAX)),
             rig.log.append(draft("r", "1")),
         );
         let before = round * 11 - 1;
         assert_eq!(parts(mark.unwrap()), (before, 0, true));
-        let after = after.unwrap().settled().await.unwrap();
+        let after = after.unwrap().wait().await.unwrap();
         assert_eq!(after.seq, Seq(before + 1));
-        assert_eq!(rig.marked("r", "alice").await, (before, 1, false));
+        assert_eq!(rig.marker("r", "alice").await, (before, 1, false));
         for receipt in receipts {
-            assert!(receipt.settled().await.unwrap().seq.0 <= before);
+            assert!(receipt.wait().await.unwrap().seq.0 <= before);
         }
     }
 }
@@ -168,27 +168,27 @@ pub(super) async fn a_forgotten_room_takes_its_marks_along(kind: Kind) {
     let rig = kind.rig(retention(HOUR)).await;
     rig.send_many("r", 5).await;
     let epoch = rig.page("r", Range::Last, 0).await.epoch;
-    rig.mark("r", "alice", 5).await;
+    rig.advance("r", "alice", 5).await;
     rig.hands.advance(7 * DAY);
     rig.log.trim_all(rig.hands.now()).await;
-    assert_eq!(rig.marked("r", "alice").await, (5, 0, false));
+    assert_eq!(rig.marker("r", "alice").await, (5, 0, false));
     rig.hands.advance(Duration::from_millis(1));
     rig.log.trim_all(rig.hands.now()).await;
-    assert_eq!(rig.marked("r", "alice").await, (0, 0, false));
-    assert_eq!(rig.mark("r", "alice", 5).await, (0, 0, false));
+    assert_eq!(rig.marker("r", "alice").await, (0, 0, false));
+    assert_eq!(rig.advance("r", "alice", 5).await, (0, 0, false));
     rig.send_many("r", 7).await;
     assert_ne!(rig.page("r", Range::Last, 0).await.epoch, epoch);
-    assert_eq!(rig.marked("r", "alice").await, (0, 7, false));
+    assert_eq!(rig.marker("r", "alice").await, (0, 7, false));
 }
 
 pub(super) async fn a_room_whose_messages_are_marked_is_in_use(kind: Kind) {
     let rig = kind.rig(retention(HOUR)).await;
     rig.send_many("r", 5).await;
     rig.hands.advance(4 * DAY);
-    rig.mark("r", "alice", 5).await;
+    rig.advance("r", "alice", 5).await;
     rig.hands.advance(4 * DAY);
     rig.log.trim_all(rig.hands.now()).await;
-    assert_eq!(rig.marked("r", "alice").await, (5, 0, false));
+    assert_eq!(rig.marker("r", "alice").await, (5, 0, false));
 }
 
 pub(super) async fn a_mark_is_forgotten_when_it_was_not_set_for_a_month(kind: Kind) {
@@ -196,47 +196,47 @@ pub(super) async fn a_mark_is_forgotten_when_it_was_not_set_for_a_month(kind: Ki
     rig.send_many("r", 2).await;
     let (all, room) = (Seq(u64::MAX), key("/", "r"));
     let away: Vec<_> = (0..700).map(|nth| user(&format!("away{nth}"))).collect();
-    join_all(away.iter().map(|user| rig.log.mark(&room, user, all))).await;
-    rig.mark("r", "behind", 1).await;
-    rig.mark("r", "moved", 1).await;
-    rig.mark("r", "staying", 2).await;
+    join_all(away.iter().map(|user| rig.log.advance(&room, user, all))).await;
+    rig.advance("r", "behind", 1).await;
+    rig.advance("r", "moved", 1).await;
+    rig.advance("r", "staying", 2).await;
     rig.pass("r", 1).await;
-    rig.mark("r", "moved", 2).await;
-    assert_eq!(rig.mark("r", "staying", 2).await, (2, 1, false));
+    rig.advance("r", "moved", 2).await;
+    assert_eq!(rig.advance("r", "staying", 2).await, (2, 1, false));
     // Reading a mark is not setting it.
-    rig.marked("r", "behind").await;
+    rig.marker("r", "behind").await;
 
     rig.pass("r", 5).await;
     rig.log.trim_all(rig.hands.now()).await;
-    assert_eq!(rig.marked("r", "behind").await, (1, 7, false));
-    assert_eq!(rig.marked("r", "away699").await, (2, 6, false));
+    assert_eq!(rig.marker("r", "behind").await, (1, 7, false));
+    assert_eq!(rig.marker("r", "away699").await, (2, 6, false));
     rig.hands.advance(DAY);
     rig.log.trim_all(rig.hands.now()).await;
     for user in &away {
-        let mark = rig.log.marked(&room, user).await.unwrap();
+        let mark = rig.log.get(&room, user).await.unwrap();
         assert_eq!(parts(mark), (0, 8, false), "{user}");
     }
-    assert_eq!(rig.marked("r", "behind").await, (0, 8, false));
-    assert_eq!(rig.marked("r", "moved").await, (2, 6, false));
-    assert_eq!(rig.marked("r", "staying").await, (2, 6, false));
+    assert_eq!(rig.marker("r", "behind").await, (0, 8, false));
+    assert_eq!(rig.marker("r", "moved").await, (2, 6, false));
+    assert_eq!(rig.marker("r", "staying").await, (2, 6, false));
 }
 
 pub(super) async fn a_mark_is_remembered_as_long_as_its_room_keeps_messages(kind: Kind) {
     let rig = kind
         .rig(Retention {
-            default: keep(10, HOUR),
-            rules: vec![("long:*".parse().unwrap(), keep(10, 60 * DAY))],
+            default: policy(10, HOUR),
+            rules: vec![("long:*".parse().unwrap(), policy(10, 60 * DAY))],
         })
         .await;
     for (room, fives) in [("long:1", 12), ("short", 6)] {
         rig.send_many(room, 1).await;
-        rig.mark(room, "alice", 1).await;
+        rig.advance(room, "alice", 1).await;
         rig.pass(room, fives).await;
         rig.log.trim_all(rig.hands.now()).await;
-        assert_eq!(rig.marked(room, "alice").await.0, 1, "{room} in time");
+        assert_eq!(rig.marker(room, "alice").await.0, 1, "{room} in time");
         rig.pass(room, 1).await;
         rig.log.trim_all(rig.hands.now()).await;
-        assert_eq!(rig.marked(room, "alice").await.0, 0, "{room} in the end");
+        assert_eq!(rig.marker(room, "alice").await.0, 0, "{room} in the end");
     }
 }
 
@@ -245,8 +245,8 @@ pub(super) async fn a_closed_log_refuses_marks(kind: Kind) {
     rig.send_many("r", 1).await;
     rig.log.close().await;
     let (room, alice) = (key("/", "r"), user("alice"));
-    let mark = rig.log.mark(&room, &alice, Seq(1)).await;
+    let mark = rig.log.advance(&room, &alice, Seq(1)).await;
     assert_eq!(mark.unwrap_err().code(), Code::Unavailable);
-    let marked = rig.log.marked(&room, &alice).await;
+    let marked = rig.log.get(&room, &alice).await;
     assert_eq!(marked.unwrap_err().code(), Code::Unavailable);
 }

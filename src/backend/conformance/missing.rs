@@ -15,7 +15,7 @@ const ALL: PageSize = PageSize {
 
 fn retention(messages: u64, age: Duration) -> Retention {
     Retention {
-        default: keep(messages, age),
+        default: policy(messages, age),
         rules: Vec::new(),
     }
 }
@@ -43,7 +43,7 @@ impl Rig {
 
     async fn offset(&self, namespace: &str) -> Offset {
         let namespace = Namespace::parse(namespace).unwrap();
-        self.log.offset(&namespace).await.unwrap()
+        self.log.last_offset(&namespace).await.unwrap()
     }
 }
 
@@ -181,7 +181,7 @@ pub(super) async fn a_room_whose_messages_have_all_gone_knows_up_to_where(kind: 
 pub(super) async fn in_a_room_that_keeps_nothing_every_message_is_gone_at_once(kind: Kind) {
     let rig = kind
         .rig(Retention {
-            rules: vec![("none".parse().unwrap(), keep(0, HOUR))],
+            rules: vec![("none".parse().unwrap(), policy(0, HOUR))],
             ..retention(10, HOUR)
         })
         .await;
@@ -252,7 +252,7 @@ pub(super) async fn a_closed_log_tells_nobody_what_was_missed(kind: Kind) {
     let room = key("/", "r");
     let missed = rig.log.missed(&room, Offset(0), Offset(1), ALL);
     assert_eq!(missed.await.unwrap_err().code(), Code::Unavailable);
-    let offset = rig.log.offset(&Namespace::root()).await;
+    let offset = rig.log.last_offset(&Namespace::root()).await;
     assert_eq!(offset.unwrap_err().code(), Code::Unavailable);
 }
 
@@ -284,8 +284,8 @@ pub(super) async fn what_was_missed_is_what_a_plain_list_would_give(kind: Kind) 
     let rig = kind
         .rig(Retention {
             rules: vec![
-                ("few".parse().unwrap(), keep(20, HOUR)),
-                ("none".parse().unwrap(), keep(0, HOUR)),
+                ("few".parse().unwrap(), policy(20, HOUR)),
+                ("none".parse().unwrap(), policy(0, HOUR)),
             ],
             ..retention(10_000, Duration::from_secs(30))
         })

@@ -71,7 +71,7 @@ pub(super) async fn every_page_is_what_a_plain_list_would_give(kind: Kind) {
     let age = Duration::from_secs(30);
     let rig = kind
         .rig(Retention {
-            default: keep(10_000, age),
+            default: policy(10_000, age),
             rules: Vec::new(),
         })
         .await;

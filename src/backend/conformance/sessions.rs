@@ -8,8 +8,8 @@ use crate::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-pub(in crate::backend) fn session(rooms: &[(&str, u64)]) -> Session {
-    Session {
+pub(in crate::backend) fn session(rooms: &[(&str, u64)]) -> StoredSession {
+    StoredSession {
         pid: Pid::fresh(),
         namespace: Namespace::parse("/chat").unwrap(),
         user: UserId::parse("alice").unwrap(),
@@ -25,7 +25,7 @@ pub(in crate::backend) fn session(rooms: &[(&str, u64)]) -> Session {
 }
 
 impl Rig {
-    async fn find(&self, session: &Session) -> Option<Session> {
+    async fn find(&self, session: &StoredSession) -> Option<StoredSession> {
         self.log.find(session.pid).await.unwrap()
     }
 }
@@ -54,7 +54,7 @@ pub(super) async fn changes_of_a_session_take_effect_in_the_order_they_were_aske
     let rig = kind.rig(Retention::default()).await;
     let mut alice = session(&[]);
     for round in 0..20 {
-        let earlier = Session {
+        let earlier = StoredSession {
             connection: ConnectionId::fresh(),
             ..alice.clone()
         };
@@ -144,11 +144,11 @@ pub(super) async fn a_forgotten_session_is_not_found_and_ending_an_unknown_one_d
 pub(super) async fn a_user_is_forgotten_with_all_of_its_sessions_and_nobody_else_is(kind: Kind) {
     let rig = kind.rig(Retention::default()).await;
     let (goes_on, ended) = (session(&[("r", 1)]), session(&[]));
-    let elsewhere = Session {
+    let elsewhere = StoredSession {
         namespace: Namespace::root(),
         ..session(&[])
     };
-    let other = Session {
+    let other = StoredSession {
         user: UserId::parse("alice2").unwrap(),
         ..session(&[])
     };
@@ -169,11 +169,11 @@ pub(super) async fn a_user_is_taken_out_of_a_room_in_all_of_its_sessions_and_nob
     let rig = kind.rig(Retention::default()).await;
     let rooms = [("r", 7), ("s", 8), ("t\"", 9)];
     let (goes_on, ended) = (session(&rooms), session(&rooms));
-    let elsewhere = Session {
+    let elsewhere = StoredSession {
         namespace: Namespace::root(),
         ..session(&rooms)
     };
-    let other = Session {
+    let other = StoredSession {
         user: UserId::parse("alice2").unwrap(),
         ..session(&rooms)
     };
@@ -191,7 +191,7 @@ pub(super) async fn a_user_is_taken_out_of_a_room_in_all_of_its_sessions_and_nob
         rig.log.expel(user, room, reason.to_owned()).await.unwrap();
     }
     for before in [goes_on, ended] {
-        let after = Session {
+        let after = StoredSession {
             rooms: vec![before.rooms[0].clone(), before.rooms[2].clone()],
             lost: vec![(room.room.clone(), "\"rüde\"".to_owned())],
             ..before.clone()

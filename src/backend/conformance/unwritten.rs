@@ -19,7 +19,7 @@ pub(super) async fn asking_about_rooms_that_nobody_wrote_to_stores_nothing(kind:
             stored.push(rig.log.stored().await);
         }
         let room = key(["/", "/other"][nth % 2], &format!("r{nth}"));
-        let followed = rig.bus.follow(&room);
+        let followed = rig.bus.subscribe(&room);
         followed.await.unwrap();
         for range in [Range::Last, Range::After(Seq(3)), Range::Before(Seq(3))] {
             let page = rig.log.read(&room, range, PageSize::ONE).await.unwrap();
@@ -28,9 +28,9 @@ pub(super) async fn asking_about_rooms_that_nobody_wrote_to_stores_nothing(kind:
         let end = Offset(u64::MAX);
         let missed = rig.log.missed(&room, Offset(0), end, PageSize::ONE);
         assert!(missed.await.unwrap().complete);
-        rig.log.mark(&room, &alice, Seq(1)).await.unwrap();
-        rig.log.marked(&room, &alice).await.unwrap();
-        rig.bus.unfollow(&room);
+        rig.log.advance(&room, &alice, Seq(1)).await.unwrap();
+        rig.log.get(&room, &alice).await.unwrap();
+        rig.bus.unsubscribe(&room);
         assert!(
             rig.delivered()
                 .is_none_or(|(message, _)| message.seq == Seq(1))
@@ -62,7 +62,7 @@ pub(super) async fn a_room_has_the_epoch_that_it_was_first_read_with(kind: Kind)
 pub(super) async fn a_forgotten_room_never_has_an_epoch_again_that_it_had(kind: Kind) {
     let rig = kind
         .rig(Retention {
-            default: keep(10, HOUR),
+            default: policy(10, HOUR),
             rules: Vec::new(),
         })
         .await;

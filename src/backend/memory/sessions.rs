@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::{MemoryLog, SWEEP};
 use crate::{
-    backend::{Session, Sessions, Time, closed},
+    backend::{LogTime, SessionStore, StoredSession, closed},
     error::Result,
     model::{Pid, RoomKey, Timestamp, UserId},
 };
@@ -23,13 +23,13 @@ pub(super) struct KeptSessions {
 }
 
 struct Kept {
-    session: Session,
+    session: StoredSession,
     ended: Option<Timestamp>,
 }
 
 #[async_trait]
-impl Sessions for MemoryLog {
-    async fn save(&self, session: Session) -> Result<()> {
+impl SessionStore for MemoryLog {
+    async fn save(&self, session: StoredSession) -> Result<()> {
         let now = (self.clock)();
         let mut rooms = self.lock();
         let rooms = rooms.as_mut().ok_or_else(closed)?;
@@ -78,7 +78,7 @@ impl Sessions for MemoryLog {
         Ok(())
     }
 
-    async fn find(&self, pid: Pid) -> Result<Option<Session>> {
+    async fn find(&self, pid: Pid) -> Result<Option<StoredSession>> {
         let now = (self.clock)();
         let rooms = self.lock();
         let rooms = rooms.as_ref().ok_or_else(closed)?;
@@ -88,7 +88,7 @@ impl Sessions for MemoryLog {
 }
 
 impl KeptSessions {
-    fn save(&mut self, session: Session) {
+    fn save(&mut self, session: StoredSession) {
         let kept = Kept {
             session,
             ended: None,
@@ -96,7 +96,7 @@ impl KeptSessions {
         self.sessions.insert(kept.session.pid, kept);
     }
 
-    fn end(&mut self, pid: Pid, now: Time) {
+    fn end(&mut self, pid: Pid, now: LogTime) {
         if let Some(kept) = self.sessions.get_mut(&pid)
             && kept.ended.is_none()
         {
@@ -105,14 +105,14 @@ impl KeptSessions {
         }
     }
 
-    fn find(&self, pid: Pid, expired: Timestamp) -> Option<Session> {
+    fn find(&self, pid: Pid, expired: Timestamp) -> Option<StoredSession> {
         let kept = self.sessions.get(&pid)?;
         let lives = kept.ended.is_none_or(|ended| ended >= expired);
         lives.then(|| kept.session.clone())
     }
 
     /// Forgets the next few that ended longer ago than `window`.
-    pub(super) fn sweep(&mut self, window: Duration, now: Time) {
+    pub(super) fn sweep(&mut self, window: Duration, now: LogTime) {
         let expired = now.before(window);
         for _ in 0..SWEEP {
             self.forget_one(expired);
@@ -121,7 +121,7 @@ impl KeptSessions {
 
     /// Forgets all that ended longer ago than `window`.
     #[cfg(test)]
-    pub(super) fn trim(&mut self, window: Duration, now: Time) {
+    pub(super) fn trim(&mut self, window: Duration, now: LogTime) {
         while self.forget_one(now.before(window)) {}
     }
 

@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::{Shared, channels::RedisChannels};
 use crate::{
-    backend::{Channels, Delivery, Question, Words},
+    backend::{Delivery, PeerRequest, PubSub, PubSubMessages},
     error::{Error, Result},
     model::NodeId,
     repeat::log_rarely,
@@ -214,12 +214,12 @@ impl Asking {
             log_rarely!(warn, "other nodes ask more than can be answered");
             return self.answer(asker, number, "");
         };
-        let question = Question {
+        let question = PeerRequest {
             text: text.to_owned(),
             answer,
         };
         // Nobody may be listening any more: then there is no answer.
-        let _ = stream.send(Delivery::Asked(question)).await;
+        let _ = stream.send(Delivery::Request(question)).await;
         let asking = Arc::downgrade(self);
         tokio::spawn(async move {
             let _permit = permit;
@@ -256,7 +256,7 @@ async fn say_hello(asking: Weak<Asking>, mut leased: watch::Receiver<()>) {
 
 async fn hear_questions(
     asking: Weak<Asking>,
-    mut questions: Words,
+    mut questions: PubSubMessages,
     stream: mpsc::Sender<Delivery>,
 ) {
     while let Some((_, word)) = questions.recv().await {
@@ -273,7 +273,7 @@ async fn hear_questions(
     }
 }
 
-async fn hear_answers(asking: Weak<Asking>, mut answers: Words) {
+async fn hear_answers(asking: Weak<Asking>, mut answers: PubSubMessages) {
     while let Some((_, word)) = answers.recv().await {
         let Some(asking) = asking.upgrade() else {
             return;

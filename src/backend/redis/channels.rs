@@ -27,7 +27,7 @@ use super::{
     line,
 };
 use crate::{
-    backend::{Channels, Words},
+    backend::{PubSub, PubSubMessages},
     repeat::{Backoff, LogRate, log_at, log_rarely},
 };
 
@@ -162,7 +162,7 @@ impl RedisChannels {
     }
 }
 
-impl Channels for RedisChannels {
+impl PubSub for RedisChannels {
     fn publish(&self, channel: String, text: Vec<u8>) {
         let word = Word { channel, text };
         let cost = word.cost();
@@ -174,7 +174,7 @@ impl Channels for RedisChannels {
         let _ = self.orders.send(Order::Publish(word));
     }
 
-    fn subscribe(&self, channel: String) -> BoxFuture<'static, Words> {
+    fn subscribe(&self, channel: String) -> BoxFuture<'static, PubSubMessages> {
         let (sender, words) = mpsc::channel(HEARD);
         let (done, listened) = oneshot::channel();
         let _ = self.orders.send(Order::Subscribe(channel, sender, done));
@@ -188,7 +188,7 @@ impl Channels for RedisChannels {
         let _ = self.orders.send(Order::Unsubscribe(channel));
     }
 
-    fn nodes(&self) -> usize {
+    fn node_count(&self) -> usize {
         match self.connection() {
             Some(_) => 1 + self.shared.others.count(),
             None => 1,
@@ -426,7 +426,7 @@ impl Carrier {
         Ok(())
     }
 
-    /// Hands on what was said.
+    /// ManualClock on what was said.
     async fn hear(
         &mut self,
         channel: String,

@@ -27,7 +27,7 @@ use super::{
     order::Order,
 };
 use crate::{
-    backend::{Delivery, closed, health::Watch},
+    backend::{Delivery, closed, health::HealthCheck},
     error::{Error, Result},
     model::{ConnectionId, Ephemeral, Message, Offset, RoomKey},
     repeat::{Backoff, LogRate, log_at, log_rarely},
@@ -137,7 +137,7 @@ pub(super) struct Follower {
     /// Where the lane's incarnation begins that the followed rooms' epochs are of.
     floor: Offset,
     /// Whether it hears what is published.
-    watch: Arc<Watch>,
+    watch: Arc<HealthCheck>,
     /// How long to wait before the next attempt, until a connection has lasted for a moment.
     again: Backoff,
     wait: Option<Duration>,
@@ -154,7 +154,7 @@ impl Follower {
         reads: Arc<Reads>,
         outlet: Outlet,
         commands: mpsc::UnboundedReceiver<Command>,
-        watch: Arc<Watch>,
+        watch: Arc<HealthCheck>,
     ) -> Self {
         Self {
             own: shared.keys.node(order.part(), shared.node),
@@ -206,7 +206,7 @@ impl Follower {
         }
         self.settle_all();
         for (_, reached) in std::mem::take(&mut self.reaching) {
-            self.outlet.put(Delivery::Mark(reached)).await;
+            self.outlet.put(Delivery::Barrier(reached)).await;
         }
         for closed in self.closing.drain(..) {
             let _ = closed.send(());
@@ -225,7 +225,7 @@ impl Follower {
             "lost the connection that brings messages from Redis"
         );
         if self.wait.is_some() {
-            self.watch.failed(reason);
+            self.watch.record_failure(reason);
         }
     }
 
@@ -242,7 +242,7 @@ impl Follower {
         self.resync().await?;
         self.vouch(&mut connection).await?;
         self.follow(&mut connection).await?;
-        self.watch.worked();
+        self.watch.record_success();
         let begun = Instant::now();
         let mut ping = tokio::time::interval(PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -285,7 +285,7 @@ impl Follower {
                     if now < known {
                         self.resync().await?;
                     }
-                    self.watch.worked();
+                    self.watch.record_success();
                     if begun.elapsed() >= PING {
                         self.wait = None;
                         self.again.reset();
@@ -508,7 +508,7 @@ impl Follower {
     /// Everything that was published before the word is on the stream.
     async fn reached(&mut self, word: u64) -> Result<(), End> {
         while let Some((_, reached)) = self.reaching.pop_front_if(|(of, _)| *of <= word) {
-            self.put(Delivery::Mark(reached)).await;
+            self.put(Delivery::Barrier(reached)).await;
         }
         match self.closing.is_empty() || word < self.closed_by {
             true => Ok(()),

@@ -26,7 +26,7 @@ use super::{
     writer::{self, Writer},
 };
 use crate::{
-    backend::{Delivery, Health, closed, health::Watch},
+    backend::{Delivery, Health, closed, health::HealthCheck},
     error::Result,
     model::Offset,
 };
@@ -58,7 +58,7 @@ pub(super) struct Lane {
     pub(super) queue: mpsc::Sender<writer::Command>,
     pub(super) follower: mpsc::UnboundedSender<follower::Command>,
     /// Whether messages can be stored there.
-    writes: Arc<Watch>,
+    writes: Arc<HealthCheck>,
 }
 
 pub(super) struct Lanes {
@@ -209,7 +209,7 @@ impl Lanes {
     }
 
     /// Whether messages can be stored, lane by lane.
-    pub(super) fn writes(&self) -> impl Iterator<Item = Arc<Watch>> {
+    pub(super) fn writes(&self) -> impl Iterator<Item = Arc<HealthCheck>> {
         self.lanes.iter().map(|lane| lane.writes.clone())
     }
 

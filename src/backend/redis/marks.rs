@@ -8,17 +8,20 @@ use super::{
     line, millis, number, scripts,
 };
 use crate::{
-    backend::{Mark, Marks, marks::NOTED, retention::DAY},
+    backend::{
+        ReadMarker, ReadMarkers, read_markers::MARKER_TOUCH_INTERVAL,
+        retention::ROOM_TOUCH_INTERVAL,
+    },
     error::Result,
     model::{RoomKey, Seq, UserId},
 };
 
 #[async_trait]
-impl Marks for RedisLog {
-    async fn mark(&self, room: &RoomKey, user: &UserId, seq: Seq) -> Result<Mark> {
+impl ReadMarkers for RedisLog {
+    async fn advance(&self, room: &RoomKey, user: &UserId, seq: Seq) -> Result<ReadMarker> {
         self.check_open()?;
         let now = (self.shared.clock)();
-        let keep = self.shared.retention.keep(&room.room);
+        let keep = self.shared.retention.policy(&room.room);
         let mut command = scripts::mark([
             &self.shared.keys.room(room),
             &self.shared.keys.marks(room),
@@ -26,19 +29,19 @@ impl Marks for RedisLog {
             &self.shared.keys.rooms(Part::of(room)),
         ]);
         command
-            .arg(now.aged.0)
+            .arg(now.retention_clock.0)
             .arg(keys::name(room))
             .arg(user.as_str())
             .arg(number(seq.0))
-            .arg(now.aged.before(NOTED).0)
-            .arg(now.aged.before(DAY).0)
-            .arg(millis(keep.mark_age()));
+            .arg(now.retention_clock.before(MARKER_TOUCH_INTERVAL).0)
+            .arg(now.retention_clock.before(ROOM_TOUCH_INTERVAL).0)
+            .arg(millis(keep.marker_ttl()));
         let answer = self.lanes.in_order(Part::of(room), command).await?;
         let (seq, head, moved): (u64, u64, u8) = line::read_as(answer)?;
-        Ok(Mark::at(Seq(seq), Seq(head), moved == 1))
+        Ok(ReadMarker::at(Seq(seq), Seq(head), moved == 1))
     }
 
-    async fn marked(&self, room: &RoomKey, user: &UserId) -> Result<Mark> {
+    async fn get(&self, room: &RoomKey, user: &UserId) -> Result<ReadMarker> {
         self.check_open()?;
         let mut head = redis::cmd("HGET");
         head.arg(self.shared.keys.room(room)).arg("head");
@@ -50,7 +53,7 @@ impl Marks for RedisLog {
         let mut numbers = answers.into_iter().map(line::read_as::<Option<u64>>);
         let mut next = || numbers.next().transpose();
         let (mark, head) = (next()?.flatten(), next()?.flatten());
-        Ok(Mark::at(
+        Ok(ReadMarker::at(
             Seq(mark.unwrap_or(0)),
             Seq(head.unwrap_or(0)),
             false,

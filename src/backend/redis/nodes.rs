@@ -24,7 +24,7 @@ use tokio::{
 
 use super::{Reads, RedisLog, Shared, keys::Part};
 use crate::{
-    backend::{Attending, Census, Nodes, Notice},
+    backend::{ClusterNodes, Notice, PresenceEntry, RosterPage},
     error::Result,
     model::{Namespace, RoomKey, RoomName, UserId},
     repeat::log_rarely,
@@ -124,8 +124,8 @@ impl Tasks {
 }
 
 #[async_trait]
-impl Nodes for RedisLog {
-    fn note(&self, room: &RoomKey, user: &UserId, attending: Option<Attending>) {
+impl ClusterNodes for RedisLog {
+    fn set_presence(&self, room: &RoomKey, user: &UserId, attending: Option<PresenceEntry>) {
         let text = attending.as_ref().map(said::write).transpose();
         match text {
             Ok(text) => self.shared.book.note(room, user, text.map(Into::into)),
@@ -133,19 +133,24 @@ impl Nodes for RedisLog {
         }
     }
 
-    fn tell(&self, room: &RoomKey, notice: Notice) {
+    fn notify(&self, room: &RoomKey, notice: Notice) {
         match said::write_notice(self.shared.node, &notice) {
             Ok(text) => self.shared.book.tell(room, text),
             Err(error) => log_rarely!(error, %error, "a notice cannot be written"),
         }
     }
 
-    async fn users(&self, room: &RoomKey, after: Option<&UserId>, limit: usize) -> Result<Census> {
+    async fn room_users(
+        &self,
+        room: &RoomKey,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<RosterPage> {
         self.check_open()?;
         self.census(room, after, limit).await
     }
 
-    async fn rooms(
+    async fn occupied_rooms(
         &self,
         namespace: &Namespace,
         prefix: &str,
@@ -156,7 +161,7 @@ impl Nodes for RedisLog {
         self.live_rooms(namespace, prefix, after, limit).await
     }
 
-    async fn ask(&self, text: String, within: Duration) -> Result<Vec<String>> {
+    async fn request_all(&self, text: String, within: Duration) -> Result<Vec<String>> {
         self.asking.ask(&text, within).await
     }
 }

@@ -1,5 +1,5 @@
 //! What this node knows of the offsets of one lane, and the highest that it has seen in any: a Lamport clock
-//! (L. Lamport, Time, Clocks, and the Ordering of Events in a Distributed System, 1978).
+//! (L. Lamport, LogTime, Clocks, and the Ordering of Events in a Distributed System, 1978).
 //!
 //! A lane is what has one counter, one writer and one follower: everything in one Redis, each part in a Cluster. The offsets
 //! of a lane have a remainder of their own, so those of all lanes are in one order.

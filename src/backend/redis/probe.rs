@@ -15,7 +15,7 @@ use super::{
     millis, scripts,
 };
 use crate::{
-    backend::health::{Asked, IDLE, Pace, Watch},
+    backend::health::{HealthCheck, PROBE_IDLE, ProbeSchedule, ProbeThrottle},
     error::Result,
 };
 
@@ -24,8 +24,8 @@ pub(super) struct Probes {
     shared: Arc<Shared>,
     reads: Arc<Reads>,
     /// What is known of each lane, by the part that it is named after.
-    lanes: Vec<(Part, Arc<Watch>)>,
-    asked: Asked,
+    lanes: Vec<(Part, Arc<HealthCheck>)>,
+    asked: ProbeThrottle,
 }
 
 impl Probes {
@@ -33,13 +33,13 @@ impl Probes {
     pub(super) fn new(
         shared: &Arc<Shared>,
         reads: &Arc<Reads>,
-        writes: impl IntoIterator<Item = Arc<Watch>>,
+        writes: impl IntoIterator<Item = Arc<HealthCheck>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             shared: shared.clone(),
             reads: reads.clone(),
             lanes: lanes::parts(&shared.site).zip(writes).collect(),
-            asked: Asked::default(),
+            asked: ProbeThrottle::default(),
         })
     }
 
@@ -47,7 +47,7 @@ impl Probes {
     pub(super) fn start(self: &Arc<Self>, used: &Weak<()>) {
         for (part, watch) in &self.lanes {
             let (probes, part, used) = (self.clone(), *part, used.clone());
-            let mut pace = Pace::of(watch.clone());
+            let mut pace = ProbeSchedule::of(watch.clone());
             tokio::spawn(async move {
                 loop {
                     tokio::time::sleep(pace.rest()).await;
@@ -69,10 +69,10 @@ impl Probes {
         self.asked.probe(async { drop(join_all(all).await) }).await;
     }
 
-    async fn probe(&self, part: Part, watch: &Watch) {
+    async fn probe(&self, part: Part, watch: &HealthCheck) {
         match self.write(part).await {
-            Ok(()) => watch.worked(),
-            Err(error) => watch.failed(line::reason(&error)),
+            Ok(()) => watch.record_success(),
+            Err(error) => watch.record_failure(line::reason(&error)),
         }
     }
 
@@ -95,7 +95,7 @@ impl Probes {
             probe
                 .arg(self.shared.publish())
                 .arg(now.now.0)
-                .arg(millis(2 * IDLE));
+                .arg(millis(2 * PROBE_IDLE));
             probe
         });
         let calls: Vec<_> = calls.collect();

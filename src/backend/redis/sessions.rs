@@ -13,7 +13,7 @@ use super::{
     line, scripts,
 };
 use crate::{
-    backend::{Session, Sessions},
+    backend::{SessionStore, StoredSession},
     error::{Error, Result},
     model::{ConnectionId, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
     repeat::log_rarely,
@@ -37,12 +37,12 @@ struct Written {
 }
 
 #[async_trait]
-impl Sessions for RedisLog {
-    async fn save(&self, session: Session) -> Result<()> {
+impl SessionStore for RedisLog {
+    async fn save(&self, session: StoredSession) -> Result<()> {
         self.store("save", session).await
     }
 
-    async fn claim(&self, session: Session) -> Result<()> {
+    async fn claim(&self, session: StoredSession) -> Result<()> {
         self.store("claim", session).await
     }
 
@@ -75,7 +75,7 @@ impl Sessions for RedisLog {
             .await
     }
 
-    async fn find(&self, pid: Pid) -> Result<Option<Session>> {
+    async fn find(&self, pid: Pid) -> Result<Option<StoredSession>> {
         self.check_open()?;
         let expired = (self.shared.clock)().before(self.session_window);
         let mut command = redis::cmd("HMGET");
@@ -97,10 +97,10 @@ impl Sessions for RedisLog {
             return Ok(None);
         };
         // Offsets of a life that is over say nothing of what was missed.
-        if written.life != self.shared.life().as_str() {
+        if written.life != self.shared.incarnation().as_str() {
             return Ok(None);
         }
-        Ok(Some(Session {
+        Ok(Some(StoredSession {
             pid,
             namespace: written.namespace,
             user: written.user,
@@ -117,9 +117,9 @@ impl Sessions for RedisLog {
 
 impl RedisLog {
     /// Stores a session that goes on here, unless that is refused.
-    async fn store(&self, verb: &str, session: Session) -> Result<()> {
+    async fn store(&self, verb: &str, session: StoredSession) -> Result<()> {
         let written = Written {
-            life: self.shared.life().as_str().to_owned(),
+            life: self.shared.incarnation().as_str().to_owned(),
             connection: session.connection,
             rooms: (session.rooms.into_iter())
                 .map(|(room, Offset(offset))| (room, offset))

@@ -16,7 +16,7 @@ use super::{
     millis, number, scripts, sessions,
 };
 use crate::{
-    backend::{Time, retention, unwritten},
+    backend::{LogTime, epoch, retention},
     error::Result,
     model::RoomKey,
 };
@@ -33,7 +33,7 @@ pub(super) struct Sweeper {
 impl Sweeper {
     /// Takes one step after another for as long as somebody uses the log.
     pub(super) async fn run(self, used: Weak<()>) {
-        let mut rest = retention::rest(false, Duration::ZERO);
+        let mut rest = retention::trim_delay(false, Duration::ZERO);
         loop {
             tokio::time::sleep(rest).await;
             if used.strong_count() == 0 {
@@ -44,20 +44,20 @@ impl Sweeper {
             // Where that fails, writing does, which others tell.
             let _ = self.keep_aged(now).await;
             let more = self.step(now).await;
-            rest = retention::rest(more, began.elapsed());
+            rest = retention::trim_delay(more, began.elapsed());
         }
     }
 
     /// Keeps how late it is, for whoever begins later. That another node was later does not matter: it is the safe side.
-    pub(super) async fn keep_aged(&self, now: Time) -> Result<()> {
+    pub(super) async fn keep_aged(&self, now: LogTime) -> Result<()> {
         let mut keep = redis::cmd("SET");
-        keep.arg(self.shared.keys.aged()).arg(now.aged.0);
+        keep.arg(self.shared.keys.aged()).arg(now.retention_clock.0);
         let kept = self.reads.of(Part::FIRST).ask(keep).await;
         kept.map(|_| ())
     }
 
     /// Looks after a few sessions and rooms of each part whose time has come; whether there may be more.
-    pub(super) async fn step(&self, now: Time) -> bool {
+    pub(super) async fn step(&self, now: LogTime) -> bool {
         let mut more = false;
         for part in Part::all() {
             // That it failed is told by whoever appends or reads; the next pass tries again.
@@ -66,18 +66,18 @@ impl Sweeper {
         more
     }
 
-    async fn part(&self, part: Part, now: Time) -> Result<bool> {
+    async fn part(&self, part: Part, now: LogTime) -> Result<bool> {
         let expired = now.before(self.session_window).0.to_string();
         let sessions = sessions::call(&self.shared.keys, part, &["sweep", "", &expired]);
         let swept: u64 = line::read_as(self.reads.of(part).ask(sessions).await?)?;
         Ok(self.rooms(part, now).await? || swept > 0)
     }
 
-    async fn rooms(&self, part: Part, now: Time) -> Result<bool> {
+    async fn rooms(&self, part: Part, now: LogTime) -> Result<bool> {
         let mut due = redis::cmd("ZRANGEBYSCORE");
         due.arg(self.shared.keys.rooms(part))
             .arg("-inf")
-            .arg(now.aged.0);
+            .arg(now.retention_clock.0);
         due.arg("LIMIT").arg(0).arg(STEP);
         let rooms: Vec<String> = line::read_as(self.reads.of(part).ask(due).await?)?;
         let rooms = rooms.iter().filter_map(|room| keys::named(room));
@@ -91,8 +91,8 @@ impl Sweeper {
         Ok(true)
     }
 
-    fn call(&self, room: &RoomKey, now: Time) -> Cmd {
-        let keep = self.shared.retention.keep(&room.room);
+    fn call(&self, room: &RoomKey, now: LogTime) -> Cmd {
+        let keep = self.shared.retention.policy(&room.room);
         let mut command = scripts::sweep([
             &self.shared.keys.room(room),
             &self.shared.keys.messages(room),
@@ -102,14 +102,14 @@ impl Sweeper {
             &self.shared.keys.forgotten(Part::of(room)),
         ]);
         command
-            .arg(now.aged.0)
+            .arg(now.retention_clock.0)
             .arg(keys::name(room))
             .arg(keep.cutoff(now).0)
             .arg(number(keep.messages))
             .arg(millis(keep.age))
             .arg(self.shared.forget(keep))
-            .arg(millis(keep.mark_age()))
-            .arg(unwritten::slot(room));
+            .arg(millis(keep.marker_ttl()))
+            .arg(epoch::slot(room));
         command
     }
 }

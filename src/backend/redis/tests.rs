@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    backend::{Mark, Marks, Session, Sessions, conformance::Tested},
+    backend::{ReadMarker, ReadMarkers, SessionStore, StoredSession, conformance::LogUnderTest},
     model::{Pid, UserId},
 };
 
@@ -163,14 +163,14 @@ struct Following(Arc<RedisLog>);
 pub(in crate::backend) async fn following(
     config: RedisConfig,
     clock: Clock,
-) -> (Arc<dyn Tested>, Arc<dyn Bus>, Deliveries) {
+) -> (Arc<dyn LogUnderTest>, Arc<dyn Bus>, Deliveries) {
     let (log, _, deliveries) = open_with(config, Some(clock)).await.unwrap();
     let log = Arc::new(log);
     (Arc::new(Following(log.clone())), log, deliveries)
 }
 
 #[async_trait]
-impl Tested for Following {
+impl LogUnderTest for Following {
     async fn trim_all(&self, now: Timestamp) {
         let reads = &self.0.reads;
         let sweeper = Sweeper {
@@ -206,7 +206,7 @@ impl Tested for Following {
 #[async_trait]
 impl Log for Following {
     async fn append(&self, draft: Draft) -> Result<Receipt> {
-        self.0.follow(&draft.room).await?;
+        self.0.subscribe(&draft.room).await?;
         self.0.append(draft).await
     }
 
@@ -224,12 +224,12 @@ impl Log for Following {
         self.0.missed(room, after, until, size).await
     }
 
-    async fn offset(&self, namespace: &Namespace) -> Result<Offset> {
-        self.0.offset(namespace).await
+    async fn last_offset(&self, namespace: &Namespace) -> Result<Offset> {
+        self.0.last_offset(namespace).await
     }
 
-    fn life(&self) -> Epoch {
-        self.0.life()
+    fn incarnation(&self) -> Epoch {
+        self.0.incarnation()
     }
 
     async fn ready(&self) -> Result<()> {
@@ -242,19 +242,19 @@ impl Log for Following {
 }
 
 #[async_trait]
-impl Marks for Following {
-    async fn mark(&self, room: &RoomKey, user: &UserId, seq: Seq) -> Result<Mark> {
-        self.0.mark(room, user, seq).await
+impl ReadMarkers for Following {
+    async fn advance(&self, room: &RoomKey, user: &UserId, seq: Seq) -> Result<ReadMarker> {
+        self.0.advance(room, user, seq).await
     }
 
-    async fn marked(&self, room: &RoomKey, user: &UserId) -> Result<Mark> {
-        self.0.marked(room, user).await
+    async fn get(&self, room: &RoomKey, user: &UserId) -> Result<ReadMarker> {
+        self.0.get(room, user).await
     }
 }
 
 #[async_trait]
-impl Sessions for Following {
-    async fn save(&self, session: Session) -> Result<()> {
+impl SessionStore for Following {
+    async fn save(&self, session: StoredSession) -> Result<()> {
         self.0.save(session).await
     }
 
@@ -274,7 +274,7 @@ impl Sessions for Following {
         self.0.expel(user, room, reason).await
     }
 
-    async fn find(&self, pid: Pid) -> Result<Option<Session>> {
+    async fn find(&self, pid: Pid) -> Result<Option<StoredSession>> {
         self.0.find(pid).await
     }
 }

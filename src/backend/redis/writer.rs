@@ -19,7 +19,7 @@ use super::{
     scripts,
 };
 use crate::{
-    backend::{Appended, Draft, health::Watch, unwritten},
+    backend::{Appended, Draft, epoch, health::HealthCheck},
     error::{Error, Result},
     model::{Epoch, MessageId, Offset, RoomKey, Seq, Timestamp},
     repeat::log_rarely,
@@ -72,7 +72,7 @@ pub(super) struct Writer {
     pub(super) queue: mpsc::Receiver<Command>,
     pub(super) follower: mpsc::UnboundedSender<follower::Command>,
     /// Whether messages can be stored.
-    pub(super) watch: Arc<Watch>,
+    pub(super) watch: Arc<HealthCheck>,
 }
 
 impl Writer {
@@ -95,7 +95,7 @@ impl Writer {
                     }
                 }
                 Err(error) => {
-                    self.watch.failed(line::reason(&error));
+                    self.watch.record_failure(line::reason(&error));
                     for answer in answers {
                         refuse(answer, &error);
                     }
@@ -142,7 +142,7 @@ impl Writer {
             data,
             draft.except,
         );
-        let keep = self.shared.retention.keep(&room.room);
+        let keep = self.shared.retention.policy(&room.room);
         let mut command = scripts::append([
             &self.shared.keys.offset(self.order.part()),
             &self.shared.keys.room(room),
@@ -165,7 +165,7 @@ impl Writer {
             .arg(self.shared.forget(keep))
             .arg(millis(self.shared.idempotency))
             .arg(self.shared.publish())
-            .arg(unwritten::slot(room));
+            .arg(epoch::slot(room));
         self.order.tell(&mut command);
         self.order.tell_lane(&mut command);
         command
@@ -182,7 +182,7 @@ impl Writer {
             } => match stored(id, value) {
                 Ok((appended, offset, lost)) => {
                     if !appended.duplicate {
-                        self.watch.worked();
+                        self.watch.record_success();
                     }
                     self.order.know(offset);
                     if lost {
@@ -205,7 +205,7 @@ impl Writer {
                 Err(error) => {
                     let reason = line::reason(&error);
                     if of_all {
-                        self.watch.failed(reason);
+                        self.watch.record_failure(reason);
                     } else {
                         log_rarely!(error, room = %room.room, reason, "messages of a room cannot be stored: what Redis has under its keys is not what was written there");
                     }
@@ -218,7 +218,7 @@ impl Writer {
                 if let Err(error) = &answer
                     && of_all
                 {
-                    self.watch.failed(line::reason(error));
+                    self.watch.record_failure(line::reason(error));
                 }
                 // Whoever asked may be gone; what was asked is done all the same.
                 let _ = done.send(answer);

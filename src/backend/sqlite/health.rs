@@ -17,8 +17,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use super::schema;
 use crate::{
     backend::{
-        Time,
-        health::{Health as Checks, Watch},
+        LogTime,
+        health::{Health as Checks, HealthCheck},
     },
     model::RoomKey,
     repeat::log_rarely,
@@ -33,9 +33,9 @@ const ROOMS: i64 = 8;
 /// What the file's state is known to be.
 pub(super) struct Health {
     /// Whether messages can be stored.
-    pub(super) write: Arc<Watch>,
+    pub(super) write: Arc<HealthCheck>,
     /// Whether they can be read.
-    pub(super) read: Arc<Watch>,
+    pub(super) read: Arc<HealthCheck>,
     commits: AtomicU64,
     // A std mutex: it is held for a look, and never across an await.
     suspect: Mutex<Suspect>,
@@ -68,7 +68,7 @@ impl Health {
     pub(super) fn committed(&self, wrote: bool) {
         self.commits.fetch_add(1, Ordering::AcqRel);
         if wrote {
-            self.write.worked();
+            self.write.record_success();
         }
     }
 
@@ -87,7 +87,7 @@ impl Health {
                 self.note(&self.write, others);
             }
         } else {
-            self.write.failed(error.to_string());
+            self.write.record_failure(error.to_string());
         }
     }
 
@@ -101,7 +101,7 @@ impl Health {
         let room_name = room.map(|key| tracing::field::display(&key.room));
         log_rarely!(error, %error, room = room_name, "cannot read the log");
         if !may_be_of_one_room(error) {
-            self.read.failed(error.to_string());
+            self.read.record_failure(error.to_string());
         } else if self.may_look() {
             self.lock().room = room.cloned();
             self.note(&self.read, ends_of_rooms(db, room));
@@ -112,14 +112,14 @@ impl Health {
     pub(super) fn look_again(&self, db: &Connection) {
         let room = self.lock().room.clone();
         match ends_of_rooms(db, room.as_ref()) {
-            Ok(()) => self.read.worked(),
-            Err(error) => self.read.failed(error.to_string()),
+            Ok(()) => self.read.record_success(),
+            Err(error) => self.read.record_failure(error.to_string()),
         }
     }
 
-    fn note(&self, watch: &Watch, others: rusqlite::Result<()>) {
+    fn note(&self, watch: &HealthCheck, others: rusqlite::Result<()>) {
         if let Err(error) = others {
-            watch.failed(error.to_string());
+            watch.record_failure(error.to_string());
         }
     }
 
@@ -188,9 +188,9 @@ fn store(db: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Writes what storing a message would, and how late it is, for the disk to accept or refuse.
-pub(super) fn probe(db: &Connection, now: Time) -> rusqlite::Result<()> {
+pub(super) fn probe(db: &Connection, now: LogTime) -> rusqlite::Result<()> {
     attempt(db)?;
-    schema::keep_aged(db, now.aged)
+    schema::keep_aged(db, now.retention_clock)
 }
 
 /// Reads the ends of the newest rooms but one. Fails if most of them cannot be read; without any, if that one cannot.

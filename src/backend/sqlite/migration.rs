@@ -21,7 +21,7 @@ CREATE INDEX sessions_by_end ON sessions (ended) WHERE ended IS NOT NULL;
 /// The column that the sessions of version 2 and 3 lack.
 pub(super) const APPLICATION: &str = "ALTER TABLE sessions ADD COLUMN application TEXT;";
 
-/// One row: what names the life of this log, within which offsets compare. Files of version 1 and 2 have none.
+/// One row: what names the incarnation of this log, within which offsets compare. Files of version 1 and 2 have none.
 pub(super) const LIFE: &str = "CREATE TABLE life (epoch TEXT NOT NULL) STRICT;";
 
 /// How many rooms were forgotten, by the counter that they share. Files before version 5 have none, and have rows of rooms that were

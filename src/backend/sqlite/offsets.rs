@@ -7,7 +7,7 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::books::nat;
+use super::room_table::nat;
 use crate::model::{Message, Namespace, Offset};
 
 /// Shared by the writer, which moves them forward once it is safe, and whoever asks.

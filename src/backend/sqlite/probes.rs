@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{health::Health, reader::Readers, writer::Command};
-use crate::backend::health::{Asked, Pace};
+use crate::backend::health::{ProbeSchedule, ProbeThrottle};
 
 /// How long the writer may take for what it was asked before.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -21,7 +21,7 @@ pub(super) struct Probes {
     queue: mpsc::Sender<Command>,
     readers: Arc<Readers>,
     health: Arc<Health>,
-    asked: Asked,
+    asked: ProbeThrottle,
 }
 
 impl Probes {
@@ -34,7 +34,7 @@ impl Probes {
             queue: queue.clone(),
             readers: readers.clone(),
             health: health.clone(),
-            asked: Asked::default(),
+            asked: ProbeThrottle::default(),
         }
     }
 
@@ -57,8 +57,10 @@ impl Probes {
             }
         };
         // One that has much to do answers late, and works.
-        if timeout(ANSWER, probed).await.is_err() && !self.health.write.worked_within(ANSWER) {
-            self.health.write.failed("the writer does not answer");
+        if timeout(ANSWER, probed).await.is_err() && !self.health.write.succeeded_within(ANSWER) {
+            self.health
+                .write
+                .record_failure("the writer does not answer");
         }
     }
 
@@ -72,8 +74,8 @@ impl Probes {
 /// Goes on trying, for as long as somebody uses the log.
 pub(super) async fn run(probes: Weak<Probes>, health: Arc<Health>) {
     let (mut writes, mut reads) = (
-        Pace::of(health.write.clone()),
-        Pace::of(health.read.clone()),
+        ProbeSchedule::of(health.write.clone()),
+        ProbeSchedule::of(health.read.clone()),
     );
     loop {
         // Reads are tried only while they fail.

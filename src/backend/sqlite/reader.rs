@@ -15,14 +15,17 @@ use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    books::{self, int, nat},
     health::Health,
-    marks,
+    read_markers,
+    room_table::{self, int, nat},
     schema::{self, OpenError},
     sessions,
 };
 use crate::{
-    backend::{Keep, Mark, Missed, Page, PageSize, Range, Session, Time, closed, recent::Space},
+    backend::{
+        LogTime, Missed, Page, PageSize, Range, ReadMarker, RetentionPolicy, StoredSession, closed,
+        recent::PageBudget,
+    },
     error::{Error, Result},
     model::{
         Epoch, EventName, Message, MessageId, Offset, Pid, RoomKey, Sender, Seq, Timestamp, UserId,
@@ -37,8 +40,8 @@ pub(super) struct Request {
     pub(super) room: RoomKey,
     pub(super) range: Range,
     pub(super) size: PageSize,
-    pub(super) keep: Keep,
-    pub(super) now: Time,
+    pub(super) keep: RetentionPolicy,
+    pub(super) now: LogTime,
 }
 
 /// Which messages somebody has missed.
@@ -72,8 +75,12 @@ pub(super) struct Found {
 enum Job {
     Read(Request, oneshot::Sender<Result<Read>>),
     Missed(Gap, oneshot::Sender<Result<Missed>>),
-    Marked(RoomKey, UserId, oneshot::Sender<Result<Mark>>),
-    Session(Pid, Timestamp, oneshot::Sender<Result<Option<Session>>>),
+    Marked(RoomKey, UserId, oneshot::Sender<Result<ReadMarker>>),
+    Session(
+        Pid,
+        Timestamp,
+        oneshot::Sender<Result<Option<StoredSession>>>,
+    ),
     /// Look whether reading works again.
     Look(oneshot::Sender<()>),
     Stop,
@@ -115,12 +122,16 @@ impl Readers {
     }
 
     /// Where a user's mark stands.
-    pub(super) async fn marked(&self, room: RoomKey, user: UserId) -> Result<Mark> {
+    pub(super) async fn marked(&self, room: RoomKey, user: UserId) -> Result<ReadMarker> {
         self.ask(|answer| Job::Marked(room, user, answer)).await
     }
 
     /// The session, unless it ended before `expired`.
-    pub(super) async fn session(&self, pid: Pid, expired: Timestamp) -> Result<Option<Session>> {
+    pub(super) async fn session(
+        &self,
+        pid: Pid,
+        expired: Timestamp,
+    ) -> Result<Option<StoredSession>> {
         self.ask(|answer| Job::Session(pid, expired, answer)).await
     }
 
@@ -176,7 +187,7 @@ fn spawn(
                         answer.send(missed.map_err(|error| failed(&db, Some(&gap.room), error)));
                 }
                 Some(Job::Marked(room, user, answer)) => {
-                    let mark = marks::find(&db, &room, &user);
+                    let mark = read_markers::find(&db, &room, &user);
                     let _ = answer.send(mark.map_err(|error| failed(&db, Some(&room), error)));
                 }
                 Some(Job::Session(pid, expired, answer)) => {
@@ -200,7 +211,7 @@ fn find(db: &mut Connection, request: &Request) -> rusqlite::Result<Read> {
     // One transaction, so that the room's row and its messages are of one moment.
     let db = db.transaction()?;
     let Some(row) = room_row(&db, &request.room)? else {
-        let forgotten = books::forgotten(&db, &request.room)?;
+        let forgotten = room_table::forgotten(&db, &request.room)?;
         return Ok(Read::Unwritten { forgotten });
     };
     let (id, head) = (row.id, row.head);
@@ -368,7 +379,7 @@ fn messages(
     let mut statement = db.prepare_cached(query)?;
     let most = int(u64::try_from(size.messages).unwrap_or(u64::MAX));
     let mut rows = statement.query(params![id, int(start.0), int(end.0), most])?;
-    let mut space = Space::new(size);
+    let mut space = PageBudget::new(size);
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         if !space.admits(row.get_ref(7)?.as_str()?.len()) {

@@ -12,8 +12,8 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use super::{
-    books::{int, nat},
     migration,
+    room_table::{int, nat},
 };
 use crate::{
     backend::Synchronous,
@@ -237,8 +237,8 @@ fn complete(db: &Connection) -> rusqlite::Result<()> {
     }
     if found < 3 {
         transaction.execute_batch(migration::LIFE)?;
-        let life = Epoch::fresh();
-        transaction.execute("INSERT INTO life VALUES (?1)", [life.as_str()])?;
+        let incarnation = Epoch::fresh();
+        transaction.execute("INSERT INTO life VALUES (?1)", [incarnation.as_str()])?;
     }
     if found < 5 {
         transaction.execute_batch(migration::FORGOTTEN)?;
@@ -248,14 +248,14 @@ fn complete(db: &Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// The name of the log's life.
-pub(super) fn life(db: &Connection) -> rusqlite::Result<Epoch> {
+/// The name of the log's incarnation.
+pub(super) fn incarnation(db: &Connection) -> rusqlite::Result<Epoch> {
     db.query_row("SELECT epoch FROM life", [], |row| {
         Ok(Epoch::from_text(row.get_ref(0)?.as_str()?))
     })
 }
 
-/// Has the log begin another life, and every room another epoch: numbers are about to be used again that clients have seen.
+/// Has the log begin another incarnation, and every room another epoch: numbers are about to be used again that clients have seen.
 pub(super) fn begin_incarnation(db: &Connection) -> rusqlite::Result<()> {
     let transaction = db.unchecked_transaction()?;
     transaction.execute("UPDATE life SET epoch = ?1", [Epoch::fresh().as_str()])?;

@@ -4,16 +4,16 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::{SqliteLog, books::int, reader::damaged, trim::STEP, writer::Command};
+use super::{SqliteLog, reader::damaged, room_table::int, trim::STEP, writer::Command};
 use crate::{
-    backend::{Session, Sessions, Time},
+    backend::{LogTime, SessionStore, StoredSession},
     error::{Error, Result},
     model::{Namespace, Offset, Pid, RoomKey, RoomName, Timestamp, UserId},
 };
 
 /// What is to become of a session.
 pub(super) enum Change {
-    Save(Session),
+    Save(StoredSession),
     End(Pid),
     Forget(Pid),
     ForgetUser(UserId),
@@ -21,8 +21,8 @@ pub(super) enum Change {
 }
 
 #[async_trait]
-impl Sessions for SqliteLog {
-    async fn save(&self, session: Session) -> Result<()> {
+impl SessionStore for SqliteLog {
+    async fn save(&self, session: StoredSession) -> Result<()> {
         self.change(Change::Save(session)).await
     }
 
@@ -42,7 +42,7 @@ impl Sessions for SqliteLog {
         self.change(Change::Expel(user, room, reason)).await
     }
 
-    async fn find(&self, pid: Pid) -> Result<Option<Session>> {
+    async fn find(&self, pid: Pid) -> Result<Option<StoredSession>> {
         self.check_open()?;
         let expired = (self.clock)().before(self.session_window);
         self.readers.session(pid, expired).await
@@ -66,7 +66,7 @@ enum Written {
 }
 
 /// Makes a change; whether something was written.
-pub(super) fn apply(db: &Connection, change: &Change, now: Time) -> rusqlite::Result<bool> {
+pub(super) fn apply(db: &Connection, change: &Change, now: LogTime) -> rusqlite::Result<bool> {
     let rows = match change {
         Change::Save(session) => save(db, session)?,
         Change::End(pid) => db
@@ -84,7 +84,7 @@ pub(super) fn apply(db: &Connection, change: &Change, now: Time) -> rusqlite::Re
     Ok(rows > 0)
 }
 
-fn save(db: &Connection, session: &Session) -> rusqlite::Result<usize> {
+fn save(db: &Connection, session: &StoredSession) -> rusqlite::Result<usize> {
     let joined = session.rooms.iter();
     let joined = joined.map(|(room, Offset(offset))| Written::Joined(room.clone(), *offset));
     let lost = session.lost.iter();
@@ -129,7 +129,7 @@ pub(super) fn find(
     db: &Connection,
     pid: Pid,
     expired: Timestamp,
-) -> rusqlite::Result<Option<Session>> {
+) -> rusqlite::Result<Option<StoredSession>> {
     db.prepare_cached(
         "SELECT namespace, user, connection, rooms, application FROM sessions
          WHERE pid = ?1 AND (ended IS NULL OR ended >= ?2)",
@@ -140,7 +140,7 @@ pub(super) fn find(
     .optional()
 }
 
-fn session(pid: Pid, row: &Row<'_>) -> rusqlite::Result<Session> {
+fn session(pid: Pid, row: &Row<'_>) -> rusqlite::Result<StoredSession> {
     let connection = row.get_ref(2)?.as_str()?.parse();
     let written: serde_json::Result<Vec<Written>> = serde_json::from_str(row.get_ref(3)?.as_str()?);
     let (mut rooms, mut lost) = (Vec::new(), Vec::new());
@@ -150,7 +150,7 @@ fn session(pid: Pid, row: &Row<'_>) -> rusqlite::Result<Session> {
             Written::Lost(room, _, reason) => lost.push((room, reason)),
         }
     }
-    Ok(Session {
+    Ok(StoredSession {
         pid,
         namespace: Namespace::from_log(row.get_ref(0)?.as_str()?),
         user: UserId::from_log(row.get_ref(1)?.as_str()?),
@@ -163,7 +163,7 @@ fn session(pid: Pid, row: &Row<'_>) -> rusqlite::Result<Session> {
 }
 
 /// Ends those that went on when the process before this one was killed.
-pub(super) fn end_all(db: &Connection, now: Time) -> rusqlite::Result<usize> {
+pub(super) fn end_all(db: &Connection, now: LogTime) -> rusqlite::Result<usize> {
     db.execute(
         "UPDATE sessions SET ended = ?1 WHERE ended IS NULL",
         [int(now.now.0)],

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::{
-    backend::conformance::{Hands, Tested, draft, keep, key, named, seqs},
+    backend::conformance::{LogUnderTest, ManualClock, draft, key, named, policy, seqs},
     error::Code,
     model::{Seq, Timestamp},
 };
@@ -20,13 +20,13 @@ const IMPATIENT: Duration = Duration::from_millis(50);
 pub(in crate::backend) fn open(
     config: SqliteConfig,
     clock: Clock,
-) -> (Arc<dyn Tested>, mpsc::Sender<Delivery>, Deliveries) {
+) -> (Arc<dyn LogUnderTest>, mpsc::Sender<Delivery>, Deliveries) {
     let (log, stream, deliveries) = open_with(config, BUSY, Some(clock)).unwrap();
     (Arc::new(log), stream, deliveries)
 }
 
 #[async_trait]
-impl Tested for SqliteLog {
+impl LogUnderTest for SqliteLog {
     async fn trim_all(&self, now: Timestamp) {
         self.trim(now).await.unwrap();
     }
@@ -60,19 +60,19 @@ pub(super) fn alone(folder: &Path, hot_bytes: usize) -> SqliteLog {
         hot_bytes,
         ..SqliteConfig::new(folder)
     };
-    open_with(config, IMPATIENT, Some(Hands::new().clock()))
+    open_with(config, IMPATIENT, Some(ManualClock::new().clock()))
         .unwrap()
         .0
 }
 
 /// A log whose clock can be moved, with nobody listening.
-pub(super) fn at(folder: &Path, hands: &Hands) -> Result<SqliteLog, OpenError> {
+pub(super) fn at(folder: &Path, hands: &ManualClock) -> Result<SqliteLog, OpenError> {
     let opened = open_with(SqliteConfig::new(folder), IMPATIENT, Some(hands.clock()));
     opened.map(|(log, ..)| log)
 }
 
 /// The same after another one was dropped: its threads end by themselves, and until then the folder is theirs.
-pub(super) async fn when_free(folder: &Path, hands: &Hands) -> SqliteLog {
+pub(super) async fn when_free(folder: &Path, hands: &ManualClock) -> SqliteLog {
     loop {
         match at(folder, hands) {
             Ok(log) => return log,
@@ -83,14 +83,14 @@ pub(super) async fn when_free(folder: &Path, hands: &Hands) -> SqliteLog {
 }
 
 fn error_of(config: SqliteConfig) -> OpenError {
-    match open_with(config, IMPATIENT, Some(Hands::new().clock())) {
+    match open_with(config, IMPATIENT, Some(ManualClock::new().clock())) {
         Ok(_) => panic!("the log opened"),
         Err(error) => error,
     }
 }
 
 pub(super) async fn send(log: &SqliteLog, draft: Draft) -> Result<crate::backend::Appended> {
-    log.append(draft).await?.settled().await
+    log.append(draft).await?.wait().await
 }
 
 pub(super) async fn kept(log: &SqliteLog, room: &str) -> Page {
@@ -185,7 +185,7 @@ async fn a_log_dropped_without_closing_keeps_what_was_settled() {
     let log = alone(folder.path(), 0);
     let appended = send(&log, draft("r", "1")).await.unwrap();
     drop(log);
-    let log = when_free(folder.path(), &Hands::new()).await;
+    let log = when_free(folder.path(), &ManualClock::new()).await;
     let page = kept(&log, "r").await;
     assert_eq!((page.epoch.clone(), seqs(&page)), (appended.epoch, vec![1]));
 }
@@ -207,7 +207,7 @@ async fn reads_are_answered_while_the_writer_is_stuck() {
             assert_eq!(seqs(&kept(&log, &room).await), [1]);
         }
         drop(release);
-        assert_eq!(waiting.settled().await.unwrap().seq, Seq(2));
+        assert_eq!(waiting.wait().await.unwrap().seq, Seq(2));
         assert_eq!(seqs(&kept(&log, &room).await), [1, 2]);
         log.close().await;
     }
@@ -351,7 +351,7 @@ async fn what_waits_is_stored_together() {
     let before = log.health.commits();
     drop(release);
     for receipt in receipts {
-        receipt.settled().await.unwrap();
+        receipt.wait().await.unwrap();
     }
     let commits = log.health.commits() - before;
     assert!(commits <= 20, "{commits} commits for 2000 messages");
@@ -376,10 +376,10 @@ async fn memory_stays_within_its_bound() {
 #[tokio::test]
 async fn limits_that_change_between_two_runs_hold_for_what_was_stored_before() {
     let folder = tempfile::tempdir().unwrap();
-    let hands = Hands::new();
+    let hands = ManualClock::new();
     let config = |messages| SqliteConfig {
         retention: Retention {
-            default: keep(messages, Duration::from_secs(3600)),
+            default: policy(messages, Duration::from_secs(3600)),
             rules: Vec::new(),
         },
         ..SqliteConfig::new(folder.path())

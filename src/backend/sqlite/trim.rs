@@ -5,13 +5,13 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    books::{Books, int, nat},
-    marks::Sweep,
+    read_markers::Sweep,
     reader::first_since,
+    room_table::{RoomTable, int, nat},
     sessions,
 };
 use crate::{
-    backend::{Keep, Time, unwritten},
+    backend::{LogTime, RetentionPolicy, epoch},
     model::{Namespace, Offset, RoomKey, RoomName, Seq, Timestamp},
 };
 
@@ -47,17 +47,17 @@ struct Candidate {
 /// deleted at least, or a busy room would grow without end.
 pub(super) fn overfull(
     db: &Connection,
-    books: &mut Books,
+    rooms: &mut RoomTable,
     appends: usize,
     taken: &mut Vec<Taken>,
 ) -> rusqlite::Result<()> {
     let mut budget = STEP.max(appends) as u64;
     while budget > 0
-        && let Some(key) = books.overfull.first().cloned()
+        && let Some(key) = rooms.overfull.first().cloned()
     {
         // Whatever fails here fails a transaction; it should not fail the next one, too.
-        books.overfull.swap_remove(&key);
-        let Some(row) = books.find(db, &key)? else {
+        rooms.overfull.swap_remove(&key);
+        let Some(row) = rooms.find(db, &key)? else {
             continue;
         };
         let target = row.keep.first_by_count(row.head);
@@ -65,10 +65,10 @@ pub(super) fn overfull(
         if end > row.oldest {
             budget -= end.0 - row.oldest.0;
             let id = row.id;
-            taken.push(delete(db, books, id, &key, end)?);
+            taken.push(delete(db, rooms, id, &key, end)?);
         }
         if end < target {
-            books.overfull.insert(key);
+            rooms.overfull.insert(key);
         }
     }
     Ok(())
@@ -87,26 +87,26 @@ impl Pass {
     pub(super) fn step(
         &mut self,
         db: &Connection,
-        books: &mut Books,
-        now: Time,
+        rooms: &mut RoomTable,
+        now: LogTime,
         taken: &mut Vec<Taken>,
     ) -> rusqlite::Result<bool> {
         // A sweep is short and seldom: rooms wait until it is done, lest each of its steps look at them again.
-        if self.marks.step(db, &books.retention, now)? {
+        if self.marks.step(db, &rooms.retention, now)? {
             return Ok(true);
         }
-        let ids = forget_ids(db, books.ids_expired(now))?;
+        let ids = forget_ids(db, rooms.ids_expired(now))?;
         let sessions = sessions::forget_ended(db, now.before(self.session_window))?;
-        let rooms = candidates(db, self.after)?;
-        let mut more = rooms.len() == STEP;
+        let candidates = candidates(db, self.after)?;
+        let mut more = candidates.len() == STEP;
         let mut budget = STEP as u64;
-        for room in rooms {
+        for room in candidates {
             if budget == 0 {
                 more = true;
                 break;
             }
-            let keep = books.retention.keep(&room.key.room);
-            let deleted = sweep(db, books, &room, keep, budget, now, taken);
+            let keep = rooms.retention.policy(&room.key.room);
+            let deleted = sweep(db, rooms, &room, keep, budget, now, taken);
             if deleted.is_err() {
                 // The next pass goes on behind it: one room that is damaged is not to keep all others from being trimmed.
                 self.after = room.id;
@@ -127,11 +127,11 @@ impl Pass {
 /// How many messages were deleted, at most `budget`; if as many, the room may not be done.
 fn sweep(
     db: &Connection,
-    books: &mut Books,
+    rooms: &mut RoomTable,
     room: &Candidate,
-    keep: Keep,
+    keep: RetentionPolicy,
     budget: u64,
-    now: Time,
+    now: LogTime,
     taken: &mut Vec<Taken>,
 ) -> rusqlite::Result<u64> {
     let first = first_stored(db, room.id)?.unwrap_or(room.head.next());
@@ -139,12 +139,12 @@ fn sweep(
     // What lies before `oldest` is left from a time when the room's limits were others.
     let target = young.max(keep.first_by_count(room.head)).max(room.oldest);
     let end = target.min(Seq(first.0 + budget));
-    if end > room.head && keep.forgettable(room.ts, now) {
+    if end > room.head && keep.room_expired(room.ts, now) {
         forget(db, room)?;
-        books.forget(&room.key);
+        rooms.forget(&room.key);
         taken.push(Taken::Room(room.key.clone()));
     } else if end > first {
-        taken.push(delete(db, books, room.id, &room.key, end)?);
+        taken.push(delete(db, rooms, room.id, &room.key, end)?);
     }
     Ok(end.0.saturating_sub(first.0))
 }
@@ -176,10 +176,10 @@ fn first_stored(db: &Connection, room: i64) -> rusqlite::Result<Option<Seq>> {
         .optional()
 }
 
-/// Deletes the room's messages before `end`; its row and the books follow.
+/// Deletes the room's messages before `end`; its row and the rooms follow.
 fn delete(
     db: &Connection,
-    books: &mut Books,
+    rooms: &mut RoomTable,
     room: i64,
     key: &RoomKey,
     end: Seq,
@@ -197,7 +197,7 @@ fn delete(
         "UPDATE rooms SET oldest = max(oldest, ?2), trimmed = max(trimmed, ?3) WHERE id = ?1",
     )?
     .execute(params![room, int(end.0), int(trimmed.0)])?;
-    books.trimmed(key, end, trimmed);
+    rooms.trimmed(key, end, trimmed);
     Ok(Taken::Messages(key.clone(), end, trimmed))
 }
 
@@ -215,7 +215,7 @@ fn forget(db: &Connection, room: &Candidate) -> rusqlite::Result<()> {
             "INSERT INTO forgotten (slot, count) VALUES (?1, 1)
              ON CONFLICT (slot) DO UPDATE SET count = count + 1",
         )?
-        .execute([unwritten::slot(&room.key)])?;
+        .execute([epoch::slot(&room.key)])?;
     }
     Ok(())
 }

@@ -26,9 +26,9 @@ impl Witness {
 
     /// Has the log begin another incarnation if it was further on before than it is now, at `total` messages.
     pub(super) fn check(&mut self, db: &Connection, total: u64) -> rusqlite::Result<()> {
-        let life = schema::life(db)?;
+        let incarnation = schema::incarnation(db)?;
         if let Some((known, reached)) = self.read()
-            && known == life
+            && known == incarnation
             && reached > total
         {
             tracing::warn!(
@@ -42,8 +42,8 @@ impl Witness {
     }
 
     /// Notes how many messages were numbered, over all namespaces.
-    pub(super) fn note(&mut self, life: &Epoch, total: u64) {
-        let text = format!("{life} {total}\n");
+    pub(super) fn note(&mut self, incarnation: &Epoch, total: u64) {
+        let text = format!("{incarnation} {total}\n");
         if let Err(error) = self.write(&text) {
             log_rarely!(warn, %error, "how far the log is cannot be noted beside it");
         }
@@ -53,8 +53,8 @@ impl Witness {
         let mut text = String::new();
         self.0.rewind().ok()?;
         (&self.0).take(MOST).read_to_string(&mut text).ok()?;
-        let (life, total) = text.strip_suffix('\n')?.split_once(' ')?;
-        Some((Epoch::from_text(life), total.parse().ok()?))
+        let (incarnation, total) = text.strip_suffix('\n')?.split_once(' ')?;
+        Some((Epoch::from_text(incarnation), total.parse().ok()?))
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {

@@ -8,17 +8,17 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
-    books::{Books, Outcome},
     health::{self, Health},
-    marks,
     offsets::Offsets,
+    read_markers,
+    room_table::{Outcome, RoomTable},
     schema,
     sessions::{self, Change},
     trim::{self, Pass, Taken},
     witness::Witness,
 };
 use crate::{
-    backend::{Appended, Clock, Delivery, Draft, Mark, Time, tail::Tail},
+    backend::{Appended, Clock, Delivery, Draft, LogTime, ReadMarker, hot_cache::HotCache},
     error::{Error, Result},
     model::{Epoch, RoomKey, Seq, UserId},
 };
@@ -43,7 +43,7 @@ pub(super) enum Command {
         room: RoomKey,
         user: UserId,
         seq: Seq,
-        done: oneshot::Sender<Result<Mark>>,
+        done: oneshot::Sender<Result<ReadMarker>>,
     },
     /// Change a stored session.
     Session {
@@ -54,7 +54,7 @@ pub(super) enum Command {
     Visit { room: RoomKey },
     /// Take one step of a pass over all rooms; answers whether there is more to do.
     Trim {
-        now: Time,
+        now: LogTime,
         done: oneshot::Sender<Result<bool>>,
     },
     /// Find out whether storing works again.
@@ -80,15 +80,15 @@ impl Command {
 pub(super) struct Writer {
     pub(super) db: Connection,
     pub(super) queue: mpsc::Receiver<Command>,
-    pub(super) books: Books,
+    pub(super) rooms: RoomTable,
     pub(super) pass: Pass,
-    pub(super) tail: Arc<Tail>,
+    pub(super) tail: Arc<HotCache>,
     pub(super) offsets: Arc<Offsets>,
     pub(super) stream: mpsc::Sender<Delivery>,
     pub(super) health: Arc<Health>,
     pub(super) clock: Clock,
-    /// The name of the log's life.
-    pub(super) life: Epoch,
+    /// The name of the log's incarnation.
+    pub(super) incarnation: Epoch,
     /// Keeps other processes out for as long as this thread lives.
     pub(super) witness: Witness,
 }
@@ -99,7 +99,7 @@ struct Done {
     /// One for each append, in order.
     appends: Vec<Outcome>,
     /// One for each mark, in order.
-    marks: Vec<Mark>,
+    marks: Vec<ReadMarker>,
     taken: Vec<Taken>,
     more_to_trim: bool,
     /// Something was surely written; an empty transaction succeeds on a full disk too.
@@ -122,7 +122,7 @@ impl Writer {
         {
             tracing::warn!(%error, "cannot tidy the log while closing; nothing is lost");
         }
-        self.witness.note(&self.life, self.offsets.total());
+        self.witness.note(&self.incarnation, self.offsets.total());
     }
 
     /// Does it in one transaction. If that fails and may concern one room, half of it at a time, so that the others are served;
@@ -135,7 +135,7 @@ impl Writer {
             }
             Err(error) => error,
         };
-        self.books.discard();
+        self.rooms.discard();
         *failures += 1;
         if batch.len() > 1 && *failures < FAILURES && health::may_be_of_one_room(&error) {
             let second = batch.split_off(batch.len() / 2);
@@ -156,32 +156,32 @@ impl Writer {
         // A room that is read at this moment is not to be forgotten by the trimming.
         for command in batch {
             if let Command::Visit { room } = command {
-                self.books.visit(&db, room, now)?;
+                self.rooms.touch(&db, room, now)?;
             }
         }
-        self.books.flush(&db)?;
+        self.rooms.flush(&db)?;
         // Then what makes room: on a full disk this may be what lets the appends succeed.
         for command in batch {
             if let Command::Trim { now, .. } = command {
-                schema::keep_aged(&db, now.aged)?;
+                schema::keep_aged(&db, now.retention_clock)?;
                 done.wrote = true;
                 done.more_to_trim = self
                     .pass
-                    .step(&db, &mut self.books, *now, &mut done.taken)?;
+                    .step(&db, &mut self.rooms, *now, &mut done.taken)?;
             }
         }
-        trim::overfull(&db, &mut self.books, batch.len(), &mut done.taken)?;
+        trim::overfull(&db, &mut self.rooms, batch.len(), &mut done.taken)?;
         for command in batch {
             match command {
                 Command::Append { draft, .. } => {
-                    let outcome = self.books.append(&db, draft, now)?;
+                    let outcome = self.rooms.append(&db, draft, now)?;
                     done.wrote |= outcome.stored.is_some();
                     done.appends.push(outcome);
                 }
                 Command::Mark {
                     room, user, seq, ..
                 } => {
-                    let mark = marks::set(&db, &mut self.books, room, user, *seq, now)?;
+                    let mark = read_markers::set(&db, &mut self.rooms, room, user, *seq, now)?;
                     done.wrote |= mark.moved;
                     done.marks.push(mark);
                 }
@@ -192,11 +192,11 @@ impl Writer {
                     health::probe(&db, now)?;
                     done.wrote = true;
                 }
-                Command::Close => schema::keep_aged(&db, now.aged)?,
+                Command::Close => schema::keep_aged(&db, now.retention_clock)?,
                 _ => {}
             }
         }
-        self.books.flush(&db)?;
+        self.rooms.flush(&db)?;
         db.commit()?;
         Ok(done)
     }
@@ -237,7 +237,7 @@ impl Writer {
                 Command::Trim { done: answer, .. } => {
                     // Once a pass, which is once a minute.
                     if !done.more_to_trim {
-                        self.witness.note(&self.life, self.offsets.total());
+                        self.witness.note(&self.incarnation, self.offsets.total());
                     }
                     let _ = answer.send(Ok(done.more_to_trim));
                 }

@@ -4,22 +4,22 @@ use std::{sync::Arc, time::Instant};
 
 use crate::hub::{Connection, Hub, connections::LocalUser, rooms::user_status::Word};
 use crate::{
-    backend::{Elsewhere, Notice},
+    backend::{Notice, RemoteEvent},
     model::{Namespace, RoomKey, RoomName, Timestamp, UserId},
 };
 
 impl Hub {
     /// Takes what other nodes say of a room.
-    pub(in crate::hub) fn hear(&self, key: &RoomKey, said: Elsewhere) {
+    pub(in crate::hub) fn hear(&self, key: &RoomKey, said: RemoteEvent) {
         let words: Vec<(UserId, Word)> = match &said {
-            Elsewhere::Present(entries) => {
+            RemoteEvent::Snapshot(entries) => {
                 let entries = entries.iter();
                 entries
                     .map(|(_, user, entry)| (user.clone(), entry.into()))
                     .collect()
             }
-            Elsewhere::User(_, user, Some(entry)) => vec![(user.clone(), entry.into())],
-            Elsewhere::Notice(Notice::Status {
+            RemoteEvent::UserChanged(_, user, Some(entry)) => vec![(user.clone(), entry.into())],
+            RemoteEvent::Notice(Notice::Status {
                 user,
                 status,
                 info,
@@ -52,7 +52,7 @@ impl Hub {
 
     /// Tells the other nodes that have connections of a user what it said last.
     pub(in crate::hub) fn tell_status(&self, namespace: &Namespace, user: &UserId) {
-        let Some(nodes) = &self.0.backend.nodes else {
+        let Some(nodes) = &self.0.backend.cluster else {
             return;
         };
         let Some(word) = self.0.users.peek(user, LocalUser::word) else {
@@ -68,7 +68,7 @@ impl Hub {
             changed,
         } = word;
         let user = user.clone();
-        nodes.tell(
+        nodes.notify(
             &personal,
             Notice::Status {
                 user,
@@ -82,7 +82,7 @@ impl Hub {
     /// Has other nodes answer what a user said there, if this is its first connection here.
     pub(in crate::hub) fn ask_status(&self, connection: &Arc<Connection>) {
         let is_first = connection.standing().connections().len() == 1;
-        if self.0.backend.nodes.is_none() || !is_first {
+        if self.0.backend.cluster.is_none() || !is_first {
             return;
         }
         let (hub, connection) = (self.clone(), connection.clone());

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::hub::{CloseReason, Connection, Hub, UserState, session::TRY_AGAIN, signal::Passing};
 use crate::{
-    backend::Question,
+    backend::PeerRequest,
     error::{Code, Error, Result},
     model::{ConnectionId, Namespace, RoomKey, RoomName, UserId},
     repeat::log_rarely,
@@ -53,10 +53,10 @@ impl Hub {
         ask: &Ask,
         within: Duration,
     ) -> Result<Vec<T>> {
-        let Some(nodes) = &self.0.backend.nodes else {
+        let Some(nodes) = &self.0.backend.cluster else {
             return Ok(Vec::new());
         };
-        let answers = nodes.ask(written(ask)?, within).await?;
+        let answers = nodes.request_all(written(ask)?, within).await?;
         let read = |answer: String| match serde_json::from_str(&answer) {
             Ok(answer) => Some(answer),
             Err(error) => {
@@ -68,7 +68,7 @@ impl Hub {
     }
 
     /// Answers what another node asks, in time: whatever is delivered does not wait for that.
-    pub(in crate::hub) fn answer(&self, question: Question) {
+    pub(in crate::hub) fn answer(&self, question: PeerRequest) {
         let Ok(permit) = self.0.answers.clone().try_acquire_owned() else {
             log_rarely!(warn, "other nodes ask more than can be answered");
             return;
@@ -120,7 +120,7 @@ impl Hub {
 
     /// Has other nodes let go of the connection that the session of this one had there, if any.
     pub(in crate::hub) fn have_let_go(&self, connection: &Connection) {
-        if connection.pid().is_none() || self.0.backend.nodes.is_none() {
+        if connection.pid().is_none() || self.0.backend.cluster.is_none() {
             return;
         }
         let (hub, connection) = (self.clone(), connection.id());

@@ -46,7 +46,12 @@ impl Hub {
     pub async fn read(&self, connection: &Connection, room: RoomName, seq: Seq) -> Result<ReadTo> {
         check_joined(connection, &room)?;
         let (key, user) = (connection.key(&room), connection.principal().user.clone());
-        let mark = self.0.backend.marks.mark(&key, &user, seq).await?;
+        let mark = self
+            .0
+            .backend
+            .read_markers
+            .advance(&key, &user, seq)
+            .await?;
         if mark.moved {
             self.0.rooms.with(&key, |room| {
                 room.has_read(&user, mark.seq, Some(connection.id()), Instant::now());

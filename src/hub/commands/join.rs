@@ -228,7 +228,7 @@ impl Hub {
             self.give_before_answer(connection, key, &page).await?;
         }
         let user = connection.principal().user.clone();
-        let mark = self.0.backend.marks.marked(key, &user).await?;
+        let mark = self.0.backend.read_markers.get(key, &user).await?;
         if !connection.joined(&key.room, page.offset) {
             return Err(closing());
         }
@@ -254,7 +254,7 @@ impl Hub {
         page: &Page,
     ) -> Result<()> {
         // Whatever the page shows has come to the feed then.
-        self.0.backend.bus.delivered().await;
+        self.0.backend.bus.flush().await;
         let first = page.messages.first();
         let first = first.map_or(Offset(u64::MAX), |first| first.offset);
         let feed = connection.feed();

@@ -13,7 +13,7 @@ use crate::hub::{
 };
 use crate::{
     auth::Permission,
-    backend::{Nodes, PageSize, Range},
+    backend::{ClusterNodes, PageSize, Range},
     error::{Error, Result},
     model::{Epoch, RoomName, Seq},
 };
@@ -88,7 +88,7 @@ impl Hub {
     pub async fn live_rooms(&self, caller: &impl Caller, request: &LiveRooms) -> Result<RoomsPage> {
         let limit = request.limit.unwrap_or(LISTED_ROOMS).clamp(1, PAGE_ROOMS);
         let mut found = vec![self.live_here(caller, request, limit + 1)];
-        if let Some(nodes) = &self.0.backend.nodes {
+        if let Some(nodes) = &self.0.backend.cluster {
             found.push(live_elsewhere(&**nodes, caller, request, limit + 1).await?);
         }
         let comparisons = found.iter().map(|found| found.comparisons).sum::<usize>();
@@ -101,7 +101,7 @@ impl Hub {
             rooms.truncate(limit);
             next = rooms.last().cloned();
         }
-        if self.0.backend.nodes.is_some() {
+        if self.0.backend.cluster.is_some() {
             self.charge(caller, rooms.len() / ASKED_A_PERMIT, Instant::now());
         }
         let rooms = futures_util::stream::iter(rooms).map(|room| async move {
@@ -165,10 +165,10 @@ impl Hub {
                 connections: room.connections(),
             })
         });
-        let attendance = match (found.flatten(), &self.0.backend.nodes) {
+        let attendance = match (found.flatten(), &self.0.backend.cluster) {
             (Some(attendance), _) => attendance,
             (None, Some(nodes)) => {
-                let census = nodes.users(&key, None, 0).await?;
+                let census = nodes.room_users(&key, None, 0).await?;
                 self.charge(caller, census.count / USERS_A_PERMIT, Instant::now());
                 Attendance {
                     users: census.count,
@@ -183,7 +183,7 @@ impl Hub {
 
 /// The first of those that are live on any node.
 async fn live_elsewhere(
-    nodes: &dyn Nodes,
+    nodes: &dyn ClusterNodes,
     caller: &impl Caller,
     request: &LiveRooms,
     most: usize,
@@ -191,7 +191,7 @@ async fn live_elsewhere(
     let mut walk = Walk::new(caller, &request.prefix, request.after.as_ref(), most);
     while let Some(wanted) = walk.wants() {
         let (namespace, after) = (caller.namespace(), wanted.after.as_ref());
-        let names = nodes.rooms(namespace, &wanted.prefix, after, wanted.most);
+        let names = nodes.occupied_rooms(namespace, &wanted.prefix, after, wanted.most);
         walk.take(&wanted, names.await?, |room| {
             caller.may(Permission::Join, room)
         });

@@ -136,7 +136,7 @@ impl Hub {
             return Ok(Polled::new(watch.room, page, None));
         };
         let kept = || {
-            let newest = watched.after(since, size, &log.life(), Timestamp::now())?;
+            let newest = watched.after(since, size, &log.incarnation(), Timestamp::now())?;
             let polled = Polled::kept(watch.room, newest, since);
             (!poll.at_once || !polled.messages.is_empty()).then_some(polled)
         };
@@ -144,16 +144,16 @@ impl Hub {
             return Ok(polled);
         }
         // Of many who ask at once where the room is one reads that. What is older is read by each.
-        let _reading = match watched.is_known(&log.life()) {
+        let _reading = match watched.is_known(&log.incarnation()) {
             false => Some(watched.reading().await),
             true => None,
         };
         if let Some(polled) = kept() {
             return Ok(polled);
         }
-        let life = log.life();
+        let life = log.incarnation();
         let page = log.read(watch.room, Range::After(since.seq), size).await?;
-        if life == log.life() {
+        if life == log.incarnation() {
             watched.learn(&page, life);
         }
         if page.epoch == since.epoch && follows(&page, since.seq) {

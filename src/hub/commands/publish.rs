@@ -96,7 +96,7 @@ impl Storing {
         let Some(receipt) = &mut self.receipt else {
             return Err(Error::new(Code::Internal, "a message is settled once"));
         };
-        let appended = receipt.settle().await;
+        let appended = receipt.wait_mut().await;
         self.receipt = None;
         if let Ok(appended) = &appended {
             self.metrics
@@ -114,7 +114,7 @@ impl Drop for Storing {
         // Nobody waits any more: a request was broken off, or an application does not ask.
         let (began, metrics) = (self.began, self.metrics.clone());
         runtime.spawn(async move {
-            if let Ok(appended) = receipt.settle().await {
+            if let Ok(appended) = receipt.wait_mut().await {
                 metrics.appended(appended.duplicate, began.elapsed());
             }
         });

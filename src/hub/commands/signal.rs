@@ -385,7 +385,7 @@ impl Hub {
 
     /// Whether a signal may have receivers on other nodes.
     fn is_for_others(&self, to: &To) -> bool {
-        self.0.backend.nodes.is_some()
+        self.0.backend.cluster.is_some()
             && match to {
                 To::User(_) => true,
                 To::Connection(id) => !self.0.connections.contains_key(id),

@@ -75,8 +75,8 @@ impl Hub {
             patiently(connection, || self.0.rooms.followed(&key)).await?;
         }
         let log = &self.0.backend.log;
-        let until = patiently(connection, || log.offset(connection.namespace())).await?;
-        if connection.has_outlived(&log.life()) {
+        let until = patiently(connection, || log.last_offset(connection.namespace())).await?;
+        if connection.has_outlived(&log.incarnation()) {
             return Err(Error::unavailable(
                 "the log has begun another life, and what a connection missed may be lost",
             ));

@@ -20,7 +20,7 @@ impl Hub {
             Offset(0)
         });
         if known {
-            connection.begin_in(self.0.backend.log.life());
+            connection.begin_in(self.0.backend.log.incarnation());
             connection.joined(&personal, start);
         } else {
             tokio::spawn(
@@ -38,7 +38,7 @@ impl Hub {
         while !connection.feed().is_over() {
             again.wait().await;
             if let Ok(start) = self.present_end(&key).await {
-                connection.begin_in(self.0.backend.log.life());
+                connection.begin_in(self.0.backend.log.incarnation());
                 connection.joined(&personal, start);
                 if let Err(error) = self.store(&connection, None, true).await {
                     tracing::debug!(%error, "a session could not be stored after all");
@@ -51,6 +51,6 @@ impl Hub {
     /// The log's end, once whatever comes behind it in a room will be delivered.
     async fn present_end(&self, room: &RoomKey) -> Result<Offset> {
         self.0.rooms.followed(room).await?;
-        self.0.backend.log.offset(&room.namespace).await
+        self.0.backend.log.last_offset(&room.namespace).await
     }
 }

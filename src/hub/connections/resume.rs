@@ -189,8 +189,8 @@ impl Hub {
     ) -> Result<Result<Resumed, ResumeRejection>> {
         let claim = self.claim(pid).await?;
         // First: behind this it is known whether the session's offsets are of the log's present life.
-        let until = self.0.backend.log.offset(namespace).await?;
-        let life = self.0.backend.log.life();
+        let until = self.0.backend.log.last_offset(namespace).await?;
+        let life = self.0.backend.log.incarnation();
         let Some(session) = self.0.backend.sessions.find(pid).await? else {
             return Ok(Err(ResumeRejection::Unknown));
         };

@@ -18,10 +18,10 @@ impl Hub {
     /// Closes connections of earlier incarnations, for as long as it is polled.
     pub(in crate::hub) async fn close_outlived(&self) {
         let log = &self.0.backend.log;
-        let mut known = log.life();
+        let mut known = log.incarnation();
         loop {
             tokio::time::sleep(LOOK).await;
-            let life = log.life();
+            let life = log.incarnation();
             if life == known {
                 continue;
             }

@@ -15,7 +15,7 @@ use crate::hub::{
 };
 use crate::{
     auth::{Permission, Principal},
-    backend::{PageSize, REMEMBERED, Range},
+    backend::{GAP_DETECTION_WINDOW, PageSize, Range},
     error::{Limit, Result},
     model::{Cursor, Epoch, Namespace, Offset, Position, RoomKey, RoomName, Seq, Timestamp},
 };
@@ -85,8 +85,8 @@ impl Hub {
         let mut arrived = self
             .prepare_connection(namespace.clone(), principal, ResumeRequest::Unsupported)
             .await?;
-        let until = self.0.backend.log.offset(&namespace).await?;
-        let life = self.0.backend.log.life();
+        let until = self.0.backend.log.last_offset(&namespace).await?;
+        let life = self.0.backend.log.incarnation();
         let (mut floors, mut resets) = (Memberships::new(), Vec::new());
         for room in rooms {
             let key = who.key(&room);
@@ -112,7 +112,7 @@ impl Hub {
     /// What a client of a stream gives back to go on behind an offset that it was given at `ts` or later.
     pub fn cursor(&self, offset: Offset, ts: Timestamp) -> Cursor {
         Cursor {
-            life: self.0.backend.log.life(),
+            life: self.0.backend.log.incarnation(),
             offset,
             ts,
         }
@@ -194,8 +194,8 @@ impl Hub {
         let log = &self.0.backend.log;
         // One from far ahead is of a time when the clock was wrong, and tells nothing.
         let now = Timestamp::now();
-        let recent = cursor.ts.until(now).max(now.until(cursor.ts)) < REMEMBERED;
-        if cursor.life != log.life() || cursor.offset > until || !recent {
+        let recent = cursor.ts.until(now).max(now.until(cursor.ts)) < GAP_DETECTION_WINDOW;
+        if cursor.life != log.incarnation() || cursor.offset > until || !recent {
             return Ok(None);
         }
         let missed = log

@@ -25,7 +25,7 @@ use serde_json::value::RawValue;
 
 use super::user_status::{Present, Profile, Stance, each_once, merged, take_over};
 use crate::{
-    backend::{Attending, Census},
+    backend::{PresenceEntry, RosterPage},
     model::{ConnectionId, NodeId, RoomName, Timestamp, UserId},
 };
 
@@ -96,13 +96,13 @@ pub struct Page {
 #[derive(Debug, Default)]
 struct User {
     own: Option<Own>,
-    elsewhere: Vec<(NodeId, Attending)>,
+    elsewhere: Vec<(NodeId, PresenceEntry)>,
 }
 
 /// This node's entry.
 #[derive(Debug)]
 struct Own {
-    entry: Attending,
+    entry: PresenceEntry,
     /// When it ends; only while it has no connection.
     leaves: Option<Instant>,
 }
@@ -226,7 +226,7 @@ impl Presence {
         &mut self,
         node: NodeId,
         user: &UserId,
-        entry: Option<Attending>,
+        entry: Option<PresenceEntry>,
     ) -> Option<Change> {
         let (mut before, mut told) = (0, false);
         let after = entry.as_ref().map_or(0, |entry| entry.connections);
@@ -257,7 +257,7 @@ impl Presence {
     }
 
     /// These are all entries of other nodes, in place of whatever was known of them.
-    pub fn all(&mut self, entries: Vec<(NodeId, UserId, Attending)>) -> Vec<Change> {
+    pub fn all(&mut self, entries: Vec<(NodeId, UserId, PresenceEntry)>) -> Vec<Change> {
         let listed: HashSet<(NodeId, UserId)> = entries
             .iter()
             .map(|(node, user, _)| (*node, user.clone()))
@@ -276,7 +276,7 @@ impl Presence {
     pub fn take_noted(
         &mut self,
         told: impl Fn(&UserId) -> bool,
-    ) -> Vec<(UserId, Option<Attending>)> {
+    ) -> Vec<(UserId, Option<PresenceEntry>)> {
         let noted = std::mem::take(&mut self.noted).into_iter();
         let (noted, kept): (BTreeSet<_>, _) = noted.partition(told);
         self.noted = kept;
@@ -288,7 +288,7 @@ impl Presence {
     }
 
     /// This node's entry of a user.
-    pub fn entry(&self, user: &UserId) -> Option<&Attending> {
+    pub fn entry(&self, user: &UserId) -> Option<&PresenceEntry> {
         let own = self.users.get(user)?.own.as_ref()?;
         Some(&own.entry)
     }
@@ -407,7 +407,7 @@ impl Presence {
 
 impl Page {
     /// What the nodes together answer.
-    pub fn of(census: &Census) -> Self {
+    pub fn of(census: &RosterPage) -> Self {
         let users = each_once(&census.users);
         let next = users.last().filter(|_| census.more);
         Self {
@@ -423,7 +423,7 @@ impl User {
         self.merged().map(|entry| Profile::of(&entry))
     }
 
-    fn merged(&self) -> Option<Attending> {
+    fn merged(&self) -> Option<PresenceEntry> {
         let own = self.own.iter().map(|own| &own.entry);
         merged(own.chain(self.elsewhere.iter().map(|(_, entry)| entry)))
     }

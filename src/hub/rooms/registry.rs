@@ -19,7 +19,7 @@ use super::{
     room::{Manners, Placed, Room},
 };
 use crate::{
-    backend::{Bus, Nodes},
+    backend::{Bus, ClusterNodes},
     error::{Limit, Result},
     hub::{connections::Connection, event::Outgoing, lock},
     model::{ConnectionId, RoomKey, Timestamp, UserId},
@@ -37,7 +37,7 @@ pub(in crate::hub) struct Rooms {
     /// Followed for as long as there is a room.
     bus: Arc<dyn Bus>,
     /// Told who is here.
-    nodes: Option<Arc<dyn Nodes>>,
+    nodes: Option<Arc<dyn ClusterNodes>>,
     manners: Manners,
     /// When which room is to be looked after, the earliest first; a room may stand here several times.
     due: Mutex<BinaryHeap<Reverse<(Instant, RoomKey)>>>,
@@ -50,7 +50,7 @@ impl Rooms {
     pub(in crate::hub) fn new(
         manners: Manners,
         bus: Arc<dyn Bus>,
-        nodes: Option<Arc<dyn Nodes>>,
+        nodes: Option<Arc<dyn ClusterNodes>>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Rooms {
 
     /// Waits until whatever is stored in a room from now on will be delivered to it: its log is to be read after that.
     pub(in crate::hub) async fn followed(&self, key: &RoomKey) -> Result<()> {
-        match self.with(key, |room| room.followed(|| self.bus.follow(key))) {
+        match self.with(key, |room| room.followed(|| self.bus.subscribe(key))) {
             Some(followed) => followed.await,
             // Whoever waits is no member any more, and will find out.
             None => Ok(()),
@@ -118,7 +118,7 @@ impl Rooms {
         let entry = self.rooms.entry(key.clone()).or_insert_with(|| {
             self.metrics.rooms.inc();
             self.index.insert(key);
-            let followed = self.bus.follow(key);
+            let followed = self.bus.subscribe(key);
             let room = Room::new(
                 key.room.clone(),
                 self.manners.clone(),
@@ -291,7 +291,7 @@ impl Rooms {
             };
             if over {
                 // Still locked, so that whoever begins the room anew follows it after this.
-                self.bus.unfollow(key);
+                self.bus.unsubscribe(key);
                 self.index.remove(key);
                 entry.remove();
                 self.metrics.rooms.dec();

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     auth::Permission,
-    backend::{Elsewhere, Following, Nodes, Notice},
+    backend::{ClusterNodes, Notice, RemoteEvent, Subscribing},
     hub::{
         connections::Connection,
         connections::Subscriber,
@@ -53,7 +53,7 @@ pub(in crate::hub) struct Manners {
 pub(in crate::hub) struct Room {
     name: RoomName,
     /// Ready when whatever is stored from then on is delivered to it.
-    followed: Shared<Following>,
+    followed: Shared<Subscribing>,
     members: IndexMap<ConnectionId, Member>,
     presence: Presence,
     typing: Typing,
@@ -109,7 +109,7 @@ impl Room {
     pub(in crate::hub) fn new(
         name: RoomName,
         manners: Manners,
-        followed: Following,
+        followed: Subscribing,
         shared: bool,
     ) -> Self {
         let strange = shared && !name.is_personal();
@@ -138,8 +138,8 @@ impl Room {
     /// whoever asks after that.
     pub(in crate::hub) fn followed(
         &mut self,
-        again: impl FnOnce() -> Following,
-    ) -> Shared<Following> {
+        again: impl FnOnce() -> Subscribing,
+    ) -> Shared<Subscribing> {
         if matches!(self.followed.peek(), Some(Err(_))) {
             self.followed = again().shared();
         }
@@ -209,7 +209,7 @@ impl Room {
 
     /// Tells other nodes what they have to know of what has happened here. In the room's lock, so that they are told in order. Of a
     /// user whose change the members here are told later they are told then, too, for as long as there is a room.
-    pub(in crate::hub) fn tell_nodes(&mut self, room: &RoomKey, nodes: Option<&dyn Nodes>) {
+    pub(in crate::hub) fn tell_nodes(&mut self, room: &RoomKey, nodes: Option<&dyn ClusterNodes>) {
         let (untold, over) = (&self.untold, self.is_over());
         let noted = self.presence.take_noted(|user| over || !untold.has(user));
         let Some(nodes) = nodes else {
@@ -217,10 +217,10 @@ impl Room {
             return;
         };
         for (user, entry) in noted {
-            nodes.note(room, &user, entry);
+            nodes.set_presence(room, &user, entry);
         }
         for notice in self.notices.drain(..) {
-            nodes.tell(room, notice);
+            nodes.notify(room, notice);
         }
     }
 

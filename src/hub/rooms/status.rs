@@ -89,10 +89,10 @@ impl Hub {
             let enough = room.knows_all() || caller.connection().is_some();
             enough.then(|| (room.count(), room.page(after, limit)))
         });
-        let (count, page) = match (found.flatten(), &self.0.backend.nodes) {
+        let (count, page) = match (found.flatten(), &self.0.backend.cluster) {
             (Some(found), _) => found,
             (None, Some(nodes)) => {
-                let census = nodes.users(&key, after, limit).await?;
+                let census = nodes.room_users(&key, after, limit).await?;
                 // All of them were read.
                 self.charge(caller, census.count / USERS_A_PERMIT, Instant::now());
                 (census.count, Page::of(&census))

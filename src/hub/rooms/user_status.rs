@@ -1,6 +1,6 @@
 //! What is shown of a user, and what becomes of it where several nodes have connections of it.
 //!
-//! Each node writes one entry for a user in a room, an [`Attending`], and nobody else writes that. What the room is shown is made
+//! Each node writes one entry for a user in a room, an [`PresenceEntry`], and nobody else writes that. What the room is shown is made
 //! of all entries by one rule, [`merged`], that gives the same whatever order they came in:
 //!
 //! - Name, status and info are those of the entry that was changed last: `changed` is the time when the user said so. A node
@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    backend::Attending,
+    backend::PresenceEntry,
     model::{Timestamp, UserId},
 };
 
@@ -72,8 +72,8 @@ pub struct Present {
 
 /// What all entries of one user come to; `None` if there is none.
 pub(in crate::hub) fn merged<'a>(
-    entries: impl Iterator<Item = &'a Attending> + Clone,
-) -> Option<Attending> {
+    entries: impl Iterator<Item = &'a PresenceEntry> + Clone,
+) -> Option<PresenceEntry> {
     let latest = entries.clone().max_by_key(|entry| rank(entry))?;
     let connected = entries.clone().any(|entry| entry.connections > 0);
     let mut merged = latest.clone();
@@ -89,7 +89,7 @@ pub(in crate::hub) fn merged<'a>(
 }
 
 /// The users of a list in which all entries of one user stand together.
-pub(in crate::hub) fn each_once(entries: &[(UserId, Attending)]) -> Vec<Present> {
+pub(in crate::hub) fn each_once(entries: &[(UserId, PresenceEntry)]) -> Vec<Present> {
     entries
         .chunk_by(|one, next| one.0 == next.0)
         .filter_map(|of_one| {
@@ -100,7 +100,7 @@ pub(in crate::hub) fn each_once(entries: &[(UserId, Attending)]) -> Vec<Present>
 }
 
 /// What an entry counts: that of the greatest is shown.
-fn rank(entry: &Attending) -> impl Ord {
+fn rank(entry: &PresenceEntry) -> impl Ord {
     let info = entry.info.as_deref().map(RawValue::get);
     (
         (entry.changed, entry.connections > 0, Reverse(entry.since)),
@@ -117,8 +117,8 @@ pub(in crate::hub) struct Word {
     pub(in crate::hub) changed: Timestamp,
 }
 
-impl From<&Attending> for Word {
-    fn from(entry: &Attending) -> Self {
+impl From<&PresenceEntry> for Word {
+    fn from(entry: &PresenceEntry) -> Self {
         Self {
             status: entry.status.clone(),
             info: entry.info.clone(),
@@ -128,7 +128,7 @@ impl From<&Attending> for Word {
 }
 
 /// Has an entry say what another one says.
-pub(in crate::hub) fn take_over(own: &mut Attending, other: &Attending) {
+pub(in crate::hub) fn take_over(own: &mut PresenceEntry, other: &PresenceEntry) {
     own.name = other.name.clone();
     own.status = other.status.clone();
     own.info = other.info.clone();
@@ -143,9 +143,9 @@ impl Stance {
     }
 
     /// The entry of a user who comes with its first connection.
-    pub(in crate::hub) fn begin(self, since: Timestamp) -> Attending {
+    pub(in crate::hub) fn begin(self, since: Timestamp) -> PresenceEntry {
         let Profile { name, status, info } = self.profile;
-        Attending {
+        PresenceEntry {
             name,
             status,
             info,
@@ -159,7 +159,7 @@ impl Stance {
 
 impl Profile {
     /// What an entry shows.
-    pub(in crate::hub) fn of(entry: &Attending) -> Self {
+    pub(in crate::hub) fn of(entry: &PresenceEntry) -> Self {
         let profile = Self {
             name: entry.name.clone(),
             status: entry.status.clone(),
@@ -178,7 +178,7 @@ fn shown(mut profile: Profile, idle: bool) -> Profile {
 }
 
 impl Present {
-    pub(in crate::hub) fn of(user: &UserId, entry: &Attending) -> Self {
+    pub(in crate::hub) fn of(user: &UserId, entry: &PresenceEntry) -> Self {
         let Profile { name, status, info } = Profile::of(entry);
         Self {
             user: user.clone(),

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     auth::{Authority, AuthorityConfig, Grants},
-    backend::{Backend, Deliveries, Keep, PageSize, Retention, memory},
+    backend::{Backend, Deliveries, PageSize, Retention, RetentionPolicy, memory},
     error::Limit,
     hub::{
         Event, HubSettings, Join, PageLimits, Publish, RecoverySettings, Replay,
@@ -175,7 +175,7 @@ async fn say(hub: &Hub, room: &str, number: u32) {
     let message = Publish::new(RoomName::parse(room).unwrap(), "message", &number).unwrap();
     let sent = hub.publish_as(&Namespace::root(), message, None).await;
     sent.unwrap().settled().await.unwrap();
-    hub.0.backend.bus.delivered().await;
+    hub.0.backend.bus.flush().await;
 }
 
 fn back(connection: &Connection, client: &Client) -> ResumeRequest {
@@ -420,7 +420,7 @@ async fn of_two_clients_that_name_a_session_at_once_the_second_waits_for_the_fir
 
 #[tokio::test]
 async fn a_session_of_which_something_is_not_kept_any_more_is_not_resumed() {
-    let keep = Keep {
+    let keep = RetentionPolicy {
         messages: 1,
         age: Duration::from_secs(60),
     };

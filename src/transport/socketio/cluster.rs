@@ -15,7 +15,7 @@ use socketioxide_redis::{
     drivers::{ChanItem, Driver, MessageStream},
 };
 
-use crate::backend::Channels;
+use crate::backend::PubSub;
 
 /// The adapter of all sockets, which reaches those of other nodes, too.
 pub type Adapter = CustomRedisAdapter<Emitter, BetweenNodes>;
@@ -35,11 +35,11 @@ const ACKS: usize = 16_384;
 /// The way to the other nodes; cheap to clone.
 // Weak: the adapter listens for as long as there are channels, and would keep them for as long as it listens.
 #[derive(Clone)]
-pub struct BetweenNodes(Option<Weak<dyn Channels>>);
+pub struct BetweenNodes(Option<Weak<dyn PubSub>>);
 
 impl BetweenNodes {
     /// The way that the backend's channels go, or none.
-    pub(crate) fn over(channels: Option<&Arc<dyn Channels>>) -> Self {
+    pub(crate) fn over(channels: Option<&Arc<dyn PubSub>>) -> Self {
         Self(channels.map(Arc::downgrade))
     }
 
@@ -57,7 +57,7 @@ impl BetweenNodes {
         RedisAdapterCtr::new_with_driver(self.clone(), config)
     }
 
-    fn channels(&self) -> Option<Arc<dyn Channels>> {
+    fn channels(&self) -> Option<Arc<dyn PubSub>> {
         self.0.as_ref()?.upgrade()
     }
 }
@@ -92,7 +92,7 @@ impl Driver for BetweenNodes {
     }
 
     async fn num_serv(&self, _: &str) -> Result<u16, Infallible> {
-        let nodes = self.channels().map_or(1, |channels| channels.nodes());
+        let nodes = self.channels().map_or(1, |channels| channels.node_count());
         Ok(u16::try_from(nodes).unwrap_or(u16::MAX))
     }
 }

@@ -60,7 +60,7 @@ impl Follower {
                     }
                     return Some(connection);
                 }
-                Err(error) => self.watch.failed(line::reason(&line::away(error))),
+                Err(error) => self.watch.record_failure(line::reason(&line::away(error))),
             }
             // They are stored; whoever sent them should not wait until Redis is back.
             self.settle_all();
@@ -82,7 +82,7 @@ impl Follower {
             Command::Send(event, except, _space) => self.send(event, except).await,
             Command::Settle(room, stored) => self.settle_behind(&room, stored),
             Command::Reach(reached) => {
-                self.put(Delivery::Mark(reached)).await;
+                self.put(Delivery::Barrier(reached)).await;
             }
             // Done when it has connected, as is what Redis has lost.
             Command::Pass | Command::Compare => {}

@@ -11,7 +11,7 @@ use redis::{Cmd, aio::MultiplexedConnection};
 use super::{CHUNK, End, Follower, end_of, read_end};
 use crate::{
     backend::{
-        PageSize,
+        PageSize, epoch,
         redis::{
             begin_life, identity,
             keys::{self, Part},
@@ -19,7 +19,6 @@ use crate::{
             merger::Item,
             pages, scripts,
         },
-        unwritten,
     },
     error::Result,
     model::{Epoch, Message, Offset, RoomKey, Seq},
@@ -190,7 +189,7 @@ impl Follower {
         ]);
         end.arg(Epoch::fresh().as_str())
             .arg(keys::name(room))
-            .arg(unwritten::slot(room));
+            .arg(epoch::slot(room));
         end
     }
 
@@ -250,7 +249,7 @@ impl Follower {
                 .iter()
                 .map(|reading| {
                     let room = &self.rooms[&reading.channel].key;
-                    let cutoff = self.shared.retention.keep(&room.room).cutoff(now);
+                    let cutoff = self.shared.retention.policy(&room.room).cutoff(now);
                     pages::missed(&self.shared.keys, room, reading.read, end, size, cutoff)
                 })
                 .collect();

@@ -4,7 +4,7 @@
 use super::{CHUNK, End, Follower};
 use crate::{
     backend::{
-        Delivery, Elsewhere,
+        Delivery, RemoteEvent,
         redis::{
             line::{self, Lost},
             nodes::{self, Said, What},
@@ -28,7 +28,7 @@ impl Follower {
         let key = room.key.clone();
         match said {
             Said::Notice(node, _) if node == own => {}
-            Said::Notice(_, notice) => self.put_said(&key, Elsewhere::Notice(notice)).await,
+            Said::Notice(_, notice) => self.put_said(&key, RemoteEvent::Notice(notice)).await,
             Said::Changed { version, .. } if Some(version) <= room.roster => {}
             Said::Changed { before, .. } if Some(before) != room.roster => {
                 log_rarely!(warn, room = %key.room, "changes of who is there were lost on the way from Redis; it is read anew");
@@ -45,10 +45,10 @@ impl Follower {
                     // This node was taken for dead.
                     What::Gone if node == own => self.shared.book.check(&key),
                     What::Users(_) if node == own => {}
-                    What::Gone => self.put_said(&key, Elsewhere::Gone(node)).await,
+                    What::Gone => self.put_said(&key, RemoteEvent::NodeLeft(node)).await,
                     What::Users(users) => {
                         for (user, attending) in users {
-                            let user = Elsewhere::User(node, user, attending);
+                            let user = RemoteEvent::UserChanged(node, user, attending);
                             self.put_said(&key, user).await;
                         }
                     }
@@ -76,7 +76,7 @@ impl Follower {
                 if let Some(room) = self.rooms.get_mut(&self.shared.keys.channel(&key)) {
                     room.roster = Some(version);
                 }
-                self.put_said(&key, Elsewhere::Present(present)).await;
+                self.put_said(&key, RemoteEvent::Snapshot(present)).await;
             }
         }
         Ok(())
@@ -133,8 +133,8 @@ impl Follower {
         })
     }
 
-    async fn put_said(&mut self, room: &RoomKey, elsewhere: Elsewhere) {
-        let said = Delivery::Elsewhere(room.clone(), elsewhere);
+    async fn put_said(&mut self, room: &RoomKey, elsewhere: RemoteEvent) {
+        let said = Delivery::Remote(room.clone(), elsewhere);
         self.put(said).await;
     }
 }

@@ -187,7 +187,7 @@ async fn bring(lane: Made, nth: u64, steps: Vec<Step>) -> (Vec<Brought>, usize) 
             }
             Step::Mark => {
                 marks += 1;
-                Item::Delivery(Delivery::Mark(oneshot::channel().0))
+                Item::Delivery(Delivery::Barrier(oneshot::channel().0))
             }
             Step::Past(further) => {
                 offset += further * LANES as u64;
@@ -211,7 +211,7 @@ async fn all_comes_out_in_order(steps: Vec<Vec<Step>>) {
         match delivery {
             Delivery::Message(message) => came.push((true, message.offset.0)),
             Delivery::Ephemeral(event, _) => came.push((false, event.ts.0)),
-            Delivery::Mark(_) => marks += 1,
+            Delivery::Barrier(_) => marks += 1,
             other => panic!("{other:?} was not brought"),
         }
     }

@@ -8,7 +8,7 @@ use redis::{Cmd, Value};
 use super::said;
 use crate::{
     backend::{
-        Attending, Census,
+        PresenceEntry, RosterPage,
         redis::{
             RedisLog,
             keys::{self, Keys, Part},
@@ -29,7 +29,7 @@ pub(in crate::backend::redis) fn present(keys: &Keys, room: &RoomKey, but: Optio
 }
 
 /// What each node has of each user.
-type Present = Vec<(NodeId, UserId, Attending)>;
+type Present = Vec<(NodeId, UserId, PresenceEntry)>;
 
 /// The version of what is answered, and that.
 pub(in crate::backend::redis) fn read_present(answer: Value) -> Result<(u64, Present)> {
@@ -64,14 +64,14 @@ impl RedisLog {
         room: &RoomKey,
         after: Option<&UserId>,
         limit: usize,
-    ) -> Result<Census> {
+    ) -> Result<RosterPage> {
         let (_, present) = read_present(
             self.reads
                 .of(Part::of(room))
                 .ask(present(&self.shared.keys, room, None))
                 .await?,
         )?;
-        let mut users: BTreeMap<UserId, Vec<Attending>> = BTreeMap::new();
+        let mut users: BTreeMap<UserId, Vec<PresenceEntry>> = BTreeMap::new();
         let mut connections = 0_usize;
         for (_, user, attending) in present {
             // Whatever is stored may say anything.
@@ -88,7 +88,7 @@ impl RedisLog {
             let of_node = move |entry| (user.clone(), entry);
             entries.into_iter().map(of_node)
         });
-        Ok(Census {
+        Ok(RosterPage {
             count,
             connections,
             users: listed.collect(),

@@ -5,7 +5,7 @@
 use serde_json::Error;
 
 use crate::{
-    backend::{Attending, Notice},
+    backend::{Notice, PresenceEntry},
     model::{NodeId, UserId},
     repeat::log_rarely,
 };
@@ -31,13 +31,13 @@ pub(in crate::backend::redis) enum Said {
 #[derive(Debug)]
 pub(in crate::backend::redis) enum What {
     /// What the node has of some users now.
-    Users(Vec<(UserId, Option<Attending>)>),
+    Users(Vec<(UserId, Option<PresenceEntry>)>),
     /// It has nothing there any more.
     Gone,
 }
 
 /// What is said of a user.
-pub(super) fn write(attending: &Attending) -> Result<String, Error> {
+pub(super) fn write(attending: &PresenceEntry) -> Result<String, Error> {
     serde_json::to_string(attending)
 }
 
@@ -72,7 +72,7 @@ pub(in crate::backend::redis) fn said(text: &str) -> Option<Said> {
 }
 
 /// Each user's id and the length of what follows in a line of its own.
-fn users(mut body: &str) -> Option<Vec<(UserId, Option<Attending>)>> {
+fn users(mut body: &str) -> Option<Vec<(UserId, Option<PresenceEntry>)>> {
     let mut users = Vec::new();
     while !body.is_empty() {
         let (head, rest) = body.split_once('\n')?;
@@ -89,7 +89,7 @@ fn users(mut body: &str) -> Option<Vec<(UserId, Option<Attending>)>> {
 }
 
 /// What is stored of a user.
-pub(super) fn attending(user: &str, text: &str) -> Option<(UserId, Attending)> {
+pub(super) fn attending(user: &str, text: &str) -> Option<(UserId, PresenceEntry)> {
     match serde_json::from_str(text) {
         Ok(attending) => Some((UserId::from_log(user), attending)),
         Err(error) => {

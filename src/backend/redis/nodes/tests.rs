@@ -7,8 +7,8 @@ use redis::Value;
 use super::*;
 use crate::{
     backend::{
-        Bus, Deliveries, Delivery, Elsewhere, Log, Session, Sessions,
-        conformance::{Hands, draft, key, sessions::session},
+        Bus, Deliveries, Delivery, Log, RemoteEvent, SessionStore, StoredSession,
+        conformance::{ManualClock, draft, key, sessions::session},
         redis::{RedisConfig, keys, open_with, scripts, tests::Server},
     },
     error::Code,
@@ -28,8 +28,8 @@ const SHORT: Duration = Duration::from_secs(2);
 struct Node {
     log: RedisLog,
     deliveries: Deliveries,
-    rooms: BTreeMap<RoomKey, BTreeMap<(UserId, NodeId), Attending>>,
-    heard: Vec<Elsewhere>,
+    rooms: BTreeMap<RoomKey, BTreeMap<(UserId, NodeId), PresenceEntry>>,
+    heard: Vec<RemoteEvent>,
 }
 
 impl Node {
@@ -42,10 +42,10 @@ impl Node {
     }
 
     async fn open(config: RedisConfig) -> Self {
-        Self::open_by(config, &Hands::new()).await
+        Self::open_by(config, &ManualClock::new()).await
     }
 
-    async fn open_by(config: RedisConfig, hands: &Hands) -> Self {
+    async fn open_by(config: RedisConfig, hands: &ManualClock) -> Self {
         let (log, _, deliveries) = open_with(config, Some(hands.clock())).await.unwrap();
         Self {
             log,
@@ -60,17 +60,18 @@ impl Node {
     }
 
     async fn follow(&self, room: &str) {
-        self.log.follow(&key("/", room)).await.unwrap();
+        self.log.subscribe(&key("/", room)).await.unwrap();
     }
 
     /// Has so many connections of a user in a room.
     fn has(&self, room: &str, who: &str, connections: usize) {
         let attending = attending(connections);
-        self.log.note(&key("/", room), &user(who), Some(attending));
+        self.log
+            .set_presence(&key("/", room), &user(who), Some(attending));
     }
 
     fn has_no(&self, room: &str, who: &str) {
-        self.log.note(&key("/", room), &user(who), None);
+        self.log.set_presence(&key("/", room), &user(who), None);
     }
 
     /// What is known to be on other nodes in a room: users and their connections.
@@ -105,31 +106,31 @@ impl Node {
     /// Takes the next thing that others say.
     async fn next(&mut self) {
         let delivery = self.deliveries.recv().await.expect("the log is open");
-        let Delivery::Elsewhere(key, said) = delivery else {
+        let Delivery::Remote(key, said) = delivery else {
             return;
         };
         self.heard.push(said.clone());
         let room = self.rooms.entry(key).or_default();
         match said {
-            Elsewhere::Present(present) => {
+            RemoteEvent::Snapshot(present) => {
                 *room = (present.into_iter())
                     .map(|(node, user, attending)| ((user, node), attending))
                     .collect();
             }
-            Elsewhere::User(node, user, Some(attending)) => {
+            RemoteEvent::UserChanged(node, user, Some(attending)) => {
                 room.insert((user, node), attending);
             }
-            Elsewhere::User(node, user, None) => {
+            RemoteEvent::UserChanged(node, user, None) => {
                 room.remove(&(user, node));
             }
-            Elsewhere::Gone(gone) => room.retain(|(_, node), _| *node != gone),
-            Elsewhere::Notice(_) => {}
+            RemoteEvent::NodeLeft(gone) => room.retain(|(_, node), _| *node != gone),
+            RemoteEvent::Notice(_) => {}
         }
     }
 
     /// How many times it was told that a node has gone.
     fn farewells(&self) -> usize {
-        let gone = |said: &&Elsewhere| matches!(said, Elsewhere::Gone(_));
+        let gone = |said: &&RemoteEvent| matches!(said, RemoteEvent::NodeLeft(_));
         self.heard.iter().filter(gone).count()
     }
 
@@ -138,9 +139,18 @@ impl Node {
         self.heard.clear();
     }
 
-    async fn census(&self, room: &str, after: Option<&str>, limit: usize) -> (Vec<String>, Census) {
+    async fn census(
+        &self,
+        room: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> (Vec<String>, RosterPage) {
         let (room, after) = (key("/", room), after.map(user));
-        let census = self.log.users(&room, after.as_ref(), limit).await.unwrap();
+        let census = self
+            .log
+            .room_users(&room, after.as_ref(), limit)
+            .await
+            .unwrap();
         let users = census.users.iter();
         let users = users
             .map(|(user, attending)| format!("{user}:{}", attending.connections))
@@ -160,8 +170,8 @@ fn user(name: &str) -> UserId {
     UserId::parse(name).unwrap()
 }
 
-fn attending(connections: usize) -> Attending {
-    Attending {
+fn attending(connections: usize) -> PresenceEntry {
+    PresenceEntry {
         name: Some("A name of \"two\"\nlines".into()),
         status: "online".into(),
         info: Some(draft("-", "{ \"n\":\n 1.0 }").data),
@@ -216,7 +226,7 @@ async fn users_noted_on_one_node_are_seen_by_others_whether_they_follow_before_o
     a.until("r", &[("alice", 3)]).await;
     assert_eq!(a.heard.len(), told + 1, "of its own users it is not told");
     // Followed anew, it begins anew.
-    a.log.unfollow(&key("/", "r"));
+    a.log.unsubscribe(&key("/", "r"));
     b.has_no("r", "alice");
     a.follow("r").await;
     a.until("r", &[]).await;
@@ -317,7 +327,8 @@ async fn what_changed_while_redis_was_away_is_said_when_it_is_back() {
     server.restart().await;
     b.until("r", &[("bob", 2), ("carol", 1), ("erin", 1)]).await;
     let dave = user("dave");
-    let of_dave = |said: &Elsewhere| matches!(said, Elsewhere::User(_, who, _) if *who == dave);
+    let of_dave =
+        |said: &RemoteEvent| matches!(said, RemoteEvent::UserChanged(_, who, _) if *who == dave);
     assert!(!b.heard.iter().any(of_dave), "nobody had heard of dave");
 }
 
@@ -371,8 +382,8 @@ async fn notices_reach_other_nodes_that_follow_the_room_and_not_the_own() {
         user: user("alice"),
         seq: Seq(7),
     };
-    a.log.tell(&key("/", "r"), typing);
-    a.log.tell(&key("/", "r"), read);
+    a.log.notify(&key("/", "r"), typing);
+    a.log.notify(&key("/", "r"), read);
     a.has("r", "alice", 1);
     b.has("r", "bob", 1);
     a.until("r", &[("bob", 1)]).await;
@@ -380,8 +391,8 @@ async fn notices_reach_other_nodes_that_follow_the_room_and_not_the_own() {
         b.next().await;
     }
     let notices = |node: &Node| {
-        let notice = |said: &Elsewhere| match said {
-            Elsewhere::Notice(notice) => Some(format!("{notice:?}")),
+        let notice = |said: &RemoteEvent| match said {
+            RemoteEvent::Notice(notice) => Some(format!("{notice:?}")),
             _ => None,
         };
         node.heard.iter().filter_map(notice).collect::<Vec<_>>()
@@ -408,14 +419,14 @@ async fn rooms_are_listed_by_prefix_and_page_over_all_parts_and_nodes() {
         b.has(other, "bob", 1);
     }
     a.log
-        .note(&key("/chat", "team0"), &user("alice"), Some(attending(1)));
+        .set_presence(&key("/chat", "team0"), &user("alice"), Some(attending(1)));
     names.push("teapot".into());
     names.push("tea".into());
     names.sort_unstable();
     let list = async |prefix: &str, after: Option<&str>, limit| {
         let after = after.map(|after| RoomName::parse(after).unwrap());
         let root = Namespace::root();
-        let rooms = b.log.rooms(&root, prefix, after.as_ref(), limit);
+        let rooms = b.log.occupied_rooms(&root, prefix, after.as_ref(), limit);
         let rooms = rooms.await.unwrap();
         rooms.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
@@ -477,6 +488,6 @@ async fn users_are_paged_over_nodes_and_counted_once() {
     assert!(a.census("r", Some("erin"), 3).await.0.is_empty());
     assert_eq!(a.census("nowhere", None, 3).await.1.count, 0);
     a.log.close().await;
-    let refused = a.log.users(&key("/", "r"), None, 1).await.unwrap_err();
+    let refused = a.log.room_users(&key("/", "r"), None, 1).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
 }

@@ -1,7 +1,7 @@
 //! What nodes say to each other: questions with their answers, and words on channels.
 
 use super::*;
-use crate::backend::{Channels, Nodes};
+use crate::backend::{ClusterNodes, PubSub};
 
 /// A node that answers each question with its own name and the question.
 struct Node {
@@ -14,7 +14,7 @@ impl Node {
         let (log, _, mut deliveries) = open_with(config, None).await.unwrap();
         tokio::spawn(async move {
             while let Some(delivery) = deliveries.recv().await {
-                if let Delivery::Asked(question) = delivery
+                if let Delivery::Request(question) = delivery
                     && question.text != "say nothing"
                 {
                     let answer = format!("{name} heard {}", question.text);
@@ -27,7 +27,7 @@ impl Node {
 
     /// Asks with more patience than any answer takes.
     async fn ask(&self, text: &str) -> Result<Vec<String>> {
-        let mut answers = self.log.ask(text.to_owned(), PATIENCE).await?;
+        let mut answers = self.log.request_all(text.to_owned(), PATIENCE).await?;
         answers.sort();
         Ok(answers)
     }
@@ -75,9 +75,11 @@ async fn a_question_is_answered_by_every_other_node_and_not_waited_for_longer() 
     );
     let nothing: Vec<String> = Vec::new();
     assert_eq!(nodes[1].ask("say nothing").await.unwrap(), nothing);
-    let told = nodes[1].log.ask("nobody waits".into(), Duration::ZERO);
+    let told = nodes[1]
+        .log
+        .request_all("nobody waits".into(), Duration::ZERO);
     assert_eq!(told.await.unwrap(), nothing);
-    let many = (0..500).map(|number| nodes[2].log.ask(number.to_string(), PATIENCE));
+    let many = (0..500).map(|number| nodes[2].log.request_all(number.to_string(), PATIENCE));
     for (number, answers) in futures_util::future::join_all(many)
         .await
         .into_iter()
@@ -100,7 +102,7 @@ async fn a_node_that_does_not_answer_is_waited_for_as_long_as_was_said() {
     drop(three);
     let began = Instant::now();
     let within = Duration::from_secs(2);
-    let answers = one.log.ask("hello".into(), within).await.unwrap();
+    let answers = one.log.request_all("hello".into(), within).await.unwrap();
     assert_eq!(answers, ["two heard hello"]);
     assert!(began.elapsed() >= within);
     one.knows(&[&two]);
@@ -130,13 +132,13 @@ async fn nobody_can_be_asked_while_redis_is_away_and_everybody_soon_after() {
     let refused = nodes[0].ask("hello").await.unwrap_err();
     assert_eq!(refused.code(), crate::error::Code::Unavailable);
     assert!(began.elapsed() < Duration::from_millis(100));
-    assert_eq!(nodes[0].log.channels.nodes(), 1);
+    assert_eq!(nodes[0].log.channels.node_count(), 1);
     server.restart().await;
     for node in &nodes {
         node.is_connected(true).await;
     }
     assert_eq!(nodes[0].ask("hello").await.unwrap().len(), 2);
-    assert_eq!(nodes[0].log.channels.nodes(), 3);
+    assert_eq!(nodes[0].log.channels.node_count(), 3);
 }
 
 #[tokio::test]

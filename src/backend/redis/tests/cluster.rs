@@ -204,7 +204,7 @@ async fn nodes_that_write_at_once_over_all_parts_are_delivered_the_same_order() 
                 let room = &rooms[nth * step % 60];
                 let receipt = log.append(draft(room, "1")).await.unwrap();
                 if nth % 10 == 0 {
-                    receipt.settled().await.unwrap();
+                    receipt.wait().await.unwrap();
                 }
             }
         })
@@ -374,7 +374,7 @@ async fn a_server_that_has_lost_everything_begins_another_life_of_the_log() {
     let rooms = rooms();
     let mut node = Node::at(cluster.urls(), &names(&rooms)).await;
     let room = cluster.room_at(1, &rooms).await;
-    let life = node.log.life();
+    let life = node.log.incarnation();
     let before = node.send(draft(room, "1")).await.unwrap();
     cluster.servers[1].kill();
     let folder = cluster.servers[1].folder.path();
@@ -386,7 +386,7 @@ async fn a_server_that_has_lost_everything_begins_another_life_of_the_log() {
     assert_eq!((came[1].seq, came[1].id.as_str()), (Seq(1), "after"));
     assert!(offsets(&came).is_sorted());
     let deadline = Instant::now() + PATIENCE;
-    while node.log.life() == life {
+    while node.log.incarnation() == life {
         assert!(Instant::now() < deadline, "nobody noticed");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

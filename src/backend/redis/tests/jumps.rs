@@ -3,11 +3,11 @@
 use redis::AsyncCommands;
 
 use super::{node::Node, *};
-use crate::backend::{conformance::draft, time::testing::Machine};
+use crate::backend::{clock::testing::FakeClock, conformance::draft};
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-async fn opened(server: &Server, machine: &Machine) -> Arc<RedisLog> {
+async fn opened(server: &Server, machine: &FakeClock) -> Arc<RedisLog> {
     let config = RedisConfig::new(server.url());
     let site = Arc::new(Site::find(config.url.expose()).await.unwrap());
     let known = aged(&Keys::default(), Reads::new(&site).of(Part::FIRST))
@@ -19,7 +19,7 @@ async fn opened(server: &Server, machine: &Machine) -> Arc<RedisLog> {
 
 async fn sent(log: &RedisLog, room: &str) -> u64 {
     let receipt = log.append(draft(room, "1")).await.unwrap();
-    receipt.settled().await.unwrap().seq.0
+    receipt.wait().await.unwrap().seq.0
 }
 
 async fn swept(log: &RedisLog) {
@@ -46,7 +46,7 @@ async fn kept(log: &RedisLog, room: &str) -> usize {
 #[tokio::test]
 async fn a_node_whose_clock_is_a_year_ahead_deletes_nothing_for_all() {
     let server = Server::start().await;
-    let machine = Machine::new();
+    let machine = FakeClock::new();
     let log = opened(&server, &machine).await;
     sent(&log, "r").await;
     swept(&log).await;

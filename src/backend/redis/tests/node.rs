@@ -23,7 +23,7 @@ impl Node {
         let opened = open_with(RedisConfig::new(url), None).await;
         let (log, _, deliveries) = opened.unwrap();
         for room in rooms {
-            log.follow(&key("/", room)).await.unwrap();
+            log.subscribe(&key("/", room)).await.unwrap();
         }
         Self {
             log: Arc::new(log),
@@ -32,7 +32,7 @@ impl Node {
     }
 
     pub(super) async fn send(&self, draft: Draft) -> Result<Appended> {
-        self.log.append(draft).await?.settled().await
+        self.log.append(draft).await?.wait().await
     }
 
     /// Sends it again and again until it is stored.
@@ -64,7 +64,7 @@ impl Node {
             let next = timeout(PATIENCE, self.deliveries.recv()).await;
             match next.unwrap_or_else(|_| panic!("{} of {count} came", all.len())) {
                 Some(Delivery::Message(message)) => all.push(message),
-                Some(Delivery::Elsewhere(..)) => {}
+                Some(Delivery::Remote(..)) => {}
                 other => panic!("{other:?} is no message"),
             }
         }
@@ -89,7 +89,7 @@ impl Node {
             let next = timeout(PATIENCE, self.deliveries.recv()).await;
             match next.expect("it comes") {
                 Some(Delivery::Ephemeral(event, _)) => return event.room.room.to_string(),
-                Some(Delivery::Elsewhere(..)) => {}
+                Some(Delivery::Remote(..)) => {}
                 other => panic!("{other:?} is no event"),
             }
         }

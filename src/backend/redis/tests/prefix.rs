@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use crate::backend::{
-    Channels, Nodes,
+    ClusterNodes, PubSub,
     conformance::{draft, key, sessions::session},
 };
 
@@ -16,7 +16,7 @@ async fn node_of(server: &Server, prefix: &str, rooms: &[&str]) -> Node {
     };
     let (log, _, deliveries) = open_with(config, None).await.unwrap();
     for room in rooms {
-        log.follow(&key("/", room)).await.unwrap();
+        log.subscribe(&key("/", room)).await.unwrap();
     }
     Node {
         log: Arc::new(log),
@@ -30,7 +30,7 @@ async fn deployments_with_different_prefixes_have_nothing_in_common() {
     let mut one = node_of(&server, keys::PREFIX, &["r"]).await;
     let mut other = node_of(&server, "other", &["r"]).await;
     let peer = node_of(&server, "other", &["r"]).await;
-    assert_ne!(one.log.life(), other.log.life());
+    assert_ne!(one.log.incarnation(), other.log.incarnation());
     let stored = one.send(draft("r", "1")).await.unwrap();
     one.send(draft("r", "2")).await.unwrap();
     let elsewhere = peer.send(draft("r", "3")).await.unwrap();
@@ -48,7 +48,7 @@ async fn deployments_with_different_prefixes_have_nothing_in_common() {
     drop(heard);
     assert_ne!(one.log.channels.prefix(), other.log.channels.prefix());
     // Nobody of the other deployment is waited for.
-    let asked = one.log.ask("hello".into(), PATIENCE);
+    let asked = one.log.request_all("hello".into(), PATIENCE);
     assert_eq!(asked.await.unwrap(), Vec::<String>::new());
     let keys: Vec<String> = {
         let mut all = redis::cmd("KEYS");

@@ -82,7 +82,7 @@ async fn writes_are_refused(
     let refused = node.send(named("r", "refused")).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
     assert!(refused.retry_after_ms().is_some());
-    let _ = node.log.follow(&key("/", "other")).await;
+    let _ = node.log.subscribe(&key("/", "other")).await;
 
     // What is lost now is opened again, and has to find its way without writing.
     tell(&mut redis, "CLIENT KILL TYPE pubsub").await;

@@ -41,7 +41,7 @@ async fn a_redis_put_back_to_older_data_uses_no_number_twice_under_one_epoch() {
     let mut server = Server::start().await;
     let mut node = Node::at(server.url(), &["followed", "quiet"]).await;
     let unwritten = page(&node, "unwritten").await.epoch;
-    let (life, mut numbers) = (node.log.life(), Numbers::default());
+    let (life, mut numbers) = (node.log.incarnation(), Numbers::default());
     let mut last = HashMap::new();
     for room in ROOMS {
         for _ in 0..3 {
@@ -56,7 +56,7 @@ async fn a_redis_put_back_to_older_data_uses_no_number_twice_under_one_epoch() {
     server.restore(&copy).await;
     // It is noticed by whatever is done first, and without anything being done.
     let deadline = Instant::now() + PATIENCE;
-    while node.log.life() == life {
+    while node.log.incarnation() == life {
         assert!(Instant::now() < deadline, "nobody noticed");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -172,22 +172,22 @@ async fn a_redis_put_back_while_no_node_ran_is_noticed_by_the_first_that_starts(
     numbers.send(&node, "r").await;
     let copy = server.copy();
     numbers.send(&node, "r").await;
-    let life = node.log.life();
+    let life = node.log.incarnation();
     drop(node);
     server.restore(&copy).await;
     end_leases(&url).await;
     let node = Node::at(url.clone(), &[]).await;
-    assert_ne!(node.log.life(), life);
+    assert_ne!(node.log.incarnation(), life);
     numbers.send(&node, "r").await;
     drop(node);
 
     // The same Redis as before: nothing begins anew.
     let node = Node::at(url.clone(), &[]).await;
-    let (life, epoch) = (node.log.life(), numbers.send(&node, "r").await.epoch);
+    let (life, epoch) = (node.log.incarnation(), numbers.send(&node, "r").await.epoch);
     drop(node);
     let node = Node::at(url, &[]).await;
     assert_eq!(
-        (node.log.life(), page(&node, "r").await.epoch),
+        (node.log.incarnation(), page(&node, "r").await.epoch),
         (life, epoch)
     );
 }
@@ -197,14 +197,14 @@ async fn a_redis_that_is_restarted_after_all_nodes_have_stopped_in_order_is_the_
     let mut server = Server::start().await;
     let node = Node::at(server.url(), &[]).await;
     let before = node.send(draft("r", "1")).await.unwrap();
-    let life = node.log.life();
+    let life = node.log.incarnation();
     node.log.close().await;
     drop(node);
     server.kill();
     server.restart().await;
     end_leases(&server.url()).await;
     let node = Node::at(server.url(), &[]).await;
-    assert_eq!(node.log.life(), life);
+    assert_eq!(node.log.incarnation(), life);
     let after = node.send(draft("r", "2")).await.unwrap();
     assert_eq!((after.seq, &after.epoch), (Seq(2), &before.epoch));
     node.log.close().await;
@@ -217,7 +217,7 @@ async fn a_redis_that_is_restarted_after_all_nodes_have_stopped_in_order_is_the_
     forget.arg(keys::Keys::default().life());
     forget.exec_async(&mut connection).await.unwrap();
     let node = Node::at(server.url(), &[]).await;
-    assert_ne!(node.log.life(), life);
+    assert_ne!(node.log.incarnation(), life);
     let anew = node.send(draft("r", "3")).await.unwrap();
     assert_eq!(anew.seq, Seq(3));
     assert_ne!(anew.epoch, before.epoch);
@@ -231,6 +231,6 @@ async fn a_node_that_starts_after_redis_was_restarted_asks_one_that_ran_all_the_
     server.kill();
     server.restart().await;
     let other = Node::at(server.url(), &[]).await;
-    assert_eq!(other.log.life(), node.log.life());
+    assert_eq!(other.log.incarnation(), node.log.incarnation());
     assert_eq!(page(&other, "r").await.epoch, before.epoch);
 }

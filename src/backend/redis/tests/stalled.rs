@@ -28,7 +28,7 @@ async fn stalled(cluster: &Cluster) -> (Node, String) {
         receipts.push(writer.log.append(draft(&here, "1")).await.unwrap());
     }
     for receipt in receipts {
-        receipt.settled().await.unwrap();
+        receipt.wait().await.unwrap();
     }
     (node, here)
 }
@@ -69,10 +69,10 @@ async fn the_last_room_of_a_part_that_is_left_while_much_of_it_waits_holds_up_no
     let cluster = Cluster::start().await;
     let (mut node, here) = stalled(&cluster).await;
     let room = key("/", &here);
-    node.log.unfollow(&room);
+    node.log.unsubscribe(&room);
     let sent = timeout(ANSWERED, node.send(draft(&here, "1"))).await;
     sent.expect("whoever sends is answered").unwrap();
-    node.log.follow(&room).await.unwrap();
+    node.log.subscribe(&room).await.unwrap();
     cluster.servers[1].signal("CONT");
     node.send(draft(&here, "\"last\"")).await.unwrap();
     let mut came = Vec::new();

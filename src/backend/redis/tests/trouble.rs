@@ -75,7 +75,7 @@ async fn a_burst_of_one_node_arrives_whole_and_in_order_at_another() {
             receipts.push(log.append(draft("r", &nth.to_string())).await.unwrap());
         }
         for receipt in receipts {
-            receipt.settled().await.unwrap();
+            receipt.wait().await.unwrap();
         }
     });
     let came = reader.next(BURST).await;
@@ -100,7 +100,7 @@ async fn nodes_that_write_at_once_are_delivered_the_same_order() {
             for nth in 0..EACH {
                 let receipt = log.append(draft(["a", "b"][nth % 2], "1")).await.unwrap();
                 if nth % 10 == 0 {
-                    receipt.settled().await.unwrap();
+                    receipt.wait().await.unwrap();
                 }
             }
         })
@@ -129,7 +129,7 @@ async fn rooms_that_nobody_follows_here_hold_up_nothing() {
         }
     }
     assert_eq!(offsets(&node.next(200).await), sent);
-    node.log.unfollow(&key("/", "b"));
+    node.log.unsubscribe(&key("/", "b"));
     node.send(draft("b", "1")).await.unwrap();
     node.nothing_more("a").await;
 }
@@ -142,7 +142,7 @@ async fn a_room_is_followed_from_where_it_ended() {
     let sending = tokio::spawn(async move {
         for nth in 0..2000 {
             let stored = log.append(draft("r", &nth.to_string())).await.unwrap();
-            stored.settled().await.unwrap();
+            stored.wait().await.unwrap();
         }
     });
     let mut reader = Node::at(server.url(), &["r"]).await;
@@ -181,7 +181,7 @@ async fn what_is_sent_while_redis_is_killed_and_started_again_comes_once_and_in_
         }
         let mut refused = 0;
         for (draft, receipt) in drafts.iter().zip(receipts) {
-            if receipt.settled().await.is_err() {
+            if receipt.wait().await.is_err() {
                 refused += 1;
                 writer.insist(draft).await;
             }
@@ -247,7 +247,7 @@ async fn connections_that_are_cut_again_and_again_lose_and_double_nothing() {
                 .append(draft(["a", "b", "c"][nth % 3], "1"))
                 .await
                 .unwrap();
-            stored.settled().await.unwrap();
+            stored.wait().await.unwrap();
         }
     });
     let mut came = Vec::new();
@@ -320,7 +320,7 @@ async fn scripts_that_redis_has_forgotten_are_loaded_again() {
 async fn when_redis_has_lost_everything_nodes_go_on_in_another_life() {
     let mut server = Server::start().await;
     let mut node = Node::at(server.url(), &["r", "s"]).await;
-    let life = node.log.life();
+    let life = node.log.incarnation();
     let before = node.send(draft("r", "1")).await.unwrap();
     node.send(draft("s", "1")).await.unwrap();
     let last = node.next(2).await[1].offset;
@@ -328,7 +328,7 @@ async fn when_redis_has_lost_everything_nodes_go_on_in_another_life() {
     std::fs::remove_dir_all(server.folder.path().join("appendonlydir")).unwrap();
     server.restart().await;
     let deadline = Instant::now() + PATIENCE;
-    while node.log.life() == life {
+    while node.log.incarnation() == life {
         assert!(Instant::now() < deadline, "nobody noticed");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -344,20 +344,20 @@ async fn whoever_asks_where_the_log_ends_knows_that_it_has_lost_something() {
     let server = Server::start().await;
     let one = Node::at(server.url(), &["r"]).await;
     let two = Node::at(server.url(), &["r"]).await;
-    let first = one.log.life();
+    let first = one.log.incarnation();
     one.send(draft("r", "1")).await.unwrap();
     let namespace = Namespace::root();
-    one.log.offset(&namespace).await.unwrap();
+    one.log.last_offset(&namespace).await.unwrap();
     let flush = || one.log.reads.of(Part::FIRST).ask(redis::cmd("FLUSHALL"));
     flush().await.unwrap();
-    one.log.offset(&namespace).await.unwrap();
-    let second = one.log.life();
+    one.log.last_offset(&namespace).await.unwrap();
+    let second = one.log.incarnation();
     assert_ne!(second, first);
-    assert_eq!(two.log.life(), first, "nobody has told it");
-    let offset = two.log.offset(&namespace).await.unwrap();
-    assert_eq!(two.log.life(), second);
-    assert_eq!(one.log.offset(&namespace).await.unwrap(), offset);
-    assert_eq!(one.log.life(), second, "it is not begun twice");
+    assert_eq!(two.log.incarnation(), first, "nobody has told it");
+    let offset = two.log.last_offset(&namespace).await.unwrap();
+    assert_eq!(two.log.incarnation(), second);
+    assert_eq!(one.log.last_offset(&namespace).await.unwrap(), offset);
+    assert_eq!(one.log.incarnation(), second, "it is not begun twice");
 }
 
 /// Stores a message that nobody is told of.
@@ -386,7 +386,7 @@ async fn store_silently(node: &Node, room: &str) {
     for number in [1000, 1 << 40, 1 << 40, 0_u64] {
         append.arg(number);
     }
-    append.arg("PUBLISH").arg(unwritten::slot(&room));
+    append.arg("PUBLISH").arg(epoch::slot(&room));
     let order = &node.log.lanes.of(Part::FIRST).order;
     order.tell(&mut append);
     order.tell_lane(&mut append);

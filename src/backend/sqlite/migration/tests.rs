@@ -5,7 +5,7 @@ use std::path::Path;
 use super::super::tests::{alone, kept, send, with_database};
 use crate::{
     backend::{
-        Log, PageSize, Range, Sessions,
+        Log, PageSize, Range, SessionStore,
         conformance::{draft, key, named, seqs, sessions::session},
     },
     model::{Namespace, Offset, Seq},
@@ -111,7 +111,10 @@ async fn a_file_of_version_1_keeps_its_messages_and_its_numbers_go_on() {
     assert_eq!((appended.seq, appended.epoch.as_str()), (Seq(3), "e1"));
     let page = kept(&log, "whole").await;
     assert_eq!(page.messages[2].offset, Offset(41));
-    assert_eq!(log.offset(&Namespace::root()).await.unwrap(), Offset(41));
+    assert_eq!(
+        log.last_offset(&Namespace::root()).await.unwrap(),
+        Offset(41)
+    );
     let alice = session(&[("whole", 41)]);
     log.save(alice.clone()).await.unwrap();
     log.close().await;
@@ -199,7 +202,7 @@ async fn a_log_keeps_the_name_of_its_life_and_another_has_another() {
     let mut lives = Vec::new();
     for folder in [&one, &one, &other] {
         let log = alone(folder.path(), 0);
-        lives.push(log.life().clone());
+        lives.push(log.incarnation().clone());
         log.close().await;
     }
     assert_eq!(lives[0], lives[1]);

@@ -3,8 +3,8 @@ use std::{path::Path, time::Duration};
 use super::super::tests::{alone, at, send, when_free, with_database};
 use crate::{
     backend::{
-        Log, Session, Sessions,
-        conformance::{Hands, draft, sessions::session},
+        Log, SessionStore, StoredSession,
+        conformance::{ManualClock, draft, sessions::session},
     },
     error::Code,
 };
@@ -22,7 +22,7 @@ fn stored(folder: &Path) -> i64 {
 async fn sessions_that_go_on_when_the_process_ends_can_be_resumed_for_a_window_after_the_next_start()
  {
     let folder = tempfile::tempdir().unwrap();
-    let hands = Hands::new();
+    let hands = ManualClock::new();
     let alice = session(&[("r", 7), ("s", 0)]);
     for closed in [true, false] {
         let log = at(folder.path(), &hands).unwrap();
@@ -45,7 +45,7 @@ async fn sessions_that_go_on_when_the_process_ends_can_be_resumed_for_a_window_a
 #[tokio::test]
 async fn a_session_that_ended_before_the_log_was_opened_keeps_its_time() {
     let folder = tempfile::tempdir().unwrap();
-    let hands = Hands::new();
+    let hands = ManualClock::new();
     let alice = session(&[]);
     let log = at(folder.path(), &hands).unwrap();
     log.save(alice.clone()).await.unwrap();
@@ -63,7 +63,7 @@ async fn a_session_that_ended_before_the_log_was_opened_keeps_its_time() {
 #[tokio::test]
 async fn sessions_that_cannot_be_resumed_any_more_leave_the_file() {
     let folder = tempfile::tempdir().unwrap();
-    let hands = Hands::new();
+    let hands = ManualClock::new();
     let log = at(folder.path(), &hands).unwrap();
     let sessions: Vec<_> = (0..700).map(|_| session(&[("r", 1)])).collect();
     let all = sessions.iter().map(|session| async {
@@ -71,7 +71,7 @@ async fn sessions_that_cannot_be_resumed_any_more_leave_the_file() {
         log.end(session.pid).await.unwrap();
     });
     futures_util::future::join_all(all).await;
-    let lasting: Session = session(&[]);
+    let lasting: StoredSession = session(&[]);
     log.save(lasting.clone()).await.unwrap();
     hands.advance(WINDOW);
     log.trim(hands.now()).await.unwrap();
@@ -91,7 +91,7 @@ async fn a_change_that_cannot_be_stored_is_refused_and_the_session_stays_as_it_w
     log.save(alice.clone()).await.unwrap();
     let other = with_database(folder.path());
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let left = Session {
+    let left = StoredSession {
         rooms: Vec::new(),
         ..alice.clone()
     };
@@ -128,7 +128,7 @@ async fn changes_of_sessions_are_stored_with_the_messages_that_wait() {
     for saved in tokio::task::unconstrained(both).await.0 {
         saved.unwrap();
     }
-    receipt.settled().await.unwrap();
+    receipt.wait().await.unwrap();
     let commits = log.health.commits() - before;
     assert!(commits <= 3, "{commits} commits for 500 sessions");
     log.close().await;

@@ -7,9 +7,9 @@ use super::{IMPATIENT, kept, send, with_database};
 use crate::{
     backend::{
         Log,
+        clock::testing::FakeClock,
         conformance::{draft, named, seqs},
-        retention::DAY,
-        time::testing::Machine,
+        retention::ROOM_TOUCH_INTERVAL,
     },
     model::Seq,
 };
@@ -17,7 +17,7 @@ use crate::{
 const MINUTE: Duration = Duration::from_secs(60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-fn opened(folder: &Path, machine: &Machine) -> SqliteLog {
+fn opened(folder: &Path, machine: &FakeClock) -> SqliteLog {
     let config = SqliteConfig {
         hot_bytes: 0,
         ..SqliteConfig::new(folder)
@@ -41,7 +41,7 @@ async fn trimmed(log: &SqliteLog) {
 #[tokio::test]
 async fn a_clock_that_is_a_year_ahead_for_a_minute_deletes_nothing_and_dates_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let machine = Machine::new();
+    let machine = FakeClock::new();
     let log = opened(folder.path(), &machine);
     let one = send(&log, named("r", "one")).await.unwrap();
     machine.pass(MINUTE);
@@ -62,7 +62,7 @@ async fn a_clock_that_is_a_year_ahead_for_a_minute_deletes_nothing_and_dates_not
 #[tokio::test]
 async fn a_log_that_is_opened_with_a_clock_a_year_ahead_deletes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let machine = Machine::new();
+    let machine = FakeClock::new();
     let log = opened(folder.path(), &machine);
     send(&log, draft("r", "1")).await.unwrap();
     log.close().await;
@@ -87,11 +87,11 @@ async fn a_log_that_is_opened_with_a_clock_a_year_ahead_deletes_nothing() {
 #[tokio::test]
 async fn what_is_old_is_deleted_in_time_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
-    let machine = Machine::new();
+    let machine = FakeClock::new();
     let log = opened(folder.path(), &machine);
     send(&log, draft("r", "1")).await.unwrap();
     for _ in 0..8 {
-        machine.pass(DAY);
+        machine.pass(ROOM_TOUCH_INTERVAL);
         trimmed(&log).await;
     }
     send(&log, draft("r", "2")).await.unwrap();

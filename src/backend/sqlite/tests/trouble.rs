@@ -48,7 +48,7 @@ async fn pragma(log: &SqliteLog, text: String) {
     })
     .await;
     // Whatever comes first is done first.
-    let _ = log.offset(&key("/", "r").namespace).await;
+    let _ = log.last_offset(&key("/", "r").namespace).await;
 }
 
 async fn fills_up(log: &SqliteLog) {
@@ -152,8 +152,8 @@ async fn a_damaged_room_makes_nobody_else_unready() {
         // In one transaction, which the one for the damaged room may break.
         let [bad, good] = ["bad", "good"].map(|room| log.append(draft(room, "1")));
         let (bad, good) = tokio::join!(bad, good);
-        let _ = bad.unwrap().settled().await;
-        good.unwrap().settled().await.unwrap();
+        let _ = bad.unwrap().wait().await;
+        good.unwrap().wait().await.unwrap();
         log.ready().await.unwrap();
     }
     log.close().await;

@@ -3,7 +3,7 @@ use std::fs;
 use super::super::tests::{alone, kept, send, with_database};
 use crate::{
     backend::{
-        Log, Sessions,
+        Log, SessionStore,
         conformance::{draft, named, seqs, sessions::session},
     },
     model::Seq,
@@ -24,12 +24,12 @@ async fn an_older_copy_of_the_database_uses_no_number_twice_under_one_epoch() {
 
     let log = alone(folder.path(), 0);
     assert_eq!(send(&log, draft("r", "2")).await.unwrap().seq, Seq(2));
-    let life = log.life();
+    let incarnation = log.incarnation();
     log.close().await;
     fs::copy(&copy, &file).unwrap();
 
     let log = alone(folder.path(), 0);
-    assert_ne!(log.life(), life);
+    assert_ne!(log.incarnation(), incarnation);
     assert_eq!(log.find(alice.pid).await.unwrap(), None);
     assert_ne!(kept(&log, "unwritten").await.epoch, unwritten);
     let again = send(&log, named("r", "one")).await.unwrap();
@@ -37,11 +37,11 @@ async fn an_older_copy_of_the_database_uses_no_number_twice_under_one_epoch() {
     assert_ne!(again.epoch, first.epoch);
     let second = send(&log, draft("r", "3")).await.unwrap();
     assert_eq!((second.seq, &second.epoch), (Seq(2), &again.epoch));
-    let life = log.life();
+    let incarnation = log.incarnation();
     log.close().await;
 
     let log = alone(folder.path(), 0);
-    assert_eq!(log.life(), life, "it is the newest now");
+    assert_eq!(log.incarnation(), incarnation, "it is the newest now");
     let page = kept(&log, "r").await;
     assert_eq!((seqs(&page), &page.epoch), (vec![1, 2], &again.epoch));
     log.close().await;
@@ -51,13 +51,13 @@ async fn an_older_copy_of_the_database_uses_no_number_twice_under_one_epoch() {
 async fn a_log_whose_folder_says_nothing_of_it_opens_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let log = alone(folder.path(), 0);
-    let life = log.life();
+    let incarnation = log.incarnation();
     send(&log, draft("r", "1")).await.unwrap();
     log.close().await;
     for text in ["", "rubbish", "another 99\n", "a b c\n"] {
         fs::write(folder.path().join("switchboard.lock"), text).unwrap();
         let log = alone(folder.path(), 0);
-        assert_eq!(log.life(), life, "{text:?}");
+        assert_eq!(log.incarnation(), incarnation, "{text:?}");
         log.close().await;
     }
     assert_eq!(

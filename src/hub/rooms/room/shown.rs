@@ -179,23 +179,23 @@ impl Room {
     }
 
     /// Takes what other nodes say of the room, and tells the members.
-    pub(in crate::hub) fn hear(&mut self, said: Elsewhere, now: Instant, ts: Timestamp) {
+    pub(in crate::hub) fn hear(&mut self, said: RemoteEvent, now: Instant, ts: Timestamp) {
         // What is known from the beginning is no news: whoever joins waits for it.
         let is_news = self.knows_all();
         let changes = match said {
-            Elsewhere::Present(entries) => {
+            RemoteEvent::Snapshot(entries) => {
                 self.strange = None;
                 let before: HashSet<_> = entries.iter().map(|(_, user, _)| user.clone()).collect();
                 let changes = self.presence.all(entries);
                 self.welcome(|user| !before.contains(user), now, ts);
                 changes
             }
-            Elsewhere::User(node, user, entry) => {
+            RemoteEvent::UserChanged(node, user, entry) => {
                 let change = self.presence.elsewhere(node, &user, entry);
                 change.into_iter().collect()
             }
-            Elsewhere::Gone(node) => self.presence.gone(node),
-            Elsewhere::Notice(notice) => return self.notice(notice, now),
+            RemoteEvent::NodeLeft(node) => self.presence.gone(node),
+            RemoteEvent::Notice(notice) => return self.notice(notice, now),
         };
         for change in changes.into_iter().filter(|_| is_news) {
             self.tell(change, None, now, ts);

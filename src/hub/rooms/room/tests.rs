@@ -17,7 +17,7 @@ fn of_users_that_read_on_other_nodes_and_have_gone_a_bounded_number_is_remembere
     for nth in 0..10_000 {
         let user = UserId::parse(&format!("u{nth}")).unwrap();
         let read = Notice::Read { user, seq: Seq(1) };
-        room.hear(Elsewhere::Notice(read), Instant::now(), Timestamp(1));
+        room.hear(RemoteEvent::Notice(read), Instant::now(), Timestamp(1));
     }
     let remembered = room.readers.count();
     assert!(remembered <= shown::READERS + 1, "{remembered}");

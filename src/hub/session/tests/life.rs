@@ -18,7 +18,7 @@ impl Fragile {
     fn hub() -> (Hub, Arc<Self>) {
         let (backend, deliveries): (_, Deliveries) = memory::open(memory::MemoryConfig::default());
         let fragile = Arc::new(Self {
-            life: Mutex::new(backend.log.life()),
+            life: Mutex::new(backend.log.incarnation()),
             backend: backend.clone(),
         });
         let backend = Backend {
@@ -50,11 +50,11 @@ impl Log for Fragile {
         self.backend.log.missed(room, after, until, size).await
     }
 
-    async fn offset(&self, namespace: &Namespace) -> Result<Offset> {
-        self.backend.log.offset(namespace).await
+    async fn last_offset(&self, namespace: &Namespace) -> Result<Offset> {
+        self.backend.log.last_offset(namespace).await
     }
 
-    fn life(&self) -> Epoch {
+    fn incarnation(&self) -> Epoch {
         lock(&self.life).clone()
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    backend::{Elsewhere, deliveries},
+    backend::{RemoteEvent, deliveries},
     hub::{LiveRooms, PresencePage, PresenceSettings, TypingSettings, Visitor},
     model::{NodeId, Seq},
 };
@@ -26,7 +26,7 @@ fn two_hubs() -> (Arc<Town>, [Hub; 2]) {
         to.push(own);
         let backend = Backend {
             bus: node.clone(),
-            nodes: Some(node),
+            cluster: Some(node),
             ..backend.clone()
         };
         hub_of(backend, stream)
@@ -194,7 +194,7 @@ async fn a_join_does_not_wait_for_ever_for_other_nodes_and_its_member_is_told_of
     let (_alice, _) = watcher(&north, "alice", &["lobby"]).await;
     town.tells_nobody.store(true, Ordering::Relaxed);
     // What was said before anybody here could hear it has passed.
-    south.0.backend.bus.delivered().await;
+    south.0.backend.bus.flush().await;
     let (bob, told) = watcher(&south, "bob", &["lobby"]).await;
     let page = south.presence(&bob, lobby(), None, None).await.unwrap();
     assert_eq!(page.count, 1);
@@ -203,16 +203,16 @@ async fn a_join_does_not_wait_for_ever_for_other_nodes_and_its_member_is_told_of
         .into_iter()
         .filter(|((_, user, _), _)| user.as_str() == "alice");
     let others = others.map(|((_, user, node), entry)| (node, user, entry));
-    let present = Elsewhere::Present(others.collect());
+    let present = RemoteEvent::Snapshot(others.collect());
     south.hear(&bob.key(&lobby()), present);
     told.is_told(&["join alice online 2"]).await;
 }
 
 /// What the nodes have in the lobby.
-fn in_lobby(town: &Town) -> Elsewhere {
+fn in_lobby(town: &Town) -> RemoteEvent {
     let entries = lock(&town.entries).clone().into_iter();
     let here = entries.filter(|((room, ..), _)| room.room == lobby());
-    Elsewhere::Present(
+    RemoteEvent::Snapshot(
         here.map(|((_, user, node), entry)| (node, user, entry))
             .collect(),
     )
@@ -241,7 +241,7 @@ async fn users_who_come_back_together_on_another_node_are_no_news_to_each_other(
     let (carol, _) = watcher(&north, "carol", &["lobby"]).await;
     town.tells_nobody.store(true, Ordering::Relaxed);
     // What was said before anybody here could hear it has passed.
-    south.0.backend.bus.delivered().await;
+    south.0.backend.bus.flush().await;
     let told = come_back(&south, &alice).await;
     come_back(&south, &bob).await;
     come_back(&south, &carol).await;

@@ -3,18 +3,18 @@
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::backend::Sessions;
+use crate::backend::SessionStore;
 
 /// Sessions that are saved when they are let through, and what became of them.
 struct Gated {
-    sessions: Arc<dyn Sessions>,
+    sessions: Arc<dyn SessionStore>,
     gate: Semaphore,
     noted: Mutex<Vec<&'static str>>,
 }
 
 #[async_trait::async_trait]
-impl Sessions for Gated {
-    async fn save(&self, session: Session) -> Result<()> {
+impl SessionStore for Gated {
+    async fn save(&self, session: StoredSession) -> Result<()> {
         self.gate.acquire().await.unwrap().forget();
         lock(&self.noted).push("saved");
         self.sessions.save(session).await
@@ -37,7 +37,7 @@ impl Sessions for Gated {
         self.sessions.expel(user, room, reason).await
     }
 
-    async fn find(&self, pid: Pid) -> Result<Option<Session>> {
+    async fn find(&self, pid: Pid) -> Result<Option<StoredSession>> {
         self.sessions.find(pid).await
     }
 }

@@ -8,7 +8,9 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::{
-    backend::{Attending, Census, Nodes, Notice, Question, Sessions, deliveries},
+    backend::{
+        ClusterNodes, Notice, PeerRequest, PresenceEntry, RosterPage, SessionStore, deliveries,
+    },
     error::Code,
     hub::{LimitSettings, Replies, Reply, Signal, To},
 };
@@ -21,16 +23,16 @@ struct Other {
 }
 
 #[async_trait]
-impl Nodes for Other {
-    fn note(&self, _: &RoomKey, _: &UserId, _: Option<Attending>) {}
+impl ClusterNodes for Other {
+    fn set_presence(&self, _: &RoomKey, _: &UserId, _: Option<PresenceEntry>) {}
 
-    fn tell(&self, _: &RoomKey, _: Notice) {}
+    fn notify(&self, _: &RoomKey, _: Notice) {}
 
-    async fn users(&self, _: &RoomKey, _: Option<&UserId>, _: usize) -> Result<Census> {
-        Ok(Census::default())
+    async fn room_users(&self, _: &RoomKey, _: Option<&UserId>, _: usize) -> Result<RosterPage> {
+        Ok(RosterPage::default())
     }
 
-    async fn rooms(
+    async fn occupied_rooms(
         &self,
         _: &Namespace,
         _: &str,
@@ -40,12 +42,12 @@ impl Nodes for Other {
         Ok(Vec::new())
     }
 
-    async fn ask(&self, text: String, within: Duration) -> Result<Vec<String>> {
+    async fn request_all(&self, text: String, within: Duration) -> Result<Vec<String>> {
         if self.away.load(Ordering::Relaxed) {
             return Err(Error::unavailable("cut off"));
         }
         let (answer, answered) = oneshot::channel();
-        let question = Question { text, answer };
+        let question = PeerRequest { text, answer };
         self.hub.get().unwrap().answer(question);
         let answered = tokio::time::timeout(within, answered).await;
         Ok(answered.into_iter().flatten().collect())
@@ -54,7 +56,7 @@ impl Nodes for Other {
 
 /// Sessions that belong to the node that has claimed them.
 struct Owned {
-    sessions: Arc<dyn Sessions>,
+    sessions: Arc<dyn SessionStore>,
     owners: Arc<Mutex<HashMap<Pid, usize>>>,
     node: usize,
     away: Arc<AtomicBool>,
@@ -67,15 +69,15 @@ impl Owned {
 }
 
 #[async_trait]
-impl Sessions for Owned {
-    async fn save(&self, session: Session) -> Result<()> {
+impl SessionStore for Owned {
+    async fn save(&self, session: StoredSession) -> Result<()> {
         match self.is_owner(session.pid) {
             true => self.sessions.save(session).await,
             false => Err(Error::unavailable("the session goes on elsewhere")),
         }
     }
 
-    async fn claim(&self, session: Session) -> Result<()> {
+    async fn claim(&self, session: StoredSession) -> Result<()> {
         if self.away.load(Ordering::Relaxed) {
             return Err(Error::unavailable("cut off"));
         }
@@ -102,7 +104,7 @@ impl Sessions for Owned {
         self.sessions.expel(user, room, reason).await
     }
 
-    async fn find(&self, pid: Pid) -> Result<Option<Session>> {
+    async fn find(&self, pid: Pid) -> Result<Option<StoredSession>> {
         self.sessions.find(pid).await
     }
 }
@@ -123,7 +125,7 @@ fn two() -> (Hub, Hub, Arc<Other>) {
         };
         let backend = Backend {
             sessions: Arc::new(owned),
-            nodes: Some(others[node].clone()),
+            cluster: Some(others[node].clone()),
             ..backend.clone()
         };
         hub_over(backend, stream, LimitSettings::default())

@@ -34,7 +34,7 @@ async fn a_client_that_a_back_end_took_off_has_no_session_any_more() {
 
 #[tokio::test]
 async fn a_client_without_a_name_is_the_guest_whose_session_it_brings_and_nobody_else() {
-    let keep = Keep {
+    let keep = RetentionPolicy {
         messages: 1,
         age: Duration::from_secs(60),
     };

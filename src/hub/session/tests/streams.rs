@@ -51,7 +51,7 @@ fn after(hub: &Hub, client: &Client) -> Option<StreamStart> {
 fn hub_that_keeps(messages: u64) -> Hub {
     hub_with(memory::MemoryConfig {
         retention: Retention {
-            default: Keep {
+            default: RetentionPolicy {
                 messages,
                 age: Duration::from_secs(3600),
             },
@@ -354,12 +354,12 @@ impl Log for Counting {
         self.log.missed(room, after, until, size).await
     }
 
-    async fn offset(&self, namespace: &Namespace) -> Result<Offset> {
-        self.log.offset(namespace).await
+    async fn last_offset(&self, namespace: &Namespace) -> Result<Offset> {
+        self.log.last_offset(namespace).await
     }
 
-    fn life(&self) -> Epoch {
-        self.log.life()
+    fn incarnation(&self) -> Epoch {
+        self.log.incarnation()
     }
 
     async fn ready(&self) -> Result<()> {

@@ -25,7 +25,7 @@ impl Node {
     }
 
     /// Whether a session is noted as ended.
-    async fn has_ended(&self, session: &Session) -> bool {
+    async fn has_ended(&self, session: &StoredSession) -> bool {
         let key = self.log.shared.keys.session(session.pid);
         self.ask::<u8>("HEXISTS", &[&key, "ended"]).await == 1
     }
@@ -244,7 +244,7 @@ async fn a_session_is_stored_and_ended_only_by_the_node_that_claimed_it_last() {
     a.log.claim(alice.clone()).await.unwrap();
     alice.rooms.clear();
     a.log.save(alice.clone()).await.unwrap();
-    let elsewhere = Session {
+    let elsewhere = StoredSession {
         connection: ConnectionId::fresh(),
         ..alice.clone()
     };
@@ -254,7 +254,7 @@ async fn a_session_is_stored_and_ended_only_by_the_node_that_claimed_it_last() {
     assert!(!a.has_ended(&alice).await);
     let found = b.log.find(alice.pid).await.unwrap().unwrap();
     assert_eq!((found.claims, &found.rooms), (1, &alice.rooms));
-    let elsewhere = Session {
+    let elsewhere = StoredSession {
         claims: 1,
         ..elsewhere
     };
@@ -278,7 +278,7 @@ async fn a_session_is_stored_and_ended_only_by_the_node_that_claimed_it_last() {
 #[tokio::test]
 async fn the_sessions_of_a_dead_node_have_ended_and_can_be_resumed_for_the_window() {
     let server = Server::start().await;
-    let hands = Hands::new();
+    let hands = ManualClock::new();
     let config = RedisConfig {
         lease: SHORT,
         ..RedisConfig::new(server.url())
@@ -359,7 +359,7 @@ async fn a_claim_that_comes_late_does_not_take_a_session_from_where_it_goes_on()
     let (late, soon) = (late.await.unwrap().unwrap(), soon.await.unwrap().unwrap());
     a.freeze().await;
     b.log.claim(soon).await.unwrap();
-    let moved = Session {
+    let moved = StoredSession {
         claims: b.log.find(alice.pid).await.unwrap().unwrap().claims,
         ..alice.clone()
     };

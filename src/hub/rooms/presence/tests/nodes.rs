@@ -6,7 +6,7 @@ use super::*;
 
 /// What one node tells another: an entry, or that it has gone.
 enum Told {
-    Entry(UserId, Option<Attending>),
+    Entry(UserId, Option<PresenceEntry>),
     Gone,
 }
 
@@ -140,7 +140,7 @@ impl Nodes {
     }
 
     /// What a node reads that begins to follow the room. The store has what was written, also what is still on its way to others.
-    fn entries_for(&self, reader: usize) -> Vec<(NodeId, UserId, Attending)> {
+    fn entries_for(&self, reader: usize) -> Vec<(NodeId, UserId, PresenceEntry)> {
         let others = (0..self.ids.len()).filter(|node| *node != reader);
         others
             .flat_map(|node| {
@@ -277,7 +277,7 @@ fn a_new_reading_of_all_entries_tells_only_what_is_different() {
     let mut nodes = Nodes::new(2);
     let other = nodes.ids[1];
     let entry = |status: &str| stance(status).begin(Timestamp(1));
-    let read = |entries: &[(&str, Attending)]| {
+    let read = |entries: &[(&str, PresenceEntry)]| {
         let listed = entries.iter().cloned();
         listed
             .map(|(id, entry)| (other, user(id), entry))

@@ -7,12 +7,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::{
-    backend::{Attending, Bus, Census, Delivery, Following, Nodes, Notice},
+    backend::{Bus, ClusterNodes, Delivery, Notice, PresenceEntry, RosterPage, Subscribing},
     model::Ephemeral,
 };
 
 /// What each node has of each user in each room.
-pub(super) type Entries = BTreeMap<(RoomKey, UserId, NodeId), Attending>;
+pub(super) type Entries = BTreeMap<(RoomKey, UserId, NodeId), PresenceEntry>;
 
 /// What the nodes share besides the log.
 #[derive(Default)]
@@ -33,10 +33,10 @@ pub(super) struct Node {
 }
 
 impl Node {
-    fn tell_others(&self, room: &RoomKey, said: impl Fn() -> Elsewhere) {
+    fn tell_others(&self, room: &RoomKey, said: impl Fn() -> RemoteEvent) {
         for (id, stream) in &*lock(&self.town.streams) {
             if *id != self.id {
-                let told = Delivery::Elsewhere(room.clone(), said());
+                let told = Delivery::Remote(room.clone(), said());
                 stream.try_send(told).expect("the tests are short");
             }
         }
@@ -48,15 +48,15 @@ impl Node {
             .iter()
             .filter(|((of, _, node), _)| of == room && *node != self.id);
         let others = others.map(|((_, user, node), entry)| (*node, user.clone(), entry.clone()));
-        let present = Elsewhere::Present(others.collect());
-        let told = Delivery::Elsewhere(room.clone(), present);
+        let present = RemoteEvent::Snapshot(others.collect());
+        let told = Delivery::Remote(room.clone(), present);
         self.own.try_send(told).expect("the tests are short");
     }
 }
 
 #[async_trait]
-impl Nodes for Node {
-    fn note(&self, room: &RoomKey, user: &UserId, attending: Option<Attending>) {
+impl ClusterNodes for Node {
+    fn set_presence(&self, room: &RoomKey, user: &UserId, attending: Option<PresenceEntry>) {
         // Locked until the others are told, so that whoever reads all is told of everything later.
         let mut entries = lock(&self.town.entries);
         let place = (room.clone(), user.clone(), self.id);
@@ -65,20 +65,20 @@ impl Nodes for Node {
             None => entries.remove(&place),
         };
         self.tell_others(room, || {
-            Elsewhere::User(self.id, user.clone(), attending.clone())
+            RemoteEvent::UserChanged(self.id, user.clone(), attending.clone())
         });
     }
 
-    fn tell(&self, room: &RoomKey, notice: Notice) {
-        self.tell_others(room, || Elsewhere::Notice(notice.clone()));
+    fn notify(&self, room: &RoomKey, notice: Notice) {
+        self.tell_others(room, || RemoteEvent::Notice(notice.clone()));
     }
 
-    async fn users(
+    async fn room_users(
         &self,
         room: &RoomKey,
         after: Option<&UserId>,
         limit: usize,
-    ) -> crate::error::Result<Census> {
+    ) -> crate::error::Result<RosterPage> {
         let entries = lock(&self.town.entries);
         let here = entries.iter().filter(|((of, ..), _)| of == room);
         let here: Vec<_> = here
@@ -91,7 +91,7 @@ impl Nodes for Node {
             .filter(|user| after.is_none_or(|after| *user > after))
             .collect();
         let listed = &behind[..limit.min(behind.len())];
-        Ok(Census {
+        Ok(RosterPage {
             count: ids.len(),
             connections: here.iter().map(|(_, entry)| entry.connections).sum(),
             more: behind.len() > limit,
@@ -103,7 +103,7 @@ impl Nodes for Node {
         })
     }
 
-    async fn rooms(
+    async fn occupied_rooms(
         &self,
         namespace: &Namespace,
         prefix: &str,
@@ -122,7 +122,7 @@ impl Nodes for Node {
         Ok(rooms)
     }
 
-    async fn ask(&self, _: String, _: Duration) -> crate::error::Result<Vec<String>> {
+    async fn request_all(&self, _: String, _: Duration) -> crate::error::Result<Vec<String>> {
         Ok(Vec::new())
     }
 }
@@ -137,18 +137,18 @@ impl Bus for Node {
         self.log.send(event, except).await
     }
 
-    async fn delivered(&self) {
-        self.log.delivered().await;
+    async fn flush(&self) {
+        self.log.flush().await;
     }
 
-    fn follow(&self, room: &RoomKey) -> Following {
+    fn subscribe(&self, room: &RoomKey) -> Subscribing {
         if !self.town.tells_nobody.load(Ordering::Relaxed) {
             self.tell_present(room);
         }
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn unfollow(&self, _: &RoomKey) {}
+    fn unsubscribe(&self, _: &RoomKey) {}
 }
 
 /// Gives every node what the log delivers.
@@ -159,16 +159,16 @@ pub(super) async fn share(mut from: Deliveries, to: Vec<mpsc::Sender<Delivery>>)
             let copy = match &delivery {
                 Delivery::Message(message) => Delivery::Message(message.clone()),
                 Delivery::Ephemeral(event, except) => Delivery::Ephemeral(event.clone(), *except),
-                Delivery::Mark(_) => {
+                Delivery::Barrier(_) => {
                     let (reached, waiting) = oneshot::channel();
                     marks.push(waiting);
-                    Delivery::Mark(reached)
+                    Delivery::Barrier(reached)
                 }
-                Delivery::Elsewhere(..) | Delivery::Asked(_) => continue,
+                Delivery::Remote(..) | Delivery::Request(_) => continue,
             };
             let _ = stream.send(copy).await;
         }
-        if let Delivery::Mark(reached) = delivery {
+        if let Delivery::Barrier(reached) = delivery {
             tokio::spawn(async move {
                 for mark in marks {
                     let _ = mark.await;

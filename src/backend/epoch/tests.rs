@@ -8,14 +8,14 @@ fn an_epoch_is_of_one_incarnation_namespace_room_and_count() {
     let [one, other] = ["one", "other"].map(Epoch::from_text);
     let room = key("/", "r");
     let all = [
-        epoch(&one, &room, 0),
-        epoch(&one, &room, 1),
-        epoch(&other, &room, 0),
-        epoch(&one, &key("/", "s"), 0),
-        epoch(&one, &key("/r", "r"), 0),
+        derive(&one, &room, 0),
+        derive(&one, &room, 1),
+        derive(&other, &room, 0),
+        derive(&one, &key("/", "s"), 0),
+        derive(&one, &key("/r", "r"), 0),
     ];
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
-    assert_eq!(epoch(&one, &room, 0), all[0]);
+    assert_eq!(derive(&one, &room, 0), all[0]);
     assert_eq!(all[0].as_str().len(), 8);
 }
 

@@ -19,7 +19,7 @@ pub(super) fn slot(room: &RoomKey) -> u16 {
 }
 
 /// The epoch of a room in one incarnation of a log, whose counter stands at `forgotten`.
-pub(super) fn epoch(incarnation: &Epoch, room: &RoomKey, forgotten: u64) -> Epoch {
+pub(super) fn derive(incarnation: &Epoch, room: &RoomKey, forgotten: u64) -> Epoch {
     let forgotten = forgotten.to_be_bytes();
     Epoch::of_bits(hash(room, &[incarnation.as_str().as_bytes(), &forgotten]))
 }

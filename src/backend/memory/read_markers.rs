@@ -5,7 +5,9 @@ use indexmap::IndexMap;
 
 use super::{MemoryLog, SWEEP};
 use crate::{
-    backend::{Keep, Mark, Marks, Time, closed, marks::Kept},
+    backend::{
+        LogTime, ReadMarker, ReadMarkers, RetentionPolicy, closed, read_markers::StoredMarker,
+    },
     error::Result,
     model::{RoomKey, Seq, UserId},
 };
@@ -13,59 +15,59 @@ use crate::{
 /// The marks of one room.
 #[derive(Default)]
 pub(super) struct RoomMarks {
-    users: IndexMap<UserId, Kept>,
+    users: IndexMap<UserId, StoredMarker>,
     /// Which mark is looked at next, for being too old.
     sweep: usize,
 }
 
 #[async_trait]
-impl Marks for MemoryLog {
-    async fn mark(&self, room: &RoomKey, user: &UserId, seq: Seq) -> Result<Mark> {
+impl ReadMarkers for MemoryLog {
+    async fn advance(&self, room: &RoomKey, user: &UserId, seq: Seq) -> Result<ReadMarker> {
         let now = (self.clock)();
         let mut rooms = self.lock();
         let rooms = rooms.as_mut().ok_or_else(closed)?;
         rooms.sweep(now);
         let Some(room) = rooms.rooms.get_mut(room) else {
-            return Ok(Mark::default());
+            return Ok(ReadMarker::default());
         };
-        room.visit(now);
+        room.touch(now);
         let mark = room.marks.set(user, seq, room.recent.head(), now);
         // Beside the turn of all rooms, so that a room cannot gain marks faster than they are looked at.
         room.marks.sweep(room.keep, now);
         Ok(mark)
     }
 
-    async fn marked(&self, room: &RoomKey, user: &UserId) -> Result<Mark> {
+    async fn get(&self, room: &RoomKey, user: &UserId) -> Result<ReadMarker> {
         let rooms = self.lock();
         let rooms = rooms.as_ref().ok_or_else(closed)?;
-        Ok(rooms.rooms.get(room).map_or(Mark::default(), |room| {
-            Mark::at(room.marks.of(user).seq, room.recent.head(), false)
+        Ok(rooms.rooms.get(room).map_or(ReadMarker::default(), |room| {
+            ReadMarker::at(room.marks.of(user).seq, room.recent.head(), false)
         }))
     }
 }
 
 impl RoomMarks {
-    fn of(&self, user: &UserId) -> Kept {
-        self.users.get(user).copied().unwrap_or(Kept::NEVER)
+    fn of(&self, user: &UserId) -> StoredMarker {
+        self.users.get(user).copied().unwrap_or(StoredMarker::NEVER)
     }
 
-    fn set(&mut self, user: &UserId, seq: Seq, head: Seq, now: Time) -> Mark {
+    fn set(&mut self, user: &UserId, seq: Seq, head: Seq, now: LogTime) -> ReadMarker {
         let old = self.of(user);
         let Some(new) = old.set(seq, head, now) else {
-            return Mark::at(old.seq, head, false);
+            return ReadMarker::at(old.seq, head, false);
         };
         self.users.insert(user.clone(), new);
-        Mark::at(new.seq, head, new.seq > old.seq)
+        ReadMarker::at(new.seq, head, new.seq > old.seq)
     }
 
     /// Forgets the next few marks if they are too old.
-    pub(super) fn sweep(&mut self, keep: Keep, now: Time) {
+    pub(super) fn sweep(&mut self, keep: RetentionPolicy, now: LogTime) {
         for _ in 0..SWEEP.min(self.users.len()) {
             if self.sweep >= self.users.len() {
                 self.sweep = 0;
             }
             match self.users.get_index(self.sweep) {
-                Some((_, mark)) if keep.stale(mark.ts, now) => {
+                Some((_, mark)) if keep.marker_expired(mark.ts, now) => {
                     self.users.swap_remove_index(self.sweep);
                 }
                 _ => self.sweep += 1,
@@ -75,7 +77,8 @@ impl RoomMarks {
 
     /// Forgets all marks that are too old.
     #[cfg(test)]
-    pub(super) fn trim(&mut self, keep: Keep, now: Time) {
-        self.users.retain(|_, mark| !keep.stale(mark.ts, now));
+    pub(super) fn trim(&mut self, keep: RetentionPolicy, now: LogTime) {
+        self.users
+            .retain(|_, mark| !keep.marker_expired(mark.ts, now));
     }
 }

@@ -7,23 +7,23 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     SqliteLog,
-    books::{Books, int, nat},
+    room_table::{RoomTable, int, nat},
     trim::STEP,
     writer::Command,
 };
 use crate::{
-    backend::{Mark, Marks, Retention, Time, marks::Kept},
+    backend::{LogTime, ReadMarker, ReadMarkers, Retention, read_markers::StoredMarker},
     error::Result,
     model::{RoomKey, RoomName, Seq, Timestamp, UserId},
 };
 
-/// How long a sweep rests when it has looked at every mark. Marks live for weeks, so that looking more often, or an
+/// How long a sweep rests when it has looked at every mark. ReadMarkers live for weeks, so that looking more often, or an
 /// index that every mark would have to pay for, would gain little.
 const REST: Duration = Duration::from_secs(24 * 3600);
 
 #[async_trait]
-impl Marks for SqliteLog {
-    async fn mark(&self, room: &RoomKey, user: &UserId, seq: Seq) -> Result<Mark> {
+impl ReadMarkers for SqliteLog {
+    async fn advance(&self, room: &RoomKey, user: &UserId, seq: Seq) -> Result<ReadMarker> {
         self.check_open()?;
         self.ask(|done| Command::Mark {
             room: room.clone(),
@@ -34,7 +34,7 @@ impl Marks for SqliteLog {
         .await
     }
 
-    async fn marked(&self, room: &RoomKey, user: &UserId) -> Result<Mark> {
+    async fn get(&self, room: &RoomKey, user: &UserId) -> Result<ReadMarker> {
         self.check_open()?;
         self.readers.marked(room.clone(), user.clone()).await
     }
@@ -43,44 +43,44 @@ impl Marks for SqliteLog {
 /// Moves a mark forward as far as the room goes at this point of the transaction.
 pub(super) fn set(
     db: &Connection,
-    books: &mut Books,
+    rooms: &mut RoomTable,
     room: &RoomKey,
     user: &UserId,
     seq: Seq,
-    now: Time,
-) -> rusqlite::Result<Mark> {
-    books.visit(db, room, now)?;
-    let Some(row) = books.find(db, room)? else {
-        return Ok(Mark::default());
+    now: LogTime,
+) -> rusqlite::Result<ReadMarker> {
+    rooms.touch(db, room, now)?;
+    let Some(row) = rooms.find(db, room)? else {
+        return Ok(ReadMarker::default());
     };
     let (room, head) = (row.id, row.head);
     let old = kept(db, room, user)?;
     let Some(new) = old.set(seq, head, now) else {
-        return Ok(Mark::at(old.seq, head, false));
+        return Ok(ReadMarker::at(old.seq, head, false));
     };
     db.prepare_cached(
         "INSERT INTO marks (room, user, seq, ts) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (room, user) DO UPDATE SET seq = excluded.seq, ts = excluded.ts",
     )?
     .execute(params![room, user.as_str(), int(new.seq.0), int(new.ts.0)])?;
-    Ok(Mark::at(new.seq, head, new.seq > old.seq))
+    Ok(ReadMarker::at(new.seq, head, new.seq > old.seq))
 }
 
-fn kept(db: &Connection, room: i64, user: &UserId) -> rusqlite::Result<Kept> {
+fn kept(db: &Connection, room: i64, user: &UserId) -> rusqlite::Result<StoredMarker> {
     let row = db
         .prepare_cached("SELECT seq, ts FROM marks WHERE room = ?1 AND user = ?2")?
         .query_row(params![room, user.as_str()], |row| {
-            Ok(Kept {
+            Ok(StoredMarker {
                 seq: Seq(nat(row.get(0)?)),
                 ts: Timestamp(nat(row.get(1)?)),
             })
         })
         .optional()?;
-    Ok(row.unwrap_or(Kept::NEVER))
+    Ok(row.unwrap_or(StoredMarker::NEVER))
 }
 
 /// Where a mark stands as of the last commit.
-pub(super) fn find(db: &Connection, room: &RoomKey, user: &UserId) -> rusqlite::Result<Mark> {
+pub(super) fn find(db: &Connection, room: &RoomKey, user: &UserId) -> rusqlite::Result<ReadMarker> {
     let row = db
         .prepare_cached(
             "SELECT coalesce(marks.seq, 0), head
@@ -92,7 +92,7 @@ pub(super) fn find(db: &Connection, room: &RoomKey, user: &UserId) -> rusqlite::
             params![room.namespace.as_str(), room.room.as_str(), user.as_str()],
             |row| {
                 let (seq, head) = (nat(row.get(0)?), nat(row.get(1)?));
-                Ok(Mark::at(Seq(seq), Seq(head), false))
+                Ok(ReadMarker::at(Seq(seq), Seq(head), false))
             },
         )
         .optional()?;
@@ -120,11 +120,11 @@ impl Sweep {
         &mut self,
         db: &Connection,
         retention: &Retention,
-        now: Time,
+        now: LogTime,
     ) -> rusqlite::Result<bool> {
         if self
             .ended
-            .is_some_and(|ended| ended > now.aged.before(REST))
+            .is_some_and(|ended| ended > now.retention_clock.before(REST))
         {
             return Ok(false);
         }
@@ -138,7 +138,7 @@ impl Sweep {
             Some(last) if more => self.after = (last.room, last.user),
             _ => {
                 *self = Self {
-                    ended: Some(now.aged),
+                    ended: Some(now.retention_clock),
                     ..Self::default()
                 }
             }
@@ -151,7 +151,7 @@ fn candidates(
     db: &Connection,
     (room, user): &(i64, String),
     retention: &Retention,
-    now: Time,
+    now: LogTime,
 ) -> rusqlite::Result<Vec<Candidate>> {
     // CROSS JOIN keeps the marks outermost, in the order of their key, so that a step reads no more than its share.
     db.prepare_cached(
@@ -159,11 +159,11 @@ fn candidates(
          WHERE (marks.room, user) > (?1, ?2) ORDER BY marks.room, user LIMIT ?3",
     )?
     .query_map(params![room, user, int(STEP as u64)], |row| {
-        let keep = retention.keep(&RoomName::from_log(row.get_ref(3)?.as_str()?));
+        let keep = retention.policy(&RoomName::from_log(row.get_ref(3)?.as_str()?));
         Ok(Candidate {
             room: row.get(0)?,
             user: row.get(1)?,
-            stale: keep.stale(Timestamp(nat(row.get(2)?)), now),
+            stale: keep.marker_expired(Timestamp(nat(row.get(2)?)), now),
         })
     })?
     .collect()

@@ -9,7 +9,7 @@
 //!   last open, so that neither a jump nor a start with a wrong clock deletes more than the time that has passed. After a log was
 //!   closed for a week, things are kept for up to a week longer.
 //!
-//! [`Skeptic`] is pure; [`clock`] reads it by the clocks of the machine.
+//! [`ClockGuard`] is pure; [`clock`] reads it by the clocks of the machine.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -33,52 +33,55 @@ const QUIET: Duration = Duration::from_secs(6 * 3600);
 
 /// A moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Time {
+pub(super) struct LogTime {
     /// What messages are dated by, and ids and sessions expire by.
     pub(super) now: Timestamp,
     /// What is kept by age is compared with this; never later than `now`.
-    pub(super) aged: Timestamp,
+    pub(super) retention_clock: Timestamp,
 }
 
-impl Time {
+impl LogTime {
     /// So long before now.
     pub(super) fn before(self, time: Duration) -> Timestamp {
         self.now.before(time)
     }
 }
 
-impl From<Timestamp> for Time {
+impl From<Timestamp> for LogTime {
     fn from(now: Timestamp) -> Self {
-        Self { now, aged: now }
+        Self {
+            now,
+            retention_clock: now,
+        }
     }
 }
 
 /// Where a log takes the time from.
-pub(super) type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
+pub(super) type Clock = Arc<dyn Fn() -> LogTime + Send + Sync>;
 
 /// A clock for a log whose time of retention was `aged` when it was last known.
-pub(super) fn clock(aged: Option<Timestamp>) -> Clock {
-    by(aged, || (Timestamp::now(), Instant::now()))
+pub(super) fn system_clock(retention_clock: Option<Timestamp>) -> Clock {
+    by(retention_clock, || (Timestamp::now(), Instant::now()))
 }
 
 /// The same by other clocks than the machine's: one that may jump, and one that does not.
 fn by(
-    aged: Option<Timestamp>,
+    retention_clock: Option<Timestamp>,
     clocks: impl Fn() -> (Timestamp, Instant) + Send + Sync + 'static,
 ) -> Clock {
     let (wall, at) = clocks();
-    let skeptic = Mutex::new(Skeptic::new(aged, wall, at));
+    let guard = Mutex::new(ClockGuard::new(retention_clock, wall, at));
     let lines = LogRate::of(1, QUIET);
     Arc::new(move || {
-        let mut skeptic = skeptic.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = guard.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock, so that what is read never goes back.
         let (wall, at) = clocks();
-        let (time, news) = skeptic.read(wall, at);
-        drop(skeptic);
+        let (time, news) = guard.read(wall, at);
+        drop(guard);
         if let Some(news) = news {
             news.log();
         }
-        let behind = time.aged.until(time.now);
+        let behind = time.retention_clock.until(time.now);
         if behind > BEHIND {
             log_at!(
                 lines,
@@ -123,25 +126,28 @@ impl News {
 }
 
 #[derive(Debug)]
-struct Skeptic {
+struct ClockGuard {
     /// What was read last, and when that was by the monotonic clock.
-    last: Time,
+    last: LogTime,
     at: Instant,
     /// Since when the clock is somewhere else.
     elsewhere: Option<Instant>,
 }
 
-impl Skeptic {
-    fn new(aged: Option<Timestamp>, wall: Timestamp, at: Instant) -> Self {
-        let aged = aged.unwrap_or(wall).min(wall);
+impl ClockGuard {
+    fn new(retention_clock: Option<Timestamp>, wall: Timestamp, at: Instant) -> Self {
+        let retention_clock = retention_clock.unwrap_or(wall).min(wall);
         Self {
-            last: Time { now: wall, aged },
+            last: LogTime {
+                now: wall,
+                retention_clock,
+            },
             at,
             elsewhere: None,
         }
     }
 
-    fn read(&mut self, wall: Timestamp, at: Instant) -> (Time, Option<News>) {
+    fn read(&mut self, wall: Timestamp, at: Instant) -> (LogTime, Option<News>) {
         let passed = at.saturating_duration_since(self.at);
         let expected = later(self.last.now, passed);
         let (ahead, behind) = (expected.until(wall), wall.until(expected));
@@ -156,12 +162,24 @@ impl Skeptic {
             Some(News::Back | News::Believed) => None,
             None => self.elsewhere,
         };
-        let aged = later(self.last.aged, passed * 2).min(now);
+        let retention_clock = later(self.last.retention_clock, passed * 2).min(now);
         // In whole milliseconds nothing would pass between two calls that come faster.
         if passed >= Duration::from_millis(1) || now < self.last.now || news.is_some() {
-            (self.last, self.at) = (Time { now, aged }, at);
+            (self.last, self.at) = (
+                LogTime {
+                    now,
+                    retention_clock,
+                },
+                at,
+            );
         }
-        (Time { now, aged }, news)
+        (
+            LogTime {
+                now,
+                retention_clock,
+            },
+            news,
+        )
     }
 }
 
@@ -176,18 +194,18 @@ pub(super) mod testing {
     use super::*;
 
     #[derive(Clone)]
-    pub(in crate::backend) struct Machine(Arc<Mutex<(Timestamp, Instant)>>);
+    pub(in crate::backend) struct FakeClock(Arc<Mutex<(Timestamp, Instant)>>);
 
-    impl Machine {
+    impl FakeClock {
         pub(in crate::backend) fn new() -> Self {
             let begin = (Timestamp(1_711_000_000_000), Instant::now());
             Self(Arc::new(Mutex::new(begin)))
         }
 
         /// A clock of a log that was last open when it was `aged`.
-        pub(in crate::backend) fn clock(&self, aged: Option<Timestamp>) -> Clock {
+        pub(in crate::backend) fn clock(&self, retention_clock: Option<Timestamp>) -> Clock {
             let machine = self.0.clone();
-            by(aged, move || *machine.lock().unwrap())
+            by(retention_clock, move || *machine.lock().unwrap())
         }
 
         /// Time passes.

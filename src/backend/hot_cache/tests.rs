@@ -1,8 +1,8 @@
 use super::*;
 use crate::model::{EventName, MessageId, Namespace, RoomName};
 
-fn stored(room: &str, seq: u64) -> Stored {
-    Stored {
+fn stored(room: &str, seq: u64) -> CachedMessage {
+    CachedMessage {
         message: Arc::new(Message {
             room: key(room),
             id: MessageId::parse("id").unwrap(),
@@ -27,7 +27,7 @@ fn key(room: &str) -> RoomKey {
     }
 }
 
-fn after(tail: &Tail, room: &str, seq: u64, cutoff: u64) -> Option<Vec<u64>> {
+fn after(tail: &HotCache, room: &str, seq: u64, cutoff: u64) -> Option<Vec<u64>> {
     let size = PageSize {
         messages: 100,
         bytes: 10_000,
@@ -39,7 +39,7 @@ fn after(tail: &Tail, room: &str, seq: u64, cutoff: u64) -> Option<Vec<u64>> {
 #[test]
 fn the_bound_in_bytes_holds_and_the_message_stored_longest_ago_leaves_first() {
     let one = stored("a", 1).message.cost() + OVERHEAD;
-    let tail = Tail::new(3 * one);
+    let tail = HotCache::new(3 * one);
     tail.extend([stored("a", 1), stored("b", 1), stored("b", 2)]);
     assert_eq!(tail.bytes(), 3 * one);
     assert_eq!(after(&tail, "a", 0, 0), Some(vec![1]));
@@ -56,7 +56,7 @@ fn the_bound_in_bytes_holds_and_the_message_stored_longest_ago_leaves_first() {
 #[test]
 fn a_full_page_that_begins_where_memory_does_needs_nothing_more() {
     let one = stored("a", 1).message.cost() + OVERHEAD;
-    let tail = Tail::new(2 * one);
+    let tail = HotCache::new(2 * one);
     tail.extend((1..=4).map(|seq| stored("a", seq)));
     tail.learn(&key("a"), &Epoch::from_text("e"), Seq(1), Timestamp(1));
     let last = |messages| {
@@ -73,7 +73,7 @@ fn a_full_page_that_begins_where_memory_does_needs_nothing_more() {
 
 #[test]
 fn a_room_written_anew_shows_nothing_of_its_former_life() {
-    let tail = Tail::new(1 << 20);
+    let tail = HotCache::new(1 << 20);
     tail.extend([stored("a", 1), stored("a", 2)]);
     tail.forget(&key("a"));
     assert_eq!(after(&tail, "a", 0, 0), None);
@@ -84,7 +84,7 @@ fn a_room_written_anew_shows_nothing_of_its_former_life() {
 #[test]
 fn which_message_is_the_oldest_is_told_only_as_long_as_it_is_certain() {
     let one = stored("a", 1).message.cost() + OVERHEAD;
-    let tail = Tail::new(2 * one);
+    let tail = HotCache::new(2 * one);
     tail.extend((1..=6).map(|seq| stored("a", seq)));
     assert_eq!(after(&tail, "a", 4, 2), None, "2, 3 and 4 are out of sight");
     tail.learn(&key("a"), &Epoch::from_text("e"), Seq(2), Timestamp(2));

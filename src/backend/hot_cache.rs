@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    backend::{Missed, Page, PageSize, Range, recent::Recent},
+    backend::{Missed, Page, PageSize, Range, recent::RecentMessages},
     model::{Epoch, Message, Offset, RoomKey, Seq, Timestamp},
 };
 
@@ -17,7 +17,7 @@ use crate::{
 const OVERHEAD: usize = 128;
 
 /// A stored message with what its room looks like now.
-pub(super) struct Stored {
+pub(super) struct CachedMessage {
     pub(super) message: Arc<Message>,
     pub(super) epoch: Epoch,
     /// The oldest message the room keeps.
@@ -27,7 +27,7 @@ pub(super) struct Stored {
 }
 
 /// Shared by whoever stores and whoever reads.
-pub(super) struct Tail {
+pub(super) struct HotCache {
     most: usize,
     // A std mutex: it is held for a few map operations and never across an await.
     window: Mutex<Window>,
@@ -35,13 +35,13 @@ pub(super) struct Tail {
 
 #[derive(Default)]
 struct Window {
-    rooms: HashMap<RoomKey, Recent>,
+    rooms: HashMap<RoomKey, RecentMessages>,
     /// Every message here, in the order stored. One whose room was forgotten is still listed, and counted.
     order: VecDeque<Arc<Message>>,
     bytes: usize,
 }
 
-impl Tail {
+impl HotCache {
     /// An empty tail of at most `most` bytes.
     pub(super) fn new(most: usize) -> Self {
         Self {
@@ -51,7 +51,7 @@ impl Tail {
     }
 
     /// Takes what was just stored, in the order of its numbers.
-    pub(super) fn extend(&self, stored: impl IntoIterator<Item = Stored>) {
+    pub(super) fn extend(&self, stored: impl IntoIterator<Item = CachedMessage>) {
         let mut window = self.lock();
         for message in stored {
             window.push(message);
@@ -118,8 +118,8 @@ impl Tail {
 }
 
 impl Window {
-    fn push(&mut self, stored: Stored) {
-        let Stored {
+    fn push(&mut self, stored: CachedMessage) {
+        let CachedMessage {
             message,
             epoch,
             oldest,
@@ -129,7 +129,7 @@ impl Window {
         let recent = self
             .rooms
             .entry(message.room.clone())
-            .or_insert_with(|| Recent::new(epoch, before, oldest));
+            .or_insert_with(|| RecentMessages::new(epoch, before, oldest));
         recent.trim(oldest, trimmed);
         recent.push(message.clone());
         self.bytes += message.cost() + OVERHEAD;

@@ -17,7 +17,7 @@ use crate::{
 
 /// What one node has of a user in a room.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Attending {
+pub struct PresenceEntry {
     /// The name to show.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Arc<str>>,
@@ -75,20 +75,20 @@ pub enum Notice {
 
 /// What other nodes say of a room.
 #[derive(Clone, Debug)]
-pub enum Elsewhere {
+pub enum RemoteEvent {
     /// All that they have there, in place of whatever was known.
-    Present(Vec<(NodeId, UserId, Attending)>),
+    Snapshot(Vec<(NodeId, UserId, PresenceEntry)>),
     /// What one of them has of a user now; `None`: nothing more.
-    User(NodeId, UserId, Option<Attending>),
+    UserChanged(NodeId, UserId, Option<PresenceEntry>),
     /// One of them has gone, with all users that it had there.
-    Gone(NodeId),
+    NodeLeft(NodeId),
     /// Something of the moment.
     Notice(Notice),
 }
 
 /// What another node asks. Not to answer is an answer, too.
 #[derive(Debug)]
-pub struct Question {
+pub struct PeerRequest {
     /// What it says.
     pub text: String,
     /// Takes the answer.
@@ -97,32 +97,37 @@ pub struct Question {
 
 /// Some of the users of a room, over all nodes.
 #[derive(Clone, Debug, Default)]
-pub struct Census {
+pub struct RosterPage {
     /// Users, each counted once.
     pub count: usize,
     /// Their connections.
     pub connections: usize,
     /// Some of them, in the order of their ids, one entry for each node that has them.
-    pub users: Vec<(UserId, Attending)>,
+    pub users: Vec<(UserId, PresenceEntry)>,
     /// More of them exist behind those.
     pub more: bool,
 }
 
 /// The nodes that share a log.
 #[async_trait]
-pub trait Nodes: Send + Sync + 'static {
+pub trait ClusterNodes: Send + Sync + 'static {
     /// Notes what this node has of a user in a room, `None`: nothing more. The nodes that follow the room are told, in the order of
     /// calls for it. Never waits: while the store is away, what is noted is stored as soon as it can be.
-    fn note(&self, room: &RoomKey, user: &UserId, attending: Option<Attending>);
+    fn set_presence(&self, room: &RoomKey, user: &UserId, attending: Option<PresenceEntry>);
 
     /// Tells the other nodes that follow a room, unless they cannot be reached now.
-    fn tell(&self, room: &RoomKey, notice: Notice);
+    fn notify(&self, room: &RoomKey, notice: Notice);
 
     /// Reads who is in a room: `limit` users behind `after`.
-    async fn users(&self, room: &RoomKey, after: Option<&UserId>, limit: usize) -> Result<Census>;
+    async fn room_users(
+        &self,
+        room: &RoomKey,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<RosterPage>;
 
     /// Rooms that somebody is in, over all nodes: those with names that begin with `prefix`, `limit` of them behind `after`, by name.
-    async fn rooms(
+    async fn occupied_rooms(
         &self,
         namespace: &Namespace,
         prefix: &str,
@@ -132,5 +137,5 @@ pub trait Nodes: Send + Sync + 'static {
 
     /// Asks all other nodes, and waits until all that live have answered, or so long; if that is no time, they are only told.
     /// Fails if they cannot be reached.
-    async fn ask(&self, text: String, within: Duration) -> Result<Vec<String>>;
+    async fn request_all(&self, text: String, within: Duration) -> Result<Vec<String>>;
 }

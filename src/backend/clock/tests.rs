@@ -6,31 +6,31 @@ const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A skeptic that is read once a second, `ahead` of the right time; what it said last.
+/// A guard that is read once a second, `ahead` of the right time; what it said last.
 struct Watched {
-    skeptic: Skeptic,
+    guard: ClockGuard,
     begin: Instant,
     passed: Duration,
     news: Vec<News>,
 }
 
 impl Watched {
-    fn new(aged: Option<Timestamp>) -> Self {
+    fn new(retention_clock: Option<Timestamp>) -> Self {
         let begin = Instant::now();
         Self {
-            skeptic: Skeptic::new(aged, NOON, begin),
+            guard: ClockGuard::new(retention_clock, NOON, begin),
             begin,
             passed: Duration::ZERO,
             news: Vec::new(),
         }
     }
 
-    fn go_on(&mut self, time: Duration, ahead: Duration) -> Time {
+    fn go_on(&mut self, time: Duration, ahead: Duration) -> LogTime {
         let end = self.passed + time;
         loop {
             self.passed = (self.passed + SECOND).min(end);
             let wall = later(later(NOON, self.passed), ahead);
-            let (read, news) = self.skeptic.read(wall, self.begin + self.passed);
+            let (read, news) = self.guard.read(wall, self.begin + self.passed);
             self.news.extend(news);
             if self.passed == end {
                 return read;
@@ -60,9 +60,9 @@ fn a_jump_that_lasts_is_believed_and_nothing_gets_older_by_it_than_twice_the_tim
     clock.go_on(60 * SECOND, Duration::ZERO);
     let time = clock.go_on(HOLD + 10 * SECOND, YEAR);
     assert_eq!(time.now, later(clock.right(), YEAR));
-    assert!(time.aged <= later(clock.right(), HOLD + 10 * SECOND));
+    assert!(time.retention_clock <= later(clock.right(), HOLD + 10 * SECOND));
     let time = clock.go_on(3600 * SECOND, YEAR);
-    assert!(NOON.until(time.aged) <= 2 * clock.passed);
+    assert!(NOON.until(time.retention_clock) <= 2 * clock.passed);
     assert!(matches!(
         clock.news[..],
         [News::Jumped { .. }, News::Believed]
@@ -70,7 +70,7 @@ fn a_jump_that_lasts_is_believed_and_nothing_gets_older_by_it_than_twice_the_tim
     // Back again, and believed again.
     let time = clock.go_on(HOLD + 10 * SECOND, Duration::ZERO);
     assert_eq!(time.now, clock.right());
-    assert!(time.aged <= time.now);
+    assert!(time.retention_clock <= time.now);
 }
 
 #[test]
@@ -78,18 +78,18 @@ fn a_log_that_is_opened_with_a_wrong_clock_deletes_nothing_for_it() {
     let known = Timestamp(NOON.0 - 1000);
     let mut clock = Watched::new(Some(known));
     // A year ahead from the start on.
-    clock.skeptic = Skeptic::new(Some(known), later(NOON, YEAR), clock.begin);
+    clock.guard = ClockGuard::new(Some(known), later(NOON, YEAR), clock.begin);
     let time = clock.go_on(3600 * SECOND, YEAR);
-    assert!(known.until(time.aged) <= 2 * clock.passed);
+    assert!(known.until(time.retention_clock) <= 2 * clock.passed);
 }
 
 #[test]
 fn what_was_closed_for_days_makes_up_for_it_by_a_day_a_day() {
     let mut clock = Watched::new(Some(NOON.before(2 * DAY)));
     let time = clock.go_on(DAY, Duration::ZERO);
-    assert_eq!(time.aged, time.now.before(DAY));
+    assert_eq!(time.retention_clock, time.now.before(DAY));
     let time = clock.go_on(DAY + SECOND, Duration::ZERO);
-    assert_eq!(time.aged, time.now);
+    assert_eq!(time.retention_clock, time.now);
 }
 
 #[test]
@@ -99,10 +99,10 @@ fn a_clock_that_is_turned_back_turns_nothing_older() {
     let wall = NOON.before(YEAR);
     for second in 61..=700 {
         let (time, _) =
-            (clock.skeptic).read(later(wall, SECOND * second), clock.begin + SECOND * second);
-        assert!(time.aged <= time.now);
+            (clock.guard).read(later(wall, SECOND * second), clock.begin + SECOND * second);
+        assert!(time.retention_clock <= time.now);
     }
-    assert!(clock.skeptic.last.now < NOON);
+    assert!(clock.guard.last.now < NOON);
 }
 
 proptest! {
@@ -111,16 +111,16 @@ proptest! {
         steps in proptest::collection::vec((0u64..5_000_000, 0i64..40_000_000_000), 1..100),
     ) {
         let begin = Instant::now();
-        let mut skeptic = Skeptic::new(None, NOON, begin);
+        let mut guard = ClockGuard::new(None, NOON, begin);
         let mut passed = Duration::ZERO;
-        let mut before = Time::from(NOON);
+        let mut before = LogTime::from(NOON);
         for (step, ahead) in steps {
             let step = Duration::from_millis(step);
             passed += step;
             let wall = Timestamp(NOON.0 - 20_000_000_000 + u64::try_from(ahead).unwrap());
-            let (time, _) = skeptic.read(later(wall, passed), begin + passed);
-            prop_assert!(time.aged <= time.now);
-            prop_assert!(before.aged.until(time.aged) <= 2 * step);
+            let (time, _) = guard.read(later(wall, passed), begin + passed);
+            prop_assert!(time.retention_clock <= time.now);
+            prop_assert!(before.retention_clock.until(time.retention_clock) <= 2 * step);
             before = time;
         }
     }

@@ -1,6 +1,6 @@
-//! The writer's books: the numbers of the rooms and namespaces in use, and the statements that store messages.
+//! The writer's rooms: the numbers of the rooms and namespaces in use, and the statements that store messages.
 //!
-//! Every method runs inside a transaction that somebody else begins and ends. When one fails, the books are thrown
+//! Every method runs inside a transaction that somebody else begins and ends. When one fails, the rooms are thrown
 //! away: they are a cache of what the database holds, and must never run ahead of it.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -9,7 +9,9 @@ use indexmap::IndexSet;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
-    backend::{Appended, Draft, Keep, Retention, Time, tail::Stored, unwritten},
+    backend::{
+        Appended, Draft, LogTime, Retention, RetentionPolicy, epoch, hot_cache::CachedMessage,
+    },
     model::{Epoch, Message, MessageId, Namespace, Offset, RoomKey, Seq, Timestamp},
 };
 
@@ -25,7 +27,7 @@ pub(super) struct Outcome {
     trimmed: Offset,
 }
 
-pub(super) struct Books {
+pub(super) struct RoomTable {
     pub(super) retention: Retention,
     idempotency: Duration,
     /// What the epochs of unwritten rooms are derived from.
@@ -55,11 +57,11 @@ pub(super) struct RoomRow {
     trimmed: Offset,
     /// When it was last written, or read after that.
     pub(super) ts: Timestamp,
-    pub(super) keep: Keep,
+    pub(super) keep: RetentionPolicy,
     changed: bool,
 }
 
-impl Books {
+impl RoomTable {
     pub(super) fn new(retention: Retention, idempotency: Duration, incarnation: Epoch) -> Self {
         Self {
             retention,
@@ -72,7 +74,7 @@ impl Books {
         }
     }
 
-    /// Forgets everything: the transaction failed, so the database is behind the books.
+    /// Forgets everything: the transaction failed, so the database is behind the rooms.
     pub(super) fn discard(&mut self) {
         self.namespaces.clear();
         self.rooms.clear();
@@ -84,7 +86,7 @@ impl Books {
         &mut self,
         db: &Connection,
         draft: &Draft,
-        now: Time,
+        now: LogTime,
     ) -> rusqlite::Result<Outcome> {
         let expired = now.before(self.idempotency);
         let row = self.room(db, &draft.room, now)?;
@@ -133,18 +135,18 @@ impl Books {
     }
 
     /// Makes sure that the room, if there is one, is not soon forgotten.
-    pub(super) fn visit(
+    pub(super) fn touch(
         &mut self,
         db: &Connection,
         room: &RoomKey,
-        now: Time,
+        now: LogTime,
     ) -> rusqlite::Result<()> {
         if let Some(row) = self.find(db, room)?
             // Earlier versions had rows of rooms that were only read.
             && row.head > Seq(0)
-            && row.keep.fading(row.ts, now)
+            && row.keep.needs_touch(row.ts, now)
         {
-            row.ts = now.aged;
+            row.ts = now.retention_clock;
             if !std::mem::replace(&mut row.changed, true) {
                 self.changed.push(room.clone());
             }
@@ -186,12 +188,12 @@ impl Books {
         &mut self,
         db: &Connection,
         key: &RoomKey,
-        now: Time,
+        now: LogTime,
     ) -> rusqlite::Result<&mut RoomRow> {
         if self.find(db, key)?.is_none() {
             let namespace = self.namespace(db, &key.namespace)?.id;
-            let keep = self.retention.keep(&key.room);
-            let epoch = unwritten::epoch(&self.incarnation, key, forgotten(db, key)?);
+            let keep = self.retention.policy(&key.room);
+            let epoch = epoch::derive(&self.incarnation, key, forgotten(db, key)?);
             let row = create_room(db, namespace, key, epoch, keep, now)?;
             self.rooms.insert(key.clone(), row);
         }
@@ -205,7 +207,7 @@ impl Books {
         key: &RoomKey,
     ) -> rusqlite::Result<Option<&mut RoomRow>> {
         if !self.rooms.contains_key(key) {
-            let found = find_room(db, key, self.retention.keep(&key.room))?;
+            let found = find_room(db, key, self.retention.policy(&key.room))?;
             self.rooms.extend(found.map(|row| (key.clone(), row)));
         }
         Ok(self.rooms.get_mut(key))
@@ -226,7 +228,7 @@ impl Books {
     }
 
     /// Before this time ids are not remembered.
-    pub(super) fn ids_expired(&self, now: Time) -> Timestamp {
+    pub(super) fn ids_expired(&self, now: LogTime) -> Timestamp {
         now.before(self.idempotency)
     }
 
@@ -290,9 +292,9 @@ impl RoomRow {
 
 impl Outcome {
     /// What the tail is to hold of it: nothing of a repeat, nor of a room that keeps nothing.
-    pub(super) fn for_tail(&self) -> Option<Stored> {
+    pub(super) fn for_tail(&self) -> Option<CachedMessage> {
         let message = self.stored.as_ref()?;
-        (self.oldest <= message.seq).then(|| Stored {
+        (self.oldest <= message.seq).then(|| CachedMessage {
             message: message.clone(),
             epoch: self.appended.epoch.clone(),
             oldest: self.oldest,
@@ -301,7 +303,11 @@ impl Outcome {
     }
 }
 
-fn find_room(db: &Connection, key: &RoomKey, keep: Keep) -> rusqlite::Result<Option<RoomRow>> {
+fn find_room(
+    db: &Connection,
+    key: &RoomKey,
+    keep: RetentionPolicy,
+) -> rusqlite::Result<Option<RoomRow>> {
     db.prepare_cached(
         r#"SELECT rooms.id, epoch, head, oldest, ts, rooms."offset", trimmed
            FROM rooms JOIN namespaces ON namespaces.id = rooms.namespace
@@ -328,8 +334,8 @@ fn create_room(
     namespace: i64,
     key: &RoomKey,
     epoch: Epoch,
-    keep: Keep,
-    now: Time,
+    keep: RetentionPolicy,
+    now: LogTime,
 ) -> rusqlite::Result<RoomRow> {
     db.prepare_cached(
         r#"INSERT INTO rooms (namespace, name, epoch, head, oldest, ts, "offset", trimmed)
@@ -339,7 +345,7 @@ fn create_room(
         namespace,
         key.room.as_str(),
         epoch.as_str(),
-        int(now.aged.0)
+        int(now.retention_clock.0)
     ])?;
     Ok(RoomRow {
         id: db.last_insert_rowid(),
@@ -348,7 +354,7 @@ fn create_room(
         oldest: Seq(1),
         offset: Offset(0),
         trimmed: Offset(0),
-        ts: now.aged,
+        ts: now.retention_clock,
         keep,
         changed: false,
     })
@@ -358,7 +364,7 @@ fn create_room(
 pub(super) fn forgotten(db: &Connection, room: &RoomKey) -> rusqlite::Result<u64> {
     let count = db
         .prepare_cached("SELECT count FROM forgotten WHERE slot = ?1")?
-        .query_row([unwritten::slot(room)], |row| Ok(nat(row.get(0)?)))
+        .query_row([epoch::slot(room)], |row| Ok(nat(row.get(0)?)))
         .optional()?;
     Ok(count.unwrap_or(0))
 }
@@ -377,7 +383,12 @@ fn first_use(
         .optional()
 }
 
-fn remember(db: &Connection, room: i64, message: &Message, now: Time) -> rusqlite::Result<usize> {
+fn remember(
+    db: &Connection,
+    room: i64,
+    message: &Message,
+    now: LogTime,
+) -> rusqlite::Result<usize> {
     // An id that is there already is one whose time has passed.
     db.prepare_cached(
         "INSERT OR REPLACE INTO ids (room, id, seq, sent, ts) VALUES (?1, ?2, ?3, ?4, ?5)",

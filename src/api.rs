@@ -17,11 +17,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     auth::ApiKeys,
     error::{Code, Error},
+    http::{StaticBody, error_response, method_not_allowed, traced},
     hub::Hub,
-    transport::{
-        Doorway,
-        http::{Shared, method_not_allowed, refusal, traced},
-    },
+    transport::Doorway,
 };
 
 mod access;
@@ -115,14 +113,14 @@ pub(crate) async fn no_route(method: Method, uri: Uri) -> Response {
     if uri.path() == "/" && (method == Method::GET || method == Method::HEAD) {
         let policy = [(header::CONTENT_SECURITY_POLICY, WELCOME_POLICY)];
         let page = Html(include_str!("api/welcome.html"));
-        return (policy, Extension(Shared), page).into_response();
+        return (policy, Extension(StaticBody), page).into_response();
     }
     nothing_here(uri).await
 }
 
 /// The answer where nothing else answers.
 pub(crate) async fn nothing_here(uri: Uri) -> Response {
-    refusal(&Error::new(
+    error_response(&Error::new(
         Code::NotFound,
         format!("there is nothing at {}", uri.path()),
     ))

@@ -21,14 +21,15 @@ use crate::{
     config::{Config, Problems, Store},
     drain::drain,
     error::Result,
+    http::{
+        self, ServerConfig,
+        body::BodyLimits,
+        origins::{Origins, UnlistedOrigins},
+    },
     hub::{CloseReason, Hub, HubSettings, PageLimits},
     telemetry::{Metrics, NodesSeen},
     transport::{
-        Doorway, DoorwayConfig,
-        body::BodyLimits,
-        http::{self, Accepting},
-        origins::{Origins, Others},
-        poll,
+        Doorway, DoorwayConfig, poll,
         socketio::{self, BetweenNodes, CustomEvents, DoorConfig, EventContext, SocketIo},
         sse, websocket,
     },
@@ -96,8 +97,8 @@ impl Internal {
     }
 
     /// Serves until the end, also while the node is going down.
-    async fn serve(self, accepting: Accepting, end: CancellationToken) {
-        let accepting = Accepting {
+    async fn serve(self, accepting: ServerConfig, end: CancellationToken) {
+        let accepting = ServerConfig {
             trusted_proxies: Arc::default(),
             connections: OPERATORS,
             idle_connections: OPERATORS,
@@ -152,10 +153,10 @@ impl App {
     /// accepted is stored before this returns.
     pub async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
-        let accepting = Accepting {
+        let accepting = ServerConfig {
             header_timeout: self.config.http.header_timeout,
             // A client that takes nothing for a while is the outboxes' concern, and answers all the same.
-            silence: self.config.limits.stall + Duration::from_secs(20),
+            tcp_user_timeout: self.config.limits.stall + Duration::from_secs(20),
             trusted_proxies: self.config.http.trusted_proxies.iter().copied().collect(),
             connections: self.config.limits.connections,
             idle_connections: self.config.limits.idle_connections,
@@ -281,10 +282,10 @@ impl Builder {
             bytes: config.history.page_bytes.bytes(),
         };
         let others = match (authority.is_open(), config.auth.allow_anyone) {
-            (false, _) => Others::WithToken,
-            (true, false) => Others::OfThisMachine,
-            (true, true) => Others::Own {
-                listens_to_this_machine: config.listen.ip().is_loopback(),
+            (false, _) => UnlistedOrigins::WithToken,
+            (true, false) => UnlistedOrigins::OfThisMachine,
+            (true, true) => UnlistedOrigins::Own {
+                on_loopback: config.listen.ip().is_loopback(),
             },
         };
         let origins = Origins::new(&config.http.origins, others);
@@ -404,13 +405,13 @@ fn cors(origins: Origins) -> CorsLayer {
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([http::REQUEST_ID, ::http::header::RETRY_AFTER])
         .max_age(Duration::from_secs(3600));
-    if origins.anyone() {
+    if origins.allows_any() {
         return layer.allow_origin(AllowOrigin::any());
     }
     layer
         .allow_credentials(true)
         .allow_origin(AllowOrigin::predicate(move |origin, request| {
-            origins.vouch_for(origin, &request.headers, &request.extensions)
+            origins.is_trusted(origin, &request.headers, &request.extensions)
         }))
 }
 

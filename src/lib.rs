@@ -48,6 +48,7 @@ pub mod cli;
 pub mod config;
 mod drain;
 pub mod error;
+pub mod http;
 pub mod hub;
 pub mod limits;
 pub mod model;

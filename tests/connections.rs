@@ -21,7 +21,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, client::conn::http2::SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use support::{DEADLINE, Raw, Server, config, eventually};
-use switchboard::{App, transport::http::Cut};
+use switchboard::{App, http::ConnectionAbort};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
@@ -62,10 +62,10 @@ async fn ask(
         .unwrap()
 }
 
-/// What `/endless` does: the `Cut`s of its requests, and how often hyper has asked for more to write.
+/// What `/endless` does: the `ConnectionAbort`s of its requests, and how often hyper has asked for more to write.
 #[derive(Clone, Default)]
 struct Endless {
-    cuts: Arc<Mutex<Vec<Cut>>>,
+    cuts: Arc<Mutex<Vec<ConnectionAbort>>>,
     asked: Arc<AtomicUsize>,
 }
 
@@ -73,7 +73,7 @@ struct Endless {
 async fn endless(header_timeout: Duration) -> (Server, Endless) {
     let seen = Endless::default();
     let kept = seen.clone();
-    let endless = get(async move |Extension(cut): Extension<Cut>| {
+    let endless = get(async move |Extension(cut): Extension<ConnectionAbort>| {
         kept.cuts.lock().unwrap().push(cut);
         let asked = kept.asked.clone();
         let chunk = Bytes::from(vec![b'.'; 16 << 10]);
@@ -219,7 +219,7 @@ async fn a_peer_that_does_not_read_is_cut_off() {
     .await;
     let cut = seen.cuts.lock().unwrap().pop().unwrap();
     drop(cut.clone());
-    cut.now();
+    cut.abort();
     // The peer may find what had arrived before, and then the reset.
     let mut rest = Vec::new();
     let end = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await;
@@ -234,7 +234,7 @@ async fn cutting_a_request_of_http_2_leaves_the_others_alone() {
     let stream = TcpStream::connect(server.address).await.unwrap();
     let (mut client, _) = http2(stream).await;
     let mut answer = ask(&mut client, &server, "/endless", None).await;
-    seen.cuts.lock().unwrap()[0].now();
+    seen.cuts.lock().unwrap()[0].abort();
     for _ in 0..100 {
         answer.frame().await.unwrap().unwrap();
     }

@@ -12,7 +12,7 @@ use support::{DEADLINE, Server, config};
 use switchboard::{
     App,
     config::ByteSize,
-    transport::{body::JsonBody, http::traced},
+    http::{body::JsonBody, traced},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

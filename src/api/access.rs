@@ -14,9 +14,9 @@ use super::Api;
 use crate::{
     auth::find_token,
     error::{Error, Result},
+    http::client_address,
     hub::{Caller, Visitor},
     model::Namespace,
-    transport::client_address,
 };
 
 /// Finds out who calls, for the call to find among the request's extensions.

@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{
     error::{Code, Error, Result},
-    hub::{Visitor, memory_exhausted},
-    transport::body::{BodyLimits, JsonBody},
+    http::body::{BodyLimits, JsonBody},
+    hub::Visitor,
 };
 
 /// Calls that one batch may hold.
@@ -146,7 +146,7 @@ pub(super) async fn run(
         let covered = held.cover(usize::try_from(bytes + more).unwrap_or(usize::MAX));
         done.push(match covered {
             // What was read can be read again; what was done is told of in few bytes.
-            Err(why) if more > SMALL => Begun::Answered(memory_exhausted(why).into_response()),
+            Err(why) if more > SMALL => Begun::Answered(why.into_memory_error().into_response()),
             _ => {
                 bytes += more;
                 begun

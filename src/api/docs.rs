@@ -29,7 +29,7 @@ use utoipa::{
 use utoipa_swagger_ui::{Config, serve};
 
 use super::{nothing_here, schema};
-use crate::transport::http::Shared;
+use crate::http::StaticBody;
 
 /// What the page may load: itself, and images that are in its style sheet.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; \
@@ -235,7 +235,7 @@ impl Document {
 )]
 pub(super) async fn openapi(Extension(document): Extension<Document>) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/json")];
-    (kind, Extension(Shared), document.0).into_response()
+    (kind, Extension(StaticBody), document.0).into_response()
 }
 
 /// Read and try the calls on a page.
@@ -249,7 +249,7 @@ pub(super) async fn openapi(Extension(document): Extension<Document>) -> Respons
 )]
 pub(super) async fn page() -> Response {
     let policy = [(header::CONTENT_SECURITY_POLICY, POLICY)];
-    (policy, Extension(Shared), Html(PAGE)).into_response()
+    (policy, Extension(StaticBody), Html(PAGE)).into_response()
 }
 
 /// A file of the page's, as it is given to whoever asks: the same bytes for all.
@@ -297,7 +297,7 @@ pub(super) async fn file(Path(name): Path<String>, uri: Uri) -> Response {
     let Some(file) = File::named(&name) else {
         return nothing_here(uri).await;
     };
-    let mut response = (Extension(Shared), file.bytes).into_response();
+    let mut response = (Extension(StaticBody), file.bytes).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, file.kind);
     if file.compressed {

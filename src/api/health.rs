@@ -13,7 +13,7 @@ use super::Api;
 use crate::{
     auth::{ApiKeys, find_token},
     error::{Code, Error, Result},
-    transport::{client_address, http::refusal},
+    http::{client_address, error_response},
 };
 
 /// `/healthz` and `/readyz`. Monitors and load balancers ask with a slash at the end, too.
@@ -62,11 +62,11 @@ async fn healthz() -> Response {
 /// New clients can be served: storage is usable and the node is not going down.
 async fn readyz(State(api): State<Api>) -> Response {
     if api.doorway.draining().is_cancelled() {
-        return refusal(&Error::new(Code::Draining, "this node is going down"));
+        return error_response(&Error::new(Code::Draining, "this node is going down"));
     }
     match api.hub.ready().await {
         Ok(()) => Json(json!({ "ok": true })).into_response(),
-        Err(error) => refusal(&error),
+        Err(error) => error_response(&error),
     }
 }
 

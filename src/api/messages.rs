@@ -18,13 +18,13 @@ use crate::{
     auth::parse_name,
     backend::Range,
     error::Result,
+    http::{
+        body::JsonBody,
+        json::parse_optional,
+        params::{PathParams, QueryParams},
+    },
     hub::{Caller, History, HistoryPage, Publish, Visitor},
     model::{EventName, Sender, Seq},
-    transport::{
-        body::JsonBody,
-        json::named,
-        params::{Named, Params},
-    },
 };
 
 /// What to send to a room.
@@ -106,7 +106,7 @@ pub(super) async fn send(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
     settling: Settling,
-    Named(InRoom { room }): Named<InRoom>,
+    PathParams(InRoom { room }): PathParams<InRoom>,
     JsonBody(message): JsonBody<NewMessage>,
 ) -> Result<Response> {
     let event = match message.event.as_deref() {
@@ -117,7 +117,7 @@ pub(super) async fn send(
         room,
         event,
         data: message.data.into(),
-        id: named(message.id)?,
+        id: parse_optional(message.id)?,
         ephemeral: message.ephemeral,
         echo: true,
     };
@@ -183,8 +183,8 @@ pub(super) struct Answer {
 pub(super) async fn list(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
-    Named(InRoom { room }): Named<InRoom>,
-    Params(part): Params<Part>,
+    PathParams(InRoom { room }): PathParams<InRoom>,
+    QueryParams(part): QueryParams<Part>,
 ) -> Result<Json<Answer>> {
     let number = |given: Option<AnyNumber>| given.map(|given| Seq(given.get()));
     let range = Range::of(number(part.before), number(part.after))?;

@@ -4,15 +4,15 @@ use serde::{Deserialize, Deserializer, de};
 use utoipa::IntoParams;
 
 use crate::{
+    http::json::StringOrNumber,
     model::{MessageId, RoomName, UserId},
-    transport::json::Name,
 };
 
 /// A message's id as its sender gives it. Descriptions take no parameters, so it has a name of its own.
-pub(super) type GivenId = Name<MessageId>;
+pub(super) type GivenId = StringOrNumber<MessageId>;
 
 /// A user as somebody names it.
-pub(super) type GivenUser = Name<UserId>;
+pub(super) type GivenUser = StringOrNumber<UserId>;
 
 /// The room that a call is about.
 #[derive(Deserialize, IntoParams)]

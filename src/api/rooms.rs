@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    http::params::{PathParams, QueryParams},
     hub::{Caller, LiveRooms, PresencePage, RoomState, RoomsPage, Visitor},
     model::{NAME_BYTES, PERSONAL, RoomName, UserId},
-    transport::params::{Named, Params},
 };
 
 /// Which rooms.
@@ -56,7 +56,7 @@ pub(super) struct Listed {
 pub(super) async fn list(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
-    Params(listed): Params<Listed>,
+    QueryParams(listed): QueryParams<Listed>,
 ) -> Result<Json<RoomsPage>> {
     let most = PERSONAL.len() + NAME_BYTES;
     if listed.prefix.chars().count() > most {
@@ -86,7 +86,7 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
-    Named(InRoom { room }): Named<InRoom>,
+    PathParams(InRoom { room }): PathParams<InRoom>,
 ) -> Result<Json<RoomState>> {
     api.hub.take_visit_permit(&visitor, Instant::now())?;
     api.hub.room(&visitor, room).await.map(Json)
@@ -123,8 +123,8 @@ pub(super) struct Roll {
 pub(super) async fn presence(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
-    Named(InRoom { room }): Named<InRoom>,
-    Params(roll): Params<Roll>,
+    PathParams(InRoom { room }): PathParams<InRoom>,
+    QueryParams(roll): QueryParams<Roll>,
 ) -> Result<Json<PresencePage>> {
     api.hub.take_visit_permit(&visitor, Instant::now())?;
     let limit = roll.limit.map(Bounded::count);
@@ -174,8 +174,8 @@ pub(super) struct Kicked {
 pub(super) async fn kick(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
-    Named(Member { room, user }): Named<Member>,
-    Params(because): Params<Because>,
+    PathParams(Member { room, user }): PathParams<Member>,
+    QueryParams(because): QueryParams<Because>,
 ) -> Result<Json<Kicked>> {
     only_back_ends(&visitor)?;
     let reason = because.reason.as_deref().unwrap_or("removed");

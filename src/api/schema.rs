@@ -10,7 +10,7 @@ use utoipa::{
     openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema, Type},
 };
 
-use crate::{error::Code, model, transport::json::Name};
+use crate::{error::Code, http::json::StringOrNumber, model};
 
 /// Has a type that is parsed described by one that is not.
 macro_rules! describe {
@@ -32,7 +32,7 @@ macro_rules! describe {
 describe!(model::RoomName => Room, model::UserId => User, model::MessageId => MessageId);
 
 /// A name or the number that stands for it, by its digits.
-impl<T: PartialSchema> PartialSchema for Name<T> {
+impl<T: PartialSchema> PartialSchema for StringOrNumber<T> {
     fn schema() -> RefOr<Schema> {
         let number = ObjectBuilder::new()
             .schema_type(Type::Integer)
@@ -41,7 +41,7 @@ impl<T: PartialSchema> PartialSchema for Name<T> {
     }
 }
 
-impl<T: ToSchema> ToSchema for Name<T> {
+impl<T: ToSchema> ToSchema for StringOrNumber<T> {
     fn name() -> Cow<'static, str> {
         format!("{}OrNumber", T::name()).into()
     }

@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    http::{body::JsonBody, json::parse_optional, params::PathParams},
     hub::{Caller, Publish, UserState, Visitor},
     model::{EventName, RoomName, UserId},
-    transport::{body::JsonBody, json::named, params::Named},
 };
 
 /// Look at a user.
@@ -34,7 +34,7 @@ use crate::{
 pub(super) async fn show(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
-    Named(OfUser { user }): Named<OfUser>,
+    PathParams(OfUser { user }): PathParams<OfUser>,
 ) -> Result<Json<UserState>> {
     if visitor.identity().is_some_and(|own| own.user != user) {
         return Err(Error::forbidden(
@@ -78,14 +78,14 @@ pub(super) async fn notify(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
     settling: Settling,
-    Named(OfUser { user }): Named<OfUser>,
+    PathParams(OfUser { user }): PathParams<OfUser>,
     JsonBody(notification): JsonBody<Notification>,
 ) -> Result<Response> {
     let publish = Publish {
         room: RoomName::personal(&user),
         event: EventName::notification(),
         data: notification.data.into(),
-        id: named(notification.id)?,
+        id: parse_optional(notification.id)?,
         ephemeral: false,
         echo: true,
     };
@@ -115,7 +115,7 @@ pub(super) struct Disconnected {
 pub(super) async fn disconnect(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
-    Named(OfUser { user }): Named<OfUser>,
+    PathParams(OfUser { user }): PathParams<OfUser>,
 ) -> Result<Json<Disconnected>> {
     only_back_ends(&visitor)?;
     let connections = api.hub.disconnect_user(&user).await?;

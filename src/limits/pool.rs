@@ -9,12 +9,16 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
 
 use super::admission::network;
-use crate::model::UserId;
+use crate::{
+    error::{Code, Error, Limit},
+    model::UserId,
+};
 
 /// Holders that can use their whole share at the same time: a share is this part of a pool.
 pub const SHARES: u32 = 16;
@@ -45,6 +49,24 @@ pub enum Exhausted {
     /// The holder has its share, and half of the pool is held.
     Share,
 }
+
+impl Exhausted {
+    /// The error for a client when the node's memory budget, `limits.memory`, is exhausted.
+    pub fn into_memory_error(self) -> Error {
+        let message = match self {
+            Exhausted::Pool => "this node holds as much as it may: limits.memory is reached",
+            Exhausted::Share => {
+                "this node holds as much for this client as it may: its share of limits.memory is reached"
+            }
+        };
+        Error::new(Code::Unavailable, message)
+            .for_limit(Limit::Memory)
+            .retry_after(MEMORY_RETRY_DELAY)
+    }
+}
+
+/// When a client should retry after the memory budget was exhausted.
+const MEMORY_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// A number of units, shared by all clients of a node.
 #[derive(Debug)]

@@ -10,15 +10,17 @@ use tokio_util::sync::CancellationToken;
 use super::{
     admission_queue::AdmissionQueue,
     auth_failures::AuthFailures,
-    http::{ClientAddress, refusal},
-    origins::{Origins, Trust},
     packet_rate::PacketRate,
-    posted::Kept,
     wire::{Bounds, Flushers, Shard},
 };
 use crate::{
     auth::{HttpToken, Principal, find_token, query_user},
     error::{Code, Error, Result},
+    http::{
+        buffered_body::BodyReservation,
+        client_address, error_response,
+        origins::{Origins, Trust},
+    },
     hub::Hub,
     limits::{Admission, Admitted, Holder, Rate},
     model::Timestamp,
@@ -139,7 +141,7 @@ impl Doorway {
     /// Answers a request that is refused, and counts it.
     pub(super) fn refuse(&self, error: &Error) -> Response {
         self.hub.metrics().error(error);
-        refusal(error)
+        error_response(error)
     }
 
     /// Refuses pages that may not have an answer: where CORS does not let a page read it, it is of no use.
@@ -309,7 +311,7 @@ impl Doorway {
             Some(_) => self.holder(request, identity),
             None => Holder::Backend,
         };
-        let kept = Kept::default();
+        let kept = BodyReservation::default();
         request.extensions.insert(holder.clone());
         request.extensions.insert(kept.clone());
         Charged {
@@ -344,7 +346,7 @@ impl Doorway {
 /// A request that is charged to somebody, with what is reserved for its body.
 pub(crate) struct Charged {
     holder: Holder,
-    _kept: Kept,
+    _kept: BodyReservation,
 }
 
 impl Charged {
@@ -353,16 +355,4 @@ impl Charged {
         response.extensions_mut().insert(self.holder);
         response
     }
-}
-
-/// Whom a request, or its answer, is charged to: whoever was found to call, or the address that it came from.
-pub(super) fn holder(extensions: &Extensions) -> Holder {
-    let known = extensions.get::<Holder>().cloned();
-    known.unwrap_or_else(|| Holder::address(client_address(extensions).ip))
-}
-
-/// Where a request came from.
-pub(crate) fn client_address(extensions: &Extensions) -> ClientAddress {
-    let address = extensions.get::<ClientAddress>().copied();
-    address.unwrap_or(ClientAddress::UNKNOWN)
 }

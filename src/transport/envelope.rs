@@ -7,13 +7,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{
-    json::{self, Name, named},
-    requests,
-    wire::Frame,
-};
+use super::{requests, wire::Frame};
 use crate::{
     error::{Error, Result},
+    http::json::{self, StringOrNumber, parse_optional},
     hub::{Event, Outgoing, Publish, Request},
     model::{EventName, MessageId, RoomName, Sender, Seq, Timestamp},
 };
@@ -147,8 +144,8 @@ fn named_in(event: &str, object: &RawValue) -> Box<RawValue> {
 struct Asking<'a> {
     #[serde(rename = "type", borrow)]
     kind: std::borrow::Cow<'a, str>,
-    id: Option<Name<MessageId>>,
-    room: Option<Name<RoomName>>,
+    id: Option<StringOrNumber<MessageId>>,
+    room: Option<StringOrNumber<RoomName>>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     /// Clients may say when they sent it; the server's time is what counts.
@@ -180,7 +177,7 @@ pub(super) fn read(text: &str, room: Option<&RoomName>) -> Asked {
         Ok(asking) => asking,
         Err(error) => return refused(error),
     };
-    let (id, named_room) = match (named(id), named(named_room)) {
+    let (id, named_room) = match (parse_optional(id), parse_optional(named_room)) {
         (Ok(id), Ok(room)) => (id, room),
         (Err(error), _) | (_, Err(error)) => return refused(error),
     };

@@ -15,14 +15,14 @@ use axum::{
 use http::{Method, Request, header, request::Parts};
 use serde::Deserialize;
 
-use super::{
-    Doorway, PollSettings,
-    doorway::holder,
-    http::traced,
-    params::{Named, query},
-};
+use super::{Doorway, PollSettings};
 use crate::{
     error::{Code, Error, Limit, Result},
+    http::{
+        holder,
+        params::{PathParams, parse_query},
+        traced,
+    },
     hub::{GiveUp, Poll, Polled},
     limits::{Exhausted, Holder, Pool, Reservation},
     model::{Namespace, Position, Timestamp},
@@ -57,7 +57,7 @@ pub(crate) fn routes(doorway: &Arc<Doorway>, settings: &PollSettings) -> Router 
         doorway: doorway.clone(),
         waiters: Pool::new(settings.waiters),
     };
-    let poll = async |State(door): State<Door>, Named(room): Named<String>, request| {
+    let poll = async |State(door): State<Door>, PathParams(room): PathParams<String>, request| {
         door.answer(&room, request).await
     };
     traced(
@@ -82,7 +82,7 @@ impl Door {
         self.doorway
             .check_origin(&request.headers, &request.extensions)?;
         self.doorway.check_open()?;
-        let asked: Asked = query(&request.uri)?;
+        let asked: Asked = parse_query(&request.uri)?;
         let since = asked.since.filter(|since| !since.is_empty());
         let wait = match request.method {
             // Whoever asks for the head alone is not to wait for what it will not be given.

@@ -10,10 +10,10 @@ use serde_json::value::RawValue;
 
 mod people;
 
-use super::json::{self, Name, named};
 use crate::{
     backend::Range,
     error::{Error, Result},
+    http::json::{self, StringOrNumber, parse_optional},
     hub::{History, Join, Publish, Replay, Request},
     model::{EventName, MessageId, Position, RoomName, Seq},
 };
@@ -74,10 +74,12 @@ const OF_A_ROOM: [&str; 6] = [
 pub(super) fn room_of(event: &str, value: &RawValue) -> Option<RoomName> {
     #[derive(Deserialize)]
     struct Named {
-        room: Name<RoomName>,
+        room: StringOrNumber<RoomName>,
     }
     let room = match is_bare(value) {
-        true if OF_A_ROOM.contains(&event) => json::read::<Name<RoomName>>(value.get()).ok()?,
+        true if OF_A_ROOM.contains(&event) => {
+            json::read::<StringOrNumber<RoomName>>(value.get()).ok()?
+        }
         false if REQUESTS.contains(&event) => json::read::<Named>(value.get()).ok()?.room,
         _ => return None,
     };
@@ -91,7 +93,7 @@ fn is_bare(value: &RawValue) -> bool {
 }
 
 /// The room that a value names, or the one that its door knows.
-fn room(named: Option<Name<RoomName>>, known: Option<&RoomName>) -> Result<RoomName> {
+fn room(named: Option<StringOrNumber<RoomName>>, known: Option<&RoomName>) -> Result<RoomName> {
     match (named, known) {
         (Some(named), _) => named.get(),
         (None, Some(known)) => Ok(known.clone()),
@@ -100,9 +102,9 @@ fn room(named: Option<Name<RoomName>>, known: Option<&RoomName>) -> Result<RoomN
 }
 
 /// Reads `{ room, … }`, or a bare name as its room.
-fn body<'a, T: Deserialize<'a> + From<Name<RoomName>>>(value: &'a RawValue) -> Result<T> {
+fn body<'a, T: Deserialize<'a> + From<StringOrNumber<RoomName>>>(value: &'a RawValue) -> Result<T> {
     if is_bare(value) {
-        return read::<Name<RoomName>>(value).map(T::from);
+        return read::<StringOrNumber<RoomName>>(value).map(T::from);
     }
     read(value)
 }
@@ -114,11 +116,11 @@ fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Result<T> {
 #[derive(Deserialize)]
 #[serde(expecting = "a room's name or { room, … }")]
 struct RoomBody {
-    room: Option<Name<RoomName>>,
+    room: Option<StringOrNumber<RoomName>>,
 }
 
-impl From<Name<RoomName>> for RoomBody {
-    fn from(room: Name<RoomName>) -> Self {
+impl From<StringOrNumber<RoomName>> for RoomBody {
+    fn from(room: StringOrNumber<RoomName>) -> Self {
         Self { room: Some(room) }
     }
 }
@@ -126,13 +128,13 @@ impl From<Name<RoomName>> for RoomBody {
 #[derive(Deserialize)]
 #[serde(expecting = "a room's name or { room, since?, history? }")]
 struct JoinBody {
-    room: Option<Name<RoomName>>,
+    room: Option<StringOrNumber<RoomName>>,
     since: Option<Position>,
     history: Option<usize>,
 }
 
-impl From<Name<RoomName>> for JoinBody {
-    fn from(room: Name<RoomName>) -> Self {
+impl From<StringOrNumber<RoomName>> for JoinBody {
+    fn from(room: StringOrNumber<RoomName>) -> Self {
         Self {
             room: Some(room),
             since: None,
@@ -164,10 +166,10 @@ fn yes() -> bool {
 #[derive(Deserialize)]
 #[serde(expecting = "{ room, data, id?, echo? }")]
 struct MessageBody<'a> {
-    room: Option<Name<RoomName>>,
+    room: Option<StringOrNumber<RoomName>>,
     #[serde(borrow)]
     data: &'a RawValue,
-    id: Option<Name<MessageId>>,
+    id: Option<StringOrNumber<MessageId>>,
     #[serde(default = "yes")]
     echo: bool,
 }
@@ -178,7 +180,7 @@ fn message(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
         room: room(body.room, known)?,
         event: EventName::message(),
         data: kept(body.data),
-        id: named(body.id)?,
+        id: parse_optional(body.id)?,
         ephemeral: false,
         echo: body.echo,
     }))
@@ -187,12 +189,12 @@ fn message(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
 #[derive(Deserialize)]
 #[serde(expecting = "{ room, event, data, id?, ephemeral?, echo? }")]
 struct PublishBody<'a> {
-    room: Option<Name<RoomName>>,
+    room: Option<StringOrNumber<RoomName>>,
     #[serde(borrow)]
     event: Cow<'a, str>,
     #[serde(borrow)]
     data: &'a RawValue,
-    id: Option<Name<MessageId>>,
+    id: Option<StringOrNumber<MessageId>>,
     #[serde(default)]
     ephemeral: bool,
     #[serde(default = "yes")]
@@ -205,7 +207,7 @@ fn publish(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
         room: room(body.room, known)?,
         event: EventName::parse_sent(&body.event)?,
         data: kept(body.data),
-        id: named(body.id)?,
+        id: parse_optional(body.id)?,
         ephemeral: body.ephemeral,
         echo: body.echo,
     }))
@@ -219,14 +221,14 @@ fn kept(data: &RawValue) -> Arc<RawValue> {
 #[derive(Deserialize)]
 #[serde(expecting = "a room's name or { room, before? | after?, limit? }")]
 struct HistoryBody {
-    room: Option<Name<RoomName>>,
+    room: Option<StringOrNumber<RoomName>>,
     before: Option<Seq>,
     after: Option<Seq>,
     limit: Option<usize>,
 }
 
-impl From<Name<RoomName>> for HistoryBody {
-    fn from(room: Name<RoomName>) -> Self {
+impl From<StringOrNumber<RoomName>> for HistoryBody {
+    fn from(room: StringOrNumber<RoomName>) -> Self {
         Self {
             room: Some(room),
             before: None,

@@ -36,14 +36,13 @@ use tokio_util::{
 use super::{
     Doorway, EventsSettings,
     greeting::session,
-    http::{Cut, traced},
-    params::Named,
     peer::{Framing, LAST_WORD, Peer},
     wanted::Wanted,
     wire::Frame,
 };
 use crate::{
     error::{Error, Result},
+    http::{ConnectionAbort, params::PathParams, traced},
     hub::{
         CloseReason, Connection, DisconnectGuard, Event, Format, Outgoing, PreparedStream,
         StreamRequest, StreamStart, TokenExpiry,
@@ -75,8 +74,9 @@ pub(crate) fn routes(doorway: &Arc<Doorway>, settings: &EventsSettings) -> Route
         doorway: doorway.clone(),
         settings: Arc::new(settings.clone()),
     };
-    let stream = async |State(door): State<Door>, room: Option<Named<String>>, request| {
-        door.answer(room.map(|Named(room)| room), request).await
+    let stream = async |State(door): State<Door>, room: Option<PathParams<String>>, request| {
+        door.answer(room.map(|PathParams(room)| room), request)
+            .await
     };
     let routes = Router::new()
         .route("/events", get(stream))
@@ -120,8 +120,8 @@ impl Door {
             pipe: ReaderStream::new(reader),
             _gone: gone.clone().drop_guard(),
         };
-        let cut = request.extensions.get::<Cut>().cloned();
-        tokio::spawn(self.serve(beginning, peer, gone, cut));
+        let abort = request.extensions.get::<ConnectionAbort>().cloned();
+        tokio::spawn(self.serve(beginning, peer, gone, abort));
         Ok((HEADERS, Body::from_stream(body)).into_response())
     }
 
@@ -131,7 +131,7 @@ impl Door {
         beginning: PreparedStream,
         peer: Arc<Peer<EventStream>>,
         gone: CancellationToken,
-        cut: Option<Cut>,
+        abort: Option<ConnectionAbort>,
     ) {
         let PreparedStream {
             arrived,
@@ -154,8 +154,8 @@ impl Door {
         if timeout(LAST_WORD, gone.cancelled()).await.is_err() {
             // What it has not taken by now it will not take; hyper does not look at the body any more.
             peer.outbox().end();
-            if let Some(cut) = cut {
-                cut.now();
+            if let Some(abort) = abort {
+                abort.abort();
             }
         }
     }
@@ -236,7 +236,7 @@ struct EventStream {
     life: Epoch,
     /// Where this one begins.
     cursor: Cursor,
-    /// The room of which it is told last that it begins anew: whoever is cut before that comes back to where it was, and
+    /// The room of which it is told last that it begins anew: whoever is abort before that comes back to where it was, and
     /// is told again.
     last_reset: Option<RoomName>,
 }

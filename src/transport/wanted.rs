@@ -3,9 +3,9 @@
 use http::Uri;
 use indexmap::IndexSet;
 
-use super::params::query;
 use crate::{
     error::{Error, Result},
+    http::params::parse_query,
     model::RoomName,
 };
 
@@ -27,7 +27,7 @@ impl Wanted {
         if let Some(room) = room {
             wanted.rooms.insert(room.parse()?);
         }
-        for (name, value) in query::<Vec<(String, String)>>(uri)? {
+        for (name, value) in parse_query::<Vec<(String, String)>>(uri)? {
             match name.as_str() {
                 "room" => {
                     wanted.rooms.insert(value.parse()?);

@@ -28,17 +28,19 @@ use super::{
     Doorway, WebSocketSettings, close_codes as code,
     envelope::{self, Envelope},
     greeting::session,
-    http::traced,
     packet_rate::PacedReader,
-    params::Named,
     parts::{Bearer, HeldReader},
     peer::{Framing, LAST_WORD, Peer},
-    upgrade::{Reader, accept_key, halves, switching},
     wanted::Wanted,
     wire::{Frame, Wire},
 };
 use crate::{
     error::{Code, Error, Result},
+    http::{
+        params::PathParams,
+        traced,
+        upgrade::{StreamReader, accept_upgrade, split_upgraded, switching_protocols},
+    },
     hub::{
         Answer, CloseReason, Connection, Desk, Executor, Format, Join, Joined, Members, Outgoing,
         PreparedConnection, Replay, Request as Wish, ResumeRequest, memory_exhausted, track_idle,
@@ -67,8 +69,9 @@ pub(crate) fn routes(
         settings: Arc::new(settings.clone()),
         read_buffer,
     };
-    let upgrade = async |State(door): State<Door>, room: Option<Named<String>>, request| {
-        door.answer(room.map(|Named(room)| room), request).await
+    let upgrade = async |State(door): State<Door>, room: Option<PathParams<String>>, request| {
+        door.answer(room.map(|PathParams(room)| room), request)
+            .await
     };
     let routes = Router::new()
         .route("/ws", get(upgrade))
@@ -87,7 +90,7 @@ impl Door {
     async fn upgrade(self, room: Option<String>, mut request: Request<Body>) -> Result<Response> {
         self.doorway
             .check_page(request.headers(), request.extensions())?;
-        let accept = accept_key(&request)?;
+        let accept = accept_upgrade(&request)?;
         let wanted = Wanted::read(room.as_deref(), request.uri())?;
         let joins = joins(wanted)?;
         let upgrading = hyper::upgrade::on(&mut request);
@@ -106,7 +109,7 @@ impl Door {
         );
         let account = Account::new(hub.memory().clone(), holder);
         tokio::spawn(self.serve(upgrading, arrived, (peer, account), joins));
-        Ok(switching(accept))
+        Ok(switching_protocols(accept))
     }
 
     async fn serve(
@@ -119,7 +122,7 @@ impl Door {
         let Ok(upgraded) = upgrading.await else {
             return; // the peer went away between its request and our answer
         };
-        let (reader, writer) = halves(upgraded);
+        let (reader, writer) = split_upgraded(upgraded);
         let bearer = Bearer {
             account: account.clone(),
             outbox: peer.outbox().clone(),
@@ -200,7 +203,7 @@ enum Ended {
     There,
 }
 
-type Socket = WebSocketStream<Wire<HeldReader<Reader>>>;
+type Socket = WebSocketStream<Wire<HeldReader<StreamReader>>>;
 
 /// What one connection's task works with.
 struct Conversation<'a> {

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Each layer, and what it may use of the crate. `cli` and `app` stand on top.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("model", &["error"]),
     ("error", &[]),
     ("pattern", &["error"]),
@@ -47,9 +47,14 @@ const MAY_USE: [(&str, &[&str]); 12] = [
         ],
     ),
     (
+        "http",
+        &["error", "model", "pattern", "limits", "repeat", "telemetry"],
+    ),
+    (
         "transport",
         &[
             "error",
+            "http",
             "model",
             "pattern",
             "auth",
@@ -63,14 +68,22 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ),
     (
         "api",
-        &["error", "model", "auth", "backend", "hub", "transport"],
+        &[
+            "error",
+            "model",
+            "auth",
+            "backend",
+            "hub",
+            "http",
+            "transport",
+        ],
     ),
 ];
 
 /// Foreign crates, and the only places that name them.
 const HOME: [(&str, &[&str]); 15] = [
-    ("axum", &["transport", "api", "app"]),
-    ("hyper", &["transport"]),
+    ("axum", &["http", "transport", "api", "app"]),
+    ("hyper", &["http", "transport"]),
     ("socketioxide", &["transport/socketio"]),
     ("socketioxide_redis", &["transport/socketio/cluster.rs"]),
     ("engineioxide", &["transport/socketio"]),

@@ -1,17 +1,14 @@
 //! The node's budget of bytes in flight, `limits.memory`: what is held for a client until it has sent the rest, or taken its
 //! answer. Doors and verbs reserve from it before they hold what can grow large.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::hub::{Caller, Hub, LimitSettings};
 use crate::{
-    error::{Code, Error, Limit, Result},
+    error::{Error, Result},
     limits::{Charge, Exhausted, Holder, Pool, Reservation},
     telemetry::Metrics,
 };
-
-/// When it is worth trying again.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// The budget, shown by the metrics.
 pub(in crate::hub) fn memory_pool(limits: &LimitSettings, metrics: &Metrics) -> Arc<Pool> {
@@ -28,15 +25,7 @@ pub(in crate::hub) fn memory_pool(limits: &LimitSettings, metrics: &Metrics) -> 
 
 /// What a client is told for whom nothing is left of the budget.
 pub fn memory_exhausted(why: Exhausted) -> Error {
-    let message = match why {
-        Exhausted::Pool => "this node holds as much as it may: limits.memory is reached",
-        Exhausted::Share => {
-            "this node holds as much for this client as it may: its share of limits.memory is reached"
-        }
-    };
-    Error::new(Code::Unavailable, message)
-        .for_limit(Limit::Memory)
-        .retry_after(RETRY)
+    why.into_memory_error()
 }
 
 impl Hub {

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{RoomBody, body, kept, read, room};
-use crate::transport::json::{Name, named};
 use crate::{
     error::{Error, Result},
+    http::json::{StringOrNumber, parse_optional},
     hub::{Request, Roll, Signal, Status, To},
     model::{EVENT_BYTES, RoomName, Seq, UserId},
 };
@@ -23,13 +23,13 @@ struct StatusBody {
 #[derive(Deserialize)]
 #[serde(expecting = "a room's name or { room, limit?, after? }")]
 struct PresenceBody {
-    room: Option<Name<RoomName>>,
+    room: Option<StringOrNumber<RoomName>>,
     limit: Option<usize>,
-    after: Option<Name<UserId>>,
+    after: Option<StringOrNumber<UserId>>,
 }
 
-impl From<Name<RoomName>> for PresenceBody {
-    fn from(room: Name<RoomName>) -> Self {
+impl From<StringOrNumber<RoomName>> for PresenceBody {
+    fn from(room: StringOrNumber<RoomName>) -> Self {
         Self {
             room: Some(room),
             limit: None,
@@ -43,7 +43,7 @@ pub(super) fn presence(value: &RawValue, known: Option<&RoomName>) -> Result<Req
     Ok(Request::Presence(Roll {
         room: room(body.room, known)?,
         limit: body.limit,
-        after: named(body.after)?,
+        after: parse_optional(body.after)?,
     }))
 }
 
@@ -58,7 +58,7 @@ pub(super) fn status(value: &RawValue, _: Option<&RoomName>) -> Result<Request> 
 #[derive(Deserialize)]
 #[serde(expecting = "{ room, typing }")]
 struct TypingBody {
-    room: Option<Name<RoomName>>,
+    room: Option<StringOrNumber<RoomName>>,
     typing: bool,
 }
 
@@ -84,7 +84,7 @@ pub(super) fn typing_stop(value: &RawValue, known: Option<&RoomName>) -> Result<
 #[derive(Deserialize)]
 #[serde(expecting = "{ room, seq }")]
 struct ReadBody {
-    room: Option<Name<RoomName>>,
+    room: Option<StringOrNumber<RoomName>>,
     seq: Seq,
 }
 
@@ -106,13 +106,13 @@ struct SignalBody<'a> {
 #[derive(Deserialize)]
 #[serde(expecting = "{ user } or { connection }")]
 struct ToBody {
-    user: Option<Name<UserId>>,
+    user: Option<StringOrNumber<UserId>>,
     connection: Option<String>,
 }
 
 pub(super) fn signal(value: &RawValue, _: Option<&RoomName>) -> Result<Request> {
     let body: SignalBody<'_> = read(value)?;
-    let to = match (named(body.to.user)?, body.to.connection) {
+    let to = match (parse_optional(body.to.user)?, body.to.connection) {
         (Some(user), None) => To::User(user),
         // An id is opaque to clients: whatever it is, at worst nobody has it.
         (None, Some(id)) => id.parse().map_or(To::Nobody, To::Connection),

@@ -29,11 +29,14 @@ use crate::{
     limits::Account,
     repeat::log_rarely,
     transport::{
-        Doorway, Transport, client_address,
+        Doorway, Transport,
+        buffered_body::{BodyError, BufferedBody, UNCHARGED_BYTES},
+        client_address,
         packet_rate::PacedReader,
         parts::{Bearer, HeldReader},
-        posted::{FREE, NotTaken, Posted},
-        upgrade::{Accepted, Reader, accept_key, halves, switching},
+        upgrade::{
+            AcceptedUpgrade, StreamReader, accept_upgrade, split_upgraded, switching_protocols,
+        },
         wire::{self, Answer, Encoding, Wire, pass},
     },
 };
@@ -79,7 +82,11 @@ impl Gate {
         };
         *request.uri_mut() = query.normalized(request.uri());
         // Before anything is taken for it: what cannot become a session must not cost anybody a place.
-        let accepted = match query.websocket.then(|| accept_key(&request)).transpose() {
+        let accepted = match query
+            .websocket
+            .then(|| accept_upgrade(&request))
+            .transpose()
+        {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::debug!(%error, "a WebSocket was refused");
@@ -105,7 +112,7 @@ impl Gate {
         self: Arc<Self>,
         request: Request<Body>,
         query: &Query,
-        accepted: Option<Accepted>,
+        accepted: Option<AcceptedUpgrade>,
     ) -> Result<Response> {
         let (parts, body) = request.into_parts();
         let link = self.open(&parts, query.protocol).await?;
@@ -127,7 +134,7 @@ impl Gate {
         request: Request<Body>,
         link: Arc<Link>,
         protocol: u8,
-        accepted: Option<Accepted>,
+        accepted: Option<AcceptedUpgrade>,
     ) -> Result<Response> {
         if let Some(accepted) = accepted {
             return Ok(self.probe(request, &link, accepted));
@@ -270,19 +277,19 @@ impl Gate {
     /// Takes the packets that a client of a session by polling posts.
     async fn post(&self, request: Request<Body>, link: &Link, protocol: u8) -> Result<Response> {
         let (parts, body) = request.into_parts();
-        let charge = link.account().charge(FREE);
+        let charge = link.account().charge(UNCHARGED_BYTES);
         let body = tokio::select! {
-            body = Posted::take(body, self.max_payload, self.body_timeout, charge) => body,
+            body = BufferedBody::read(body, self.max_payload, self.body_timeout, charge) => body,
             () = link.outbox().over() => return Ok(Wrong::Request.into_response()),
         };
         let body = match body {
             Ok(body) => body,
-            Err(NotTaken::TooLarge) => return Err(reject(link, Fault::TOO_LARGE).await),
-            Err(NotTaken::NoMemory(why)) => return Err(memory_exhausted(why)),
-            Err(NotTaken::Broken) => {
+            Err(BodyError::TooLarge) => return Err(reject(link, Fault::TOO_LARGE).await),
+            Err(BodyError::Exhausted(why)) => return Err(memory_exhausted(why)),
+            Err(BodyError::Broken) => {
                 return Err(Error::bad_request("the request's body ended early"));
             }
-            Err(NotTaken::TooSlow) => {
+            Err(BodyError::TooSlow) => {
                 let message = "the request's body took too long to arrive";
                 return Err(Error::bad_request(message));
             }
@@ -315,7 +322,7 @@ impl Gate {
         mut request: Request<Body>,
         link: Arc<Link>,
         protocol: u8,
-        accepted: Accepted,
+        accepted: AcceptedUpgrade,
     ) -> Response {
         let upgraded = hyper::upgrade::on(&mut request);
         let handshake = handshake_of(&request, &link);
@@ -323,14 +330,14 @@ impl Gate {
             let Ok(upgraded) = upgraded.await else {
                 return; // the peer went away between its request and our answer
             };
-            let (reader, writer) = halves(upgraded);
+            let (reader, writer) = split_upgraded(upgraded);
             let reader = self.reader_of(reader, &link);
             let outbox = link.outbox().clone();
             drop(link);
             let wire = Wire::beginning(reader, writer, outbox, protocol == 4);
             self.hand_over(wire, handshake).await;
         });
-        switching(accepted)
+        switching_protocols(accepted)
     }
 
     /// Answers a WebSocket that a session by polling may upgrade to, and has it upgraded once its client has switched.
@@ -338,7 +345,7 @@ impl Gate {
         self: Arc<Self>,
         mut request: Request<Body>,
         link: &Arc<Link>,
-        accepted: Accepted,
+        accepted: AcceptedUpgrade,
     ) -> Response {
         let probe = link.upgrade().and_then(Upgrade::begin);
         let upgraded = hyper::upgrade::on(&mut request);
@@ -349,7 +356,7 @@ impl Gate {
             let Ok(upgraded) = upgraded.await else {
                 return; // the peer went away between its request and our answer
             };
-            let (reader, writer) = halves(upgraded);
+            let (reader, writer) = split_upgraded(upgraded);
             let Some(probe) = probe else {
                 return probe::close(reader, writer).await; // one is enough
             };
@@ -364,7 +371,7 @@ impl Gate {
                 self.hand_over(wire, handshake).await;
             }
         });
-        switching(accepted)
+        switching_protocols(accepted)
     }
 
     /// What engineioxide would put into the next polls' answers, as frames: it forgets what did not fit into the last one.
@@ -395,7 +402,7 @@ impl Gate {
     }
 
     /// What socketioxide reads of a client's WebSocket.
-    fn reader_of(&self, reader: Reader, link: &Link) -> Reader {
+    fn reader_of(&self, reader: StreamReader, link: &Link) -> StreamReader {
         let intake = link.intake();
         let paced = PacedReader::new(reader, intake.rate().clone());
         let bearer = Bearer {
@@ -408,7 +415,7 @@ impl Gate {
         Box::new(intake::Reader::new(Box::new(held), intake.clone()))
     }
 
-    async fn hand_over(&self, wire: Wire<Reader>, handshake: Request<()>) {
+    async fn hand_over(&self, wire: Wire<StreamReader>, handshake: Request<()>) {
         if let Err(error) = self.engine.clone().call((wire, handshake)).await {
             tracing::debug!(%error, "a WebSocket was refused after its upgrade");
         }

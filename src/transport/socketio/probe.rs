@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::transport::{
-    upgrade::Reader,
+    upgrade::StreamReader,
     wire::{Outbox, Writer},
 };
 
@@ -146,11 +146,11 @@ impl Probe {
     /// up to the client's `5`; closes the WebSocket otherwise.
     pub(super) async fn run(
         self,
-        reader: Reader,
+        reader: StreamReader,
         writer: Writer,
         outbox: &Outbox,
         within: Duration,
-    ) -> Option<(Reader, Writer)> {
+    ) -> Option<(StreamReader, Writer)> {
         let mut stream = Stream { reader, writer };
         let outcome = tokio::select! {
             outcome = timeout(within, self.converse(&mut stream)) => outcome,
@@ -205,12 +205,12 @@ impl Probe {
 }
 
 /// The probe that engineioxide reads in front of everything else.
-pub(super) fn preceded(reader: Reader) -> Reader {
+pub(super) fn preceded(reader: StreamReader) -> StreamReader {
     Box::new(Cursor::new(SUCCEEDED).chain(reader))
 }
 
 /// Closes a WebSocket that nobody wants.
-pub(super) async fn close(reader: Reader, writer: Writer) {
+pub(super) async fn close(reader: StreamReader, writer: Writer) {
     Stream { reader, writer }.close().await;
 }
 
@@ -249,7 +249,7 @@ impl ClientFrame {
 
 /// The WebSocket of a probe. Reads no byte more than the frames have: what follows them is engineioxide's.
 struct Stream {
-    reader: Reader,
+    reader: StreamReader,
     writer: Writer,
 }
 

@@ -23,11 +23,11 @@ use super::{
     Assembled, Fault, Incoming, Intake, Protocol, Verdict, Waiting,
     frame::{self, BINARY, CONTINUATION, Head, TEXT},
 };
-use crate::transport::upgrade;
+use crate::http::upgrade;
 
 /// The frames of one client.
 pub(in crate::transport::socketio) struct Reader {
-    stream: upgrade::Reader,
+    stream: upgrade::StreamReader,
     intake: Arc<Intake>,
     /// Read and not looked at.
     input: BytesMut,
@@ -71,7 +71,7 @@ const LISTEN_OUT: Duration = Duration::from_secs(5);
 
 impl Reader {
     pub(in crate::transport::socketio) fn new(
-        stream: upgrade::Reader,
+        stream: upgrade::StreamReader,
         intake: Arc<Intake>,
     ) -> Self {
         let held_back = intake.held_back();

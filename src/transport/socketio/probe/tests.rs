@@ -27,7 +27,7 @@ struct Running {
     upgrade: Arc<Upgrade>,
     outbox: Arc<Outbox>,
     client: DuplexStream,
-    outcome: tokio::task::JoinHandle<Option<(Reader, Writer)>>,
+    outcome: tokio::task::JoinHandle<Option<(StreamReader, Writer)>>,
 }
 
 fn running() -> Running {

@@ -1,0 +1,36 @@
+//! HTTP as the transports and the REST API use it: accepting connections, reading requests, and the shape of errors.
+//!
+//! Knows no transport and no room. Everything that one request or one connection can make the server hold is bounded here, in
+//! number, bytes and time.
+
+mod abort;
+pub mod body;
+pub(crate) mod buffered_body;
+mod client_address;
+mod connection;
+mod error_response;
+pub(crate) mod forwarded;
+mod host;
+mod idle;
+pub(crate) mod json;
+pub mod origins;
+pub mod params;
+mod request_memory;
+mod response_memory;
+mod server;
+mod trace;
+pub(crate) mod upgrade;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use abort::ConnectionAbort;
+pub use client_address::{ClientAddress, client_address, holder};
+pub use error_response::{HttpError, error_response, method_not_allowed, status_of};
+pub use response_memory::StaticBody;
+pub use server::{ServerConfig, serve};
+pub use trace::{REQUEST_ID, traced};
+
+/// Locks a mutex whose data stays consistent even if a holder panicked.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -47,7 +47,7 @@ pub enum StartError {
     Store(#[from] backend::sqlite::OpenError),
     /// The shared log could not be opened.
     #[error("{0}")]
-    Redis(#[from] backend::redis::OpenError),
+    Redis(#[from] backend::redis::RedisOpenError),
     /// The address for operators could not be listened on.
     #[error(
         "cannot listen on {address}: {source}; is another server running there? `http.internal_listen` chooses another address"

@@ -17,7 +17,7 @@ use super::*;
 use crate::{
     backend::redis::{
         RedisConfig,
-        tests::{Server, cluster::Cluster, following},
+        testing::{Cluster, Server, following},
     },
     model::{Namespace, RoomName},
 };

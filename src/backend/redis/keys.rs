@@ -1,47 +1,42 @@
-//! What everything is called in Redis.
+//! The names of all keys and channels, and the partition of each. `docs/redis.md` lists them.
 //!
-//! Rooms and sessions are spread over a fixed number of parts. Whatever is of one part carries its hash tag, so that on a
-//! cluster one script may touch all of it, and the parts lie on different nodes of the cluster.
+//! Rooms and sessions are spread over a fixed number of partitions. All keys of a partition have the same hash tag, so a
+//! script may use several of them in a Cluster, too, where partitions may have different owners.
 
 use std::sync::Arc;
 
 use crate::model::{MessageId, Namespace, NodeId, Pid, RoomKey, RoomName};
 
-/// What all names begin with where nothing else is configured.
+/// The default prefix of all names.
 pub(in crate::backend) const PREFIX: &str = "switchboard";
 
-/// How many parts there are. Changing it would lose every room.
-pub(super) const PARTS: u8 = 16;
+/// The number of partitions. With another number no room would be found again.
+pub(super) const PARTITIONS: u8 = 16;
 
-/// One of the parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Part(u8);
+pub(super) struct Partition(u8);
 
-impl Part {
-    /// The part that holds whatever there is once.
+impl Partition {
+    /// The partition of the keys that exist once, and the name of the only shard of a single Redis.
     pub(super) const FIRST: Self = Self(0);
 
-    /// All of them.
     pub(super) fn all() -> impl Iterator<Item = Self> {
-        (0..PARTS).map(Self)
+        (0..PARTITIONS).map(Self)
     }
 
-    /// Its number.
     pub(super) fn number(self) -> u8 {
         self.0
     }
 
-    /// The part of a room.
     pub(super) fn of(room: &RoomKey) -> Self {
         Self::hashed(&[room.namespace.as_str(), room.room.as_str()])
     }
 
-    /// The part of a session.
     pub(super) fn of_session(pid: Pid) -> Self {
         Self::hashed(&[&pid.reveal()])
     }
 
-    /// Its place among all of them.
+    /// The number as an index into what there is one of for each partition.
     pub(super) fn index(self) -> usize {
         self.0.into()
     }
@@ -55,18 +50,18 @@ impl Part {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         let folded = hash ^ (hash >> 32);
-        let part = folded % u64::from(PARTS);
-        Self(u8::try_from(part).unwrap_or(0))
+        let partition = folded % u64::from(PARTITIONS);
+        Self(u8::try_from(partition).unwrap_or(0))
     }
 }
 
-/// A room among those of its part. No name has a space in it.
-pub(super) fn name(room: &RoomKey) -> String {
+/// A room's name within its partition: namespace and room. Neither contains a space.
+pub(super) fn room_name(room: &RoomKey) -> String {
     format!("{} {}", room.namespace, room.room)
 }
 
-/// The room of such a name.
-pub(super) fn named(name: &str) -> Option<RoomKey> {
+/// Reads a name that [`room_name`] made.
+pub(super) fn parse_room_name(name: &str) -> Option<RoomKey> {
     let (namespace, room) = name.split_once(' ')?;
     Some(RoomKey {
         namespace: Namespace::from_log(namespace),
@@ -74,7 +69,7 @@ pub(super) fn named(name: &str) -> Option<RoomKey> {
     })
 }
 
-/// The names of one deployment; cheap to clone. Deployments with other prefixes have no key and no channel in common with it.
+/// The names of one deployment; cheap to clone. Deployments with different prefixes share no key and no channel.
 #[derive(Clone, Debug)]
 pub(super) struct Keys(Arc<str>);
 
@@ -85,161 +80,159 @@ impl Default for Keys {
 }
 
 impl Keys {
-    /// Names that begin with a prefix.
     pub(super) fn new(prefix: &str) -> Self {
         Self(prefix.into())
     }
 
-    /// What all of them begin with.
     pub(super) fn prefix(&self) -> &str {
         &self.0
     }
 
-    fn of_part(&self, part: Part, what: &str) -> String {
-        format!("{}:{{{}}}:{what}", self.0, part.0)
+    fn of_partition(&self, partition: Partition, name: &str) -> String {
+        format!("{}:{{{}}}:{name}", self.0, partition.0)
     }
 
-    fn of_room(&self, room: &RoomKey, what: &str) -> String {
-        self.of_part(Part::of(room), &format!("{what}:{}", name(room)))
+    fn of_room(&self, room: &RoomKey, kind: &str) -> String {
+        self.of_partition(Partition::of(room), &format!("{kind}:{}", room_name(room)))
     }
 
-    /// The name of the log's life.
-    pub(super) fn life(&self) -> String {
-        self.of_part(Part::FIRST, "life")
+    /// The name of the log's incarnation.
+    pub(super) fn log_incarnation(&self) -> String {
+        self.of_partition(Partition::FIRST, "life")
     }
 
-    /// The last offset of a part.
-    pub(super) fn offset(&self, part: Part) -> String {
-        self.of_part(part, "offset")
+    /// A shard's counter of offsets; in the partition that the shard is named after.
+    pub(super) fn offset(&self, shard: Partition) -> String {
+        self.of_partition(shard, "offset")
     }
 
-    /// What tells this incarnation of a lane's log from those before; in the part that the lane is named after.
-    pub(super) fn incarnation(&self, part: Part) -> String {
-        self.of_part(part, "incarnation")
+    /// A shard's incarnation; in the partition that the shard is named after.
+    pub(super) fn shard_incarnation(&self, shard: Partition) -> String {
+        self.of_partition(shard, "incarnation")
     }
 
-    /// How many of a part's rooms were forgotten, by the counter that they share.
-    pub(super) fn forgotten(&self, part: Part) -> String {
-        self.of_part(part, "forgotten")
+    /// How many rooms of a partition were forgotten, by the counter that they share.
+    pub(super) fn forgotten(&self, partition: Partition) -> String {
+        self.of_partition(partition, "forgotten")
     }
 
-    /// A part's rooms, `namespace room`, by the time to look after them.
-    pub(super) fn rooms(&self, part: Part) -> String {
-        self.of_part(part, "rooms")
+    /// A partition's rooms, by the time at which they are due for trimming.
+    pub(super) fn rooms(&self, partition: Partition) -> String {
+        self.of_partition(partition, "rooms")
     }
 
-    /// A part's sessions that have ended, by time.
-    pub(super) fn ended(&self, part: Part) -> String {
-        self.of_part(part, "ended")
+    /// A partition's sessions that have ended, by time.
+    pub(super) fn ended(&self, partition: Partition) -> String {
+        self.of_partition(partition, "ended")
     }
 
-    /// How late it is by the time that what is kept by age is compared with.
+    /// The retention time.
     pub(super) fn aged(&self) -> String {
-        self.of_part(Part::FIRST, "aged")
+        self.of_partition(Partition::FIRST, "aged")
     }
 
-    /// What is written in a part only to see whether that can be done.
-    pub(super) fn probe(&self, part: Part, what: &str) -> String {
-        self.of_part(part, &format!("probe:{what}"))
+    /// A key or channel of a partition that only probes write to.
+    pub(super) fn probe(&self, partition: Partition, kind: &str) -> String {
+        self.of_partition(partition, &format!("probe:{kind}"))
     }
 
-    /// What the key of each user's set of sessions in a part begins with.
-    pub(super) fn users(&self, part: Part) -> String {
-        self.of_part(part, "user:")
+    /// The prefix of each user's set of sessions in a partition.
+    pub(super) fn users(&self, partition: Partition) -> String {
+        self.of_partition(partition, "user:")
     }
 
-    /// What the key of each session of a part begins with.
-    pub(super) fn sessions(&self, part: Part) -> String {
-        self.of_part(part, "session:")
+    /// The prefix of each session of a partition.
+    pub(super) fn sessions(&self, partition: Partition) -> String {
+        self.of_partition(partition, "session:")
     }
 
-    /// A session.
     pub(super) fn session(&self, pid: Pid) -> String {
-        self.sessions(Part::of_session(pid)) + &pid.reveal()
+        self.sessions(Partition::of_session(pid)) + &pid.reveal()
     }
 
-    /// A room's numbers.
+    /// A room's epoch and numbers.
     pub(super) fn room(&self, room: &RoomKey) -> String {
         self.of_room(room, "room")
     }
 
-    /// A room's messages.
     pub(super) fn messages(&self, room: &RoomKey) -> String {
         self.of_room(room, "messages")
     }
 
-    /// Up to where each user has read.
-    pub(super) fn marks(&self, room: &RoomKey) -> String {
+    pub(super) fn read_markers(&self, room: &RoomKey) -> String {
         self.of_room(room, "marks")
     }
 
-    /// When each user's mark was set.
-    pub(super) fn marked(&self, room: &RoomKey) -> String {
+    /// When each user's read marker was set.
+    pub(super) fn read_marker_times(&self, room: &RoomKey) -> String {
         self.of_room(room, "marked")
     }
 
-    /// What became of an id.
+    /// What was stored under a message id.
     pub(super) fn id(&self, room: &RoomKey, id: &MessageId) -> String {
         format!("{} {id}", self.of_room(room, "id"))
     }
 
-    /// Where a room's messages and events are published.
+    /// The channel of a room's messages, events and roster updates.
     pub(super) fn channel(&self, room: &RoomKey) -> String {
         self.of_room(room, "channel")
     }
 
-    /// A node's own channel in a part.
-    pub(super) fn node(&self, part: Part, node: NodeId) -> String {
-        self.of_part(part, &format!("node:{node}"))
+    /// A node's own channel in a shard, for barriers.
+    pub(super) fn node(&self, shard: Partition, node: NodeId) -> String {
+        self.of_partition(shard, &format!("node:{node}"))
     }
 
-    /// Until when each node has its lease.
+    /// All nodes, by the end of their lease.
     pub(super) fn leases(&self) -> String {
-        self.of_part(Part::FIRST, "leases")
+        self.of_partition(Partition::FIRST, "leases")
     }
 
-    /// The nodes that have anything in a part.
-    pub(super) fn nodes(&self, part: Part) -> String {
-        self.of_part(part, "nodes")
+    /// The nodes that have roster entries or sessions in a partition.
+    pub(super) fn nodes(&self, partition: Partition) -> String {
+        self.of_partition(partition, "nodes")
     }
 
-    /// A part's rooms that somebody is in, by name.
-    pub(super) fn live(&self, part: Part) -> String {
-        self.of_part(part, "live")
+    /// A partition's rooms that are not empty, by name.
+    pub(super) fn live(&self, partition: Partition) -> String {
+        self.of_partition(partition, "live")
     }
 
-    /// The rooms of a part that a node has somebody in.
-    pub(super) fn rooms_of(&self, part: Part, node: NodeId) -> String {
-        self.of_part(part, &format!("in:{node}"))
+    /// The rooms of a partition in which a node has roster entries.
+    pub(super) fn rooms_of(&self, partition: Partition, node: NodeId) -> String {
+        self.of_partition(partition, &format!("in:{node}"))
     }
 
-    /// What the key of each node's set of sessions in a part begins with.
-    pub(super) fn owned(&self, part: Part) -> String {
-        self.of_part(part, "owned:")
+    /// The prefix of each node's set of active sessions in a partition.
+    pub(super) fn owned(&self, partition: Partition) -> String {
+        self.of_partition(partition, "owned:")
     }
 
-    /// The nodes that have somebody in a room, and the version of that.
+    /// The nodes that have roster entries in a room, and the roster's version.
     pub(super) fn here(&self, room: &RoomKey) -> String {
         self.of_room(room, "here")
     }
 
-    /// What the key of each node's users in a room begins with.
+    /// The prefix of each node's roster entries in a room.
     pub(super) fn entries(&self, room: &RoomKey) -> String {
         self.of_room(room, "entries") + " "
     }
 
-    /// The users that a node has in a room.
+    /// A node's roster entries in a room.
     pub(super) fn entries_of(&self, room: &RoomKey, node: NodeId) -> String {
         format!("{}{node}", self.entries(room))
     }
 
-    /// Where nodes ask all others. A plain channel, of no part.
-    pub(super) fn questions(&self) -> String {
+    /// The channel of cluster RPC requests. A plain channel, of no partition.
+    pub(super) fn requests(&self) -> String {
         format!("{}:questions", self.0)
     }
 
-    /// Where a node is answered.
-    pub(super) fn answers(&self, node: NodeId) -> String {
+    /// The channel of responses to a node's requests.
+    pub(super) fn responses(&self, node: NodeId) -> String {
         format!("{}:answers:{node}", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,10 @@
-//! The scripts that Redis runs, and how they are called.
+//! The Lua scripts, and the commands that call them. `docs/redis.md` describes each.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use redis::Cmd;
+
+use super::keys::{Keys, Partition};
 
 macro_rules! script {
     ($($name:ident = $($file:literal),+;)*) => {
@@ -11,7 +13,7 @@ macro_rules! script {
                 LazyLock::new(|| redis::Script::new(concat!($(include_str!(concat!("lua/", $file))),+)));
         )*
 
-        /// Every script, to be loaded when a connection begins or Redis has lost them.
+        /// Loads every script: sent on each new connection, and when Redis no longer has one.
         pub(super) fn load() -> Vec<Cmd> {
             const CODE: &[&str] = &[$(concat!($(include_str!(concat!("lua/", $file))),+)),*];
             let load = |code: &&str| redis::cmd("SCRIPT").arg("LOAD").arg(*code).clone();
@@ -21,18 +23,18 @@ macro_rules! script {
 }
 
 script! {
-    APPEND = "room.lua", "epoch.lua", "offset.lua", "append.lua";
+    APPEND = "room.lua", "epoch.lua", "clock.lua", "append.lua";
     READ = "room.lua", "epoch.lua", "read.lua";
-    END = "room.lua", "epoch.lua", "end.lua";
+    ROOM_END = "room.lua", "epoch.lua", "room_end.lua";
     MISSED = "room.lua", "missed.lua";
-    MARK = "room.lua", "mark.lua";
-    SWEEP = "room.lua", "sweep.lua";
+    READ_MARKER = "room.lua", "read_marker.lua";
+    TRIM = "room.lua", "trim.lua";
     SESSION = "session.lua";
-    RAISE = "epoch.lua", "offset.lua", "raise.lua";
-    IDENTITY = "identity.lua";
-    NOTE = "roster.lua", "note.lua";
-    GONE = "roster.lua", "gone.lua";
-    PRESENT = "present.lua";
+    RAISE = "epoch.lua", "clock.lua", "raise.lua";
+    STARTUP_CHECK = "startup_check.lua";
+    ROSTER_UPDATE = "roster.lua", "roster_update.lua";
+    ROSTER_REMOVE = "roster.lua", "roster_remove.lua";
+    ROSTER_READ = "roster_read.lua";
     LEASE = "lease.lua";
     RELEASE = "release.lua";
     PROBE = "probe.lua";
@@ -52,55 +54,80 @@ pub(super) fn read(keys: [&str; 5]) -> Cmd {
     call(&READ, &keys)
 }
 
+pub(super) fn room_end(keys: [&str; 4]) -> Cmd {
+    call(&ROOM_END, &keys)
+}
+
 pub(super) fn missed(keys: [&str; 2]) -> Cmd {
     call(&MISSED, &keys)
 }
 
-pub(super) fn mark(keys: [&str; 4]) -> Cmd {
-    call(&MARK, &keys)
+pub(super) fn advance_read_marker(keys: [&str; 4]) -> Cmd {
+    call(&READ_MARKER, &keys)
 }
 
-pub(super) fn sweep(keys: [&str; 6]) -> Cmd {
-    call(&SWEEP, &keys)
+pub(super) fn trim(keys: [&str; 6]) -> Cmd {
+    call(&TRIM, &keys)
 }
 
-pub(super) fn session(keys: [&str; 5]) -> Cmd {
-    call(&SESSION, &keys)
+/// Reads or changes the sessions of a partition: a verb and its arguments.
+pub(super) fn session(keys: &Keys, partition: Partition, arguments: &[&str]) -> Cmd {
+    let keys = [
+        &*keys.sessions(partition),
+        &keys.ended(partition),
+        &keys.users(partition),
+        &keys.owned(partition),
+        &keys.nodes(partition),
+    ];
+    let mut command = call(&SESSION, &keys);
+    command.arg(arguments);
+    command
 }
 
-/// Of a lane's counter and incarnation, and of the channel on which to say it, if any.
+/// `keys`: the shard's counter, its incarnation and, to have a barrier published, the channel.
 pub(super) fn raise(keys: &[&str]) -> Cmd {
     call(&RAISE, keys)
 }
 
-pub(super) fn identity(keys: [&str; 2]) -> Cmd {
-    call(&IDENTITY, &keys)
+pub(super) fn check_at_startup(keys: [&str; 2]) -> Cmd {
+    call(&STARTUP_CHECK, &keys)
 }
 
-pub(super) fn end(keys: [&str; 4]) -> Cmd {
-    call(&END, &keys)
+pub(super) fn update_roster(keys: [&str; 6]) -> Cmd {
+    call(&ROSTER_UPDATE, &keys)
 }
 
-pub(super) fn note(keys: [&str; 6]) -> Cmd {
-    call(&NOTE, &keys)
+pub(super) fn remove_from_roster(keys: [&str; 5]) -> Cmd {
+    call(&ROSTER_REMOVE, &keys)
 }
 
-pub(super) fn gone(keys: [&str; 5]) -> Cmd {
-    call(&GONE, &keys)
+pub(super) fn read_roster(here: &str) -> Cmd {
+    call(&ROSTER_READ, &[here])
 }
 
-pub(super) fn present(here: &str) -> Cmd {
-    call(&PRESENT, &[here])
-}
-
-pub(super) fn lease(leases: &str) -> Cmd {
+pub(super) fn renew_lease(leases: &str) -> Cmd {
     call(&LEASE, &[leases])
 }
 
-pub(super) fn release(leases: &str) -> Cmd {
+pub(super) fn release_lease(leases: &str) -> Cmd {
     call(&RELEASE, &[leases])
 }
 
 pub(super) fn probe(keys: [&str; 11]) -> Cmd {
     call(&PROBE, &keys)
+}
+
+/// The largest integer that a double holds exactly: numbers in Lua are doubles.
+const MAX_INTEGER: u64 = 1 << 53;
+
+/// A number as a script argument: at most the largest that a script reads without loss.
+pub(super) fn number(number: u64) -> u64 {
+    number.min(MAX_INTEGER)
+}
+
+/// A duration in milliseconds as a script argument: added to the time of day it is still read without loss.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis())
+        .unwrap_or(u64::MAX)
+        .min(MAX_INTEGER / 2)
 }

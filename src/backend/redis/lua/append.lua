@@ -1,11 +1,11 @@
--- Drops a repeat, numbers a message, stores it, publishes it: one step.
-local offsets, key, messages, id, rooms, channel, log, forgotten = unpack(KEYS)
+-- Returns the first result for a repeated id; else numbers a message, stores it and publishes it.
+local counter, key, messages, id, rooms, channel, log, forgotten = unpack(KEYS)
 local now, fresh_secret, name, given, length, body = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local keep, age, forget = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local window, publish, slot = tonumber(ARGV[10]), ARGV[11], ARGV[12]
-local known, seen, lanes, lane = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16])
+local known, seen, shards, shard = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16])
 
-local before, lost = last_of(offsets, log, known, seen, fresh_secret)
+local before, lost = last_of(counter, log, known, seen, fresh_secret)
 local current = incarnation(log, fresh_secret)
 local room = load(key)
 if room then renew(room, current, name) end
@@ -17,7 +17,7 @@ if not room then
   room = fresh(key, unwritten(current, forgotten, slot, name), now)
   due(rooms, name, now + forget + 1)
 elseif given == '1' then
-  -- Redis forgets ids by its own clock, the window is measured by that of the program.
+  -- Keys expire by the clock of Redis; the idempotency window goes by that of the nodes.
   local use = redis.call('GET', id)
   if use then
     local of, seq, offset, ts, sent = string.match(use, '^(%S+) (%d+) (%d+) (%d+) (%d+)$')
@@ -29,9 +29,9 @@ end
 
 local ts = math.max(now, room.ts)
 local seq = room.head + 1
--- Each lane has its own remainder, so no two messages have one offset.
-local offset = (math.floor(before / lanes) + 1) * lanes + lane
-redis.call('SET', offsets, int(offset))
+-- Offsets of a shard share a remainder, so no two messages have the same offset.
+local offset = (math.floor(before / shards) + 1) * shards + shard
+redis.call('SET', counter, int(offset))
 local entry = int(seq) .. ' ' .. int(offset) .. ' ' .. int(ts) .. ' ' .. length .. '\n' .. body
 local empty = room.oldest > room.head
 room.ts, room.head, room.offset = ts, seq, offset
@@ -44,7 +44,7 @@ else
     room.front = ts
     due(rooms, name, ts + age + 1)
   end
-  -- By a batch at a time, which costs less than one for each that comes.
+  -- In batches: cheaper than one deletion per message.
   local held = seq + 1 - room.oldest
   if held > keep + math.max(64, math.floor(keep / 10)) then
     drop(room, messages, held - keep)

@@ -1,5 +1,5 @@
--- Does in a shard what storing a message does there, to keys of its own that Redis forgets, and looks whether what all rooms
--- of the shard have in common is as it should be.
+-- Does what storing a message does, on keys of its own that expire, and checks the types of the keys that all rooms of the
+-- partition share.
 local offset, rooms, ended, live, nodes, log, forgotten, id, hash, set, channel = unpack(KEYS)
 local publish, now, keep = ARGV[1], ARGV[2], ARGV[3]
 

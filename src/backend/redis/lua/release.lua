@@ -1,4 +1,4 @@
--- Takes a node's lease away if it has ended.
+-- Deletes a node's lease if it has expired.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local own = redis.call('ZSCORE', KEYS[1], ARGV[1])

@@ -1,9 +1,9 @@
--- What every script on a room begins with. A room is a hash:
---   epoch, head (its last number), offset (that message's), oldest (the first number that is kept),
---   trimmed (the offset of the newest message that is gone), ts (when it was last written, or used),
---   front (when the oldest kept message was stored), was (the epoch before this one, if the log has lost something).
--- Its messages are a sorted set by offset; as numbers have no holes, a message's rank is its number less `oldest`.
--- An entry is "seq offset ts length\n", the length being that of its data, and then what the program wrote.
+-- Rooms. A room is a hash:
+--   epoch, head (last number), offset (of that message), oldest (first number that is kept),
+--   trimmed (offset of the newest message that was deleted), ts (when it was last written to, or used),
+--   front (when the oldest kept message was stored), was (the epoch before this one, if Redis has lost data).
+-- Its messages are a sorted set by offset; as numbers have no gaps, a message's rank is its number less `oldest`.
+-- An entry is "seq offset ts length\n", with the length of its data, and then the JSON that the node wrote.
 
 local CHUNK = 64
 
@@ -32,7 +32,7 @@ local function save(room)
   if room.was then redis.call('HSET', room.key, 'was', room.was) end
 end
 
--- When the room has to be looked at: the earliest time of all that was asked for.
+-- Schedules a room for trimming; an earlier time stays.
 local function due(rooms, name, time)
   redis.call('ZADD', rooms, 'LT', int(time), name)
 end
@@ -42,7 +42,7 @@ local function stored_at(messages, rank)
   return tonumber(string.match(entry, '^%d+ %d+ (%d+)'))
 end
 
--- Takes the first messages away.
+-- Deletes the first messages.
 local function drop(room, messages, count)
   local last = redis.call('ZRANGE', messages, count - 1, count - 1, 'WITHSCORES')
   room.trimmed = tonumber(last[2])
@@ -53,7 +53,7 @@ local function drop(room, messages, count)
   end
 end
 
--- How many of the first messages were stored before `cutoff`. Times never fall within a room.
+-- How many of the first messages were stored before `cutoff`. Times never decrease within a room.
 local function expired(room, messages, cutoff)
   if room.oldest > room.head or room.front >= cutoff then
     return 0
@@ -66,9 +66,9 @@ local function expired(room, messages, cutoff)
   return young
 end
 
--- Puts entries behind `answer` as far as they fit, at least one if any may be read: `next(first, count)` gives those
--- from the one numbered `first` on, of `total`. Answers how many fitted.
-local function take(answer, total, most, bytes, next)
+-- Appends entries to `page` as far as they fit, and at least one if `most` is not 0. `next(first, count)` returns entries from
+-- position `first` of `total` on. Returns how many were appended.
+local function take(page, total, most, bytes, next)
   local taken, space = 0, bytes
   while taken < total and taken < most do
     for _, entry in ipairs(next(taken, math.min(CHUNK, total - taken, most - taken))) do
@@ -76,7 +76,7 @@ local function take(answer, total, most, bytes, next)
       if taken > 0 and space < 0 then
         return taken
       end
-      answer[#answer + 1] = entry
+      page[#page + 1] = entry
       taken = taken + 1
     end
   end

@@ -1,16 +1,15 @@
--- What every script on who is in a room begins with. What a node has there is a hash: user -> what it has of it, as JSON. A
--- room's own hash names those nodes, and has the `version` of all of it together: that grows with each change, by the clock
--- too, so that it never comes again, not even when Redis has lost something.
+-- Rosters. A node's entries in a room are a hash, user -> JSON. The room's own hash lists those nodes, and has the `version` of the
+-- whole roster, which grows with each change and is never below the clock: so it does not come back, even if Redis has lost data.
 
--- How long the version of a room that nobody is in is remembered, in milliseconds: longer than any node takes to compare.
+-- How long the version of an empty room is kept, in milliseconds: longer than any node takes to compare it.
 local REMEMBERED = 60000
 
 local function int(number)
   return string.format('%.0f', number)
 end
 
--- Publishes a change behind the versions before and after it, and the node that it is of.
-local function tell(here, publish, channel, kind, node, body)
+-- Gives the roster its next version, and publishes a change: the versions before and after it, the node, and the body.
+local function publish_change(here, publish, channel, kind, node, body)
   local before = tonumber(redis.call('HGET', here, 'version') or '0')
   local time = redis.call('TIME')
   local version = math.max(before + 1, time[1] * 1000000 + time[2])
@@ -18,10 +17,10 @@ local function tell(here, publish, channel, kind, node, body)
   redis.call(publish, channel, kind .. int(before) .. ' ' .. int(version) .. ' ' .. node .. '\n' .. body)
 end
 
--- Notes that a node has nobody in a room any more.
-local function vacate(here, mine, live, name, node)
+-- Removes a node without entries from a room's roster.
+local function remove_node(here, rooms_of, live, name, node)
   redis.call('HDEL', here, node)
-  redis.call('SREM', mine, name)
+  redis.call('SREM', rooms_of, name)
   if redis.call('HLEN', here) <= 1 then
     redis.call('ZREM', live, name)
     redis.call('PEXPIRE', here, REMEMBERED)

@@ -1,7 +1,7 @@
--- Sessions: a hash each (body, user, owner, when it ended, and how many nodes have claimed it), a set of them for each user, those that have ended by time,
--- and a set for each node of those that go on there: the node is their owner, and no other can store them or end them.
--- What the keys of sessions begin with, those that have ended, what the keys of users begin with, what those of nodes begin
--- with, and the nodes that have anything in this part.
+-- Sessions: a hash each (body, user, owner, when it ended, how often it was claimed), a set of them for each user, those that have
+-- ended by time, and a set for each node of those that are active there. The node is their owner; no other can store or end them.
+-- Keys: the prefix of sessions, those that have ended, the prefixes of users and of nodes' sets, and the nodes that have anything in
+-- this partition.
 local all, ended, users, owned, nodes = unpack(KEYS)
 local verb, name, value = ARGV[1], ARGV[2], ARGV[3]
 local session = all .. name
@@ -18,7 +18,7 @@ local function forget(key, pid)
   redis.call('ZREM', ended, pid)
 end
 
-local function go_on(key, pid, node)
+local function activate(key, pid, node)
   redis.call('HDEL', key, 'ended')
   redis.call('ZREM', ended, pid)
   redis.call('SADD', owned .. node, pid)
@@ -36,18 +36,18 @@ if verb == 'save' or verb == 'claim' then
   local owner = redis.call('HGET', session, 'owner')
   if owner ~= node then
     if owner and verb == 'save' then return 1 end
-    -- Whoever found it before another node claimed it comes too late, as does who found one that was forgotten since.
+    -- Too late: another node has claimed it, or it was forgotten, since the caller found it.
     if verb == 'claim' and (redis.call('HGET', session, 'claims') or '0') ~= ARGV[6] then return 1 end
     if owner then disown(name, owner) end
   end
   if verb == 'claim' then redis.call('HINCRBY', session, 'claims', 1) end
   redis.call('HSET', session, 'user', user, 'body', value, 'owner', node)
   redis.call('SADD', users .. user, name)
-  go_on(session, name, node)
+  activate(session, name, node)
 elseif verb == 'resume' then
   for nth = 3, #ARGV do
     local key = all .. ARGV[nth]
-    if redis.call('HGET', key, 'owner') == name then go_on(key, ARGV[nth], name) end
+    if redis.call('HGET', key, 'owner') == name then activate(key, ARGV[nth], name) end
   end
 elseif verb == 'end' then
   local node = ARGV[4]
@@ -57,13 +57,13 @@ elseif verb == 'end' then
     finish(session, name, value)
   end
 elseif verb == 'abandon' then
-  local lost = redis.call('SPOP', owned .. name, 100)
-  for _, pid in ipairs(lost) do
+  local left = redis.call('SPOP', owned .. name, 100)
+  for _, pid in ipairs(left) do
     if redis.call('HGET', all .. pid, 'owner') == name then finish(all .. pid, pid, value) end
   end
-  return #lost
+  return #left
 elseif verb == 'forget' then
-  -- What goes on elsewhere is not this node's to forget.
+  -- A session that is active on another node is not forgotten.
   local owner = redis.call('HGET', session, 'owner')
   if not owner or owner == value or redis.call('HEXISTS', session, 'ended') == 1 then
     forget(session, name)
@@ -75,15 +75,15 @@ elseif verb == 'forget user' then
 elseif verb == 'expel' then
   for _, pid in ipairs(redis.call('SMEMBERS', users .. name)) do
     local body = redis.call('HGET', all .. pid, 'body')
-    local said = body and cjson.decode(body)
-    if said and said.namespace == value then
-      for nth, room in ipairs(said.rooms) do
+    local record = body and cjson.decode(body)
+    if record and record.namespace == value then
+      for nth, room in ipairs(record.rooms) do
         if room[1] == ARGV[4] then
-          table.remove(said.rooms, nth)
-          said.lost = said.lost or {}
-          table.insert(said.lost, { ARGV[4], ARGV[5] })
-          -- No list is empty: a session is in its user's personal room at least, which nobody is taken out of.
-          redis.call('HSET', all .. pid, 'body', cjson.encode(said))
+          table.remove(record.rooms, nth)
+          record.lost = record.lost or {}
+          table.insert(record.lost, { ARGV[4], ARGV[5] })
+          -- Neither list is empty: a session is at least in its user's personal room, from which nobody is expelled.
+          redis.call('HSET', all .. pid, 'body', cjson.encode(record))
           break
         end
       end

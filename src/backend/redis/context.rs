@@ -1,0 +1,93 @@
+//! What the tasks of a node share.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::{
+    client::Topology,
+    keys::Keys,
+    membership::{LivePeers, LocalRoster},
+    scripts,
+};
+use crate::{
+    backend::{Clock, Retention, RetentionPolicy},
+    model::{Epoch, NodeId},
+};
+
+pub(super) struct NodeContext {
+    pub(super) topology: Arc<Topology>,
+    pub(super) keys: Keys,
+    pub(super) clock: Clock,
+    pub(super) retention: Retention,
+    pub(super) idempotency: Duration,
+    // A std mutex: it is held to copy a name, and never across an await.
+    incarnation: Mutex<Epoch>,
+    pub(super) node: NodeId,
+    pub(super) peers: LivePeers,
+    /// Notified when this node has acquired a lease that it did not hold.
+    pub(super) lease_acquired: watch::Sender<()>,
+    pub(super) roster: LocalRoster,
+}
+
+impl NodeContext {
+    /// The context of a new node on a log in this incarnation.
+    pub(super) fn new(
+        topology: Arc<Topology>,
+        keys: Keys,
+        clock: Clock,
+        retention: Retention,
+        idempotency: Duration,
+        incarnation: Epoch,
+    ) -> Self {
+        Self {
+            topology,
+            keys,
+            clock,
+            retention,
+            idempotency,
+            incarnation: Mutex::new(incarnation),
+            node: NodeId::fresh(),
+            peers: LivePeers::default(),
+            lease_acquired: watch::channel(()).0,
+            roster: LocalRoster::default(),
+        }
+    }
+
+    /// For how many milliseconds an empty room is kept after its last use: longer than any of its message ids.
+    pub(super) fn forget_after(&self, keep: RetentionPolicy) -> u64 {
+        scripts::millis(keep.room_ttl().max(self.idempotency))
+    }
+
+    /// The command that scripts publish with: in a Cluster, sharded Pub/Sub.
+    pub(super) fn publish_command(&self) -> &'static str {
+        match self.topology.is_cluster() {
+            true => "SPUBLISH",
+            false => "PUBLISH",
+        }
+    }
+
+    /// The commands that subscribe to a channel and unsubscribe from it.
+    pub(super) fn subscribe_commands(&self) -> (&'static str, &'static str) {
+        match self.topology.is_cluster() {
+            true => ("SSUBSCRIBE", "SUNSUBSCRIBE"),
+            false => ("SUBSCRIBE", "UNSUBSCRIBE"),
+        }
+    }
+
+    /// The log's incarnation, as far as this node knows.
+    pub(super) fn incarnation(&self) -> Epoch {
+        let incarnation = self.incarnation.lock();
+        incarnation.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_incarnation(&self, incarnation: Epoch) {
+        *self
+            .incarnation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = incarnation;
+    }
+}

@@ -1,0 +1,65 @@
+//! Which other nodes are alive, as far as this one knows: those whose responses are waited for.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::model::NodeId;
+
+#[derive(Default)]
+pub(crate) struct LivePeers(
+    // A std mutex: it is held for a few assignments, and never across an await.
+    Mutex<PeerState>,
+);
+
+#[derive(Default)]
+struct PeerState {
+    alive: HashSet<NodeId>,
+    /// Nodes that are stopping and still hold a lease.
+    stopping: HashSet<NodeId>,
+}
+
+impl LivePeers {
+    pub(crate) fn alive(&self) -> HashSet<NodeId> {
+        self.lock().alive.clone()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.lock().alive.len()
+    }
+
+    /// A node has started. Ignored if it is stopping already.
+    pub(crate) fn add(&self, node: NodeId) {
+        let mut state = self.lock();
+        if !state.stopping.contains(&node) {
+            state.alive.insert(node);
+        }
+    }
+
+    /// A node is stopping: it no longer responds, although it still holds a lease.
+    pub(crate) fn mark_stopping(&self, node: NodeId) {
+        let mut state = self.lock();
+        state.alive.remove(&node);
+        state.stopping.insert(node);
+    }
+
+    /// Updates which nodes hold a lease. Unless `confirmed`, Redis may have lost leases: nodes that were alive may be so
+    /// still, and are kept.
+    pub(crate) fn update_leases(&self, nodes: Vec<NodeId>, confirmed: bool) {
+        let mut state = self.lock();
+        let PeerState { alive, stopping } = &mut *state;
+        if confirmed {
+            alive.clear();
+        }
+        stopping.retain(|node| nodes.contains(node));
+        alive.extend(nodes.into_iter().filter(|node| !stopping.contains(node)));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PeerState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

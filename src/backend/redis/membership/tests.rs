@@ -1,0 +1,515 @@
+//! Membership over a real Redis: who is in rooms, which nodes are alive, and who owns which session.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use redis::Value;
+
+use super::*;
+use crate::{
+    backend::{
+        Bus, ClusterNodes, Deliveries, Delivery, Log, Notice, PresenceEntry, RemoteEvent,
+        RosterPage, SessionStore, StoredSession,
+        conformance::{ManualClock, draft, key, sessions::session},
+        redis::{
+            client::OnDisconnect,
+            config::RedisConfig,
+            keys,
+            log::{RedisLog, open_with},
+            scripts,
+            testing::Server,
+        },
+    },
+    error::Code,
+    model::{ConnectionId, Namespace, NodeId, RoomKey, RoomName, Seq, Timestamp, UserId},
+};
+
+mod leases;
+mod local_roster;
+
+/// How long anything may take.
+const TEST_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// A lease that expires soon enough for a test.
+const SHORT: Duration = Duration::from_secs(2);
+
+/// A node, the roster entries of other nodes as they were delivered to it, and all remote events in order.
+struct Node {
+    log: RedisLog,
+    deliveries: Deliveries,
+    rooms: BTreeMap<RoomKey, BTreeMap<(UserId, NodeId), PresenceEntry>>,
+    events: Vec<RemoteEvent>,
+}
+
+impl Node {
+    async fn at(server: &Server, lease: Duration) -> Self {
+        Self::open(RedisConfig {
+            lease,
+            ..RedisConfig::new(server.url())
+        })
+        .await
+    }
+
+    async fn open(config: RedisConfig) -> Self {
+        Self::open_by(config, &ManualClock::new()).await
+    }
+
+    async fn open_by(config: RedisConfig, hands: &ManualClock) -> Self {
+        let (log, _, deliveries) = open_with(config, Some(hands.clock())).await.unwrap();
+        Self {
+            log,
+            deliveries,
+            rooms: BTreeMap::new(),
+            events: Vec::new(),
+        }
+    }
+
+    fn id(&self) -> NodeId {
+        self.log.context.node
+    }
+
+    async fn follow(&self, room: &str) {
+        self.log.subscribe(&key("/", room)).await.unwrap();
+    }
+
+    /// Sets its entry of a user to this many connections.
+    fn has(&self, room: &str, who: &str, connections: usize) {
+        let attending = attending(connections);
+        self.log
+            .set_presence(&key("/", room), &user(who), Some(attending));
+    }
+
+    fn has_no(&self, room: &str, who: &str) {
+        self.log.set_presence(&key("/", room), &user(who), None);
+    }
+
+    /// The users of a room on other nodes, and their connections.
+    fn sees(&self, room: &str) -> Vec<(&str, usize)> {
+        let entries = self.rooms.get(&key("/", room)).into_iter().flatten();
+        entries
+            .map(|((user, _), attending)| (user.as_str(), attending.connections))
+            .collect()
+    }
+
+    /// Waits until exactly these users are known in a room.
+    async fn until(&mut self, room: &str, expected: &[(&str, usize)]) {
+        let waiting = async {
+            let room = &key("/", room);
+            loop {
+                // The count first: there may be many users.
+                let users = self.rooms.get(room).map_or(0, BTreeMap::len);
+                if users == expected.len() && self.sees(room.room.as_str()) == expected {
+                    return;
+                }
+                self.next().await;
+            }
+        };
+        let waited = tokio::time::timeout(TEST_TIMEOUT, waiting).await;
+        assert!(
+            waited.is_ok(),
+            "{room}: {:?} and not {expected:?}",
+            self.sees(room)
+        );
+    }
+
+    /// Applies the next remote event.
+    async fn next(&mut self) {
+        let delivery = self.deliveries.recv().await.expect("the log is open");
+        let Delivery::Remote(key, said) = delivery else {
+            return;
+        };
+        self.events.push(said.clone());
+        let room = self.rooms.entry(key).or_default();
+        match said {
+            RemoteEvent::Snapshot(present) => {
+                *room = (present.into_iter())
+                    .map(|(node, user, attending)| ((user, node), attending))
+                    .collect();
+            }
+            RemoteEvent::UserChanged(node, user, Some(attending)) => {
+                room.insert((user, node), attending);
+            }
+            RemoteEvent::UserChanged(node, user, None) => {
+                room.remove(&(user, node));
+            }
+            RemoteEvent::NodeLeft(gone) => room.retain(|(_, node), _| *node != gone),
+            RemoteEvent::Notice(_) => {}
+        }
+    }
+
+    /// How many rooms another node was removed from.
+    fn removals(&self) -> usize {
+        let gone = |said: &&RemoteEvent| matches!(said, RemoteEvent::NodeLeft(_));
+        self.events.iter().filter(gone).count()
+    }
+
+    /// Forgets the remote events so far.
+    fn clear_events(&mut self) {
+        self.events.clear();
+    }
+
+    async fn census(
+        &self,
+        room: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> (Vec<String>, RosterPage) {
+        let (room, after) = (key("/", room), after.map(user));
+        let census = self
+            .log
+            .room_users(&room, after.as_ref(), limit)
+            .await
+            .unwrap();
+        let users = census.users.iter();
+        let users = users
+            .map(|(user, attending)| format!("{user}:{}", attending.connections))
+            .collect();
+        (users, census)
+    }
+
+    async fn ask<T: redis::FromRedisValue>(&self, command: &str, arguments: &[&str]) -> T {
+        let mut asked = redis::cmd(command);
+        asked.arg(arguments);
+        let answer: Value = self
+            .log
+            .connections
+            .of(Partition::FIRST)
+            .query(asked)
+            .await
+            .unwrap();
+        redis::from_redis_value(answer).unwrap()
+    }
+}
+
+fn user(name: &str) -> UserId {
+    UserId::parse(name).unwrap()
+}
+
+fn attending(connections: usize) -> PresenceEntry {
+    PresenceEntry {
+        name: Some("A name of \"two\"\nlines".into()),
+        status: "online".into(),
+        info: Some(draft("-", "{ \"n\":\n 1.0 }").data),
+        connections,
+        since: Timestamp(7),
+        idle: false,
+        changed: Timestamp(8),
+    }
+}
+
+/// Polls a condition until it is true.
+async fn soon<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let deadline = Instant::now() + TEST_TIMEOUT;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+const LONG: Duration = Duration::from_secs(15);
+
+#[tokio::test]
+async fn entries_of_one_node_reach_others_whether_they_follow_before_or_after() {
+    let server = Server::start().await;
+    let (mut a, mut b) = (Node::at(&server, LONG).await, Node::at(&server, LONG).await);
+    a.follow("r").await;
+    a.has("r", "alice", 1);
+    a.has("r", "bob", 1);
+    b.follow("r").await;
+    b.until("r", &[("alice", 1), ("bob", 1)]).await;
+    let seen = b.rooms[&key("/", "r")][&(user("alice"), a.id())].clone();
+    let (name, info) = (seen.name.unwrap(), seen.info.unwrap());
+    assert_eq!(
+        (&*name, info.get()),
+        ("A name of \"two\"\nlines", "{ \"n\":\n 1.0 }")
+    );
+    a.has("r", "alice", 0);
+    b.has("r", "alice", 2);
+    b.has("other", "alice", 1);
+    a.has("r", "carol", 1);
+    a.has_no("r", "bob");
+    b.until("r", &[("alice", 0), ("carol", 1)]).await;
+    a.until("r", &[("alice", 2)]).await;
+    a.has_no("r", "alice");
+    a.has_no("r", "carol");
+    a.has_no("r", "nobody");
+    b.until("r", &[]).await;
+    b.has_no("r", "alice");
+    a.until("r", &[]).await;
+    let told = a.events.len();
+    b.has("r", "alice", 3);
+    a.until("r", &[("alice", 3)]).await;
+    assert_eq!(
+        a.events.len(),
+        told + 1,
+        "its own entries are not delivered to it"
+    );
+    // A room that is followed again is read again.
+    a.log.unsubscribe(&key("/", "r"));
+    b.has_no("r", "alice");
+    a.follow("r").await;
+    a.until("r", &[]).await;
+}
+
+#[tokio::test]
+async fn all_users_of_a_crowded_room_arrive() {
+    const CROWD: usize = 10_000;
+    let server = Server::start().await;
+    let (a, mut b) = (Node::at(&server, LONG).await, Node::at(&server, LONG).await);
+    let mut late = Node::at(&server, LONG).await;
+    b.follow("r").await;
+    let names: Vec<_> = (0..CROWD).map(|nth| format!("user{nth:05}")).collect();
+    let expected: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    let began = Instant::now();
+    names.iter().for_each(|name| a.has("r", name, 1));
+    let noted = began.elapsed();
+    b.until("r", &expected).await;
+    println!(
+        "{CROWD} users: set after {noted:?}, delivered to another node after {:?}",
+        began.elapsed()
+    );
+    let began = Instant::now();
+    late.follow("r").await;
+    println!("read by a late follower after {:?}", began.elapsed());
+    late.until("r", &expected).await;
+    let began = Instant::now();
+    let (_, census) = b.census("r", Some("user04999"), 10).await;
+    println!("a page after {:?}", began.elapsed());
+    assert_eq!(
+        (census.count, census.connections, census.more),
+        (CROWD, CROWD, true)
+    );
+    assert_eq!(census.users[0].0, user("user05000"));
+    let began = Instant::now();
+    names.iter().for_each(|name| a.has_no("r", name));
+    b.until("r", &[]).await;
+    println!("removed after {:?}", began.elapsed());
+}
+
+/// Writes an entry of another node without publishing it.
+async fn write_unpublished(node: &Node, room: &str, who: &str) {
+    let (room, of) = (key("/", room), NodeId::fresh());
+    let partition = Partition::of(&room);
+    let forever = [&*node.log.context.keys.leases(), "1e15", &of.to_string()];
+    let _: u8 = node.ask("ZADD", &forever).await;
+    let mut note = scripts::update_roster([
+        &node.log.context.keys.entries_of(&room, of),
+        &node.log.context.keys.here(&room),
+        &node.log.context.keys.rooms_of(partition, of),
+        &node.log.context.keys.live(partition),
+        &node.log.context.keys.nodes(partition),
+        "nowhere",
+    ]);
+    let text = codec::encode_entry(&attending(1)).unwrap();
+    note.arg("PUBLISH").arg(keys::room_name(&room));
+    note.arg(of.to_string()).arg(who).arg(text);
+    node.log
+        .connections
+        .of(partition)
+        .query(note)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_update_is_found_with_the_next_one() {
+    let server = Server::start().await;
+    let (a, mut b) = (Node::at(&server, LONG).await, Node::at(&server, LONG).await);
+    b.follow("r").await;
+    a.has("r", "alice", 1);
+    b.until("r", &[("alice", 1)]).await;
+    write_unpublished(&a, "r", "bob").await;
+    a.has("r", "alice", 2);
+    b.until("r", &[("alice", 2), ("bob", 1)]).await;
+}
+
+#[tokio::test]
+async fn a_lost_update_is_found_in_a_silent_room() {
+    let server = Server::start().await;
+    let (a, mut b) = (Node::at(&server, LONG).await, Node::at(&server, LONG).await);
+    b.follow("r").await;
+    write_unpublished(&a, "r", "bob").await;
+    b.until("r", &[("bob", 1)]).await;
+}
+
+#[tokio::test]
+async fn changes_made_while_redis_was_down_are_published_afterwards() {
+    let mut server = Server::start().await;
+    let (a, mut b) = (Node::at(&server, LONG).await, Node::at(&server, LONG).await);
+    b.follow("r").await;
+    for who in ["alice", "bob", "carol"] {
+        a.has("r", who, 1);
+    }
+    b.until("r", &[("alice", 1), ("bob", 1), ("carol", 1)])
+        .await;
+    server.kill();
+    a.has_no("r", "alice");
+    a.has("r", "bob", 2);
+    a.has("r", "dave", 1);
+    a.has_no("r", "dave");
+    a.has("r", "erin", 1);
+    server.restart().await;
+    b.until("r", &[("bob", 2), ("carol", 1), ("erin", 1)]).await;
+    let dave = user("dave");
+    let of_dave =
+        |said: &RemoteEvent| matches!(said, RemoteEvent::UserChanged(_, who, _) if *who == dave);
+    assert!(!b.events.iter().any(of_dave), "dave was never published");
+}
+
+#[tokio::test]
+async fn when_redis_has_lost_all_data_entries_are_written_again() {
+    let mut server = Server::start().await;
+    let (mut a, mut b) = (Node::at(&server, LONG).await, Node::at(&server, LONG).await);
+    for node in [&a, &b] {
+        node.follow("r").await;
+    }
+    a.has("r", "alice", 1);
+    a.has("s", "alice", 1);
+    b.has("r", "bob", 1);
+    b.until("r", &[("alice", 1)]).await;
+    a.until("r", &[("bob", 1)]).await;
+    server.kill();
+    std::fs::remove_dir_all(server.folder.path().join("appendonlydir")).unwrap();
+    server.restart().await;
+    soon("the entries are written again", async || {
+        let (r, s) = (
+            a.census("r", None, 9).await.0,
+            b.census("s", None, 9).await.0,
+        );
+        (r, s)
+            == (
+                vec!["alice:1".into(), "bob:1".into()],
+                vec!["alice:1".into()],
+            )
+    })
+    .await;
+    a.has("r", "alice", 2);
+    b.has("r", "bob", 2);
+    b.until("r", &[("alice", 2)]).await;
+    a.until("r", &[("bob", 2)]).await;
+}
+
+#[tokio::test]
+async fn notices_reach_the_other_nodes_that_follow_the_room() {
+    let server = Server::start().await;
+    let (mut a, mut b) = (Node::at(&server, LONG).await, Node::at(&server, LONG).await);
+    for node in [&a, &b] {
+        node.follow("r").await;
+    }
+    let typing = Notice::Typing {
+        connection: ConnectionId::fresh(),
+        user: user("alice"),
+        name: Some("Alice\n".into()),
+        typing: true,
+    };
+    let read = Notice::Read {
+        user: user("alice"),
+        seq: Seq(7),
+    };
+    a.log.notify(&key("/", "r"), typing);
+    a.log.notify(&key("/", "r"), read);
+    a.has("r", "alice", 1);
+    b.has("r", "bob", 1);
+    a.until("r", &[("bob", 1)]).await;
+    while b.events.len() < 4 {
+        b.next().await;
+    }
+    let notices = |node: &Node| {
+        let notice = |said: &RemoteEvent| match said {
+            RemoteEvent::Notice(notice) => Some(format!("{notice:?}")),
+            _ => None,
+        };
+        node.events.iter().filter_map(notice).collect::<Vec<_>>()
+    };
+    let events = notices(&b);
+    assert!(
+        events[0].contains("typing: true") && events[0].contains("Alice\\n"),
+        "{events:?}"
+    );
+    assert!(events[1].contains("Seq(7)"), "{events:?}");
+    assert!(notices(&a).is_empty());
+}
+
+#[tokio::test]
+async fn rooms_are_listed_by_prefix_and_page_over_all_partitions_and_nodes() {
+    let server = Server::start().await;
+    let (a, b) = (Node::at(&server, LONG).await, Node::at(&server, LONG).await);
+    let mut names: Vec<_> = (0..60).map(|nth| format!("team{nth}")).collect();
+    for (nth, name) in names.iter().enumerate() {
+        [&a, &b][nth % 2].has(name, "alice", 1);
+    }
+    for other in ["tea", "teapot", "teb", "räume"] {
+        a.has(other, "alice", 1);
+        b.has(other, "bob", 1);
+    }
+    a.log
+        .set_presence(&key("/chat", "team0"), &user("alice"), Some(attending(1)));
+    names.push("teapot".into());
+    names.push("tea".into());
+    names.sort_unstable();
+    let list = async |prefix: &str, after: Option<&str>, limit| {
+        let after = after.map(|after| RoomName::parse(after).unwrap());
+        let root = Namespace::root();
+        let rooms = b.log.occupied_rooms(&root, prefix, after.as_ref(), limit);
+        let rooms = rooms.await.unwrap();
+        rooms.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    soon("all are listed", async || {
+        list("", None, 100).await.len() == 64
+    })
+    .await;
+    assert_eq!(list("tea", None, 100).await, names);
+    let mut paged = Vec::new();
+    loop {
+        let page = list("tea", paged.last().map(String::as_str), 7).await;
+        if page.is_empty() {
+            break;
+        }
+        paged.extend(page);
+    }
+    assert_eq!(paged, names);
+    assert_eq!(list("team", Some("a"), 1).await, ["team0"]);
+    assert_eq!(list("team5", Some("team58"), 9).await, ["team59"]);
+    assert!(list("none", None, 9).await.is_empty());
+    a.has_no("teb", "alice");
+    b.has_no("teb", "bob");
+    soon("an empty room is not listed", async || {
+        list("teb", None, 9).await.is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn users_are_paged_over_nodes_and_counted_once() {
+    let server = Server::start().await;
+    let (a, b) = (Node::at(&server, LONG).await, Node::at(&server, LONG).await);
+    for (nth, who) in ["alice", "bob", "carol", "dave", "erin"].iter().enumerate() {
+        a.has("r", who, nth);
+    }
+    b.has("r", "bob", 7);
+    soon("all are there", async || {
+        b.census("r", None, 0).await.1.connections == 17
+    })
+    .await;
+    let (users, census) = b.census("r", None, 2).await;
+    assert_eq!(
+        (census.count, census.connections, census.more),
+        (5, 17, true)
+    );
+    assert_eq!(users[0], "alice:0");
+    let mut of_bob = users[1..].to_vec();
+    of_bob.sort_unstable();
+    assert_eq!(of_bob, ["bob:1", "bob:7"]);
+    let (users, census) = a.census("r", Some("bob"), 3).await;
+    assert_eq!(
+        (users, census.more),
+        (
+            ["carol:2", "dave:3", "erin:4"].map(String::from).to_vec(),
+            false
+        )
+    );
+    assert!(a.census("r", Some("erin"), 3).await.0.is_empty());
+    assert_eq!(a.census("nowhere", None, 3).await.1.count, 0);
+    a.log.close().await;
+    let refused = a.log.room_users(&key("/", "r"), None, 1).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+}

@@ -1,0 +1,126 @@
+//! Follows and unfollows rooms.
+
+use redis::{Cmd, Value, aio::MultiplexedConnection};
+use tokio::sync::oneshot;
+
+use super::{ListenEnd, Subscription, for_each_channel, reconnect::not_subscribed, rooms::RoomEnd};
+use crate::{
+    backend::redis::{
+        client::{OnDisconnect, reply},
+        keys::Keys,
+        shard::stream::ShardItem,
+    },
+    error::Result,
+    model::{Epoch, Offset, RoomKey, Seq},
+};
+
+/// A room to follow, and the caller that waits; `None` once the caller was told that it takes longer.
+pub(super) type PendingFollow = (RoomKey, Option<oneshot::Sender<Result<()>>>);
+
+impl Subscription {
+    /// Follows the pending rooms. Subscribes first, then reads where each room ends: messages that come in between are in
+    /// the queue, and those of them that are not beyond the end are known by their offset.
+    pub(super) async fn follow_pending(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(), ListenEnd> {
+        let new: Vec<_> = (self.pending.iter())
+            .map(|(room, _)| (self.context.keys.channel(room), room.clone()))
+            .filter(|(channel, _)| !self.rooms.contains(channel))
+            .collect();
+        let channels: Vec<_> = new.iter().map(|(channel, _)| channel.clone()).collect();
+        if !new.is_empty()
+            && let Err(end) = self.subscribe(connection, new).await
+        {
+            for (_, done) in &mut self.pending {
+                fail_once(done);
+            }
+            return Err(end);
+        }
+        for done in self.pending.drain(..).filter_map(|(_, done)| done) {
+            let _ = done.send(Ok(()));
+        }
+        // Behind the replies: callers should not wait until the output has room for the rosters.
+        Ok(self.read_rosters(&channels).await?)
+    }
+
+    async fn subscribe(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+        new: Vec<(String, RoomKey)>,
+    ) -> Result<(), ListenEnd> {
+        let channels: Vec<_> = new.iter().map(|(channel, _)| channel.clone()).collect();
+        let (subscribe, _) = self.context.subscribe_commands();
+        for_each_channel(connection, subscribe, &channels).await?;
+        if !self.active {
+            // The hub may have messages of other shards with higher offsets. What comes of these rooms has to be higher still.
+            self.progress.activate();
+            self.active = true;
+            self.raise().await?;
+        }
+        let ends: Vec<_> = new
+            .iter()
+            .map(|(_, room)| room_end(&self.context.keys, room))
+            .collect();
+        let ends = self
+            .connection()
+            .execute(&ends, OnDisconnect::Retry)
+            .await?;
+        let mut of_earlier_incarnation = Vec::new();
+        for ((channel, room), end) in new.into_iter().zip(ends) {
+            let end = parse_room_end(end)?;
+            self.clock.observe(end.2);
+            if end.2 > Offset(0) && end.2 < self.floor {
+                of_earlier_incarnation.push(channel.clone());
+            }
+            self.rooms.insert(channel, room, end);
+        }
+        Ok(self.reload_epochs(&of_earlier_incarnation).await?)
+    }
+
+    /// Stops following a room, and drops earlier requests to follow it. Returns the channel if the room was followed.
+    pub(super) fn unfollow(&mut self, room: &RoomKey) -> Option<String> {
+        self.pending.retain(|(pending, _)| pending != room);
+        let channel = self.context.keys.channel(room);
+        self.receipts.unfollowed(&channel);
+        self.rooms.remove(&channel).then_some(channel)
+    }
+
+    /// Tells the merger not to wait for this shard if it has no followed room any more.
+    pub(super) async fn announce_idle(&mut self) {
+        // While the output is full the merger has items of this shard anyway.
+        if self.active && self.rooms.is_empty() && !self.output.is_full() {
+            self.active = false;
+            let idle = ShardItem::Idle(self.progress.activations());
+            self.output.announce(idle).await;
+        }
+    }
+}
+
+/// Tells a caller, if it still waits, that following takes longer.
+pub(super) fn fail_once(waiting: &mut Option<oneshot::Sender<Result<()>>>) {
+    if let Some(done) = waiting.take() {
+        let _ = done.send(Err(not_subscribed()));
+    }
+}
+
+/// Reads where a room ends.
+pub(super) fn room_end(keys: &Keys, room: &RoomKey) -> Cmd {
+    let mut command = redis::cmd("HMGET");
+    command
+        .arg(keys.room(room))
+        .arg("epoch")
+        .arg("head")
+        .arg("offset");
+    command
+}
+
+/// Where a room ends; a room that does not exist ends at 0.
+pub(super) fn parse_room_end(reply: Value) -> Result<RoomEnd> {
+    let (epoch, head, offset): (Option<String>, Option<u64>, Option<u64>) = reply::parse(reply)?;
+    Ok((
+        Epoch::from_text(epoch.as_deref().unwrap_or_default()),
+        Seq(head.unwrap_or(0)),
+        Offset(offset.unwrap_or(0)),
+    ))
+}

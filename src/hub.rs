@@ -51,8 +51,8 @@ pub use connections::{
 };
 pub use delivery::Gather;
 pub use event::{Arguments, Event, Format, Keep, Outgoing};
-pub use rooms::status::{Members, PresencePage, UserState};
-pub use rooms::user_status::Present;
+pub use rooms::PresentUser;
+pub use rooms::{Members, PresencePage, UserSummary};
 pub use session::PreparedConnection;
 pub use settings::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings};
 
@@ -128,8 +128,8 @@ struct Inner {
     /// What of that users without a connection have left.
     visits: Buckets<UserId>,
     user_joins: Buckets<UserId>,
-    fan_out: Arc<rooms::fan_out::FanOut>,
-    rooms: rooms::registry::Rooms,
+    fan_out: Arc<rooms::fan_out::FanOutBudget>,
+    rooms: rooms::registry::RoomRegistry,
     connections: DashMap<ConnectionId, Arc<Connection>>,
     /// The node is going down: a client that connects now is closed again.
     closing: AtomicBool,
@@ -169,16 +169,16 @@ impl Hub {
         metrics.show_not_recovered(ResumeRejection::ALL.map(ResumeRejection::as_str));
         let memory = connections::memory_pool(&limits, &metrics);
         let notices = Rate::new(limits.notices_per_second, limits.notices_burst);
-        let fan_out = Arc::new(rooms::fan_out::FanOut::new(notices));
-        let manners = rooms::room::Manners {
+        let fan_out = Arc::new(rooms::fan_out::FanOutBudget::new(notices));
+        let policy = rooms::room::RoomPolicy {
             grace: presence.grace,
-            room_users: presence.room_users,
-            typing: typing.timeout,
-            typists: typing.room_users,
+            max_announced_users: presence.room_users,
+            typing_timeout: typing.timeout,
+            max_typists: typing.room_users,
             fan_out: fan_out.clone(),
         };
-        let rooms = rooms::registry::Rooms::new(
-            manners,
+        let rooms = rooms::registry::RoomRegistry::new(
+            policy,
             backend.bus.clone(),
             backend.cluster.clone(),
             metrics.clone(),
@@ -249,7 +249,9 @@ impl Hub {
         }
         self.save(connection, Some(room)).await?;
         if connection.leave(room) {
-            self.0.rooms.leave(&connection.key(room), connection);
+            self.0
+                .rooms
+                .remove_member(&connection.key(room), connection);
         }
         Ok(())
     }
@@ -281,8 +283,8 @@ impl Hub {
     /// Does what is due in time: users leave, typing ends, idle users are shown as away. For as long as it is polled.
     pub async fn tend(self) {
         tokio::join!(
-            self.0.rooms.keep_time(),
-            self.watch_idle(),
+            self.0.rooms.run_timers(),
+            self.mark_idle_users(),
             self.keep_rooms_known(),
             self.close_outlived(),
             self.forget_full_buckets()
@@ -365,7 +367,9 @@ impl Hub {
     /// A disconnect that ran while a room was being entered has not seen it: undo the entry then.
     fn leave_if_gone(&self, connection: &Connection, room: &RoomName) {
         if !connection.is_in(room) {
-            self.0.rooms.leave(&connection.key(room), connection);
+            self.0
+                .rooms
+                .remove_member(&connection.key(room), connection);
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     http::{body::JsonBody, json::parse_optional, params::PathParams},
-    hub::{Caller, Publish, UserState, Visitor},
+    hub::{Caller, Publish, UserSummary, Visitor},
     model::{EventName, RoomName, UserId},
 };
 
@@ -35,7 +35,7 @@ pub(super) async fn show(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
     PathParams(OfUser { user }): PathParams<OfUser>,
-) -> Result<Json<UserState>> {
+) -> Result<Json<UserSummary>> {
     if visitor.identity().is_some_and(|own| own.user != user) {
         return Err(Error::forbidden(
             "a user may look at itself; others take an API key",

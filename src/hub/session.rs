@@ -187,7 +187,9 @@ impl Hub {
         greet(&connection);
         self.register(&connection);
         connection.feed().begin_joining(&personal);
-        self.0.rooms.enter(&connection.key(&personal), &connection);
+        self.0
+            .rooms
+            .add_member(&connection.key(&personal), &connection);
         connection
     }
 
@@ -224,17 +226,17 @@ impl Hub {
         self.register(&connection);
         for room in rooms.keys() {
             let key = connection.key(room);
-            self.0.rooms.enter(&key, &connection);
+            self.0.rooms.add_member(&key, &connection);
             // Also after a takeover: the old connection may have been a member without being shown yet, and its join
             // breaks off.
-            self.appear(&connection, &key);
+            self.announce_presence(&connection, &key);
             self.0.rooms.with(&key, |room| {
-                room.tell_typists(connection.id(), Instant::now());
+                room.send_typists(connection.id(), Instant::now());
             });
         }
         for room in lost.keys() {
             if let Some(old) = &resumed.old {
-                self.0.rooms.leave(&connection.key(room), old);
+                self.0.rooms.remove_member(&connection.key(room), old);
             }
         }
         let forbidden = lost.into_keys().map(|room| (room, FORBIDDEN.to_owned()));
@@ -269,7 +271,7 @@ impl Hub {
     fn take_over(&self, old: &Connection) -> Option<Memberships> {
         let (rooms, joining) = old.leave_for_good()?;
         for room in joining {
-            self.0.rooms.leave(&old.key(&room), old);
+            self.0.rooms.remove_member(&old.key(&room), old);
         }
         old.close(CloseReason::Replaced);
         Some(rooms)
@@ -309,7 +311,9 @@ impl Hub {
             return false;
         };
         for room in rooms.keys().chain(&joining) {
-            self.0.rooms.leave(&connection.key(room), connection);
+            self.0
+                .rooms
+                .remove_member(&connection.key(room), connection);
         }
         let mut gone = None;
         let removed = self.0.connections.remove_if(&connection.id(), |_, found| {

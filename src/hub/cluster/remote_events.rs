@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use crate::hub::{Connection, Hub, connections::LocalUser, rooms::user_status::Word};
+use crate::hub::{Connection, Hub, connections::LocalUser, rooms::user_status::UserStatus};
 use crate::{
     backend::{Notice, RemoteEvent},
     model::{Namespace, RoomKey, RoomName, Timestamp, UserId},
@@ -11,7 +11,7 @@ use crate::{
 impl Hub {
     /// Takes what other nodes say of a room.
     pub(in crate::hub) fn hear(&self, key: &RoomKey, said: RemoteEvent) {
-        let words: Vec<(UserId, Word)> = match &said {
+        let words: Vec<(UserId, UserStatus)> = match &said {
             RemoteEvent::Snapshot(entries) => {
                 let entries = entries.iter();
                 entries
@@ -25,7 +25,9 @@ impl Hub {
                 info,
                 changed,
             }) => {
-                let word = Word {
+                let word = UserStatus {
+                    name: None,
+                    idle: false,
                     status: status.clone(),
                     info: info.clone(),
                     changed: *changed,
@@ -35,17 +37,17 @@ impl Hub {
             }
             _ => Vec::new(),
         };
-        let is_later = |(user, word): (UserId, Word)| {
+        let is_later = |(user, word): (UserId, UserStatus)| {
             let heard = self.0.users.peek(&user, |standing| standing.hear(word));
             (heard == Some(true)).then_some(user)
         };
         let later: Vec<_> = words.into_iter().filter_map(is_later).collect();
         self.0.rooms.with(key, |room| {
-            room.hear(said, Instant::now(), Timestamp::now());
+            room.apply_remote(said, Instant::now(), Timestamp::now());
         });
         for user in later {
             if let Some(one) = self.connections_of(&user).first() {
-                self.show(one, None);
+                self.announce_status(one, None);
             }
         }
     }
@@ -62,10 +64,11 @@ impl Hub {
             namespace: namespace.clone(),
             room: RoomName::personal(user),
         };
-        let Word {
+        let UserStatus {
             status,
             info,
             changed,
+            ..
         } = word;
         let user = user.clone();
         nodes.notify(
@@ -90,14 +93,14 @@ impl Hub {
             let user = connection.principal().user.clone();
             let personal = connection.key(&RoomName::personal(&user));
             // The answer comes to whoever follows the room.
-            if hub.0.rooms.followed(&personal).await.is_ok() {
+            if hub.0.rooms.subscribed(&personal).await.is_ok() {
                 hub.tell_status(connection.namespace(), &user);
             }
         });
     }
 
     /// Another node knows less of what a user said than this one.
-    fn answer_status(&self, key: &RoomKey, user: &UserId, word: &Word) {
+    fn answer_status(&self, key: &RoomKey, user: &UserId, word: &UserStatus) {
         let known = self.0.users.peek(user, LocalUser::word);
         if known.is_some_and(|known| known.changed > word.changed) {
             self.tell_status(&key.namespace, user);

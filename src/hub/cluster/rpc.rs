@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::hub::{CloseReason, Connection, Hub, UserState, session::TRY_AGAIN, signal::Passing};
+use crate::hub::{CloseReason, Connection, Hub, UserSummary, session::TRY_AGAIN, signal::Passing};
 use crate::{
     backend::PeerRequest,
     error::{Code, Error, Result},
@@ -99,7 +99,7 @@ impl Hub {
                 reason,
             } => written(&self.kick_here(&RoomKey { namespace, room }, &user, &reason))?,
             Ask::Disconnect { user } => written(&self.disconnect_here(&user))?,
-            Ask::User { user } => written(&self.user_here(&user))?,
+            Ask::User { user } => written(&self.local_user_summary(&user))?,
             Ask::LetGo { connection } => {
                 self.let_go(connection).await;
                 return Ok(None);
@@ -111,10 +111,10 @@ impl Hub {
     ///
     /// # Errors
     /// `unavailable` if other nodes cannot be reached: the user may be there.
-    pub async fn user(&self, user: &UserId) -> Result<UserState> {
+    pub async fn user(&self, user: &UserId) -> Result<UserSummary> {
         let ask = Ask::User { user: user.clone() };
         let elsewhere = self.ask_others(&ask, PATIENCE).await?;
-        let here = self.user_here(user);
+        let here = self.local_user_summary(user);
         Ok(elsewhere.into_iter().fold(here, merged))
     }
 
@@ -157,12 +157,12 @@ impl Hub {
 }
 
 /// What two nodes know of a user.
-fn merged(one: UserState, other: UserState) -> UserState {
+fn merged(one: UserSummary, other: UserSummary) -> UserSummary {
     let mut rooms = one.rooms;
     rooms.extend(other.rooms);
     rooms.sort_unstable();
     rooms.dedup();
-    UserState {
+    UserSummary {
         user: one.user,
         online: one.online || other.online,
         // Other nodes may say anything.

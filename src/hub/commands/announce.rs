@@ -34,10 +34,10 @@ impl Hub {
         check_joined(connection, room)?;
         self.0.rooms.with(&connection.key(room), |room| {
             let (user, name) = (&principal.user, principal.name.clone());
-            if typing && room.refuses_typist(user) {
+            if typing && room.rejects_typist(user) {
                 self.0.metrics.limited(Limit::Typists);
             }
-            room.types(connection.id(), user, name, typing, Instant::now());
+            room.set_typing(connection.id(), user, name, typing, Instant::now());
         });
         Ok(())
     }
@@ -54,7 +54,7 @@ impl Hub {
             .await?;
         if mark.moved {
             self.0.rooms.with(&key, |room| {
-                room.has_read(&user, mark.seq, Some(connection.id()), Instant::now());
+                room.record_read(&user, mark.seq, Some(connection.id()), Instant::now());
             });
         }
         Ok(ReadTo {

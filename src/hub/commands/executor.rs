@@ -131,7 +131,7 @@ impl<D: Desk> Executor<D> {
 
     /// Carries out a request, or refuses what could not be read as one.
     pub async fn execute(&mut self, asked: D::Asked, request: Result<Request>) {
-        self.hub.acted(&self.connection);
+        self.hub.record_activity(&self.connection);
         // What is no request costs what any request costs: rubbish would come at no rate at all otherwise.
         let toll = match &request {
             Ok(Request::Join(_)) => Toll::Join,
@@ -188,7 +188,7 @@ impl<D: Desk> Executor<D> {
     /// Before a door does something that is no [`Request`]: waits for its turn by the rates, and until those before it
     /// are stored.
     pub async fn make_way(&mut self, toll: Toll) -> Result<()> {
-        self.hub.acted(&self.connection);
+        self.hub.record_activity(&self.connection);
         let wait = self.reserve(toll)?;
         self.hold_back(wait).await;
         self.settle().await;

@@ -117,12 +117,14 @@ impl Drop for Entry {
         match self.end {
             End::Complete => {}
             End::Live(read) => {
-                hub.appear(connection, &connection.key(&self.room));
+                hub.announce_presence(connection, &connection.key(&self.room));
                 self.held_back(read).release();
             }
             End::Undone if self.entered => {
                 connection.leave(&self.room);
-                hub.0.rooms.leave(&connection.key(&self.room), connection);
+                hub.0
+                    .rooms
+                    .remove_member(&connection.key(&self.room), connection);
             }
             // It was a member before and stays one, from where it stood.
             End::Undone => connection.feed().joined(&self.room, Offset(0)),
@@ -150,7 +152,7 @@ impl HeldBack {
         let (hub, connection) = (&self.hub, &self.connection);
         hub.let_through(connection, &self.room, self.read);
         hub.0.rooms.with(&connection.key(&self.room), |room| {
-            room.tell_typists(connection.id(), Instant::now());
+            room.send_typists(connection.id(), Instant::now());
         });
     }
 }
@@ -193,14 +195,14 @@ impl Hub {
             end: End::Undone,
         };
         connection.feed().begin_joining(&room);
-        self.0.rooms.enter(&key, connection);
+        self.0.rooms.add_member(&key, connection);
         self.leave_if_gone(connection, &room);
         let past = self
             .past(connection, &key, &request.replay, &mut entry)
             .await?;
         self.charge_messages(&**connection, &past.page.messages, Instant::now());
-        self.0.rooms.acquainted(&key).await;
-        self.appear(connection, &key);
+        self.0.rooms.wait_for_roster(&key).await;
+        self.announce_presence(connection, &key);
         Ok(Joined {
             members: self.members_for(connection, &room),
             room,
@@ -222,7 +224,7 @@ impl Hub {
         replay: &Replay,
         entry: &mut Entry,
     ) -> Result<Past> {
-        self.0.rooms.followed(key).await?;
+        self.0.rooms.subscribed(key).await?;
         let (page, recovered) = self.replay(key, replay).await?;
         if !entry.entered {
             self.give_before_answer(connection, key, &page).await?;
@@ -280,7 +282,7 @@ impl Hub {
     ) {
         // In this order: what the feed has let through would not be looked at again.
         self.0.rooms.with(&connection.key(room), |room| {
-            room.joined(connection.id(), read);
+            room.skip_until(connection.id(), read);
         });
         connection.feed().joined(room, read);
     }

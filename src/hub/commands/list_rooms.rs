@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use crate::hub::{
     Caller, Hub,
+    rooms::presence_query::USERS_PER_PERMIT,
     rooms::room::Room,
-    rooms::search::{Found, Walk},
-    rooms::status::USERS_A_PERMIT,
+    rooms::search::{RoomSearch, SearchResult},
 };
 use crate::{
     auth::Permission,
@@ -93,7 +93,10 @@ impl Hub {
         }
         let comparisons = found.iter().map(|found| found.comparisons).sum::<usize>();
         self.charge(caller, comparisons / COMPARISONS_A_PERMIT, Instant::now());
-        let mut next = found.iter().filter_map(|found| found.until.clone()).min();
+        let mut next = found
+            .iter()
+            .filter_map(|found| found.stopped_at.clone())
+            .min();
         let rooms: BTreeSet<_> = found.into_iter().flat_map(|found| found.rooms).collect();
         let mut rooms: Vec<_> = rooms.into_iter().collect();
         rooms.retain(|room| next.as_ref().is_none_or(|next| room <= next));
@@ -115,19 +118,19 @@ impl Hub {
     }
 
     /// The first of those that are live on this node.
-    fn live_here(&self, caller: &impl Caller, request: &LiveRooms, most: usize) -> Found {
+    fn live_here(&self, caller: &impl Caller, request: &LiveRooms, most: usize) -> SearchResult {
         let rooms = &self.0.rooms;
-        let mut walk = Walk::new(caller, &request.prefix, request.after.as_ref(), most);
-        while let Some(wanted) = walk.wants() {
-            let (namespace, after) = (caller.namespace(), wanted.after.as_ref());
+        let mut search = RoomSearch::new(caller, &request.prefix, request.after.as_ref(), most);
+        while let Some(query) = search.next_query() {
+            let (namespace, after) = (caller.namespace(), query.after.as_ref());
             let names = rooms
                 .index()
-                .page(namespace, &wanted.prefix, after, wanted.most);
-            walk.take(&wanted, names, |room| {
-                caller.may(Permission::Join, room) && rooms.is_inhabited(&caller.key(room))
+                .page(namespace, &query.prefix, after, query.limit);
+            search.add_names(&query, names, |room| {
+                caller.may(Permission::Join, room) && rooms.is_occupied(&caller.key(room))
             });
         }
-        walk.found()
+        search.finish()
     }
 
     /// Where a room's log stands, and how many are there.
@@ -160,16 +163,16 @@ impl Hub {
         }
         let key = caller.key(room);
         let found = self.0.rooms.with(&key, |room: &mut Room| {
-            room.knows_all().then(|| Attendance {
-                users: room.users(),
-                connections: room.connections(),
+            room.is_roster_loaded().then(|| Attendance {
+                users: room.user_count(),
+                connections: room.connection_count(),
             })
         });
         let attendance = match (found.flatten(), &self.0.backend.cluster) {
             (Some(attendance), _) => attendance,
             (None, Some(nodes)) => {
                 let census = nodes.room_users(&key, None, 0).await?;
-                self.charge(caller, census.count / USERS_A_PERMIT, Instant::now());
+                self.charge(caller, census.count / USERS_PER_PERMIT, Instant::now());
                 Attendance {
                     users: census.count,
                     connections: census.connections,
@@ -187,14 +190,14 @@ async fn live_elsewhere(
     caller: &impl Caller,
     request: &LiveRooms,
     most: usize,
-) -> Result<Found> {
-    let mut walk = Walk::new(caller, &request.prefix, request.after.as_ref(), most);
-    while let Some(wanted) = walk.wants() {
-        let (namespace, after) = (caller.namespace(), wanted.after.as_ref());
-        let names = nodes.occupied_rooms(namespace, &wanted.prefix, after, wanted.most);
-        walk.take(&wanted, names.await?, |room| {
+) -> Result<SearchResult> {
+    let mut search = RoomSearch::new(caller, &request.prefix, request.after.as_ref(), most);
+    while let Some(query) = search.next_query() {
+        let (namespace, after) = (caller.namespace(), query.after.as_ref());
+        let names = nodes.occupied_rooms(namespace, &query.prefix, after, query.limit);
+        search.add_names(&query, names.await?, |room| {
             caller.may(Permission::Join, room)
         });
     }
-    Ok(walk.found())
+    Ok(search.finish())
 }

@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 use crate::hub::{
     Caller, Hub, Visitor,
     join::follows,
-    rooms::poll_buffer::{Newest, Watched},
+    rooms::poll_buffer::{NewMessages, PollBuffer},
 };
 use crate::{
     backend::{Page, PageSize, Range},
@@ -62,19 +62,19 @@ pub type GiveUp = Pin<Box<dyn Future<Output = ()> + Send>>;
 struct Watch<'a> {
     hub: &'a Hub,
     room: &'a RoomKey,
-    watched: Arc<Watched>,
+    watched: Arc<PollBuffer>,
 }
 
 impl<'a> Watch<'a> {
     fn new(hub: &'a Hub, room: &'a RoomKey) -> Self {
-        let watched = hub.0.rooms.watch(room);
+        let watched = hub.0.rooms.add_poller(room);
         Self { hub, room, watched }
     }
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        self.hub.0.rooms.unwatch(self.room);
+        self.hub.0.rooms.remove_poller(self.room);
     }
 }
 
@@ -90,11 +90,11 @@ impl Hub {
         self.check_entry(visitor, &poll.room, true)?;
         let key = visitor.key(&poll.room);
         let watch = Watch::new(self, &key);
-        self.0.rooms.followed(&key).await?;
+        self.0.rooms.subscribed(&key).await?;
         let (mut wait, mut give_up) = (Some(wait), None::<GiveUp>);
         loop {
             // Before it is looked for: what is delivered after that is told.
-            let mut told = std::pin::pin!(watch.watched.told());
+            let mut told = std::pin::pin!(watch.watched.delivered());
             told.as_mut().enable();
             let polled = self.polled(&watch, &poll).await?;
             if !polled.waits(&poll) {
@@ -136,7 +136,8 @@ impl Hub {
             return Ok(Polled::new(watch.room, page, None));
         };
         let kept = || {
-            let newest = watched.after(since, size, &log.incarnation(), Timestamp::now())?;
+            let newest =
+                watched.messages_after(since, size, &log.incarnation(), Timestamp::now())?;
             let polled = Polled::kept(watch.room, newest, since);
             (!poll.at_once || !polled.messages.is_empty()).then_some(polled)
         };
@@ -144,8 +145,8 @@ impl Hub {
             return Ok(polled);
         }
         // Of many who ask at once where the room is one reads that. What is older is read by each.
-        let _reading = match watched.is_known(&log.incarnation()) {
-            false => Some(watched.reading().await),
+        let _reading = match watched.is_positioned(&log.incarnation()) {
+            false => Some(watched.lock_positioning().await),
             true => None,
         };
         if let Some(polled) = kept() {
@@ -154,7 +155,7 @@ impl Hub {
         let life = log.incarnation();
         let page = log.read(watch.room, Range::After(since.seq), size).await?;
         if life == log.incarnation() {
-            watched.learn(&page, life);
+            watched.position_after(&page, life);
         }
         if page.epoch == since.epoch && follows(&page, since.seq) {
             return Ok(Polled::new(watch.room, page, Some(since.seq)));
@@ -175,7 +176,7 @@ impl Polled {
     }
 
     /// What was kept, as it follows a place.
-    fn kept(key: &RoomKey, newest: Newest, since: &Position) -> Self {
+    fn kept(key: &RoomKey, newest: NewMessages, since: &Position) -> Self {
         let last = newest.messages.last().map(|last| last.seq);
         Self {
             room: key.room.clone(),

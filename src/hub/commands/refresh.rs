@@ -30,13 +30,13 @@ impl Hub {
             connection.standing().renewed();
         }
         for room in connection.rooms() {
-            self.0
-                .rooms
-                .with(&connection.key(&room), |room| room.refreshed(connection));
+            self.0.rooms.with(&connection.key(&room), |room| {
+                room.update_permissions(connection)
+            });
         }
         let left = self.take_out(connection, &lost, FORBIDDEN);
         self.tell_lost(connection, &left, FORBIDDEN).await;
-        self.show(connection, None);
+        self.announce_status(connection, None);
         Ok(expires_at)
     }
 }

@@ -57,7 +57,7 @@ impl Hub {
         for connection in there {
             count += usize::from(self.expel(&connection, lost, reason));
         }
-        self.0.rooms.dismiss(room, user);
+        self.0.rooms.end_grace(room, user);
         count
     }
 
@@ -106,7 +106,9 @@ impl Hub {
         left.retain(|room| connection.leave(room));
         for room in &left {
             connection.note_lost(room, reason);
-            self.0.rooms.leave(&connection.key(room), connection);
+            self.0
+                .rooms
+                .remove_member(&connection.key(room), connection);
             connection.outlet().expelled(room);
         }
         left

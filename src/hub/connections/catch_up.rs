@@ -72,7 +72,7 @@ impl Hub {
         let memberships = connection.memberships().unwrap_or_default();
         for room in memberships.keys() {
             let key = connection.key(room);
-            patiently(connection, || self.0.rooms.followed(&key)).await?;
+            patiently(connection, || self.0.rooms.subscribed(&key)).await?;
         }
         let log = &self.0.backend.log;
         let until = patiently(connection, || log.last_offset(connection.namespace())).await?;

@@ -23,7 +23,7 @@ use crate::hub::{
     connections::Subscriber,
     event::Outgoing,
     lock,
-    rooms::user_status::Stance,
+    rooms::user_status::UserStatus,
 };
 use crate::{
     auth::Principal,
@@ -351,8 +351,8 @@ impl Connection {
     }
 
     /// How its user is, by its token.
-    pub(in crate::hub) fn stance(&self) -> Stance {
-        self.standing().stance(|| self.principal())
+    pub(in crate::hub) fn user_status(&self) -> UserStatus {
+        self.standing().user_status(|| self.principal())
     }
 
     /// Whether it is in `room`.

@@ -50,7 +50,7 @@ impl Hub {
 
     /// The log's end, once whatever comes behind it in a room will be delivered.
     async fn present_end(&self, room: &RoomKey) -> Result<Offset> {
-        self.0.rooms.followed(room).await?;
+        self.0.rooms.subscribed(room).await?;
         self.0.backend.log.last_offset(&room.namespace).await
     }
 }

@@ -14,8 +14,8 @@ use serde_json::value::RawValue;
 use crate::hub::{
     lock,
     rooms::{
-        status_pacing::Showing,
-        user_status::{ONLINE, Profile, Stance, Word},
+        status_pacing::StatusPacing,
+        user_status::{ONLINE, UserStatus},
     },
 };
 use crate::{
@@ -43,7 +43,7 @@ struct State {
     active: Option<Instant>,
     /// When the last of its connections went.
     left: Option<Instant>,
-    showing: Showing,
+    status_pacing: StatusPacing,
 }
 
 /// A user that has gone.
@@ -112,16 +112,16 @@ impl LocalUser {
 
     /// How the user is. Its identity is asked for after the time of what was said is known: whoever replaces it says so
     /// ([`renewed`](Self::renewed)) after that, and an old name must not come with the new time.
-    pub(in crate::hub) fn stance(&self, principal: impl FnOnce() -> Arc<Principal>) -> Stance {
+    pub(in crate::hub) fn user_status(
+        &self,
+        principal: impl FnOnce() -> Arc<Principal>,
+    ) -> UserStatus {
         let state = lock(&self.0);
         let principal = principal();
-        let profile = Profile {
+        UserStatus {
             name: principal.name.clone(),
             status: state.status.clone().unwrap_or_else(|| ONLINE.into()),
             info: state.info.clone().or_else(|| principal.info.clone()),
-        };
-        Stance {
-            profile,
             idle: state.idle,
             changed: state.changed,
         }
@@ -145,9 +145,11 @@ impl LocalUser {
     }
 
     /// What the user said last, here or on another node.
-    pub(in crate::hub) fn word(&self) -> Word {
+    pub(in crate::hub) fn word(&self) -> UserStatus {
         let state = lock(&self.0);
-        Word {
+        UserStatus {
+            name: None,
+            idle: false,
             status: state.status.clone().unwrap_or_else(|| ONLINE.into()),
             info: state.info.clone(),
             changed: state.changed,
@@ -155,7 +157,7 @@ impl LocalUser {
     }
 
     /// Takes over what the user said on another node, if that was later than what is known here; true if so.
-    pub(in crate::hub) fn hear(&self, word: Word) -> bool {
+    pub(in crate::hub) fn hear(&self, word: UserStatus) -> bool {
         let mut state = lock(&self.0);
         if word.changed <= state.changed {
             return false;
@@ -169,7 +171,7 @@ impl LocalUser {
 
     /// When the members of the user's rooms are told what has changed now; `None`: at once.
     pub(in crate::hub) fn told_at(&self, now: Instant) -> Option<Instant> {
-        lock(&self.0).showing.when(now)
+        lock(&self.0).status_pacing.schedule(now)
     }
 
     /// The user has done something; true if it was shown as away for doing nothing.

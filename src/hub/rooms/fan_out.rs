@@ -1,7 +1,8 @@
-//! What it costs others that a user shows itself: each event is delivered to all members of a room, and there may be many rooms.
+//! What events about a user cost others: each is delivered to all members of a room, and there may be many rooms.
 //!
-//! Status changes, joins and leaves, read markers and typing are paid for in deliveries, from one budget a user over all its
-//! connections. What is over the budget is told later, and of several things the newest: nothing is refused or lost.
+//! Status changes, joins and leaves, read positions and typing are paid for in deliveries, from one budget per user over all its
+//! connections. What is over the budget is deferred, and of several deferred events the newest is sent: nothing is refused
+//! or lost.
 
 use std::time::Instant;
 
@@ -12,35 +13,35 @@ use crate::{
 
 /// The budgets of all users.
 #[derive(Debug)]
-pub(in crate::hub) struct FanOut(Buckets<UserId>);
+pub(in crate::hub) struct FanOutBudget(Buckets<UserId>);
 
-impl FanOut {
+impl FanOutBudget {
     /// Full budgets of so many deliveries a second.
     pub(in crate::hub) fn new(rate: Rate) -> Self {
         Self(Buckets::new(rate))
     }
 
-    /// Takes what it costs to tell so many members something of `user`, and says when they may be told; `None`: at once.
-    pub(in crate::hub) fn take(
+    /// Charges `user` for so many deliveries; returns when they may be made, `None`: now.
+    pub(in crate::hub) fn spend(
         &self,
         user: &UserId,
-        members: usize,
+        deliveries: usize,
         now: Instant,
     ) -> Option<Instant> {
-        let permits = u32::try_from(members).unwrap_or(u32::MAX);
+        let permits = u32::try_from(deliveries).unwrap_or(u32::MAX);
         let wait = self.0.spend(user, permits, now);
         (!wait.is_zero()).then(|| now + wait)
     }
 
-    /// When members may be told something of `user` next; `None`: now.
-    pub(in crate::hub) fn when(&self, user: &UserId, now: Instant) -> Option<Instant> {
+    /// When something about `user` may be delivered next; `None`: now.
+    pub(in crate::hub) fn ready_at(&self, user: &UserId, now: Instant) -> Option<Instant> {
         let wait = self.0.wait(user, now);
         (!wait.is_zero()).then(|| now + wait)
     }
 
-    /// Takes what it has cost to tell so many members something of `user`.
-    pub(in crate::hub) fn charge(&self, user: &UserId, members: usize, now: Instant) {
-        self.take(user, members, now);
+    /// Charges `user` for deliveries that are made whatever its budget.
+    pub(in crate::hub) fn charge(&self, user: &UserId, deliveries: usize, now: Instant) {
+        self.spend(user, deliveries, now);
     }
 
     /// Forgets budgets that are full again.

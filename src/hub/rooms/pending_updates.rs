@@ -1,8 +1,8 @@
-//! Changes of users that the members of a room are told later, because their users are over their budget
+//! Presence changes that the members of a room are told later, because the users that they are about are over their budget
 //! ([`fan_out`](super::fan_out)).
 //!
-//! Pure state. While something of a user waits, whatever else becomes of it is not told either: when its time comes the members
-//! are told what has come of it all, which may be nothing.
+//! Pure state. While an update of a user is pending, its further changes are absorbed: when the time comes members are told the
+//! outcome of all of them, which may be nothing.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -10,139 +10,140 @@ use std::{
 };
 
 use super::{
-    presence::{Change, ChangeKind},
-    user_status::Profile,
+    presence::{ChangeKind, PresenceChange},
+    user_status::UserStatus,
 };
 use crate::model::{ConnectionId, UserId};
 
-/// The users of one room of whom something waits.
+/// The users of one room with a pending update.
 #[derive(Debug, Default)]
-pub(in crate::hub) struct Untold {
-    users: HashMap<UserId, Waiting>,
+pub(in crate::hub) struct PendingUpdates {
+    users: HashMap<UserId, PendingUpdate>,
     due: BTreeSet<(Instant, UserId)>,
 }
 
-/// What waits of one user.
+/// The pending update of one user.
 #[derive(Debug)]
-pub(in crate::hub) struct Waiting {
-    /// The members know that it is here.
-    pub(in crate::hub) known: bool,
-    /// When it began to wait. What members know who were given a list of users after that is in `listed`.
+pub(in crate::hub) struct PendingUpdate {
+    /// Members know that the user is in the room.
+    was_present: bool,
+    /// When it became pending. What members know that were sent a list of users after that is in `listings`.
     pub(in crate::hub) since: Instant,
-    /// What was on those lists.
-    listed: Listed,
-    /// The connection that need not be told.
+    listings: Listings,
+    /// The connection that is not told.
     pub(in crate::hub) except: Option<ConnectionId>,
-    /// What was shown of it last.
-    profile: Profile,
+    /// The latest status.
+    status: UserStatus,
     at: Instant,
 }
 
-/// What lists of users said of one of whom something waits.
+/// What lists of users, sent while an update was pending, said about the user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Listed {
-    here: bool,
+struct Listings {
+    /// A list contained the user.
+    present: bool,
+    /// A list did not.
     absent: bool,
-    /// Something has changed since the first of them.
-    old: bool,
+    /// The user has changed after a list that contained it.
+    outdated: bool,
 }
 
-/// What members are to be told of a user in the end, if anything: those who were given a list while it waited, and the others.
+/// What members are to be told of a user, if anything: those that were sent a list while the update was pending, and the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hub) struct Outcome {
     pub(in crate::hub) listed: Option<ChangeKind>,
     pub(in crate::hub) others: Option<ChangeKind>,
 }
 
-impl Untold {
-    /// Members are given a list of users now, on which those are that are `shown`.
-    pub(in crate::hub) fn lists(&mut self, shown: impl Fn(&UserId) -> bool) {
-        for (user, waiting) in &mut self.users {
-            match shown(user) {
-                true => waiting.listed.here = true,
-                false => waiting.listed.absent = true,
+impl PendingUpdates {
+    /// Records that a member is sent a list of the users, those for which `is_listed` returns true.
+    pub(in crate::hub) fn record_list(&mut self, is_listed: impl Fn(&UserId) -> bool) {
+        for (user, update) in &mut self.users {
+            match is_listed(user) {
+                true => update.listings.present = true,
+                false => update.listings.absent = true,
             }
         }
     }
 
-    /// Takes a change of a user of whom something waits; gives it back if nothing does.
+    /// Adds a change to the pending update of its user; returns it if there is none.
     pub(in crate::hub) fn absorb(
         &mut self,
-        change: Change,
+        change: PresenceChange,
         except: Option<ConnectionId>,
-    ) -> Option<Change> {
-        let Some(waiting) = self.users.get_mut(&change.user) else {
+    ) -> Option<PresenceChange> {
+        let Some(update) = self.users.get_mut(&change.user) else {
             return Some(change);
         };
-        waiting.profile = change.profile;
-        waiting.listed.old |= waiting.listed.here;
-        // What two connections have said is news to each of them.
-        if waiting.except != except {
-            waiting.except = None;
+        update.status = change.status;
+        update.listings.outdated |= update.listings.present;
+        // Of changes made by two connections, each has to be told the other's.
+        if update.except != except {
+            update.except = None;
         }
         None
     }
 
-    /// Has a change wait until `at`.
-    pub(in crate::hub) fn put(
+    /// Defers a change until `at`.
+    pub(in crate::hub) fn defer(
         &mut self,
-        change: Change,
+        change: PresenceChange,
         except: Option<ConnectionId>,
         now: Instant,
         at: Instant,
     ) {
-        let waiting = Waiting {
-            known: change.kind != ChangeKind::Join,
+        let update = PendingUpdate {
+            was_present: change.kind != ChangeKind::Join,
             since: now,
-            listed: Listed::default(),
+            listings: Listings::default(),
             except,
-            profile: change.profile,
+            status: change.status,
             at,
         };
         self.due.insert((at, change.user.clone()));
-        self.users.insert(change.user, waiting);
+        self.users.insert(change.user, update);
     }
 
-    /// Whether something of a user waits.
-    pub(in crate::hub) fn has(&self, user: &UserId) -> bool {
+    /// Whether an update of a user is pending.
+    pub(in crate::hub) fn contains(&self, user: &UserId) -> bool {
         self.users.contains_key(user)
     }
 
-    /// Has nothing of a user wait any more.
-    pub(in crate::hub) fn take(&mut self, user: &UserId) -> Option<Waiting> {
-        let (user, waiting) = self.users.remove_entry(user)?;
-        self.due.remove(&(waiting.at, user));
-        Some(waiting)
+    /// Takes the pending update of a user.
+    pub(in crate::hub) fn take(&mut self, user: &UserId) -> Option<PendingUpdate> {
+        let (user, update) = self.users.remove_entry(user)?;
+        self.due.remove(&(update.at, user));
+        Some(update)
     }
 
-    /// The first user whose time has come by `now`.
-    pub(in crate::hub) fn take_due(&mut self, now: Instant) -> Option<(UserId, Waiting)> {
+    /// Takes the first update that is due by `now`.
+    pub(in crate::hub) fn take_due(&mut self, now: Instant) -> Option<(UserId, PendingUpdate)> {
         self.next_deadline().filter(|at| *at <= now)?;
         let (_, user) = self.due.pop_first()?;
         self.users.remove_entry(&user)
     }
 
-    /// When the next user's time comes.
+    /// When the next update is due.
     pub(in crate::hub) fn next_deadline(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
     }
 }
 
-impl Waiting {
-    /// What the members are to be told, now that the user is `here` or not.
-    pub(in crate::hub) fn outcome(&self, here: bool) -> Outcome {
-        let Listed {
-            here: seen,
+impl PendingUpdate {
+    /// What members are to be told, now that the user is in the room or not.
+    pub(in crate::hub) fn outcome(&self, is_present: bool) -> Outcome {
+        let Listings {
+            present,
             absent,
-            old,
-        } = self.listed;
+            outdated,
+        } = self.listings;
         Outcome {
-            listed: match here {
+            listed: match is_present {
                 true if absent => Some(ChangeKind::Join),
-                true => old.then_some(ChangeKind::Update),
-                false => seen.then_some(ChangeKind::Leave),
+                true => outdated.then_some(ChangeKind::Update),
+                false => present.then_some(ChangeKind::Leave),
             },
-            others: match (self.known, here) {
+            others: match (self.was_present, is_present) {
                 (false, true) => Some(ChangeKind::Join),
                 (true, true) => Some(ChangeKind::Update),
                 (true, false) => Some(ChangeKind::Leave),
@@ -151,8 +152,8 @@ impl Waiting {
         }
     }
 
-    /// What was shown of the user last.
-    pub(in crate::hub) fn profile(&self) -> &Profile {
-        &self.profile
+    /// The latest status of the user.
+    pub(in crate::hub) fn status(&self) -> &UserStatus {
+        &self.status
     }
 }

@@ -1,5 +1,5 @@
-//! What all who poll one room share: its newest messages as they were delivered, behind a place that one of them has read from the
-//! log. Whoever is at that place or behind it needs no log, however many they are.
+//! What all clients that poll one room share: its newest messages as they were delivered, after a position that one of them has
+//! read from the log. A client at that position or after it needs no log, however many clients there are.
 
 use std::{
     collections::VecDeque,
@@ -15,165 +15,158 @@ use crate::{
     model::{Epoch, Message, Offset, Position, Seq, Timestamp},
 };
 
-/// Messages that are kept for those who come back for the next, and their bytes.
-const MESSAGES: usize = 64;
-const BYTES: usize = 256 << 10;
+/// Messages that are kept for clients that come back for the next ones.
+const MAX_MESSAGES: usize = 64;
+/// The bytes of their data.
+const MAX_BYTES: usize = 256 << 10;
 
-/// How long a message is kept, in milliseconds: long enough for whoever was answered to ask again. What is older is the log's to
-/// keep or not.
-const KEPT_FOR: u64 = 60_000;
+/// How long a message is kept, in milliseconds: long enough for a client to poll again. Whether older messages are kept is the
+/// log's policy.
+const MESSAGE_TTL: u64 = 60_000;
 
-/// How long they are kept when nobody polls.
-const LINGERS: Duration = Duration::from_secs(2);
+/// How long the buffer is kept without a poll.
+const IDLE_TTL: Duration = Duration::from_secs(2);
 
-/// A room that is polled.
+/// The newest messages of a room that is polled.
 #[derive(Debug, Default)]
-pub(in crate::hub) struct Watched {
-    /// A message was delivered.
-    told: Notify,
-    /// Held by whoever reads the log to find out where the room is.
-    reading: tokio::sync::Mutex<()>,
-    state: Mutex<State>,
+pub(in crate::hub) struct PollBuffer {
+    /// Notified of each message that is delivered.
+    delivered: Notify,
+    /// Held while the log is read to position the buffer.
+    positioning: tokio::sync::Mutex<()>,
+    messages: Mutex<BufferedMessages>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// Where they begin, once that has been read.
-    begins: Option<Beginning>,
-    /// One after another, without holes.
+struct BufferedMessages {
+    /// Where they start, once that has been read.
+    start: Option<BufferStart>,
+    /// One after another, without gaps.
     messages: VecDeque<Arc<Message>>,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Beginning {
-    life: Epoch,
+struct BufferStart {
+    incarnation: Epoch,
     epoch: Epoch,
-    /// Everything after this is here.
+    /// Everything after this is buffered.
     after: Seq,
-    /// What was read held everything up to this offset.
+    /// The log was read up to this offset.
     read: Offset,
 }
 
-/// What a room has after a place.
+/// What a room has after a position.
 #[derive(Debug)]
-pub(in crate::hub) struct Newest {
+pub(in crate::hub) struct NewMessages {
     pub(in crate::hub) epoch: Epoch,
     pub(in crate::hub) head: Seq,
     pub(in crate::hub) messages: Vec<Arc<Message>>,
 }
 
-/// Those who poll one room.
+/// The clients that poll one room.
 #[derive(Debug, Default)]
-pub(in crate::hub) struct Watchers {
+pub(in crate::hub) struct Pollers {
     count: usize,
-    watched: Arc<Watched>,
-    /// When the last of them went.
-    left: Option<Instant>,
+    buffer: Arc<PollBuffer>,
+    /// When the last poll ended.
+    idle_since: Option<Instant>,
 }
 
-impl Watchers {
-    /// One more.
-    pub(in crate::hub) fn add(&mut self) -> Arc<Watched> {
+impl Pollers {
+    /// Adds a poll.
+    pub(in crate::hub) fn add(&mut self) -> Arc<PollBuffer> {
         self.count += 1;
-        self.left = None;
-        self.watched.clone()
+        self.idle_since = None;
+        self.buffer.clone()
     }
 
-    /// One less.
+    /// Removes a poll.
     pub(in crate::hub) fn remove(&mut self, now: Instant) {
         self.count -= 1;
         if self.count == 0 {
-            self.left = Some(now);
+            self.idle_since = Some(now);
         }
     }
 
-    /// Keeps a message that is delivered, and tells them.
-    pub(in crate::hub) fn tell(&self, message: &Arc<Message>) {
-        self.watched.push(message.clone());
-        self.watched.told.notify_waiters();
+    /// Buffers a message that is delivered, and wakes the polls.
+    pub(in crate::hub) fn push(&self, message: &Arc<Message>) {
+        self.buffer.push(message.clone());
+        self.buffer.delivered.notify_waiters();
     }
 
-    /// When they are over unless somebody comes.
-    pub(in crate::hub) fn ends(&self) -> Option<Instant> {
-        self.left.map(|left| left + LINGERS)
+    /// When the buffer is dropped unless there is another poll.
+    pub(in crate::hub) fn expires(&self) -> Option<Instant> {
+        self.idle_since.map(|since| since + IDLE_TTL)
     }
 }
 
-impl Watched {
-    /// Ready with the next message that is delivered.
-    pub(in crate::hub) fn told(&self) -> Notified<'_> {
-        self.told.notified()
+impl PollBuffer {
+    /// Completes with the next message that is delivered.
+    pub(in crate::hub) fn delivered(&self) -> Notified<'_> {
+        self.delivered.notified()
     }
 
-    /// Waits until nobody else reads the log to find out where the room is.
-    pub(in crate::hub) async fn reading(&self) -> MutexGuard<'_, ()> {
-        self.reading.lock().await
+    /// Waits until no other poll reads the log to position the buffer.
+    pub(in crate::hub) async fn lock_positioning(&self) -> MutexGuard<'_, ()> {
+        self.positioning.lock().await
     }
 
-    /// Whether it is known where the room is, in this life of the log.
-    pub(in crate::hub) fn is_known(&self, life: &Epoch) -> bool {
-        let state = lock(&self.state);
-        let begins = state.begins.as_ref();
-        begins.is_some_and(|begins| begins.life == *life)
+    /// Whether it is known where the messages start, in this incarnation of the log.
+    pub(in crate::hub) fn is_positioned(&self, incarnation: &Epoch) -> bool {
+        let buffered = lock(&self.messages);
+        let start = buffered.start.as_ref();
+        start.is_some_and(|start| start.incarnation == *incarnation)
     }
 
-    /// What has been delivered after a place; `None` if only the log can tell.
-    pub(in crate::hub) fn after(
+    /// The messages after a position; `None` if they have to be read from the log.
+    pub(in crate::hub) fn messages_after(
         &self,
         since: &Position,
         size: PageSize,
-        life: &Epoch,
+        incarnation: &Epoch,
         now: Timestamp,
-    ) -> Option<Newest> {
-        let mut state = lock(&self.state);
-        let cutoff = Timestamp(now.0.saturating_sub(KEPT_FOR));
-        while state
-            .messages
-            .front()
-            .is_some_and(|first| first.ts < cutoff)
-        {
-            state.drop_first();
-        }
-        let begins = state.begins.as_ref()?;
-        let (head, known) = (
-            state.head()?,
-            begins.life == *life && begins.epoch == since.epoch,
-        );
+    ) -> Option<NewMessages> {
+        let mut buffered = lock(&self.messages);
+        buffered.drop_expired(now);
+        let start = buffered.start.as_ref()?;
+        let head = buffered.head()?;
+        let is_same_log = start.incarnation == *incarnation && start.epoch == since.epoch;
         let since = since.seq;
-        if !known || since < begins.after || since > head {
+        if !is_same_log || since < start.after || since > head {
             return None;
         }
         let mut bytes = 0;
-        let messages = state.messages.iter().filter(|message| message.seq > since);
+        let messages = buffered.messages.iter();
+        let messages = messages.filter(|message| message.seq > since);
         let messages = messages.take(size.messages).take_while(|message| {
             let is_first = bytes == 0;
             bytes += message.data.get().len();
             is_first || bytes <= size.bytes
         });
-        Some(Newest {
-            epoch: begins.epoch.clone(),
+        Some(NewMessages {
+            epoch: start.epoch.clone(),
             head,
             messages: messages.cloned().collect(),
         })
     }
 
-    /// Learns where the room is from a page that was read while it was watched.
-    pub(in crate::hub) fn learn(&self, page: &Page, life: Epoch) {
-        let mut state = lock(&self.state);
-        while state
+    /// Positions the buffer after a page that was read while the room was polled.
+    pub(in crate::hub) fn position_after(&self, page: &Page, incarnation: Epoch) {
+        let mut buffered = lock(&self.messages);
+        while buffered
             .messages
             .front()
             .is_some_and(|first| first.offset <= page.offset)
         {
-            state.drop_first();
+            buffered.drop_first();
         }
-        let first = state.messages.front().map(|first| first.seq);
+        let first = buffered.messages.front().map(|first| first.seq);
         if first.is_some_and(|first| first != page.head.next()) {
-            return state.forget();
+            return buffered.clear();
         }
-        state.begins = Some(Beginning {
-            life,
+        buffered.start = Some(BufferStart {
+            incarnation,
             epoch: page.epoch.clone(),
             after: page.head,
             read: page.offset,
@@ -181,39 +174,49 @@ impl Watched {
     }
 
     fn push(&self, message: Arc<Message>) {
-        let mut state = lock(&self.state);
-        let begins = state.begins.as_ref();
-        if begins.is_some_and(|begins| message.offset <= begins.read) {
-            return; // what was read was ahead of what is delivered
+        let mut buffered = lock(&self.messages);
+        let start = buffered.start.as_ref();
+        if start.is_some_and(|start| message.offset <= start.read) {
+            return; // the read was ahead of the deliveries
         }
-        if state.head().is_some_and(|head| head.next() != message.seq) {
-            state.forget();
+        if buffered
+            .head()
+            .is_some_and(|head| head.next() != message.seq)
+        {
+            buffered.clear();
         }
-        state.bytes += message.data.get().len();
-        state.messages.push_back(message);
-        while state.messages.len() > MESSAGES || state.bytes > BYTES {
-            state.drop_first();
+        buffered.bytes += message.data.get().len();
+        buffered.messages.push_back(message);
+        while buffered.messages.len() > MAX_MESSAGES || buffered.bytes > MAX_BYTES {
+            buffered.drop_first();
         }
     }
 }
 
-impl State {
-    /// The last number that is known of.
+impl BufferedMessages {
+    /// The last known sequence number.
     fn head(&self) -> Option<Seq> {
         let last = self.messages.back().map(|last| last.seq);
-        last.or(self.begins.as_ref().map(|begins| begins.after))
+        last.or(self.start.as_ref().map(|start| start.after))
+    }
+
+    fn drop_expired(&mut self, now: Timestamp) {
+        let cutoff = Timestamp(now.0.saturating_sub(MESSAGE_TTL));
+        while self.messages.front().is_some_and(|first| first.ts < cutoff) {
+            self.drop_first();
+        }
     }
 
     fn drop_first(&mut self) {
         if let Some(first) = self.messages.pop_front() {
             self.bytes -= first.data.get().len();
-            if let Some(begins) = &mut self.begins {
-                begins.after = first.seq;
+            if let Some(start) = &mut self.start {
+                start.after = first.seq;
             }
         }
     }
 
-    fn forget(&mut self) {
+    fn clear(&mut self) {
         *self = Self::default();
     }
 }

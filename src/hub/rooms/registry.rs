@@ -1,7 +1,7 @@
-//! The rooms of this node: found by key, begun with the first member, dropped when nothing is left to keep.
+//! The rooms of this node: found by key, created with the first member or poller, removed when nothing is left in them.
 //!
-//! Every room is looked after when its time comes: whoever changes a room notes when that is, and
-//! [`Rooms::keep_time`] waits for the earliest.
+//! Every room is run when something in it is due: each change schedules the room's next deadline, and
+//! [`RoomRegistry::run_timers`] waits for the earliest.
 
 use std::{
     cmp::Reverse,
@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 
 use super::{
     index::RoomIndex,
-    poll_buffer::Watched,
-    room::{Manners, Placed, Room},
+    poll_buffer::PollBuffer,
+    room::{Membership, Room, RoomPolicy},
 };
 use crate::{
     backend::{Bus, ClusterNodes},
@@ -26,29 +26,35 @@ use crate::{
     telemetry::{Gauge, Metrics},
 };
 
-/// How long a join waits for what other nodes have in its room.
-const ACQUAINTANCE: Duration = Duration::from_secs(2);
+/// How long a join waits for the roster of its room.
+const ROSTER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The rooms with members on this node.
-pub(in crate::hub) struct Rooms {
+/// The rooms with members or pollers on this node.
+pub(in crate::hub) struct RoomRegistry {
     rooms: DashMap<RoomKey, Arc<Mutex<Room>>>,
-    /// Their names, changed while the entry of the room is locked.
+    /// Their names, updated while the entry of the room is locked.
     index: RoomIndex,
-    /// Followed for as long as there is a room.
+    /// Each room is subscribed while it exists.
     bus: Arc<dyn Bus>,
-    /// Told who is here.
+    /// The other nodes, which are told who is here.
     nodes: Option<Arc<dyn ClusterNodes>>,
-    manners: Manners,
-    /// When which room is to be looked after, the earliest first; a room may stand here several times.
-    due: Mutex<BinaryHeap<Reverse<(Instant, RoomKey)>>>,
-    /// Something earlier than before is due.
-    earlier: Notify,
+    policy: RoomPolicy,
+    timers: Timers,
     metrics: Arc<Metrics>,
 }
 
-impl Rooms {
+/// When rooms are due.
+#[derive(Default)]
+struct Timers {
+    /// The earliest first; a room can be in it several times.
+    deadlines: Mutex<BinaryHeap<Reverse<(Instant, RoomKey)>>>,
+    /// A deadline earlier than all before has been added.
+    earlier: Notify,
+}
+
+impl RoomRegistry {
     pub(in crate::hub) fn new(
-        manners: Manners,
+        policy: RoomPolicy,
         bus: Arc<dyn Bus>,
         nodes: Option<Arc<dyn ClusterNodes>>,
         metrics: Arc<Metrics>,
@@ -58,71 +64,70 @@ impl Rooms {
             index: RoomIndex::default(),
             bus,
             nodes,
-            manners,
-            due: Mutex::default(),
-            earlier: Notify::new(),
+            policy,
+            timers: Timers::default(),
             metrics,
         }
     }
 
-    /// Makes `connection` a member.
-    pub(in crate::hub) fn enter(&self, key: &RoomKey, connection: &Connection) {
-        match self.with_new(key, |room| room.place(connection)) {
-            Placed::New => {
+    /// Adds `connection` to a room.
+    pub(in crate::hub) fn add_member(&self, key: &RoomKey, connection: &Connection) {
+        match self.get_or_create(key, |room| room.add_member(connection)) {
+            Membership::New => {
                 self.metrics.members.inc();
             }
-            Placed::Before => {}
-            Placed::Gone => self.drop_if_over(key),
+            Membership::Existing => {}
+            Membership::Closed => self.remove_if_unused(key),
         }
     }
 
-    /// Has messages of a room kept for those who poll it; undo it by [`unwatch`](Self::unwatch).
-    pub(in crate::hub) fn watch(&self, key: &RoomKey) -> Arc<Watched> {
-        self.with_new(key, Room::watch)
+    /// Starts to keep messages of a room for pollers; undo it by [`remove_poller`](Self::remove_poller).
+    pub(in crate::hub) fn add_poller(&self, key: &RoomKey) -> Arc<PollBuffer> {
+        self.get_or_create(key, Room::add_poller)
     }
 
-    /// Ends one watch. The room lasts a little longer, for whoever asks again.
-    pub(in crate::hub) fn unwatch(&self, key: &RoomKey) {
-        self.with(key, |room| room.unwatch(Instant::now()));
+    /// Ends one poll. The room stays a little longer, for the next poll of the same client.
+    pub(in crate::hub) fn remove_poller(&self, key: &RoomKey) {
+        self.with(key, |room| room.remove_poller(Instant::now()));
     }
 
-    /// Waits until whatever is stored in a room from now on will be delivered to it: its log is to be read after that.
-    pub(in crate::hub) async fn followed(&self, key: &RoomKey) -> Result<()> {
-        match self.with(key, |room| room.followed(|| self.bus.subscribe(key))) {
-            Some(followed) => followed.await,
-            // Whoever waits is no member any more, and will find out.
+    /// Waits until everything stored in a room from now on will be delivered to it: its log has to be read after that.
+    pub(in crate::hub) async fn subscribed(&self, key: &RoomKey) -> Result<()> {
+        match self.with(key, |room| room.subscribed(|| self.bus.subscribe(key))) {
+            Some(subscribed) => subscribed.await,
+            // The caller is no member any more, and will notice.
             None => Ok(()),
         }
     }
 
-    /// Waits until it is known who is in a room on other nodes, but not for long.
-    pub(in crate::hub) async fn acquainted(&self, key: &RoomKey) {
+    /// Waits until the users of a room on other nodes are known, but not longer than [`ROSTER_TIMEOUT`].
+    pub(in crate::hub) async fn wait_for_roster(&self, key: &RoomKey) {
         if self.nodes.is_none() {
             return;
         }
-        let Some(mut strange) = self.with(key, |room| room.strange()).flatten() else {
+        let Some(mut pending) = self.with(key, |room| room.roster_pending()).flatten() else {
             return;
         };
-        let known = tokio::time::timeout(ACQUAINTANCE, strange.changed());
-        if known.await.is_err() {
-            tracing::debug!(?key, "it is not known yet who is here on other nodes");
+        let loaded = tokio::time::timeout(ROSTER_TIMEOUT, pending.changed());
+        if loaded.await.is_err() {
+            tracing::debug!(?key, timeout = ?ROSTER_TIMEOUT, "roster of the room not loaded in time");
             self.with(key, |room| {
-                room.give_up_waiting(Instant::now(), Timestamp::now());
+                room.stop_waiting_for_roster(Instant::now(), Timestamp::now());
             });
         }
     }
 
-    /// Does something with a room that is made if it is not there.
-    fn with_new<T>(&self, key: &RoomKey, act: impl FnOnce(&mut Room) -> T) -> T {
-        // The entry stays locked, so that the room cannot be dropped meanwhile.
+    /// Runs `act` on a room, which is created if it does not exist.
+    fn get_or_create<T>(&self, key: &RoomKey, act: impl FnOnce(&mut Room) -> T) -> T {
+        // The entry stays locked, so that the room cannot be removed meanwhile.
         let entry = self.rooms.entry(key.clone()).or_insert_with(|| {
             self.metrics.rooms.inc();
             self.index.insert(key);
-            let followed = self.bus.subscribe(key);
+            let subscribed = self.bus.subscribe(key);
             let room = Room::new(
                 key.room.clone(),
-                self.manners.clone(),
-                followed,
+                self.policy.clone(),
+                subscribed,
                 self.nodes.is_some(),
             );
             Arc::new(Mutex::new(room))
@@ -130,37 +135,37 @@ impl Rooms {
         act(&mut lock(&entry))
     }
 
-    /// Ends a membership, and the room if nothing is left to keep of it. Nothing of the room is given to `connection`
+    /// Removes `connection` from a room, which is removed, too, if it is unused then. The connection receives nothing of the room
     /// any more.
-    pub(in crate::hub) fn leave(&self, key: &RoomKey, connection: &Connection) {
-        let left = self.with(key, |room| {
+    pub(in crate::hub) fn remove_member(&self, key: &RoomKey, connection: &Connection) {
+        let removed = self.with(key, |room| {
             let (now, ts) = (Instant::now(), Timestamp::now());
-            (room.remove(connection, now, ts), room.is_over())
+            (room.remove_member(connection, now, ts), room.is_unused())
         });
         connection.feed().leave(&key.room);
-        let Some((was_member, over)) = left else {
+        let Some((was_member, is_unused)) = removed else {
             return;
         };
         if was_member {
             self.metrics.members.dec();
         }
-        if over {
-            self.drop_if_over(key);
+        if is_unused {
+            self.remove_if_unused(key);
         }
     }
 
-    /// Lets a user without a connection in a room leave it before its grace time is over.
-    pub(in crate::hub) fn dismiss(&self, key: &RoomKey, user: &UserId) {
-        let over = self.with(key, |room| {
-            room.dismiss(user, Timestamp::now());
-            room.is_over()
+    /// Ends the grace time of a user without a connection in a room.
+    pub(in crate::hub) fn end_grace(&self, key: &RoomKey, user: &UserId) {
+        let is_unused = self.with(key, |room| {
+            room.end_grace(user, Timestamp::now());
+            room.is_unused()
         });
-        if over == Some(true) {
-            self.drop_if_over(key);
+        if is_unused == Some(true) {
+            self.remove_if_unused(key);
         }
     }
 
-    /// Delivers to every member but `except`.
+    /// Delivers an event to every member but `except`.
     pub(in crate::hub) fn deliver(
         &self,
         key: &RoomKey,
@@ -170,23 +175,23 @@ impl Rooms {
         self.with(key, |room| room.deliver(event, except, Instant::now()));
     }
 
-    /// The rooms there are now.
+    /// The keys of all rooms.
     pub(in crate::hub) fn keys(&self) -> Vec<RoomKey> {
         self.rooms.iter().map(|room| room.key().clone()).collect()
     }
 
-    /// Their names in order.
+    /// The names of all rooms.
     pub(in crate::hub) fn index(&self) -> &RoomIndex {
         &self.index
     }
 
-    /// Whether anybody is in a room, or has only just gone; whoever waits for messages without being a member is not.
-    pub(in crate::hub) fn is_inhabited(&self, key: &RoomKey) -> bool {
+    /// Whether a user is in a room, its grace time included. A poller is not.
+    pub(in crate::hub) fn is_occupied(&self, key: &RoomKey) -> bool {
         let room = self.rooms.get(key).map(|room| room.clone());
-        room.is_some_and(|room| lock(&room).is_inhabited())
+        room.is_some_and(|room| lock(&room).is_occupied())
     }
 
-    /// Does something with a room, if it is there: counts what was delivered, and notes when it is due.
+    /// Runs `act` on a room if it exists, then publishes, counts and schedules what that has changed.
     pub(in crate::hub) fn with<T>(
         &self,
         key: &RoomKey,
@@ -194,108 +199,112 @@ impl Rooms {
     ) -> Option<T> {
         let room = self.rooms.get(key).map(|room| room.clone())?;
         let mut room = lock(&room);
-        if room.dropped {
+        if room.bookkeeping.removed {
             return None;
         }
-        let done = act(&mut room);
-        room.tell_nodes(key, self.nodes.as_deref());
+        let result = act(&mut room);
+        room.publish_to_nodes(key, self.nodes.as_deref());
+        let sent = room.take_counters();
+        self.metrics.deliveries.inc_by(sent.delivered);
         self.metrics
-            .deliveries
-            .inc_by(std::mem::take(&mut room.delivered));
-        let put_off = std::mem::take(&mut room.put_off);
-        self.metrics.limited_by(Limit::NoticesPerSecond, put_off);
-        self.count(&mut room);
+            .limited_by(Limit::NoticesPerSecond, sent.deferred);
+        self.update_gauges(&mut room);
+        let scheduled = room.bookkeeping.scheduled;
         if let Some(deadline) = room.next_deadline()
-            && room.scheduled.is_none_or(|scheduled| deadline < scheduled)
+            && scheduled.is_none_or(|scheduled| deadline < scheduled)
         {
-            room.scheduled = Some(deadline);
-            self.schedule(deadline, key);
+            room.bookkeeping.scheduled = Some(deadline);
+            self.timers.add(deadline, key);
         }
-        Some(done)
+        Some(result)
     }
 
-    fn count(&self, room: &mut Room) {
-        let (present, typing) = room.counts();
-        let before = std::mem::replace(&mut room.counted, (present, typing));
-        adjust(&self.metrics.present, before.0, present);
-        adjust(&self.metrics.typing, before.1, typing);
+    fn update_gauges(&self, room: &mut Room) {
+        let after = room.gauge_counts();
+        let before = std::mem::replace(&mut room.bookkeeping.counted, after);
+        adjust(&self.metrics.present, before.present, after.present);
+        adjust(&self.metrics.typing, before.typing, after.typing);
     }
 
-    fn schedule(&self, deadline: Instant, key: &RoomKey) {
-        let mut due = lock(&self.due);
-        let first = due
-            .peek()
-            .is_none_or(|Reverse((first, _))| deadline < *first);
-        due.push(Reverse((deadline, key.clone())));
-        drop(due);
-        if first {
-            self.earlier.notify_one();
-        }
-    }
-
-    /// Looks after every room when its time comes, for as long as it is polled.
-    pub(in crate::hub) async fn keep_time(&self) {
+    /// Runs every room when it is due; runs until dropped.
+    pub(in crate::hub) async fn run_timers(&self) {
         loop {
-            let next = lock(&self.due)
-                .peek()
-                .map(|Reverse((deadline, _))| *deadline);
-            match next {
+            match self.timers.next() {
                 Some(deadline) => tokio::select! {
-                    () = tokio::time::sleep_until(deadline.into()) => self.look_after_due(Instant::now()),
-                    () = self.earlier.notified() => {}
+                    () = tokio::time::sleep_until(deadline.into()) => self.run_due(Instant::now()),
+                    () = self.timers.earlier.notified() => {}
                 },
-                None => self.earlier.notified().await,
+                None => self.timers.earlier.notified().await,
             }
         }
     }
 
-    /// Looks after every room whose time has come.
-    pub(in crate::hub) fn look_after_due(&self, now: Instant) {
-        loop {
-            let due = {
-                let mut due = lock(&self.due);
-                match due.peek() {
-                    Some(Reverse((deadline, _))) if *deadline <= now => due.pop(),
-                    _ => return,
-                }
-            };
-            let Some(Reverse((deadline, key))) = due else {
-                return;
-            };
-            let over = self.with(&key, |room| {
-                // Something earlier was noted after this: the room was looked after then and noted anew. Doing so here
-                // too would keep it noted twice for as long as anything is due.
-                if room.scheduled != Some(deadline) {
+    /// Runs every room that is due by `now`.
+    pub(in crate::hub) fn run_due(&self, now: Instant) {
+        while let Some((deadline, key)) = self.timers.take_due(now) {
+            let is_unused = self.with(&key, |room| {
+                // An earlier deadline was added after this one: the room was run and scheduled again then. Running it here, too,
+                // would keep it scheduled twice as long as anything is due.
+                if room.bookkeeping.scheduled != Some(deadline) {
                     return false;
                 }
-                room.scheduled = None;
-                room.look_after(now, Timestamp::now());
-                room.is_over()
+                room.bookkeeping.scheduled = None;
+                room.run_due(now, Timestamp::now());
+                room.is_unused()
             });
-            if over == Some(true) {
-                self.drop_if_over(&key);
+            if is_unused == Some(true) {
+                self.remove_if_unused(&key);
             }
         }
     }
 
-    /// Drops a room of which nothing is to be kept, unless somebody came meanwhile.
-    fn drop_if_over(&self, key: &RoomKey) {
+    /// Removes a room, unless it is in use again.
+    fn remove_if_unused(&self, key: &RoomKey) {
         if let Entry::Occupied(entry) = self.rooms.entry(key.clone()) {
-            let over = {
+            let removed = {
                 let mut room = lock(entry.get());
-                room.dropped = room.is_over();
-                if room.dropped {
-                    self.count(&mut room);
+                room.bookkeeping.removed = room.is_unused();
+                if room.bookkeeping.removed {
+                    self.update_gauges(&mut room);
                 }
-                room.dropped
+                room.bookkeeping.removed
             };
-            if over {
-                // Still locked, so that whoever begins the room anew follows it after this.
+            if removed {
+                // Still locked, so that a room created anew subscribes after this.
                 self.bus.unsubscribe(key);
                 self.index.remove(key);
                 entry.remove();
                 self.metrics.rooms.dec();
             }
+        }
+    }
+}
+
+impl Timers {
+    fn add(&self, deadline: Instant, key: &RoomKey) {
+        let mut deadlines = lock(&self.deadlines);
+        let first = deadlines
+            .peek()
+            .is_none_or(|Reverse((first, _))| deadline < *first);
+        deadlines.push(Reverse((deadline, key.clone())));
+        drop(deadlines);
+        if first {
+            self.earlier.notify_one();
+        }
+    }
+
+    fn next(&self) -> Option<Instant> {
+        let deadlines = lock(&self.deadlines);
+        deadlines.peek().map(|Reverse((deadline, _))| *deadline)
+    }
+
+    fn take_due(&self, now: Instant) -> Option<(Instant, RoomKey)> {
+        let mut deadlines = lock(&self.deadlines);
+        match deadlines.peek() {
+            Some(Reverse((deadline, _))) if *deadline <= now => {
+                deadlines.pop().map(|Reverse(due)| due)
+            }
+            _ => None,
         }
     }
 }
@@ -311,4 +320,4 @@ fn adjust(gauge: &Gauge, before: usize, after: usize) {
 }
 
 #[cfg(test)]
-pub(in crate::hub) mod tests;
+mod tests;

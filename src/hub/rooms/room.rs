@@ -1,337 +1,411 @@
-//! One room of this node: its members, who of them is shown, who is typing.
+//! One room of this node.
 //!
-//! Given the time, never awaits; [`Rooms`](super::registry::Rooms) holds it under a mutex. It gives everything to its
-//! members' [`Subscriber`]s, which know when each connection can take it.
+//! A room composes parts, each of which decides about one kind of event and is given the [`Broadcaster`] to send it:
+//! [`PresenceEvents`], [`TypingEvents`] and [`ReadEvents`]. It is given the time and never awaits;
+//! [`RoomRegistry`](super::registry::RoomRegistry) holds it under a mutex and runs what is due.
 
 use std::{
-    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures_util::{FutureExt, future::Shared};
-use indexmap::IndexMap;
-use serde_json::json;
 use tokio::sync::watch;
 
+use self::{
+    broadcaster::{Broadcaster, SendCounters},
+    presence_events::PresenceEvents,
+    read_events::ReadEvents,
+    typing_events::TypingEvents,
+};
 use super::{
-    fan_out::FanOut,
-    pending_updates::Untold,
-    poll_buffer::{Watched, Watchers},
-    presence::{Arrival, Change, ChangeKind, Page, Presence},
-    read_markers::{Read, Readers},
-    typing::{Announce, Typing},
-    user_status::{Profile, Stance, Word},
+    fan_out::FanOutBudget,
+    poll_buffer::{PollBuffer, Pollers},
+    presence::{Presence, UserPage},
+    read_progress::ReadUpdate,
+    typing::Typing,
+    user_status::UserStatus,
 };
 use crate::{
-    auth::Permission,
     backend::{ClusterNodes, Notice, RemoteEvent, Subscribing},
     hub::{
         connections::Connection,
-        connections::Subscriber,
         event::{Event, Outgoing},
     },
     model::{ConnectionId, Offset, RoomKey, RoomName, Seq, Timestamp, UserId},
 };
 
-/// How rooms treat their members.
+mod broadcaster;
+mod presence_events;
+mod read_events;
+mod typing_events;
+
+pub(in crate::hub) use broadcaster::Membership;
+
+/// What rooms are configured to do.
 #[derive(Clone, Debug)]
-pub(in crate::hub) struct Manners {
+pub(in crate::hub) struct RoomPolicy {
     /// How long a user without a connection stays.
     pub(in crate::hub) grace: Duration,
-    /// Users beyond which nothing is told of single ones.
-    pub(in crate::hub) room_users: usize,
-    /// How long somebody is typing who says so once.
-    pub(in crate::hub) typing: Duration,
+    /// Users beyond which single users are not announced.
+    pub(in crate::hub) max_announced_users: usize,
+    /// How long a user is shown as typing that says so once.
+    pub(in crate::hub) typing_timeout: Duration,
     /// Users who can be typing at once.
-    pub(in crate::hub) typists: usize,
-    /// What it may cost that users show themselves, over all rooms.
-    pub(in crate::hub) fan_out: Arc<FanOut>,
+    pub(in crate::hub) max_typists: usize,
+    /// What events about users may cost, over all rooms.
+    pub(in crate::hub) fan_out: Arc<FanOutBudget>,
 }
 
 /// A room with its members.
 pub(in crate::hub) struct Room {
-    name: RoomName,
-    /// Ready when whatever is stored from then on is delivered to it.
-    followed: Shared<Subscribing>,
-    members: IndexMap<ConnectionId, Member>,
-    presence: Presence,
-    typing: Typing,
-    /// Those who poll, without being members.
-    watchers: Option<Watchers>,
-    /// How far the members were told that users have read; of users that have gone nothing has to be known.
-    readers: Readers,
-    /// Users whose changes are told later.
-    untold: Untold,
-    fan_out: Arc<FanOut>,
-    /// Who is here on other nodes is not known yet; dropped when it is. `None` where there are no others.
-    strange: Option<watch::Sender<()>>,
-    /// Who came meanwhile, by a session from before: whoever is here on another node as well is no news.
-    newcomers: Vec<(ConnectionId, Change)>,
-    /// To be told to other nodes by whoever holds the room.
-    notices: Vec<Notice>,
-    /// When it is to be looked after next, as far as that was asked for.
-    pub(in crate::hub) scheduled: Option<Instant>,
-    /// Events handed to members, to be counted by whoever holds the room.
-    pub(in crate::hub) delivered: u64,
-    /// Times that something is told later than it happened, to be counted by whoever holds the room.
-    pub(in crate::hub) put_off: u64,
-    /// How many users are here on this node and how many type, as it was last counted.
-    pub(in crate::hub) counted: (usize, usize),
-    /// It was over and has been dropped: whoever still comes to it comes too late.
-    pub(in crate::hub) dropped: bool,
+    /// Completes when everything stored from then on is delivered to the room.
+    subscribed: Shared<Subscribing>,
+    members: Broadcaster,
+    presence: PresenceEvents,
+    typing: TypingEvents,
+    reads: ReadEvents,
+    /// Clients that poll, without being members.
+    pollers: Option<Pollers>,
+    pub(super) bookkeeping: Bookkeeping,
 }
 
-struct Member {
-    feed: Arc<Subscriber>,
-    user: UserId,
-    /// May be told who is here.
-    sees: bool,
-    /// When it was given a list of who is here.
-    listed: Option<Instant>,
-    /// Messages up to this offset are in the answer to its join, or before it.
-    after: Offset,
+/// What the registry keeps about a room.
+#[derive(Debug, Default)]
+pub(super) struct Bookkeeping {
+    /// The earliest time for which the room is scheduled.
+    pub(super) scheduled: Option<Instant>,
+    /// What the gauges count of it.
+    pub(super) counted: GaugeCounts,
+    /// The room was empty and has been removed: it must not be used any more.
+    pub(super) removed: bool,
 }
 
-/// What became of a member's place.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::hub) enum Placed {
-    /// It is a member from now on.
-    New,
-    /// It was one before.
-    Before,
-    /// Its connection has ended.
-    Gone,
+/// The users of a room on this node, for the gauges.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct GaugeCounts {
+    pub(super) present: usize,
+    pub(super) typing: usize,
 }
 
 impl Room {
-    /// A room whose other members may be on other nodes if it is `shared`.
+    /// A room without members. With `has_other_nodes` more members may be on other nodes.
     pub(in crate::hub) fn new(
         name: RoomName,
-        manners: Manners,
-        followed: Subscribing,
-        shared: bool,
+        policy: RoomPolicy,
+        subscribed: Subscribing,
+        has_other_nodes: bool,
     ) -> Self {
-        let strange = shared && !name.is_personal();
+        let roster_pending = has_other_nodes && !name.is_personal();
+        let presence = Presence::new(policy.grace, policy.max_announced_users);
+        let typing = Typing::new(policy.typing_timeout, policy.max_typists);
         Self {
-            strange: strange.then(|| watch::Sender::new(())),
-            newcomers: Vec::new(),
-            notices: Vec::new(),
-            name,
-            followed: followed.shared(),
-            members: IndexMap::new(),
-            presence: Presence::new(manners.grace, manners.room_users),
-            typing: Typing::new(manners.typing, manners.typists),
-            watchers: None,
-            readers: Readers::default(),
-            untold: Untold::default(),
-            fan_out: manners.fan_out,
-            scheduled: None,
-            delivered: 0,
-            put_off: 0,
-            counted: (0, 0),
-            dropped: false,
+            subscribed: subscribed.shared(),
+            members: Broadcaster::new(name, policy.fan_out),
+            presence: PresenceEvents::new(presence, roster_pending),
+            typing: TypingEvents::new(typing),
+            reads: ReadEvents::default(),
+            pollers: None,
+            bookkeeping: Bookkeeping::default(),
         }
     }
 
-    /// Ready when whatever is stored from then on is delivered to it; fails if that takes longer, and is waited for `again` by
-    /// whoever asks after that.
-    pub(in crate::hub) fn followed(
+    /// Completes when everything stored from then on is delivered to the room; fails if that takes too long. After a failure the
+    /// next call subscribes again by `resubscribe`.
+    pub(in crate::hub) fn subscribed(
         &mut self,
-        again: impl FnOnce() -> Subscribing,
+        resubscribe: impl FnOnce() -> Subscribing,
     ) -> Shared<Subscribing> {
-        if matches!(self.followed.peek(), Some(Err(_))) {
-            self.followed = again().shared();
+        if matches!(self.subscribed.peek(), Some(Err(_))) {
+            self.subscribed = resubscribe().shared();
         }
-        self.followed.clone()
+        self.subscribed.clone()
     }
 
-    /// Makes a connection a member. One that takes the place of another with the same id goes on as that member.
-    pub(in crate::hub) fn place(&mut self, connection: &Connection) -> Placed {
-        let feed = connection.feed();
-        if feed.is_over() {
-            return Placed::Gone;
-        }
-        let principal = connection.principal();
-        let sees = principal.may(Permission::Presence, &self.name);
-        if let Some(member) = self.members.get_mut(&connection.id()) {
-            member.sees = sees;
-            member.feed = feed.clone();
-            return Placed::Before;
-        }
-        let member = Member {
-            feed: feed.clone(),
-            user: principal.user.clone(),
-            sees,
-            listed: None,
-            after: Offset(0),
-        };
-        self.members.insert(connection.id(), member);
-        Placed::New
+    /// Adds a member. A connection that takes the place of another with the same id continues as that member.
+    pub(in crate::hub) fn add_member(&mut self, connection: &Connection) -> Membership {
+        self.members.add(connection)
     }
 
-    /// The answer to a member's join holds everything up to `read`: that is not given again.
-    pub(in crate::hub) fn joined(&mut self, connection: ConnectionId, read: Offset) {
-        if let Some(member) = self.members.get_mut(&connection) {
-            member.after = member.after.max(read);
-        }
-    }
-
-    /// Notes what a member may see now that its identity was replaced.
-    pub(in crate::hub) fn refreshed(&mut self, connection: &Connection) {
-        if let Some(member) = self.members.get_mut(&connection.id()) {
-            member.sees = connection.principal().may(Permission::Presence, &self.name);
-        }
-    }
-
-    /// Ends a membership; true if there was one, and it was not taken over.
-    pub(in crate::hub) fn remove(
+    /// Removes a member; true if it was one, and no other connection has taken its place.
+    pub(in crate::hub) fn remove_member(
         &mut self,
         connection: &Connection,
         now: Instant,
         ts: Timestamp,
     ) -> bool {
-        let id = connection.id();
-        let Some(member) = self.members.get(&id) else {
+        let Some(user) = self.members.remove(connection) else {
             return false;
         };
-        if !Arc::ptr_eq(&member.feed, connection.feed()) {
-            return false;
-        }
-        let user = member.user.clone();
-        self.members.swap_remove(&id);
-        if let Some(change) = self.presence.leave(id, now) {
-            self.tell(change, None, now, ts);
-        }
-        self.stops_typing(id, &user, now);
+        let id = connection.id();
+        self.presence.leave(&mut self.members, id, now, ts);
+        self.typing.stop(&mut self.members, id, &user, now);
         true
     }
 
-    /// Tells other nodes what they have to know of what has happened here. In the room's lock, so that they are told in order. Of a
-    /// user whose change the members here are told later they are told then, too, for as long as there is a room.
-    pub(in crate::hub) fn tell_nodes(&mut self, room: &RoomKey, nodes: Option<&dyn ClusterNodes>) {
-        let (untold, over) = (&self.untold, self.is_over());
-        let noted = self.presence.take_noted(|user| over || !untold.has(user));
-        let Some(nodes) = nodes else {
-            self.notices.clear();
-            return;
+    /// Does not send a member messages up to `offset` again: they are in the reply to its join.
+    pub(in crate::hub) fn skip_until(&mut self, connection: ConnectionId, offset: Offset) {
+        self.members.skip_until(connection, offset);
+    }
+
+    /// Updates what a member may see after its identity was replaced.
+    pub(in crate::hub) fn update_permissions(&mut self, connection: &Connection) {
+        self.members.update_permissions(connection);
+    }
+
+    /// Shows a member's user to the others. Returns the status that the user has set on another node, if that was later than the one
+    /// it comes with.
+    pub(in crate::hub) fn show_user(
+        &mut self,
+        connection: ConnectionId,
+        user: UserId,
+        status: UserStatus,
+        now: Instant,
+        ts: Timestamp,
+    ) -> Option<UserStatus> {
+        self.presence
+            .enter(&mut self.members, (connection, user, status), now, ts)
+    }
+
+    /// Updates what a user shows. All members but `except` are told, not before `not_before`.
+    pub(in crate::hub) fn update_status(
+        &mut self,
+        user: &UserId,
+        status: UserStatus,
+        except: Option<ConnectionId>,
+        (now, not_before): (Instant, Option<Instant>),
+        ts: Timestamp,
+    ) {
+        let time = (now, not_before);
+        self.presence
+            .update(&mut self.members, (user, status), except, time, ts);
+    }
+
+    /// Ends the grace time of a user without a connection.
+    pub(in crate::hub) fn end_grace(&mut self, user: &UserId, ts: Timestamp) {
+        self.presence.end_grace(&mut self.members, user, ts);
+    }
+
+    /// A member starts or continues typing, or stops.
+    pub(in crate::hub) fn set_typing(
+        &mut self,
+        connection: ConnectionId,
+        user: &UserId,
+        name: Option<Arc<str>>,
+        typing: bool,
+        now: Instant,
+    ) {
+        let members = &mut self.members;
+        match typing {
+            true => self.typing.start(members, (connection, user), name, now),
+            false => self.typing.stop(members, connection, user, now),
+        }
+    }
+
+    /// Whether so many users are typing that this one would not be announced.
+    pub(in crate::hub) fn rejects_typist(&self, user: &UserId) -> bool {
+        self.typing.typing().rejects(user)
+    }
+
+    /// Sends a member who is typing.
+    pub(in crate::hub) fn send_typists(&mut self, connection: ConnectionId, now: Instant) {
+        self.typing.send_current(&mut self.members, connection, now);
+    }
+
+    /// Announces how far a user has read, as one of its connections said; `None`: one of another node.
+    pub(in crate::hub) fn record_read(
+        &mut self,
+        user: &UserId,
+        seq: Seq,
+        connection: Option<ConnectionId>,
+        now: Instant,
+    ) {
+        let update = ReadUpdate {
+            user: user.clone(),
+            seq,
+            connection,
         };
-        for (user, entry) in noted {
+        self.reads
+            .record(&mut self.members, self.presence.presence(), update, now);
+    }
+
+    /// Applies an event of another node.
+    pub(in crate::hub) fn apply_remote(&mut self, event: RemoteEvent, now: Instant, ts: Timestamp) {
+        let (presence, members) = (&mut self.presence, &mut self.members);
+        match event {
+            RemoteEvent::Snapshot(entries) => presence.apply_snapshot(members, entries, now, ts),
+            RemoteEvent::UserChanged(node, user, entry) => {
+                presence.apply_remote_user(members, (node, user, entry), now, ts);
+            }
+            RemoteEvent::NodeLeft(node) => presence.remove_node(members, node, now, ts),
+            RemoteEvent::Notice(notice) => self.apply_notice(notice, now),
+        }
+    }
+
+    fn apply_notice(&mut self, notice: Notice, now: Instant) {
+        let members = &mut self.members;
+        match notice {
+            Notice::Typing {
+                connection,
+                user,
+                name,
+                typing: true,
+            } => self
+                .typing
+                .start_remote(members, (connection, &user), name, now),
+            Notice::Typing {
+                connection, user, ..
+            } => self.typing.stop_remote(members, connection, &user, now),
+            Notice::Read { user, seq } => self.record_read(&user, seq, None, now),
+            // Belongs to the user and to no room.
+            Notice::Status { .. } => {}
+        }
+    }
+
+    /// Sends other nodes what has changed here. In the room's lock, so that they receive it in order.
+    pub(super) fn publish_to_nodes(&mut self, room: &RoomKey, nodes: Option<&dyn ClusterNodes>) {
+        let is_closing = self.is_unused();
+        let entries = self.presence.take_unpublished(is_closing);
+        let notices = self.members.take_notices();
+        let Some(nodes) = nodes else { return };
+        for (user, entry) in entries {
             nodes.set_presence(room, &user, entry);
         }
-        for notice in self.notices.drain(..) {
+        for notice in notices {
             nodes.notify(room, notice);
         }
     }
 
-    /// Ready, with an error, when it is known who is here on other nodes; `None` if it is.
-    pub(in crate::hub) fn strange(&self) -> Option<watch::Receiver<()>> {
-        self.strange.as_ref().map(watch::Sender::subscribe)
+    /// Closes when the roster, the users on all nodes, is loaded; `None` if it is.
+    pub(super) fn roster_pending(&self) -> Option<watch::Receiver<()>> {
+        self.presence.roster_pending()
     }
 
-    /// Whether it is known who is here on other nodes.
-    pub(in crate::hub) fn knows_all(&self) -> bool {
-        self.strange.is_none()
+    /// Whether the users on all nodes are known.
+    pub(in crate::hub) fn is_roster_loaded(&self) -> bool {
+        self.presence.is_roster_loaded()
     }
 
-    /// Whether there is nothing to keep of it; who is here on other nodes can be heard again.
-    pub(in crate::hub) fn is_over(&self) -> bool {
-        self.members.is_empty() && self.presence.own_count() == 0 && self.watchers.is_none()
+    /// Continues without the roster: users that turn out to be on other nodes are announced from now on.
+    pub(super) fn stop_waiting_for_roster(&mut self, now: Instant, ts: Timestamp) {
+        self.presence
+            .stop_waiting_for_roster(&mut self.members, now, ts);
     }
 
-    /// One more polls: what is kept for all who do.
-    pub(in crate::hub) fn watch(&mut self) -> Arc<Watched> {
-        self.watchers.get_or_insert_default().add()
+    /// Adds a poller and returns the messages that all pollers share.
+    pub(super) fn add_poller(&mut self) -> Arc<PollBuffer> {
+        self.pollers.get_or_insert_default().add()
     }
 
-    /// One of those polls no more.
-    pub(in crate::hub) fn unwatch(&mut self, now: Instant) {
-        if let Some(watchers) = &mut self.watchers {
-            watchers.remove(now);
+    pub(super) fn remove_poller(&mut self, now: Instant) {
+        if let Some(pollers) = &mut self.pollers {
+            pollers.remove(now);
         }
     }
 
-    /// Delivers to every member but `except`.
+    /// Delivers an event to every member but `except`, and messages to pollers. A message ends its sender's typing.
     pub(in crate::hub) fn deliver(
         &mut self,
         event: &Arc<Outgoing>,
         except: Option<ConnectionId>,
         now: Instant,
     ) {
-        for (connection, member) in &self.members {
-            if Some(*connection) != except && member.offer(&self.name, event) {
-                self.delivered += 1;
-            }
-        }
+        self.members.send(event, |id, _| Some(id) != except);
         let Event::Message(message) = event.event() else {
             return;
         };
-        if let Some(watchers) = &self.watchers {
-            watchers.tell(message);
+        if let Some(pollers) = &self.pollers {
+            pollers.push(message);
         }
-        if let Some(from) = &message.from
-            && let Some(announce) = self.typing.sent(&from.user)
-        {
-            self.announce(&announce, now);
+        if let Some(from) = &message.from {
+            self.typing.finish(&mut self.members, &from.user, now);
         }
     }
 
-    /// How many users are here on this node and how many type, for as long as it is not dropped.
-    pub(in crate::hub) fn counts(&self) -> (usize, usize) {
-        if self.dropped {
-            return (0, 0);
+    /// Does what is due: ends grace times and typing, sends what was deferred, drops the messages kept for pollers.
+    pub(super) fn run_due(&mut self, now: Instant, ts: Timestamp) {
+        let members = &mut self.members;
+        self.presence.run_due(members, now, ts);
+        self.reads.run_due(members, self.presence.presence(), now);
+        self.typing.run_due(members, now);
+        if self.pollers_end().is_some_and(|end| end <= now) {
+            self.pollers = None;
         }
-        (self.presence.own_count(), self.typing.count())
     }
 
-    /// Whether so many users type that this one would not be told of.
-    pub(in crate::hub) fn refuses_typist(&self, user: &UserId) -> bool {
-        self.typing.refuses(user)
+    /// When [`run_due`](Self::run_due) has something to do next.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let deadlines = [
+            self.presence.next_deadline(),
+            self.typing.next_deadline(),
+            self.reads.next_deadline(),
+            self.pollers_end(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
-    /// How many users are here.
-    pub(in crate::hub) fn count(&self) -> usize {
-        self.presence.count()
+    fn pollers_end(&self) -> Option<Instant> {
+        self.pollers.as_ref()?.expires()
     }
 
-    /// Whether anybody is here, or has only just gone; whoever waits for messages without being a member is not.
-    pub(in crate::hub) fn is_inhabited(&self) -> bool {
-        !self.members.is_empty() || self.presence.count() > 0
+    /// Whether the room can be removed; who is in it on other nodes can be loaded again.
+    pub(super) fn is_unused(&self) -> bool {
+        self.members.is_empty()
+            && self.presence.presence().local_user_count() == 0
+            && self.pollers.is_none()
     }
 
-    /// How many connections are here.
-    pub(in crate::hub) fn connections(&self) -> usize {
-        let elsewhere = self.presence.connections_elsewhere();
-        elsewhere.saturating_add(self.members.len())
+    /// Whether a user is in the room, on any node, its grace time included. A poller is not.
+    pub(in crate::hub) fn is_occupied(&self) -> bool {
+        !self.members.is_empty() || self.presence.presence().user_count() > 0
     }
 
-    /// How many users are here. A personal room shows nobody, and is one user's.
-    pub(in crate::hub) fn users(&self) -> usize {
-        let personal = self.name.is_personal() && !self.members.is_empty();
-        self.count().max(usize::from(personal))
+    /// The users of this node; none if the room has been removed.
+    pub(super) fn gauge_counts(&self) -> GaugeCounts {
+        if self.bookkeeping.removed {
+            return GaugeCounts::default();
+        }
+        GaugeCounts {
+            present: self.presence.presence().local_user_count(),
+            typing: self.typing.typing().user_count(),
+        }
     }
 
-    /// Whether nothing is told of single users.
+    /// What members were sent since the last call.
+    pub(super) fn take_counters(&mut self) -> SendCounters {
+        self.members.take_counters()
+    }
+
+    /// Users that are shown in the room.
+    pub(in crate::hub) fn shown_user_count(&self) -> usize {
+        self.presence.presence().user_count()
+    }
+
+    /// Users in the room. A personal room shows nobody, and has one user.
+    pub(in crate::hub) fn user_count(&self) -> usize {
+        let is_personal = self.members.room().is_personal() && !self.members.is_empty();
+        self.shown_user_count().max(usize::from(is_personal))
+    }
+
+    /// Connections in the room, on all nodes.
+    pub(in crate::hub) fn connection_count(&self) -> usize {
+        let remote = self.presence.presence().remote_connection_count();
+        remote.saturating_add(self.members.len())
+    }
+
+    /// Whether there are so many users that single users are not announced.
     pub(in crate::hub) fn is_crowded(&self) -> bool {
-        self.presence.is_crowded()
+        self.presence.presence().is_crowded()
     }
 
-    /// Some of the users, in the order of their ids.
-    pub(in crate::hub) fn page(&self, after: Option<&UserId>, limit: usize) -> Page {
+    /// The first `limit` users after `after`, in the order of their ids.
+    pub(in crate::hub) fn user_page(&self, after: Option<&UserId>, limit: usize) -> UserPage {
         self.presence.page(after, limit)
     }
-}
 
-impl Member {
-    /// Gives the event to the member's connection, unless the answer to its join holds it; true if it is given, now or
-    /// later.
-    fn offer(&self, room: &RoomName, event: &Arc<Outgoing>) -> bool {
-        let answered = event.offset().is_some_and(|offset| offset <= self.after);
-        !answered && self.feed.push(room, event)
+    /// Records that a member is sent a list of the users now.
+    pub(in crate::hub) fn record_list(&mut self, connection: ConnectionId, now: Instant) {
+        self.presence
+            .record_list(&mut self.members, connection, now);
     }
 }
-
-mod shown;
-
-#[cfg(test)]
-mod tests;

@@ -1,7 +1,7 @@
-//! A walk over the names of rooms in order: only where the caller can have any, and a bounded way at once.
+//! A search over the names of rooms in order: only where the caller can have any, and a bounded number of names at a time.
 //!
-//! Pure state: it says which names it wants next, is given them, and keeps those that pass. Whoever has the names, this node or
-//! all nodes, answers.
+//! Pure state: it returns which names it needs next, is given them, and keeps those that match. The names come from this node or
+//! from all nodes.
 
 use std::sync::Arc;
 
@@ -11,85 +11,84 @@ use crate::{
     model::{PERSONAL, RoomName},
 };
 
-/// Patterns that are compared with names on one walk: a name costs as many as the caller has rules.
-const COMPARISONS: usize = 10_000;
-/// Names that are looked at on one walk, whatever the rules.
-const LEAST_NAMES: usize = 300;
-/// Names that are asked for at once.
-const PAGE: usize = 250;
+/// Patterns that are compared with names in one search: a name costs as many as the caller has rules.
+const MAX_COMPARISONS: usize = 10_000;
+/// Names that are read in one search, whatever the number of rules.
+const MIN_NAMES: usize = 300;
+/// Names that are read at once.
+const PAGE_NAMES: usize = 250;
 
-/// Names that begin alike.
+/// Names with a common prefix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Span {
     prefix: String,
-    /// The only name, and not what it begins with.
-    whole: bool,
+    /// `prefix` is a whole name, the only one of the span.
+    is_exact: bool,
 }
 
-/// A walk that has begun.
+/// A search in progress.
 #[derive(Debug)]
-pub(in crate::hub) struct Walk {
-    /// Those that are still to be looked at, the last first.
+pub(in crate::hub) struct RoomSearch {
+    /// Those that have not been read, the last first.
     spans: Vec<Span>,
     after: Option<RoomName>,
-    /// Names that may still be looked at.
-    left: usize,
-    /// Comparisons that a name costs.
-    each: usize,
-    looked_at: usize,
+    /// Names that may still be read.
+    remaining: usize,
+    comparisons_per_name: usize,
+    names_read: usize,
     found: Vec<RoomName>,
-    most: usize,
-    /// A place near the end of the walk that names no room, and behind which nothing was found.
+    limit: usize,
+    /// A text near the end of the search that names no room, and after which nothing was found.
     stop: Option<RoomName>,
 }
 
-/// The names that a walk wants: the first with this prefix behind `after`.
+/// The names that a search needs: the first with this prefix after `after`.
 #[derive(Debug)]
-pub(in crate::hub) struct Wanted {
+pub(in crate::hub) struct NameQuery {
     pub(in crate::hub) prefix: String,
     pub(in crate::hub) after: Option<RoomName>,
-    pub(in crate::hub) most: usize,
-    whole: bool,
+    pub(in crate::hub) limit: usize,
+    is_exact: bool,
 }
 
-/// What a walk has come to.
+/// The result of a search.
 #[derive(Debug)]
-pub(in crate::hub) struct Found {
+pub(in crate::hub) struct SearchResult {
     /// In order.
     pub(in crate::hub) rooms: Vec<RoomName>,
-    /// Nothing behind this was looked at; `None`: everything was, or enough was found.
-    pub(in crate::hub) until: Option<RoomName>,
+    /// Where the search stopped: nothing after this was read. `None`: all names were read, or enough rooms found.
+    pub(in crate::hub) stopped_at: Option<RoomName>,
     /// Patterns that were compared.
     pub(in crate::hub) comparisons: usize,
 }
 
-impl Walk {
-    /// Over the rooms with this prefix behind `after` that `caller` may join, until `most` are found.
+impl RoomSearch {
+    /// A search for the rooms with this prefix after `after` that `caller` may join, until `limit` are found.
     pub(in crate::hub) fn new(
         caller: &impl Caller,
         prefix: &str,
         after: Option<&RoomName>,
-        most: usize,
+        limit: usize,
     ) -> Self {
         let rules = |principal: Arc<Principal>| principal.grants.literals(Permission::Join).count();
-        let each = caller.identity().map_or(0, rules).max(1);
+        let comparisons_per_name = caller.identity().map_or(0, rules).max(1);
         let mut spans = disjoint(spans(caller, prefix));
         spans.reverse();
         Self {
             spans,
             after: after.cloned(),
-            left: (COMPARISONS / each).max(LEAST_NAMES),
-            each,
-            looked_at: 0,
+            remaining: (MAX_COMPARISONS / comparisons_per_name).max(MIN_NAMES),
+            comparisons_per_name,
+            names_read: 0,
             found: Vec::new(),
-            most,
+            limit,
             stop: None,
         }
     }
 
-    /// What to give it next by [`take`](Self::take); `None` at its end.
-    pub(in crate::hub) fn wants(&mut self) -> Option<Wanted> {
-        if self.found.len() >= self.most || self.left == 0 {
+    /// The names to pass to [`add_names`](Self::add_names) next; `None` at the end of the search.
+    pub(in crate::hub) fn next_query(&mut self) -> Option<NameQuery> {
+        if self.found.len() >= self.limit || self.remaining == 0 {
             return None;
         }
         loop {
@@ -102,36 +101,40 @@ impl Walk {
                 self.spans.pop();
                 continue;
             }
-            return Some(Wanted {
+            let limit = match span.is_exact {
+                true => 1,
+                false => PAGE_NAMES.min(self.remaining),
+            };
+            return Some(NameQuery {
                 prefix: span.prefix.clone(),
                 after: self.after.clone(),
-                most: if span.whole { 1 } else { PAGE.min(self.left) },
-                whole: span.whole,
+                limit,
+                is_exact: span.is_exact,
             });
         }
     }
 
-    /// Takes the names that it wanted, and keeps those that pass.
-    pub(in crate::hub) fn take(
+    /// Adds the names that a query returned, and keeps those that match.
+    pub(in crate::hub) fn add_names(
         &mut self,
-        wanted: &Wanted,
+        query: &NameQuery,
         names: Vec<RoomName>,
-        mut passes: impl FnMut(&RoomName) -> bool,
+        mut matches: impl FnMut(&RoomName) -> bool,
     ) {
-        if names.len() < wanted.most || wanted.whole {
+        if names.len() < query.limit || query.is_exact {
             self.spans.pop();
         }
-        self.left = self.left.saturating_sub(names.len().max(1));
-        self.looked_at += names.len().max(1);
+        self.remaining = self.remaining.saturating_sub(names.len().max(1));
+        self.names_read += names.len().max(1);
         for name in names {
-            if self.found.len() >= self.most {
+            if self.found.len() >= self.limit {
                 return;
             }
-            if wanted.whole && name.as_str() != wanted.prefix {
-                continue; // it may be in a span that comes later
+            if query.is_exact && name.as_str() != query.prefix {
+                continue; // it may be in a later span
             }
-            self.note_stop(&name);
-            if passes(&name) {
+            self.update_stop(&name);
+            if matches(&name) {
                 self.stop = None;
                 self.found.push(name.clone());
             }
@@ -139,89 +142,89 @@ impl Walk {
         }
     }
 
-    pub(in crate::hub) fn found(self) -> Found {
-        let cut = self.found.len() < self.most && !self.spans.is_empty();
-        Found {
+    pub(in crate::hub) fn finish(self) -> SearchResult {
+        let stopped = self.found.len() < self.limit && !self.spans.is_empty();
+        SearchResult {
             rooms: self.found,
-            until: self.stop.or(self.after).filter(|_| cut),
-            comparisons: self.looked_at.saturating_mul(self.each),
+            stopped_at: self.stop.or(self.after).filter(|_| stopped),
+            comparisons: self.names_read.saturating_mul(self.comparisons_per_name),
         }
     }
 
-    /// Looks for a place between the name before and `next` that says as little as possible of either: the caller is told to go
-    /// on from there, and may not know rooms that it cannot join.
-    fn note_stop(&mut self, next: &RoomName) {
-        if self.left > PAGE {
+    /// Looks for a text between the last name and `next` that reveals as little as possible of either: the caller is told to
+    /// continue after it, and must not learn the names of rooms that it may not join.
+    fn update_stop(&mut self, next: &RoomName) {
+        if self.remaining > PAGE_NAMES {
             return;
         }
-        let Some(place) = self.after.as_ref().and_then(|last| between(last, next)) else {
+        let Some(text) = self.after.as_ref().and_then(|last| between(last, next)) else {
             return;
         };
-        let length = |place: &RoomName| place.as_str().chars().count();
+        let length = |text: &RoomName| text.as_str().chars().count();
         if self
             .stop
             .as_ref()
-            .is_none_or(|stop| length(&place) <= length(stop))
+            .is_none_or(|stop| length(&text) <= length(stop))
         {
-            self.stop = Some(place);
+            self.stop = Some(text);
         }
     }
 }
 
 impl Span {
-    /// Whether none of its names is behind `after`.
+    /// Whether none of its names comes after `after`.
     fn is_before(&self, after: &RoomName) -> bool {
         let (prefix, after) = (self.prefix.as_str(), after.as_str());
-        after >= prefix && (self.whole || !after.starts_with(prefix))
+        after >= prefix && (self.is_exact || !after.starts_with(prefix))
     }
 }
 
-/// Where the rooms can be that `caller` may join, of those with this prefix; one span for each of its rules.
+/// Where the rooms with this prefix can be that `caller` may join; one span for each of its rules.
 fn spans(caller: &impl Caller, prefix: &str) -> Vec<Span> {
-    let span = |prefix: &str, whole| Span {
+    let span = |prefix: &str, is_exact| Span {
         prefix: prefix.to_owned(),
-        whole,
+        is_exact,
     };
     let Some(principal) = caller.identity() else {
         return vec![span(prefix, false)];
     };
     if prefix.starts_with(PERSONAL) {
         let own = RoomName::personal(&principal.user);
-        let is_meant = own.as_str().starts_with(prefix);
-        return Vec::from_iter(is_meant.then(|| span(own.as_str(), true)));
+        let has_prefix = own.as_str().starts_with(prefix);
+        return Vec::from_iter(has_prefix.then(|| span(own.as_str(), true)));
     }
     let literals = principal.grants.literals(Permission::Join);
     literals
-        // Nobody joins the personal rooms of others by a grant.
+        // No grant allows to join the personal rooms of others.
         .filter(|(literal, _)| !literal.starts_with(PERSONAL))
-        .filter_map(|(literal, whole)| match literal.starts_with(prefix) {
-            true => Some(span(literal, whole)),
-            false => (!whole && prefix.starts_with(literal)).then(|| span(prefix, false)),
+        .filter_map(|(literal, is_exact)| match literal.starts_with(prefix) {
+            true => Some(span(literal, is_exact)),
+            false => (!is_exact && prefix.starts_with(literal)).then(|| span(prefix, false)),
         })
         .collect()
 }
 
 /// The same names in order, none of them twice.
 fn disjoint(mut spans: Vec<Span>) -> Vec<Span> {
-    // Of two with the same text the one that holds the other comes first.
+    // Of two with the same text, the one that contains the other comes first.
     spans.sort_unstable();
     spans.dedup_by(|span, before| {
-        let held = !before.whole && span.prefix.starts_with(&before.prefix);
-        held || span == before
+        let contained = !before.is_exact && span.prefix.starts_with(&before.prefix);
+        contained || span == before
     });
     spans
 }
 
-/// A place behind `last` and before `next` that is shorter than both, if there is one.
+/// A text after `last` and before `next` that is shorter than both, if there is one.
 fn between(last: &RoomName, next: &RoomName) -> Option<RoomName> {
-    /// No name that people give has a character behind this one.
-    const LAST: char = '\u{10FFFD}';
+    /// The last code point that is not reserved: no character in the names that people choose comes after it.
+    const LAST_CHAR: char = '\u{10FFFD}';
     let (last, next) = (last.as_str(), next.as_str());
-    let same = last.chars().zip(next.chars()).take_while(|(a, b)| a == b);
-    let mut place: String = last.chars().take(same.count() + 1).collect();
-    place.push(LAST);
-    let is_between = last <= place.as_str() && place.as_str() < next;
-    (is_between && place.len() < last.len()).then(|| RoomName::from_log(&place))
+    let common = last.chars().zip(next.chars()).take_while(|(a, b)| a == b);
+    let mut text: String = last.chars().take(common.count() + 1).collect();
+    text.push(LAST_CHAR);
+    let is_between = last <= text.as_str() && text.as_str() < next;
+    (is_between && text.len() < last.len()).then(|| RoomName::from_log(&text))
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! Who is typing in one room: each user once, however many of its connections do.
+//! Who is typing in one room: each user once, however many of its connections are.
 //!
-//! Pure state: it is given the time, never awaits, and knows neither how announcements are sent nor who is in the
-//! room. A connection types until a fixed time after it last said so; a user types while any of its connections does.
-//! Receivers clear a user on their own when the announced time is over, so whoever goes on is announced again then,
-//! and not before: saying so ten times a second costs the members nothing.
+//! Pure state: it is given the time, never awaits, and knows neither how changes are sent nor who is in the room. A connection
+//! types until a fixed time after it last said so; a user types while any of its connections does. Receivers clear a user on
+//! their own when the announced time is over, so a user that continues is announced again then, and not before: saying so
+//! ten times a second costs the members nothing.
 //!
-//! Connections of other nodes are among them like those of this one; what becomes of a node does not matter, since they end by
-//! themselves. Those of this node are told to the others when [`Typing::tells`] says so.
+//! Connections of other nodes are treated like those of this one; they end by themselves, so nothing has to be done when a node
+//! fails. Those of this node are announced to other nodes when [`Typing::should_notify_nodes`] says so.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,20 +22,20 @@ use crate::model::{ConnectionId, RoomName, UserId};
 #[derive(Debug)]
 pub struct Typing {
     timeout: Duration,
-    most: usize,
+    max_users: usize,
     typists: BTreeMap<UserId, Typist>,
     /// Each typist once, by the time when something is to be announced of it.
     due: BTreeSet<(Instant, UserId)>,
 }
 
-/// Something to tell the other members of the room.
+/// A change that the other members of the room are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announce {
-    /// Who.
+pub struct TypingChange {
+    /// Whose typing started, continues or stopped.
     pub user: UserId,
     /// The name to show.
     pub name: Option<Arc<str>>,
-    /// For how long it is typing unless it is announced again; `None`: it is not typing any more.
+    /// How long the user is to be shown as typing unless it is announced again; `None`: it has stopped.
     pub expires_in: Option<Duration>,
 }
 
@@ -44,8 +44,8 @@ pub struct Announce {
 struct Typist {
     name: Option<Arc<str>>,
     /// Those of its connections that are typing. Never empty.
-    connections: Vec<Hand>,
-    /// When receivers clear the user on their own; of one that is put off, when it is announced at all.
+    connections: Vec<TypingConnection>,
+    /// When receivers clear the user on their own; if its start was deferred, when it is announced.
     announced_until: Instant,
     /// Receivers were told of it.
     announced: bool,
@@ -53,66 +53,70 @@ struct Typist {
 
 /// One connection that is typing.
 #[derive(Debug)]
-struct Hand {
+struct TypingConnection {
     connection: ConnectionId,
     until: Instant,
-    /// When other nodes were told of it last.
-    told: Option<Instant>,
+    /// When other nodes were last told of it.
+    nodes_notified: Option<Instant>,
 }
 
 impl Typing {
-    /// Nobody typing; a connection types for `timeout` each time it says so, and at most `most` users are kept and
+    /// Nobody typing. A connection types for `timeout` each time it says so, and at most `max_users` users are kept and
     /// announced at once; 0 is no limit.
-    pub fn new(timeout: Duration, most: usize) -> Self {
+    pub fn new(timeout: Duration, max_users: usize) -> Self {
         Self {
             timeout,
-            most: if most == 0 { usize::MAX } else { most },
+            max_users: if max_users == 0 {
+                usize::MAX
+            } else {
+                max_users
+            },
             typists: BTreeMap::new(),
             due: BTreeSet::new(),
         }
     }
 
-    /// A connection types, or goes on typing. Announced if its user did not type before.
+    /// A connection starts typing, or continues to. Returns a change if its user was not typing before.
     ///
-    /// Beyond the bound nothing is kept; saying so again succeeds once there is room.
+    /// Beyond the limit the user is not kept; it succeeds when it says so again and there is room.
     pub fn start(
         &mut self,
         connection: ConnectionId,
         user: &UserId,
         name: Option<Arc<str>>,
         now: Instant,
-    ) -> Option<Announce> {
+    ) -> Option<TypingChange> {
         let until = now + self.timeout;
         if let Some(mut typist) = self.take(user) {
-            let told = typist.forget(connection).and_then(|hand| hand.told);
-            typist.connections.push(Hand {
+            let before = typist.remove(connection);
+            typist.connections.push(TypingConnection {
                 connection,
                 until,
-                told,
+                nodes_notified: before.and_then(|before| before.nodes_notified),
             });
             self.put(user.clone(), typist);
             return None;
         }
-        if self.refuses(user) {
+        if self.rejects(user) {
             return None;
         }
         let typist = Typist {
             name,
-            connections: vec![Hand {
+            connections: vec![TypingConnection {
                 connection,
                 until,
-                told: None,
+                nodes_notified: None,
             }],
             announced_until: until,
             announced: true,
         };
-        let announce = typist.announce(user, Some(self.timeout));
+        let change = typist.change(user, Some(self.timeout));
         self.put(user.clone(), typist);
-        Some(announce)
+        Some(change)
     }
 
-    /// A user whose typing was to be announced is announced no sooner than at `at`, and only if it types then.
-    pub fn put_off(&mut self, user: &UserId, at: Instant) {
+    /// Defers the announcement of a user that started typing until `at`; it is dropped if the user is not typing then.
+    pub fn defer(&mut self, user: &UserId, at: Instant) {
         if let Some(mut typist) = self.take(user) {
             typist.announced_until = at;
             typist.announced = false;
@@ -120,32 +124,32 @@ impl Typing {
         }
     }
 
-    /// A connection types no more: it said so, left the room or went away. Announced if no other connection of its
-    /// user is typing at `now`.
+    /// A connection stops typing: it said so, left the room or closed. Returns a change if no other connection of its user is
+    /// typing at `now`.
     pub fn stop(
         &mut self,
         connection: ConnectionId,
         user: &UserId,
         now: Instant,
-    ) -> Option<Announce> {
+    ) -> Option<TypingChange> {
         let mut typist = self.take(user)?;
-        typist.forget(connection);
+        typist.remove(connection);
         if typist.until().is_some_and(|until| until > now) {
             self.put(user.clone(), typist);
             return None;
         }
-        typist.end(user)
+        typist.stopped(user)
     }
 
-    /// A message of the user is there: whatever it was typing, on any connection, is written.
-    pub fn sent(&mut self, user: &UserId) -> Option<Announce> {
-        self.take(user)?.end(user)
+    /// The user's message has arrived: it stops typing on all connections.
+    pub fn finish(&mut self, user: &UserId) -> Option<TypingChange> {
+        self.take(user)?.stopped(user)
     }
 
-    /// What is to be announced by `now`, in the order of time: users whose time is over, and users whose announced
-    /// time is over while they go on.
-    pub fn due(&mut self, now: Instant) -> Vec<Announce> {
-        let mut announces = Vec::new();
+    /// Returns what is to be announced by `now`, in the order of time: users whose time is over, and users who continue beyond
+    /// the announced time.
+    pub fn take_due(&mut self, now: Instant) -> Vec<TypingChange> {
+        let mut changes = Vec::new();
         while self.next_deadline().is_some_and(|deadline| deadline <= now) {
             let Some((_, user)) = self.due.pop_first() else {
                 break;
@@ -153,76 +157,81 @@ impl Typing {
             let Some(mut typist) = self.typists.remove(&user) else {
                 continue;
             };
-            typist.connections.retain(|hand| hand.until > now);
+            typist.connections.retain(|one| one.until > now);
             match typist.until() {
                 Some(until) => {
                     typist.announced_until = until;
                     typist.announced = true;
-                    announces.push(typist.announce(&user, Some(until - now)));
+                    changes.push(typist.change(&user, Some(until - now)));
                     self.put(user, typist);
                 }
-                None => announces.extend(typist.end(&user)),
+                None => changes.extend(typist.stopped(&user)),
             }
         }
-        announces
+        changes
     }
 
-    /// When [`due`](Self::due) has something to announce next.
+    /// When [`take_due`](Self::take_due) has something to return next.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.due.first().map(|(deadline, _)| *deadline)
     }
 
-    /// What somebody who comes in at `now` has to be told: everybody who is typing, with the time that is left.
-    pub fn now_typing(&self, now: Instant) -> Vec<Announce> {
+    /// Everybody who is typing at `now`, with the time that is left: what a new member is told.
+    pub fn current(&self, now: Instant) -> Vec<TypingChange> {
         self.typists
             .iter()
             .filter_map(|(user, typist)| {
                 let left = typist.until()?.checked_duration_since(now)?;
-                (!left.is_zero()).then(|| typist.announce(user, Some(left)))
+                (!left.is_zero()).then(|| typist.change(user, Some(left)))
             })
             .collect()
     }
 
     /// Whether a connection is typing.
-    pub fn has(&self, connection: ConnectionId, user: &UserId) -> bool {
+    pub fn is_typing(&self, connection: ConnectionId, user: &UserId) -> bool {
         let typist = self.typists.get(user);
         typist.is_some_and(|typist| {
-            let mut hands = typist.connections.iter();
-            hands.any(|hand| hand.connection == connection)
+            let mut connections = typist.connections.iter();
+            connections.any(|one| one.connection == connection)
         })
     }
 
-    /// Whether other nodes are to be told that a connection types: they were not yet, or so long ago that they would take it to
-    /// have stopped before it says so again. If so, they are taken to be told at `now`.
-    pub fn tells(&mut self, connection: ConnectionId, user: &UserId, now: Instant) -> bool {
-        let again = self.timeout / 3;
+    /// Whether other nodes are to be told that a connection is typing: they have not been, or so long ago that they would take it
+    /// to have stopped before it says so again. If so, records that they are told at `now`.
+    pub fn should_notify_nodes(
+        &mut self,
+        connection: ConnectionId,
+        user: &UserId,
+        now: Instant,
+    ) -> bool {
+        let interval = self.timeout / 3;
         let Some(typist) = self.typists.get_mut(user) else {
             return false;
         };
-        let mut hands = typist.connections.iter_mut();
-        let Some(hand) = hands.find(|hand| hand.connection == connection) else {
+        let mut connections = typist.connections.iter_mut();
+        let Some(typing) = connections.find(|one| one.connection == connection) else {
             return false;
         };
-        let due = hand
-            .told
-            .is_none_or(|told| now.saturating_duration_since(told) >= again);
+        let due = typing
+            .nodes_notified
+            .is_none_or(|notified| now.saturating_duration_since(notified) >= interval);
         if due {
-            hand.told = Some(now);
+            typing.nodes_notified = Some(now);
         }
         due
     }
 
     /// Users who are typing.
-    pub fn count(&self) -> usize {
+    pub fn user_count(&self) -> usize {
         self.typists.len()
     }
 
-    /// Whether so many are typing that `user`, who is not, would not be kept.
-    pub fn refuses(&self, user: &UserId) -> bool {
-        self.count() >= self.most && !self.typists.contains_key(user)
+    /// Whether so many users are typing that `user`, who is not, would not be kept.
+    pub fn rejects(&self, user: &UserId) -> bool {
+        self.user_count() >= self.max_users && !self.typists.contains_key(user)
     }
 
-    /// Whether nobody is typing and nothing is still to be announced: there is nothing to keep.
+    /// Whether nobody is typing and nothing is to be announced.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.typists.is_empty()
@@ -248,28 +257,28 @@ impl Typing {
 impl Typist {
     /// Until when it types; `None` if none of its connections does.
     fn until(&self) -> Option<Instant> {
-        self.connections.iter().map(|hand| hand.until).max()
+        self.connections.iter().map(|one| one.until).max()
     }
 
-    /// When something is to be announced: its end, or before that the end of what was announced. After the connection
-    /// that was announced stops, the end can be the earlier one.
+    /// When something is to be announced: its end, or before that the end of what was announced. After the announced
+    /// connection stops, the end can be the earlier one.
     fn deadline(&self) -> Option<Instant> {
         Some(self.until()?.min(self.announced_until))
     }
 
-    fn forget(&mut self, connection: ConnectionId) -> Option<Hand> {
-        let mut hands = self.connections.iter();
-        let at = hands.position(|hand| hand.connection == connection)?;
+    fn remove(&mut self, connection: ConnectionId) -> Option<TypingConnection> {
+        let mut connections = self.connections.iter();
+        let at = connections.position(|one| one.connection == connection)?;
         Some(self.connections.swap_remove(at))
     }
 
-    /// What is announced at its end.
-    fn end(&self, user: &UserId) -> Option<Announce> {
-        self.announced.then(|| self.announce(user, None))
+    /// The change when it stops, if its start was announced.
+    fn stopped(&self, user: &UserId) -> Option<TypingChange> {
+        self.announced.then(|| self.change(user, None))
     }
 
-    fn announce(&self, user: &UserId, expires_in: Option<Duration>) -> Announce {
-        Announce {
+    fn change(&self, user: &UserId, expires_in: Option<Duration>) -> TypingChange {
+        TypingChange {
             user: user.clone(),
             name: self.name.clone(),
             expires_in,
@@ -277,12 +286,12 @@ impl Typist {
     }
 }
 
-impl Announce {
-    /// The argument of the `typing` event: `{ room, user, name?, typing, expires_in_ms }`. A rest of a millisecond
-    /// counts as a whole one, so that it is 0 only when nobody is typing.
+impl TypingChange {
+    /// The argument of the `typing` event: `{ room, user, name?, typing, expires_in_ms }`. A part of a millisecond counts as a
+    /// whole one, so that it is 0 only when nobody is typing.
     pub fn event<'a>(&'a self, room: &'a RoomName) -> impl Serialize + 'a {
         #[derive(Serialize)]
-        struct Told<'a> {
+        struct Argument<'a> {
             room: &'a RoomName,
             user: &'a UserId,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -291,7 +300,7 @@ impl Announce {
             expires_in_ms: u64,
         }
         let left = self.expires_in.unwrap_or(Duration::ZERO);
-        Told {
+        Argument {
             room,
             user: &self.user,
             name: self.name.as_deref(),

@@ -13,9 +13,8 @@ fn principal() -> Principal {
 
 fn status(standing: &LocalUser) -> String {
     standing
-        .stance(|| principal().into())
-        .shown()
-        .status
+        .user_status(|| principal().into())
+        .displayed()
         .to_string()
 }
 
@@ -62,7 +61,9 @@ fn a_user_who_comes_back_after_the_grace_time_shows_nothing_from_before_whoever_
 fn what_is_said_here_is_later_than_what_is_known_of_other_nodes_whatever_their_clocks_say() {
     let standing = LocalUser::default();
     let heard = |status: &str, changed| {
-        standing.hear(Word {
+        standing.hear(UserStatus {
+            name: None,
+            idle: false,
             status: status.into(),
             info: None,
             changed,

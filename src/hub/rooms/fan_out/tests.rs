@@ -1,27 +1,29 @@
+//! When deliveries are affordable.
+
 use std::time::Duration;
 
 use super::*;
 
 #[test]
-fn what_is_over_the_budget_is_told_when_it_has_come_back_one_after_another() {
-    let fan_out = FanOut::new(Rate::new(100, 200));
+fn events_over_the_budget_are_sent_one_after_another_as_it_refills() {
+    let fan_out = FanOutBudget::new(Rate::new(100, 200));
     let [alice, bob] = ["alice", "bob"].map(|user| UserId::parse(user).unwrap());
     let now = Instant::now();
     let mut waits = Vec::new();
     for _ in 0..5 {
-        let at = fan_out.take(&alice, 100, now);
+        let at = fan_out.spend(&alice, 100, now);
         waits.push(at.map_or(0, |at| (at - now).as_millis()));
     }
     // The last permit of a burst is there at once: 199 permits may be owed.
     assert_eq!(waits, [0, 0, 10, 1010, 2010]);
-    assert_eq!(fan_out.take(&bob, 100, now), None);
+    assert_eq!(fan_out.spend(&bob, 100, now), None);
     let later = now + Duration::from_secs(6);
-    assert_eq!(fan_out.take(&alice, 100, later), None);
+    assert_eq!(fan_out.spend(&alice, 100, later), None);
 }
 
 #[test]
-fn a_budget_of_zero_is_none() {
-    let fan_out = FanOut::new(Rate::new(0, 0));
+fn a_budget_of_zero_is_no_limit() {
+    let fan_out = FanOutBudget::new(Rate::new(0, 0));
     let (user, now) = (UserId::parse("alice").unwrap(), Instant::now());
-    assert!((0..1000).all(|_| fan_out.take(&user, usize::MAX, now).is_none()));
+    assert!((0..1000).all(|_| fan_out.spend(&user, usize::MAX, now).is_none()));
 }

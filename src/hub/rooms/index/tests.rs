@@ -1,3 +1,5 @@
+//! Pages of room names.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -11,7 +13,7 @@ fn key(room: &str) -> RoomKey {
 
 proptest! {
     #[test]
-    fn a_page_is_what_a_look_at_every_room_finds(
+    fn a_page_is_what_a_scan_of_all_rooms_finds(
         rooms in proptest::collection::btree_set("(user:)?[a-c]{1,3}", 0..40),
         gone in proptest::collection::btree_set("(user:)?[a-c]{1,3}", 0..20),
         prefix in "(user:|use)?[a-c]{0,2}",

@@ -1,3 +1,5 @@
+//! Which messages a poll buffer returns, and when the log has to be read.
+
 use serde_json::value::RawValue;
 
 use super::*;
@@ -42,80 +44,74 @@ fn page(head: u64, offset: u64) -> Page {
     }
 }
 
-fn found(watched: &Watched, of: &str, since: u64) -> Option<Vec<u64>> {
+fn found(buffer: &PollBuffer, of: &str, since: u64) -> Option<Vec<u64>> {
     let since = Position {
         epoch: epoch(of),
         seq: Seq(since),
     };
-    let newest = watched.after(&since, SIZE, &epoch("life"), NOW)?;
-    Some(
-        newest
-            .messages
-            .iter()
-            .map(|message| message.seq.0)
-            .collect(),
-    )
+    let new = buffer.messages_after(&since, SIZE, &epoch("incarnation"), NOW)?;
+    Some(new.messages.iter().map(|message| message.seq.0).collect())
 }
 
 #[test]
-fn what_is_delivered_follows_what_was_read_whichever_came_first() {
-    let watched = Watched::default();
+fn deliveries_follow_what_was_read_whichever_came_first() {
+    let buffer = PollBuffer::default();
     for seq in 4..=6 {
-        watched.push(message(seq, 10 * seq));
+        buffer.push(message(seq, 10 * seq));
     }
-    assert_eq!(found(&watched, "e", 5), None, "nobody has read");
-    watched.learn(&page(5, 50), epoch("life"));
-    assert_eq!(found(&watched, "e", 5), Some(vec![6]));
-    assert_eq!(found(&watched, "e", 6), Some(vec![]));
-    assert_eq!(found(&watched, "e", 4), None, "that is older");
-    assert_eq!(found(&watched, "e", 7), None, "that is not there yet");
-    assert_eq!(found(&watched, "other", 6), None);
-    watched.learn(&page(8, 80), epoch("life"));
+    assert_eq!(found(&buffer, "e", 5), None, "the log has not been read");
+    buffer.position_after(&page(5, 50), epoch("incarnation"));
+    assert_eq!(found(&buffer, "e", 5), Some(vec![6]));
+    assert_eq!(found(&buffer, "e", 6), Some(vec![]));
+    assert_eq!(found(&buffer, "e", 4), None, "older than the buffer");
+    assert_eq!(found(&buffer, "e", 7), None, "not stored yet");
+    assert_eq!(found(&buffer, "other", 6), None);
+    buffer.position_after(&page(8, 80), epoch("incarnation"));
     for seq in 7..=9 {
-        watched.push(message(seq, 10 * seq));
+        buffer.push(message(seq, 10 * seq));
     }
-    assert_eq!(found(&watched, "e", 8), Some(vec![9]));
+    assert_eq!(found(&buffer, "e", 8), Some(vec![9]));
 }
 
 #[test]
-fn a_hole_another_numbering_and_another_life_are_for_the_log() {
-    let watched = Watched::default();
-    watched.learn(&page(5, 50), epoch("life"));
-    assert!(!watched.is_known(&epoch("other")));
+fn after_a_gap_another_numbering_or_another_incarnation_the_log_is_read() {
+    let buffer = PollBuffer::default();
+    buffer.position_after(&page(5, 50), epoch("incarnation"));
+    assert!(!buffer.is_positioned(&epoch("other")));
     for (seq, offset) in [(7, 70), (1, 100)] {
-        watched.learn(&page(5, 50), epoch("life"));
-        assert!(watched.is_known(&epoch("life")));
-        watched.push(message(seq, offset));
-        assert!(!watched.is_known(&epoch("life")), "{seq}");
-        watched.push(message(seq + 1, offset + 1));
-        watched.learn(&page(seq + 1, offset + 1), epoch("life"));
-        assert_eq!(found(&watched, "e", seq + 1), Some(vec![]));
+        buffer.position_after(&page(5, 50), epoch("incarnation"));
+        assert!(buffer.is_positioned(&epoch("incarnation")));
+        buffer.push(message(seq, offset));
+        assert!(!buffer.is_positioned(&epoch("incarnation")), "{seq}");
+        buffer.push(message(seq + 1, offset + 1));
+        buffer.position_after(&page(seq + 1, offset + 1), epoch("incarnation"));
+        assert_eq!(found(&buffer, "e", seq + 1), Some(vec![]));
     }
 }
 
 #[test]
-fn what_is_old_is_for_the_log() {
-    let watched = Watched::default();
-    watched.learn(&page(0, 0), epoch("life"));
-    watched.push(message(1, 1));
+fn old_messages_are_read_from_the_log() {
+    let buffer = PollBuffer::default();
+    buffer.position_after(&page(0, 0), epoch("incarnation"));
+    buffer.push(message(1, 1));
     let since = |seq| Position {
         epoch: epoch("e"),
         seq: Seq(seq),
     };
-    let later = Timestamp(NOW.0 + KEPT_FOR + 1);
-    let after = |seq| watched.after(&since(seq), SIZE, &epoch("life"), later);
+    let later = Timestamp(NOW.0 + MESSAGE_TTL + 1);
+    let after = |seq| buffer.messages_after(&since(seq), SIZE, &epoch("incarnation"), later);
     assert!(after(0).is_none());
-    assert!(after(1).is_some_and(|newest| newest.messages.is_empty()));
+    assert!(after(1).is_some_and(|new| new.messages.is_empty()));
 }
 
 #[test]
-fn a_bounded_number_is_kept() {
-    let watched = Watched::default();
-    watched.learn(&page(0, 0), epoch("life"));
+fn a_bounded_number_of_messages_is_kept() {
+    let buffer = PollBuffer::default();
+    buffer.position_after(&page(0, 0), epoch("incarnation"));
     for seq in 1..=1000 {
-        watched.push(message(seq, seq));
+        buffer.push(message(seq, seq));
     }
-    assert_eq!(lock(&watched.state).messages.len(), MESSAGES);
-    assert_eq!(found(&watched, "e", 935), None);
-    assert_eq!(found(&watched, "e", 936).map(|found| found.len()), Some(64));
+    assert_eq!(lock(&buffer.messages).messages.len(), MAX_MESSAGES);
+    assert_eq!(found(&buffer, "e", 935), None);
+    assert_eq!(found(&buffer, "e", 936).map(|found| found.len()), Some(64));
 }

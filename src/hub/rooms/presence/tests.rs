@@ -10,7 +10,10 @@ use std::{
 
 use proptest::prelude::*;
 
+use serde_json::value::RawValue;
+
 use super::*;
+use crate::model::RoomName;
 
 mod nodes;
 
@@ -20,26 +23,24 @@ fn user(id: &str) -> UserId {
     UserId::parse(id).unwrap()
 }
 
-/// Said after all that was said before.
-fn stance(status: &str) -> Stance {
+/// A status set after all others.
+fn new_status(status: &str) -> UserStatus {
     static LAST: AtomicU64 = AtomicU64::new(0);
-    Stance {
-        profile: Profile {
-            name: Some("Some Name".into()),
-            status: status.into(),
-            info: None,
-        },
+    UserStatus {
+        name: Some("Some Name".into()),
+        status: status.into(),
+        info: None,
         idle: false,
         changed: Timestamp(1 + LAST.fetch_add(1, Ordering::Relaxed)),
     }
 }
 
-/// What a user says of itself, its name not among it.
-fn said(status: &str, info: Option<Arc<RawValue>>) -> Stance {
-    let mut stance = stance(status);
-    stance.profile.name = None;
-    stance.profile.info = info;
-    stance
+/// A status without a name.
+fn unnamed_status(status: &str, info: Option<Arc<RawValue>>) -> UserStatus {
+    let mut status = new_status(status);
+    status.name = None;
+    status.info = info;
+    status
 }
 
 fn json(text: &str) -> Arc<RawValue> {
@@ -62,11 +63,10 @@ impl Scene {
 
     fn enter(&mut self, id: &str, status: &str) -> (ConnectionId, Option<String>) {
         let connection = ConnectionId::fresh();
-        let who = Arrival {
-            user: user(id),
-            stance: stance(status),
-        };
-        let change = self.presence.enter(connection, who, Timestamp(7));
+        let (user_id, status) = (user(id), new_status(status));
+        let change = self
+            .presence
+            .enter(connection, user_id, status, Timestamp(7));
         (connection, change.map(|change| show(&change)))
     }
 
@@ -86,57 +86,57 @@ impl Scene {
     }
 }
 
-/// When the user leaves whose last connection this is.
+/// When the user leaves, if this is its last connection.
 fn leave(presence: &mut Presence, connection: ConnectionId, now: Instant) -> Option<Instant> {
     let user = presence.connections.get(&connection)?.clone();
     assert!(
         presence.leave(connection, now).is_none(),
-        "nobody is told yet"
+        "nothing is announced yet"
     );
-    presence.users[&user].own.as_ref()?.leaves
+    presence.users[&user].local.as_ref()?.expires
 }
 
-fn show(change: &Change) -> String {
-    let Change {
+fn show(change: &PresenceChange) -> String {
+    let PresenceChange {
         kind, user, count, ..
     } = change;
-    format!("{kind:?} {user} {} {count}", change.profile.status)
+    format!("{kind:?} {user} {} {count}", change.status.displayed())
 }
 
 #[test]
-fn a_user_in_its_grace_time_can_be_let_go_at_once_and_one_with_a_connection_not() {
+fn the_grace_time_of_a_user_can_be_ended_unless_it_has_a_connection() {
     let mut scene = Scene::new(0);
     let (alice, _) = scene.enter("alice", "online");
-    assert!(scene.presence.dismiss(&user("alice")).is_none());
+    assert!(scene.presence.end_grace(&user("alice")).is_none());
     scene.leave(alice);
-    let left = scene.presence.dismiss(&user("alice")).unwrap();
+    let left = scene.presence.end_grace(&user("alice")).unwrap();
     assert_eq!((left.kind, left.count), (ChangeKind::Leave, 0));
-    assert!(scene.presence.dismiss(&user("alice")).is_none());
-    assert!(scene.presence.count() == 0 && scene.presence.next_deadline().is_none());
+    assert!(scene.presence.end_grace(&user("alice")).is_none());
+    assert!(scene.presence.user_count() == 0 && scene.presence.next_deadline().is_none());
 }
 
 #[test]
-fn a_user_joins_with_the_first_connection_and_leaves_the_grace_time_after_the_last() {
+fn a_user_joins_with_its_first_connection_and_leaves_the_grace_time_after_its_last() {
     let mut scene = Scene::new(0);
     let (phone, joined) = scene.enter("alice", "online");
     assert_eq!(joined.as_deref(), Some("Join alice online 1"));
     let (laptop, second) = scene.enter("alice", "busy");
     assert_eq!(second, None, "the user has another connection");
-    assert_eq!(scene.presence.connections(), 2);
+    assert_eq!(scene.presence.connection_count(), 2);
     assert_eq!(scene.leave(phone), None);
-    assert_eq!(scene.leave(phone), None, "it is gone already");
+    assert_eq!(scene.leave(phone), None, "it has left already");
     assert_eq!(scene.leave(laptop), Some(GRACE));
     assert_eq!(scene.presence.next_deadline(), Some(scene.now + GRACE));
     assert!(scene.pass(4999).is_empty());
-    assert_eq!(scene.presence.count(), 1);
+    assert_eq!(scene.presence.user_count(), 1);
     assert_eq!(scene.pass(1), ["Leave alice online 0"]);
-    assert!(scene.presence.count() == 0);
+    assert!(scene.presence.user_count() == 0);
     assert_eq!(scene.presence.next_deadline(), None);
     assert!(scene.pass(60_000).is_empty());
 }
 
 #[test]
-fn coming_back_within_the_grace_time_is_no_news_unless_the_profile_is_another() {
+fn reconnecting_within_the_grace_time_is_not_announced_unless_the_status_is_different() {
     let mut scene = Scene::new(0);
     let (first, _) = scene.enter("alice", "online");
     scene.leave(first);
@@ -154,17 +154,14 @@ fn coming_back_within_the_grace_time_is_no_news_unless_the_profile_is_another() 
 fn entering_again_with_the_same_connection_counts_once() {
     let mut scene = Scene::new(0);
     let (connection, _) = scene.enter("alice", "online");
-    let who = Arrival {
-        user: user("alice"),
-        stance: stance("busy"),
-    };
+    let (user_id, status) = (user("alice"), new_status("busy"));
     assert!(
         scene
             .presence
-            .enter(connection, who, Timestamp(8))
+            .enter(connection, user_id, status, Timestamp(8))
             .is_none()
     );
-    assert_eq!(scene.presence.connections(), 1);
+    assert_eq!(scene.presence.connection_count(), 1);
     assert_eq!(scene.leave(connection), Some(GRACE));
 }
 
@@ -189,16 +186,16 @@ fn leaves_come_in_the_order_of_their_deadlines() {
 }
 
 #[test]
-fn an_update_is_told_only_when_something_is_different() {
+fn an_update_is_announced_only_if_something_else_is_shown() {
     let mut scene = Scene::new(0);
     scene.enter("alice", "online");
     let presence = &mut scene.presence;
     let mut update = |id: &str, status: &str, info: Option<&str>| {
-        let change = presence.update(&user(id), said(status, info.map(json)))?;
-        Some((show(&change), change.profile.info.map(|i| i.to_string())))
+        let change = presence.update(&user(id), unnamed_status(status, info.map(json)))?;
+        Some((show(&change), change.status.info.map(|i| i.to_string())))
     };
     assert_eq!(update("alice", "online", None), None);
-    assert_eq!(update("bob", "away", None), None, "bob is not here");
+    assert_eq!(update("bob", "away", None), None, "bob is not in the room");
     let (away, info) = update("alice", "away", Some(r#"{"a":1}"#)).unwrap();
     assert_eq!(away, "Update alice away 1");
     assert_eq!(info.as_deref(), Some(r#"{"a":1}"#));
@@ -236,7 +233,7 @@ fn pages_together_list_everybody_once_and_the_last_says_so() {
 }
 
 #[test]
-fn in_a_room_beyond_the_bound_everybody_is_counted_and_nobody_told_of() {
+fn in_a_room_beyond_the_limit_all_users_are_counted_and_none_announced() {
     let mut scene = Scene::new(2);
     let (alice, _) = scene.enter("alice", "online");
     assert_eq!(
@@ -245,19 +242,21 @@ fn in_a_room_beyond_the_bound_everybody_is_counted_and_nobody_told_of() {
     );
     let (carol, silent) = scene.enter("carol", "online");
     assert_eq!(silent, None);
-    let away = scene.presence.update(&user("bob"), said("away", None));
+    let away = scene
+        .presence
+        .update(&user("bob"), unnamed_status("away", None));
     assert!(away.is_none());
     assert!(scene.presence.is_crowded());
-    assert_eq!(scene.presence.count(), 3);
+    assert_eq!(scene.presence.user_count(), 3);
     assert_eq!(
         scene.listed(),
         ["alice", "bob", "carol"],
-        "for whoever asks"
+        "a page lists them"
     );
     scene.leave(carol);
     assert!(
         scene.pass(5000).is_empty(),
-        "nobody was told, so nobody has to be"
+        "the join was not announced, so neither is the leave"
     );
     assert!(!scene.presence.is_crowded());
     scene.leave(alice);
@@ -265,22 +264,17 @@ fn in_a_room_beyond_the_bound_everybody_is_counted_and_nobody_told_of() {
 }
 
 #[test]
-fn a_change_and_a_page_read_as_the_contract_says() {
+fn a_change_and_a_page_have_the_documented_shape() {
     let mut presence = Presence::new(GRACE, 0);
     let room = RoomName::parse("lobby").unwrap();
     let mut enter = |id: &str, name: Option<&str>, info: Option<&str>| {
-        let who = Arrival {
-            user: user(id),
-            stance: Stance {
-                profile: Profile {
-                    name: name.map(Into::into),
-                    status: "online".into(),
-                    info: info.map(json),
-                },
-                ..stance("")
-            },
+        let status = UserStatus {
+            name: name.map(Into::into),
+            status: "online".into(),
+            info: info.map(json),
+            ..new_status("")
         };
-        let change = presence.enter(ConnectionId::fresh(), who, Timestamp(5));
+        let change = presence.enter(ConnectionId::fresh(), user(id), status, Timestamp(5));
         serde_json::to_string(&change.unwrap().event(&room, Timestamp(9))).unwrap()
     };
     assert_eq!(
@@ -351,13 +345,13 @@ fn number(user: &UserId) -> usize {
 /// A change as kind, user, status and count.
 type Expected = Option<(ChangeKind, usize, usize, usize)>;
 
-fn check_change(change: Option<&Change>, expected: Expected, most: usize) {
+fn check_change(change: Option<&PresenceChange>, expected: Expected, most: usize) {
     let told = expected
         .filter(|(kind, _, _, count)| count + usize::from(*kind == ChangeKind::Leave) <= most);
     let change = change.map(|change| {
         let status = STATUSES
             .iter()
-            .position(|status| *status == &*change.profile.status);
+            .position(|status| *status == &*change.status.displayed());
         (
             change.kind,
             number(&change.user),
@@ -382,11 +376,8 @@ fn take(
             let user = connection % USERS;
             let (before, connected) = (model.here.get(&user).copied(), model.connected(user));
             model.open.insert(connection);
-            let who = Arrival {
-                user: id(user),
-                stance: stance(STATUSES[status]),
-            };
-            let change = presence.enter(ids[connection], who, Timestamp(1));
+            let entered = new_status(STATUSES[status]);
+            let change = presence.enter(ids[connection], id(user), entered, Timestamp(1));
             let kind = match before {
                 None => Some(ChangeKind::Join),
                 Some(shown) if connected == 0 && shown != status => Some(ChangeKind::Update),
@@ -409,7 +400,7 @@ fn take(
         }
         Step::Update(user, status) => {
             let differs = model.here.get(&user).is_some_and(|shown| *shown != status);
-            let change = presence.update(&id(user), said(STATUSES[status], None));
+            let change = presence.update(&id(user), unnamed_status(STATUSES[status], None));
             if differs {
                 model.here.insert(user, status);
             }
@@ -444,9 +435,9 @@ fn expire(presence: &mut Presence, model: &mut Model, most: usize, now: Instant)
 
 /// What must be true at any time.
 fn check(presence: &Presence, model: &Model, most: usize) {
-    assert_eq!(presence.count(), model.here.len());
-    assert_eq!(presence.connections(), model.open.len());
-    assert_eq!(presence.count() == 0, model.here.is_empty());
+    assert_eq!(presence.user_count(), model.here.len());
+    assert_eq!(presence.connection_count(), model.open.len());
+    assert_eq!(presence.user_count() == 0, model.here.is_empty());
     assert_eq!(presence.is_crowded(), model.here.len() > most);
     let page = presence.page(None, usize::MAX).users;
     let listed: BTreeMap<_, _> = page
@@ -492,7 +483,7 @@ proptest! {
             take(Step::Leave(connection), &mut presence, &mut model, &ids, most, now);
         }
         take(Step::Expire, &mut presence, &mut model, &ids, most, now + GRACE);
-        prop_assert!(presence.count() == 0);
+        prop_assert!(presence.user_count() == 0);
         prop_assert!(model.here.is_empty());
         prop_assert_eq!(presence.next_deadline(), None);
     }

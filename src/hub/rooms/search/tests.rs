@@ -1,4 +1,4 @@
-//! What a walk finds, and how many rooms it looks at.
+//! What a search finds, and how many names it reads.
 
 use proptest::prelude::*;
 
@@ -10,9 +10,9 @@ use crate::{
 };
 
 /// A user with these grants, or a back end.
-struct Someone(Option<Arc<Principal>>);
+struct TestCaller(Option<Arc<Principal>>);
 
-impl Someone {
+impl TestCaller {
     fn with(grants: &str) -> Self {
         Self(Some(Arc::new(Principal {
             user: UserId::parse("alice").unwrap(),
@@ -24,7 +24,7 @@ impl Someone {
     }
 }
 
-impl Caller for Someone {
+impl Caller for TestCaller {
     fn namespace(&self) -> &Namespace {
         static ROOT: std::sync::LazyLock<Namespace> = std::sync::LazyLock::new(Namespace::root);
         &ROOT
@@ -54,26 +54,26 @@ fn index<'a>(rooms: impl IntoIterator<Item = &'a str>) -> RoomIndex {
     index
 }
 
-/// What is found, and how many names were looked at.
-fn walk(
+/// What is found, and how many names were read.
+fn search(
     index: &RoomIndex,
     caller: &impl Caller,
     prefix: &str,
     after: Option<&RoomName>,
     most: usize,
-) -> (Found, usize) {
-    let mut walk = Walk::new(caller, prefix, after, most);
-    while let Some(wanted) = walk.wants() {
+) -> (SearchResult, usize) {
+    let mut search = RoomSearch::new(caller, prefix, after, most);
+    while let Some(query) = search.next_query() {
         let names = index.page(
             caller.namespace(),
-            &wanted.prefix,
-            wanted.after.as_ref(),
-            wanted.most,
+            &query.prefix,
+            query.after.as_ref(),
+            query.limit,
         );
-        walk.take(&wanted, names, |room| caller.may(Permission::Join, room));
+        search.add_names(&query, names, |room| caller.may(Permission::Join, room));
     }
-    let looked_at = walk.looked_at;
-    (walk.found(), looked_at)
+    let names_read = search.names_read;
+    (search.finish(), names_read)
 }
 
 fn many() -> RoomIndex {
@@ -87,64 +87,64 @@ fn many() -> RoomIndex {
 }
 
 #[test]
-fn a_user_who_may_join_none_of_many_rooms_is_answered_without_a_look_at_them() {
+fn a_search_for_a_user_who_may_join_none_of_many_rooms_reads_no_names() {
     let rooms = many();
-    for (grants, most_looked_at) in [
+    for (grants, most_names_read) in [
         ("zz*=join", 1),
         ("*=history", 0),
         ("lobby=join", 1),
         ("", 0),
     ] {
-        let (found, looked_at) = walk(&rooms, &Someone::with(grants), "", None, 100);
-        assert!(found.rooms.is_empty() && found.until.is_none());
-        assert!(looked_at <= most_looked_at, "{grants}: {looked_at}");
+        let (found, names_read) = search(&rooms, &TestCaller::with(grants), "", None, 100);
+        assert!(found.rooms.is_empty() && found.stopped_at.is_none());
+        assert!(names_read <= most_names_read, "{grants}: {names_read}");
     }
 }
 
 #[test]
-fn a_grant_is_looked_for_where_its_rooms_are() {
+fn a_search_starts_where_the_rooms_of_a_grant_are() {
     let rooms = many();
     for grants in ["team-7:*=join", "team-7:a=join;team-7:b=join;team-7:c=join"] {
-        let (found, looked_at) = walk(&rooms, &Someone::with(grants), "", None, 100);
+        let (found, names_read) = search(&rooms, &TestCaller::with(grants), "", None, 100);
         assert_eq!(found.rooms, [room("team-7:a"), room("team-7:b")]);
-        assert!(looked_at <= 3, "{grants}: {looked_at}");
+        assert!(names_read <= 3, "{grants}: {names_read}");
     }
 }
 
 #[test]
-fn a_walk_that_finds_little_stops_and_goes_on_behind_where_it_stopped() {
-    let (rooms, user) = (many(), Someone::with("*:a=join;x*=join"));
-    let (mut after, mut found, mut walks) = (None, Vec::new(), 0);
+fn a_search_that_finds_little_stops_and_the_next_continues_after_it() {
+    let (rooms, user) = (many(), TestCaller::with("*:a=join;x*=join"));
+    let (mut after, mut found, mut searches) = (None, Vec::new(), 0);
     loop {
-        let (page, looked_at) = walk(&rooms, &user, "", after.as_ref(), 100);
-        assert!(looked_at <= COMPARISONS / 2, "{looked_at}");
-        assert!(page.comparisons <= COMPARISONS);
+        let (page, names_read) = search(&rooms, &user, "", after.as_ref(), 100);
+        assert!(names_read <= MAX_COMPARISONS / 2, "{names_read}");
+        assert!(page.comparisons <= MAX_COMPARISONS);
         found.extend(page.rooms);
-        walks += 1;
-        match page.until {
-            Some(until) => after = Some(until),
+        searches += 1;
+        match page.stopped_at {
+            Some(stopped_at) => after = Some(stopped_at),
             None => break,
         }
     }
     assert_eq!(found, [room("team-7:a")]);
-    assert!((10..=13).contains(&walks), "{walks}");
+    assert!((10..=13).contains(&searches), "{searches}");
 }
 
 #[test]
-fn where_a_walk_stops_says_little_of_rooms_that_the_caller_may_not_join() {
+fn where_a_search_stops_reveals_little_of_rooms_that_the_caller_may_not_join() {
     let names: Vec<_> = (0..5_000)
         .map(|nth| format!("patient-{:03}-secret-{nth}", nth / 10))
         .collect();
     let rooms = index(names.iter().map(String::as_str));
-    let user = Someone::with("*:public=join;*:open=join;*:all=join");
-    let (found, _) = walk(&rooms, &user, "", None, 100);
-    let until = found.until.expect("there are more");
-    assert!(!until.as_str().contains("secret"), "{until}");
+    let user = TestCaller::with("*:public=join;*:open=join;*:all=join");
+    let (found, _) = search(&rooms, &user, "", None, 100);
+    let stopped_at = found.stopped_at.expect("there are more");
+    assert!(!stopped_at.as_str().contains("secret"), "{stopped_at}");
 }
 
 proptest! {
     #[test]
-    fn pages_together_are_what_a_look_at_every_room_finds(
+    fn pages_together_are_what_a_scan_of_all_rooms_finds(
         names in proptest::collection::btree_set("(user:)?[a-c:]{1,4}", 0..60),
         rules in proptest::collection::vec("[a-c:]{0,2}\\*?[a-c]?", 0..4),
         prefix in "(user:|u)?[a-c]{0,1}",
@@ -157,8 +157,8 @@ proptest! {
             .map(|rule| format!("{rule}=join"))
             .collect();
         let caller = match back_end {
-            true => Someone(None),
-            false => Someone::with(&rules.join(";")),
+            true => TestCaller(None),
+            false => TestCaller::with(&rules.join(";")),
         };
         let personal = prefix.starts_with(PERSONAL);
         let expected: Vec<_> = names
@@ -170,13 +170,13 @@ proptest! {
         let index = index(names.iter().map(String::as_str));
         let (mut after, mut all) = (None, Vec::new());
         loop {
-            let (found, _) = walk(&index, &caller, &prefix, after.as_ref(), most);
+            let (found, _) = search(&index, &caller, &prefix, after.as_ref(), most);
             prop_assert!(found.rooms.len() <= most);
             let full = found.rooms.len() == most;
             all.extend(found.rooms);
             after = match full {
                 true => all.last().cloned(),
-                false => found.until,
+                false => found.stopped_at,
             };
             if after.is_none() {
                 break;
@@ -186,7 +186,7 @@ proptest! {
     }
 
     #[test]
-    fn a_place_between_two_names_is_between_them(one in "[a-c\u{10FFFD}\u{10FFFE}]{1,8}", other in "[a-c\u{10FFFD}\u{10FFFE}]{1,8}") {
+    fn a_text_between_two_names_is_between_them(one in "[a-c\u{10FFFD}\u{10FFFE}]{1,8}", other in "[a-c\u{10FFFD}\u{10FFFE}]{1,8}") {
         prop_assume!(one != other);
         let (last, next) = (room(one.as_str().min(&other)), room(one.as_str().max(&other)));
         if let Some(place) = between(&last, &next) {
@@ -197,9 +197,9 @@ proptest! {
 }
 
 #[test]
-fn a_back_end_finds_whatever_there_is() {
+fn a_back_end_finds_all_rooms() {
     let back_end = Visitor::back_end(Namespace::root());
-    let (found, looked_at) = walk(&many(), &back_end, "", None, 1000);
-    assert_eq!((found.rooms.len(), found.until), (1000, None));
-    assert_eq!(looked_at, 1000);
+    let (found, names_read) = search(&many(), &back_end, "", None, 1000);
+    assert_eq!((found.rooms.len(), found.stopped_at), (1000, None));
+    assert_eq!(names_read, 1000);
 }

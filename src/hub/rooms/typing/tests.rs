@@ -16,16 +16,16 @@ fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-fn typing(id: &str, left: Duration) -> Announce {
-    Announce {
+fn typing(id: &str, left: Duration) -> TypingChange {
+    TypingChange {
         user: user(id),
         name: None,
         expires_in: Some(left),
     }
 }
 
-fn over(id: &str) -> Announce {
-    Announce {
+fn stopped(id: &str) -> TypingChange {
+    TypingChange {
         user: user(id),
         name: None,
         expires_in: None,
@@ -50,40 +50,44 @@ impl Scene {
         }
     }
 
-    fn start(&mut self, at: u64, connection: ConnectionId, id: &str) -> Option<Announce> {
+    fn start(&mut self, at: u64, connection: ConnectionId, id: &str) -> Option<TypingChange> {
         self.typing
             .start(connection, &user(id), None, self.zero + ms(at))
     }
 
-    fn stop(&mut self, at: u64, connection: ConnectionId, id: &str) -> Option<Announce> {
+    fn stop(&mut self, at: u64, connection: ConnectionId, id: &str) -> Option<TypingChange> {
         self.typing.stop(connection, &user(id), self.zero + ms(at))
     }
 
-    fn due(&mut self, at: u64) -> Vec<Announce> {
-        self.typing.due(self.zero + ms(at))
+    fn due(&mut self, at: u64) -> Vec<TypingChange> {
+        self.typing.take_due(self.zero + ms(at))
     }
 }
 
 #[test]
-fn other_nodes_are_told_at_once_and_again_before_they_would_take_a_connection_to_have_stopped() {
+fn other_nodes_are_notified_at_once_and_again_before_they_would_take_a_connection_to_have_stopped()
+{
     let mut scene = Scene::new(0);
     let (phone, laptop, alice) = (scene.phone, scene.laptop, user("alice"));
-    let mut tells = |at: u64, connection| {
+    let mut notifies = |at: u64, connection| {
         scene.start(at, connection, "alice");
         let now = scene.zero + ms(at);
-        scene.typing.tells(connection, &alice, now)
+        scene.typing.should_notify_nodes(connection, &alice, now)
     };
-    let told: Vec<_> = (0..40)
+    let notified: Vec<_> = (0..40)
         .map(|step| step * 100)
-        .filter(|at| tells(*at, phone))
+        .filter(|at| notifies(*at, phone))
         .collect();
-    assert_eq!(told, [0, 1000, 2000, 3000]);
-    assert!(tells(4000, laptop), "each connection by itself");
-    assert!(scene.typing.has(laptop, &alice));
+    assert_eq!(notified, [0, 1000, 2000, 3000]);
+    assert!(notifies(4000, laptop), "each connection by itself");
+    assert!(scene.typing.is_typing(laptop, &alice));
     scene.stop(4000, laptop, "alice");
     let now = scene.zero + ms(9000);
-    assert!(!scene.typing.has(laptop, &alice));
-    assert!(!scene.typing.tells(laptop, &alice, now), "it does not type");
+    assert!(!scene.typing.is_typing(laptop, &alice));
+    assert!(
+        !scene.typing.should_notify_nodes(laptop, &alice, now),
+        "it does not type"
+    );
 }
 
 #[test]
@@ -96,13 +100,13 @@ fn typing_is_announced_once_and_ends_on_its_own() {
     );
     assert_eq!(scene.typing.next_deadline(), Some(scene.zero + TIMEOUT));
     assert_eq!(scene.due(2999), []);
-    assert_eq!(scene.due(3000), [over("alice")]);
+    assert_eq!(scene.due(3000), [stopped("alice")]);
     assert_eq!(scene.due(9000), []);
     assert!(scene.typing.is_empty());
 }
 
 #[test]
-fn whoever_goes_on_is_announced_again_when_the_announced_time_ends() {
+fn a_user_who_continues_is_announced_again_when_the_announced_time_ends() {
     let mut scene = Scene::new(0);
     let phone = scene.phone;
     scene.start(0, phone, "alice");
@@ -111,11 +115,11 @@ fn whoever_goes_on_is_announced_again_when_the_announced_time_ends() {
     assert_eq!(scene.due(3000), [typing("alice", ms(2000))]);
     assert_eq!(scene.start(4000, phone, "alice"), None);
     assert_eq!(scene.due(5000), [typing("alice", ms(2000))]);
-    assert_eq!(scene.due(7000), [over("alice")]);
+    assert_eq!(scene.due(7000), [stopped("alice")]);
 }
 
 #[test]
-fn saying_so_again_and_again_keeps_one_entry_a_connection() {
+fn repeated_typing_keeps_one_entry_per_connection() {
     let mut scene = Scene::new(0);
     let (phone, laptop) = (scene.phone, scene.laptop);
     for at in 0..1000 {
@@ -134,7 +138,7 @@ fn a_user_types_until_the_last_of_its_connections_stops() {
     assert_eq!(scene.start(10, laptop, "alice"), None);
     assert_eq!(scene.stop(20, phone, "alice"), None);
     assert_eq!(scene.stop(21, phone, "alice"), None, "it stopped already");
-    assert_eq!(scene.stop(30, laptop, "alice"), Some(over("alice")));
+    assert_eq!(scene.stop(30, laptop, "alice"), Some(stopped("alice")));
     assert_eq!(scene.stop(40, laptop, "alice"), None);
     assert!(scene.typing.is_empty());
     assert_eq!(scene.typing.next_deadline(), None);
@@ -150,7 +154,7 @@ fn a_user_ends_with_the_connection_that_remains_even_if_more_was_announced() {
     assert_eq!(scene.due(3000), [typing("alice", ms(2900))]);
     assert_eq!(scene.stop(3100, laptop, "alice"), None);
     assert_eq!(scene.due(4999), []);
-    assert_eq!(scene.due(5000), [over("alice")]);
+    assert_eq!(scene.due(5000), [stopped("alice")]);
 }
 
 #[test]
@@ -160,7 +164,7 @@ fn a_connection_whose_time_is_over_does_not_keep_its_user_typing() {
     scene.start(0, phone, "alice");
     scene.start(1000, laptop, "alice");
     scene.due(3000);
-    assert_eq!(scene.stop(3001, laptop, "alice"), Some(over("alice")));
+    assert_eq!(scene.stop(3001, laptop, "alice"), Some(stopped("alice")));
 }
 
 #[test]
@@ -170,19 +174,19 @@ fn a_message_ends_typing_on_all_connections_of_its_user_alone() {
     scene.start(0, phone, "alice");
     scene.start(0, laptop, "alice");
     scene.start(0, ConnectionId::fresh(), "bob");
-    assert_eq!(scene.typing.sent(&user("alice")), Some(over("alice")));
-    assert_eq!(scene.typing.sent(&user("alice")), None);
+    assert_eq!(scene.typing.finish(&user("alice")), Some(stopped("alice")));
+    assert_eq!(scene.typing.finish(&user("alice")), None);
     assert_eq!(scene.stop(1, laptop, "alice"), None);
-    assert_eq!(scene.due(3000), [over("bob")]);
+    assert_eq!(scene.due(3000), [stopped("bob")]);
 }
 
 #[test]
-fn whoever_comes_in_is_told_who_is_typing_and_for_how_long() {
+fn a_new_member_is_sent_who_is_typing_and_for_how_long() {
     let mut scene = Scene::new(0);
     let phone = scene.phone;
     scene.start(0, phone, "alice");
     scene.start(1000, ConnectionId::fresh(), "bob");
-    let at = |millis| scene.typing.now_typing(scene.zero + ms(millis));
+    let at = |millis| scene.typing.current(scene.zero + ms(millis));
     assert_eq!(
         at(2000),
         [typing("alice", ms(1000)), typing("bob", ms(2000))]
@@ -191,32 +195,32 @@ fn whoever_comes_in_is_told_who_is_typing_and_for_how_long() {
 }
 
 #[test]
-fn beyond_the_bound_nobody_is_kept_until_there_is_room() {
+fn beyond_the_limit_no_user_is_kept_until_there_is_room() {
     let mut scene = Scene::new(1);
     let (phone, other) = (scene.phone, ConnectionId::fresh());
     scene.start(0, phone, "alice");
     assert_eq!(scene.start(1, other, "bob"), None);
     assert_eq!(scene.stop(2, other, "bob"), None);
     assert_eq!(scene.start(3, other, "bob"), None);
-    assert_eq!(scene.stop(4, phone, "alice"), Some(over("alice")));
+    assert_eq!(scene.stop(4, phone, "alice"), Some(stopped("alice")));
     assert_eq!(scene.start(5, other, "bob"), Some(typing("bob", TIMEOUT)));
 }
 
 #[test]
-fn an_announcement_reads_as_the_contract_says() {
+fn the_event_has_the_documented_shape() {
     let room = RoomName::parse("lobby").unwrap();
-    let text = |announce: &Announce| serde_json::to_string(&announce.event(&room)).unwrap();
-    let mut announce = typing("alice", TIMEOUT);
+    let text = |change: &TypingChange| serde_json::to_string(&change.event(&room)).unwrap();
+    let mut change = typing("alice", TIMEOUT);
     assert_eq!(
-        text(&announce),
+        text(&change),
         r#"{"room":"lobby","user":"alice","typing":true,"expires_in_ms":3000}"#
     );
-    announce.expires_in = Some(Duration::from_micros(1));
-    assert!(text(&announce).ends_with(r#""typing":true,"expires_in_ms":1}"#));
-    announce.name = Some("Alice".into());
-    announce.expires_in = None;
+    change.expires_in = Some(Duration::from_micros(1));
+    assert!(text(&change).ends_with(r#""typing":true,"expires_in_ms":1}"#));
+    change.name = Some("Alice".into());
+    change.expires_in = None;
     assert_eq!(
-        text(&announce),
+        text(&change),
         r#"{"room":"lobby","user":"alice","name":"Alice","typing":false,"expires_in_ms":0}"#
     );
 }
@@ -277,10 +281,10 @@ impl Model {
             .max()
     }
 
-    fn hear(&mut self, announce: &Announce) {
-        let user: usize = announce.user.as_str()[1..].parse().unwrap();
+    fn receive(&mut self, change: &TypingChange) {
+        let user: usize = change.user.as_str()[1..].parse().unwrap();
         let before = self.shown.remove(&user);
-        match announce.expires_in {
+        match change.expires_in {
             Some(left) => {
                 assert!(before.is_none_or(|until| until <= self.now), "too early");
                 assert_eq!(Some(self.now + left), self.until(user));
@@ -301,31 +305,31 @@ impl Model {
                 if fits {
                     self.said.insert(connection, now);
                 }
-                let announce = self
+                let change = self
                     .typing
                     .start(self.ids[connection], &id(user), None, now);
                 let fresh = fits && !self.shown.contains_key(&user);
-                assert_eq!(announce.is_some(), fresh);
-                announce.iter().for_each(|announce| self.hear(announce));
+                assert_eq!(change.is_some(), fresh);
+                change.iter().for_each(|change| self.receive(change));
             }
             Step::Stop(connection) => {
                 let user = connection % USERS;
                 self.said.remove(&connection);
-                let announce = self.typing.stop(self.ids[connection], &id(user), self.now);
+                let change = self.typing.stop(self.ids[connection], &id(user), self.now);
                 let ends = self.shown.contains_key(&user) && self.until(user).is_none();
-                assert_eq!(announce.is_some(), ends);
-                announce.iter().for_each(|announce| self.hear(announce));
+                assert_eq!(change.is_some(), ends);
+                change.iter().for_each(|change| self.receive(change));
             }
             Step::Sent(user) => {
                 self.said.retain(|connection, _| connection % USERS != user);
-                let announce = self.typing.sent(&id(user));
-                assert_eq!(announce.is_some(), self.shown.contains_key(&user));
-                announce.iter().for_each(|announce| self.hear(announce));
+                let change = self.typing.finish(&id(user));
+                assert_eq!(change.is_some(), self.shown.contains_key(&user));
+                change.iter().for_each(|change| self.receive(change));
             }
             Step::Pass(millis) => self.now += ms(millis),
             Step::Due => {
-                for announce in self.typing.due(self.now) {
-                    self.hear(&announce);
+                for change in self.typing.take_due(self.now) {
+                    self.receive(&change);
                 }
                 self.check_up_to_date();
             }
@@ -340,13 +344,13 @@ impl Model {
         let shown: Vec<_> = self.shown.keys().map(|user| id(*user)).collect();
         assert_eq!(shown, truth.keys().cloned().collect::<Vec<_>>());
         assert!(self.shown.values().all(|until| *until > self.now));
-        let told: BTreeMap<_, _> = self
+        let current: BTreeMap<_, _> = self
             .typing
-            .now_typing(self.now)
+            .current(self.now)
             .into_iter()
-            .map(|announce| (announce.user, announce.expires_in.unwrap()))
+            .map(|change| (change.user, change.expires_in.unwrap()))
             .collect();
-        assert_eq!(told, truth);
+        assert_eq!(current, truth);
     }
 
     /// Nothing is overlooked: the next deadline is the first end of a user or of what was announced of it.

@@ -192,7 +192,7 @@ async fn rooms_are_listed_by_name_page_by_page_and_personal_ones_only_when_asked
     let hub = hub();
     let rooms = ["c", "a", "b", "d"];
     let (_alice, _client) = member(&hub, "alice", &rooms).await;
-    let _nobody_is_in_there = hub.0.rooms.watch(&key("aa"));
+    let _nobody_is_in_there = hub.0.rooms.add_poller(&key("aa"));
     let visitor = Visitor::back_end(Namespace::root());
     let list = async |prefix: &str, after: Option<&str>| {
         let request = LiveRooms {

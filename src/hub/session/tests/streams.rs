@@ -276,7 +276,7 @@ async fn a_poll_answers_at_once_what_there_is_page_by_page_and_else_waits() {
     say(&hub, "a", 4).await;
     assert_eq!(numbers(&waiting.await), [4]);
     let later = Instant::now() + Duration::from_secs(3);
-    hub.0.rooms.look_after_due(later);
+    hub.0.rooms.run_due(later);
     assert!(hub.0.rooms.keys().is_empty(), "nobody watches any more");
 }
 

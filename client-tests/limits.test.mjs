@@ -98,7 +98,7 @@ test("a user can have so many connections and no more; the next one is held, and
   const [first, second] = await Promise.all([open(t, server, { user: "alice" }), open(t, server, { user: "alice", v: 3 })]);
   const late = [3, 4].map((v) => start(t, server, { v, user: "alice" }));
   const refusals = late.map((client) => client.on("connect_error"));
-  await eventually(() => server.log.match(/a CONNECT has to wait/g)?.length === 2, "both are held");
+  await eventually(() => server.log.match(/CONNECT held for a retry/g)?.length === 2, "both are held");
   await open(t, server, { user: "bob" });
   assert.ok(late.every((client) => client.sessions.items.length === 0));
   first.close();

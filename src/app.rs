@@ -30,7 +30,7 @@ use crate::{
     telemetry::{Metrics, NodesSeen},
     transport::{
         Doorway, DoorwayConfig, poll,
-        socketio::{self, BetweenNodes, CustomEvents, DoorConfig, EventContext, SocketIo},
+        socketio::{self, CustomEvents, EventContext, PubSubDriver, SocketIo, SocketIoConfig},
         sse, websocket,
     },
 };
@@ -311,11 +311,11 @@ impl Builder {
         ));
         let (door, io) = socketio::open(
             &doorway,
-            DoorConfig {
+            SocketIoConfig {
                 settings: &config.socketio,
                 body_timeout: config.http.body_timeout,
                 custom: self.events,
-                others: BetweenNodes::over(backend.pubsub.as_ref()),
+                pubsub: PubSubDriver::new(backend.pubsub.as_ref()),
             },
         )
         .await;

@@ -20,7 +20,7 @@ mod wire;
 
 pub(crate) use doorway::{Doorway, DoorwayConfig};
 
-use crate::http::{buffered_body, client_address, json, lock, upgrade};
+use crate::http::{buffered_body, client_address, json, lock};
 pub use settings::{
     EventsSettings, HttpSettings, PollSettings, SocketIoSettings, Transport, WebSocketSettings,
 };

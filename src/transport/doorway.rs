@@ -11,7 +11,7 @@ use super::{
     admission_queue::AdmissionQueue,
     auth_failures::AuthFailures,
     packet_rate::PacketRate,
-    wire::{Bounds, Flushers, Shard},
+    wire::{OutboxLimits, WriteQueue, WriterPool},
 };
 use crate::{
     auth::{HttpToken, Principal, find_token, query_user},
@@ -42,7 +42,7 @@ pub(crate) struct Doorway {
     early_tokens: bool,
     draining: CancellationToken,
     node: String,
-    flushers: Arc<Flushers>,
+    flushers: Arc<WriterPool>,
 }
 
 /// What a door is told by the configuration, whichever it is.
@@ -70,7 +70,7 @@ impl Doorway {
     pub(crate) fn new(hub: &Hub, config: DoorwayConfig) -> Self {
         let limits = hub.limits();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let flushers = Arc::new(Flushers::start(cores.min(FLUSHERS), limits.stall));
+        let flushers = Arc::new(WriterPool::start(cores.min(FLUSHERS), limits.stall));
         hub.gather_by(flushers.clone());
         let admission = Admission::new(
             limits.connections,
@@ -117,13 +117,13 @@ impl Doorway {
     }
 
     /// What a way out of here is bound by, and who writes.
-    pub(super) fn way_out(&self) -> (Bounds, Arc<Shard>) {
+    pub(super) fn way_out(&self) -> (OutboxLimits, Arc<WriteQueue>) {
         let limits = self.hub.limits();
-        let bounds = Bounds {
+        let bounds = OutboxLimits {
             bytes: limits.outbox_bytes.bytes(),
             stall: limits.stall,
         };
-        (bounds, self.flushers.shard())
+        (bounds, self.flushers.queue())
     }
 
     /// How fast one client may send what carries no event.

@@ -118,7 +118,7 @@ impl<R> HeldReader<R> {
             TRY_AGAIN,
             "the rest of a message did not come, or limits.memory is reached",
         );
-        self.bearer.outbox.close(last);
+        self.bearer.outbox.close_with(last);
     }
 }
 

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Doorway,
-    wire::{Frame, Outbox, Session},
+    wire::{Frame, Outbox, OutboxOwner},
 };
 use crate::{
     error::Error,
@@ -118,12 +118,12 @@ impl<F: Framing> Peer<F> {
     /// Ends it behind a last frame. What else waits goes before that, if the client is to have `all`.
     pub(super) fn end(&self, last: Option<Frame>, all: bool) {
         self.closed.store(true, Ordering::Relaxed);
-        self.outbox.conclude(last, all);
+        self.outbox.finish_with(last, all);
         self.ending.cancel();
     }
 }
 
-impl<F: Framing> Session for Peer<F> {
+impl<F: Framing> OutboxOwner for Peer<F> {
     fn close(&self, why: CloseReason) {
         if self.closed.swap(true, Ordering::Relaxed) {
             if why == CloseReason::Slow {
@@ -166,7 +166,7 @@ impl<F: Framing> EventSink for Peer<F> {
     }
 
     fn close(&self, why: CloseReason) {
-        Session::close(self, why);
+        OutboxOwner::close(self, why);
     }
 }
 

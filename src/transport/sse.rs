@@ -113,7 +113,7 @@ impl Door {
         let streams = &hub.metrics().event_streams;
         let peer = Peer::new(framing, &self.doorway, admitted, streams);
         let (writer, reader) = tokio::io::duplex(PIPE);
-        peer.outbox().open(Box::new(writer));
+        peer.outbox().attach_plain(Box::new(writer));
         peer.send(Frame::of(retry(self.settings.retry)));
         let gone = CancellationToken::new();
         let body = Piped {

@@ -32,7 +32,7 @@ use super::{
     parts::{Bearer, HeldReader},
     peer::{Framing, LAST_WORD, Peer},
     wanted::Wanted,
-    wire::{Frame, Wire},
+    wire::{Frame, OutboxStream},
 };
 use crate::{
     error::{Code, Error, Result},
@@ -131,7 +131,7 @@ impl Door {
         };
         let paced = PacedReader::new(reader, self.doorway.packet_rate());
         let reader = HeldReader::new(paced, bearer);
-        let wire = Wire::plain(reader, writer, peer.outbox().clone());
+        let wire = OutboxStream::for_plain(reader, writer, peer.outbox().clone());
         let most = Some(self.settings.max_payload.bytes());
         let config = WebSocketConfig::default()
             .read_buffer_size(self.read_buffer)
@@ -165,7 +165,7 @@ impl Door {
         conversation.executor.finish().await;
         drop(conversation);
         if ended == Ended::Here {
-            let _ = timeout(LAST_WORD, socket.get_mut().listen_out()).await;
+            let _ = timeout(LAST_WORD, socket.get_mut().drain_reader()).await;
             peer.outbox().end();
         }
     }
@@ -203,7 +203,7 @@ enum Ended {
     There,
 }
 
-type Socket = WebSocketStream<Wire<HeldReader<StreamReader>>>;
+type Socket = WebSocketStream<OutboxStream<HeldReader<StreamReader>>>;
 
 /// What one connection's task works with.
 struct Conversation<'a> {

@@ -1,72 +1,61 @@
-//! The way out of a session: what is sent to it, in which order, and within which bounds; nothing else knows of frames.
+//! Outbound side of a client connection: what is sent to it, in which order, and within which bounds. Nothing else builds
+//! or parses the server's WebSocket frames.
 //!
-//! socketioxide is handed a stream, [`Wire`]. What it writes there is taken apart into whole frames ([`frame`]) and queued in
-//! the session's [`Outbox`], where the hub's packets are queued too, framed once for all who get them. The [`lane`] says
-//! when those may go, and a few tasks write ([`flusher`]). Of a session that polls, the answers pass through [`payload`].
+//! socketioxide is given a stream, [`OutboxStream`], in place of a socket. What it writes there is split into whole frames
+//! ([`engine_frame`]) and queued in the session's [`Outbox`], together with the hub's packets, which are framed once for all
+//! recipients. The [`send_gate`] decides when the hub's packets may go; a few tasks write ([`writer_pool`]). For a session
+//! that polls, poll responses pass through [`payload`].
 
-mod flusher;
+mod engine_frame;
 mod frame;
-mod lane;
 pub(super) mod other_parser;
 mod outbox;
 mod payload;
-mod refused;
+mod refusal;
 mod rewrite;
-mod state;
-mod tap;
+mod send_gate;
+mod stream;
+mod write_queue;
+mod writer_pool;
 
 use crate::hub::CloseReason;
 
-pub(super) use flusher::{Flushers, Shard};
-pub(super) use frame::{Frame, MARK};
-pub(super) use outbox::{Bounds, Full, Outbox, Writer};
-pub(super) use payload::{Answer, Encoding, frames, nothing, pass, without_ping};
-pub(super) use refused::{NOBODY, refusal};
+pub(super) use engine_frame::BARRIER_EVENT;
+pub(super) use frame::Frame;
+pub(super) use outbox::{Outbox, OutboxLimits};
+pub(super) use payload::{
+    PollEncoding, PollResponse, noop_response, rewrite_poll_response, strip_ping, websocket_frames,
+};
+pub(super) use refusal::{SUPPRESSED_REFUSAL, encode_refusal};
 pub(super) use rewrite::ConnectReply;
-pub(super) use tap::Wire;
+pub(super) use stream::OutboxStream;
+pub(super) use write_queue::WriteQueue;
+pub(super) use writer_pool::WriterPool;
 
-/// What an outbox is the way out of, as far as that has to be asked or told.
-pub(super) trait Session: Send + Sync {
-    /// Ends it, for a reason that is counted.
+/// The session that an [`Outbox`] sends for, as far as the outbox has to query or notify it.
+pub(super) trait OutboxOwner: Send + Sync {
+    /// Closes the session; the reason is counted.
     fn close(&self, why: CloseReason);
 
-    /// What a namespace's answer to CONNECT is to tell.
+    /// What to write into the reply to a namespace's CONNECT.
     fn connect_reply(&self, _namespace: &str) -> Option<ConnectReply> {
         None
     }
 
-    /// Sends a mark through socketioxide; false if no namespace is connected.
-    fn mark(&self) -> Result<bool, Full> {
+    /// Sends a barrier through socketioxide. Returns false if no namespace is connected.
+    ///
+    /// # Errors
+    /// socketioxide's channel for the session is full.
+    fn send_barrier(&self) -> Result<bool, ChannelFull> {
         Ok(false)
     }
 
-    /// An upgrade has failed: nobody polls any more.
-    fn leave(&self) {}
+    /// An upgrade has failed after its client stopped polling.
+    fn end_polling(&self) {}
 }
+
+/// socketioxide's own channel for a session is full.
+pub(super) struct ChannelFull;
 
 #[cfg(test)]
-pub(super) mod testing {
-    //! A way out of no session, for tests of what is beside it.
-
-    use std::{
-        sync::{Arc, Weak},
-        time::Duration,
-    };
-
-    use super::{Bounds, Outbox};
-    use crate::transport::socketio::Link;
-
-    pub(in crate::transport) const BOUNDS: Bounds = Bounds {
-        bytes: 1 << 20,
-        stall: Duration::from_secs(10),
-    };
-
-    /// Nobody: an outbox whose session has gone.
-    pub(in crate::transport) fn nobody() -> Weak<Link> {
-        Weak::new()
-    }
-
-    pub(in crate::transport) fn outbox() -> Arc<Outbox> {
-        Outbox::new(BOUNDS, Arc::default(), nobody(), Arc::default())
-    }
-}
+pub(super) mod testing;

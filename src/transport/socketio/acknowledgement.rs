@@ -1,7 +1,7 @@
-//! What a client passes to an ack: any number of arguments, as JSON text.
+//! The arguments of a client's ack, as JSON text.
 //!
-//! socketioxide reads an ack into a type of ours and keeps its binary attachments to itself: all that is seen of them is the
-//! placeholders in the text.
+//! socketioxide deserializes an ack into a type of ours and does not pass its binary attachments on: only their placeholders
+//! in the text are seen.
 
 use std::fmt;
 
@@ -17,7 +17,10 @@ use crate::error::{Error, Result};
 pub(super) struct Acknowledgement(Vec<Box<RawValue>>);
 
 impl Acknowledgement {
-    /// The arguments byte for byte, unless something binary belongs to them, which an answer in JSON cannot carry.
+    /// The arguments byte for byte.
+    ///
+    /// # Errors
+    /// `bad_request` if they have binary attachments, which a JSON reply cannot carry.
     pub(super) fn values(self) -> Result<Vec<Box<RawValue>>> {
         if self.0.iter().any(|value| holds_placeholder(value)) {
             return Err(Error::bad_request(
@@ -30,15 +33,15 @@ impl Acknowledgement {
 
 impl<'de> Deserialize<'de> for Acknowledgement {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // socketioxide gives a tuple the whole array, anything else its first element. Whatever length is said, serde_json
-        // reads to the end.
-        deserializer.deserialize_tuple(0, Arguments)
+        // socketioxide passes the whole array to a tuple, and its first element to any other type. serde_json reads to the
+        // end whatever the length.
+        deserializer.deserialize_tuple(0, ArgumentsVisitor)
     }
 }
 
-struct Arguments;
+struct ArgumentsVisitor;
 
-impl<'de> Visitor<'de> for Arguments {
+impl<'de> Visitor<'de> for ArgumentsVisitor {
     type Value = Acknowledgement;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,13 +57,13 @@ impl<'de> Visitor<'de> for Arguments {
     }
 }
 
-/// Whether a client that reads this may take a part of it for a binary attachment.
+/// Whether a client may take a part of this value for a binary attachment.
 fn holds_placeholder(value: &RawValue) -> bool {
-    // Hardly any answer has the word in it.
+    // Hardly any ack has the word in it.
     if !value.get().contains("_placeholder") {
         return false;
     }
-    // What serde_json does not read because it is too deep is none the better.
+    // A value that serde_json refuses because it is nested too deeply is refused here, too.
     serde_json::from_str(value.get()).map_or(true, |value| is_or_holds_placeholder(&value))
 }
 

@@ -1,4 +1,4 @@
-//! What a CONNECT packet says of its client: its token, its name, and the session that it had.
+//! The `auth` payload of a CONNECT: the client's token, its name, and the session to resume.
 
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -10,21 +10,21 @@ use crate::{
     model::{Offset, Pid},
 };
 
-/// `{ token?, user?, pid?, offset? }` as they came; other fields are the application's. Of socket.io-client 2 it is a query
-/// with the same names.
+/// `{ token?, user?, pid?, offset? }` as they came; other fields are the application's. socket.io-client 2 sends a query with the
+/// same names.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Credentials {
     token: Option<Box<RawValue>>,
     user: Option<Box<RawValue>>,
     pid: Option<Box<RawValue>>,
     offset: Option<Box<RawValue>>,
-    /// It could not be read.
+    /// The payload could not be parsed.
     #[serde(skip)]
     unreadable: bool,
 }
 
 impl Credentials {
-    /// Reads what stands behind the namespace in a CONNECT.
+    /// Parses what stands behind the namespace in a CONNECT.
     pub(super) fn read(text: &str) -> Self {
         if text.starts_with('{') {
             return serde_json::from_str(text).unwrap_or_else(|_| Self {
@@ -33,16 +33,16 @@ impl Credentials {
             });
         }
         let query = Some(text.trim_end_matches(','));
-        let given = |text: Option<String>| text.and_then(|text| to_raw_value(&text).ok());
+        let to_json = |text: Option<String>| text.and_then(|text| to_raw_value(&text).ok());
         let token = find_token(&http::HeaderMap::new(), query, None);
         Self {
-            token: given(token.map(|token| token.text)),
-            user: given(query_user(query)),
+            token: to_json(token.map(|token| token.text)),
+            user: to_json(query_user(query)),
             ..Self::default()
         }
     }
 
-    /// Its own token; an empty one is none.
+    /// The token; an empty one counts as none.
     pub(super) fn token(&self) -> Result<Option<String>> {
         self.check_readable()?;
         let Some(token) = &self.token else {
@@ -55,7 +55,7 @@ impl Credentials {
         Ok(token_in(&text).map(str::to_owned))
     }
 
-    /// The name that it gives itself; an empty one is none.
+    /// The user name; an empty one counts as none.
     pub(super) fn user(&self) -> Result<Option<String>> {
         self.check_readable()?;
         let Some(user) = &self.user else {
@@ -69,7 +69,7 @@ impl Credentials {
         Ok((!text.is_empty()).then_some(text))
     }
 
-    /// The session that it names.
+    /// The session to resume.
     pub(super) fn resume(&self) -> ResumeRequest {
         let Some(pid) = &self.pid else {
             return ResumeRequest::NewSession;
@@ -100,7 +100,7 @@ impl Credentials {
     }
 }
 
-/// What kind of JSON value is given where a text is due.
+/// Describes a JSON value that is not the expected string.
 fn kind(json: &RawValue) -> &'static str {
     match json.get().as_bytes().first() {
         Some(b'{') => "an object (a promise that was not awaited?)",

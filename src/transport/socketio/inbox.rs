@@ -1,11 +1,12 @@
-//! The queue between socketioxide's read loop and the one task that handles a connection's events in order.
+//! The queue between socketioxide's read loop and the worker that handles a connection's events in order.
 //!
-//! A client that sends faster than its events are handled is not read for a while (see [`Outbox::brake`]). What it has sent
-//! already, the rest of a payload of polling above all, still finds a place; only what is more than that is refused.
+//! A client that sends faster than its events are handled is not read for a while (see [`Outbox::pause_reads`]). What it has sent
+//! already, the rest of a POST's payload above all, is still queued; only what exceeds that is refused.
 
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use serde_json::json;
@@ -13,7 +14,7 @@ use socketioxide::handler::MessageHandler;
 use socketioxide_core::Value;
 use tokio::sync::Notify;
 
-use super::{Adapter, Socket, intake::RAW, packet::Packet};
+use super::{Adapter, Socket, event_packet::EventPacket, inbound::RAW_EVENT};
 use crate::{
     error::{Code, Error, Limit},
     hub::{Keep, Outgoing},
@@ -26,156 +27,156 @@ use crate::{
     },
 };
 
-/// How much may wait; past half of `events` or `bytes` the client is not read any further.
+/// Bounds of an inbox. Past half of `events` or `bytes` the client is not read any further.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(super) struct InboxLimits {
     pub(super) events: usize,
     pub(super) bytes: usize,
-    /// What may come in one go all the same.
+    /// Bytes beyond `bytes` that one payload may still add.
     pub(super) payload: usize,
 }
 
-/// Bytes that cost nothing of the node's memory.
-pub(super) const FREE: usize = 32 << 10;
+/// Queued bytes that are not charged to the node's memory limit.
+pub(super) const UNCHARGED_BYTES: usize = 32 << 10;
 
-/// What a packet takes of memory beside its bytes, about.
-const OVERHEAD: usize = 128;
+/// Memory that a packet takes besides its bytes, approximately.
+const PACKET_OVERHEAD: usize = 128;
 
-/// What waits, and whether there will be more.
-struct Queue {
-    packets: VecDeque<Packet>,
+struct InboxQueue {
+    packets: VecDeque<EventPacket>,
     bytes: usize,
     charge: Charge,
-    /// There is no memory for more than waits.
-    short: bool,
-    /// The client is not read meanwhile.
-    braking: bool,
+    /// There is no memory for more packets.
+    memory_exhausted: bool,
+    /// This inbox has paused reading from the client.
+    reads_paused: bool,
     closed: bool,
 }
 
-struct Shared {
-    queue: Mutex<Queue>,
-    filled: Notify,
-    bounds: Bounds,
-    /// What is told that the client is sending too fast. Holds nothing that holds the socket.
+struct Inbox {
+    queue: Mutex<InboxQueue>,
+    not_empty: Notify,
+    limits: InboxLimits,
+    /// Pauses reading from the client. Holds nothing that holds the socket.
     outbox: Arc<Outbox>,
 }
 
 /// The end that socketioxide fills: its read loop calls this for each event, in the order they came.
 ///
-/// It holds nothing that holds the socket, which holds it.
-pub(super) struct Inbox {
-    shared: Arc<Shared>,
+/// It is held by the socket, so it must not hold anything that holds the socket.
+pub(super) struct InboxSender {
+    inbox: Arc<Inbox>,
     namespace: Namespace,
     metrics: Arc<Metrics>,
 }
 
-/// The end that the connection's task empties.
-pub(super) struct Waiting(Arc<Shared>);
+/// The end that the connection's worker empties.
+pub(super) struct InboxReceiver(Arc<Inbox>);
 
-fn weight(packet: &Packet) -> usize {
-    packet.bytes() + OVERHEAD
-}
-
-/// Two ends of one queue.
-pub(super) fn inbox(
-    bounds: Bounds,
+/// Creates an inbox. Returns its two ends.
+pub(super) fn channel(
+    limits: InboxLimits,
     namespace: Namespace,
     (outbox, charge): (Arc<Outbox>, Charge),
     metrics: Arc<Metrics>,
-) -> (Inbox, Waiting) {
-    let queue = Queue {
+) -> (InboxSender, InboxReceiver) {
+    let queue = InboxQueue {
         packets: VecDeque::new(),
         bytes: 0,
         charge,
-        short: false,
-        braking: false,
+        memory_exhausted: false,
+        reads_paused: false,
         closed: false,
     };
-    let shared = Arc::new(Shared {
+    let inbox = Arc::new(Inbox {
         queue: Mutex::new(queue),
-        filled: Notify::new(),
-        bounds,
+        not_empty: Notify::new(),
+        limits,
         outbox,
     });
-    let inbox = Inbox {
-        shared: shared.clone(),
+    let sender = InboxSender {
+        inbox: inbox.clone(),
         namespace,
         metrics,
     };
-    (inbox, Waiting(shared))
+    (sender, InboxReceiver(inbox))
 }
 
-impl Queue {
-    /// Reserves memory for what waits. It is there already, so without any it stays, and the client is not read any further.
-    fn cover(&mut self) {
-        self.short = self.charge.cover(self.bytes).is_err();
+fn memory_size(packet: &EventPacket) -> usize {
+    packet.bytes() + PACKET_OVERHEAD
+}
+
+impl InboxQueue {
+    /// Charges the queued bytes. They are in memory already, so if the limit is exhausted they stay, and the client is not
+    /// read any further.
+    fn update_charge(&mut self) {
+        self.memory_exhausted = self.charge.cover(self.bytes).is_err();
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, InboxQueue> {
         lock(&self.queue)
     }
 
-    /// Queues a packet, or gives it back.
-    fn offer(&self, packet: Packet) -> Result<(), Packet> {
-        let bytes = weight(&packet);
+    /// Queues a packet, or returns it if there is no room.
+    fn push(&self, packet: EventPacket) -> Result<(), EventPacket> {
+        let bytes = memory_size(&packet);
         let mut queue = self.lock();
-        // One packet always fits: its size was bounded when it was read.
-        let most = self.bounds.bytes.saturating_add(self.bounds.payload);
-        let full = queue.bytes > 0 && queue.bytes.saturating_add(bytes) > most;
+        // One packet always fits: its size was limited when it was read.
+        let limit = self.limits.bytes.saturating_add(self.limits.payload);
+        let full = queue.bytes > 0 && queue.bytes.saturating_add(bytes) > limit;
         if full || queue.closed {
             return Err(packet);
         }
         queue.bytes += bytes;
         queue.packets.push_back(packet);
-        queue.cover();
-        if !queue.braking && self.is_filling(&queue) {
-            queue.braking = true;
-            self.outbox.brake();
+        queue.update_charge();
+        if !queue.reads_paused && self.is_half_full(&queue) {
+            queue.reads_paused = true;
+            self.outbox.pause_reads();
         }
         drop(queue);
-        self.filled.notify_one();
+        self.not_empty.notify_one();
         Ok(())
     }
 
-    /// Takes the next packet, if there is one; `Err` when there will be none.
-    fn take(&self) -> Result<Option<Packet>, ()> {
+    /// Takes the next packet, if there is one; `Err` if there will be none.
+    fn pop(&self) -> Result<Option<EventPacket>, ()> {
         let mut queue = self.lock();
         let Some(packet) = queue.packets.pop_front() else {
             return if queue.closed { Err(()) } else { Ok(None) };
         };
-        queue.bytes -= weight(&packet);
-        queue.cover();
-        let easy = queue.braking && !self.is_filling(&queue);
-        if easy {
-            queue.braking = false;
+        queue.bytes -= memory_size(&packet);
+        queue.update_charge();
+        let resume = queue.reads_paused && !self.is_half_full(&queue);
+        if resume {
+            queue.reads_paused = false;
         }
         drop(queue);
-        if easy {
-            self.outbox.ease();
+        if resume {
+            self.outbox.resume_reads();
         }
         Ok(Some(packet))
     }
 
-    /// Half of what may wait does, or there is no memory for more.
-    fn is_filling(&self, queue: &Queue) -> bool {
-        queue.short
-            || queue.packets.len() > self.bounds.events / 2
-            || queue.bytes > self.bounds.bytes / 2
+    /// Whether it is more than half full, or there is no memory for more.
+    fn is_half_full(&self, queue: &InboxQueue) -> bool {
+        queue.memory_exhausted
+            || queue.packets.len() > self.limits.events / 2
+            || queue.bytes > self.limits.bytes / 2
     }
 }
 
-impl Inbox {
-    /// Answers a packet that found no place.
-    fn refuse(&self, packet: &Packet) {
+impl InboxSender {
+    /// Responds to a packet that does not fit.
+    fn refuse(&self, packet: &EventPacket) {
         let error = Error::new(
             Code::RateLimited,
             "events come faster than they can be handled: limits.inbox_bytes is reached",
         )
         .for_limit(Limit::Inbox)
-        .retry_after(std::time::Duration::from_millis(100));
+        .retry_after(Duration::from_millis(100));
         self.metrics.error(&error);
         let frame = match packet.ack {
             Some(id) => Frame::ack(&self.namespace, id, &json!({ "ok": false, "error": error })),
@@ -185,62 +186,62 @@ impl Inbox {
                 Frame::event(&self.namespace, &arguments.name, &arguments.values)
             }
         };
-        self.shared.outbox.push(frame, &Keep::Always);
+        self.inbox.outbox.push(frame, &Keep::Always);
     }
 }
 
 /// Names this handler to socketioxide, which tells handlers apart by their arguments.
-pub(super) enum WholePacket {}
+pub(super) enum RawPacketHandler {}
 
-impl MessageHandler<Adapter, WholePacket> for Inbox {
+impl MessageHandler<Adapter, RawPacketHandler> for InboxSender {
     fn call(&self, _: Arc<Socket>, value: Value, ack: Option<i64>) {
         let Value::Str(text, attachments) = value else {
-            return; // the common parser makes no other
+            return; // the common parser never returns another variant
         };
-        let text = match text.starts_with(RAW) {
-            true => text.slice(RAW.len()..),
+        let text = match text.starts_with(RAW_EVENT) {
+            true => text.slice(RAW_EVENT.len()..),
             false => text,
         };
-        let packet = Packet {
+        let packet = EventPacket {
             text,
             attachments,
             ack,
         };
-        if let Err(packet) = self.shared.offer(packet) {
+        if let Err(packet) = self.inbox.push(packet) {
             self.refuse(&packet);
         }
     }
 }
 
-impl Waiting {
-    /// The next packet; `None` when there will be none.
-    pub(super) async fn next(&mut self) -> Option<Packet> {
+impl InboxReceiver {
+    /// Waits for the next packet; `None` if there will be none.
+    pub(super) async fn next(&mut self) -> Option<EventPacket> {
         loop {
-            match self.0.take() {
+            match self.0.pop() {
                 Ok(Some(packet)) => return Some(packet),
-                Ok(None) => self.0.filled.notified().await,
+                Ok(None) => self.0.not_empty.notified().await,
                 Err(()) => return None,
             }
         }
     }
 
-    /// Takes no more; what waits is still given out.
+    /// Accepts no more packets; those that are queued can still be received.
     pub(super) fn close(&mut self) {
         self.0.lock().closed = true;
-        self.0.filled.notify_one();
+        self.0.not_empty.notify_one();
     }
 }
 
-impl Drop for Waiting {
+impl Drop for InboxReceiver {
     fn drop(&mut self) {
         let mut queue = self.0.lock();
         queue.closed = true;
         queue.packets.clear();
         queue.bytes = 0;
-        queue.cover();
-        if std::mem::take(&mut queue.braking) {
+        queue.update_charge();
+        if std::mem::take(&mut queue.reads_paused) {
             drop(queue);
-            self.0.outbox.ease();
+            self.0.outbox.resume_reads();
         }
     }
 }

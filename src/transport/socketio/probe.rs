@@ -1,11 +1,11 @@
-//! The upgrade of a session from polling to WebSocket, up to the moment when its client has switched.
+//! The probe of an upgrade from polling to WebSocket, up to the moment when the client has switched.
 //!
 //! A proxy or a virus scanner may pass the 101 and then cut or swallow the frames. So the probe is answered here, and
-//! engineioxide hears of the WebSocket only once the client has sent `5`: told earlier, it would answer every poll at once
-//! from then on, and end the session if the probe failed. Until then the session polls as before, and may try again.
+//! engineioxide learns of the WebSocket only once the client has sent `5`. If it learned earlier, it would answer every poll at
+//! once from then on, and close the session if the probe failed. Until then the session polls as before, and may try again.
 //!
-//! A client pauses polling when it has `3probe` and its poll has been answered. So a pending poll is answered with a NOOP
-//! then: the first at once, later ones at growing distances, for a client that never received `3probe` goes on polling.
+//! A client pauses polling once it has `3probe` and a response to its poll. So a pending poll gets a no-op then: the first at
+//! once, later ones at growing intervals, since a client that never received `3probe` goes on polling.
 
 use std::{
     io::{self, Cursor},
@@ -22,107 +22,107 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::transport::{
-    upgrade::StreamReader,
-    wire::{Outbox, Writer},
+use crate::{
+    http::upgrade::{StreamReader, StreamWriter},
+    transport::wire::Outbox,
 };
 
-/// How long a probe may be without a frame.
-const SILENCE: Duration = Duration::from_secs(5);
+/// Longest time between two frames of a probe.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the peer of a WebSocket that is given up may take to close it.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a client may take to close an abandoned WebSocket.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// When the second poll of a probe is answered; each later one waits twice as long as the one before.
-const SECOND_NOOP: Duration = Duration::from_millis(25);
+/// Delay of the second no-op of a probe; each later one has twice the delay of the one before.
+const NOOP_DELAY: Duration = Duration::from_millis(25);
 
-/// Bytes that a frame of a probe may have: control frames have no more, and the packets are tiny.
-const FRAME: usize = 125;
+/// Maximum payload of a frame of a probe: control frames have no more, and the packets are tiny.
+const MAX_PAYLOAD: usize = 125;
 
-/// What engineioxide is told of a probe that has succeeded, as a client sends it: `2probe` and `5`, masked with zeros.
-const SUCCEEDED: &[u8] = b"\x81\x86\0\0\0\x002probe\x81\x81\0\0\0\x005";
+/// The frames of a successful probe, which engineioxide reads in place of the client's: `2probe` and `5`, with zero masks.
+const PROBE_FRAMES: &[u8] = b"\x81\x86\0\0\0\x002probe\x81\x81\0\0\0\x005";
 
-const ANSWER: &[u8] = b"\x81\x063probe";
-const CLOSE: &[u8] = b"\x88\x00";
+const PROBE_REPLY: &[u8] = b"\x81\x063probe";
+const CLOSE_FRAME: &[u8] = b"\x88\x00";
 
-/// How far the upgrade of a session has come.
+/// Progress of a session's upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Nobody tries.
+enum UpgradeStage {
+    /// No upgrade is being tried.
     Polling,
-    /// A WebSocket is open.
+    /// A WebSocket is open; its probe has not come yet.
     Probing,
-    /// Its probe was answered.
+    /// The probe was answered.
     Answered,
-    /// Its client has switched to it.
+    /// The client has switched to the WebSocket.
     Upgraded,
 }
 
-/// The upgrade of one session; its polls and its probe share it.
-pub(super) struct Upgrade {
-    stage: watch::Sender<Stage>,
-    /// Polls that were answered with a NOOP since the last probe began.
+/// The state of one session's upgrade; its polls and its probe share it.
+pub(super) struct UpgradeState {
+    stage: watch::Sender<UpgradeStage>,
+    /// No-ops sent since the last probe began.
     noops: AtomicU32,
-    /// Held by the poll that is pending.
+    /// Locked by the pending poll.
     poll: Mutex<()>,
 }
 
-impl Default for Upgrade {
+impl Default for UpgradeState {
     fn default() -> Self {
         Self {
-            stage: watch::Sender::new(Stage::Polling),
+            stage: watch::Sender::new(UpgradeStage::Polling),
             noops: AtomicU32::new(0),
             poll: Mutex::new(()),
         }
     }
 }
 
-impl Upgrade {
-    /// Begins a probe, unless another is under way or the session is upgraded.
-    pub(super) fn begin(self: &Arc<Self>) -> Option<Probe> {
-        let begun = self.stage.send_if_modified(|stage| {
-            let free = *stage == Stage::Polling;
-            if free {
-                *stage = Stage::Probing;
+impl UpgradeState {
+    /// Starts a probe, unless another one is running or the session has upgraded.
+    pub(super) fn start_probe(self: &Arc<Self>) -> Option<UpgradeProbe> {
+        let started = self.stage.send_if_modified(|stage| {
+            let is_polling = *stage == UpgradeStage::Polling;
+            if is_polling {
+                *stage = UpgradeStage::Probing;
             }
-            free
+            is_polling
         });
-        begun.then(|| {
+        started.then(|| {
             self.noops.store(0, Ordering::Relaxed);
-            Probe(self.clone())
+            UpgradeProbe(self.clone())
         })
     }
 
-    /// The turn of a poll; `None` if another is pending.
-    pub(super) fn poll(&self) -> Option<MutexGuard<'_, ()>> {
+    /// Starts a poll; `None` if another one is pending.
+    pub(super) fn start_poll(&self) -> Option<MutexGuard<'_, ()>> {
         self.poll.try_lock().ok()
     }
 
     /// Whether the client has switched to a WebSocket.
     pub(super) fn is_done(&self) -> bool {
-        *self.stage.borrow() == Stage::Upgraded
+        *self.stage.borrow() == UpgradeStage::Upgraded
     }
 
-    /// Waits until no poll is pending. After the client has switched each is answered at once.
-    pub(super) async fn polled(&self) {
+    /// Waits until no poll is pending. After the client has switched, polls are answered at once.
+    pub(super) async fn poll_finished(&self) {
         drop(self.poll.lock().await);
     }
 
-    /// Waits until the pending poll is to be answered with a NOOP.
-    pub(super) async fn noop(&self) {
+    /// Waits until the pending poll should get a no-op.
+    pub(super) async fn noop_due(&self) {
         let mut stage = self.stage.subscribe();
         loop {
-            let reached =
-                stage.wait_for(|stage| matches!(stage, Stage::Answered | Stage::Upgraded));
-            let Ok(Stage::Answered) = reached.await.map(|stage| *stage) else {
+            let reached = stage
+                .wait_for(|stage| matches!(stage, UpgradeStage::Answered | UpgradeStage::Upgraded));
+            let Ok(UpgradeStage::Answered) = reached.await.map(|stage| *stage) else {
                 return;
             };
-            let pause = match self.noops.load(Ordering::Relaxed) {
+            let delay = match self.noops.load(Ordering::Relaxed) {
                 0 => Duration::ZERO,
-                before => SECOND_NOOP * (1 << (before - 1).min(10)),
+                before => NOOP_DELAY * (1 << (before - 1).min(10)),
             };
             tokio::select! {
-                () = sleep(pause) => {
+                () = sleep(delay) => {
                     self.noops.fetch_add(1, Ordering::Relaxed);
                     return;
                 }
@@ -132,38 +132,38 @@ impl Upgrade {
     }
 }
 
-/// A probe; while it lives no other begins, and if it is dropped before the client has switched, another may.
-pub(super) struct Probe(Arc<Upgrade>);
+/// A running probe: no other can start. If it is dropped before the client has switched, another one can.
+pub(super) struct UpgradeProbe(Arc<UpgradeState>);
 
-impl Drop for Probe {
+impl Drop for UpgradeProbe {
     fn drop(&mut self) {
-        self.set(Stage::Polling);
+        self.set(UpgradeStage::Polling);
     }
 }
 
-impl Probe {
-    /// Answers the probe and waits until the client has switched, `within` this time at most. Returns the stream then, read
-    /// up to the client's `5`; closes the WebSocket otherwise.
+impl UpgradeProbe {
+    /// Answers the probe and waits until the client has switched, or until the timeout. Returns the stream, read up to the
+    /// client's `5`; otherwise closes the WebSocket.
     pub(super) async fn run(
         self,
         reader: StreamReader,
-        writer: Writer,
+        writer: StreamWriter,
         outbox: &Outbox,
-        within: Duration,
-    ) -> Option<(StreamReader, Writer)> {
-        let mut stream = Stream { reader, writer };
+        upgrade_timeout: Duration,
+    ) -> Option<(StreamReader, StreamWriter)> {
+        let mut stream = ProbeStream { reader, writer };
         let outcome = tokio::select! {
-            outcome = timeout(within, self.converse(&mut stream)) => outcome,
-            // Its pending poll is told, too.
-            () = outbox.ended() => Ok(Err(Failed::SessionEnded)),
+            outcome = timeout(upgrade_timeout, self.exchange_frames(&mut stream)) => outcome,
+            // The pending poll ends, too.
+            () = outbox.ended() => Ok(Err(ProbeError::SessionEnded)),
         };
-        match outcome.unwrap_or(Err(Failed::Silent)) {
+        match outcome.unwrap_or(Err(ProbeError::Timeout)) {
             Ok(()) => {
-                self.set(Stage::Upgraded);
+                self.set(UpgradeStage::Upgraded);
                 Some((stream.reader, stream.writer))
             }
-            Err(reason) => {
-                tracing::debug!(%reason, "an upgrade failed; the session goes on by polling");
+            Err(error) => {
+                tracing::debug!(reason = %error, "an upgrade failed; the session goes on by polling");
                 drop(self);
                 stream.close().await;
                 None
@@ -171,14 +171,14 @@ impl Probe {
         }
     }
 
-    async fn converse(&self, stream: &mut Stream) -> Result<(), Failed> {
+    async fn exchange_frames(&self, stream: &mut ProbeStream) -> Result<(), ProbeError> {
         loop {
-            let read = timeout(SILENCE, stream.frame()).await;
-            let frame = read.map_err(|_| Failed::Silent)??;
+            let read = timeout(FRAME_TIMEOUT, stream.read_frame()).await;
+            let frame = read.map_err(|_| ProbeError::Timeout)??;
             match (frame.opcode, frame.payload()) {
                 (TEXT, b"2probe") => {
-                    stream.write(ANSWER).await?;
-                    self.set(Stage::Answered);
+                    stream.write(PROBE_REPLY).await?;
+                    self.set(UpgradeStage::Answered);
                 }
                 (TEXT, b"5") => return Ok(()),
                 (PING, payload) => {
@@ -186,16 +186,16 @@ impl Probe {
                     stream.write(&[&head, payload].concat()).await?;
                 }
                 (PONG, _) => {}
-                (CLOSING, _) => return Err(Failed::Closed),
-                _ => return Err(Failed::WrongFrame),
+                (CLOSING, _) => return Err(ProbeError::Closed),
+                _ => return Err(ProbeError::UnexpectedFrame),
             }
         }
     }
 
-    fn set(&self, next: Stage) {
+    fn set(&self, next: UpgradeStage) {
         self.0.stage.send_if_modified(|stage| {
-            // Whoever has switched does not go back.
-            let changes = *stage != next && *stage != Stage::Upgraded;
+            // A client that has switched does not go back.
+            let changes = *stage != next && *stage != UpgradeStage::Upgraded;
             if changes {
                 *stage = next;
             }
@@ -204,27 +204,27 @@ impl Probe {
     }
 }
 
-/// The probe that engineioxide reads in front of everything else.
-pub(super) fn preceded(reader: StreamReader) -> StreamReader {
-    Box::new(Cursor::new(SUCCEEDED).chain(reader))
+/// Prepends the frames of a successful probe, which engineioxide expects first.
+pub(super) fn prepend_probe(reader: StreamReader) -> StreamReader {
+    Box::new(Cursor::new(PROBE_FRAMES).chain(reader))
 }
 
-/// Closes a WebSocket that nobody wants.
-pub(super) async fn close(reader: StreamReader, writer: Writer) {
-    Stream { reader, writer }.close().await;
+/// Closes a WebSocket that is not needed.
+pub(super) async fn close(reader: StreamReader, writer: StreamWriter) {
+    ProbeStream { reader, writer }.close().await;
 }
 
-/// Why a probe has failed.
+/// Why a probe failed.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
-    #[error("no frame came for too long")]
-    Silent,
+enum ProbeError {
+    #[error("timed out waiting for a frame")]
+    Timeout,
     #[error("the session has ended")]
     SessionEnded,
     #[error("the client closed the WebSocket")]
     Closed,
-    #[error("a frame came that belongs to no probe")]
-    WrongFrame,
+    #[error("unexpected frame")]
+    UnexpectedFrame,
     #[error("the connection broke")]
     Broken(#[from] io::Error),
 }
@@ -234,10 +234,10 @@ const CLOSING: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
 
-/// A frame of a client's, unmasked.
+/// A client's frame, unmasked.
 struct ClientFrame {
     opcode: u8,
-    bytes: [u8; FRAME],
+    bytes: [u8; MAX_PAYLOAD],
     len: usize,
 }
 
@@ -247,24 +247,24 @@ impl ClientFrame {
     }
 }
 
-/// The WebSocket of a probe. Reads no byte more than the frames have: what follows them is engineioxide's.
-struct Stream {
+/// The WebSocket of a probe. Reads no byte beyond its frames: what follows is for engineioxide.
+struct ProbeStream {
     reader: StreamReader,
-    writer: Writer,
+    writer: StreamWriter,
 }
 
-impl Stream {
-    async fn frame(&mut self) -> Result<ClientFrame, Failed> {
+impl ProbeStream {
+    async fn read_frame(&mut self) -> Result<ClientFrame, ProbeError> {
         let mut head = [0; 2];
         self.reader.read_exact(&mut head).await?;
         let (opcode, len) = (head[0] & 0x0f, usize::from(head[1] & 0x7f));
-        // Whole and without extensions; masked, as every frame of a client.
-        if head[0] & 0xf0 != 0x80 || head[1] & 0x80 == 0 || len > FRAME {
-            return Err(Failed::WrongFrame);
+        // A whole frame without extensions, masked as every client frame.
+        if head[0] & 0xf0 != 0x80 || head[1] & 0x80 == 0 || len > MAX_PAYLOAD {
+            return Err(ProbeError::UnexpectedFrame);
         }
         let mut mask = [0; 4];
         self.reader.read_exact(&mut mask).await?;
-        let mut bytes = [0; FRAME];
+        let mut bytes = [0; MAX_PAYLOAD];
         self.reader.read_exact(&mut bytes[..len]).await?;
         for (byte, mask) in bytes[..len].iter_mut().zip(mask.iter().cycle()) {
             *byte ^= mask;
@@ -277,14 +277,14 @@ impl Stream {
         self.writer.flush().await
     }
 
-    /// Closes it, and lets the peer see that: closed with something unread, the connection would be reset.
+    /// Closes it and reads until the client closes: closed with unread bytes, the connection would be reset.
     async fn close(mut self) {
         let closing = async {
-            self.write(CLOSE).await?;
+            self.write(CLOSE_FRAME).await?;
             self.writer.shutdown().await?;
             tokio::io::copy(&mut self.reader, &mut tokio::io::sink()).await
         };
-        let _ = timeout(FAREWELL, closing).await;
+        let _ = timeout(CLOSE_TIMEOUT, closing).await;
     }
 }
 

@@ -1,7 +1,7 @@
-//! What an Engine.IO request asks for, and how one is told that asks for something impossible.
+//! The query of an Engine.IO request, and the responses to invalid ones.
 //!
-//! engineioxide reads the query by itself, without decoding it. So it is read once here, and what is passed on says the same
-//! in the one spelling that both understand alike: what was refused here and not there would get past every check.
+//! engineioxide parses the query by itself, without decoding it. So it is parsed once here, and what is passed on says the same
+//! in the one spelling that both parse alike: a parameter that only engineioxide recognises would get past every check.
 
 use std::borrow::Cow;
 
@@ -16,36 +16,36 @@ use socketioxide::socket::Sid;
 
 use crate::transport::Transport;
 
-/// What the query of an Engine.IO request says.
+/// The parsed query of an Engine.IO request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Query {
+pub(super) struct EngineQuery {
     pub(super) protocol: u8,
     pub(super) sid: Option<Sid>,
     pub(super) websocket: bool,
-    /// The client takes bytes as base64 alone.
+    /// The client accepts bytes as base64 only.
     pub(super) base64: bool,
 }
 
-/// Why a request is none of Engine.IO's; the numbers are Engine.IO's own.
+/// Why an Engine.IO request is refused, with Engine.IO's own codes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wrong {
-    Transport,
-    /// Nobody knows the session; the words say why that may be.
-    Session(&'static str),
-    Method,
-    Request,
-    Version,
-    /// JSONP polling, with the index of the function that the page waits to be called.
+pub(super) enum EngineRequestError {
+    UnknownTransport,
+    /// With a message that names possible causes.
+    UnknownSession(&'static str),
+    BadMethod,
+    BadRequest,
+    UnsupportedVersion,
+    /// JSONP polling, with the index of the function that the page expects to be called.
     Jsonp(u32),
 }
 
-impl Query {
-    /// Reads the query of a request; of parameters that come twice the last counts, as on Node.
-    pub(super) fn read(
+impl EngineQuery {
+    /// Parses the query of a request. Of repeated parameters the last counts, as with Socket.IO on Node.
+    pub(super) fn parse(
         method: &Method,
         uri: &Uri,
         transports: &[Transport],
-    ) -> Result<Self, Wrong> {
+    ) -> Result<Self, EngineRequestError> {
         let (mut version, mut transport, mut sid, mut jsonp) = (None, None, None, None);
         let mut base64 = false;
         for (name, value) in parameters(uri.query().unwrap_or_default()) {
@@ -61,31 +61,34 @@ impl Query {
         let transport = match transport.as_deref() {
             Some("polling") => Transport::Polling,
             Some("websocket") => Transport::WebSocket,
-            _ => return Err(Wrong::Transport),
+            _ => return Err(EngineRequestError::UnknownTransport),
         };
         if !transports.contains(&transport) {
-            return Err(Wrong::Transport);
+            return Err(EngineRequestError::UnknownTransport);
         }
         let websocket = transport == Transport::WebSocket;
         match jsonp.filter(|_| !websocket) {
             Some(index) if method == Method::GET => {
-                return Err(Wrong::Jsonp(index.parse().unwrap_or_default()));
+                return Err(EngineRequestError::Jsonp(index.parse().unwrap_or_default()));
             }
-            Some(_) => return Err(Wrong::Request),
+            Some(_) => return Err(EngineRequestError::BadRequest),
             None => {}
         }
-        let sid = sid.map(|sid| sid.parse().map_err(|_| Wrong::Session(UNKNOWN)));
+        let sid = sid.map(|sid| {
+            sid.parse()
+                .map_err(|_| EngineRequestError::UnknownSession(UNKNOWN_SESSION))
+        });
         let sid = sid.transpose()?;
         match (sid, method) {
             (_, &Method::GET) => {}
             (Some(_), &Method::POST) if !websocket => {}
-            (None, _) => return Err(Wrong::Method),
-            (Some(_), _) => return Err(Wrong::Request),
+            (None, _) => return Err(EngineRequestError::BadMethod),
+            (Some(_), _) => return Err(EngineRequestError::BadRequest),
         }
         let protocol = match version.as_deref() {
             Some("3") => 3,
             Some("4") => 4,
-            _ => return Err(Wrong::Version),
+            _ => return Err(EngineRequestError::UnsupportedVersion),
         };
         Ok(Self {
             protocol,
@@ -95,73 +98,74 @@ impl Query {
         })
     }
 
-    /// The address that says the same to engineioxide; what is the application's stays as it came.
+    /// The same address as engineioxide expects it; the application's own parameters stay as they came.
     pub(super) fn normalized(&self, uri: &Uri) -> Uri {
         let transport = if self.websocket {
             "websocket"
         } else {
             "polling"
         };
-        let mut said = format!("{}?EIO={}&transport={transport}", uri.path(), self.protocol);
+        let mut query = format!("{}?EIO={}&transport={transport}", uri.path(), self.protocol);
         if let Some(sid) = self.sid {
-            said += &format!("&sid={sid}");
+            query += &format!("&sid={sid}");
         }
         if self.base64 {
-            said += "&b64=1";
+            query += "&b64=1";
         }
         let others = uri.query().unwrap_or_default().split('&').filter(|pair| {
-            let (name, _) = named(pair);
-            !pair.is_empty() && !OURS.contains(&&*name)
+            let (name, _) = decode_pair(pair);
+            !pair.is_empty() && !ENGINE_PARAMETERS.contains(&&*name)
         });
         for pair in others {
-            said.push('&');
-            said += pair;
+            query.push('&');
+            query += pair;
         }
         let mut parts = uri.clone().into_parts();
-        parts.path_and_query = PathAndQuery::try_from(said).ok();
+        parts.path_and_query = PathAndQuery::try_from(query).ok();
         Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
     }
 }
 
 /// Parameters that engineioxide reads, too.
-const OURS: [&str; 5] = ["EIO", "transport", "sid", "b64", "j"];
+const ENGINE_PARAMETERS: [&str; 5] = ["EIO", "transport", "sid", "b64", "j"];
 
-const UNKNOWN: &str = "Session ID unknown";
+const UNKNOWN_SESSION: &str = "Session ID unknown";
 
 fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    query.split('&').map(named)
+    query.split('&').map(decode_pair)
 }
 
-fn named(pair: &str) -> (Cow<'_, str>, Cow<'_, str>) {
+fn decode_pair(pair: &str) -> (Cow<'_, str>, Cow<'_, str>) {
     let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-    (decoded(name), decoded(value))
+    (decode(name), decode(value))
 }
 
-fn decoded(text: &str) -> Cow<'_, str> {
+fn decode(text: &str) -> Cow<'_, str> {
     percent_decode_str(text).decode_utf8_lossy()
 }
 
-impl Wrong {
+impl EngineRequestError {
     fn code_and_message(&self) -> (u8, &'static str) {
         match self {
-            Self::Transport => (0, "Transport unknown"),
-            Self::Session(why) => (1, why),
-            Self::Method => (2, "Bad handshake method"),
-            Self::Request | Self::Jsonp(_) => (3, "Bad request"),
-            Self::Version => (5, "Unsupported protocol version"),
+            Self::UnknownTransport => (0, "Transport unknown"),
+            Self::UnknownSession(message) => (1, message),
+            Self::BadMethod => (2, "Bad handshake method"),
+            Self::BadRequest | Self::Jsonp(_) => (3, "Bad request"),
+            Self::UnsupportedVersion => (5, "Unsupported protocol version"),
         }
     }
 }
 
-impl IntoResponse for Wrong {
+impl IntoResponse for EngineRequestError {
     fn into_response(self) -> Response {
         let (code, message) = self.code_and_message();
         match self {
             Self::Jsonp(index) => {
-                // A page runs a script only if its status is 200; what is no packet is an error to its client. Served, it
-                // would let any page read what a user's cookies open.
-                let script =
-                    format!("console.error(\"{NO_JSONP}\");___eio[{index}](\"{code}:{message}\");");
+                // A page runs a script only if its status is 200; to its client, a script without a packet is an error. JSONP is
+                // not served because it would let any page read with a user's cookies.
+                let script = format!(
+                    "console.error(\"{JSONP_MESSAGE}\");___eio[{index}](\"{code}:{message}\");"
+                );
                 (
                     [(header::CONTENT_TYPE, "text/javascript; charset=UTF-8")],
                     script,
@@ -176,7 +180,7 @@ impl IntoResponse for Wrong {
     }
 }
 
-const NO_JSONP: &str = "JSONP polling is not served; leave out forceJSONP, and use the transports polling and websocket";
+const JSONP_MESSAGE: &str = "JSONP polling is not served; leave out forceJSONP, and use the transports polling and websocket";
 
 #[cfg(test)]
 mod tests;

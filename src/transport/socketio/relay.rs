@@ -1,52 +1,56 @@
-//! Relaying: configured events are passed on as they are to the other sockets of the sender's rooms.
+//! Relaying: configured events are passed on unchanged to the other sockets of the sender's rooms.
 //!
-//! A front end written against a hand-made server that only broadcasts needs no change. What is relayed is not stored
-//! and not numbered. It goes through socketioxide's rooms, which mirror the hub's. It never has more bytes than came in: JSON
-//! passes as it is, and each attachment once ([`Filled`]).
+//! A front end written against a hand-made server that only broadcasts needs no change. Relayed events are not stored and not
+//! numbered. They go through socketioxide's rooms, which mirror the hub's. They never have more bytes than came in: JSON
+//! passes unchanged, and each attachment once ([`FilledArguments`]).
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-mod filled;
+mod placeholders;
 
-use super::{SocketRef, packet::Arguments, rooms::mirrored};
+use super::{SocketRef, event_packet::EventArguments, rooms::mirrored_name};
 use crate::{
     auth::Permission,
     error::{Code, Error, Limit, Result},
     hub::Connection,
 };
-use filled::Filled;
+use placeholders::FilledArguments;
 
-/// Binary attachments that stock clients take in one event; of more they end their connection, and some their process.
-const ATTACHMENTS: usize = 10;
+/// Maximum binary attachments that stock clients accept in one event; with more they close their connection, and some exit.
+const MAX_RELAYED_ATTACHMENTS: usize = 10;
 
-/// Passes an event on, with at most `most` bytes of JSON. The room of a sender that is in none is the namespace.
+/// Passes an event on, with at most `limit` bytes of JSON. A sender that is in no room sends to the whole namespace.
+///
+/// # Errors
+/// `too_large` for too many bytes or attachments, `bad_request` for wrong placeholders, `forbidden` if the sender may not
+/// publish to any of its rooms.
 pub(super) async fn relay(
     socket: &SocketRef,
     connection: &Connection,
-    arguments: &Arguments<'_>,
+    arguments: &EventArguments<'_>,
     attachments: Option<&VecDeque<Bytes>>,
-    most: usize,
+    limit: usize,
 ) -> Result<()> {
     let bytes: usize = arguments.values.iter().map(|value| value.get().len()).sum();
-    if bytes > most {
+    if bytes > limit {
         let message =
-            format!("a relayed event may have {most} bytes of JSON, this one has {bytes}");
+            format!("a relayed event may have {limit} bytes of JSON, this one has {bytes}");
         return Err(Error::new(Code::TooLarge, message).for_limit(Limit::MessageBytes));
     }
     if let Some(count) = attachments
         .map(VecDeque::len)
-        .filter(|count| *count > ATTACHMENTS)
+        .filter(|count| *count > MAX_RELAYED_ATTACHMENTS)
     {
         return Err(Error::new(
             Code::TooLarge,
             format!(
-                "a relayed event may have {ATTACHMENTS} binary attachments, this one has {count}: clients take no more"
+                "a relayed event may have {MAX_RELAYED_ATTACHMENTS} binary attachments, this one has {count}: clients take no more"
             ),
         ));
     }
-    let event = Filled::new(&arguments.values, attachments)?;
+    let event = FilledArguments::new(&arguments.values, attachments)?;
     let principal = connection.principal();
     let mut rooms = connection.rooms();
     rooms.retain(|room| !room.is_personal());
@@ -59,11 +63,11 @@ pub(super) async fn relay(
             "this identity may not send to any of its rooms",
         ));
     } else {
-        let rooms = rooms.iter().map(|room| mirrored(room).into_owned());
+        let rooms = rooms.iter().map(|room| mirrored_name(room).into_owned());
         let rooms: Vec<String> = rooms.collect();
         socket.to(rooms)
     };
-    // A socket that has no place for it misses it, as with any event that is not kept.
+    // A socket whose channel is full misses it, as with any event that is not stored.
     if let Err(error) = others.emit(&arguments.event, &event).await {
         tracing::debug!(%error, "a relayed event did not reach every socket");
     }

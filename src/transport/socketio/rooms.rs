@@ -1,7 +1,8 @@
-//! The rooms of socketioxide that one connection is in: the hub's, which are mirrored there for relaying and for what an
-//! application emits by itself, one that is named by the connection's id, and those that the application has joined it to.
+//! The socketioxide rooms of one connection: the hub's, which are mirrored for relayed events and for what an application emits
+//! itself, one named by the connection's id, and those that the application has joined it to.
 //!
-//! The last are kept with its session, so they have to be told from the others, at every moment and when its socket ends.
+//! The last kind is stored with the session, so these rooms are told apart from the others at all times, also when the socket
+//! ends.
 
 use std::{
     borrow::Cow,
@@ -15,21 +16,21 @@ use crate::{
     transport::lock,
 };
 
-/// What is known of them.
+/// The socketioxide rooms of one socket.
 #[derive(Default)]
-pub(super) struct SocketRooms(Mutex<Rooms>);
+pub(super) struct SocketRooms(Mutex<RoomsState>);
 
 #[derive(Default)]
-struct Rooms {
-    /// Those that the server has joined it to.
-    ours: HashSet<String>,
-    /// The application's, as they were when the socket ended.
-    left: Option<Vec<String>>,
+struct RoomsState {
+    /// Rooms that the server has joined it to.
+    joined_by_server: HashSet<String>,
+    /// The application's rooms at the time when the socket ended.
+    at_end: Option<Vec<String>>,
 }
 
-/// What a room of the hub is called in socketioxide. One that is named as connections are has another name there: whoever
-/// joined it would be told what is for that connection alone.
-pub(super) fn mirrored(room: &RoomName) -> Cow<'_, str> {
+/// The name of a hub room in socketioxide. A room whose name looks like a connection id has another name there: its members
+/// would otherwise get what is sent to that connection alone.
+pub(super) fn mirrored_name(room: &RoomName) -> Cow<'_, str> {
     match room.as_str().parse::<ConnectionId>() {
         Ok(_) => format!("room {room}").into(),
         Err(_) => room.as_str().into(),
@@ -37,28 +38,28 @@ pub(super) fn mirrored(room: &RoomName) -> Cow<'_, str> {
 }
 
 impl SocketRooms {
-    /// Has the connection reached by its id.
+    /// Joins the room that has the connection's id, by which it can be addressed.
     pub(super) fn join_own(&self, socket: &Socket, id: ConnectionId) {
         self.join(socket, id.to_string());
     }
 
-    /// Mirrors a room of the hub.
-    pub(super) fn enter(&self, socket: &Socket, room: &RoomName) {
-        self.join(socket, mirrored(room).into_owned());
+    /// Mirrors that the connection has joined a room of the hub.
+    pub(super) fn mirror_join(&self, socket: &Socket, room: &RoomName) {
+        self.join(socket, mirrored_name(room).into_owned());
     }
 
-    /// The connection has left a room of the hub.
-    pub(super) fn leave(&self, socket: &Socket, room: &RoomName) {
-        let room = mirrored(room);
+    /// Mirrors that the connection has left a room of the hub.
+    pub(super) fn mirror_leave(&self, socket: &Socket, room: &RoomName) {
+        let room = mirrored_name(room);
         let mut rooms = self.lock();
         socket.leave(room.clone().into_owned());
-        rooms.ours.remove(&*room);
+        rooms.joined_by_server.remove(&*room);
     }
 
-    /// Joins what the application had joined before.
+    /// Joins the rooms that the application had joined it to before.
     pub(super) fn rejoin(&self, socket: &Socket, names: &[String]) {
         let rooms = self.lock();
-        if rooms.left.is_none() {
+        if rooms.at_end.is_none() {
             socket.join(names.to_vec());
         }
     }
@@ -66,37 +67,39 @@ impl SocketRooms {
     /// The rooms that the application has joined it to.
     pub(super) fn of_application(&self, socket: &Socket) -> Vec<String> {
         let rooms = self.lock();
-        let left = rooms.left.clone();
-        left.unwrap_or_else(|| rooms.others(socket))
+        let at_end = rooms.at_end.clone();
+        at_end.unwrap_or_else(|| rooms.of_application(socket))
     }
 
-    /// The socket ends, and is about to be taken out of all its rooms: none is joined any more.
+    /// The socket ends and is about to leave all its rooms: it must not join any more.
     pub(super) fn end(&self, socket: &Socket) {
         let mut rooms = self.lock();
-        let others = rooms.others(socket);
-        rooms.left.get_or_insert(others);
+        let others = rooms.of_application(socket);
+        rooms.at_end.get_or_insert(others);
     }
 
     fn join(&self, socket: &Socket, name: String) {
         let mut rooms = self.lock();
-        // Nobody would take it out again.
-        if rooms.left.is_none() {
+        // After its end, nothing would remove it from the room again.
+        if rooms.at_end.is_none() {
             socket.join(name.clone());
-            rooms.ours.insert(name);
+            rooms.joined_by_server.insert(name);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Rooms> {
+    fn lock(&self) -> MutexGuard<'_, RoomsState> {
         lock(&self.0)
     }
 }
 
-impl Rooms {
-    fn others(&self, socket: &Socket) -> Vec<String> {
+impl RoomsState {
+    fn of_application(&self, socket: &Socket) -> Vec<String> {
         let rooms = socket.rooms().into_iter().map(|room| room.to_string());
-        let mut others: Vec<_> = rooms.filter(|room| !self.ours.contains(room)).collect();
-        others.sort_unstable();
-        others
+        let mut names: Vec<_> = rooms
+            .filter(|room| !self.joined_by_server.contains(room))
+            .collect();
+        names.sort_unstable();
+        names
     }
 }
 

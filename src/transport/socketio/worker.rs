@@ -1,7 +1,7 @@
-//! The one task of a connection: takes its events in the order they came, reads them, and has them carried out.
+//! The one task of a connection: receives its events in the order they came, parses them, and executes them.
 //!
-//! What is a request of the contract the hub's executor carries out; the application's own events and those that are
-//! relayed are handled here.
+//! The hub's executor executes the requests of the public contract. The application's own events and relayed events are handled
+//! here.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,11 +11,11 @@ use tokio::{task::consume_budget, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Door, SocketRef,
-    custom::{EventContext, acknowledged},
-    inbox::Waiting,
-    outlet::SocketOutlet,
-    packet::{Arguments, Packet},
+    SocketIoTransport, SocketRef,
+    custom_events::{EventContext, encode_ack},
+    event_packet::{EventArguments, EventPacket},
+    event_sink::SocketEventSink,
+    inbox::InboxReceiver,
     relay::relay,
 };
 use crate::{
@@ -26,46 +26,47 @@ use crate::{
     transport::requests::{self, REQUESTS, room_of},
 };
 
-/// The task's belongings.
+/// State of the task.
 pub(super) struct Worker {
-    door: Arc<Door>,
-    executor: Executor<SocketDesk>,
-    waiting: Waiting,
-    /// Cancelled when socketioxide has let go of the socket.
+    transport: Arc<SocketIoTransport>,
+    executor: Executor<SocketReplySink>,
+    inbox: InboxReceiver,
+    /// Cancelled when socketioxide has released the socket.
     ended: CancellationToken,
 }
 
-/// Writes answers into one connection.
-struct SocketDesk {
+/// Sends replies to one connection.
+struct SocketReplySink {
     socket: SocketRef,
-    outlet: Arc<SocketOutlet>,
+    event_sink: Arc<SocketEventSink>,
 }
 
-/// Whom to answer.
-struct Asked {
+/// Where the reply to an event goes.
+struct AckTarget {
     event: String,
     room: Option<RoomName>,
+    /// The ack id, if the client asked for an ack.
     ack: Option<i64>,
 }
 
 impl Worker {
     pub(super) fn new(
-        door: Arc<Door>,
+        transport: Arc<SocketIoTransport>,
         connection: Arc<Connection>,
-        (socket, outlet): (SocketRef, Arc<SocketOutlet>),
-        waiting: Waiting,
+        (socket, event_sink): (SocketRef, Arc<SocketEventSink>),
+        inbox: InboxReceiver,
         ended: CancellationToken,
     ) -> Self {
-        let desk = SocketDesk { socket, outlet };
+        let sink = SocketReplySink { socket, event_sink };
         Self {
-            executor: Executor::new(door.hub.clone(), connection, desk, ended.clone()),
-            door,
-            waiting,
+            executor: Executor::new(transport.hub.clone(), connection, sink, ended.clone()),
+            transport,
+            inbox,
             ended,
         }
     }
 
-    /// Works until the socket has ended and everything it sent is handled.
+    /// Runs until the socket has ended and everything it sent is handled.
     pub(super) async fn run(mut self) {
         let (mut ended, mut idle) = (false, false);
         loop {
@@ -74,76 +75,81 @@ impl Worker {
                 biased;
                 () = self.executor.go_on() => {}
                 () = self.ended.cancelled(), if !ended => {
-                    // It stays in its rooms until what it sent before is handled: a page that is closed marks what
-                    // was read and goes, in one packet perhaps.
+                    // It stays in its rooms until what it sent before is handled: a page that is closed sends its read
+                    // marker and disconnects, perhaps in one packet.
                     ended = true;
-                    self.waiting.close();
+                    self.inbox.close();
                 }
-                packet = track_idle(&mut idle, self.waiting.next()), if takes_more => {
+                packet = track_idle(&mut idle, self.inbox.next()), if takes_more => {
                     let Some(packet) = packet else { break };
                     if std::mem::take(&mut idle) {
                         self.executor.caught_up();
                     }
                     self.handle(packet).await;
-                    // Others are to have their turn, however much waits here.
+                    // Yields to other tasks, however much is queued here.
                     consume_budget().await;
                 }
             }
         }
         self.executor.finish().await;
-        let hub = &self.door.hub;
+        let hub = &self.transport.hub;
         hub.keep_application(self.executor.connection()).await;
     }
 
-    async fn handle(&mut self, mut packet: Packet) {
+    async fn handle(&mut self, mut packet: EventPacket) {
         let ack = packet.ack.take();
-        let arguments = packet.arguments(self.door.nesting);
-        let asked = Asked::new(arguments.as_ref().ok(), ack);
-        let wanted =
-            arguments.and_then(|arguments| Wanted::read(arguments, packet.attachments.is_some()));
-        match wanted {
-            Ok(Wanted::Request(request)) => self.executor.execute(asked, Ok(request)).await,
-            Ok(Wanted::Other(arguments)) => {
-                let result = self.other(&arguments, &packet).await;
+        let arguments = packet.arguments(self.transport.nesting);
+        let target = AckTarget::new(arguments.as_ref().ok(), ack);
+        let event = arguments
+            .and_then(|arguments| ParsedEvent::parse(arguments, packet.attachments.is_some()));
+        match event {
+            Ok(ParsedEvent::Request(request)) => self.executor.execute(target, Ok(request)).await,
+            Ok(ParsedEvent::Other(arguments)) => {
+                let result = self.handle_other(&arguments, &packet).await;
                 self.executor.note(result.as_ref().err());
                 let result = result.as_deref();
-                self.executor.desk().write(asked, result);
+                self.executor.desk().send(target, result);
             }
-            Err(error) => self.executor.execute(asked, Err(error)).await,
+            Err(error) => self.executor.execute(target, Err(error)).await,
         }
     }
 
-    /// The application's own events, and those that are relayed.
-    async fn other(&mut self, arguments: &Arguments<'_>, packet: &Packet) -> Result<Box<RawValue>> {
+    /// Handles the application's own events, and relayed events. Returns the ack.
+    async fn handle_other(
+        &mut self,
+        arguments: &EventArguments<'_>,
+        packet: &EventPacket,
+    ) -> Result<Box<RawValue>> {
         let event = arguments.event.as_str();
-        let toll = match self.door.relay.contains(event) && self.door.custom.get(event).is_none() {
+        let relayed = self.transport.relayed_events.contains(event);
+        let toll = match relayed && self.transport.custom.get(event).is_none() {
             true => Toll::Event,
             false => Toll::Message,
         };
         self.executor.make_way(toll).await?;
-        if let Some(handler) = self.door.custom.get(event) {
+        if let Some(handler) = self.transport.custom.get(event) {
             if packet.attachments.is_some() {
                 return Err(no_binary());
             }
             let context = EventContext {
-                hub: self.door.hub.clone(),
+                hub: self.transport.hub.clone(),
                 connection: self.executor.connection().clone(),
                 socket: self.executor.desk().socket.clone(),
             };
-            let most = self.door.handler_timeout;
-            let answer = timeout(most, handler(context, arguments.single()?));
-            let answer = self.executor.meanwhile(answer).await;
-            let hub = &self.door.hub;
+            let limit = self.transport.handler_timeout;
+            let result = timeout(limit, handler(context, arguments.single()?));
+            let result = self.executor.meanwhile(result).await;
+            let hub = &self.transport.hub;
             hub.keep_application(self.executor.connection()).await;
-            return answer.unwrap_or_else(|_| Err(took_too_long(event, most)));
+            return result.unwrap_or_else(|_| Err(handler_timed_out(event, limit)));
         }
         let (socket, connection) = (&self.executor.desk().socket, self.executor.connection());
-        if self.door.relay.contains(event) {
-            let most = self.door.hub.limits().message_bytes.bytes();
+        if relayed {
+            let limit = self.transport.hub.limits().message_bytes.bytes();
             let attachments = packet.attachments.as_ref();
-            relay(socket, connection, arguments, attachments, most).await?;
-            self.door.hub.metrics().ephemeral.inc();
-            return acknowledged(&());
+            relay(socket, connection, arguments, attachments, limit).await?;
+            self.transport.hub.metrics().ephemeral.inc();
+            return encode_ack(&());
         }
         Err(Error::new(
             Code::NotFound,
@@ -155,35 +161,37 @@ impl Worker {
     }
 }
 
-impl Desk for SocketDesk {
-    type Asked = Asked;
+impl Desk for SocketReplySink {
+    type Asked = AckTarget;
 
-    fn answer(&self, asked: Asked, result: Result<&Answer, &Error>) {
+    fn answer(&self, target: AckTarget, result: Result<&Answer, &Error>) {
         match result {
-            Ok(Answer::Joined(joined)) => self.outlet.entered(&joined.room),
-            Ok(Answer::Left { room }) => self.outlet.expelled(room),
+            Ok(Answer::Joined(joined)) => self.event_sink.mirror_join(&joined.room),
+            Ok(Answer::Left { room }) => self.event_sink.expelled(room),
             _ => {}
         }
-        let reply = match (&asked.ack, result) {
-            (Some(_), Ok(reply)) => acknowledged(reply),
+        let reply = match (&target.ack, result) {
+            (Some(_), Ok(reply)) => encode_ack(reply),
             (None, Ok(_)) => return,
             (_, Err(error)) => Err(error.clone()),
         };
-        self.write(asked, reply.as_deref());
+        self.send(target, reply.as_deref());
     }
 }
 
-impl SocketDesk {
-    /// Answers by ack, or by an `error` event if the client asked for no ack and it failed.
-    fn write(&self, asked: Asked, result: Result<&RawValue, &Error>) {
-        let Asked { event, room, ack } = asked;
+impl SocketReplySink {
+    /// Sends the ack, or an `error` event if the client asked for no ack and the event failed.
+    fn send(&self, target: AckTarget, result: Result<&RawValue, &Error>) {
+        let AckTarget { event, room, ack } = target;
         match (ack, result) {
-            (Some(ack), Ok(reply)) => self.outlet.answer(ack, reply),
-            (Some(ack), Err(error)) => self.outlet.answer(ack, &Failed { ok: false, error }),
+            (Some(ack), Ok(reply)) => self.event_sink.acknowledge(ack, reply),
+            (Some(ack), Err(error)) => self
+                .event_sink
+                .acknowledge(ack, &FailedAck { ok: false, error }),
             (None, Ok(_)) => {}
-            (None, Err(error)) => self.outlet.push(&Outgoing::notice(
+            (None, Err(error)) => self.event_sink.push(&Outgoing::notice(
                 "error",
-                &Unanswered {
+                &ErrorEvent {
                     event: &event,
                     room: room.as_ref(),
                     error,
@@ -193,35 +201,35 @@ impl SocketDesk {
     }
 }
 
-/// What an event asks for.
-enum Wanted<'a> {
-    /// Something of the contract.
+/// An event by who handles it.
+enum ParsedEvent<'a> {
+    /// A request of the public contract.
     Request(Request),
-    /// Something of the application's, or to be relayed.
-    Other(Arguments<'a>),
+    /// An event of the application's, or one to be relayed.
+    Other(EventArguments<'a>),
 }
 
-impl<'a> Wanted<'a> {
-    fn read(arguments: Arguments<'a>, has_attachments: bool) -> Result<Self> {
+impl<'a> ParsedEvent<'a> {
+    fn parse(arguments: EventArguments<'a>, has_attachments: bool) -> Result<Self> {
         if !REQUESTS.contains(&arguments.event.as_str()) {
-            return Ok(Wanted::Other(arguments));
+            return Ok(ParsedEvent::Other(arguments));
         }
         if has_attachments {
             return Err(no_binary());
         }
         match requests::parse(&arguments.event, arguments.single()?, None) {
-            Some(request) => request.map(Wanted::Request),
-            None => Ok(Wanted::Other(arguments)),
+            Some(request) => request.map(ParsedEvent::Request),
+            None => Ok(ParsedEvent::Other(arguments)),
         }
     }
 }
 
-impl Asked {
-    /// Takes from a packet what its answer needs; of one that could not be read, no name is known.
-    fn new(arguments: Option<&Arguments<'_>>, ack: Option<i64>) -> Self {
+impl AckTarget {
+    /// The target of the reply to an event; the name of one that could not be parsed is not known.
+    fn new(arguments: Option<&EventArguments<'_>>, ack: Option<i64>) -> Self {
         Self {
             event: arguments.map_or_else(String::new, |arguments| arguments.event.clone()),
-            // Reading it is a good part of a message's cost, and acks do not name it.
+            // Parsing it is a good part of a message's cost, and acks do not name it.
             room: match ack {
                 None => arguments
                     .and_then(|arguments| room_of(&arguments.event, arguments.values.first()?)),
@@ -232,11 +240,11 @@ impl Asked {
     }
 }
 
-fn took_too_long(event: &str, most: Duration) -> Error {
+fn handler_timed_out(event: &str, limit: Duration) -> Error {
     log_in_bursts!(
         warn,
         event,
-        ?most,
+        most = ?limit,
         "a handler was given up: socketio.handler_timeout"
     );
     let message = "handling this event took longer than socketio.handler_timeout";
@@ -250,13 +258,13 @@ fn no_binary() -> Error {
 }
 
 #[derive(Serialize)]
-struct Failed<'a> {
+struct FailedAck<'a> {
     ok: bool,
     error: &'a Error,
 }
 
 #[derive(Serialize)]
-struct Unanswered<'a> {
+struct ErrorEvent<'a> {
     event: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     room: Option<&'a RoomName>,

@@ -1,6 +1,6 @@
-//! WebSocket frames: those made here, once for all who get them, and those that socketioxide writes.
+//! WebSocket frames that the server writes: each is built once and shared by all recipients.
 //!
-//! A server's frames are neither masked nor parted: a header of 2, 4 or 10 bytes, then the payload.
+//! A server's frames are neither masked nor fragmented: a header of 2, 4 or 10 bytes, then the payload.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
@@ -11,43 +11,34 @@ use crate::{
     model::{Namespace, Offset},
 };
 
-/// The event that is sent through socketioxide to see where its packets stand; it never reaches a client.
-pub(in crate::transport) const MARK: &str = "switchboard:mark";
-
-/// The answer to an upgrade's probe: from here on nothing leaves by polling any more.
-pub(super) const PROBED: &[u8] = b"\x81\x063probe";
-
-/// Engine.IO's ping.
-pub(super) const ENGINE_PING: &[u8] = b"\x81\x012";
-
-const TEXT: u8 = 0x81;
-const BINARY: u8 = 0x82;
+pub(super) const TEXT: u8 = 0x81;
+pub(super) const BINARY: u8 = 0x82;
 const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 
-/// One text packet for a client, framed for a WebSocket; cheap to clone.
+/// One packet for a client, framed for a WebSocket; cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::transport) struct Frame {
-    pub(super) bytes: Bytes,
-    /// The offset of the message that it carries.
-    pub(super) offset: Option<Offset>,
+    bytes: Bytes,
+    /// Offset of the message in it, if it is one.
+    offset: Option<Offset>,
 }
 
 impl Frame {
-    /// The frame of an event.
+    /// Frames an event.
     pub(in crate::transport) fn event(
         namespace: &Namespace,
         name: &str,
         values: &[Box<RawValue>],
     ) -> Self {
-        let room = name.len()
+        let capacity = name.len()
             + values
                 .iter()
                 .map(|value| value.get().len() + 1)
                 .sum::<usize>();
-        let mut text = begin("42", namespace, room + 16);
+        let mut text = start_packet("42", namespace, capacity + 16);
         text.put_u8(b'[');
-        append(&mut text, &name);
+        append_json(&mut text, &name);
         for value in values {
             text.put_u8(b',');
             text.put_slice(value.get().as_bytes());
@@ -56,31 +47,31 @@ impl Frame {
         Self::of(framed(&text))
     }
 
-    /// The frame of an answer with one value to the packet `id`.
+    /// Frames an ack of the packet `id` with one argument.
     pub(in crate::transport) fn ack(
         namespace: &Namespace,
         id: i64,
         value: &(impl Serialize + ?Sized),
     ) -> Self {
-        let mut text = begin("43", namespace, 64);
-        append(&mut text, &id);
+        let mut text = start_packet("43", namespace, 64);
+        append_json(&mut text, &id);
         text.put_u8(b'[');
-        append(&mut text, value);
+        append_json(&mut text, value);
         text.put_u8(b']');
         Self::of(framed(&text))
     }
 
-    /// The frame of any text.
+    /// Frames any text.
     pub(in crate::transport) fn text(text: &[u8]) -> Self {
         Self::of(framed(text))
     }
 
-    /// Asks the client whether it lives.
+    /// A ping frame.
     pub(in crate::transport) fn ping() -> Self {
         Self::of(Bytes::from_static(&[PING, 0]))
     }
 
-    /// The last frame of a WebSocket: a code, and why in a few words.
+    /// A close frame with a status code and a short reason.
     pub(in crate::transport) fn close(code: u16, why: &str) -> Self {
         let mut frame = BytesMut::with_capacity(why.len() + 4);
         frame.put_u8(CLOSE);
@@ -90,7 +81,7 @@ impl Frame {
         Self::of(frame.freeze())
     }
 
-    /// A frame that was made here before.
+    /// Wraps a frame that has been encoded already.
     pub(in crate::transport) fn of(bytes: Bytes) -> Self {
         Self {
             bytes,
@@ -98,22 +89,22 @@ impl Frame {
         }
     }
 
-    /// The same frame, as that of a message with this offset.
-    pub(in crate::transport) fn at(self, offset: Option<Offset>) -> Self {
+    /// Notes the offset of the message in the frame.
+    pub(in crate::transport) fn with_offset(self, offset: Option<Offset>) -> Self {
         Self { offset, ..self }
     }
 
-    /// The same frame, whose bytes are reserved for as long as it waits to be taken, if it is a large one.
+    /// Charges the bytes of a large frame to `account` until the frame is dropped.
     ///
     /// # Errors
-    /// What is exhausted.
+    /// The exhausted limit.
     pub(in crate::transport) fn charged(self, account: &Account) -> Result<Self, Exhausted> {
-        if self.len() <= FREE {
+        if self.len() <= UNCHARGED_BYTES {
             return Ok(self);
         }
-        let held = account.take(self.len())?;
+        let reservation = account.take(self.len())?;
         Ok(Self {
-            bytes: held.around(self.bytes),
+            bytes: reservation.around(self.bytes),
             ..self
         })
     }
@@ -122,16 +113,24 @@ impl Frame {
         &self.bytes
     }
 
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    pub(super) fn offset(&self) -> Option<Offset> {
+        self.offset
+    }
+
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The packet alone, as polling carries it.
+    /// The packet without its frame, as polling carries it.
     pub(super) fn packet(&self) -> &str {
         std::str::from_utf8(payload(&self.bytes)).unwrap_or_default()
     }
 
-    /// The namespace of an event.
+    /// The namespace of an event or ack.
     pub(super) fn namespace(&self) -> &str {
         let rest = payload(&self.bytes).get(2..).unwrap_or_default();
         let end = match rest.first() {
@@ -145,11 +144,11 @@ impl Frame {
     }
 }
 
-/// Bytes of a frame for one client that cost nothing of the node's memory.
-const FREE: usize = 16 << 10;
+/// Frames up to this size are not charged to the node's memory limit.
+const UNCHARGED_BYTES: usize = 16 << 10;
 
-/// A packet's type and namespace.
-fn begin(kind: &str, namespace: &Namespace, more: usize) -> BytesMut {
+/// Starts a packet with its type and namespace.
+fn start_packet(kind: &str, namespace: &Namespace, more: usize) -> BytesMut {
     let mut text = BytesMut::with_capacity(kind.len() + namespace.as_str().len() + 1 + more);
     text.put_slice(kind.as_bytes());
     if !namespace.is_root() {
@@ -159,27 +158,28 @@ fn begin(kind: &str, namespace: &Namespace, more: usize) -> BytesMut {
     text
 }
 
-fn append(text: &mut BytesMut, value: &(impl Serialize + ?Sized)) {
+fn append_json(text: &mut BytesMut, value: &(impl Serialize + ?Sized)) {
     serde_json::to_writer(text.writer(), value)
         .expect("strings, numbers and raw JSON always serialize");
 }
 
-/// What a whole frame carries.
+/// The payload of a complete frame.
 pub(super) fn payload(frame: &[u8]) -> &[u8] {
-    let header = Header::read(frame).map_or(0, |header| header.len);
+    let header = FrameHeader::read(frame).map_or(0, |header| header.len);
     &frame[header..]
 }
 
+/// Frames a text packet.
 pub(super) fn framed(text: &[u8]) -> Bytes {
-    frame_of(TEXT, &[text])
+    build_frame(TEXT, &[text])
 }
 
-/// The frame of a binary packet, whose bytes come in parts.
+/// Frames a binary packet, which is passed in parts.
 pub(super) fn binary_frame(parts: &[&[u8]]) -> Bytes {
-    frame_of(BINARY, parts)
+    build_frame(BINARY, parts)
 }
 
-fn frame_of(first: u8, parts: &[&[u8]]) -> Bytes {
+fn build_frame(first: u8, parts: &[&[u8]]) -> Bytes {
     let len: usize = parts.iter().map(|part| part.len()).sum();
     let mut frame = BytesMut::with_capacity(len + 10);
     frame.put_u8(first);
@@ -198,17 +198,18 @@ fn frame_of(first: u8, parts: &[&[u8]]) -> Bytes {
     frame.freeze()
 }
 
-/// What the first bytes of a frame tell.
-struct Header {
-    first: u8,
+/// The header of a frame.
+pub(super) struct FrameHeader {
+    /// The first byte: FIN and opcode.
+    pub(super) first: u8,
     /// Bytes of the header itself.
-    len: usize,
-    payload: usize,
+    pub(super) len: usize,
+    pub(super) payload: usize,
 }
 
-impl Header {
-    /// `None` as long as it is not complete.
-    fn read(bytes: &[u8]) -> Option<Self> {
+impl FrameHeader {
+    /// Parses a header; `None` while it is incomplete.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let (first, short) = (*bytes.first()?, usize::from(*bytes.get(1)? & 0x7f));
         let (len, payload) = match short {
             126 => (
@@ -227,135 +228,6 @@ impl Header {
             payload,
         })
     }
-}
-
-/// What socketioxide wrote, by what has to be done about it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Native {
-    /// Our own [`MARK`].
-    Mark,
-    /// The answer to a CONNECT.
-    Connected(Bytes),
-    /// The refusal of a CONNECT.
-    Refused(Bytes),
-    /// A packet that this number of binary frames belong to.
-    Binary(Bytes, usize),
-    /// An event without attachments.
-    Event(Bytes),
-    /// A binary frame.
-    Attachment(Bytes),
-    /// Anything else.
-    Other(Bytes),
-}
-
-/// Finds the frames in what socketioxide writes, however it is parted.
-#[derive(Debug, Default)]
-pub(super) struct Splitter {
-    /// The beginning of a frame that is not complete.
-    partial: BytesMut,
-}
-
-impl Splitter {
-    /// Takes what was written and calls `each` with every frame that is now complete.
-    pub(super) fn split(&mut self, written: &[u8], mut each: impl FnMut(Native)) {
-        self.partial.extend_from_slice(written);
-        while let Some(header) = Header::read(&self.partial) {
-            let whole = header.len.saturating_add(header.payload);
-            if self.partial.len() < whole {
-                return;
-            }
-            let frame = self.partial.split_to(whole).freeze();
-            if self.partial.is_empty() {
-                // It would keep the memory of what was split from it for as long as nothing else is written.
-                self.partial = BytesMut::new();
-            }
-            each(Native::of(frame, &header));
-        }
-    }
-
-    /// Bytes of a frame that is not complete.
-    #[cfg(test)]
-    fn partial(&self) -> usize {
-        self.partial.len()
-    }
-}
-
-impl Native {
-    fn of(frame: Bytes, header: &Header) -> Self {
-        match header.first {
-            TEXT => {}
-            BINARY => return Self::Attachment(frame),
-            _ => return Self::Other(frame),
-        }
-        let kind = std::str::from_utf8(&frame[header.len..]).map_or(Packet::Other, Packet::of);
-        match kind {
-            Packet::Mark => Self::Mark,
-            Packet::Connected(_) => Self::Connected(frame),
-            Packet::Event => Self::Event(frame),
-            Packet::Refused => Self::Refused(frame),
-            Packet::Binary(0) | Packet::Other => Self::Other(frame),
-            Packet::Binary(attachments) => Self::Binary(frame, attachments),
-        }
-    }
-}
-
-/// A text packet of socketioxide's, by what has to be done about it.
-pub(super) enum Packet<'a> {
-    Mark,
-    /// The answer to a CONNECT of this namespace.
-    Connected(&'a str),
-    /// The refusal of a CONNECT.
-    Refused,
-    Event,
-    Binary(usize),
-    Other,
-}
-
-impl<'a> Packet<'a> {
-    pub(super) fn of(text: &'a str) -> Self {
-        let Some((kind, rest)) = text.split_at_checked(2) else {
-            return Self::Other;
-        };
-        match kind {
-            "40" => match namespace_and_rest(rest) {
-                (namespace, body) if body.starts_with('{') => Self::Connected(namespace),
-                _ => Self::Other,
-            },
-            "44" => Self::Refused,
-            "42" => {
-                let (_, body) = namespace_and_rest(rest);
-                let name = body
-                    .strip_prefix("[\"")
-                    .and_then(|body| body.strip_suffix("\"]"));
-                match name {
-                    Some(MARK) => Self::Mark,
-                    _ => Self::Event,
-                }
-            }
-            "45" | "46" => {
-                let attachments = rest
-                    .split_once('-')
-                    .and_then(|(number, _)| number.parse().ok());
-                attachments.map_or(Self::Other, Self::Binary)
-            }
-            _ => Self::Other,
-        }
-    }
-}
-
-/// `/chat,{…}` as `/chat` and `{…}`.
-pub(super) fn namespace_and_rest(text: &str) -> (&str, &str) {
-    if !text.starts_with('/') {
-        return ("/", text);
-    }
-    text.split_once(',').unwrap_or((text, ""))
-}
-
-/// A frame whose packet is another one, if `change` makes another of it.
-pub(super) fn changed(frame: Bytes, change: impl FnOnce(&str) -> Option<String>) -> Bytes {
-    let header = Header::read(&frame).map_or(0, |header| header.len);
-    let changed = std::str::from_utf8(&frame[header..]).ok().and_then(change);
-    changed.map_or(frame, |text| framed(text.as_bytes()))
 }
 
 #[cfg(test)]

@@ -1,21 +1,21 @@
-//! What waits for one client, and how it gets on its way.
+//! The bounded send queue of one client.
 //!
-//! **What must stay true**
+//! **Invariants**
 //!
-//! 1. `out` holds whole WebSocket frames in the order in which they go; of the first, `written` bytes have gone.
-//! 2. Packets of ours go to `out` while the [`Lane`] is open and to `held` while it is not; both keep their order, and what
-//!    was held goes to `out`, or into a poll's answer, before anything newer does.
-//! 3. A frame of socketioxide's goes to `out` at once, and those of a binary event go there together: nothing comes between
-//!    a packet and its attachments.
-//! 4. Whenever `out` is not empty, somebody will write: it is on the list of its [`Shard`], or the system has our waker and
-//!    puts it there, or the stall is noticed. Nobody else registers for writing: not even the task in
-//!    [`Wire`](super::Wire), which only queues and then writes as anybody does, with that same waker.
-//! 5. That waker takes no lock of this one: it may be called from inside a write.
-//! 6. What waits stays within its bound: past half of it the hub is told to send no more, past all of it the client has a
-//!    moment to take something, past twice of it, or after the stall, it is closed as slow.
+//! 1. `ready` holds whole WebSocket frames in the order in which they are sent; `written` bytes of the first have been sent.
+//! 2. The hub's packets go to `ready` while the [`SendGate`] is open and to `held` while it is closed. Both keep their order,
+//!    and held packets go to `ready`, or into a poll response, before anything newer does.
+//! 3. A frame of socketioxide's goes to `ready` at once, and all frames of a binary event go there together: nothing comes
+//!    between a packet and its attachments.
+//! 4. Whenever `ready` is not empty, a write will happen: the outbox is in its [`WriteQueue`], or the socket has its waker and
+//!    puts it there, or the stall is noticed. Nothing else registers for writing: not even the task that uses the
+//!    [`OutboxStream`](super::OutboxStream), which only queues and then flushes with that same waker.
+//! 5. That waker does not take the outbox's lock: it may be called from inside a write.
+//! 6. The queue is bounded: past half of the bound the hub is asked to send no more, past all of it the client has
+//!    [`DRAIN_TIMEOUT`] to take something, past twice of it, or after the stall timeout, it is closed as slow.
 //!
-//! The one lock is held for queue operations and for one write that does not block; never across an await. It is taken after
-//! the hub's, and before the session's.
+//! The lock is held for queue operations and for one non-blocking write; never across an await. It is taken after the hub's
+//! locks, and before the session's.
 
 use std::{
     io, mem,
@@ -23,90 +23,94 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::{Context, Waker},
+    task::Waker,
     time::{Duration, Instant},
 };
 
-use tokio::{io::AsyncWrite, sync::Notify};
+use tokio::sync::Notify;
 
 use super::{
-    Session,
-    flusher::{Rouse, Shard},
+    ChannelFull, OutboxOwner,
     frame::Frame,
-    lane::Lane,
-    state::{FirstPing, State, Todo, broken},
+    write_queue::{QueuedWriter, WriteQueue},
 };
 use crate::{
-    hub::{CloseReason, Keep},
+    hub::Keep,
     telemetry::{BEHIND, Metrics, NEWER},
     transport::lock,
 };
+use state::{Effects, OutboxState};
 
-mod waits;
+mod attach;
+mod end;
+mod state;
+mod wait;
 
-/// Where bytes go.
-pub(in crate::transport) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+pub(super) use state::connection_closed;
 
-/// Bytes that may wait before whoever adds to them writes, too: a sender that never rests would fill the queue of a client
-/// that reads well.
-const EAGER: usize = 64 << 10;
+/// Queued bytes past which a sender writes by itself: one that never pauses would fill the queue of a client that reads well.
+const EAGER_WRITE_BYTES: usize = 64 << 10;
 
 /// How long a client past its bound, or for which the hub waits, has to take something.
-const PATIENCE: Duration = Duration::from_secs(5);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How far a client may be behind.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::transport) struct Bounds {
+pub(in crate::transport) struct OutboxLimits {
+    /// Bytes that may be queued.
     pub(in crate::transport) bytes: usize,
+    /// How long a client with queued bytes may take nothing.
     pub(in crate::transport) stall: Duration,
 }
 
-/// One session's way out.
+/// The send queue of one session.
 pub(in crate::transport) struct Outbox {
-    state: Mutex<State>,
-    /// What waits, to be looked at without the lock.
+    state: Mutex<OutboxState>,
+    /// Queued bytes, readable without the lock.
     bytes: AtomicUsize,
     ended: AtomicBool,
-    /// Inboxes that are full: nothing is read meanwhile.
-    brakes: AtomicUsize,
-    /// How often one had room again.
-    eases: AtomicUsize,
-    eased: Notify,
+    /// Number of full inboxes: nothing is read from the client meanwhile.
+    paused_reads: AtomicUsize,
+    /// How often reading was resumed.
+    resume_count: AtomicUsize,
+    resumed: Notify,
+    /// Notified when the queue is nearly empty, and at its end.
     drained: Notify,
-    /// How many wait for that: they have more for the client than fits.
-    awaited: AtomicUsize,
-    bounds: Bounds,
-    shard: Arc<Shard>,
-    session: Weak<dyn Session>,
+    /// Tasks that wait to be notified: they have more for the client than fits.
+    drain_waiters: AtomicUsize,
+    limits: OutboxLimits,
+    queue: Arc<WriteQueue>,
+    owner: Weak<dyn OutboxOwner>,
     metrics: Arc<Metrics>,
     waker: OnceLock<Waker>,
 }
 
 impl Outbox {
+    /// The outbox of `owner`, written to by the pool that `queue` belongs to.
     pub(in crate::transport) fn new(
-        bounds: Bounds,
-        shard: Arc<Shard>,
-        session: Weak<dyn Session>,
+        limits: OutboxLimits,
+        queue: Arc<WriteQueue>,
+        owner: Weak<dyn OutboxOwner>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
             bytes: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
-            brakes: AtomicUsize::new(0),
-            eases: AtomicUsize::new(0),
-            eased: Notify::new(),
+            paused_reads: AtomicUsize::new(0),
+            resume_count: AtomicUsize::new(0),
+            resumed: Notify::new(),
             drained: Notify::new(),
-            awaited: AtomicUsize::new(0),
-            bounds,
-            shard,
-            session,
+            drain_waiters: AtomicUsize::new(0),
+            limits,
+            queue,
+            owner,
             metrics,
             waker: OnceLock::new(),
         })
     }
 
-    /// Queues a packet of ours.
+    /// Queues one of the hub's packets.
     pub(in crate::transport) fn push(self: &Arc<Self>, frame: Frame, keep: &Keep) {
         let mut state = self.lock();
         if state.ended || state.finishing {
@@ -114,89 +118,68 @@ impl Outbox {
         }
         match keep {
             Keep::Always => {}
-            Keep::WhileInTime if self.behind(state.bytes) => {
+            Keep::WhileInTime if self.is_past_half(state.bytes) => {
                 self.metrics.dropped(BEHIND, 1);
                 return;
             }
-            Keep::Newest(key) if self.behind(state.bytes) => {
-                let dropped = state.replace(key, frame, self.bounds.bytes / 4);
+            Keep::Newest(key) if self.is_past_half(state.bytes) => {
+                let dropped = state.replace_newest(key, frame, self.limits.bytes / 4);
                 self.metrics.dropped(NEWER, dropped);
-                return self.release(state, Todo::default());
+                return self.apply_effects(state, Effects::default());
             }
-            // An older one may wait for better times, which have come.
-            Keep::Newest(key) => state.forget(key),
+            // An older one may be stored for when the client has caught up, which it has now.
+            Keep::Newest(key) => state.remove_newest(key),
             Keep::WhileInTime => {}
         }
-        let mut todo = Todo::default();
-        state.place(frame, &mut todo);
-        if state.lane.is_open() && state.bytes > EAGER && !state.blocked {
-            self.write(&mut state, &mut todo);
+        let mut effects = Effects::default();
+        state.queue_or_hold(frame, &mut effects);
+        if state.gate.is_open() && state.bytes > EAGER_WRITE_BYTES && !state.blocked {
+            self.write(&mut state, &mut effects);
         }
-        self.release(state, todo);
+        self.apply_effects(state, effects);
     }
 
-    /// Counts events that were dropped before they came here: the client is behind.
+    /// Counts events that were dropped before they were pushed, because the client is behind.
     pub(in crate::transport) fn count_dropped(&self, events: u64) {
         self.metrics.dropped(BEHIND, events);
     }
 
-    /// A namespace's CONNECT has been answered: what comes now is to come behind that answer.
-    pub(in crate::transport) fn fence(self: &Arc<Self>) {
-        self.lock().lane.fence();
-        self.send_mark();
+    /// A namespace's CONNECT has been replied to: later packets are held until that reply has passed.
+    pub(in crate::transport) fn add_barrier(self: &Arc<Self>) {
+        self.lock().gate.add_barrier();
+        self.send_barrier();
     }
 
-    /// Takes what socketioxide writes.
-    pub(super) fn native(self: &Arc<Self>, bytes: &[u8]) -> io::Result<()> {
-        // Let go of behind the lock: were it the last, the session's end would take that lock, too.
-        let session = self.session.upgrade();
+    /// Queues what socketioxide writes.
+    ///
+    /// # Errors
+    /// The outbox has ended.
+    pub(super) fn queue_engine_bytes(self: &Arc<Self>, bytes: &[u8]) -> io::Result<()> {
+        // Dropped after the lock: if this is the last reference, the end of the session takes that lock, too.
+        let owner = self.owner.upgrade();
         let mut state = self.lock();
         if state.ended {
-            return Err(broken());
+            return Err(connection_closed());
         }
         if state.finishing {
-            return Ok(()); // nothing comes behind the last word
+            return Ok(()); // nothing follows the last frame
         }
-        let mut splitter = mem::take(&mut state.native);
-        splitter.split(bytes, |native| {
-            state.take_native(native, session.as_deref());
+        let mut splitter = mem::take(&mut state.splitter);
+        splitter.split(bytes, |frame| {
+            state.take_engine_frame(frame, owner.as_deref());
         });
-        state.native = splitter;
-        self.release(state, Todo::default());
+        state.splitter = splitter;
+        self.apply_effects(state, Effects::default());
         Ok(())
     }
 
-    /// The session is about to go on in this WebSocket; fails if it goes on in another one.
-    pub(super) fn upgrade(self: &Arc<Self>, writer: Writer) -> io::Result<()> {
-        let mut state = self.lock();
-        if state.ended || state.writer.is_some() {
-            return Err(broken());
-        }
-        state.writer = Some(writer);
-        state.lane.upgraded();
-        let todo = Todo {
-            mark: true,
-            ..Todo::default()
-        };
-        self.release(state, todo);
-        Ok(())
-    }
-
-    /// Writes as much as is taken now; from the shard's list, and when socketioxide flushes.
-    pub(in crate::transport) fn flush(self: &Arc<Self>) {
-        let mut todo = Todo::default();
-        let mut state = self.lock();
-        state.listed = false;
-        self.write(&mut state, &mut todo);
-        self.release(state, todo);
-    }
-
-    /// A mark came by in a poll's answer: what goes in its place, with at most `budget` bytes if it is more than one.
-    pub(super) fn spliced(self: &Arc<Self>, budget: usize) -> Vec<Frame> {
-        let mut todo = Todo::default();
+    /// A barrier has passed in a poll response: takes the held packets that go in its place. Takes at most `budget` bytes if
+    /// it takes more than one packet.
+    pub(super) fn take_at_barrier(self: &Arc<Self>, budget: usize) -> Vec<Frame> {
+        let mut effects = Effects::default();
         let mut state = self.lock();
         let mut taken = Vec::new();
-        if state.lane.passed() {
+        if state.gate.pass_barrier() {
             let mut left = budget;
             while let Some(first) = state.held.front()
                 && (taken.is_empty() || first.len() <= left)
@@ -205,132 +188,167 @@ impl Outbox {
                 state.bytes -= first.len();
                 taken.extend(state.held.pop_front());
             }
-            taken.iter().for_each(|frame| state.note(frame));
+            taken.iter().for_each(|frame| state.note_delivered(frame));
         }
         if !taken.is_empty() {
-            self.moved(&mut state, &mut todo);
+            self.record_progress(&mut state, &mut effects);
         }
         if !state.held.is_empty() {
-            todo.mark |= state.lane.waits();
+            effects.send_barrier |= state.gate.hold_packet();
         }
-        self.release(state, todo);
+        self.apply_effects(state, effects);
         taken
     }
 
-    /// A packet of socketioxide's comes by in a poll's answer: what goes in its place, if it does not go as it is.
-    pub(super) fn rewritten(&self, text: &str) -> Option<String> {
-        let session = self.session.upgrade();
-        self.lock().rewritten(text, session.as_deref())
+    /// Rewrites a packet of socketioxide's that passes in a poll response; `None` if it passes unchanged.
+    pub(super) fn rewrite_packet(&self, text: &str) -> Option<String> {
+        let owner = self.owner.upgrade();
+        self.lock().rewrite_packet(text, owner.as_deref())
     }
 
-    /// Whether so much waits that the hub had better read it from the log later.
+    /// Whether so much is queued that the hub should read from the log later instead of sending.
     pub(in crate::transport) fn is_behind(&self) -> bool {
-        self.behind(self.bytes.load(Ordering::Relaxed))
+        self.is_past_half(self.bytes.load(Ordering::Relaxed))
     }
 
-    /// The session is to begin as a WebSocket of socketioxide's.
-    pub(super) fn attach(&self, writer: Writer) {
-        self.begin(writer, Lane::websocket());
+    fn is_past_half(&self, bytes: usize) -> bool {
+        bytes > self.limits.bytes / 2
     }
 
-    /// The first ping that socketioxide writes is not to reach the client.
-    pub(super) fn swallow_first_ping(&self) {
-        self.lock().first_ping = FirstPing::Awaited;
+    /// Whether the queue is so short that the hub may send again.
+    fn is_nearly_empty(&self, bytes: usize) -> bool {
+        bytes <= self.limits.bytes / 4
     }
 
-    /// Whether socketioxide's first ping has come, or the stream has ended; the task is woken then.
-    pub(super) fn has_swallowed_ping(&self, context: &Context<'_>) -> bool {
-        let ended = self.waits_to_read(context, true);
-        ended || self.lock().first_ping == FirstPing::Swallowed
-    }
-
-    /// The session is to begin as a stream that socketioxide does not know: packets of ours go at once.
-    pub(in crate::transport) fn open(&self, writer: Writer) {
-        self.begin(writer, Lane::open());
-    }
-
-    fn begin(&self, writer: Writer, lane: Lane) {
+    /// Writes as much as the socket takes now.
+    pub(in crate::transport) fn flush(self: &Arc<Self>) {
+        let mut effects = Effects::default();
         let mut state = self.lock();
-        if !state.ended {
-            state.writer = Some(writer);
-            state.lane = lane;
-        }
+        state.enqueued = false;
+        self.write(&mut state, &mut effects);
+        self.apply_effects(state, effects);
     }
 
-    /// Adds nothing more but a `last` word, and ends once that has gone; unless the client is to be given `all` that waits,
-    /// it goes in the place of whatever has not begun to go.
-    pub(in crate::transport) fn conclude(self: &Arc<Self>, last: Option<Frame>, all: bool) {
-        let mut todo = Todo::default();
-        let mut state = self.lock();
-        if state.ended || mem::replace(&mut state.finishing, true) {
+    /// Writes until the queue is empty or the socket takes no more.
+    fn write(self: &Arc<Self>, state: &mut OutboxState, effects: &mut Effects) {
+        state.blocked = false;
+        let before = state.bytes;
+        let waker = self.waker.get_or_init(|| self.queue.waker_for(self));
+        if state.write_ready(waker).is_err() {
+            self.end_locked(state);
             return;
         }
-        if !all {
-            state.drop_waiting();
+        if state.bytes < before {
+            self.record_progress(state, effects);
         }
-        if let Some(last) = last {
-            state.place(last, &mut todo);
+        if state.blocked {
+            state.waiting_since.get_or_insert_with(Instant::now);
+            effects.watch = !mem::replace(&mut state.watched, true);
+        } else if state.finishing && state.ready.is_empty() {
+            self.end_locked(state);
         }
-        self.write(&mut state, &mut todo);
-        self.release(state, todo);
     }
 
-    /// Ends a WebSocket with its last frame, whatever state it is in: packets of ours that may not go yet never go.
-    pub(in crate::transport) fn close(self: &Arc<Self>, last: Frame) {
-        let mut todo = Todo::default();
+    /// The client has taken something.
+    fn record_progress(&self, state: &mut OutboxState, effects: &mut Effects) {
+        if self.is_nearly_empty(state.bytes - state.newest_bytes) && !state.newest.is_empty() {
+            state.bytes -= mem::take(&mut state.newest_bytes);
+            for (_, frame) in mem::take(&mut state.newest) {
+                state.queue_or_hold(frame, effects);
+            }
+        }
+        state.waiting_since = (state.bytes > 0).then(Instant::now);
+    }
+
+    /// Releases the lock, then does what has to be done without it.
+    fn apply_effects(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, OutboxState>,
+        mut effects: Effects,
+    ) {
+        let bytes = state.bytes;
+        self.bytes.store(bytes, Ordering::SeqCst);
+        effects.close_slow |= bytes > 2 * self.limits.bytes && !state.ended;
+        if !state.ready.is_empty() && !state.blocked && !state.enqueued && state.writer.is_some() {
+            state.enqueued = true;
+            effects.enqueue = true;
+        }
+        if !state.held.is_empty() && state.waiting_since.is_none() {
+            state.waiting_since = Some(Instant::now());
+        }
+        if state.waiting_since.is_some() && !state.ended && !state.watched {
+            state.watched = true;
+            effects.watch = true;
+        }
+        drop(state);
+        // A waiter counts itself before it reads `bytes`: either it is seen here, or it sees the new value.
+        if self.is_nearly_empty(bytes) && self.drain_waiters.load(Ordering::SeqCst) > 0 {
+            self.drained.notify_waiters();
+        }
+        if effects.watch {
+            self.queue.watch(self.clone());
+        }
+        if effects.enqueue {
+            self.queue.enqueue(self.clone());
+        }
+        if effects.send_barrier {
+            self.send_barrier();
+        }
+        if effects.close_slow {
+            self.close_as_slow();
+        }
+    }
+
+    fn send_barrier(&self) {
+        let sent = self.owner.upgrade().map(|owner| owner.send_barrier());
+        match sent {
+            Some(Ok(true)) => {}
+            Some(Ok(false)) => self.drop_held(),
+            None => drop(self.lock().gate.cancel_barrier()),
+            Some(Err(ChannelFull)) => self.close_as_slow(),
+        }
+    }
+
+    /// No namespace is connected: held packets have no recipient.
+    fn drop_held(&self) {
         let mut state = self.lock();
-        if state.ended || mem::replace(&mut state.finishing, true) {
+        if !state.gate.cancel_barrier() {
             return;
         }
-        state.queue(last.bytes);
-        self.write(&mut state, &mut todo);
-        self.release(state, todo);
-    }
-
-    /// Ends the stream now: whoever reads sees the end, and nothing more is written.
-    pub(in crate::transport) fn end(&self) {
-        let mut state = self.lock();
-        self.end_with(&mut state);
-    }
-
-    /// As [`end`](Self::end), behind what the client takes at once of all that waits and of a `last` frame.
-    pub(in crate::transport) fn end_behind(self: &Arc<Self>, last: Frame) {
-        let mut state = self.lock();
-        if state.writer.is_some() && !state.ended {
-            state.queue(last.bytes);
-            self.write(&mut state, &mut Todo::default());
-        }
-        self.end_with(&mut state);
-    }
-
-    /// socketioxide is done with the stream: what waits still goes, then it ends.
-    pub(super) fn finish(self: &Arc<Self>) {
-        let mut todo = Todo::default();
-        let mut state = self.lock();
-        state.finishing = true;
-        self.write(&mut state, &mut todo);
-        self.release(state, todo);
-    }
-
-    /// The session is over. What its WebSocket still has to take it gets; a session by polling takes nothing more.
-    pub(in crate::transport) fn abandon(&self) {
-        let mut state = self.lock();
-        if state.writer.is_none() {
-            self.end_with(&mut state);
+        let held: usize = mem::take(&mut state.held).iter().map(Frame::len).sum();
+        mem::take(&mut state.newest);
+        state.bytes -= held + mem::take(&mut state.newest_bytes);
+        state.waiting_since = state.waiting_since.filter(|_| state.bytes > 0);
+        let bytes = state.bytes;
+        self.bytes.store(bytes, Ordering::SeqCst);
+        drop(state);
+        // A connection that has left its namespace may wait for this before it leaves its rooms.
+        if self.is_nearly_empty(bytes) {
+            self.drained.notify_waiters();
         }
     }
 
-    /// Looks for a stall; false if there is nothing to watch any more.
-    pub(super) fn keeps_waiting(&self, now: Instant) -> bool {
+    fn lock(&self) -> MutexGuard<'_, OutboxState> {
+        lock(&self.state)
+    }
+}
+
+impl QueuedWriter for Outbox {
+    fn write_queued(self: Arc<Self>) {
+        self.flush();
+    }
+
+    fn check_stall(&self, now: Instant) -> bool {
         let mut state = self.lock();
-        let Some(since) = state.since.filter(|_| !state.ended) else {
+        let Some(since) = state.waiting_since.filter(|_| !state.ended) else {
             state.watched = false;
             return false;
         };
         let waited = now.saturating_duration_since(since);
-        let more = state.bytes > self.bounds.bytes || self.awaited.load(Ordering::SeqCst) > 0;
-        let full = more && waited > PATIENCE.min(self.bounds.stall);
-        if !full && waited <= self.bounds.stall {
+        let is_urgent =
+            state.bytes > self.limits.bytes || self.drain_waiters.load(Ordering::SeqCst) > 0;
+        let timed_out = is_urgent && waited > DRAIN_TIMEOUT.min(self.limits.stall);
+        if !timed_out && waited <= self.limits.stall {
             return true;
         }
         state.watched = false;
@@ -338,134 +356,7 @@ impl Outbox {
         self.close_as_slow();
         false
     }
-
-    /// Whether no WebSocket has the session yet.
-    pub(super) fn polls(&self) -> bool {
-        self.lock().lane.polls()
-    }
-
-    fn behind(&self, bytes: usize) -> bool {
-        bytes > self.bounds.bytes / 2
-    }
-
-    /// Writes until nothing is left or the system takes no more.
-    fn write(self: &Arc<Self>, state: &mut State, todo: &mut Todo) {
-        state.blocked = false;
-        let before = state.bytes;
-        let waker = self.waker.get_or_init(|| Rouse::of(self, &self.shard));
-        if state.write_out(waker).is_err() {
-            self.end_with(state);
-            return;
-        }
-        if state.bytes < before {
-            self.moved(state, todo);
-        }
-        if state.blocked {
-            state.since.get_or_insert_with(Instant::now);
-            todo.watch = !mem::replace(&mut state.watched, true);
-        } else if state.finishing && state.out.is_empty() {
-            self.end_with(state);
-        }
-    }
-
-    /// The client has taken something.
-    fn moved(&self, state: &mut State, todo: &mut Todo) {
-        if state.bytes - state.newest_bytes <= self.bounds.bytes / 4 && !state.newest.is_empty() {
-            state.bytes -= mem::take(&mut state.newest_bytes);
-            for (_, frame) in mem::take(&mut state.newest) {
-                state.place(frame, todo);
-            }
-        }
-        state.since = (state.bytes > 0).then(Instant::now);
-    }
-
-    /// Lets go of the lock and does what is due.
-    fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>, mut todo: Todo) {
-        let bytes = state.bytes;
-        self.bytes.store(bytes, Ordering::SeqCst);
-        todo.slow |= bytes > 2 * self.bounds.bytes && !state.ended;
-        if !state.out.is_empty() && !state.blocked && !state.listed && state.writer.is_some() {
-            state.listed = true;
-            todo.list = true;
-        }
-        if !state.held.is_empty() && state.since.is_none() {
-            state.since = Some(Instant::now());
-        }
-        if state.since.is_some() && !state.ended && !state.watched {
-            state.watched = true;
-            todo.watch = true;
-        }
-        drop(state);
-        // Whoever waits is counted before it looks at the bytes, so it is seen here or sees them.
-        if bytes <= self.bounds.bytes / 4 && self.awaited.load(Ordering::SeqCst) > 0 {
-            self.drained.notify_waiters();
-        }
-        if todo.watch {
-            self.shard.watch(self);
-        }
-        if todo.list {
-            self.shard.list(self);
-        }
-        if todo.mark {
-            self.send_mark();
-        }
-        if todo.slow {
-            self.close_as_slow();
-        }
-    }
-
-    fn send_mark(&self) {
-        let sent = self.session.upgrade().map(|session| session.mark());
-        match sent {
-            Some(Ok(true)) => {}
-            Some(Ok(false)) => self.unsent(),
-            None => drop(self.lock().lane.unsent()),
-            Some(Err(Full)) => self.close_as_slow(),
-        }
-    }
-
-    /// Nobody is connected to any namespace: what is held is for nobody.
-    fn unsent(&self) {
-        let mut state = self.lock();
-        if !state.lane.unsent() {
-            return;
-        }
-        let held: usize = mem::take(&mut state.held).iter().map(Frame::len).sum();
-        mem::take(&mut state.newest);
-        state.bytes -= held + mem::take(&mut state.newest_bytes);
-        state.since = state.since.filter(|_| state.bytes > 0);
-        let bytes = state.bytes;
-        self.bytes.store(bytes, Ordering::SeqCst);
-        drop(state);
-        // A connection that has left its namespace may wait for this before it leaves its rooms.
-        if bytes <= self.bounds.bytes / 4 {
-            self.drained.notify_waiters();
-        }
-    }
-
-    fn close_as_slow(&self) {
-        match self.session.upgrade() {
-            Some(session) => session.close(CloseReason::Slow),
-            None => self.end(),
-        }
-    }
-
-    fn end_with(&self, state: &mut State) {
-        let reader = state.end();
-        self.ended.store(true, Ordering::SeqCst);
-        self.bytes.store(0, Ordering::SeqCst);
-        self.drained.notify_waiters();
-        // It only schedules a task; that task then finds the end.
-        reader.into_iter().for_each(Waker::wake);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
 }
-
-/// socketioxide's own channel has no place left.
-pub(in crate::transport) struct Full;
 
 #[cfg(test)]
 mod tests;

@@ -1,27 +1,28 @@
-//! What is rewritten in socketioxide's packets on their way out: the answer to CONNECT, and events that end in a string.
+//! Rewrites outgoing packets of socketioxide's: replies to CONNECT, and events that end in a string.
 //!
-//! A client that has a `pid` takes the last argument of every event, if that is a string, for its offset, whatever the event;
-//! where an event has no arguments, its name. So an event of socketioxide's that ends so gets one more argument, as every
-//! event has with Socket.IO's own server: the offset up to which that client has been given messages at that place.
+//! A client that has a `pid` takes the last argument of every event for its offset if that argument is a string, whatever the
+//! event; in an event without arguments, it takes the name. So an event of socketioxide's that ends in a string gets one
+//! more argument, as every event of Socket.IO's own server has: the offset up to which messages have been sent to that client
+//! before this event.
 
 use crate::model::{ConnectionId, Offset, Pid};
 
-use super::frame::namespace_and_rest;
+use super::engine_frame::split_namespace;
 
-/// What an answer to CONNECT tells the client of its connection.
+/// What a reply to CONNECT tells the client about its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::transport) struct ConnectReply {
-    /// Its `socket.id`, in place of the Engine.IO session's, which is a secret.
+    /// Its `socket.id`. The Engine.IO session's own id is a secret and is replaced.
     pub(in crate::transport) connection: ConnectionId,
-    /// What it can resume its session by.
+    /// The secret that resumes its session, if it can be resumed.
     pub(in crate::transport) pid: Option<Pid>,
-    /// The offset up to which it has been given messages.
-    pub(in crate::transport) given: Offset,
+    /// The offset up to which the client has messages.
+    pub(in crate::transport) delivered: Offset,
 }
 
 impl ConnectReply {
-    /// The answer to CONNECT that tells this: `40{"sid":"…"}` becomes `40{"sid":"…","pid":"…"}`.
-    fn rewritten(&self, text: &str) -> Option<String> {
+    /// Writes this into a reply to CONNECT: `40{"sid":"…"}` becomes `40{"sid":"…","pid":"…"}`.
+    fn write_into(&self, text: &str) -> Option<String> {
         let head = &text[..text.find('{')?];
         let connection = self.connection;
         Some(match self.pid {
@@ -31,12 +32,12 @@ impl ConnectReply {
     }
 }
 
-/// Up to which offset the client has been given messages in each namespace where it can resume its session.
+/// The offset up to which messages have been sent to a client, by namespace in which it can resume its session.
 #[derive(Debug, Default)]
-pub(super) struct Given(Vec<(Box<str>, Offset)>);
+pub(super) struct DeliveredOffsets(Vec<(Box<str>, Offset)>);
 
-impl Given {
-    /// The answer to a namespace's CONNECT, with `reply` in it.
+impl DeliveredOffsets {
+    /// Starts counting in a namespace. Returns its reply to CONNECT with `reply` written into it.
     pub(super) fn connected(
         &mut self,
         text: &str,
@@ -45,35 +46,35 @@ impl Given {
     ) -> Option<String> {
         self.0.retain(|(name, _)| **name != *namespace);
         if reply.pid.is_some() {
-            self.0.push((namespace.into(), reply.given));
+            self.0.push((namespace.into(), reply.delivered));
         }
-        reply.rewritten(text)
+        reply.write_into(text)
     }
 
-    /// A message goes out.
+    /// A message is sent.
     pub(super) fn note(&mut self, namespace: &str, offset: Offset) {
-        let mut of = self.0.iter_mut().filter(|(name, _)| **name == *namespace);
-        if let Some((_, given)) = of.next() {
-            *given = offset;
+        let mut entries = self.0.iter_mut().filter(|(name, _)| **name == *namespace);
+        if let Some((_, delivered)) = entries.next() {
+            *delivered = offset;
         }
     }
 
-    /// An event with an offset behind its last argument; `None` if it can stay as it is. One that asks for an ack can:
+    /// Appends the offset to the arguments of an event; `None` if the event needs none. One that asks for an ack does not:
     /// clients put the callback behind its arguments.
-    pub(super) fn event(&self, text: &str) -> Option<String> {
+    pub(super) fn append_to_event(&self, text: &str) -> Option<String> {
         let body = text.strip_suffix(']')?;
         if self.0.is_empty() || !body.trim_ascii_end().ends_with('"') {
             return None;
         }
-        let (namespace, arguments) = namespace_and_rest(match text.split_at_checked(2)? {
+        let (namespace, arguments) = split_namespace(match text.split_at_checked(2)? {
             ("42", rest) => rest,
             ("45", rest) => rest.split_once('-')?.1,
             _ => return None,
         });
-        let (_, given) = self.0.iter().find(|(name, _)| **name == *namespace)?;
+        let (_, delivered) = self.0.iter().find(|(name, _)| **name == *namespace)?;
         arguments
             .starts_with('[')
-            .then(|| format!("{body},\"{given}\"]"))
+            .then(|| format!("{body},\"{delivered}\"]"))
     }
 }
 

@@ -1,3 +1,5 @@
+//! Arguments of acks.
+
 use super::*;
 
 fn read(text: &str) -> Result<Vec<String>, ()> {
@@ -7,7 +9,7 @@ fn read(text: &str) -> Result<Vec<String>, ()> {
 }
 
 #[test]
-fn any_number_of_arguments_is_read_byte_for_byte() {
+fn any_number_of_arguments_is_kept_byte_for_byte() {
     assert_eq!(read("[]").unwrap(), Vec::<String>::new());
     assert_eq!(read("[null]").unwrap(), ["null"]);
     assert_eq!(read("[1.0, [2]]").unwrap(), ["1.0", "[2]"]);
@@ -23,7 +25,7 @@ fn any_number_of_arguments_is_read_byte_for_byte() {
 }
 
 #[test]
-fn what_is_no_array_or_holds_something_binary_is_refused() {
+fn acks_that_are_no_array_or_have_attachments_are_refused() {
     for text in [
         "",
         "{}",

@@ -1,3 +1,5 @@
+//! What is accepted in the `auth` payload of a CONNECT.
+
 use super::*;
 use crate::error::Code;
 
@@ -12,7 +14,7 @@ fn token(text: &str) -> Result<Option<String>, Code> {
 }
 
 #[test]
-fn a_name_is_a_text_or_a_whole_number_and_nothing_else_makes_a_guest_of_somebody() {
+fn a_user_name_is_a_string_or_a_whole_number_and_anything_else_is_refused() {
     let named = |name: &str| Ok(Some(name.to_owned()));
     for (text, expected) in [
         (r#"{"user":"alice"}"#, named("alice")),
@@ -41,7 +43,7 @@ fn a_name_is_a_text_or_a_whole_number_and_nothing_else_makes_a_guest_of_somebody
 }
 
 #[test]
-fn a_token_is_a_text_with_or_without_its_scheme_and_an_empty_one_is_none() {
+fn a_token_is_a_string_with_or_without_its_scheme_and_an_empty_one_counts_as_none() {
     let given = Ok(Some("a.b.c".to_owned()));
     for (text, expected) in [
         (r#"{"token":"a.b.c"}"#, given.clone()),
@@ -58,7 +60,7 @@ fn a_token_is_a_text_with_or_without_its_scheme_and_an_empty_one_is_none() {
 }
 
 #[test]
-fn a_session_is_named_by_what_was_given_out() {
+fn a_session_is_resumed_by_its_pid_and_offset() {
     let pid = Pid::fresh();
     let secret = pid.reveal();
     let resume = |text: String| Credentials::read(&text).resume();

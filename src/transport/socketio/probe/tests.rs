@@ -1,4 +1,4 @@
-//! The probe, frame by frame, and what it does to polls.
+//! The probe, frame by frame, and its effect on polls.
 
 use futures_util::poll;
 use proptest::prelude::*;
@@ -22,19 +22,19 @@ fn text(payload: &[u8]) -> Vec<u8> {
     masked(0x81, payload)
 }
 
-/// A probe under way: its session's upgrade and outbox, the client's end, and what becomes of it.
+/// A running probe: its session's upgrade and outbox, the client's end, and its outcome.
 struct Running {
-    upgrade: Arc<Upgrade>,
+    upgrade: Arc<UpgradeState>,
     outbox: Arc<Outbox>,
     client: DuplexStream,
-    outcome: tokio::task::JoinHandle<Option<(StreamReader, Writer)>>,
+    outcome: tokio::task::JoinHandle<Option<(StreamReader, StreamWriter)>>,
 }
 
 fn running() -> Running {
     let (near, client) = duplex(1 << 12);
     let (reader, writer) = split(near);
-    let (upgrade, outbox) = (Arc::<Upgrade>::default(), testing::outbox());
-    let probe = upgrade.begin().unwrap();
+    let (upgrade, outbox) = (Arc::<UpgradeState>::default(), testing::outbox());
+    let probe = upgrade.start_probe().unwrap();
     let ends = outbox.clone();
     let outcome = tokio::spawn(async move {
         let within = Duration::from_secs(60);
@@ -63,26 +63,29 @@ impl Running {
 
     /// The probe fails, its WebSocket is closed, and the session may try again.
     async fn fails(mut self) {
-        self.receive(CLOSE).await;
+        self.receive(CLOSE_FRAME).await;
         assert_eq!(self.client.read(&mut [0]).await.unwrap(), 0);
         drop(self.client);
         assert!(self.outcome.await.unwrap().is_none());
-        assert!(self.upgrade.begin().is_some());
+        assert!(self.upgrade.start_probe().is_some());
     }
 }
 
 #[tokio::test]
-async fn a_client_that_switches_is_read_no_further_than_its_last_frame_of_the_probe() {
+async fn a_client_that_switches_is_not_read_beyond_its_last_probe_frame() {
     let mut it = running();
     it.send(&text(b"2probe")).await;
-    it.receive(ANSWER).await;
+    it.receive(PROBE_REPLY).await;
     it.send(&[text(b"5"), b"the rest".to_vec()].concat()).await;
     let (mut reader, _writer) = it.outcome.await.unwrap().unwrap();
     let mut rest = [0; 8];
     reader.read_exact(&mut rest).await.unwrap();
     assert_eq!(&rest, b"the rest");
     assert!(it.upgrade.is_done());
-    assert!(it.upgrade.begin().is_none(), "a session is upgraded once");
+    assert!(
+        it.upgrade.start_probe().is_none(),
+        "a session is upgraded once"
+    );
 }
 
 #[tokio::test]
@@ -92,13 +95,13 @@ async fn pings_are_answered_and_pongs_ignored() {
     it.receive(b"\x8a\x06there?").await;
     it.send(&[masked(0x8a, b""), text(b"2probe")].concat())
         .await;
-    it.receive(ANSWER).await;
+    it.receive(PROBE_REPLY).await;
     it.send(&text(b"5")).await;
     assert!(it.outcome.await.unwrap().is_some());
 }
 
 #[tokio::test]
-async fn whatever_belongs_to_no_probe_ends_it_and_leaves_the_session_as_it_was() {
+async fn an_unexpected_frame_ends_the_probe_and_leaves_the_session_as_it_was() {
     for wrong in [
         text(b"42[\"message\"]"),
         text(b""),
@@ -111,23 +114,23 @@ async fn whatever_belongs_to_no_probe_ends_it_and_leaves_the_session_as_it_was()
     ] {
         let mut it = running();
         it.send(&text(b"2probe")).await;
-        it.receive(ANSWER).await;
+        it.receive(PROBE_REPLY).await;
         it.send(&wrong).await;
         it.fails().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_is_given_up_after_a_few_seconds_without_a_frame() {
+async fn a_probe_times_out_after_a_few_seconds_without_a_frame() {
     running().fails().await;
     let mut it = running();
     it.send(&text(b"2probe")).await;
-    it.receive(ANSWER).await;
+    it.receive(PROBE_REPLY).await;
     it.fails().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn frames_do_not_prolong_a_probe_beyond_its_time() {
+async fn frames_do_not_prolong_a_probe_beyond_its_timeout() {
     let mut it = running();
     let begin = tokio::time::Instant::now();
     while it.client.write_all(&masked(0x8a, b"")).await.is_ok() {
@@ -137,69 +140,72 @@ async fn frames_do_not_prolong_a_probe_beyond_its_time() {
         }
     }
     assert!(begin.elapsed() < Duration::from_secs(65));
-    assert!(it.upgrade.begin().is_some());
+    assert!(it.upgrade.start_probe().is_some());
 }
 
 #[tokio::test]
 async fn a_probe_ends_with_its_session() {
     let mut it = running();
     it.send(&text(b"2probe")).await;
-    it.receive(ANSWER).await;
+    it.receive(PROBE_REPLY).await;
     it.outbox.end();
     it.fails().await;
 }
 
 #[tokio::test]
-async fn there_is_one_probe_at_a_time() {
-    let upgrade = Arc::<Upgrade>::default();
-    let probe = upgrade.begin().unwrap();
-    assert!(upgrade.begin().is_none());
+async fn only_one_probe_runs_at_a_time() {
+    let upgrade = Arc::<UpgradeState>::default();
+    let probe = upgrade.start_probe().unwrap();
+    assert!(upgrade.start_probe().is_none());
     drop(probe);
-    assert!(upgrade.begin().is_some());
+    assert!(upgrade.start_probe().is_some());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_goes_on_polling_is_answered_more_and_more_rarely() {
-    let upgrade = Arc::<Upgrade>::default();
-    let probe = upgrade.begin().unwrap();
-    let mut first = Box::pin(upgrade.noop());
+async fn a_client_that_goes_on_polling_gets_noops_at_growing_intervals() {
+    let upgrade = Arc::<UpgradeState>::default();
+    let probe = upgrade.start_probe().unwrap();
+    let mut first = Box::pin(upgrade.noop_due());
     assert!(
         poll!(&mut first).is_pending(),
         "its probe is not answered yet"
     );
-    probe.set(Stage::Answered);
+    probe.set(UpgradeStage::Answered);
     let begin = tokio::time::Instant::now();
     first.await;
     let mut answered = 1;
-    while begin.elapsed() < SILENCE {
-        upgrade.noop().await;
+    while begin.elapsed() < FRAME_TIMEOUT {
+        upgrade.noop_due().await;
         answered += 1;
     }
-    assert!(answered < 12, "{answered} polls in {SILENCE:?}");
+    assert!(answered < 12, "{answered} polls in {FRAME_TIMEOUT:?}");
     drop(probe);
-    let mut pending = Box::pin(upgrade.noop());
-    sleep(SILENCE).await;
-    assert!(poll!(&mut pending).is_pending(), "nobody probes any more");
+    let mut pending = Box::pin(upgrade.noop_due());
+    sleep(FRAME_TIMEOUT).await;
+    assert!(poll!(&mut pending).is_pending(), "no probe is running");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_pending_poll_is_answered_at_once_when_the_client_has_switched() {
-    let upgrade = Arc::<Upgrade>::default();
-    let probe = upgrade.begin().unwrap();
-    probe.set(Stage::Answered);
+    let upgrade = Arc::<UpgradeState>::default();
+    let probe = upgrade.start_probe().unwrap();
+    probe.set(UpgradeStage::Answered);
     upgrade.noops.store(10, Ordering::Relaxed);
-    let turn = upgrade.poll().unwrap();
-    assert!(upgrade.poll().is_none(), "one poll is pending at a time");
-    let mut late = Box::pin(upgrade.noop());
+    let turn = upgrade.start_poll().unwrap();
+    assert!(
+        upgrade.start_poll().is_none(),
+        "one poll is pending at a time"
+    );
+    let mut late = Box::pin(upgrade.noop_due());
     assert!(poll!(&mut late).is_pending());
-    probe.set(Stage::Upgraded);
+    probe.set(UpgradeStage::Upgraded);
     late.await;
     drop(turn);
-    upgrade.polled().await;
+    upgrade.poll_finished().await;
 }
 
 proptest! {
-    /// Hostile bytes are no upgrade unless they are the frames of one, and always end the probe.
+    /// Hostile bytes never upgrade unless they are the frames of a probe, and always end it.
     #[test]
     fn bytes_that_are_no_probe_never_upgrade(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let mut runtime = tokio::runtime::Builder::new_current_thread();

@@ -1,3 +1,5 @@
+//! Queries of Engine.IO requests, and errors of invalid ones.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -5,29 +7,29 @@ use super::*;
 const BOTH: [Transport; 2] = [Transport::Polling, Transport::WebSocket];
 const SID: &str = "AAAAAAAAAAAAAAAA";
 
-fn read(method: &Method, query: &str) -> Result<Query, Wrong> {
+fn parse(method: &Method, query: &str) -> Result<EngineQuery, EngineRequestError> {
     let uri = format!("/socket.io/?{query}").parse().unwrap();
-    Query::read(method, &uri, &BOTH)
+    EngineQuery::parse(method, &uri, &BOTH)
 }
 
 fn wrong(method: &Method, query: &str) -> u8 {
-    read(method, query).unwrap_err().code_and_message().0
+    parse(method, query).unwrap_err().code_and_message().0
 }
 
 #[test]
-fn requests_of_both_protocols_are_read() {
-    let query = read(&Method::GET, "EIO=4&transport=polling&t=x").unwrap();
+fn requests_of_both_protocols_are_parsed() {
+    let query = parse(&Method::GET, "EIO=4&transport=polling&t=x").unwrap();
     assert_eq!(
         (query.protocol, query.sid, query.websocket),
         (4, None, false)
     );
-    let query = read(&Method::POST, &format!("EIO=3&transport=polling&sid={SID}")).unwrap();
+    let query = parse(&Method::POST, &format!("EIO=3&transport=polling&sid={SID}")).unwrap();
     assert_eq!((query.protocol, query.sid.unwrap().as_str()), (3, SID));
 }
 
 #[test]
-fn an_empty_session_is_none_and_percent_encoding_is_decoded() {
-    let query = read(&Method::GET, "%45IO=%34&transport=%70olling&sid=").unwrap();
+fn an_empty_session_id_counts_as_none_and_percent_encoding_is_decoded() {
+    let query = parse(&Method::GET, "%45IO=%34&transport=%70olling&sid=").unwrap();
     assert_eq!(
         (query.protocol, query.sid, query.websocket),
         (4, None, false)
@@ -35,7 +37,7 @@ fn an_empty_session_is_none_and_percent_encoding_is_decoded() {
 }
 
 #[test]
-fn what_is_wrong_has_the_number_that_clients_know() {
+fn errors_have_the_codes_of_engine_io() {
     let get = |query| wrong(&Method::GET, query);
     for query in [
         "",
@@ -61,11 +63,11 @@ fn what_is_wrong_has_the_number_that_clients_know() {
 }
 
 #[test]
-fn what_is_passed_on_says_the_same_and_keeps_what_is_the_applications() {
+fn a_normalized_query_means_the_same_and_keeps_the_applications_parameters() {
     let uri: Uri = format!("/socket.io/?token=a%20b&EIO=3&EIO=4&x&%74ransport=%70olling&sid={SID}")
         .parse()
         .unwrap();
-    let query = Query::read(&Method::GET, &uri, &BOTH).unwrap();
+    let query = EngineQuery::parse(&Method::GET, &uri, &BOTH).unwrap();
     assert_eq!(
         query.normalized(&uri).to_string(),
         format!("/socket.io/?EIO=4&transport=polling&sid={SID}&token=a%20b&x")
@@ -73,15 +75,15 @@ fn what_is_passed_on_says_the_same_and_keeps_what_is_the_applications() {
 }
 
 proptest! {
-    /// However it is spelt, what is passed on is read in one way only.
+    /// However it is spelt, a normalized query is parsed in one way only.
     #[test]
-    fn reading_what_was_passed_on_gives_the_same(
+    fn parsing_a_normalized_query_returns_the_same_query(
         query in "(%?[EIO=4&3sidtranpolg%0-9A-F]{0,20}|&EIO=[34]|&transport=polling|&sid=A{16}|&b64=1){1,8}"
     ) {
         let Ok(uri) = format!("/socket.io/?{query}").parse::<Uri>() else { return Ok(()) };
-        if let Ok(read) = Query::read(&Method::GET, &uri, &BOTH) {
+        if let Ok(read) = EngineQuery::parse(&Method::GET, &uri, &BOTH) {
             let again = read.normalized(&uri);
-            prop_assert_eq!(&Query::read(&Method::GET, &again, &BOTH).unwrap(), &read);
+            prop_assert_eq!(&EngineQuery::parse(&Method::GET, &again, &BOTH).unwrap(), &read);
             // engineioxide takes the first of each name, undecoded.
             let said = again.query().unwrap();
             let first = |name: &str| said.split('&').find_map(|pair| pair.strip_prefix(name));

@@ -1,14 +1,16 @@
+//! Names of mirrored rooms.
+
 use super::*;
 
 #[test]
-fn no_room_of_the_hub_is_called_as_a_connection() {
+fn no_mirrored_room_has_the_name_of_a_connection() {
     let id = ConnectionId::fresh().to_string();
     for name in [id.as_str(), &id.to_uppercase()] {
         let room = RoomName::parse(name).unwrap();
-        let mirrored = mirrored(&room);
+        let mirrored = mirrored_name(&room);
         assert_ne!(mirrored, name);
-        assert!(RoomName::parse(&mirrored).is_err(), "no other room is");
+        assert!(RoomName::parse(&mirrored).is_err(), "no other room has it");
     }
     let lobby = RoomName::parse("lobby").unwrap();
-    assert_eq!(mirrored(&lobby), "lobby");
+    assert_eq!(mirrored_name(&lobby), "lobby");
 }

@@ -1,8 +1,10 @@
+//! CONNECTs of other parsers, and how they are refused.
+
 use proptest::prelude::*;
 
 use super::*;
 
-/// As socketioxide refuses what it was given.
+/// The refusal that socketioxide writes for a CONNECT.
 fn refused(connect: &str) -> String {
     let namespace = connect.strip_prefix("40").unwrap();
     format!("44{namespace}{{\"message\":\"Invalid namespace\"}}")
@@ -11,8 +13,8 @@ fn refused(connect: &str) -> String {
 fn msgpack(data: &[u8], namespace: &str) -> Vec<u8> {
     let mut bytes = b"\x83\xa4type\x00\xa4data".to_vec();
     bytes.extend(data);
-    put(&mut bytes, "nsp");
-    put(&mut bytes, namespace);
+    put_string(&mut bytes, "nsp");
+    put_string(&mut bytes, namespace);
     bytes
 }
 
@@ -26,7 +28,7 @@ fn a_connect_in_msgpack_is_refused_in_msgpack() {
     ] {
         let connect = connect_of_bytes(&msgpack(data, namespace)).unwrap();
         assert_eq!(connect, format!("40/switchboard:msgpack{namespace},"));
-        let told = told(&refused(&connect)).unwrap();
+        let told = rewrite_refusal(&refused(&connect)).unwrap();
         let bytes = BASE64_STANDARD.decode(&told[1..]).unwrap();
         let head = b"\x83\xa4type\x04\xa4data\x82\xa7message\xabbad_request\xa4data\x82\xa4code\xabbad_request\xa7message\xd9";
         assert!(told.starts_with('b') && bytes.starts_with(head));
@@ -35,12 +37,12 @@ fn a_connect_in_msgpack_is_refused_in_msgpack() {
 }
 
 #[test]
-fn a_connect_as_a_json_object_is_refused_as_one() {
+fn a_connect_as_a_json_object_is_refused_as_a_json_object() {
     for namespace in ["/", "/chat"] {
         let packet = format!(r#"4{{"type":0,"data":{{"token":"t"}},"nsp":"{namespace}"}}"#);
         let connect = connect_of_text(&packet).unwrap();
         assert_eq!(connect, format!("40/switchboard:json{namespace},"));
-        let told = told(&refused(&connect)).unwrap();
+        let told = rewrite_refusal(&refused(&connect)).unwrap();
         let told: serde_json::Value = serde_json::from_str(&told[1..]).unwrap();
         assert_eq!(
             (&told["type"], &told["nsp"]),
@@ -52,7 +54,7 @@ fn a_connect_as_a_json_object_is_refused_as_one() {
 }
 
 #[test]
-fn nothing_else_is_taken_for_a_connect() {
+fn other_packets_are_not_taken_for_a_connect() {
     for packet in [
         &b""[..],
         b"\x01",
@@ -80,13 +82,13 @@ fn nothing_else_is_taken_for_a_connect() {
         assert_eq!(connect_of_text(packet), None, "{packet}");
     }
     for packet in ["44{}", "44/chat,{}", "40/switchboard:json/,{}"] {
-        assert_eq!(told(packet), None, "{packet}");
+        assert_eq!(rewrite_refusal(packet), None, "{packet}");
     }
 }
 
 proptest! {
     #[test]
-    fn any_bytes_can_be_looked_at(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+    fn any_bytes_can_be_parsed(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
         let _ = connect_of_bytes(&[b"\x83\xa4type\x00\xa3nsp".to_vec(), bytes.clone()].concat());
         let _ = connect_of_bytes(&bytes);
     }

@@ -1,10 +1,12 @@
+//! Poll responses in every encoding.
+
 use serde_json::value::RawValue;
 
-use super::{super::frame::MARK, *};
+use super::{super::engine_frame::BARRIER_EVENT, *};
 use crate::model::Namespace;
 
-const TEXT: Encoding = Encoding::Counted { binary: false };
-const BYTES: Encoding = Encoding::Counted { binary: true };
+const TEXT: PollEncoding = PollEncoding::LengthPrefixed { binary: false };
+const BYTES: PollEncoding = PollEncoding::LengthPrefixed { binary: true };
 
 fn ours() -> Vec<Frame> {
     let value = RawValue::from_string("\"ä😀\"".to_owned()).unwrap();
@@ -12,22 +14,22 @@ fn ours() -> Vec<Frame> {
     vec![event(), event()]
 }
 
-fn through(body: &str, encoding: Encoding, frames: Vec<Frame>) -> Option<Answer> {
+fn through(body: &str, encoding: PollEncoding, frames: Vec<Frame>) -> Option<PollResponse> {
     let mut frames = Some(frames);
     let splice = || frames.take().unwrap_or_default();
     rewrite(body.as_bytes(), encoding, splice, |_| None, false)
 }
 
-fn text(answer: Answer) -> String {
+fn text(answer: PollResponse) -> String {
     assert!(!answer.binary);
     String::from_utf8(answer.bytes).unwrap()
 }
 
 #[test]
-fn packets_of_ours_take_the_place_of_the_mark_in_every_encoding() {
+fn held_packets_replace_the_barrier_in_every_encoding() {
     let event = "42[\"e\",\"ä😀\"]";
-    let body = format!("2\u{1e}42[\"{MARK}\"]\u{1e}40/x,");
-    let passed = through(&body, Encoding::Separated, ours()).unwrap();
+    let body = format!("2\u{1e}42[\"{BARRIER_EVENT}\"]\u{1e}40/x,");
+    let passed = through(&body, PollEncoding::Separated, ours()).unwrap();
     assert_eq!(
         text(passed),
         format!("2\u{1e}{event}\u{1e}{event}\u{1e}40/x,")
@@ -50,11 +52,11 @@ fn packets_of_ours_take_the_place_of_the_mark_in_every_encoding() {
 }
 
 #[test]
-fn bytes_reach_a_client_of_engine_io_3_as_it_takes_them() {
+fn bytes_are_encoded_as_a_client_of_engine_io_3_accepts_them() {
     let body = "451-[\"draw\",{\"_placeholder\":true,\"num\":0}]\u{1e}bAQL/";
     let header = &body[..42];
     assert_eq!(
-        through(body, Encoding::Separated, Vec::new())
+        through(body, PollEncoding::Separated, Vec::new())
             .map(text)
             .as_deref(),
         Some(body)
@@ -71,9 +73,13 @@ fn bytes_reach_a_client_of_engine_io_3_as_it_takes_them() {
 }
 
 #[test]
-fn an_answer_that_was_a_mark_alone_has_a_packet_all_the_same() {
-    let mark = format!("42[\"{MARK}\"]");
-    for (encoding, nothing) in [(Encoding::Separated, "6"), (TEXT, "1:6"), (BYTES, "1:6")] {
+fn a_response_with_only_a_barrier_becomes_a_noop() {
+    let mark = format!("42[\"{BARRIER_EVENT}\"]");
+    for (encoding, nothing) in [
+        (PollEncoding::Separated, "6"),
+        (TEXT, "1:6"),
+        (BYTES, "1:6"),
+    ] {
         let passed = through(&mark, encoding, Vec::new()).unwrap();
         assert_eq!(text(passed), nothing);
     }
@@ -81,37 +87,37 @@ fn an_answer_that_was_a_mark_alone_has_a_packet_all_the_same() {
 }
 
 #[test]
-fn one_ping_is_taken_out_of_an_answer() {
-    assert_eq!(without_ping(b"2").unwrap(), b"");
-    assert_eq!(without_ping(b"2\x1e40{}").unwrap(), b"40{}");
-    assert_eq!(without_ping(b"40{}\x1e2\x1e2").unwrap(), b"40{}\x1e2");
-    assert!(without_ping(b"42[2]").is_none());
+fn one_ping_is_stripped_from_a_response() {
+    assert_eq!(strip_ping(b"2").unwrap(), b"");
+    assert_eq!(strip_ping(b"2\x1e40{}").unwrap(), b"40{}");
+    assert_eq!(strip_ping(b"40{}\x1e2\x1e2").unwrap(), b"40{}\x1e2");
+    assert!(strip_ping(b"42[2]").is_none());
 }
 
 #[test]
-fn what_does_not_concern_us_stays_as_it_is() {
-    assert!(through("2", Encoding::Separated, ours()).is_none());
-    for encoding in [Encoding::Separated, TEXT, BYTES] {
+fn other_responses_pass_unchanged() {
+    assert!(through("2", PollEncoding::Separated, ours()).is_none());
+    for encoding in [PollEncoding::Separated, TEXT, BYTES] {
         assert!(through("", encoding, ours()).is_none());
     }
     let message = "42[\"a\",40]";
-    let passed = through(message, Encoding::Separated, ours()).unwrap();
+    let passed = through(message, PollEncoding::Separated, ours()).unwrap();
     assert_eq!(text(passed), message);
 }
 
 #[test]
-fn a_packet_is_rewritten_behind_what_goes_before_it() {
-    let mark = format!("42[\"{MARK}\"]");
+fn packets_are_rewritten_in_the_order_in_which_they_are_sent() {
+    let mark = format!("42[\"{BARRIER_EVENT}\"]");
     let body = format!("42[\"a\"]\u{1e}{mark}\u{1e}42[\"a\"]\u{1e}2");
-    let spliced = std::cell::Cell::new(0);
+    let take_at_barrier = std::cell::Cell::new(0);
     let splice = || {
-        spliced.set(1);
+        take_at_barrier.set(1);
         ours()
     };
-    let rewritten = |text: &str| (text != "2").then(|| format!("{text}{}", spliced.get()));
+    let rewritten = |text: &str| (text != "2").then(|| format!("{text}{}", take_at_barrier.get()));
     let passed = rewrite(
         body.as_bytes(),
-        Encoding::Separated,
+        PollEncoding::Separated,
         splice,
         rewritten,
         false,
@@ -125,29 +131,32 @@ fn a_packet_is_rewritten_behind_what_goes_before_it() {
 }
 
 #[test]
-fn packets_that_a_poll_would_have_had_are_the_same_as_frames() {
+fn packets_of_a_poll_response_are_encoded_as_frames() {
     let text = b"\x81\x0542[1]".to_vec();
     let v4 = [text.clone(), b"\x82\x03\x01\x02\x03".to_vec()].concat();
-    assert_eq!(frames(b"42[1]\x1ebAQID", Encoding::Separated), v4);
-    // Engine.IO 3 has the kind of packet in front of the bytes.
+    assert_eq!(
+        websocket_frames(b"42[1]\x1ebAQID", PollEncoding::Separated),
+        v4
+    );
+    // Engine.IO 3 has the packet type before the bytes.
     let v3 = [text, b"\x82\x04\x04\x01\x02\x03".to_vec()].concat();
-    assert_eq!(frames(b"42[1]\x1ebAQID", TEXT), v3);
+    assert_eq!(websocket_frames(b"42[1]\x1ebAQID", TEXT), v3);
     for nothing in ["", "6", "1:6"] {
-        assert!(frames(nothing.as_bytes(), BYTES).is_empty());
+        assert!(websocket_frames(nothing.as_bytes(), BYTES).is_empty());
     }
 }
 
 #[test]
-fn the_last_answer_of_a_session_says_that_it_is_closed() {
+fn the_last_response_of_a_session_closes_it() {
     let last = |body: &str, encoding| {
         let passed = rewrite(body.as_bytes(), encoding, Vec::new, |_| None, true);
         text(passed.unwrap())
     };
-    let mark = format!("42[\"{MARK}\"]");
+    let mark = format!("42[\"{BARRIER_EVENT}\"]");
     for nothing in ["", "6", "1:6", &mark] {
-        assert_eq!(last(nothing, Encoding::Separated), "1");
+        assert_eq!(last(nothing, PollEncoding::Separated), "1");
         assert_eq!(last(nothing, BYTES), "1:1");
     }
-    assert_eq!(last("42[1]", Encoding::Separated), "42[1]\x1e1");
+    assert_eq!(last("42[1]", PollEncoding::Separated), "42[1]\x1e1");
     assert_eq!(last("42[1]", TEXT), "5:42[1]1:1");
 }

@@ -1,15 +1,17 @@
+//! Replies to CONNECT, and offsets behind events.
+
 use super::*;
 
 fn reply(pid: Option<Pid>) -> ConnectReply {
     ConnectReply {
         connection: ConnectionId::fresh(),
         pid,
-        given: Offset(3),
+        delivered: Offset(3),
     }
 }
 
-fn given() -> Given {
-    let mut given = Given::default();
+fn given() -> DeliveredOffsets {
+    let mut given = DeliveredOffsets::default();
     let pid = Some(Pid::fresh());
     given.connected("40{\"sid\":\"x\"}", "/", &reply(pid));
     given.connected("40/chat,{\"sid\":\"x\"}", "/chat", &reply(pid));
@@ -19,7 +21,7 @@ fn given() -> Given {
 }
 
 #[test]
-fn the_answer_to_connect_tells_the_public_id_and_the_secret_and_not_the_engine_session() {
+fn the_reply_to_connect_has_the_public_id_and_the_pid_and_not_the_engine_session_id() {
     let pid = Pid::fresh();
     for (text, head) in [
         ("40{\"sid\":\"x\"}", "40"),
@@ -28,13 +30,17 @@ fn the_answer_to_connect_tells_the_public_id_and_the_secret_and_not_the_engine_s
         let with = reply(Some(pid));
         let (id, secret) = (with.connection, pid.reveal());
         assert_eq!(
-            Given::default().connected(text, "/", &with).unwrap(),
+            DeliveredOffsets::default()
+                .connected(text, "/", &with)
+                .unwrap(),
             format!("{head}{{\"sid\":\"{id}\",\"pid\":\"{secret}\"}}")
         );
         let without = reply(None);
         let id = without.connection;
         assert_eq!(
-            Given::default().connected(text, "/", &without).unwrap(),
+            DeliveredOffsets::default()
+                .connected(text, "/", &without)
+                .unwrap(),
             format!("{head}{{\"sid\":\"{id}\"}}")
         );
     }
@@ -57,12 +63,16 @@ fn an_event_that_ends_in_a_string_gets_the_offset_of_its_namespace() {
             "451-/chat,[\"a\",{\"_placeholder\":true,\"num\":0},\"b\",\"9~\"]",
         ),
     ] {
-        assert_eq!(given.event(event).as_deref(), Some(with), "{event}");
+        assert_eq!(
+            given.append_to_event(event).as_deref(),
+            Some(with),
+            "{event}"
+        );
     }
 }
 
 #[test]
-fn any_other_packet_stays_as_it_is() {
+fn any_other_packet_passes_unchanged() {
     let given = given();
     for packet in [
         "42[\"a\",[\"b\"]]",
@@ -83,14 +93,14 @@ fn any_other_packet_stays_as_it_is() {
         "\"]",
         "4ä\"]",
     ] {
-        assert_eq!(given.event(packet), None, "{packet}");
+        assert_eq!(given.append_to_event(packet), None, "{packet}");
     }
 }
 
 #[test]
-fn a_session_that_cannot_be_resumed_is_told_no_offsets() {
+fn a_session_that_cannot_be_resumed_gets_no_offsets() {
     let mut given = given();
     given.connected("40{\"sid\":\"x\"}", "/", &reply(None));
-    assert_eq!(given.event("42[\"a\",\"b\"]"), None);
-    assert!(given.event("42/chat,[\"a\",\"b\"]").is_some());
+    assert_eq!(given.append_to_event("42[\"a\",\"b\"]"), None);
+    assert!(given.append_to_event("42/chat,[\"a\",\"b\"]").is_some());
 }

@@ -1,4 +1,4 @@
-//! The order of packets, and the offsets behind events, whatever is pushed, written, taken, polled and upgraded in between.
+//! Random interleavings of pushes, writes, polls and upgrades: packets keep their order, and events get the right offset.
 
 use proptest::prelude::*;
 
@@ -11,15 +11,15 @@ use crate::{
 #[derive(Clone, Debug)]
 enum Step {
     Push(usize),
-    Native(usize),
+    EngineFrame(usize),
     Binary(usize),
     /// An event that ends in a string.
     Event,
-    Fence,
+    Barrier,
     Write(usize),
     Take(usize),
     Flush,
-    Walk,
+    FlushAll,
     Poll(usize),
     Upgrade,
 }
@@ -27,97 +27,97 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0usize..300).prop_map(Step::Push),
-        3 => (0usize..200).prop_map(Step::Native),
+        3 => (0usize..200).prop_map(Step::EngineFrame),
         2 => (1usize..4).prop_map(Step::Binary),
         3 => Just(Step::Event),
-        1 => Just(Step::Fence),
+        1 => Just(Step::Barrier),
         6 => (1usize..400).prop_map(Step::Write),
         6 => (1usize..400).prop_map(Step::Take),
         2 => Just(Step::Flush),
-        4 => Just(Step::Walk),
+        4 => Just(Step::FlushAll),
         2 => (1usize..400).prop_map(Step::Poll),
         1 => Just(Step::Upgrade),
     ];
     prop::collection::vec(step, 1..120)
 }
 
-/// A session together with what socketioxide would do for it.
-struct Session {
+/// A session, with socketioxide's part played by the test.
+struct ScriptedSession {
     outbox: Arc<Outbox>,
-    shard: Arc<Shard>,
+    queue: Arc<WriteQueue>,
     client: Client,
     polls: bool,
-    /// Packets that socketioxide has not passed on yet, marks among them.
+    /// socketioxide's channel: packets and barriers that it has not written yet.
     channel: VecDeque<Vec<u8>>,
-    /// What it has begun to write to the WebSocket.
+    /// Bytes that it is writing to the WebSocket.
     stream: VecDeque<u8>,
     polled: Vec<String>,
-    natives: usize,
+    engine_packets: usize,
     pushed: usize,
-    /// For each packet of ours, how many of socketioxide's had to come before it.
-    behind: Vec<usize>,
-    /// How many came before the last mark that is under way.
-    fenced: usize,
+    /// For each hub packet, how many of socketioxide's must come before it.
+    required: Vec<usize>,
+    /// How many came before the last barrier in flight.
+    before_barrier: usize,
 }
 
-impl Session {
+impl ScriptedSession {
     fn new(polls: bool) -> Self {
-        let (shard, client) = (Arc::default(), Client::default());
-        let outbox = outbox(1 << 30, &shard);
+        let (queue, client) = (Arc::default(), Client::default());
+        let outbox = outbox(1 << 30, &queue);
         if !polls {
-            outbox.attach(client.writer());
+            outbox.attach_websocket(client.writer());
         }
         let mut session = Self {
             outbox,
-            shard,
+            queue,
             client,
             polls,
             channel: VecDeque::new(),
             stream: VecDeque::new(),
             polled: Vec::new(),
-            natives: 0,
+            engine_packets: 0,
             pushed: 0,
-            behind: Vec::new(),
-            fenced: 0,
+            required: Vec::new(),
+            before_barrier: 0,
         };
         let reply = ConnectReply {
             connection: ConnectionId::fresh(),
             pid: Some(Pid::fresh()),
-            given: Offset(0),
+            delivered: Offset(0),
         };
         let mut state = session.outbox.lock();
-        let told = state.given.connected("40{\"sid\":\"x\"}", "/", &reply);
-        assert!(told.is_some());
+        let reply = state.delivered.connected("40{\"sid\":\"x\"}", "/", &reply);
+        assert!(reply.is_some());
         drop(state);
-        session.native(3);
-        session.fence();
+        session.queue_engine_bytes(3);
+        session.add_barrier();
         session
     }
 
-    fn native(&mut self, size: usize) {
-        let payload = format!("n{} {}", self.natives, "y".repeat(size));
-        self.natives += 1;
+    fn queue_engine_bytes(&mut self, size: usize) {
+        let payload = format!("n{} {}", self.engine_packets, "y".repeat(size));
+        self.engine_packets += 1;
         self.channel.push_back(text(&payload));
     }
 
-    /// The outbox has no link here: marks are sent for it.
-    fn fence(&mut self) {
-        self.outbox.lock().lane.fence();
-        self.channel.push_back(MARK.to_vec());
-        self.fenced = self.natives;
+    /// The outbox has no owner here: the test sends its barriers.
+    fn add_barrier(&mut self) {
+        self.outbox.lock().gate.add_barrier();
+        self.channel.push_back(BARRIER_EVENT.to_vec());
+        self.before_barrier = self.engine_packets;
     }
 
     fn step(&mut self, step: &Step) {
         match *step {
             Step::Push(size) => {
                 let offset = Offset(self.pushed as u64 + 1);
-                let packet = numbered(self.pushed, size).at(Some(offset));
+                let packet = numbered(self.pushed, size).with_offset(Some(offset));
                 self.outbox.push(packet, &Keep::Always);
-                self.behind.push(self.fenced);
+                self.required.push(self.before_barrier);
                 self.pushed += 1;
             }
-            Step::Native(size) => self.native(size),
-            Step::Binary(_) if self.polls => self.native(1),
+            Step::EngineFrame(size) => self.queue_engine_bytes(size),
+            Step::Binary(_) if self.polls => self.queue_engine_bytes(1),
             Step::Binary(attachments) => {
                 let mut packets = text(&format!("45{attachments}-[\"e\",\"s\"]"));
                 for nth in 0..attachments {
@@ -126,23 +126,23 @@ impl Session {
                 self.channel.push_back(packets);
             }
             Step::Event => self.channel.push_back(text("42[\"e\"]")),
-            Step::Fence => self.fence(),
+            Step::Barrier => self.add_barrier(),
             Step::Write(most) => self.write(most),
             Step::Take(bytes) => self.client.takes(bytes),
             Step::Flush => self.outbox.flush(),
-            Step::Walk => drop(self.shard.walk()),
+            Step::FlushAll => drop(self.queue.flush_all()),
             Step::Poll(budget) => self.poll(budget),
-            Step::Upgrade => self.upgrade(),
+            Step::Upgrade => self.switch_to_websocket(),
         }
-        self.mark();
+        self.send_pending_barrier();
         check(&self.outbox);
     }
 
-    fn mark(&mut self) {
+    fn send_pending_barrier(&mut self) {
         let mut state = self.outbox.lock();
-        if !state.held.is_empty() && state.lane.waits() {
-            self.channel.push_back(MARK.to_vec());
-            self.fenced = self.natives;
+        if !state.held.is_empty() && state.gate.hold_packet() {
+            self.channel.push_back(BARRIER_EVENT.to_vec());
+            self.before_barrier = self.engine_packets;
         }
     }
 
@@ -152,7 +152,7 @@ impl Session {
         }
         self.stream.extend(self.channel.drain(..).flatten());
         let written: Vec<u8> = self.stream.drain(..most.min(self.stream.len())).collect();
-        self.outbox.native(&written).unwrap();
+        self.outbox.queue_engine_bytes(&written).unwrap();
     }
 
     fn poll(&mut self, budget: usize) {
@@ -160,56 +160,59 @@ impl Session {
             return;
         }
         for packet in std::mem::take(&mut self.channel) {
-            if packet == MARK {
-                let taken = self.outbox.spliced(budget);
+            if packet == BARRIER_EVENT {
+                let taken = self.outbox.take_at_barrier(budget);
                 let bytes: usize = taken.iter().map(Frame::len).sum();
                 assert!(taken.len() <= 1 || bytes <= budget, "within the budget");
                 self.polled
                     .extend(taken.iter().map(|frame| frame.packet().to_owned()));
             } else {
                 for text in texts(&packet) {
-                    let rewritten = self.outbox.rewritten(&text);
+                    let rewritten = self.outbox.rewrite_packet(&text);
                     self.polled.push(rewritten.unwrap_or(text));
                 }
             }
         }
     }
 
-    fn upgrade(&mut self) {
+    fn switch_to_websocket(&mut self) {
         if std::mem::take(&mut self.polls) {
-            self.outbox.upgrade(self.client.writer()).unwrap();
-            // Without a link, the mark of the upgrade itself could not be sent.
-            self.fence();
-            self.outbox.native(&text("3probe")).unwrap();
+            self.outbox.attach_upgraded(self.client.writer()).unwrap();
+            // Without an owner, the upgrade's own barrier could not be sent.
+            self.add_barrier();
+            self.outbox.queue_engine_bytes(&text("3probe")).unwrap();
         }
     }
 
-    /// Everything that was begun comes to its end.
+    /// Runs until everything is delivered.
     fn settle(mut self) -> Vec<String> {
         self.client.takes(1 << 30);
         while !self.channel.is_empty() || !self.stream.is_empty() {
             self.step(&Step::Write(1 << 20));
             self.step(&Step::Poll(1 << 20));
         }
-        while self.shard.walk() {}
+        while self.queue.flush_all() {}
         check(&self.outbox);
         let mut arrived = self.polled;
         arrived.extend(self.client.texts());
         assert_eq!(
             numbers(&arrived, 'n'),
-            (0..self.natives).collect::<Vec<_>>()
+            (0..self.engine_packets).collect::<Vec<_>>()
         );
         assert_eq!(numbers(&arrived, 'o'), (0..self.pushed).collect::<Vec<_>>());
-        let (mut natives, mut given) = (0, 0);
+        let (mut engine_packets, mut given) = (0, 0);
         for packet in &arrived {
             given += usize::from(packet.starts_with('o'));
             if packet.starts_with("42[") || packet.starts_with("45") {
                 assert!(packet.ends_with(&format!(",\"{given}~\"]")), "{packet}");
             }
-            natives += usize::from(packet.starts_with('n'));
+            engine_packets += usize::from(packet.starts_with('n'));
             if packet.starts_with('o') {
                 let number = numbers(std::slice::from_ref(packet), 'o')[0];
-                assert!(natives >= self.behind[number], "{number} was too early");
+                assert!(
+                    engine_packets >= self.required[number],
+                    "{number} was too early"
+                );
             }
         }
         arrived
@@ -219,8 +222,8 @@ impl Session {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
-    fn every_packet_arrives_once_whole_and_in_its_order(polls: bool, steps in steps()) {
-        let mut session = Session::new(polls);
+    fn every_packet_arrives_once_and_in_order(polls: bool, steps in steps()) {
+        let mut session = ScriptedSession::new(polls);
         let binary = steps.iter().filter(|step| matches!(step, Step::Binary(_))).count();
         steps.iter().for_each(|step| session.step(step));
         let arrived = session.settle();

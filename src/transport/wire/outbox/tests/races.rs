@@ -1,16 +1,16 @@
-//! Nothing waits for ever and nothing is left behind, whoever writes, reads and ends at the same time.
+//! Concurrent writers, readers and ends: no wake-up is lost and nothing leaks.
 
 use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 
-use super::{super::super::flusher::Flushers, *};
+use super::{super::super::writer_pool::WriterPool, *};
 
-fn let_go(outbox: Arc<Outbox>) -> Weak<Outbox> {
+fn downgrade(outbox: Arc<Outbox>) -> Weak<Outbox> {
     let weak = Arc::downgrade(&outbox);
     drop(outbox);
     weak
 }
 
-/// Waits until nobody holds an outbox.
+/// Waits until an outbox is dropped.
 async fn gone(outbox: Weak<Outbox>) {
     soon(async {
         while outbox.strong_count() > 0 {
@@ -26,16 +26,16 @@ async fn read(mut stream: impl tokio::io::AsyncRead + Unpin, bytes: usize) -> Ve
     read
 }
 
-/// A session whose flusher runs, and its client's end.
-fn flushed(flushers: &Flushers, between: usize) -> (Arc<Outbox>, DuplexStream) {
+/// A session with a running writer pool, and its client's end.
+fn pooled(pool: &WriterPool, between: usize) -> (Arc<Outbox>, DuplexStream) {
     let (near, far) = duplex(between);
-    (open(1 << 30, &flushers.shard(), Box::new(near)), far)
+    (open(1 << 30, &pool.queue(), Box::new(near)), far)
 }
 
 #[tokio::test]
-async fn what_waits_goes_out_as_the_client_reads_and_needs_nothing_else() {
-    let flushers = Flushers::start(1, 10 * SECOND);
-    let (outbox, client) = flushed(&flushers, 16);
+async fn queued_packets_are_written_as_the_client_reads() {
+    let pool = WriterPool::start(1, 10 * SECOND);
+    let (outbox, client) = pooled(&pool, 16);
     let bytes: usize = (0..50)
         .map(|number| {
             let packet = numbered(number, 100);
@@ -49,8 +49,8 @@ async fn what_waits_goes_out_as_the_client_reads_and_needs_nothing_else() {
 }
 
 #[test]
-fn a_sender_that_never_rests_has_its_packets_written_meanwhile() {
-    let (outbox, _shard, client) = scripted(1 << 20);
+fn a_sender_that_never_pauses_writes_by_itself() {
+    let (outbox, _queue, client) = scripted(1 << 20);
     client.takes(usize::MAX / 2);
     for number in 0..10_000 {
         outbox.push(numbered(number, 1_000), &Keep::Always);
@@ -60,15 +60,15 @@ fn a_sender_that_never_rests_has_its_packets_written_meanwhile() {
     check(&outbox);
 }
 
-/// Pushers, socketioxide and a client that reads little by little, all at once; nobody does anything twice.
+/// Pushers, socketioxide and a client that reads in small pieces, all at once.
 async fn race(
-    flushers: &Flushers,
+    pool: &WriterPool,
     round: usize,
-    writer: Writer,
+    writer: StreamWriter,
     client: impl tokio::io::AsyncRead + Unpin,
 ) {
     const EACH: usize = 60;
-    let outbox = open(1 << 30, &flushers.shard(), writer);
+    let outbox = open(1 << 30, &pool.queue(), writer);
     let size = [0, 10, 300, 5_000][round % 4];
     let pusher = |kind: char| {
         let outbox = outbox.clone();
@@ -83,22 +83,22 @@ async fn race(
         })
     };
     let pushers = [pusher('o'), pusher('p')];
-    let native = outbox.clone();
-    let native = tokio::spawn(async move {
+    let engine = outbox.clone();
+    let engine = tokio::spawn(async move {
         for number in 0..EACH {
             let packet = text(&format!("n{number} {}", "y".repeat(size)));
             let (first, second) = packet.split_at(packet.len() / 2);
-            native.native(first).unwrap();
-            native.native(second).unwrap();
+            engine.queue_engine_bytes(first).unwrap();
+            engine.queue_engine_bytes(second).unwrap();
             if number % 3 == 0 {
-                native.flush();
+                engine.flush();
             }
             tokio::task::yield_now().await;
         }
     });
     let one: usize = (0..EACH).map(|number| numbered(number, size).len()).sum();
     let arrived = texts(&read(client, 3 * one).await);
-    for task in pushers.into_iter().chain([native]) {
+    for task in pushers.into_iter().chain([engine]) {
         soon(task).await.unwrap();
     }
     for kind in ['n', 'o', 'p'] {
@@ -108,17 +108,17 @@ async fn race(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn everything_arrives_however_senders_and_a_slow_client_race() {
-    let flushers = Flushers::start(2, 10 * SECOND);
+async fn every_packet_arrives_however_senders_and_a_slow_client_race() {
+    let pool = WriterPool::start(2, 10 * SECOND);
     for round in 0..200 {
         let (near, far) = duplex((1 + round % 3) * [1, 16, 200, 3_000][round % 4]);
-        race(&flushers, round, Box::new(near), far).await;
+        race(&pool, round, Box::new(near), far).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn everything_arrives_through_a_socket_whose_buffers_are_small() {
-    let flushers = Flushers::start(1, 10 * SECOND);
+async fn every_packet_arrives_through_a_socket_with_small_buffers() {
+    let pool = WriterPool::start(1, 10 * SECOND);
     let listener = tokio::net::TcpSocket::new_v4().unwrap();
     listener.set_send_buffer_size(2_048).unwrap();
     listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -131,14 +131,14 @@ async fn everything_arrives_through_a_socket_whose_buffers_are_small() {
             .await
             .unwrap();
         let (reading, writing) = listener.accept().await.unwrap().0.into_split();
-        race(&flushers, round, Box::new(writing), client).await;
+        race(&pool, round, Box::new(writing), client).await;
         drop(reading);
     }
 }
 
 #[tokio::test]
-async fn a_session_that_is_always_ready_leaves_others_their_turn() {
-    /// Is never written to the end.
+async fn a_session_that_is_always_ready_does_not_starve_others() {
+    /// Never takes a byte, and wakes at once.
     struct Restless;
     impl AsyncWrite for Restless {
         fn poll_write(
@@ -156,18 +156,18 @@ async fn a_session_that_is_always_ready_leaves_others_their_turn() {
             Poll::Ready(Ok(()))
         }
     }
-    let flushers = Flushers::start(1, 10 * SECOND);
-    let restless = open(1 << 20, &flushers.shard(), Box::new(Restless));
+    let pool = WriterPool::start(1, 10 * SECOND);
+    let restless = open(1 << 20, &pool.queue(), Box::new(Restless));
     restless.push(numbered(0, 1), &Keep::Always);
-    let (outbox, client) = flushed(&flushers, 16);
+    let (outbox, client) = pooled(&pool, 16);
     outbox.push(numbered(0, 40), &Keep::Always);
     assert_eq!(numbers(&texts(&read(client, 45).await), 'o'), [0]);
 }
 
 #[tokio::test]
-async fn a_stream_that_is_finished_ends_behind_its_last_byte() {
-    let flushers = Flushers::start(1, SECOND / 5);
-    let (outbox, mut client) = flushed(&flushers, 16);
+async fn a_finished_stream_ends_after_its_last_byte() {
+    let pool = WriterPool::start(1, SECOND / 5);
+    let (outbox, mut client) = pooled(&pool, 16);
     for number in 0..20 {
         outbox.push(numbered(number, 50), &Keep::Always);
     }
@@ -175,7 +175,7 @@ async fn a_stream_that_is_finished_ends_behind_its_last_byte() {
     outbox.finish();
     outbox.push(numbered(20, 50), &Keep::Always);
     assert!(!outbox.has_ended(), "the client has not read yet");
-    let outbox = let_go(outbox);
+    let outbox = downgrade(outbox);
     let mut arrived = Vec::new();
     soon(client.read_to_end(&mut arrived)).await.unwrap();
     assert_eq!(numbers(&texts(&arrived), 'o'), (0..20).collect::<Vec<_>>());
@@ -183,17 +183,17 @@ async fn a_stream_that_is_finished_ends_behind_its_last_byte() {
 }
 
 #[tokio::test]
-async fn a_finished_session_whose_client_reads_no_more_is_given_up() {
-    let flushers = Flushers::start(1, SECOND / 5);
-    let bounds = Bounds {
+async fn a_finished_session_whose_client_stops_reading_is_ended() {
+    let pool = WriterPool::start(1, SECOND / 5);
+    let limits = OutboxLimits {
         bytes: 1 << 20,
         stall: SECOND / 5,
     };
     let (near, mut client) = duplex(16);
-    let outbox = Outbox::new(bounds, flushers.shard(), nobody(), Arc::default());
-    outbox.attach(Box::new(near));
+    let outbox = Outbox::new(limits, pool.queue(), no_owner(), Arc::default());
+    outbox.attach_websocket(Box::new(near));
     outbox
-        .native(&text("a close frame, say, and much before it"))
+        .queue_engine_bytes(&text("a close frame, say, and much before it"))
         .unwrap();
     outbox.finish();
     soon(async {
@@ -202,17 +202,17 @@ async fn a_finished_session_whose_client_reads_no_more_is_given_up() {
         }
     })
     .await;
-    gone(let_go(outbox)).await;
+    gone(downgrade(outbox)).await;
     let mut arrived = Vec::new();
     soon(client.read_to_end(&mut arrived)).await.unwrap();
     assert_eq!(arrived.len(), 16);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_is_left_of_a_session_whatever_was_done_as_it_ended() {
-    let flushers = Flushers::start(1, SECOND / 5);
+async fn an_ended_session_is_dropped_whatever_happens_at_its_end() {
+    let pool = WriterPool::start(1, SECOND / 5);
     for round in 0..300 {
-        let (outbox, mut client) = flushed(&flushers, 64);
+        let (outbox, mut client) = pooled(&pool, 64);
         let mut tasks = Vec::new();
         let mut spawn = |act: fn(&Arc<Outbox>)| {
             let outbox = outbox.clone();
@@ -224,10 +224,10 @@ async fn nothing_is_left_of_a_session_whatever_was_done_as_it_ended() {
             }));
         };
         spawn(|outbox| outbox.push(numbered(0, 30), &Keep::Always));
-        spawn(|outbox| drop(outbox.native(&text("n0"))));
+        spawn(|outbox| drop(outbox.queue_engine_bytes(&text("n0"))));
         spawn(Outbox::flush);
         spawn(|outbox| {
-            outbox.keeps_waiting(Instant::now());
+            outbox.check_stall(Instant::now());
         });
         for _ in 0..round % 9 {
             tokio::task::yield_now().await;
@@ -235,7 +235,7 @@ async fn nothing_is_left_of_a_session_whatever_was_done_as_it_ended() {
         match round % 3 {
             0 => outbox.end(),
             1 => outbox.finish(),
-            // The client goes away.
+            // The client disconnects.
             _ => drop(std::mem::replace(&mut client, duplex(1).0)),
         }
         let mut arrived = Vec::new();
@@ -246,6 +246,6 @@ async fn nothing_is_left_of_a_session_whatever_was_done_as_it_ended() {
         if round % 3 == 2 {
             outbox.end();
         }
-        gone(let_go(outbox)).await;
+        gone(downgrade(outbox)).await;
     }
 }

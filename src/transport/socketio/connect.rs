@@ -1,0 +1,204 @@
+//! CONNECT to a namespace: the connect middleware, and what happens once socketioxide has replied.
+
+use std::sync::{Arc, Mutex, Weak};
+
+use socketioxide::{
+    handler::{DisconnectHandler, FromConnectParts},
+    socket::DisconnectReason,
+};
+use socketioxide_core::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Adapter, Socket, SocketIoTransport, SocketRef,
+    authorize::ConnectError,
+    credentials::Credentials,
+    engine_session::EngineSession,
+    event_sink::SocketEventSink,
+    inbound::ConnectDecision,
+    inbox::{self, InboxReceiver},
+    rooms::SocketRooms,
+    worker::Worker,
+};
+use crate::{
+    error::{Code, Error, Result},
+    hub::PreparedConnection,
+    model::Namespace,
+    transport::{greeting::session, lock, wire::ConnectReply},
+};
+
+/// What the middleware leaves for the connect handler. It holds nothing that holds the socket: if the handler never runs,
+/// everything is dropped with the socket.
+struct PendingConnection {
+    arrived: PreparedConnection,
+    inbox: InboxReceiver,
+    rooms: Arc<SocketRooms>,
+    ended: CancellationToken,
+}
+
+type PendingSlot = Arc<Mutex<Option<PendingConnection>>>;
+
+impl SocketIoTransport {
+    /// The connect middleware: decides about a CONNECT, and decides again if its client sends another one meanwhile.
+    pub(super) async fn handle_connect(
+        &self,
+        socket: &SocketRef,
+        connecting: ConnectingSocket,
+        namespace: Namespace,
+    ) -> Result<(), ConnectError> {
+        let session = session_of(socket)?;
+        let namespaces = session.inbound().namespaces();
+        // None if socketioxide was given the CONNECT twice: its client has had a reply, and has left.
+        let mut auth = namespaces
+            .take_request(namespace.as_str())
+            .ok_or_else(ConnectError::suppressed)?;
+        if let Some(rates) = session.previous_rates(&namespace) {
+            self.hub.pace_connect(&rates).await;
+        }
+        loop {
+            let credentials = Credentials::read(&auth);
+            let result = self
+                .accept_connect(socket, &connecting, namespace.clone(), credentials)
+                .await;
+            let accepted = result.is_ok().then(|| connecting.0.clone());
+            match namespaces.finish_connect(namespace.as_str(), accepted) {
+                ConnectDecision::Final => return result,
+                ConnectDecision::Retry(newer) => {
+                    // It holds a place, and the session that its client most likely names again.
+                    drop(socket.extensions.remove::<PendingSlot>());
+                    auth = newer;
+                }
+                ConnectDecision::Disconnected => {
+                    drop(socket.extensions.remove::<PendingSlot>());
+                    return Err(ConnectError::suppressed());
+                }
+            }
+        }
+    }
+
+    /// Authorizes a CONNECT and registers the handlers of its socket. Registered later, they would miss the client's first
+    /// events.
+    async fn accept_connect(
+        &self,
+        socket: &SocketRef,
+        connecting: &ConnectingSocket,
+        namespace: Namespace,
+        credentials: Credentials,
+    ) -> Result<(), ConnectError> {
+        let session = session_of(socket)?;
+        let arrived = self
+            .authorize(socket, session, &namespace, &credentials)
+            .await?;
+        let reply = ConnectReply {
+            connection: arrived.connection(),
+            pid: arrived.pid(),
+            delivered: arrived.given(),
+        };
+        session.set_connect_reply(&namespace, reply);
+        session.add_socket(connecting.0.clone());
+        let metrics = self.hub.metrics().clone();
+        let outbox = session.outbox().clone();
+        let charge = session.account().charge(inbox::UNCHARGED_BYTES);
+        let (sender, receiver) =
+            inbox::channel(self.inbox_limits, namespace, (outbox, charge), metrics);
+        let (rooms, ended) = (Arc::<SocketRooms>::default(), CancellationToken::new());
+        socket.on_fallback(sender);
+        socket.on_disconnect(SocketEndHandler(rooms.clone(), ended.clone()));
+        let pending: PendingSlot = Arc::new(Mutex::new(Some(PendingConnection {
+            arrived,
+            inbox: receiver,
+            rooms,
+            ended,
+        })));
+        socket.extensions.insert(pending);
+        Ok(())
+    }
+
+    /// The connect handler: socketioxide has replied to CONNECT. Sends the session event and runs the connection's worker.
+    pub(super) async fn run_connection(self: Arc<Self>, socket: SocketRef) {
+        let pending = socket
+            .extensions
+            .remove::<PendingSlot>()
+            .and_then(|slot| lock(&slot).take());
+        let engine_session = session_of(&socket).ok().cloned();
+        let (Some(pending), Some(engine_session)) = (pending, engine_session) else {
+            tracing::error!("a socket connected without passing the connect middleware");
+            let _ = socket.disconnect();
+            return;
+        };
+        engine_session.mark_connected();
+        engine_session.outbox().add_barrier();
+        pending
+            .rooms
+            .join_own(&socket, pending.arrived.connection());
+        let sink = Arc::new(SocketEventSink::new(
+            pending.arrived.namespace().clone(),
+            (socket.clone(), pending.rooms.clone()),
+            engine_session,
+        ));
+        // The session event goes before anything from the rooms.
+        let connection = self
+            .hub
+            .connect(pending.arrived, sink.clone(), |connection| {
+                connection.push(&session(connection, &self.hub, self.doorway.node(), None));
+            })
+            .await;
+        // The rooms of a resumed session are mirrored as joining them would have done.
+        for room in connection.rooms() {
+            if !room.is_personal() {
+                sink.mirror_join(&room);
+            }
+        }
+        let PendingConnection { inbox, ended, .. } = pending;
+        Worker::new(self, connection, (socket, sink), inbox, ended)
+            .run()
+            .await;
+    }
+}
+
+/// The Engine.IO session of a socket.
+fn session_of(socket: &Socket) -> Result<&Arc<EngineSession>, ConnectError> {
+    let session = socket.req_parts().extensions.get::<Arc<EngineSession>>();
+    session.ok_or_else(|| ConnectError::new(&Error::new(Code::Internal, "no session")))
+}
+
+/// Notifies a connection's worker that its socket has ended, and releases the socket at once.
+///
+/// An async closure would be spawned and release the socket after that. A CONNECT that comes right behind the disconnect would
+/// then be taken for a repeated one, and would never get a reply.
+struct SocketEndHandler(Arc<SocketRooms>, CancellationToken);
+
+/// Names this handler to socketioxide, which tells handlers apart by their arguments.
+enum EndHandlerMarker {}
+
+impl DisconnectHandler<Adapter, EndHandlerMarker> for SocketEndHandler {
+    fn call_with_defer(
+        &self,
+        socket: Arc<Socket>,
+        reason: DisconnectReason,
+        release: fn(Arc<Socket>),
+    ) {
+        if let Ok(session) = session_of(&socket) {
+            session.inbound().namespaces().socket_closed(&socket);
+            if reason == DisconnectReason::HeartbeatTimeout {
+                session.record_engine_close("ping_timeout");
+            }
+        }
+        // In this order: the rooms to keep with the session are read before the socket leaves all of them.
+        self.0.end(&socket);
+        self.1.cancel();
+        release(socket);
+    }
+}
+
+/// A weak reference to the socket that connects.
+#[derive(Clone)]
+pub(in crate::transport) struct ConnectingSocket(pub(in crate::transport) Weak<Socket>);
+
+impl FromConnectParts<Adapter> for ConnectingSocket {
+    type Error = std::convert::Infallible;
+
+    fn from_connect_parts(socket: &Arc<Socket>, _: &Option<Value>) -> Result<Self, Self::Error> {
+        Ok(Self(Arc::downgrade(socket)))
+    }
+}

@@ -1,0 +1,204 @@
+//! The HTTP side of the Socket.IO transport: every request under its path.
+//!
+//! Admission happens before anything is upgraded or kept ([`handshake`]). WebSockets are upgraded here and handed to
+//! socketioxide as an [`OutboxStream`], so that the server can close them; polls and POSTs are passed on ([`polling`]). A
+//! session that polls may switch to a WebSocket ([`upgrade`]).
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body_util::BodyExt;
+use tower::{Service, ServiceExt};
+
+use super::{
+    Engine, PubSubDriver,
+    engine_session::{EngineSession, EngineSessions},
+    inbound::{ProtocolError, WebSocketReader},
+    query::{EngineQuery, EngineRequestError},
+};
+use crate::{
+    error::{Code, Error, Result},
+    http::upgrade::{AcceptedUpgrade, StreamReader, accept_upgrade},
+    repeat::log_rarely,
+    transport::{
+        Doorway, Transport,
+        packet_rate::PacedReader,
+        parts::{Bearer, HeldReader},
+        wire::OutboxStream,
+    },
+};
+
+mod handshake;
+mod polling;
+mod upgrade;
+
+/// Checks requests and passes them on to socketioxide.
+pub(super) struct EngineEndpoint {
+    pub(super) doorway: Arc<Doorway>,
+    pub(super) engine: Engine,
+    pub(super) sessions: Arc<EngineSessions>,
+    /// Engine.IO transports that clients may use.
+    pub(super) transports: Vec<Transport>,
+    pub(super) path: String,
+    pub(super) body_timeout: Duration,
+    pub(super) connect_timeout: Duration,
+    pub(super) upgrade_timeout: Duration,
+    pub(super) max_payload: usize,
+    /// The namespaces of the configuration.
+    pub(super) served_namespaces: Arc<HashSet<String>>,
+    pub(super) pubsub: PubSubDriver,
+}
+
+/// The error for a session id that this node does not know.
+const UNKNOWN_SESSION: &str = "Session ID unknown: it has ended, or belongs to another node; with several nodes route each client to one node (sticky sessions), or have clients use only the websocket transport";
+
+impl EngineEndpoint {
+    /// Handles one request under the Socket.IO path.
+    pub(super) async fn handle(self: Arc<Self>, request: Request<Body>) -> Response {
+        let result = self.clone().route(request).await;
+        let mut response = result.unwrap_or_else(|error| self.doorway.refuse(&error));
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let no_store = HeaderValue::from_static("no-store");
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, no_store);
+        }
+        response
+    }
+
+    async fn route(self: Arc<Self>, mut request: Request<Body>) -> Result<Response> {
+        self.doorway
+            .check_page(request.headers(), request.extensions())?;
+        let query = match EngineQuery::parse(request.method(), request.uri(), &self.transports) {
+            Ok(query) => query,
+            Err(error) => return Ok(error.into_response()),
+        };
+        *request.uri_mut() = query.normalized(request.uri());
+        // Checked before admission: a request that cannot become a session must not take a place.
+        let accepted = match query
+            .websocket
+            .then(|| accept_upgrade(&request))
+            .transpose()
+        {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::debug!(%error, "a WebSocket was refused");
+                return Ok(EngineRequestError::BadRequest.into_response());
+            }
+        };
+        let Some(sid) = query.sid else {
+            return self.open_session(request, &query, accepted).await;
+        };
+        let session = self
+            .sessions
+            .get(&sid)
+            .and_then(|session| session.upgrade());
+        match session {
+            None => Ok(self.unknown_session()),
+            Some(session) if !session.polls_in(query.protocol) => {
+                Ok(EngineRequestError::BadRequest.into_response())
+            }
+            Some(session) => {
+                self.continue_session(request, session, query.protocol, accepted)
+                    .await
+            }
+        }
+    }
+
+    /// Handles a request of a session that started with polling.
+    async fn continue_session(
+        self: Arc<Self>,
+        request: Request<Body>,
+        session: Arc<EngineSession>,
+        protocol: u8,
+        accepted: Option<AcceptedUpgrade>,
+    ) -> Result<Response> {
+        if let Some(accepted) = accepted {
+            return Ok(self.upgrade(request, &session, accepted));
+        }
+        if session.upgrade().is_some_and(|upgrade| upgrade.is_done()) {
+            return Ok(EngineRequestError::BadRequest.into_response()); // it does not poll any more
+        }
+        let mut response = if request.method() == Method::POST {
+            let Some(_post) = session.start_post() else {
+                return Err(close_for(&session, ProtocolError::OVERLAPPING_POST).await);
+            };
+            self.wait_while_paused(&session).await;
+            self.post(request, &session, protocol).await
+        } else {
+            self.poll(&session).await
+        }?;
+        if response.status() == StatusCode::BAD_REQUEST
+            && response.headers().get(header::CONTENT_TYPE).is_none()
+        {
+            return Ok(EngineRequestError::BadRequest.into_response()); // engineioxide does not say why
+        }
+        response.extensions_mut().insert(session.account().holder());
+        Ok(response)
+    }
+
+    /// Responds like Engine.IO to an unknown session id, with possible causes. A session that has ended is nothing special;
+    /// but if clients are routed to changing nodes, hardly any of them gets through, and an operator should know.
+    fn unknown_session(&self) -> Response {
+        if self.pubsub.has_other_nodes() {
+            log_rarely!(warn, "a client was answered: {UNKNOWN_SESSION}");
+        }
+        EngineRequestError::UnknownSession(UNKNOWN_SESSION).into_response()
+    }
+
+    async fn forward(&self, request: Request<Body>) -> Response {
+        match self.engine.clone().oneshot(request).await {
+            Ok(response) => response.map(Body::new),
+            Err(never) => match never {},
+        }
+    }
+
+    /// The read half that socketioxide gets for a client's WebSocket.
+    fn inbound_reader(&self, reader: StreamReader, session: &EngineSession) -> StreamReader {
+        let inbound = session.inbound();
+        let paced = PacedReader::new(reader, inbound.rate().clone());
+        let bearer = Bearer {
+            account: session.account().clone(),
+            outbox: session.outbox().clone(),
+            metrics: self.doorway.hub().metrics().clone(),
+            stall: self.doorway.hub().limits().stall,
+        };
+        let held = HeldReader::new(paced, bearer);
+        Box::new(WebSocketReader::new(Box::new(held), inbound.clone()))
+    }
+
+    /// Hands a WebSocket to socketioxide, and returns when it has ended.
+    async fn serve_websocket(&self, stream: OutboxStream<StreamReader>, handshake: Request<()>) {
+        if let Err(error) = self.engine.clone().call((stream, handshake)).await {
+            tracing::debug!(%error, "a WebSocket was refused after its upgrade");
+        }
+    }
+}
+
+/// Closes a session that polls because of what its client sent. Returns the error to respond with.
+async fn close_for(session: &EngineSession, error: ProtocolError) -> Error {
+    session.close_for(error).await;
+    match error {
+        ProtocolError::TOO_LARGE => Error::new(Code::TooLarge, error.message),
+        error => Error::bad_request(error.message),
+    }
+}
+
+/// Collects a response body of socketioxide's, which has it in memory.
+async fn read_body(body: Body) -> Result<Bytes> {
+    let body = body.collect().await.map_err(|error| {
+        Error::new(Code::Internal, "the answer could not be read").caused_by(error)
+    })?;
+    Ok(body.to_bytes())
+}
+
+/// Copies an address. As it came it is a slice of the HTTP connection's read buffer and would keep all of it.
+fn copy_uri(uri: &Uri) -> Uri {
+    let text = uri.to_string();
+    text.parse().expect("an address that was parsed before")
+}

@@ -1,0 +1,141 @@
+//! The handshake: opens a session by polling or as a WebSocket.
+
+use std::sync::Arc;
+
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, Request, request::Parts};
+use socketioxide::socket::Sid;
+
+use super::{EngineEndpoint, copy_uri, read_body};
+use crate::{
+    error::Result,
+    http::upgrade::{AcceptedUpgrade, split_upgraded, switching_protocols},
+    limits::Account,
+    transport::{
+        client_address,
+        socketio::{
+            engine_session::EngineSession,
+            inbound::{EngineProtocol, InboundConfig},
+            query::EngineQuery,
+        },
+        wire::{OutboxStream, PollEncoding},
+    },
+};
+
+impl EngineEndpoint {
+    /// Opens a session.
+    pub(super) async fn open_session(
+        self: Arc<Self>,
+        request: Request<Body>,
+        query: &EngineQuery,
+        accepted: Option<AcceptedUpgrade>,
+    ) -> Result<Response> {
+        let (parts, body) = request.into_parts();
+        let session = self.admit(&parts, query.protocol).await?;
+        // If the main namespace is an application's, the client is connected to that, which is not seen here.
+        let close = query.protocol == 3 && self.served_namespaces.contains("/");
+        session.start_connect_timeout(self.connect_timeout, close);
+        let mut request = Request::from_parts(parts, body);
+        if let Some(accepted) = accepted {
+            return Ok(self.open_websocket(request, session, query.protocol, accepted));
+        }
+        request.extensions_mut().insert(session.clone());
+        let encoding = PollEncoding::new(query.protocol, query.base64);
+        self.open_polling(request, &session, encoding).await
+    }
+
+    /// Admits a new session.
+    async fn admit(&self, request: &Parts, protocol: u8) -> Result<Arc<EngineSession>> {
+        let (admitted, principal) = self.doorway.admit_early(request).await?;
+        let holder = self.doorway.holder(request, principal.as_ref());
+        let metrics = self.doorway.hub().metrics().clone();
+        let inbound = InboundConfig {
+            protocol: match protocol {
+                3 => EngineProtocol::V3,
+                _ => EngineProtocol::V4,
+            },
+            served_namespaces: self.served_namespaces.clone(),
+            max_packet: self.max_payload,
+            rate: self.doorway.packet_rate(),
+            account: Account::new(self.doorway.hub().memory().clone(), holder),
+        };
+        Ok(EngineSession::new(
+            self.engine.clone(),
+            principal,
+            (admitted, client_address(&request.extensions).ip),
+            self.doorway.way_out(),
+            &inbound,
+            metrics,
+        ))
+    }
+
+    /// Opens a session that polls and registers its id, so that later requests find it.
+    async fn open_polling(
+        &self,
+        request: Request<Body>,
+        session: &Arc<EngineSession>,
+        encoding: PollEncoding,
+    ) -> Result<Response> {
+        let (parts, body) = self.forward(request).await.into_parts();
+        let body = read_body(body).await?;
+        if parts.status.is_success()
+            && let Some(sid) = parse_sid(&body)
+        {
+            session.register_polling(sid, &self.path, encoding, &self.sessions);
+        }
+        Ok(Response::from_parts(parts, Body::from(body)))
+    }
+
+    /// Opens a session as a WebSocket.
+    fn open_websocket(
+        self: Arc<Self>,
+        mut request: Request<Body>,
+        session: Arc<EngineSession>,
+        protocol: u8,
+        accepted: AcceptedUpgrade,
+    ) -> Response {
+        let upgraded = hyper::upgrade::on(&mut request);
+        let handshake = handshake_request(&request, &session);
+        tokio::spawn(async move {
+            let Ok(upgraded) = upgraded.await else {
+                return; // the client closed before our response
+            };
+            let (reader, writer) = split_upgraded(upgraded);
+            let reader = self.inbound_reader(reader, &session);
+            let outbox = session.outbox().clone();
+            drop(session);
+            let stream = OutboxStream::for_websocket(reader, writer, outbox, protocol == 4);
+            self.serve_websocket(stream, handshake).await;
+        });
+        switching_protocols(accepted)
+    }
+}
+
+/// The handshake that socketioxide keeps as long as the session lives. Headers and address are copied: as they came they are
+/// slices of the HTTP connection's read buffer and would keep all of it.
+fn handshake_request(request: &Request<Body>, session: &Arc<EngineSession>) -> Request<()> {
+    let mut handshake = Request::new(());
+    *handshake.uri_mut() = copy_uri(request.uri());
+    for (name, value) in request.headers() {
+        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+            handshake.headers_mut().append(name.clone(), value);
+        }
+    }
+    handshake.extensions_mut().insert(session.clone());
+    handshake
+}
+
+/// Reads the id from the open packet that responds to a handshake by polling: `0{"sid":"…",…}`, with a length before it in
+/// Engine.IO 3.
+fn parse_sid(body: &[u8]) -> Option<Sid> {
+    #[derive(serde::Deserialize)]
+    struct Open<'a> {
+        sid: &'a str,
+    }
+    let start = body.iter().position(|byte| *byte == b'{')?;
+    let open: Open<'_> = serde_json::from_slice(&body[start..]).ok()?;
+    open.sid.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! Sends the hub's events to one Socket.IO connection.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::Serialize;
+use serde_json::json;
+use socketioxide::{AckError, SendError, SocketError};
+
+use super::{
+    SocketRef, acknowledgement::Acknowledgement, engine_session::EngineSession,
+    raw_arguments::RawArguments, rooms::SocketRooms,
+};
+use crate::{
+    error::Error,
+    hub::{
+        CloseReason, ConnectionRates, Drained, EventSink, Format, Keep, Outgoing, PendingReply,
+        memory_exhausted,
+    },
+    model::{Namespace, RoomName},
+    transport::wire::{Frame, Outbox, OutboxOwner},
+};
+
+/// The event sink of one connection.
+pub(super) struct SocketEventSink {
+    namespace: Namespace,
+    socket: SocketRef,
+    rooms: Arc<SocketRooms>,
+    session: Arc<EngineSession>,
+    outbox: Arc<Outbox>,
+    closing: AtomicBool,
+}
+
+impl SocketEventSink {
+    pub(super) fn new(
+        namespace: Namespace,
+        (socket, rooms): (SocketRef, Arc<SocketRooms>),
+        session: Arc<EngineSession>,
+    ) -> Self {
+        Self {
+            namespace,
+            socket,
+            rooms,
+            outbox: session.outbox().clone(),
+            session,
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    /// Mirrors a joined room of the hub in socketioxide, for relayed events and for what an application emits to a room.
+    pub(super) fn mirror_join(&self, room: &RoomName) {
+        self.rooms.mirror_join(&self.socket, room);
+    }
+
+    /// Sends the ack of the client's packet `id`, in order with the events that are pushed.
+    pub(super) fn acknowledge(&self, id: i64, value: &(impl Serialize + ?Sized)) {
+        let frame = Frame::ack(&self.namespace, id, value).charged(self.session.account());
+        let frame = frame.unwrap_or_else(|limit| {
+            let error = memory_exhausted(limit);
+            self.session.count_error(&error);
+            Frame::ack(&self.namespace, id, &json!({ "ok": false, "error": error }))
+        });
+        self.outbox.push(frame, &Keep::Always);
+    }
+}
+
+impl EventSink for SocketEventSink {
+    fn push(&self, event: &Outgoing) {
+        let encoded = event.encoded(Format::Packet, &self.namespace, |event| {
+            let arguments = event.arguments();
+            let frame = Frame::event(&self.namespace, &arguments.name, &arguments.values);
+            frame.bytes().clone()
+        });
+        let frame = Frame::of(encoded).with_offset(event.offset());
+        self.outbox.push(frame, event.keep());
+    }
+
+    fn ask(&self, event: &Outgoing, within: Duration) -> Option<PendingReply> {
+        let arguments = event.arguments();
+        let sent = self
+            .socket
+            .timeout(within)
+            .emit_with_ack::<_, Acknowledgement>(
+                &*arguments.name,
+                &RawArguments(&arguments.values),
+            );
+        Some(match sent {
+            Ok(ack) => Box::pin(async move {
+                match ack.await {
+                    Ok(acknowledgement) => Some(acknowledgement.values()),
+                    Err(AckError::Decode(_)) => {
+                        Some(Err(Error::bad_request("an ack is a JSON array")))
+                    }
+                    Err(_) => None,
+                }
+            }),
+            Err(error) => {
+                if matches!(error, SendError::Socket(SocketError::InternalChannelFull)) {
+                    self.close(CloseReason::Slow);
+                }
+                Box::pin(std::future::ready(None))
+            }
+        })
+    }
+
+    fn expelled(&self, room: &RoomName) {
+        self.rooms.mirror_leave(&self.socket, room);
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        self.rooms.of_application(&self.socket)
+    }
+
+    fn rejoin(&self, rooms: &[String]) {
+        self.rooms.rejoin(&self.socket, rooms);
+    }
+
+    fn rates(&self) -> ConnectionRates {
+        self.session.rates(&self.namespace)
+    }
+
+    fn dropped(&self, events: u64) {
+        self.outbox.count_dropped(events);
+    }
+
+    fn is_behind(&self) -> bool {
+        self.outbox.is_behind()
+    }
+
+    fn drained(&self) -> Drained {
+        Box::pin(self.outbox.clone().drained())
+    }
+
+    fn close(&self, why: CloseReason) {
+        if self.closing.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if why == CloseReason::Replaced && !self.socket.connected() {
+            return; // it had left the namespace, and may have reconnected over the same transport
+        }
+        // A stock client that the server disconnects from the namespace stays away. One whose transport is closed reconnects
+        // by itself, and calls its `auth` callback for a token then.
+        if why.is_for_good() && self.socket.clone().disconnect().is_ok() {
+            self.session.record_close(why);
+        } else {
+            self.session.close(why);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Binary packets: a text packet whose attachments follow one by one.
+
+use super::{
+    BinaryPacket, InboundFilter, ProtocolError, SocketIoPacket, Verdict, other_parser, too_large,
+};
+use crate::{hub::memory_exhausted, limits::Charge};
+
+/// Bytes of a partial packet that are not charged.
+const UNCHARGED_BYTES: usize = 16 << 10;
+
+/// A packet with attachments still to come.
+pub(super) struct PartialPacket {
+    packet: BinaryPacket,
+    missing: usize,
+    attached_bytes: usize,
+    namespace: String,
+    ack: Option<i64>,
+    event: bool,
+    charge: Charge,
+}
+
+impl InboundFilter {
+    /// Stores a packet until its attachments have come.
+    pub(super) fn start_partial<'a>(
+        &self,
+        packet: SocketIoPacket<'_>,
+        missing: usize,
+        ack: Option<i64>,
+        event: bool,
+    ) -> Verdict<'a> {
+        self.lock().partial = Some(PartialPacket {
+            attached_bytes: 0,
+            namespace: packet.namespace.to_owned(),
+            packet: BinaryPacket {
+                text: packet.text.into_owned(),
+                attachments: Vec::new(),
+            },
+            missing,
+            ack,
+            event,
+            charge: self.account.charge(UNCHARGED_BYTES),
+        });
+        Verdict::Drop
+    }
+
+    /// Adds an attachment to its packet, which passes once it is complete.
+    pub(super) fn filter_attachment<'a>(&self, bytes: &[u8]) -> Verdict<'a> {
+        let mut state = self.lock();
+        if state.skipped_attachments > 0 {
+            state.skipped_attachments -= 1;
+            self.rate.note();
+            return Verdict::Drop;
+        }
+        let Some(mut partial) = state.partial.take() else {
+            drop(state);
+            let error = ProtocolError::new("binary data that belongs to no packet");
+            return self.refuse_other_parser(other_parser::connect_of_bytes(bytes), error);
+        };
+        partial.missing -= 1;
+        partial.attached_bytes += bytes.len();
+        let total = partial.packet.text.len() + partial.attached_bytes;
+        let refused = match partial.attached_bytes > self.max_packet {
+            true => Some(too_large(format!(
+                "the attachments of one event may have {} bytes",
+                self.max_packet
+            ))),
+            false => partial.charge.cover(total).map_err(memory_exhausted).err(),
+        };
+        if let Some(error) = refused {
+            state.skipped_attachments = partial.missing;
+            drop(state);
+            self.send_error(&partial.namespace, partial.ack, partial.event, &error);
+            return Verdict::Drop;
+        }
+        partial.packet.attachments.push(bytes.to_vec());
+        if partial.missing == 0 {
+            return Verdict::PassBinary(partial.packet);
+        }
+        state.partial = Some(partial);
+        Verdict::Drop
+    }
+}

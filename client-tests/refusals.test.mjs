@@ -98,7 +98,7 @@ test("the packet is Socket.IO's, and that of an unknown namespace is as everywhe
   const packet = await raw.frame("44/chat,");
   assert.deepEqual(JSON.parse(packet.slice(8)), {
     message: "bad_request",
-    data: { code: "bad_request", message: "a user id has no white space or control characters" },
+    data: { code: "bad_request", message: "a user id must not contain white space or control characters" },
   });
   raw.send("40/nowhere,");
   assert.equal(await raw.frame("44/nowhere"), '44/nowhere,{"message":"Invalid namespace"}');

@@ -24,7 +24,7 @@ use socketioxide::extract::{AckSender, Data, TryData};
 use switchboard::{
     App, SocketRef,
     app::stop_signal,
-    config::{Sources, load},
+    config::{ConfigSources, load},
     transport::socketio::Adapter,
 };
 
@@ -92,9 +92,9 @@ fn report(sent: Result<(), impl fmt::Display>) {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let sources = Sources {
+    let sources = ConfigSources {
         environment: std::env::vars_os().collect(),
-        ..Sources::default()
+        ..ConfigSources::default()
     };
     let app = App::builder(load(&sources)?.config).build().await?;
     for namespace in ["/", "/custom"] {

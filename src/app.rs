@@ -15,11 +15,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
+mod drain;
+
+use self::drain::drain;
 use crate::{
     api,
     backend::{self, Backend, Deliveries},
-    config::{Config, Problems, Store},
-    drain::drain,
+    config::{Config, ConfigError, Store},
     error::Result,
     http::{
         self, ServerConfig,
@@ -41,7 +43,7 @@ use crate::{
 pub enum StartError {
     /// The configuration is wrong; every problem is named.
     #[error("{0}")]
-    Config(#[from] Problems),
+    Config(#[from] ConfigError),
     /// The embedded log could not be opened.
     #[error("{0}")]
     Store(#[from] backend::sqlite::OpenError),
@@ -256,7 +258,7 @@ impl Builder {
     pub async fn build(self) -> Result<App, StartError> {
         let config = self.config;
         config.check()?;
-        let authority = config.auth.authority().map_err(Problems::of_keys)?;
+        let authority = config.auth.authority().map_err(ConfigError::from)?;
         let keys = CancellationToken::new();
         authority.start(keys.clone()).await;
         let (backend, deliveries) = open_backend(&config).await?;
@@ -395,7 +397,7 @@ async fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartErr
 
 /// A name for a node that was given none, so that its connections can be told from another's.
 fn made_up_name() -> String {
-    format!("node-{}", crate::model::Epoch::fresh())
+    format!("node-{}", crate::model::Epoch::generate())
 }
 
 /// CORS from the same list that WebSocket upgrades are checked against.

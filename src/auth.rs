@@ -41,12 +41,12 @@ mod settings;
 #[cfg(test)]
 mod testing;
 
-pub use api_keys::{API_KEY_CHARS, ApiKeys};
+pub use api_keys::{ApiKeys, MIN_API_KEY_CHARS};
 pub use authority::{Authority, AuthorityConfig, KeyProblem};
 pub use credentials::{HttpToken, TokenSource, find_token, query_user, text_of_id, token_in};
-pub use grants::{Grants, MOST_RULES, Permission, Permissions};
+pub use grants::{Grants, MAX_RULES, Permission, Permissions};
 pub use issue::{TokenClaims, issue};
-pub use jwt::TOKEN_BYTES;
-pub use keys::SECRET_BYTES;
-pub use principal::{INFO_BYTES, Principal, SHOWN_NAME_BYTES, parse_info, parse_name};
+pub use jwt::MAX_TOKEN_BYTES;
+pub use keys::MIN_SECRET_BYTES;
+pub use principal::{MAX_DISPLAY_NAME_BYTES, MAX_INFO_BYTES, Principal, parse_info, parse_name};
 pub use settings::AuthSettings;

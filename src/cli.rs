@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{self, Loaded, Problems, Warning};
+use crate::config::{self, ConfigError, ConfigWarning, LoadedConfig};
 
 mod config_command;
 mod health;
@@ -76,7 +76,7 @@ fn command() -> clap::Command {
         })
 }
 
-fn load(matches: &ArgMatches) -> Result<Loaded, Problems> {
+fn load(matches: &ArgMatches) -> Result<LoadedConfig, ConfigError> {
     let loaded = config::load(&options::sources(matches))?;
     warn(&loaded.warnings);
     Ok(loaded)
@@ -88,7 +88,7 @@ fn refuse_arguments(error: &clap::Error) -> ExitCode {
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-fn refuse_configuration(problems: &Problems) -> ExitCode {
+fn refuse_configuration(problems: &ConfigError) -> ExitCode {
     warn(&problems.warnings);
     refuse(problems)
 }
@@ -105,7 +105,7 @@ fn fail(reason: &impl std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn warn(warnings: &[Warning]) {
+fn warn(warnings: &[ConfigWarning]) {
     for warning in warnings {
         eprintln!("warning: {warning}");
     }

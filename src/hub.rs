@@ -23,7 +23,7 @@ use crate::{
     auth::{Authority, Principal},
     backend::{Backend, PageSize, Range},
     error::{Code, Error, Limit, Result},
-    limits::{Buckets, Counts, Place, Pool, Rate},
+    limits::{Buckets, KeyedCounter, Permit, Pool, Rate},
     model::{ConnectionId, Pid, RoomName, UserId},
     telemetry::Metrics,
 };
@@ -89,7 +89,7 @@ pub struct HubSettings {
 #[derive(Debug)]
 pub struct Entrant {
     principal: Principal,
-    place: Place<UserId, connections::LocalUser>,
+    place: Permit<UserId, connections::LocalUser>,
 }
 
 /// When it is worth looking whether one of a user's connections has ended.
@@ -143,7 +143,7 @@ struct Inner {
     signals: Arc<Pool>,
     /// Permits to answer what other nodes ask.
     answers: Arc<Semaphore>,
-    users: Arc<Counts<UserId, connections::LocalUser>>,
+    users: Arc<KeyedCounter<UserId, connections::LocalUser>>,
     last_seen: connections::LastSeen,
     /// Doors that send what comes together in one go.
     doors: Mutex<Vec<Arc<dyn Gather>>>,
@@ -293,7 +293,10 @@ impl Hub {
 
     /// Every connection of a user, over all namespaces.
     fn connections_of(&self, user: &UserId) -> Vec<Arc<Connection>> {
-        let ids = self.0.users.peek(user, connections::LocalUser::connections);
+        let ids = self
+            .0
+            .users
+            .with_shared(user, connections::LocalUser::connections);
         ids.into_iter()
             .flatten()
             .filter_map(|id| self.0.connections.get(&id).map(|found| found.clone()))

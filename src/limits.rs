@@ -1,20 +1,22 @@
 //! Limits: rates, counts, and pools with fair shares.
 //!
-//! Everything here takes the time as an argument or counts; nothing waits. What a limit is called and how large it
-//! is stands in the configuration; which code answers it is decided where it is applied.
+//! Everything here counts, or is given the time; nothing waits. The names and sizes of limits belong to the configuration,
+//! and the error code to whoever applies the limit.
 
 mod account;
-mod admission;
+mod address_group;
 mod charge;
-mod counts;
+mod connection_quota;
+mod keyed_counter;
 mod nesting;
 mod pool;
 mod rate;
 
 pub use account::Account;
-pub use admission::{Admission, Admitted, network};
+pub use address_group::address_group;
 pub use charge::Charge;
-pub use counts::{Counts, Place};
-pub use nesting::nests_deeper;
+pub use connection_quota::{ConnectionPermit, ConnectionQuota};
+pub use keyed_counter::{KeyedCounter, Permit};
+pub use nesting::exceeds_depth;
 pub use pool::{Exhausted, Holder, Pool, Reservation, SHARES};
 pub use rate::{Bucket, Buckets, Rate};

@@ -1,19 +1,31 @@
-//! The words of the contract as types: parsed once at the door, valid everywhere inside.
+//! The vocabulary of the protocol as types: parsed once at the edge, valid everywhere inside.
 //!
-//! Nothing here does I/O or knows a protocol. A value of one of these types cannot be malformed, so no code
-//! behind a door checks again.
+//! Nothing here does I/O or knows a transport. A value of one of these types is never malformed, so no code behind the
+//! edge validates it again.
+//!
+//! ```
+//! use switchboard::model::RoomName;
+//!
+//! assert_eq!(RoomName::parse("team:7")?.as_str(), "team:7");
+//! assert!(RoomName::parse("no spaces").is_err());
+//! # Ok::<(), switchboard::Error>(())
+//! ```
 
+mod connection_id;
 mod message;
 mod names;
-mod node;
+mod node_id;
 mod pid;
 mod position;
+mod timestamp;
 
-pub use message::{ConnectionId, Ephemeral, Message, RoomKey, Sender, Timestamp};
+pub use connection_id::ConnectionId;
+pub use message::{Ephemeral, Message, RoomKey, Sender};
 pub use names::{
-    EVENT_BYTES, EVENT_SOURCE_OPEN, EventName, ID_CHARS, MessageId, NAME_BYTES, Namespace,
-    PERSONAL, RoomName, UserId,
+    EVENT_SOURCE_OPEN, EventName, MAX_EVENT_BYTES, MAX_ID_CHARS, MAX_NAME_BYTES, MessageId,
+    Namespace, PERSONAL_ROOM_PREFIX, RoomName, UserId,
 };
-pub use node::NodeId;
+pub use node_id::NodeId;
 pub use pid::Pid;
 pub use position::{Cursor, Epoch, Offset, Position, Seq};
+pub use timestamp::Timestamp;

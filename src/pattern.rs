@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::error::{Error, Result};
 
 /// Longest pattern, in bytes: as long as the longest name, that of a personal room.
-pub const PATTERN_BYTES: usize = 133;
+pub const MAX_PATTERN_BYTES: usize = 133;
 
 /// A text in which `*` stands for any run of characters, also none, and everything else for itself.
 ///
@@ -21,9 +21,9 @@ pub struct Pattern(Arc<str>);
 impl Pattern {
     /// Accepts a well-formed pattern; otherwise a `bad_request` that says what is expected.
     pub fn parse(text: &str) -> Result<Self> {
-        if text.is_empty() || text.len() > PATTERN_BYTES {
+        if text.is_empty() || text.len() > MAX_PATTERN_BYTES {
             return Err(Error::bad_request(format!(
-                "a pattern has 1 to {PATTERN_BYTES} bytes, this one has {}",
+                "a pattern has 1 to {MAX_PATTERN_BYTES} bytes, this one has {}",
                 text.len()
             )));
         }

@@ -93,8 +93,8 @@ fn wrong_values_from_all_sources_are_refused_together() {
             &["serve", "--listen", "3000", "--limits-inbox=many"],
         )
         .refused(&[
-            "error: 4 problems",
-            "switchboard.toml:2: drain.over is \"3\"; expected a length of time with its unit",
+            "error: invalid configuration, 4 problems",
+            "switchboard.toml:2: drain.over is \"3\"; expected a duration with its unit",
             "environment SWITCHBOARD_STORE: store is \"floppy\"; expected sqlite or memory or redis",
             "--listen: listen is \"3000\"; expected an address and a port",
             "--limits-inbox: limits.inbox is \"many\"; expected a whole number",
@@ -121,7 +121,7 @@ fn an_address_for_operators_that_is_the_clients_and_a_weak_key_are_refused() {
     for listen in ["127.0.0.1:3000", "0.0.0.0:3000"] {
         Place::new()
             .run(&["config", "--http-internal-listen", listen])
-            .refused(&["http.internal_listen", "are the same place"]);
+            .refused(&["http.internal_listen", "are the same address"]);
     }
     Place::new()
         .run(&["config", "--http-metrics-key", "hush"])
@@ -206,7 +206,7 @@ fn a_variable_that_is_nearly_an_option_is_warned_about_and_no_hindrance() {
     );
     assert_eq!(
         ended.stderr,
-        "warning: environment SWITCHBOARD_LISTN: nothing reads this; did you mean SWITCHBOARD_LISTEN?\n"
+        "warning: environment SWITCHBOARD_LISTN: unknown option, ignored; did you mean SWITCHBOARD_LISTEN?\n"
     );
     ended.printed();
 }
@@ -325,7 +325,7 @@ fn a_token_needs_a_secret_a_user_and_rooms_that_can_be_understood() {
         ("--room", "team", "a rule is written pattern=word,word"),
         ("--room", "team=fly", "join, publish, history, presence"),
         ("--info", "[]", "object"),
-        ("--ttl", "1", "expected a length of time"),
+        ("--ttl", "1", "expected a duration"),
     ] {
         place
             .run(&["token", "--sub", "alice", flag, value])

@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Result},
     http::params::{PathParams, QueryParams},
     hub::{Caller, LiveRooms, PresencePage, RoomState, RoomsPage, Visitor},
-    model::{NAME_BYTES, PERSONAL, RoomName, UserId},
+    model::{MAX_NAME_BYTES, PERSONAL_ROOM_PREFIX, RoomName, UserId},
 };
 
 /// Which rooms.
@@ -58,7 +58,7 @@ pub(super) async fn list(
     Extension(visitor): Extension<Visitor>,
     QueryParams(listed): QueryParams<Listed>,
 ) -> Result<Json<RoomsPage>> {
-    let most = PERSONAL.len() + NAME_BYTES;
+    let most = PERSONAL_ROOM_PREFIX.len() + MAX_NAME_BYTES;
     if listed.prefix.chars().count() > most {
         return Err(Error::bad_request(format!(
             "no room's name has more than {most} bytes"

@@ -10,7 +10,7 @@ use aws_lc_rs::{
 };
 
 /// Fewest characters of a key.
-pub const API_KEY_CHARS: usize = 20;
+pub const MIN_API_KEY_CHARS: usize = 20;
 
 /// What stands before the digest of a key in place of the key.
 const DIGEST: &str = "sha256:";
@@ -62,7 +62,7 @@ fn digest_of(entry: &str) -> Result<Digest, &'static str> {
         return from_hex(digits)
             .ok_or("is no digest: sha256: and 64 hexadecimal digits are expected");
     }
-    if entry.chars().count() < API_KEY_CHARS {
+    if entry.chars().count() < MIN_API_KEY_CHARS {
         return Err(
             "is too short: at least 20 characters are expected, as from openssl rand -hex 32",
         );

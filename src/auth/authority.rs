@@ -26,15 +26,15 @@ use super::{
     principal::Principal,
 };
 use crate::{
-    config::{Secret, SecretUrl},
     error::{Error, Result},
     model::{Timestamp, UserId},
+    options::{Secret, SecretUrl},
 };
 
 /// Which keys to trust and on what terms. Without any key the authority is open.
 #[derive(Clone, Debug)]
 pub struct AuthorityConfig {
-    /// A secret shared with whoever issues tokens (HS256), at least [`SECRET_BYTES`](super::SECRET_BYTES) long.
+    /// A secret shared with whoever issues tokens (HS256), at least [`MIN_SECRET_BYTES`](super::MIN_SECRET_BYTES) long.
     pub hmac_secret: Option<Secret>,
     /// A file with such a secret, without the line end that editors add. With both, both are trusted.
     pub hmac_secret_file: Option<PathBuf>,

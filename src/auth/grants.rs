@@ -8,12 +8,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     error::{Error, Result},
-    model::{PERSONAL, RoomName},
+    model::{PERSONAL_ROOM_PREFIX, RoomName},
     pattern::Pattern,
 };
 
 /// Most rules that one identity may have.
-pub const MOST_RULES: usize = 64;
+pub const MAX_RULES: usize = 64;
 
 /// One thing that can be allowed in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -115,7 +115,7 @@ impl Rule {
     /// A wildcard does not reach into personal rooms: `*` in a token means the rooms of the application, and
     /// whoever wrote it did not think of other people's notifications.
     fn reaches(&self, room: &RoomName) -> bool {
-        (!room.is_personal() || self.pattern.as_str().starts_with(PERSONAL))
+        (!room.is_personal() || self.pattern.as_str().starts_with(PERSONAL_ROOM_PREFIX))
             && self.pattern.matches(room.as_str())
     }
 }
@@ -125,7 +125,7 @@ impl Rule {
 /// In configuration and on the command line `team:*=join,publish; lobby=join`, with rules separated by `;` or
 /// white space. In a token's `rooms` claim `[{ "match": "team:*", "can": ["join", "publish"] }]`, where words
 /// that are not known are passed over, so that tokens made for a later version still work.
-/// At most [`MOST_RULES`] rules.
+/// At most [`MAX_RULES`] rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants(Vec<Rule>);
 
@@ -202,9 +202,9 @@ fn parse_rule(text: &str) -> Result<Rule> {
 }
 
 fn check_count(rules: usize) -> Result<()> {
-    if rules > MOST_RULES {
+    if rules > MAX_RULES {
         return Err(Error::bad_request(format!(
-            "there are at most {MOST_RULES} rules, here are {rules}"
+            "there are at most {MAX_RULES} rules, here are {rules}"
         )));
     }
     Ok(())

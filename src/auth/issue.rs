@@ -8,7 +8,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{grants::Grants, jwt::TOKEN_BYTES, keys::Key};
+use super::{grants::Grants, jwt::MAX_TOKEN_BYTES, keys::Key};
 use crate::{
     error::{Code, Error, Result},
     model::{Timestamp, UserId},
@@ -93,11 +93,11 @@ pub fn issue(secret: &str, claims: &TokenClaims, now: Timestamp) -> Result<Strin
     .map_err(|error| {
         Error::new(Code::Internal, "the token could not be signed").caused_by(error)
     })?;
-    if token.len() > TOKEN_BYTES {
+    if token.len() > MAX_TOKEN_BYTES {
         return Err(Error::new(
             Code::TooLarge,
             format!(
-                "a token has at most {TOKEN_BYTES} bytes, this one would have {}",
+                "a token has at most {MAX_TOKEN_BYTES} bytes, this one would have {}",
                 token.len()
             ),
         ));

@@ -12,7 +12,7 @@ use std::{
 
 use reqwest::{Client, StatusCode, Url, redirect};
 
-use crate::config::SecretUrl;
+use crate::options::SecretUrl;
 
 /// Longest time for a key set to arrive.
 const TIMEOUT: Duration = Duration::from_secs(5);

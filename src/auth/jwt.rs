@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Longest token, in bytes.
-pub const TOKEN_BYTES: usize = 8 * 1024;
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// A token whose form is right and whose signature is still to be checked.
 pub(super) struct Signed<'a> {
@@ -46,9 +46,9 @@ struct Header {
 impl<'a> Signed<'a> {
     /// Takes `token` apart.
     pub(super) fn parse(token: &'a str) -> Result<Self> {
-        if token.len() > TOKEN_BYTES {
+        if token.len() > MAX_TOKEN_BYTES {
             return Err(Error::unauthorized(format!(
-                "a token has at most {TOKEN_BYTES} bytes, this one has {}",
+                "a token has at most {MAX_TOKEN_BYTES} bytes, this one has {}",
                 token.len()
             )));
         }

@@ -10,7 +10,7 @@ use jsonwebtoken::{
 };
 
 /// Shortest secret for HS256, in bytes: as long as its hash (RFC 7518, 3.2).
-pub const SECRET_BYTES: usize = 32;
+pub const MIN_SECRET_BYTES: usize = 32;
 /// RSA moduli that signatures can be checked with, in bits (at least 2048: RFC 7518, 3.3).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// The DER of the object identifier of P-256, 1.2.840.10045.3.1.7.
@@ -19,7 +19,7 @@ const P256_OID: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01
 /// Why something is not a key that can be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KeyError {
-    #[error("the secret has {0} bytes; HS256 needs at least {SECRET_BYTES} random ones")]
+    #[error("the secret has {0} bytes; HS256 needs at least {MIN_SECRET_BYTES} random ones")]
     ShortSecret(usize),
     #[error("there is no PEM block (-----BEGIN PUBLIC KEY-----)")]
     NoPem,
@@ -52,7 +52,7 @@ pub(super) struct Key {
 impl Key {
     /// A shared secret, for HS256.
     pub(super) fn from_secret(secret: &str) -> Result<Self, KeyError> {
-        if secret.len() < SECRET_BYTES {
+        if secret.len() < MIN_SECRET_BYTES {
             return Err(KeyError::ShortSecret(secret.len()));
         }
         Ok(Self {

@@ -13,9 +13,9 @@ use crate::{
 };
 
 /// Longest name to show, in bytes.
-pub const SHOWN_NAME_BYTES: usize = 128;
+pub const MAX_DISPLAY_NAME_BYTES: usize = 128;
 /// Largest `info`, in bytes of JSON.
-pub const INFO_BYTES: usize = 1024;
+pub const MAX_INFO_BYTES: usize = 1024;
 
 /// A verified identity.
 #[derive(Clone, Debug)]
@@ -63,11 +63,11 @@ impl Principal {
     }
 }
 
-/// Accepts a name to show: at most [`SHOWN_NAME_BYTES`] bytes without control characters. Empty text is no name.
+/// Accepts a name to show: at most [`MAX_DISPLAY_NAME_BYTES`] bytes without control characters. Empty text is no name.
 pub fn parse_name(text: &str) -> Result<Option<Arc<str>>> {
-    if text.len() > SHOWN_NAME_BYTES {
+    if text.len() > MAX_DISPLAY_NAME_BYTES {
         return Err(Error::bad_request(format!(
-            "a name has at most {SHOWN_NAME_BYTES} bytes, this one has {}",
+            "a name has at most {MAX_DISPLAY_NAME_BYTES} bytes, this one has {}",
             text.len()
         )));
     }
@@ -77,14 +77,14 @@ pub fn parse_name(text: &str) -> Result<Option<Arc<str>>> {
     Ok((!text.is_empty()).then(|| text.into()))
 }
 
-/// Accepts an `info`: a JSON object of at most [`INFO_BYTES`] bytes.
+/// Accepts an `info`: a JSON object of at most [`MAX_INFO_BYTES`] bytes.
 pub fn parse_info(json: Box<RawValue>) -> Result<Arc<RawValue>> {
     if !json.get().starts_with('{') {
         return Err(Error::bad_request("info is a JSON object"));
     }
-    if json.get().len() > INFO_BYTES {
+    if json.get().len() > MAX_INFO_BYTES {
         return Err(Error::bad_request(format!(
-            "info has at most {INFO_BYTES} bytes, this one has {}",
+            "info has at most {MAX_INFO_BYTES} bytes, this one has {}",
             json.get().len()
         ))
         .for_limit(Limit::InfoBytes));

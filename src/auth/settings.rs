@@ -3,7 +3,7 @@
 use std::{fs, io, path::PathBuf, time::Duration};
 
 use super::{Authority, AuthorityConfig, Grants, KeyProblem};
-use crate::config::{Problem, Secret, SecretUrl, Setting, Unfit, Value, section};
+use crate::options::{InvalidValue, OptionValue, Problem, Secret, SecretUrl, Value, section};
 
 section! {
     /// Who may connect, and how that is known.
@@ -43,7 +43,7 @@ section! {
     }
 }
 
-impl Setting for Grants {
+impl OptionValue for Grants {
     const METAVAR: &'static str = "RULES";
 
     fn expected() -> String {
@@ -54,17 +54,17 @@ impl Setting for Grants {
         Self::parse(text).ok()
     }
 
-    fn show(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Text(self.to_string())
     }
 
-    fn read(value: &Value) -> Result<Self, Unfit> {
+    fn from_value(value: &Value) -> Result<Self, InvalidValue> {
         let text = match value {
             Value::Text(text) | Value::Bare(text) => text.clone(),
             Value::Items(rules) => rules.join(";"),
         };
-        <Self as Setting>::parse(&text)
-            .ok_or_else(|| Unfit::expected(<Self as Setting>::expected()))
+        <Self as OptionValue>::parse(&text)
+            .ok_or_else(|| InvalidValue::expected(<Self as OptionValue>::expected()))
     }
 }
 
@@ -124,5 +124,11 @@ impl AuthSettings {
         // Making the authority reads every key, and keeps none of it here.
         let unusable = settings.authority().err().unwrap_or_default();
         problems.extend(unusable.into_iter().map(Problem::from));
+    }
+}
+
+impl From<KeyProblem> for Problem {
+    fn from(problem: KeyProblem) -> Self {
+        Self::rule(&[problem.option], problem.what)
     }
 }

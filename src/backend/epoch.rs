@@ -21,7 +21,7 @@ pub(super) fn slot(room: &RoomKey) -> u16 {
 /// The epoch of a room in one incarnation of a log, whose counter stands at `forgotten`.
 pub(super) fn derive(incarnation: &Epoch, room: &RoomKey, forgotten: u64) -> Epoch {
     let forgotten = forgotten.to_be_bytes();
-    Epoch::of_bits(hash(room, &[incarnation.as_str().as_bytes(), &forgotten]))
+    Epoch::from_bits(hash(room, &[incarnation.as_str().as_bytes(), &forgotten]))
 }
 
 /// The first bits of the SHA-256 of a room's name and something else. Names have no zero bytes.

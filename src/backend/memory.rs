@@ -73,7 +73,7 @@ pub(super) fn open_with(
     clock: Clock,
 ) -> (Arc<MemoryLog>, mpsc::Sender<Delivery>, Deliveries) {
     let (stream, deliveries) = deliveries();
-    let incarnation = Epoch::fresh();
+    let incarnation = Epoch::generate();
     let log = MemoryLog {
         incarnation: incarnation.clone(),
         stream: stream.clone(),
@@ -244,7 +244,7 @@ impl Rooms {
         self.sweep(now);
         let room = self.room(&draft.room, now);
         let given = draft.id.is_some();
-        let id = draft.id.unwrap_or_else(MessageId::fresh);
+        let id = draft.id.unwrap_or_else(MessageId::generate);
         if let Some(&(seq, ts)) = room.ids.get(&id) {
             return (room.appended(id, seq, ts, true), None);
         }

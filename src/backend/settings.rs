@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{Retention, RetentionPolicy};
 use crate::{
-    config::{
-        ByteSize, Problem, SecretUrl, Setting, Value, above_zero, choice, parse_duration, section,
-        show_duration,
+    options::{
+        ByteSize, OptionValue, Problem, SecretUrl, Value, check_above_zero, choice,
+        format_duration, parse_duration, section,
     },
     pattern::Pattern,
 };
@@ -93,7 +93,7 @@ pub struct RetentionRule {
 /// Rules in the order they are tried: the first that fits a room counts.
 pub type RetentionRules = Vec<RetentionRule>;
 
-impl Setting for RetentionRule {
+impl OptionValue for RetentionRule {
     const METAVAR: &'static str = "RULE";
     const SEPARATORS: fn(char) -> bool = |c| c == ';' || c.is_whitespace();
 
@@ -111,12 +111,12 @@ impl Setting for RetentionRule {
         })
     }
 
-    fn show(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Text(format!(
             "{}={},{}",
             self.pattern,
             self.messages,
-            show_duration(self.age)
+            format_duration(self.age)
         ))
     }
 }
@@ -141,9 +141,9 @@ impl HistorySettings {
     }
 
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
-        above_zero(&["history.age"], &self.age, problems);
-        above_zero(&["history.page"], &self.page, problems);
-        above_zero(&["history.page_bytes"], &self.page_bytes.bytes(), problems);
+        check_above_zero(&["history.age"], &self.age, problems);
+        check_above_zero(&["history.page"], &self.page, problems);
+        check_above_zero(&["history.page_bytes"], &self.page_bytes.bytes(), problems);
         if self.rooms.iter().any(|rule| rule.age.is_zero()) {
             problems.push(Problem::rule(
                 &["history.rooms"],
@@ -155,7 +155,7 @@ impl HistorySettings {
 
 impl SqliteSettings {
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
-        above_zero(&["sqlite.readers"], &self.readers, problems);
+        check_above_zero(&["sqlite.readers"], &self.readers, problems);
     }
 }
 

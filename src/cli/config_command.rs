@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use crate::config::{self, Loaded};
+use crate::config::{self, LoadedConfig};
 
 /// The flags of `switchboard config`, beside the options of the configuration.
 #[derive(clap::Args)]
@@ -16,11 +16,11 @@ pub(super) struct ConfigArguments {
 }
 
 /// Prints a configuration that has already been found good.
-pub(super) fn run(arguments: &ConfigArguments, loaded: &Loaded) -> ExitCode {
+pub(super) fn run(arguments: &ConfigArguments, loaded: &LoadedConfig) -> ExitCode {
     let text = if arguments.check {
         "configuration is good\n".to_owned()
     } else {
-        config::print(&loaded.config, &loaded.origins)
+        config::print(&loaded.config, &loaded.value_sources)
     };
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
-use crate::config::{Config, OptionSpec, Section, Sources};
+use crate::config::{Config, ConfigSources, OptionSpec, Section};
 
 /// What the help ends with.
 pub(super) const AFTER_HELP: &str = "\
@@ -48,17 +48,17 @@ fn flag(option: &OptionSpec) -> Arg {
             .require_equals(true)
             .default_missing_value("true");
     }
-    arg.allow_hyphen_values(option.free)
+    arg.allow_hyphen_values(option.any_text)
 }
 
 /// Where the configuration of the command comes from: its flags, before it and after it, and the process.
-pub(super) fn sources(matches: &ArgMatches) -> Sources {
+pub(super) fn sources(matches: &ArgMatches) -> ConfigSources {
     let levels: Vec<_> = std::iter::successors(Some(matches), |level| {
         level.subcommand().map(|(_, inner)| inner)
     })
     .collect();
     let options = Config::options();
-    Sources {
+    ConfigSources {
         flags: levels
             .iter()
             .flat_map(|level| options.iter().filter_map(|option| given(level, option)))

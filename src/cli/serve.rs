@@ -6,11 +6,11 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::{
     app::{App, StartError, stop_signal},
-    config::{Config, Loaded, LogFormat, LogSettings, Store},
+    config::{Config, LoadedConfig, LogFormat, LogSettings, Store},
 };
 
 /// Serves until the process is told to stop.
-pub(super) fn run(loaded: Loaded) -> ExitCode {
+pub(super) fn run(loaded: LoadedConfig) -> ExitCode {
     start_log(&loaded.config.log);
     raise_open_files(&loaded.config);
     let runtime = match tokio::runtime::Builder::new_multi_thread()

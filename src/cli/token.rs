@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     auth::{self, AuthSettings, Grants, TokenClaims},
-    config::{Setting, parse_duration},
+    config::{OptionValue, parse_duration},
     error::Error,
     model::{Timestamp, UserId},
 };

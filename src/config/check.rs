@@ -1,21 +1,19 @@
-//! Rules over several options, and what can only be known by looking: whether they go together.
+//! Checks that involve several options, or the world outside: files, keys, addresses.
 
 use tracing_subscriber::EnvFilter;
 
-use super::{
-    Config, Store,
-    problem::{Problem, Problems},
-};
+use super::{Config, Store};
+use crate::options::{ConfigError, Problem};
 
-/// What an event needs around its `data`: names, ids, the frame.
+/// Room that an event needs around its `data`: names, ids, the frame.
 const ENVELOPE_BYTES: usize = 1024;
 
 impl Config {
-    /// Whether the values go together and the files that they name can be used; says everything that is wrong.
+    /// Checks that the values are consistent and that the files they name can be used.
     ///
     /// # Errors
-    /// All broken rules at once.
-    pub fn check(&self) -> Result<(), Problems> {
+    /// Every violated rule, in one error.
+    pub fn check(&self) -> Result<(), ConfigError> {
         let mut problems = Vec::new();
         self.auth.check(&mut problems);
         self.http.check(&mut problems);
@@ -38,21 +36,18 @@ impl Config {
         if problems.is_empty() {
             return Ok(());
         }
-        Err(Problems {
-            problems,
-            warnings: Vec::new(),
-        })
+        Err(problems.into())
     }
 
     fn check_store(&self, problems: &mut Vec<Problem>) {
         match (self.store(), &self.redis.url) {
             (Store::Redis, None) => problems.push(Problem::rule(
                 &["store", "redis.url"],
-                "messages are to be kept in Redis, and nothing says where it is: set redis.url, such as redis://127.0.0.1:6379",
+                "store is redis, but redis.url is not set: set it, for example to redis://127.0.0.1:6379",
             )),
             (Store::Sqlite | Store::Memory, Some(_)) => problems.push(Problem::rule(
                 &["store", "redis.url"],
-                "redis.url makes this a node among others, and store says that it keeps its messages alone: leave out one of them",
+                "redis.url makes this node part of a cluster, but store keeps messages on this node only: remove one of them",
             )),
             _ => {}
         }
@@ -64,7 +59,7 @@ impl Config {
                 &["listen", "auth.hmac_secret", "auth.hmac_secret_file", "auth.public_key", "auth.jwks"],
                 format!(
                     "{} can be reached from other machines, and no key is configured: set auth.hmac_secret, \
-                     auth.public_key or auth.jwks, or say auth.allow_anyone = true if anybody at all may connect",
+                     auth.public_key or auth.jwks, or auth.allow_anyone = true to let anyone connect",
                     self.listen
                 ),
             ));
@@ -113,7 +108,7 @@ impl Config {
         {
             problems.push(Problem::rule(
                 &["drain.deadline", "drain.over"],
-                "the deadline comes before all connections are closed; make it at least drain.over",
+                "the deadline is shorter than drain.over; make it at least as long",
             ));
         }
     }
@@ -128,7 +123,7 @@ impl Config {
             problems.push(Problem::rule(
                 &["http.internal_listen", "listen"],
                 format!(
-                    "{internal} and {} are the same place; give one of them another port",
+                    "{internal} and {} are the same address; give one of them another port",
                     self.listen
                 ),
             ));
@@ -139,19 +134,8 @@ impl Config {
         if let Err(error) = EnvFilter::builder().parse(self.log.directives()) {
             problems.push(Problem::rule(
                 &["log.filter"],
-                format!("{:?} cannot be used: {error}", self.log.filter),
+                format!("invalid filter {:?}: {error}", self.log.filter),
             ));
         }
-    }
-}
-
-/// Says so if `value` is zero.
-pub(crate) fn above_zero<T: Default + PartialEq>(
-    option: &[&'static str],
-    value: &T,
-    problems: &mut Vec<Problem>,
-) {
-    if *value == T::default() {
-        problems.push(Problem::rule(option, "must be more than 0"));
     }
 }

@@ -1,4 +1,4 @@
-//! Reads `switchboard.toml` into options with their lines; knows TOML, and no option but by name.
+//! Parses `switchboard.toml` into option values with their line numbers. Knows TOML, and options by name only.
 
 use std::path::Path;
 
@@ -7,97 +7,99 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{
-    problem::{Origin, Problem},
-    setting::{OptionSpec, Unfit, Value},
-    suggest::suggest,
-};
+use super::suggest::suggest;
+use crate::options::{InvalidValue, OptionSpec, Problem, Value, ValueSource};
 
-/// A file's options with where they stand, and what is wrong with the rest.
+/// The options that a file sets, and the problems found in it.
 #[derive(Default)]
-pub struct FileValues {
-    /// The options that the file sets.
-    pub values: Vec<(OptionSpec, Value, Origin)>,
-    /// What is wrong.
-    pub problems: Vec<Problem>,
-    /// The text was not TOML, so what it sets is unknown.
-    pub broken: bool,
+pub(super) struct FileValues {
+    /// The options that the file sets, each with its line.
+    pub(super) values: Vec<(OptionSpec, Value, ValueSource)>,
+    /// The problems.
+    pub(super) problems: Vec<Problem>,
+    /// Whether the file cannot be read or parsed, so that its values are unknown.
+    pub(super) is_broken: bool,
 }
 
-/// Reads the text of the file at `path`.
-pub fn read(path: &Path, text: &str, options: &[OptionSpec]) -> FileValues {
-    let mut reader = Reader {
+/// Parses the text of the file at `path`.
+pub(super) fn read(path: &Path, text: &str, options: &[OptionSpec]) -> FileValues {
+    let mut reader = FileReader {
         path,
         text,
         options,
-        found: FileValues::default(),
+        parsed: FileValues::default(),
     };
     match DeTable::parse_recoverable(text) {
-        (table, errors) if errors.is_empty() => reader.table("", table.get_ref()),
+        (table, errors) if errors.is_empty() => reader.read_table("", table.get_ref()),
         (_, errors) => {
-            reader.found.broken = true;
+            reader.parsed.is_broken = true;
             for error in errors {
                 let at = error.span().map_or(0, |span| span.start);
-                let origin = reader.origin(at);
-                reader.found.problems.push(Problem::Syntax {
-                    origin,
+                let source = reader.source_at(at);
+                reader.parsed.problems.push(Problem::Syntax {
+                    source,
                     message: error.message().to_owned(),
                 });
             }
         }
     }
-    reader.found
+    reader.parsed
 }
 
-struct Reader<'a> {
+struct FileReader<'a> {
     path: &'a Path,
     text: &'a str,
     options: &'a [OptionSpec],
-    found: FileValues,
+    parsed: FileValues,
 }
 
-impl Reader<'_> {
-    fn origin(&self, at: usize) -> Origin {
+impl FileReader<'_> {
+    fn source_at(&self, at: usize) -> ValueSource {
         let before = &self.text.as_bytes()[..at.min(self.text.len())];
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        Origin::File(self.path.to_owned(), line)
+        ValueSource::File(self.path.to_owned(), line)
     }
 
-    fn table(&mut self, prefix: &str, table: &DeTable<'_>) {
+    fn read_table(&mut self, prefix: &str, table: &DeTable<'_>) {
         for (key, value) in table {
             let name = match prefix {
                 "" => key.get_ref().to_string(),
                 prefix => format!("{prefix}.{}", key.get_ref()),
             };
-            let origin = self.origin(key.span().start);
+            let source = self.source_at(key.span().start);
             match self.options.iter().find(|option| option.path() == name) {
-                Some(option) => self.value(*option, value, origin),
-                None => self.no_option(&name, value, origin),
+                Some(option) => self.read_value(*option, value, source),
+                None => self.unknown_option(&name, value, source),
             }
         }
     }
 
-    fn value(&mut self, option: OptionSpec, value: &Spanned<DeValue<'_>>, origin: Origin) {
-        match plain(value.get_ref()) {
-            Some(value) => self.found.values.push((option, value, origin)),
-            None => self.found.problems.push(Problem::Unfit {
-                origin,
+    fn read_value(
+        &mut self,
+        option: OptionSpec,
+        value: &Spanned<DeValue<'_>>,
+        source: ValueSource,
+    ) {
+        match to_value(value.get_ref()) {
+            Some(value) => self.parsed.values.push((option, value, source)),
+            None => self.parsed.problems.push(Problem::Invalid {
+                source,
                 option: option.path(),
                 value: None,
-                unfit: Unfit::expected((option.expected)()),
+                reason: InvalidValue::expected((option.expected)()),
             }),
         }
     }
 
-    fn no_option(&mut self, name: &str, value: &Spanned<DeValue<'_>>, origin: Origin) {
+    fn unknown_option(&mut self, name: &str, value: &Spanned<DeValue<'_>>, source: ValueSource) {
         let section = self.options.iter().any(|option| option.section == name);
         match value.get_ref() {
-            DeValue::Table(table) if section || !table.is_empty() => self.table(name, table),
+            DeValue::Table(table) if section || !table.is_empty() => self.read_table(name, table),
             _ => {
                 let paths: Vec<_> = self.options.iter().map(OptionSpec::path).collect();
-                self.found.problems.push(Problem::Unknown {
-                    origin,
-                    like: suggest(name, &paths, '.'),
+                self.parsed.problems.push(Problem::Unknown {
+                    source,
+                    suggestion: suggest(name, &paths, '.'),
                     name: name.to_owned(),
                 });
             }
@@ -105,8 +107,8 @@ impl Reader<'_> {
     }
 }
 
-/// Numbers and truth values become text, so that the option's one parser reads them too.
-fn plain(value: &DeValue<'_>) -> Option<Value> {
+/// Converts numbers and booleans to text, so that the option's one parser reads them too.
+fn to_value(value: &DeValue<'_>) -> Option<Value> {
     match value {
         DeValue::String(text) => Some(Value::Text(text.to_string())),
         DeValue::Boolean(truth) => Some(Value::Bare(truth.to_string())),
@@ -118,7 +120,7 @@ fn plain(value: &DeValue<'_>) -> Option<Value> {
         DeValue::Datetime(time) => Some(Value::Bare(time.to_string())),
         DeValue::Array(items) => items
             .iter()
-            .map(|item| match plain(item.get_ref())? {
+            .map(|item| match to_value(item.get_ref())? {
                 Value::Text(text) | Value::Bare(text) => Some(text),
                 Value::Items(_) => None,
             })

@@ -1,4 +1,4 @@
-//! Puts a configuration together: a flag before an environment variable before the file before the default.
+//! Loads a configuration: a flag overrides an environment variable, which overrides the file, which overrides the default.
 
 use std::{
     collections::BTreeMap,
@@ -8,90 +8,108 @@ use std::{
 };
 
 use super::{
-    Config, Section,
+    Config,
     file::{self, FileValues},
-    problem::{Origin, Problem, Problems, Warning},
-    setting::{ENV_PREFIX, OptionSpec, Unfit, Value},
     suggest::suggest,
 };
+use crate::options::{
+    ConfigError, ConfigWarning, ENV_PREFIX, InvalidValue, OptionSpec, Problem, Section, Value,
+    ValueSource,
+};
 
-/// The file that is read when none is named and it is there.
+/// The file that is read, if it exists, when none is named.
 pub const DEFAULT_FILE: &str = "switchboard.toml";
 /// The environment variable that names the file.
 const FILE_VARIABLE: &str = "SWITCHBOARD_CONFIG";
 
-/// Where a configuration is taken from. It may hold secrets, so it cannot be printed.
+/// Where a configuration is loaded from. It may hold secrets, so it does not implement `Debug`.
 #[derive(Clone, Default)]
-pub struct Sources {
-    /// Options by path, as the command line gives them.
+pub struct ConfigSources {
+    /// Flags as pairs of option path and value.
     pub flags: Vec<(String, String)>,
-    /// The environment.
+    /// The environment variables.
     pub environment: Vec<(OsString, OsString)>,
-    /// The file that the command line names; it must be there.
+    /// The file that the command line names; it must exist.
     pub file: Option<PathBuf>,
-    /// The folder to look for `switchboard.toml` in; empty for the one the process is in.
+    /// The folder that may contain `switchboard.toml`; empty for the working directory.
     pub folder: PathBuf,
 }
 
-/// A configuration, and how it came about.
+/// A loaded configuration.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// The configuration.
     pub config: Config,
-    /// Where each value that is not a default came from.
-    pub origins: Origins,
-    /// What is probably not meant.
-    pub warnings: Vec<Warning>,
+    /// Where each value that is set came from.
+    pub value_sources: ValueSources,
+    /// Probable mistakes that do no harm.
+    pub warnings: Vec<ConfigWarning>,
 }
 
-/// Where values came from, by the option's path.
-pub type Origins = BTreeMap<String, Origin>;
+/// Where values came from, by option path.
+pub type ValueSources = BTreeMap<String, ValueSource>;
 
-/// Reads all sources and checks the whole, or says everything that is wrong with it.
-pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
+/// Reads all sources and checks the result.
+///
+/// ```no_run
+/// use switchboard::config::{ConfigSources, load};
+///
+/// # fn main() -> Result<(), switchboard::config::ConfigError> {
+/// let sources = ConfigSources {
+///     environment: std::env::vars_os().collect(),
+///     ..ConfigSources::default()
+/// };
+/// let config = load(&sources)?.config;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Every problem of every source, in one error.
+pub fn load(sources: &ConfigSources) -> Result<LoadedConfig, ConfigError> {
     let options = Config::options();
-    let mut loading = Loading::default();
-    let broken = loading.file(sources, &options);
-    loading.environment(sources, &options);
-    loading.flags(sources, &options);
-    // What a broken file sets is unknown, so nothing can be said about how values go together.
-    if !broken && let Err(found) = loading.config.check() {
-        loading.rules(found);
+    let mut loader = Loader::default();
+    let is_broken = loader.read_file(sources, &options);
+    loader.read_environment(sources, &options);
+    loader.read_flags(sources, &options);
+    // The values of a broken file are unknown, so consistency cannot be checked.
+    if !is_broken && let Err(violations) = loader.config.check() {
+        loader.add_violations(violations);
     }
-    loading.finish()
+    loader.finish()
 }
 
 #[derive(Default)]
-struct Loading {
+struct Loader {
     config: Config,
-    origins: Origins,
-    found: Problems,
+    value_sources: ValueSources,
+    errors: ConfigError,
 }
 
-impl Loading {
-    /// Takes what the file sets; true if it could not be understood.
-    fn file(&mut self, sources: &Sources, options: &[OptionSpec]) -> bool {
+impl Loader {
+    /// Applies the file; returns whether it is broken.
+    fn read_file(&mut self, sources: &ConfigSources, options: &[OptionSpec]) -> bool {
         let FileValues {
             values,
             problems,
-            broken,
-        } = match read_file(sources) {
+            is_broken,
+        } = match find_file(sources) {
             Ok(Some((path, text))) => file::read(&path, &text, options),
             Ok(None) => FileValues::default(),
             Err((file, cause)) => FileValues {
                 problems: vec![Problem::Unreadable { file, cause }],
-                broken: true,
+                is_broken: true,
                 ..FileValues::default()
             },
         };
-        self.found.problems.extend(problems);
-        for (option, value, origin) in values {
-            self.set(&option, &value, origin);
+        self.errors.problems.extend(problems);
+        for (option, value, source) in values {
+            self.set(&option, &value, source);
         }
-        broken
+        is_broken
     }
 
-    fn environment(&mut self, sources: &Sources, options: &[OptionSpec]) {
+    fn read_environment(&mut self, sources: &ConfigSources, options: &[OptionSpec]) {
         let names: Vec<_> = options.iter().map(OptionSpec::env).collect();
         for (name, value) in &sources.environment {
             let Some(name) = name.to_str().filter(|name| name.starts_with(ENV_PREFIX)) else {
@@ -101,103 +119,104 @@ impl Loading {
                 continue;
             }
             let Some(at) = names.iter().position(|known| known == name) else {
-                self.unknown_variable(name, &names);
+                self.warn_of_variable(name, &names);
                 continue;
             };
-            let origin = Origin::Environment(name.to_owned());
+            let source = ValueSource::Environment(name.to_owned());
             match value.to_str() {
-                Some(text) => self.set(&options[at], &Value::Text(text.to_owned()), origin),
-                None => self.found.problems.push(Problem::Unfit {
-                    origin,
+                Some(text) => self.set(&options[at], &Value::Text(text.to_owned()), source),
+                None => self.errors.problems.push(Problem::Invalid {
+                    source,
                     option: options[at].path(),
                     value: None,
-                    unfit: Unfit::expected("text in UTF-8"),
+                    reason: InvalidValue::expected("text in UTF-8"),
                 }),
             }
         }
     }
 
-    /// Only a warning: Kubernetes sets variables such as `SWITCHBOARD_PORT` for a service named switchboard.
-    fn unknown_variable(&mut self, name: &str, known: &[String]) {
-        // Without the prefix, which all share, or everything would be near everything.
+    /// An unknown variable is only a warning: Kubernetes sets `SWITCHBOARD_PORT` and the like for a service named
+    /// switchboard.
+    fn warn_of_variable(&mut self, name: &str, known: &[String]) {
+        // Compare without the common prefix, which would make all names similar.
         let known: Vec<_> = known
             .iter()
             .map(|name| name[ENV_PREFIX.len()..].to_owned())
             .collect();
-        if let Some(like) = suggest(&name[ENV_PREFIX.len()..], &known, '_') {
-            self.found.warnings.push(Warning {
+        if let Some(suggestion) = suggest(&name[ENV_PREFIX.len()..], &known, '_') {
+            self.errors.warnings.push(ConfigWarning {
                 variable: name.to_owned(),
-                like: format!("{ENV_PREFIX}{like}"),
+                suggestion: format!("{ENV_PREFIX}{suggestion}"),
             });
         }
     }
 
-    fn flags(&mut self, sources: &Sources, options: &[OptionSpec]) {
+    fn read_flags(&mut self, sources: &ConfigSources, options: &[OptionSpec]) {
         for (path, text) in &sources.flags {
             match options.iter().find(|option| option.path() == *path) {
                 Some(option) => {
-                    let origin = Origin::Flag(option.flag());
-                    self.set(option, &Value::Text(text.clone()), origin);
+                    let source = ValueSource::Flag(option.flag());
+                    self.set(option, &Value::Text(text.clone()), source);
                 }
                 None => {
                     let paths: Vec<_> = options.iter().map(OptionSpec::path).collect();
-                    self.found.problems.push(Problem::Unknown {
-                        origin: Origin::Flag(path.replace(['.', '_'], "-")),
+                    self.errors.problems.push(Problem::Unknown {
+                        source: ValueSource::Flag(path.replace(['.', '_'], "-")),
                         name: path.clone(),
-                        like: suggest(path, &paths, '.'),
+                        suggestion: suggest(path, &paths, '.'),
                     });
                 }
             }
         }
     }
 
-    fn set(&mut self, option: &OptionSpec, value: &Value, origin: Origin) {
+    fn set(&mut self, option: &OptionSpec, value: &Value, source: ValueSource) {
         match self.config.set(option, value) {
-            Some(Err(unfit)) => self.found.problems.push(Problem::Unfit {
-                origin,
+            Some(Err(reason)) => self.errors.problems.push(Problem::Invalid {
+                source,
                 option: option.path(),
                 value: (!option.secret).then(|| value.clone()),
-                unfit,
+                reason,
             }),
             Some(Ok(())) => {
-                self.origins.insert(option.path(), origin);
+                self.value_sources.insert(option.path(), source);
             }
             None => {}
         }
     }
 
-    /// Keeps those broken rules that are not the mere consequence of a value that could not be read.
-    fn rules(&mut self, broken: Problems) {
-        let news: Vec<_> = broken
+    /// Adds violated rules, except those that merely follow from a value that is invalid.
+    fn add_violations(&mut self, violations: ConfigError) {
+        let independent: Vec<_> = violations
             .problems
             .into_iter()
             .filter(|problem| match problem {
                 Problem::Rule { options, .. } => !options.iter().any(|option| {
-                    self.found
+                    self.errors
                         .problems
                         .iter()
-                        .any(|known| known.concerns(option))
+                        .any(|problem| problem.is_invalid(option))
                 }),
                 _ => true,
             })
             .collect();
-        self.found.problems.extend(news);
+        self.errors.problems.extend(independent);
     }
 
-    fn finish(self) -> Result<Loaded, Problems> {
-        if !self.found.problems.is_empty() {
-            return Err(self.found);
+    fn finish(self) -> Result<LoadedConfig, ConfigError> {
+        if !self.errors.problems.is_empty() {
+            return Err(self.errors);
         }
-        Ok(Loaded {
+        Ok(LoadedConfig {
             config: self.config,
-            origins: self.origins,
-            warnings: self.found.warnings,
+            value_sources: self.value_sources,
+            warnings: self.errors.warnings,
         })
     }
 }
 
-/// The file's path and text; nothing if no file is named and the usual one is not there.
-fn read_file(sources: &Sources) -> Result<Option<(PathBuf, String)>, (PathBuf, io::Error)> {
+/// The path and text of the file; `None` if no file is named and the default one does not exist.
+fn find_file(sources: &ConfigSources) -> Result<Option<(PathBuf, String)>, (PathBuf, io::Error)> {
     let named = sources.file.clone().or_else(|| {
         sources
             .environment

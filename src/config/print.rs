@@ -1,14 +1,14 @@
-//! Writes a configuration: as a file that loads to the same again, and the options as a table for the manual.
+//! Prints a configuration as a file that loads to the same values, and the table of options for the documentation.
 
 use std::fmt::Write;
 
-use super::{Config, Section, load::Origins, setting::OptionSpec};
+use super::{Config, load::ValueSources};
+use crate::options::{OptionSpec, Section};
 
-/// The configuration in effect as TOML, with where each value that is not a default came from.
+/// Formats a configuration as TOML, with the source of each value in a comment.
 ///
-/// Secrets stand in comments as `(set)`, and URLs without what they hold of secrets, so the text can be shown to anybody and
-/// still loads.
-pub fn print(config: &Config, origins: &Origins) -> String {
+/// Secrets and URLs with credentials are commented out and redacted, so the text is safe to share and still loads.
+pub fn print(config: &Config, sources: &ValueSources) -> String {
     let mut text = String::new();
     let mut section = "";
     for option in Config::options() {
@@ -17,9 +17,9 @@ pub fn print(config: &Config, origins: &Origins) -> String {
             let _ = write!(text, "\n[{section}]\n");
         }
         text.push_str(&line(config, &option));
-        if let Some(origin) = origins.get(&option.path()) {
-            // A path may hold anything, and a line break would end the comment.
-            let _ = write!(text, " # {}", origin.to_string().escape_debug());
+        if let Some(source) = sources.get(&option.path()) {
+            // A path may contain a line break, which would end the comment.
+            let _ = write!(text, " # {}", source.to_string().escape_debug());
         }
         text.push('\n');
     }
@@ -31,11 +31,11 @@ fn line(config: &Config, option: &OptionSpec) -> String {
         .get(option)
         .map(|value| value.to_toml())
         .unwrap_or_default();
-    let comment = if config.hides(option) { "# " } else { "" };
+    let comment = if config.is_redacted(option) { "# " } else { "" };
     format!("{comment}{} = {value}", option.name)
 }
 
-/// All options as a Markdown table: name, default, meaning.
+/// Formats all options as a Markdown table: name, default, description.
 pub fn table() -> String {
     let mut text = String::from("| option | default | |\n|---|---|---|\n");
     for option in Config::options() {

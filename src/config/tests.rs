@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::{
-    ByteSize, Config, Loaded, OptionSpec, Origin, Origins, Problems, Section, Sources, Store,
-    Value, file, load, print, table,
+    ByteSize, Config, ConfigError, ConfigSources, LoadedConfig, OptionSpec, Section, Store, Value,
+    ValueSource, ValueSources, file, load, print, table,
 };
 
 /// Long enough to sign with.
@@ -18,12 +18,12 @@ fn loaded(
     file: &str,
     environment: &[(&str, &str)],
     flags: &[(&str, &str)],
-) -> Result<Loaded, Problems> {
+) -> Result<LoadedConfig, ConfigError> {
     let folder = TempDir::new().unwrap();
     if !file.is_empty() {
         fs::write(folder.path().join("switchboard.toml"), file).unwrap();
     }
-    load(&Sources {
+    load(&ConfigSources {
         flags: owned(flags),
         environment: owned(environment),
         file: None,
@@ -53,13 +53,13 @@ fn assert_says(said: &str, parts: &[&str]) {
 
 #[test]
 fn nothing_set_is_the_default_and_the_defaults_go_together() {
-    let Loaded {
+    let LoadedConfig {
         config,
-        origins,
+        value_sources,
         warnings,
     } = loaded("", &[], &[]).unwrap();
     assert_eq!(config, Config::default());
-    assert!(origins.is_empty() && warnings.is_empty());
+    assert!(value_sources.is_empty() && warnings.is_empty());
     assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
     assert_eq!(config.store(), Store::Sqlite);
     assert_eq!(config.limits.message_bytes, ByteSize::new(65536));
@@ -80,15 +80,18 @@ fn a_flag_comes_before_a_variable_before_the_file_before_the_default() {
     assert_eq!(found.config.drain.over, Some(Duration::from_secs(1)));
     assert_eq!(found.config.drain.deadline, Duration::from_secs(25));
     assert_eq!(
-        found.origins["limits.connections"],
-        Origin::Flag("limits-connections".into())
+        found.value_sources["limits.connections"],
+        ValueSource::Flag("limits-connections".into())
     );
     assert_eq!(
-        found.origins["limits.inbox"],
-        Origin::Environment("SWITCHBOARD_LIMITS_INBOX".into())
+        found.value_sources["limits.inbox"],
+        ValueSource::Environment("SWITCHBOARD_LIMITS_INBOX".into())
     );
-    assert!(matches!(&found.origins["drain.over"], Origin::File(_, 6)));
-    assert!(!found.origins.contains_key("drain.deadline"));
+    assert!(matches!(
+        &found.value_sources["drain.over"],
+        ValueSource::File(_, 6)
+    ));
+    assert!(!found.value_sources.contains_key("drain.deadline"));
 }
 
 #[test]
@@ -133,10 +136,10 @@ fn every_problem_is_listed_at_once_with_where_it_is_and_what_was_expected() {
         &said,
         &[
             "7 problems",
-            "switchboard.toml:1: there is no option lisen; did you mean listen?",
+            "switchboard.toml:1: unknown option lisen; did you mean listen?",
             "switchboard.toml:3: limits.message_bytes is \"lots\"; expected a size",
             "environment SWITCHBOARD_STORE: store is \"postgres\"; expected sqlite or memory or redis",
-            "environment SWITCHBOARD_HISTORY_AGE: history.age is \"7\"; expected a length of time",
+            "environment SWITCHBOARD_HISTORY_AGE: history.age is \"7\"; expected a duration",
             "--limits-connections: limits.connections is \"-1\"; expected a whole number",
             "--socketio-namespaces: socketio.namespaces has \"chat\"; expected a namespace",
             "socketio.ping_timeout: must be more than 0",
@@ -160,10 +163,10 @@ fn an_unknown_key_of_the_file_is_a_problem_with_a_suggestion() {
     assert_says(
         &said,
         &[
-            "toml:1: there is no option message_bytes; did you mean limits.message_bytes?",
-            "toml:3: there is no option limit.connections; did you mean limits.connections?",
-            "toml:4: there is no option colour\n",
-            "toml:6: there is no option colours.red",
+            "toml:1: unknown option message_bytes; did you mean limits.message_bytes?",
+            "toml:3: unknown option limit.connections; did you mean limits.connections?",
+            "toml:4: unknown option colour\n",
+            "toml:6: unknown option colours.red",
         ],
     );
 }
@@ -177,7 +180,7 @@ fn a_file_that_is_not_toml_is_a_problem_with_its_line_and_hides_no_other() {
     );
     assert_says(
         &said,
-        &["switchboard.toml:2: this is not TOML", "SWITCHBOARD_STORE"],
+        &["switchboard.toml:2: invalid TOML", "SWITCHBOARD_STORE"],
     );
 }
 
@@ -196,11 +199,11 @@ fn a_table_or_a_nested_list_is_no_value() {
 
 #[test]
 fn only_a_file_that_is_named_must_be_there() {
-    let sources = |file: Option<&Path>, variable: &str| Sources {
+    let sources = |file: Option<&Path>, variable: &str| ConfigSources {
         environment: owned(&[("SWITCHBOARD_CONFIG", variable)]),
         file: file.map(Into::into),
         folder: "/nowhere".into(),
-        ..Sources::default()
+        ..ConfigSources::default()
     };
     assert!(load(&sources(None, "")).is_ok());
     for missing in [
@@ -218,12 +221,12 @@ fn the_named_file_is_read_and_the_usual_one_is_not() {
     fs::write(folder.path().join("switchboard.toml"), "node = 'usual'").unwrap();
     let named = folder.path().join("other.toml");
     fs::write(&named, "node = 'named'").unwrap();
-    let mut sources = Sources {
+    let mut sources = ConfigSources {
         environment: vec![("SWITCHBOARD_CONFIG".into(), named.clone().into())],
         folder: folder.path().to_owned(),
-        ..Sources::default()
+        ..ConfigSources::default()
     };
-    let node = |sources: &Sources| load(sources).unwrap().config.node.unwrap();
+    let node = |sources: &ConfigSources| load(sources).unwrap().config.node.unwrap();
     assert_eq!(node(&sources), "named");
     sources.environment.clear();
     assert_eq!(node(&sources), "usual");
@@ -321,13 +324,16 @@ fn rules_over_several_options_are_checked() {
             "fits no origin",
             &[("http.origins", "https://example.com/chat")],
         ),
-        ("comes before", &[("drain.over", "1m")]),
+        ("shorter than drain.over", &[("drain.over", "1m")]),
         ("must be at least 1s", &[("presence.lease", "999ms")]),
-        ("log.filter: \"a=b=c\"", &[("log.filter", "a=b=c")]),
+        (
+            "log.filter: invalid filter \"a=b=c\"",
+            &[("log.filter", "a=b=c")],
+        ),
     ];
     for (part, flags) in rules {
         let said = problems("", &[], flags);
-        assert_says(&said, &[part, "a problem in"]);
+        assert_says(&said, &[part, "invalid configuration:"]);
     }
     for good in [
         ("limits.messages_burst", "0"),
@@ -366,7 +372,10 @@ fn a_key_that_could_not_be_read_is_not_also_reported_as_missing() {
     );
     assert_says(
         &said,
-        &["a problem in", "toml:3: auth.hmac_secret has a wrong value"],
+        &[
+            "invalid configuration:",
+            "toml:3: auth.hmac_secret has a wrong value",
+        ],
     );
     assert!(!said.contains("hush"));
 }
@@ -379,7 +388,7 @@ fn a_secret_is_never_printed() {
         found.config.auth.hmac_secret.as_ref().unwrap().expose(),
         SECRET
     );
-    let printed = print(&found.config, &found.origins);
+    let printed = print(&found.config, &found.value_sources);
     assert_says(
         &printed,
         &["\n# hmac_secret = \"(set)\" # --auth-hmac-secret\n"],
@@ -445,7 +454,7 @@ fn no_two_options_share_a_flag_or_a_variable_and_each_says_what_it_is_for() {
 #[test]
 fn the_printed_configuration_says_where_values_came_from() {
     let found = loaded("[limits]\ninbox = 7\n", &[("SWITCHBOARD_NODE", "n")], &[]).unwrap();
-    let printed = print(&found.config, &found.origins);
+    let printed = print(&found.config, &found.value_sources);
     assert_says(
         &printed,
         &[
@@ -483,15 +492,15 @@ proptest! {
     ) {
         let options = Config::options();
         let mut config = Config::default();
-        let mut origins = Origins::new();
+        let mut value_sources = ValueSources::new();
         for (index, value) in values {
             let option = index.get(&options);
             if !option.secret && config.set(option, &value) == Some(Ok(())) {
                 let file = "a\nb".into();
-                origins.insert(option.path(), Origin::File(file, 1));
+                value_sources.insert(option.path(), ValueSource::File(file, 1));
             }
         }
-        let printed = print(&config, &origins);
+        let printed = print(&config, &value_sources);
         let read = file::read(Path::new("printed"), &printed, &options);
         prop_assert!(read.problems.is_empty(), "{:?}\n{}", read.problems, printed);
         let mut again = Config::default();

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::lock;
-use crate::{error::Limit, limits::network, telemetry::Metrics};
+use crate::{error::Limit, limits::address_group, telemetry::Metrics};
 
 /// All idle connections of the node.
 pub(super) struct IdleConnections {
@@ -68,7 +68,7 @@ impl IdleConnections {
     fn peer(&self, address: IpAddr) -> PeerNetwork {
         PeerNetwork {
             is_client: !self.proxies.iter().any(|proxy| proxy.contains(&address)),
-            network: network(address),
+            network: address_group(address),
         }
     }
 

@@ -291,7 +291,7 @@ impl Unsent {
         self.last_read = Instant::now();
         match reservation {
             None => chunk,
-            Some(reservation) => reservation.around(chunk),
+            Some(reservation) => reservation.attach_to(chunk),
         }
     }
 }

@@ -181,7 +181,7 @@ impl Outgoing {
     fn hold(&self, bytes: Bytes) -> Bytes {
         match lock(&self.held).take() {
             None => bytes,
-            Some(held) => held.around(bytes),
+            Some(held) => held.attach_to(bytes),
         }
     }
 

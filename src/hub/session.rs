@@ -115,8 +115,8 @@ impl Hub {
         Ok(PreparedConnection {
             namespace,
             entrant,
-            pid: pid.or_else(|| resumable.then(Pid::fresh)),
-            fresh: ConnectionId::fresh(),
+            pid: pid.or_else(|| resumable.then(Pid::generate)),
+            fresh: ConnectionId::generate(),
             resumed,
         })
     }

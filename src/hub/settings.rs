@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    config::{ByteSize, Problem, above_zero, section},
-    model::{EventName, NAME_BYTES},
+    model::{EventName, MAX_NAME_BYTES},
+    options::{ByteSize, Problem, check_above_zero, section},
 };
 
 /// The least budget of bytes in flight: a share of it has to hold what one connection reads of the log at a time.
@@ -141,7 +141,7 @@ section! {
 
 impl RecoverySettings {
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
-        above_zero(&["recovery.at_once"], &self.at_once, problems);
+        check_above_zero(&["recovery.at_once"], &self.at_once, problems);
     }
 }
 
@@ -164,13 +164,13 @@ impl PresenceSettings {
 
 impl TypingSettings {
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
-        above_zero(&["typing.timeout"], &self.timeout, problems);
+        check_above_zero(&["typing.timeout"], &self.timeout, problems);
     }
 }
 
 impl LimitSettings {
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
-        above_zero(
+        check_above_zero(
             &["limits.message_bytes"],
             &self.message_bytes.bytes(),
             problems,
@@ -182,23 +182,23 @@ impl LimitSettings {
                 "must be at least 8 MiB, or 0 for no limit",
             ));
         }
-        if !(1..=NAME_BYTES).contains(&self.name_bytes) {
+        if !(1..=MAX_NAME_BYTES).contains(&self.name_bytes) {
             problems.push(Problem::rule(
                 &["limits.name_bytes"],
                 format!(
-                    "{} is no length of a name: expected 1 to {NAME_BYTES}",
+                    "{} is no length of a name: expected 1 to {MAX_NAME_BYTES}",
                     self.name_bytes
                 ),
             ));
         }
-        above_zero(&["limits.inbox"], &self.inbox, problems);
-        above_zero(
+        check_above_zero(&["limits.inbox"], &self.inbox, problems);
+        check_above_zero(
             &["limits.outbox_bytes"],
             &self.outbox_bytes.bytes(),
             problems,
         );
-        above_zero(&["limits.stall"], &self.stall, problems);
-        above_zero(&["limits.nesting"], &self.nesting, problems);
+        check_above_zero(&["limits.stall"], &self.stall, problems);
+        check_above_zero(&["limits.nesting"], &self.nesting, problems);
         burst(
             &["limits.messages_burst", "limits.messages_per_second"],
             self.messages_burst,

@@ -1,10 +1,13 @@
-//! What a connection holds is charged to somebody, who may become known only after it has begun.
+//! The holder that a connection's memory is charged to, who may become known only after the connection has begun.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Charge, Exhausted, Holder, Pool, Reservation};
+use super::{
+    charge::Charge,
+    pool::{Exhausted, Holder, Pool, Reservation},
+};
 
-/// Whom a connection's bytes are charged to, and of which pool.
+/// The pool and the holder that a connection's bytes are charged to.
 #[derive(Debug)]
 pub struct Account {
     pool: Arc<Pool>,
@@ -12,7 +15,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// Charged to `holder` until it is known better.
+    /// Charges `holder` until [`charge_to`](Self::charge_to) names another.
     pub fn new(pool: Arc<Pool>, holder: Holder) -> Arc<Self> {
         Arc::new(Self {
             pool,
@@ -20,17 +23,17 @@ impl Account {
         })
     }
 
-    /// It is known whom it is to be charged to, from now on.
+    /// Charges `holder` from now on.
     pub fn charge_to(&self, holder: Holder) {
         *self.lock() = holder;
     }
 
-    /// Whom it is charged to now.
+    /// The current holder.
     pub fn holder(&self) -> Holder {
         self.lock().clone()
     }
 
-    /// For something that grows, of which `free` bytes cost nothing.
+    /// Begins a charge for something that grows; its first `free` bytes are not charged.
     pub fn charge(&self, free: usize) -> Charge {
         Charge::new(self.pool.clone(), self.holder(), free)
     }
@@ -38,7 +41,7 @@ impl Account {
     /// Reserves bytes.
     ///
     /// # Errors
-    /// What is exhausted.
+    /// If the pool or the holder's share is exhausted.
     pub fn take(&self, bytes: usize) -> Result<Reservation, Exhausted> {
         self.pool.take(self.holder(), bytes)
     }

@@ -1,13 +1,13 @@
-//! What one thing that grows (a body, a message in parts, a queue) holds of a pool of bytes.
+//! The memory of one thing that grows: a body, a message in parts, a queue.
 
 use std::sync::Arc;
 
-use super::{Exhausted, Holder, Pool, Reservation};
+use super::pool::{Exhausted, Holder, Pool, Reservation};
 
-/// Bytes that are reserved at once, so that the pool is not asked for each byte.
+/// Reservations grow and shrink by this many bytes, so that the pool is not locked for each byte.
 const STEP: usize = 16 << 10;
 
-/// The bytes of one thing. Nothing is reserved for one that is small; one that is not is reserved for whole, in steps.
+/// The bytes of one thing. Nothing is reserved while it is small; once it is not, all of it is, in steps.
 #[derive(Debug)]
 pub struct Charge {
     pool: Arc<Pool>,
@@ -17,7 +17,7 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// Nothing so far; up to `free` bytes cost nothing.
+    /// An empty charge; up to `free` bytes are not charged.
     pub fn new(pool: Arc<Pool>, holder: Holder, free: usize) -> Self {
         Self {
             pool,
@@ -27,27 +27,27 @@ impl Charge {
         }
     }
 
-    /// The thing is about to have so many bytes in all, or has so many left.
+    /// Adjusts the reservation to a total of `bytes`, before the thing grows or after it has shrunk.
     ///
     /// # Errors
-    /// What is exhausted; what was reserved stays so.
+    /// If the pool or the holder's share is exhausted; the reservation stays as it was.
     pub fn cover(&mut self, bytes: usize) -> Result<(), Exhausted> {
-        let wanted = match bytes <= self.free {
+        let target = match bytes <= self.free {
             true => 0,
             false => bytes.div_ceil(STEP).saturating_mul(STEP),
         };
-        let has = self.units();
-        if wanted == 0 {
+        let reserved = self.units();
+        if target == 0 {
             self.reservation = None;
-        } else if wanted > has {
+        } else if target > reserved {
             match &mut self.reservation {
-                Some(reservation) => reservation.grow(wanted - has)?,
-                None => self.reservation = Some(self.pool.take(self.holder.clone(), wanted)?),
+                Some(reservation) => reservation.grow(target - reserved)?,
+                None => self.reservation = Some(self.pool.take(self.holder.clone(), target)?),
             }
         } else if let Some(reservation) = &mut self.reservation
-            && has - wanted > STEP
+            && reserved - target > STEP
         {
-            reservation.shrink(has - wanted);
+            reservation.shrink(reserved - target);
         }
         Ok(())
     }
@@ -57,7 +57,7 @@ impl Charge {
         self.reservation.as_ref().map_or(0, Reservation::units)
     }
 
-    /// What is reserved, for whoever holds the bytes from now on.
+    /// The reservation, for the next owner of the bytes.
     pub fn into_reservation(self) -> Option<Reservation> {
         self.reservation
     }

@@ -1,15 +1,15 @@
-//! How deep a JSON text nests.
+//! The nesting depth of JSON text.
 
-/// Whether arrays and objects of a JSON text stand at more than `most` levels.
-pub fn nests_deeper(text: &str, most: usize) -> bool {
+/// Whether arrays and objects of a JSON text nest more than `max_depth` levels deep.
+pub fn exceeds_depth(text: &str, max_depth: usize) -> bool {
     let text = text.as_bytes();
-    // Hardly any event has so many brackets at all, and counting them is many times quicker than following them.
+    // Few events have that many brackets at all, and counting them is many times faster than tracking them.
     let brackets = text.iter().filter(|byte| matches!(byte, b'[' | b'{'));
-    brackets.count() > most && depth(text) > most
+    brackets.count() > max_depth && depth(text) > max_depth
 }
 
-/// The deepest level of arrays and objects in a JSON text. Of malformed text it may say anything; the parser that comes
-/// after refuses that.
+/// The deepest level of arrays and objects. The result for malformed text is unspecified; the parser that comes next
+/// rejects it.
 fn depth(text: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0usize, 0usize);
     let (mut quoted, mut escaped) = (false, false);

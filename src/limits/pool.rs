@@ -1,9 +1,8 @@
-//! Pools: a bounded number of units (bytes, waiting polls, handshakes under way) that a node has for all its clients, shared
-//! fairly.
+//! Pools: a bounded number of units (bytes, waiting polls, handshakes in progress) that all clients of a node share fairly.
 //!
-//! Half of a pool is there for everybody. Once that is used, only a holder that has less than a share of the pool gets more of it. So one
-//! client that takes what it can leaves the rest at least half of the pool, and a server with few clients, or with one proxy in
-//! front that hides their addresses, is hardly limited.
+//! Half of a pool is first come, first served. Once that is used, only holders below their share get more. So a greedy
+//! client leaves at least half of the pool to others, and a server with few clients, or behind a proxy that hides their
+//! addresses, is hardly limited.
 
 use std::{
     collections::HashMap,
@@ -14,41 +13,44 @@ use std::{
 
 use bytes::Bytes;
 
-use super::admission::network;
+use super::address_group::address_group;
 use crate::{
     error::{Code, Error, Limit},
     model::UserId,
 };
 
-/// Holders that can use their whole share at the same time: a share is this part of a pool.
+/// A share is the pool divided by this: the number of holders that can use their whole share at the same time.
 pub const SHARES: u32 = 16;
 
-/// Who holds units of a pool.
+/// The owner of units of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Holder {
-    /// A client that has not been identified, by its address; of IPv6 by its /64.
+    /// An unidentified client, by its address; for IPv6 by its /64.
     Address(IpAddr),
     /// An identified client.
     User(UserId),
-    /// A back end with an API key: trusted, so bound by the pool alone.
+    /// A back end with an API key: trusted, so limited by the pool alone.
     Backend,
 }
 
 impl Holder {
-    /// The client at an address that has not been identified.
+    /// The unidentified client at `address`.
     pub fn address(address: IpAddr) -> Self {
-        Self::Address(network(address))
+        Self::Address(address_group(address))
     }
 }
 
-/// Why a pool gives nothing more.
+/// Why a reservation fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exhausted {
-    /// All of it is held.
+    /// The whole pool is reserved.
     Pool,
-    /// The holder has its share, and half of the pool is held.
+    /// The holder has its share, and half of the pool is reserved.
     Share,
 }
+
+/// When a client should retry after the memory budget was exhausted.
+const MEMORY_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 impl Exhausted {
     /// The error for a client when the node's memory budget, `limits.memory`, is exhausted.
@@ -65,36 +67,33 @@ impl Exhausted {
     }
 }
 
-/// When a client should retry after the memory budget was exhausted.
-const MEMORY_RETRY_DELAY: Duration = Duration::from_secs(1);
-
-/// A number of units, shared by all clients of a node.
+/// A number of units that all clients of a node share.
 #[derive(Debug)]
 pub struct Pool {
-    /// Units in all; 0: no limit.
-    most: usize,
-    held: Mutex<Held>,
+    /// Units in all; 0 is unlimited.
+    size: usize,
+    usage: Mutex<Usage>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct Usage {
     total: usize,
-    by: HashMap<Holder, usize>,
+    by_holder: HashMap<Holder, usize>,
 }
 
 impl Pool {
-    /// `most` units; 0 is no limit.
-    pub fn new(most: usize) -> Arc<Self> {
+    /// A pool of `size` units; 0 is unlimited.
+    pub fn new(size: usize) -> Arc<Self> {
         Arc::new(Self {
-            most,
-            held: Mutex::default(),
+            size,
+            usage: Mutex::default(),
         })
     }
 
-    /// Takes units for a holder; they are given back when the reservation is dropped.
+    /// Reserves units for a holder, until the reservation is dropped.
     ///
     /// # Errors
-    /// What is exhausted; nothing is taken then.
+    /// If the pool or the holder's share is exhausted; nothing is reserved then.
     pub fn take(self: &Arc<Self>, holder: Holder, units: usize) -> Result<Reservation, Exhausted> {
         let mut reservation = Reservation {
             pool: self.clone(),
@@ -105,56 +104,59 @@ impl Pool {
         Ok(reservation)
     }
 
-    /// Units that are held, by all holders.
+    /// Units that are reserved, by all holders.
     pub fn used(&self) -> usize {
-        self.held().total
+        self.usage().total
     }
 
-    /// Units in all; 0: no limit.
+    /// Units in all; 0 is unlimited.
     pub fn size(&self) -> usize {
-        self.most
+        self.size
     }
 
-    /// What one holder can have for sure while others use the pool, too.
+    /// The units that a holder can count on while others use the pool.
     pub fn share(&self) -> usize {
-        self.most.div_ceil(SHARES as usize)
+        self.size.div_ceil(SHARES as usize)
     }
 
     fn add(&self, holder: &Holder, units: usize) -> Result<(), Exhausted> {
-        let mut held = self.held();
-        let total = held.total.saturating_add(units);
-        let own = held.by.get(holder).copied().unwrap_or_default();
-        if self.most != 0 {
-            if total > self.most {
+        let mut usage = self.usage();
+        let total = usage.total.saturating_add(units);
+        let own = usage.by_holder.get(holder).copied().unwrap_or_default();
+        if self.size != 0 {
+            if total > self.size {
                 return Err(Exhausted::Pool);
             }
-            let shared = *holder != Holder::Backend;
-            if shared && total > self.most.div_ceil(2) && own.saturating_add(units) > self.share() {
+            let has_share = *holder != Holder::Backend;
+            if has_share
+                && total > self.size.div_ceil(2)
+                && own.saturating_add(units) > self.share()
+            {
                 return Err(Exhausted::Share);
             }
         }
-        held.total = total;
-        held.by.insert(holder.clone(), own + units);
+        usage.total = total;
+        usage.by_holder.insert(holder.clone(), own + units);
         Ok(())
     }
 
-    fn give_back(&self, holder: &Holder, units: usize) {
-        let mut held = self.held();
-        held.total -= units;
-        if let Some(own) = held.by.get_mut(holder) {
+    fn release(&self, holder: &Holder, units: usize) {
+        let mut usage = self.usage();
+        usage.total -= units;
+        if let Some(own) = usage.by_holder.get_mut(holder) {
             *own -= units;
             if *own == 0 {
-                held.by.remove(holder);
+                usage.by_holder.remove(holder);
             }
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn usage(&self) -> MutexGuard<'_, Usage> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Units of a [`Pool`], given back when dropped.
+/// Units of a [`Pool`], released on drop.
 #[derive(Debug)]
 pub struct Reservation {
     pool: Arc<Pool>,
@@ -163,10 +165,10 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Takes more units.
+    /// Reserves more units.
     ///
     /// # Errors
-    /// What is exhausted; the reservation stays as it was.
+    /// If the pool or the holder's share is exhausted; the reservation stays as it was.
     pub fn grow(&mut self, units: usize) -> Result<(), Exhausted> {
         if units == 0 {
             return Ok(());
@@ -176,16 +178,16 @@ impl Reservation {
         Ok(())
     }
 
-    /// Gives units back, those that it has at the most.
+    /// Releases units, at most all of them.
     pub fn shrink(&mut self, units: usize) {
         let units = units.min(self.units);
         if units > 0 {
-            self.pool.give_back(&self.holder, units);
+            self.pool.release(&self.holder, units);
             self.units -= units;
         }
     }
 
-    /// Gives units of it, those that it has at the most, a life of their own.
+    /// Splits units off, at most all of them, into a reservation of their own.
     #[must_use]
     pub fn split(&mut self, units: usize) -> Self {
         let units = units.min(self.units);
@@ -197,26 +199,26 @@ impl Reservation {
         }
     }
 
-    /// The same bytes, which keep what is reserved for them until the last part of them is let go of.
-    pub fn around(self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Reserved {
+    /// Attaches the reservation to bytes: it is released when the last slice of them is dropped.
+    pub fn attach_to(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(ReservedBytes {
             bytes,
             _reservation: self,
         })
     }
 
-    /// Units that it has.
+    /// The number of units.
     pub fn units(&self) -> usize {
         self.units
     }
 }
 
-struct Reserved {
+struct ReservedBytes {
     bytes: Bytes,
     _reservation: Reservation,
 }
 
-impl AsRef<[u8]> for Reserved {
+impl AsRef<[u8]> for ReservedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

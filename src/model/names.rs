@@ -1,4 +1,4 @@
-//! Names: of rooms, users, messages, events and namespaces. Each can only be had by parsing.
+//! Names of rooms, users, messages, events and namespaces. Each is valid by construction.
 
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::error::{Error, Limit, Result};
 
-/// Makes a cheap-to-clone string type that can only be had by parsing.
+/// Defines a cheap-to-clone string type that only parsing constructs.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $check:path) => {
         $(#[$doc])*
@@ -14,13 +14,16 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Accepts `text` if it is well formed; otherwise a `bad_request` that says what is expected.
+            /// Parses a name.
+            ///
+            /// # Errors
+            /// `bad_request`, with a message that says what is expected.
             pub fn parse(text: &str) -> Result<Self> {
                 $check(text)?;
                 Ok(Self(text.into()))
             }
 
-            /// What our own log gives back: it was parsed before it was stored.
+            /// Skips the checks, for names read from our own log, which were parsed before they were stored.
             pub(crate) fn from_log(text: &str) -> Self {
                 Self(text.into())
             }
@@ -71,60 +74,64 @@ macro_rules! name {
     };
 }
 
-/// Longest room name or user id, in bytes.
-pub const NAME_BYTES: usize = 128;
-/// Longest message id, in characters.
-pub const ID_CHARS: usize = 64;
-/// Longest event name, in bytes.
-pub const EVENT_BYTES: usize = 64;
-/// Every personal room's name begins with this.
-pub const PERSONAL: &str = "user:";
+/// The maximum length of a room name or user id, in bytes.
+pub const MAX_NAME_BYTES: usize = 128;
+/// The maximum length of a message id, in characters.
+pub const MAX_ID_CHARS: usize = 64;
+/// The maximum length of an event name, in bytes.
+pub const MAX_EVENT_BYTES: usize = 64;
+/// The prefix of the names of personal rooms; the user id follows.
+pub const PERSONAL_ROOM_PREFIX: &str = "user:";
 
-fn check_name(what: &str, text: &str, most: usize) -> Result<()> {
-    if text.is_empty() || text.len() > most {
+fn check_name(what: &str, text: &str, max: usize) -> Result<()> {
+    if text.is_empty() || text.len() > max {
         return Err(Error::bad_request(format!(
-            "{what} has 1 to {most} bytes, this one has {}",
+            "{what} has 1 to {max} bytes, this one has {}",
             text.len()
         ))
         .for_limit(Limit::NameBytes));
     }
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(Error::bad_request(format!(
-            "{what} has no white space or control characters"
+            "{what} must not contain white space or control characters"
         )));
     }
     Ok(())
 }
 
-/// A personal room's name is as long as its user's id is, so that each user has one.
+/// The prefix of a personal room does not count, so that every user has one.
 fn check_room(text: &str) -> Result<()> {
-    match text.strip_prefix(PERSONAL) {
-        Some(user) if text.len() > NAME_BYTES => {
-            check_name("the user id in a personal room's name", user, NAME_BYTES)
-        }
-        _ => check_name("a room name", text, NAME_BYTES),
+    match text.strip_prefix(PERSONAL_ROOM_PREFIX) {
+        Some(user) if text.len() > MAX_NAME_BYTES => check_name(
+            "the user id in a personal room's name",
+            user,
+            MAX_NAME_BYTES,
+        ),
+        _ => check_name("a room name", text, MAX_NAME_BYTES),
     }
 }
 
 fn check_user(text: &str) -> Result<()> {
-    check_name("a user id", text, NAME_BYTES)
+    check_name("a user id", text, MAX_NAME_BYTES)
 }
 
 fn check_id(text: &str) -> Result<()> {
     let chars = text.chars().count();
-    if chars == 0 || chars > ID_CHARS {
+    if chars == 0 || chars > MAX_ID_CHARS {
         return Err(Error::bad_request(format!(
-            "an id has 1 to {ID_CHARS} characters, this one has {chars}"
+            "an id has 1 to {MAX_ID_CHARS} characters, this one has {chars}"
         ))
         .for_limit(Limit::NameBytes));
     }
     if text.chars().any(char::is_control) {
-        return Err(Error::bad_request("an id has no control characters"));
+        return Err(Error::bad_request(
+            "an id must not contain control characters",
+        ));
     }
     Ok(())
 }
 
-/// Event names that only the server, through whichever door, or a client itself may emit.
+/// Event names that only the server, through any transport, or a client library emits.
 const RESERVED: [&str; 16] = [
     "session",
     "error",
@@ -144,11 +151,11 @@ const RESERVED: [&str; 16] = [
     "removeListener",
 ];
 
-/// What EventSource fires by itself, besides `error`. What is not published may have this name.
+/// The event that EventSource fires itself, besides `error`. Only published messages must not use it.
 pub const EVENT_SOURCE_OPEN: &str = "open";
 
 fn check_event(text: &str) -> Result<()> {
-    check_name("an event name", text, EVENT_BYTES)?;
+    check_name("an event name", text, MAX_EVENT_BYTES)?;
     if RESERVED.contains(&text) {
         return Err(Error::bad_request(format!(
             "the event name {text} is reserved; choose another"
@@ -156,88 +163,94 @@ fn check_event(text: &str) -> Result<()> {
     }
     if text == EVENT_SOURCE_OPEN {
         return Err(Error::bad_request(
-            "the event name open is reserved: EventSource has an event of its own by that name; choose another",
+            "the event name open is reserved by EventSource; choose another",
         ));
     }
     Ok(())
 }
 
 fn check_namespace(text: &str) -> Result<()> {
-    check_name("a namespace", text, NAME_BYTES)?;
+    check_name("a namespace", text, MAX_NAME_BYTES)?;
     if !text.starts_with('/') || text.contains([',', '?', '#', '{', '}']) {
         return Err(Error::bad_request(
-            "a namespace begins with / and has none of the characters , ? # { }",
+            "a namespace begins with / and contains none of the characters , ? # { }",
         ));
     }
     Ok(())
 }
 
 name! {
-    /// A room's name: 1-128 bytes of UTF-8 without white space or control characters; in a personal room's, `user:` is not
-    /// counted.
+    /// The name of a room: 1-128 bytes of UTF-8 without white space or control characters. In the name of a personal room,
+    /// `user:` does not count.
     RoomName, check_room
 }
 name! {
-    /// Who a connection speaks for; the alphabet and length of a room name.
+    /// The id of a user, of the same form as a room name.
     UserId, check_user
 }
 name! {
-    /// A message's id: 1-64 characters, chosen by the sender or a UUIDv7 given by the server.
+    /// The id of a message: 1-64 characters chosen by the sender, or a UUIDv7 generated by the server.
     MessageId, check_id
 }
 name! {
-    /// The name that a published event is delivered under; names the server itself uses are refused.
+    /// The name of an event that can be published. Names that the server uses itself are reserved.
     EventName, check_event
 }
 name! {
-    /// A Socket.IO namespace, `/` or `/name`; rooms of different namespaces are different rooms.
+    /// A Socket.IO namespace, `/` or `/name`. Rooms of the same name in different namespaces are distinct.
     Namespace, check_namespace
 }
 
 impl RoomName {
     /// The personal room of a user.
     pub fn personal(user: &UserId) -> Self {
-        Self(format!("{PERSONAL}{user}").into())
+        Self(format!("{PERSONAL_ROOM_PREFIX}{user}").into())
     }
 
-    /// Its length as limits count it: a personal room's is that of its user's id.
+    /// The length that limits apply to; for a personal room the length of the user id.
     pub fn bytes(&self) -> usize {
-        self.0.strip_prefix(PERSONAL).unwrap_or(&self.0).len()
+        self.0
+            .strip_prefix(PERSONAL_ROOM_PREFIX)
+            .unwrap_or(&self.0)
+            .len()
     }
 
-    /// Whether this is somebody's personal room.
+    /// Whether this is a personal room.
     pub fn is_personal(&self) -> bool {
-        self.0.starts_with(PERSONAL)
+        self.0.starts_with(PERSONAL_ROOM_PREFIX)
     }
 
     /// Whether this is the personal room of `user`.
     pub fn belongs_to(&self, user: &UserId) -> bool {
-        self.0.strip_prefix(PERSONAL) == Some(user.as_str())
+        self.0.strip_prefix(PERSONAL_ROOM_PREFIX) == Some(user.as_str())
     }
 }
 
 impl MessageId {
-    /// A fresh id: UUIDv7, so ids sort by time.
-    pub fn fresh() -> Self {
+    /// A new id: a UUIDv7, so ids sort by time.
+    pub fn generate() -> Self {
         Self(uuid::Uuid::now_v7().to_string().into())
     }
 }
 
 impl EventName {
-    /// The event of an ordinary message.
+    /// The default event, `message`.
     pub fn message() -> Self {
         Self(Self::MESSAGE.into())
     }
 
-    /// The name of the ordinary message event.
+    /// The name of the default event.
     pub const MESSAGE: &'static str = "message";
 
-    /// The event of a message to a user's personal room, which the client shows as a notification.
+    /// The event of a message in a personal room that the client shows as a notification.
     pub fn notification() -> Self {
         Self(Self::NOTIFICATION.into())
     }
 
-    /// Accepts a name that somebody sends a message under: any that can be published, or that of notifications.
+    /// Parses the event of a message to send: any that can be published, or `notification`.
+    ///
+    /// # Errors
+    /// `bad_request`, with a message that says what is expected.
     pub fn parse_sent(text: &str) -> Result<Self> {
         match text {
             Self::NOTIFICATION => Ok(Self::notification()),
@@ -245,7 +258,7 @@ impl EventName {
         }
     }
 
-    /// The name of the notification event; only a personal room takes it.
+    /// The name of the notification event, which only personal rooms accept.
     pub const NOTIFICATION: &'static str = "notification";
 
     /// Whether this is the notification event.
@@ -253,7 +266,7 @@ impl EventName {
         &*self.0 == Self::NOTIFICATION
     }
 
-    /// Whether this is the ordinary message event.
+    /// Whether this is the default event.
     pub fn is_message(&self) -> bool {
         &*self.0 == Self::MESSAGE
     }
@@ -265,7 +278,7 @@ impl Namespace {
         Self("/".into())
     }
 
-    /// Whether it is the default namespace.
+    /// Whether this is the default namespace.
     pub fn is_root(&self) -> bool {
         self.as_str() == "/"
     }

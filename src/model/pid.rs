@@ -1,30 +1,29 @@
-//! The secret by which a client that comes back names its session.
+//! The secret that resumes a session.
 
 use std::fmt;
 
-/// A session's secret, `pid` in Socket.IO's words: 128 random bits as 32 lower-case hexadecimal digits.
+/// The secret of a session, Socket.IO's private session id (`pid`): 128 random bits as 32 lower-case hexadecimal digits.
 ///
-/// Whoever knows it and speaks for the same user can resume the session, so it is shown to its owner alone: its `Debug`
-/// does not tell it.
+/// It resumes the session of the same user, so only the owner is told it, and `Debug` redacts it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pid(u128);
 
 impl Pid {
-    /// A new one.
-    pub fn fresh() -> Self {
+    /// A new secret.
+    pub fn generate() -> Self {
         Self(rand::random())
     }
 
-    /// Reads one as it was given out; `None` for anything else.
+    /// Parses the text of [`reveal`](Self::reveal); `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        let plain = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        let known = text.len() == 32 && text.bytes().all(plain);
-        known
+        let is_lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let is_valid = text.len() == 32 && text.bytes().all(is_lower_hex);
+        is_valid
             .then(|| u128::from_str_radix(text, 16).ok().map(Self))
             .flatten()
     }
 
-    /// The text that clients give back.
+    /// The text that the client is given.
     pub fn reveal(&self) -> String {
         format!("{:032x}", self.0)
     }

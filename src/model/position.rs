@@ -1,13 +1,13 @@
-//! Numbers and places in a log.
+//! Sequence numbers, offsets and positions in a log.
 
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{ID_CHARS, Timestamp};
+use super::{names::MAX_ID_CHARS, timestamp::Timestamp};
 use crate::error::{Error, Result};
 
-/// A message's number in its room: 1, 2, 3 ... without holes. Zero means "before the first".
+/// The sequence number of a message in its room: 1, 2, 3 ... without gaps. Zero is the position before the first message.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 pub struct Seq(pub u64);
 
 impl Seq {
-    /// The number after this one; after the largest there is, which only a client can name, that one again.
+    /// The next number. Saturates at the maximum, which only a client can make up.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -28,19 +28,20 @@ impl fmt::Display for Seq {
     }
 }
 
-/// A message's number among all messages of its namespace, in the order every member is given them.
-/// It grows and may skip. Clients see it as an opaque string, `7~`.
+/// The number of a message among all messages of its namespace, in the order of delivery. It increases and may skip
+/// numbers. Clients see it as an opaque string, `7~`.
 ///
-/// A client takes the string at the end of any event for one, so what is written is of a form that no other text has.
+/// A Socket.IO client takes the last argument of any event for an offset if it is a string, so the form is one that no
+/// other text has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset(pub u64);
 
 impl Offset {
-    /// Reads what a client was given as one; `None` for any other text.
+    /// Parses the form that clients are given; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_suffix('~')?;
-        let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-        plain.then(|| digits.parse().ok().map(Self)).flatten()
+        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| digits.parse().ok().map(Self)).flatten()
     }
 }
 
@@ -50,25 +51,25 @@ impl fmt::Display for Offset {
     }
 }
 
-/// Names the life of a room's log; numbers compare only within one epoch.
+/// Identifies one incarnation of a room's log; sequence numbers are comparable only within one epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Epoch(Arc<str>);
 
 impl Epoch {
-    /// A new, random one: 8 lower-case letters and digits.
-    pub fn fresh() -> Self {
-        Self::of_bits(rand::random())
+    /// A new, random epoch: 8 lower-case letters and digits.
+    pub fn generate() -> Self {
+        Self::from_bits(rand::random())
     }
 
-    /// The one that is written with the lowest 40 of these bits.
-    pub(crate) fn of_bits(bits: u64) -> Self {
+    /// Encodes the lowest 40 bits.
+    pub(crate) fn from_bits(bits: u64) -> Self {
         const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
         let letter = |nth: u32| char::from(ALPHABET[((bits >> (5 * nth)) & 31) as usize]);
         Self((0..8).map(letter).collect::<String>().into())
     }
 
-    /// An epoch as it was stored or as a client gave it back; any text is one.
+    /// An epoch as it was stored or as a client sent it; any text is valid.
     pub fn from_text(text: &str) -> Self {
         Self(text.into())
     }
@@ -85,20 +86,23 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// A place in a room's log: after the message `seq` of `epoch`. Written `epoch:seq`.
+/// A position in a room's log: after message `seq` of `epoch`. Written `epoch:seq`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// Which life of the log.
+    /// The incarnation of the room's log.
     pub epoch: Epoch,
-    /// The last message before this place; 0 before the first.
+    /// The last message before the position; 0 if there is none.
     pub seq: Seq,
 }
 
 impl Position {
-    /// Reads `epoch:seq`.
+    /// Parses `epoch:seq`.
+    ///
+    /// # Errors
+    /// `bad_request` for any other text.
     pub fn parse(text: &str) -> Result<Self> {
         text.rsplit_once(':')
-            .filter(|(epoch, _)| !epoch.is_empty() && epoch.len() <= ID_CHARS)
+            .filter(|(epoch, _)| !epoch.is_empty() && epoch.len() <= MAX_ID_CHARS)
             .and_then(|(epoch, seq)| {
                 Some(Self {
                     epoch: Epoch::from_text(epoch),
@@ -107,35 +111,36 @@ impl Position {
             })
             .ok_or_else(|| {
                 Error::bad_request(
-                    "a position is \"epoch:seq\" or { epoch, seq }, as an earlier answer gave it",
+                    "a position is \"epoch:seq\" or { epoch, seq }, as returned by an earlier request",
                 )
             })
     }
 }
 
-/// A place in all rooms of a log: after everything up to an offset. Clients see it as an opaque string.
+/// A position in all rooms of a log: after everything up to an offset. Clients see it as an opaque string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// Which life of the log.
-    pub life: Epoch,
-    /// Everything up to here was given.
+    /// The incarnation of the log; offsets start anew in each.
+    pub incarnation: Epoch,
+    /// Everything up to this offset was delivered.
     pub offset: Offset,
-    /// When that was, at the latest: of rooms that have been forgotten since, nobody knows any more what they had.
+    /// The latest time at which that was so. The contents of rooms that were forgotten since are unknown.
     pub ts: Timestamp,
 }
 
 impl Cursor {
-    /// Reads what a client was given as one; `None` for any other text.
+    /// Parses the form that clients are given; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('~');
-        let (life, offset, ts) = (parts.next()?, parts.next()?, parts.next()?);
-        let fits = !life.is_empty() && life.len() <= ID_CHARS && parts.next().is_none();
+        let (incarnation, offset, ts) = (parts.next()?, parts.next()?, parts.next()?);
+        let is_valid =
+            !incarnation.is_empty() && incarnation.len() <= MAX_ID_CHARS && parts.next().is_none();
         let number = |text: &str| {
-            let plain = text.bytes().all(|byte| byte.is_ascii_digit());
-            plain.then(|| text.parse().ok()).flatten()
+            let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+            is_number.then(|| text.parse().ok()).flatten()
         };
-        fits.then_some(Self {
-            life: Epoch::from_text(life),
+        is_valid.then_some(Self {
+            incarnation: Epoch::from_text(incarnation),
             offset: Offset(number(offset)?),
             ts: Timestamp(number(ts)?),
         })
@@ -144,7 +149,7 @@ impl Cursor {
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}~{}~{}", self.life, self.offset.0, self.ts.0)
+        write!(f, "{}~{}~{}", self.incarnation, self.offset.0, self.ts.0)
     }
 }
 

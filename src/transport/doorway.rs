@@ -22,7 +22,7 @@ use crate::{
         origins::{Origins, Trust},
     },
     hub::Hub,
-    limits::{Admission, Admitted, Holder, Rate},
+    limits::{ConnectionPermit, ConnectionQuota, Holder, Rate},
     model::Timestamp,
     repeat::{LogRate, log_at},
 };
@@ -31,7 +31,7 @@ use crate::{
 pub(crate) struct Doorway {
     hub: Hub,
     origins: Origins,
-    admission: Admission,
+    admission: ConnectionQuota,
     /// Who comes faster than new connections may come.
     queue: AdmissionQueue,
     /// How often it is said that a proxy leaves its clients' addresses out.
@@ -72,7 +72,7 @@ impl Doorway {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let flushers = Arc::new(WriterPool::start(cores.min(FLUSHERS), limits.stall));
         hub.gather_by(flushers.clone());
-        let admission = Admission::new(
+        let admission = ConnectionQuota::new(
             limits.connections,
             limits.connections_per_ip,
             limits.handshakes,
@@ -173,7 +173,7 @@ impl Doorway {
 
     /// Lets in a client that has to be known: finds out who it is, and takes a place for one more connection once it is its
     /// turn.
-    pub(crate) async fn admit(&self, request: &Parts) -> Result<(Admitted, Principal)> {
+    pub(crate) async fn admit(&self, request: &Parts) -> Result<(ConnectionPermit, Principal)> {
         self.check_open()?;
         let principal = self.principal(request).await?;
         let admitted = self.place(request, Some(&principal)).await?;
@@ -184,7 +184,7 @@ impl Doorway {
     pub(crate) async fn admit_early(
         &self,
         request: &Parts,
-    ) -> Result<(Admitted, Option<Principal>)> {
+    ) -> Result<(ConnectionPermit, Option<Principal>)> {
         self.check_open()?;
         let principal = self.identify_early(request).await?;
         let admitted = self.place(request, principal.as_ref()).await?;
@@ -202,7 +202,11 @@ impl Doorway {
     }
 
     /// Takes a place for one more connection, once it is its turn.
-    async fn place(&self, request: &Parts, principal: Option<&Principal>) -> Result<Admitted> {
+    async fn place(
+        &self,
+        request: &Parts,
+        principal: Option<&Principal>,
+    ) -> Result<ConnectionPermit> {
         let address = client_address(&request.extensions);
         if address.unknown {
             self.warn_of_proxy(address.ip);

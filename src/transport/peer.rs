@@ -22,7 +22,7 @@ use super::{
 use crate::{
     error::Error,
     hub::{CloseReason, Drained, EventSink, Format, Keep, Outgoing, PendingReply},
-    limits::Admitted,
+    limits::ConnectionPermit,
     model::Namespace,
     repeat::log_in_bursts,
     telemetry::{Gauge, Metrics},
@@ -50,7 +50,7 @@ pub(super) struct Peer<F> {
     metrics: Arc<Metrics>,
     /// How many of its kind there are.
     open: Gauge,
-    _admitted: Admitted,
+    _admitted: ConnectionPermit,
 }
 
 /// How long a client that is closed may take for what it is still to be given.
@@ -61,12 +61,12 @@ impl<F: Framing> Peer<F> {
     pub(super) fn new(
         framing: F,
         doorway: &Doorway,
-        admitted: Admitted,
+        admitted: ConnectionPermit,
         open: &Gauge,
     ) -> Arc<Self> {
         let (bounds, shard) = doorway.way_out();
         let metrics = doorway.hub().metrics().clone();
-        admitted.established();
+        admitted.complete_handshake();
         open.inc();
         Arc::new_cyclic(|peer: &Weak<Self>| Self {
             framing,

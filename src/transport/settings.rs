@@ -6,8 +6,8 @@ use ipnet::IpNet;
 
 use crate::{
     auth::ApiKeys,
-    config::{ByteSize, Problem, Secret, above_zero, choice, section},
-    model::{EVENT_BYTES, EVENT_SOURCE_OPEN, EventName, Namespace},
+    model::{EVENT_SOURCE_OPEN, EventName, MAX_EVENT_BYTES, Namespace},
+    options::{ByteSize, Problem, Secret, check_above_zero, choice, section},
     pattern::Pattern,
 };
 
@@ -101,14 +101,14 @@ section! {
 
 impl WebSocketSettings {
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
-        above_zero(&["websocket.ping_interval"], &self.ping_interval, problems);
-        above_zero(&["websocket.ping_timeout"], &self.ping_timeout, problems);
+        check_above_zero(&["websocket.ping_interval"], &self.ping_interval, problems);
+        check_above_zero(&["websocket.ping_timeout"], &self.ping_timeout, problems);
     }
 }
 
 impl EventsSettings {
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
-        above_zero(&["events.heartbeat"], &self.heartbeat, problems);
+        check_above_zero(&["events.heartbeat"], &self.heartbeat, problems);
     }
 }
 
@@ -153,9 +153,9 @@ impl HttpSettings {
         if let Err(what) = self.metrics_key() {
             problems.push(Problem::rule(&["http.metrics_key"], what));
         }
-        above_zero(&["http.header_timeout"], &self.header_timeout, problems);
-        above_zero(&["http.body_timeout"], &self.body_timeout, problems);
-        above_zero(&["http.body_bytes"], &self.body_bytes.bytes(), problems);
+        check_above_zero(&["http.header_timeout"], &self.header_timeout, problems);
+        check_above_zero(&["http.body_timeout"], &self.body_timeout, problems);
+        check_above_zero(&["http.body_bytes"], &self.body_bytes.bytes(), problems);
         for origin in self
             .origins
             .iter()
@@ -188,25 +188,25 @@ fn is_origin(pattern: &str) -> bool {
 
 impl SocketIoSettings {
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
-        above_zero(&["socketio.ping_interval"], &self.ping_interval, problems);
-        above_zero(&["socketio.ping_timeout"], &self.ping_timeout, problems);
-        above_zero(
+        check_above_zero(&["socketio.ping_interval"], &self.ping_interval, problems);
+        check_above_zero(&["socketio.ping_timeout"], &self.ping_timeout, problems);
+        check_above_zero(
             &["socketio.upgrade_timeout"],
             &self.upgrade_timeout,
             problems,
         );
-        above_zero(
+        check_above_zero(
             &["socketio.connect_timeout"],
             &self.connect_timeout,
             problems,
         );
-        above_zero(
+        check_above_zero(
             &["socketio.handler_timeout"],
             &self.handler_timeout,
             problems,
         );
-        above_zero(&["socketio.buffer"], &self.buffer, problems);
-        above_zero(
+        check_above_zero(&["socketio.buffer"], &self.buffer, problems);
+        check_above_zero(
             &["socketio.read_buffer"],
             &self.read_buffer.bytes(),
             problems,
@@ -270,8 +270,8 @@ fn wrong_with_relay(name: &str) -> Option<String> {
     if CLIENT_EVENTS.contains(&name) {
         return Some("the server handles this event itself".to_owned());
     }
-    if name.trim().is_empty() || name.len() > EVENT_BYTES {
-        return Some(format!("an event name has 1 to {EVENT_BYTES} bytes"));
+    if name.trim().is_empty() || name.len() > MAX_EVENT_BYTES {
+        return Some(format!("an event name has 1 to {MAX_EVENT_BYTES} bytes"));
     }
     if name == EVENT_SOURCE_OPEN {
         return None; // relayed events come to no EventSource

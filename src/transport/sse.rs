@@ -106,7 +106,7 @@ impl Door {
             .prepare_stream(Namespace::root(), principal, stream)
             .await?;
         let framing = EventStream {
-            life: beginning.cursor.life.clone(),
+            life: beginning.cursor.incarnation.clone(),
             cursor: beginning.cursor.clone(),
             last_reset: beginning.resets.last().map(|reset| reset.room.clone()),
         };
@@ -244,7 +244,7 @@ struct EventStream {
 impl EventStream {
     fn cursor(&self, offset: Offset, ts: Timestamp) -> Cursor {
         Cursor {
-            life: self.life.clone(),
+            incarnation: self.life.clone(),
             offset,
             ts,
         }

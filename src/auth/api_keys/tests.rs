@@ -15,7 +15,7 @@ fn a_key_is_known_by_its_text_or_by_its_digest_and_nothing_else_is() {
 
 #[test]
 fn what_is_no_key_is_refused_without_being_said() {
-    let long = "x".repeat(API_KEY_CHARS);
+    let long = "x".repeat(MIN_API_KEY_CHARS);
     for bad in [
         "short-secret-key",
         "",

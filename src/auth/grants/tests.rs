@@ -99,7 +99,7 @@ fn some_grants() -> impl Strategy<Value = Grants> {
         pattern: Pattern::parse(&pattern).unwrap(),
         can: Permissions(bits),
     });
-    prop::collection::vec(rule, 0..=MOST_RULES).prop_map(Grants)
+    prop::collection::vec(rule, 0..=MAX_RULES).prop_map(Grants)
 }
 
 proptest! {

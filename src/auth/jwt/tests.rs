@@ -186,7 +186,7 @@ fn what_is_no_token_is_refused_before_anything_is_checked() {
         format!("{}.e30.c2ln", header(r#"{"alg":"HS512"}"#)),
         format!("{}.e30.c2ln", header(r#"{"typ":"JWT"}"#)),
         format!("{}.e30.c2ln", header(r#"{"alg":"HS256","crit":["b64"]}"#)),
-        format!("{good}.{}.c2ln", "A".repeat(TOKEN_BYTES)),
+        format!("{good}.{}.c2ln", "A".repeat(MAX_TOKEN_BYTES)),
     ] {
         let error = Signed::parse(&token).err().expect(&token);
         assert_eq!(error.code(), Code::Unauthorized);

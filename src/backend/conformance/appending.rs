@@ -138,7 +138,7 @@ pub(super) async fn an_id_is_remembered_when_its_message_is_gone_and_no_longer_t
 pub(super) async fn a_message_is_on_its_way_before_its_receipt_is_settled(kind: Kind) {
     let mut rig = kind.rig(Retention::default()).await;
     for nth in 1..=100 {
-        let except = (nth % 2 == 0).then(ConnectionId::fresh);
+        let except = (nth % 2 == 0).then(ConnectionId::generate);
         let appended = rig
             .send(Draft {
                 except,

@@ -49,7 +49,7 @@ impl Rig {
 
 pub(super) async fn what_was_missed_is_what_was_sent_between_two_offsets(kind: Kind) {
     let mut rig = kind.rig(Retention::default()).await;
-    let except = Some(ConnectionId::fresh());
+    let except = Some(ConnectionId::generate());
     for nth in 1..=60u64 {
         let room = if nth % 3 == 0 { "r" } else { "s" };
         rig.send(Draft {

@@ -10,10 +10,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 pub(in crate::backend) fn session(rooms: &[(&str, u64)]) -> StoredSession {
     StoredSession {
-        pid: Pid::fresh(),
+        pid: Pid::generate(),
         namespace: Namespace::parse("/chat").unwrap(),
         user: UserId::parse("alice").unwrap(),
-        connection: ConnectionId::fresh(),
+        connection: ConnectionId::generate(),
         rooms: rooms
             .iter()
             .map(|(room, offset)| (RoomName::parse(room).unwrap(), Offset(*offset)))
@@ -44,7 +44,7 @@ pub(super) async fn a_saved_session_is_found_as_it_was_saved_last(kind: Kind) {
     let (room, _) = alice.rooms.remove(1);
     alice.lost = vec![(room, "\"rüde\"".to_owned())];
     alice.application = Some(r#"{"rooms":["a"],"state":{"n":1.0,"none":[]}}"#.to_owned());
-    alice.connection = ConnectionId::fresh();
+    alice.connection = ConnectionId::generate();
     rig.log.save(alice.clone()).await.unwrap();
     assert_eq!(rig.find(&alice).await, Some(alice));
     assert_eq!(rig.find(&other).await, Some(other));
@@ -55,7 +55,7 @@ pub(super) async fn changes_of_a_session_take_effect_in_the_order_they_were_aske
     let mut alice = session(&[]);
     for round in 0..20 {
         let earlier = StoredSession {
-            connection: ConnectionId::fresh(),
+            connection: ConnectionId::generate(),
             ..alice.clone()
         };
         alice.rooms = session(&[("r", round)]).rooms;

@@ -7,8 +7,8 @@ use redis::RedisError;
 use super::keys;
 use crate::{
     backend::{DEFAULT_IDEMPOTENCY_WINDOW, DEFAULT_SESSION_WINDOW, Retention},
-    config::SecretUrl,
     error::Error,
+    options::SecretUrl,
 };
 
 /// How long a node counts as alive without renewing its lease, by default.

@@ -50,7 +50,7 @@ impl NodeContext {
             retention,
             idempotency,
             incarnation: Mutex::new(incarnation),
-            node: NodeId::fresh(),
+            node: NodeId::generate(),
             peers: LivePeers::default(),
             lease_acquired: watch::channel(()).0,
             roster: LocalRoster::default(),

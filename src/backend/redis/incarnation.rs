@@ -32,7 +32,7 @@ pub(super) async fn read_or_create(
     let mut create = redis::cmd("SET");
     create
         .arg(keys.log_incarnation())
-        .arg(Epoch::fresh().as_str())
+        .arg(Epoch::generate().as_str())
         .arg("NX");
     let replies = connection
         .execute(&[create, get], OnDisconnect::Retry)
@@ -45,7 +45,7 @@ pub(super) async fn read_or_create(
 
 /// Begins the next incarnation of the log: messages of the one before may be lost.
 pub(super) async fn begin_next(keys: &Keys, connection: &RedisConnection) -> Result<Epoch> {
-    let incarnation = Epoch::fresh();
+    let incarnation = Epoch::generate();
     let mut set = redis::cmd("SET");
     set.arg(keys.log_incarnation()).arg(incarnation.as_str());
     connection.query(set).await?;

@@ -119,7 +119,7 @@ impl Log for RedisLog {
         ]);
         command
             .arg(now.retention_clock.0)
-            .arg(Epoch::fresh().as_str())
+            .arg(Epoch::generate().as_str())
             .arg(keys::room_name(room))
             .arg(epoch::slot(room))
             .arg(keep.cutoff(now).0)

@@ -69,7 +69,7 @@ pub(super) async fn run(
             check
                 .arg(process.run_id)
                 .arg(process.uptime.as_millis().to_string())
-                .arg(Epoch::fresh().as_str())
+                .arg(Epoch::generate().as_str())
                 .arg(u8::from(alone))
                 .arg(u8::from(is_restored));
             let verdict: String = reply::parse(connections.of(shard).query(check).await?)?;

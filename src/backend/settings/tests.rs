@@ -15,7 +15,7 @@ fn rules_for_rooms_stand_between_semicolons_or_white_space() {
             ("user:*", 0, 86_400)
         ]
     );
-    assert_eq!(RetentionRules::read(&rules.show()), Ok(rules));
+    assert_eq!(RetentionRules::from_value(&rules.to_value()), Ok(rules));
 }
 
 #[test]

@@ -116,7 +116,7 @@ impl RoomTable {
         }
         let message = Message {
             room: draft.room.clone(),
-            id: draft.id.clone().unwrap_or_else(MessageId::fresh),
+            id: draft.id.clone().unwrap_or_else(MessageId::generate),
             seq,
             offset,
             event: draft.event.clone(),

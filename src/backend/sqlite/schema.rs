@@ -237,7 +237,7 @@ fn complete(db: &Connection) -> rusqlite::Result<()> {
     }
     if found < 3 {
         transaction.execute_batch(migration::LIFE)?;
-        let incarnation = Epoch::fresh();
+        let incarnation = Epoch::generate();
         transaction.execute("INSERT INTO life VALUES (?1)", [incarnation.as_str()])?;
     }
     if found < 5 {
@@ -258,7 +258,7 @@ pub(super) fn incarnation(db: &Connection) -> rusqlite::Result<Epoch> {
 /// Has the log begin another incarnation, and every room another epoch: numbers are about to be used again that clients have seen.
 pub(super) fn begin_incarnation(db: &Connection) -> rusqlite::Result<()> {
     let transaction = db.unchecked_transaction()?;
-    transaction.execute("UPDATE life SET epoch = ?1", [Epoch::fresh().as_str()])?;
+    transaction.execute("UPDATE life SET epoch = ?1", [Epoch::generate().as_str()])?;
     transaction.execute_batch(
         "UPDATE rooms SET epoch = lower(hex(randomblob(5)));
          DELETE FROM sessions;",

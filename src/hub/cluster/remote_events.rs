@@ -38,7 +38,10 @@ impl Hub {
             _ => Vec::new(),
         };
         let is_later = |(user, word): (UserId, UserStatus)| {
-            let heard = self.0.users.peek(&user, |standing| standing.hear(word));
+            let heard = self
+                .0
+                .users
+                .with_shared(&user, |standing| standing.hear(word));
             (heard == Some(true)).then_some(user)
         };
         let later: Vec<_> = words.into_iter().filter_map(is_later).collect();
@@ -57,7 +60,7 @@ impl Hub {
         let Some(nodes) = &self.0.backend.cluster else {
             return;
         };
-        let Some(word) = self.0.users.peek(user, LocalUser::word) else {
+        let Some(word) = self.0.users.with_shared(user, LocalUser::word) else {
             return;
         };
         let personal = RoomKey {
@@ -101,7 +104,7 @@ impl Hub {
 
     /// Another node knows less of what a user said than this one.
     fn answer_status(&self, key: &RoomKey, user: &UserId, word: &UserStatus) {
-        let known = self.0.users.peek(user, LocalUser::word);
+        let known = self.0.users.with_shared(user, LocalUser::word);
         if known.is_some_and(|known| known.changed > word.changed) {
             self.tell_status(&key.namespace, user);
         }

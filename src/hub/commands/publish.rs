@@ -11,7 +11,7 @@ use crate::{
     auth::Permission,
     backend::{Appended, Draft, Receipt},
     error::{Code, Error, Limit, Result},
-    limits::nests_deeper,
+    limits::exceeds_depth,
     model::{
         ConnectionId, Ephemeral, EventName, MessageId, Namespace, RoomKey, RoomName, Sender,
         Timestamp, UserId,
@@ -226,7 +226,7 @@ impl Hub {
 
     pub(in crate::hub) fn check_nesting(&self, data: &RawValue) -> Result<()> {
         let levels = self.0.limits.nesting;
-        if nests_deeper(data.get(), levels) {
+        if exceeds_depth(data.get(), levels) {
             let message = format!("the data of a message may nest {levels} arrays and objects");
             return Err(Error::new(Code::TooLarge, message).for_limit(Limit::Nesting));
         }

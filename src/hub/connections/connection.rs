@@ -28,7 +28,7 @@ use crate::hub::{
 use crate::{
     auth::Principal,
     error::{Code, Result},
-    limits::{Bucket, Place},
+    limits::{Bucket, Permit},
     model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
 };
 
@@ -144,7 +144,7 @@ pub struct Connection {
     for_good: AtomicBool,
     rates: ConnectionRates,
     lost: Mutex<Vec<Lost>>,
-    user: Place<UserId, LocalUser>,
+    user: Permit<UserId, LocalUser>,
     held: Mutex<Held>,
 }
 

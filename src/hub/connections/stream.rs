@@ -112,7 +112,7 @@ impl Hub {
     /// What a client of a stream gives back to go on behind an offset that it was given at `ts` or later.
     pub fn cursor(&self, offset: Offset, ts: Timestamp) -> Cursor {
         Cursor {
-            life: self.0.backend.log.incarnation(),
+            incarnation: self.0.backend.log.incarnation(),
             offset,
             ts,
         }
@@ -195,7 +195,7 @@ impl Hub {
         // One from far ahead is of a time when the clock was wrong, and tells nothing.
         let now = Timestamp::now();
         let recent = cursor.ts.until(now).max(now.until(cursor.ts)) < GAP_DETECTION_WINDOW;
-        if cursor.life != log.incarnation() || cursor.offset > until || !recent {
+        if cursor.incarnation != log.incarnation() || cursor.offset > until || !recent {
             return Ok(None);
         }
         let missed = log

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::hub::lock;
-use crate::model::{Namespace, PERSONAL, RoomKey, RoomName};
+use crate::model::{Namespace, PERSONAL_ROOM_PREFIX, RoomKey, RoomName};
 
 /// Names by namespace, those of personal rooms apart.
 type Names = HashMap<(Namespace, bool), BTreeSet<RoomName>>;
@@ -46,7 +46,8 @@ impl RoomIndex {
         limit: usize,
     ) -> Vec<RoomName> {
         let names = lock(&self.0);
-        let Some(rooms) = names.get(&(namespace.clone(), prefix.starts_with(PERSONAL))) else {
+        let Some(rooms) = names.get(&(namespace.clone(), prefix.starts_with(PERSONAL_ROOM_PREFIX)))
+        else {
             return Vec::new();
         };
         let from = match after.map(RoomName::as_str) {

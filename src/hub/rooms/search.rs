@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::{
     auth::{Permission, Principal},
     hub::Caller,
-    model::{PERSONAL, RoomName},
+    model::{PERSONAL_ROOM_PREFIX, RoomName},
 };
 
 /// Patterns that are compared with names in one search: a name costs as many as the caller has rules.
@@ -188,7 +188,7 @@ fn spans(caller: &impl Caller, prefix: &str) -> Vec<Span> {
     let Some(principal) = caller.identity() else {
         return vec![span(prefix, false)];
     };
-    if prefix.starts_with(PERSONAL) {
+    if prefix.starts_with(PERSONAL_ROOM_PREFIX) {
         let own = RoomName::personal(&principal.user);
         let has_prefix = own.as_str().starts_with(prefix);
         return Vec::from_iter(has_prefix.then(|| span(own.as_str(), true)));
@@ -196,7 +196,7 @@ fn spans(caller: &impl Caller, prefix: &str) -> Vec<Span> {
     let literals = principal.grants.literals(Permission::Join);
     literals
         // No grant allows to join the personal rooms of others.
-        .filter(|(literal, _)| !literal.starts_with(PERSONAL))
+        .filter(|(literal, _)| !literal.starts_with(PERSONAL_ROOM_PREFIX))
         .filter_map(|(literal, is_exact)| match literal.starts_with(prefix) {
             true => Some(span(literal, is_exact)),
             false => (!is_exact && prefix.starts_with(literal)).then(|| span(prefix, false)),

@@ -21,7 +21,7 @@ use crate::{
         },
         lock,
     },
-    limits::{Counts, Rate},
+    limits::{KeyedCounter, Rate},
     model::{ConnectionId, Namespace, Offset, RoomName, Timestamp, UserId},
 };
 
@@ -99,7 +99,7 @@ pub(in crate::hub) fn connection(user: &str) -> Connection {
 /// A connection whose events go to `sink`.
 pub(in crate::hub) fn connection_with(user: &str, sink: Arc<dyn EventSink>) -> Connection {
     let user = UserId::parse(user).unwrap();
-    let users: Arc<Counts<UserId, LocalUser>> = Arc::default();
+    let users: Arc<KeyedCounter<UserId, LocalUser>> = Arc::default();
     let place = users.take(user.clone(), 0).unwrap();
     let principal = Principal {
         user,
@@ -111,7 +111,7 @@ pub(in crate::hub) fn connection_with(user: &str, sink: Arc<dyn EventSink>) -> C
     Connection::new(
         Entrant { principal, place },
         Namespace::root(),
-        (ConnectionId::fresh(), None),
+        (ConnectionId::generate(), None),
         Memberships::new(),
         Subscriber::live(sink, Offset(0), Box::new(|| {})),
     )

@@ -372,7 +372,7 @@ async fn a_session_that_is_somebody_elses_or_was_never_given_is_not_resumed() {
     let named = back(&alice, &client);
     assert_ne!(arrive(&hub, "mallory", named).await.pid(), alice.pid());
     let unknown = ResumeRequest::Session {
-        pid: Pid::fresh(),
+        pid: Pid::generate(),
         offset: None,
     };
     let (other, _) = connect(&hub, arrive(&hub, "alice", unknown).await).await;

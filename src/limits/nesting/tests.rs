@@ -8,7 +8,10 @@ fn depth_is_counted_outside_strings_only() {
         ("]]][", 1),
         ("7", 0),
     ] {
-        assert!(nests_deeper(text, depth.max(1) - 1) || depth == 0, "{text}");
-        assert!(!nests_deeper(text, depth), "{text}");
+        assert!(
+            exceeds_depth(text, depth.max(1) - 1) || depth == 0,
+            "{text}"
+        );
+        assert!(!exceeds_depth(text, depth), "{text}");
     }
 }

@@ -38,7 +38,7 @@ fn a_part_of_a_reservation_is_given_back_by_itself() {
 fn bytes_keep_what_is_reserved_for_them_until_their_last_part_is_gone() {
     let pool = Pool::new(100);
     let held = pool.take(user("a"), 5).unwrap();
-    let bytes = held.around(Bytes::from_static(b"bytes"));
+    let bytes = held.attach_to(Bytes::from_static(b"bytes"));
     let part = bytes.slice(1..3);
     drop(bytes);
     assert_eq!((&part[..], pool.used()), (&b"yt"[..], 5));
@@ -90,6 +90,6 @@ proptest! {
             prop_assert!(pool.used() <= 100);
         }
         drop(reservations);
-        prop_assert!(pool.held().by.is_empty());
+        prop_assert!(pool.usage().by_holder.is_empty());
     }
 }

@@ -26,8 +26,8 @@ fn names_with_white_space_control_characters_or_no_fitting_length_are_refused() 
 
 #[test]
 fn every_user_has_a_personal_room_that_is_a_valid_room_name() {
-    let longest = UserId::parse(&"u".repeat(NAME_BYTES)).expect("fits");
-    assert!(UserId::parse(&"u".repeat(NAME_BYTES + 1)).is_err());
+    let longest = UserId::parse(&"u".repeat(MAX_NAME_BYTES)).expect("fits");
+    assert!(UserId::parse(&"u".repeat(MAX_NAME_BYTES + 1)).is_err());
     let room = RoomName::personal(&longest);
     assert!(RoomName::parse(room.as_str()).is_ok());
     assert!(RoomName::parse(&format!("{room}u")).is_err());

@@ -2,9 +2,9 @@ use super::*;
 
 #[test]
 fn only_what_was_given_out_is_read_and_nothing_shows_it_unasked() {
-    let pid = Pid::fresh();
+    let pid = Pid::generate();
     assert_eq!(Pid::parse(&pid.reveal()), Some(pid));
-    assert_ne!(Pid::fresh(), pid);
+    assert_ne!(Pid::generate(), pid);
     let upper = format!("A{}", &pid.reveal()[1..]);
     for bad in ["", "7", "g", &"0".repeat(31), &"0".repeat(33), &upper] {
         assert_eq!(Pid::parse(bad), None, "{bad:?}");

@@ -21,7 +21,7 @@ fn an_offset_is_read_back_and_no_other_text_is_one() {
 #[test]
 fn a_cursor_reads_back_as_it_was_written_and_is_no_position() {
     let cursor = Cursor {
-        life: Epoch::fresh(),
+        incarnation: Epoch::generate(),
         offset: Offset(42),
         ts: Timestamp(1_711_000_000_123),
     };
@@ -37,7 +37,7 @@ fn a_cursor_reads_back_as_it_was_written_and_is_no_position() {
 #[test]
 fn a_position_reads_back_as_it_was_written() {
     let position = Position {
-        epoch: Epoch::fresh(),
+        epoch: Epoch::generate(),
         seq: Seq(42),
     };
     assert_eq!(

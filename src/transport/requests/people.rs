@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     http::json::{StringOrNumber, parse_optional},
     hub::{Request, Roll, Signal, Status, To},
-    model::{EVENT_BYTES, RoomName, Seq, UserId},
+    model::{MAX_EVENT_BYTES, RoomName, Seq, UserId},
 };
 
 #[derive(Deserialize)]
@@ -122,9 +122,9 @@ pub(super) fn signal(value: &RawValue, _: Option<&RoomName>) -> Result<Request> 
             ));
         }
     };
-    if body.event.is_empty() || body.event.len() > EVENT_BYTES {
+    if body.event.is_empty() || body.event.len() > MAX_EVENT_BYTES {
         return Err(Error::bad_request(format!(
-            "the event of a signal has 1 to {EVENT_BYTES} bytes"
+            "the event of a signal has 1 to {MAX_EVENT_BYTES} bytes"
         )));
     }
     Ok(Request::Signal(Signal {

@@ -26,7 +26,7 @@ use crate::{
     auth::Principal,
     error::Error,
     hub::{CloseReason, ConnectionRates},
-    limits::{Account, Admitted},
+    limits::{Account, ConnectionPermit},
     model::Namespace,
     repeat::log_in_bursts,
     telemetry::Metrics,
@@ -66,7 +66,7 @@ pub(in crate::transport) struct EngineSession {
     /// Rate limiters of its connections, by namespace.
     rates: Mutex<HashMap<Namespace, ConnectionRates>>,
     metrics: Arc<Metrics>,
-    admitted: Admitted,
+    admitted: ConnectionPermit,
     /// The client's address.
     address: IpAddr,
 }
@@ -76,7 +76,7 @@ impl EngineSession {
     pub(super) fn new(
         engine: Engine,
         principal: Option<Principal>,
-        (admitted, address): (Admitted, IpAddr),
+        (admitted, address): (ConnectionPermit, IpAddr),
         (limits, queue): (OutboxLimits, Arc<WriteQueue>),
         inbound: &InboundConfig,
         metrics: Arc<Metrics>,
@@ -159,7 +159,7 @@ impl EngineSession {
 
     /// Notes that the session has connected to a namespace.
     pub(super) fn mark_connected(&self) {
-        self.admitted.established();
+        self.admitted.complete_handshake();
         self.connected.store(true, Ordering::Relaxed);
     }
 
@@ -180,7 +180,7 @@ impl EngineSession {
             let Some(session) = session.upgrade() else {
                 return;
             };
-            session.admitted.established();
+            session.admitted.complete_handshake();
             if close && !session.connected.load(Ordering::Relaxed) {
                 session.shut_down();
             }

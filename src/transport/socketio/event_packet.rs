@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     error::{Code, Error, Limit, Result},
-    limits::nests_deeper,
+    limits::exceeds_depth,
 };
 
 /// An event that has not been handled yet.
@@ -52,7 +52,7 @@ impl EventPacket {
     /// name.
     pub(super) fn arguments(&self, nesting: usize) -> Result<EventArguments<'_>> {
         let text = self.text.as_str();
-        if nesting != 0 && nests_deeper(text, nesting.saturating_add(1)) {
+        if nesting != 0 && exceeds_depth(text, nesting.saturating_add(1)) {
             return Err(Error::new(
                 Code::TooLarge,
                 format!("an event may nest {nesting} arrays and objects"),

@@ -104,7 +104,7 @@ impl Frame {
         }
         let reservation = account.take(self.len())?;
         Ok(Self {
-            bytes: reservation.around(self.bytes),
+            bytes: reservation.attach_to(self.bytes),
             ..self
         })
     }

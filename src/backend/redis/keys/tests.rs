@@ -10,7 +10,7 @@ fn names_of_keys_and_channels_are_those_of_earlier_versions() {
         namespace: Namespace::from_log("/chat"),
         room: RoomName::from_log("a"),
     };
-    let node: NodeId = NodeId::fresh();
+    let node: NodeId = NodeId::generate();
     let of_room = |kind: &str| format!("switchboard:{{{}}}:{kind}:/chat a", Partition::of(&room).0);
     let expected = [
         (keys.log_incarnation(), "switchboard:{0}:life".to_owned()),

@@ -287,7 +287,7 @@ async fn all_users_of_a_crowded_room_arrive() {
 
 /// Writes an entry of another node without publishing it.
 async fn write_unpublished(node: &Node, room: &str, who: &str) {
-    let (room, of) = (key("/", room), NodeId::fresh());
+    let (room, of) = (key("/", room), NodeId::generate());
     let partition = Partition::of(&room);
     let forever = [&*node.log.context.keys.leases(), "1e15", &of.to_string()];
     let _: u8 = node.ask("ZADD", &forever).await;
@@ -396,7 +396,7 @@ async fn notices_reach_the_other_nodes_that_follow_the_room() {
         node.follow("r").await;
     }
     let typing = Notice::Typing {
-        connection: ConnectionId::fresh(),
+        connection: ConnectionId::generate(),
         user: user("alice"),
         name: Some("Alice\n".into()),
         typing: true,

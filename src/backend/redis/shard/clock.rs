@@ -84,7 +84,7 @@ impl ShardClock {
         let incarnation = self.keys.shard_incarnation(self.partition);
         let mut raise = scripts::raise(&[&counter, &incarnation]);
         self.add_clock_args(&mut raise);
-        raise.arg(Epoch::fresh().as_str());
+        raise.arg(Epoch::generate().as_str());
         raise
     }
 
@@ -94,7 +94,10 @@ impl ShardClock {
         let incarnation = self.keys.shard_incarnation(self.partition);
         let mut raise = scripts::raise(&[&counter, &incarnation, channel]);
         self.add_clock_args(&mut raise);
-        raise.arg(Epoch::fresh().as_str()).arg(publish).arg(number);
+        raise
+            .arg(Epoch::generate().as_str())
+            .arg(publish)
+            .arg(number);
         raise
     }
 

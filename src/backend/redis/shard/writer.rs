@@ -120,7 +120,7 @@ impl ShardWriter {
                 permit,
             } => {
                 let given = draft.id.is_some();
-                let id = draft.id.clone().unwrap_or_else(MessageId::fresh);
+                let id = draft.id.clone().unwrap_or_else(MessageId::generate);
                 commands.push(self.append_command(&draft, &id, given));
                 pending.push(PendingReply::Append {
                     room: draft.room,
@@ -164,7 +164,7 @@ impl ShardWriter {
         ]);
         command
             .arg((self.context.clock)().now.0)
-            .arg(Epoch::fresh().as_str())
+            .arg(Epoch::generate().as_str())
             .arg(keys::room_name(room))
             .arg(u8::from(given))
             .arg(data.get().len())

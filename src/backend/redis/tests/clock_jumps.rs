@@ -72,7 +72,7 @@ async fn a_lease_from_the_future_expires_like_any_other() {
     let server = Server::start().await;
     let client = Client::open(server.url()).unwrap();
     let mut redis = client.get_multiplexed_async_connection().await.unwrap();
-    let ghost = NodeId::fresh().to_string();
+    let ghost = NodeId::generate().to_string();
     let ahead = (Timestamp::now().0 + 31_536_000_000) as f64;
     let _: () = redis
         .zadd(Keys::default().leases(), &ghost, ahead)

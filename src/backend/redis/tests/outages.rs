@@ -383,12 +383,12 @@ async fn store_silently(node: &TestNode, room: &str) {
         &node.log.context.keys.shard_incarnation(Partition::FIRST),
         &node.log.context.keys.forgotten(Partition::of(&room)),
     ]);
-    let id = MessageId::fresh();
+    let id = MessageId::generate();
     let data = draft("-", "1").data;
     let event = EventName::message();
     append
         .arg(Timestamp::now().0)
-        .arg(Epoch::fresh().as_str())
+        .arg(Epoch::generate().as_str())
         .arg(keys::room_name(&room))
         .arg(0)
         .arg(1)

@@ -22,7 +22,7 @@ struct Numbers(HashMap<(String, Epoch, Seq), MessageId>);
 
 impl Numbers {
     async fn send(&mut self, node: &TestNode, room: &str) -> Appended {
-        let id = MessageId::fresh();
+        let id = MessageId::generate();
         let appended = node.insist(&named(room, id.as_str())).await;
         assert!(!appended.duplicate);
         let place = (room.to_owned(), appended.epoch.clone(), appended.seq);

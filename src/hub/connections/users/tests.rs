@@ -22,7 +22,7 @@ fn status(standing: &LocalUser) -> String {
 fn a_user_who_comes_back_within_the_grace_time_shows_what_it_showed() {
     let (now, grace) = (Instant::now(), Duration::from_secs(5));
     let (seen, user) = (LastSeen::default(), UserId::parse("alice").unwrap());
-    let (first, second) = (ConnectionId::fresh(), ConnectionId::fresh());
+    let (first, second) = (ConnectionId::generate(), ConnectionId::generate());
     let standing = LocalUser::default();
     standing.connected(first, None, grace, now);
     standing.say("busy".into(), None);
@@ -44,7 +44,7 @@ fn a_user_who_comes_back_after_the_grace_time_shows_nothing_from_before_whoever_
 {
     let (now, grace) = (Instant::now(), Duration::from_secs(5));
     let (seen, user) = (LastSeen::default(), UserId::parse("alice").unwrap());
-    let (first, second) = (ConnectionId::fresh(), ConnectionId::fresh());
+    let (first, second) = (ConnectionId::generate(), ConnectionId::generate());
     let standing = LocalUser::default();
     standing.connected(first, None, grace, now);
     standing.say("busy".into(), None);
@@ -83,7 +83,7 @@ fn what_is_said_here_is_later_than_what_is_known_of_other_nodes_whatever_their_c
 fn who_does_nothing_is_away_until_it_does_something_unless_it_said_how_it_is() {
     let (begin, after) = (Instant::now(), Duration::from_secs(60));
     let standing = LocalUser::default();
-    standing.connected(ConnectionId::fresh(), None, Duration::ZERO, begin);
+    standing.connected(ConnectionId::generate(), None, Duration::ZERO, begin);
     assert!(!standing.idles(after, begin + after / 2));
     assert!(standing.idles(after, begin + after));
     assert!(!standing.idles(after, begin + after), "it is away already");
@@ -103,7 +103,7 @@ fn of_the_users_that_have_gone_a_bounded_number_is_remembered_and_the_last_surel
     for number in 0..=2 * REMEMBERED {
         seen.note(
             user(number),
-            gone.disconnected(ConnectionId::fresh(), Instant::now())
+            gone.disconnected(ConnectionId::generate(), Instant::now())
                 .unwrap(),
         );
     }

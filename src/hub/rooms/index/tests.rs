@@ -23,11 +23,11 @@ proptest! {
         let index = RoomIndex::default();
         rooms.iter().for_each(|room| index.insert(&key(room)));
         gone.iter().for_each(|room| index.remove(&key(room)));
-        let personal = prefix.starts_with(PERSONAL);
+        let personal = prefix.starts_with(PERSONAL_ROOM_PREFIX);
         let expected: Vec<_> = rooms
             .difference(&gone)
             .filter(|room| room.starts_with(&prefix))
-            .filter(|room| personal == room.starts_with(PERSONAL))
+            .filter(|room| personal == room.starts_with(PERSONAL_ROOM_PREFIX))
             .filter(|room| after.as_ref().is_none_or(|after| *room > after))
             .take(most)
             .cloned()

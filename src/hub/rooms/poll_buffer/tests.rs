@@ -30,7 +30,7 @@ fn message(seq: u64, offset: u64) -> Arc<Message> {
 }
 
 fn epoch(text: &str) -> Epoch {
-    Epoch::of_bits(text.len() as u64)
+    Epoch::from_bits(text.len() as u64)
 }
 
 fn page(head: u64, offset: u64) -> Page {

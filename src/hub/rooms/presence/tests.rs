@@ -62,7 +62,7 @@ impl Scene {
     }
 
     fn enter(&mut self, id: &str, status: &str) -> (ConnectionId, Option<String>) {
-        let connection = ConnectionId::fresh();
+        let connection = ConnectionId::generate();
         let (user_id, status) = (user(id), new_status(status));
         let change = self
             .presence
@@ -274,7 +274,7 @@ fn a_change_and_a_page_have_the_documented_shape() {
             info: info.map(json),
             ..new_status("")
         };
-        let change = presence.enter(ConnectionId::fresh(), user(id), status, Timestamp(5));
+        let change = presence.enter(ConnectionId::generate(), user(id), status, Timestamp(5));
         serde_json::to_string(&change.unwrap().event(&room, Timestamp(9))).unwrap()
     };
     assert_eq!(
@@ -470,7 +470,7 @@ proptest! {
     ) {
         let mut presence = Presence::new(GRACE, most);
         let mut model = Model::default();
-        let ids: Vec<_> = (0..USERS * 2).map(|_| ConnectionId::fresh()).collect();
+        let ids: Vec<_> = (0..USERS * 2).map(|_| ConnectionId::generate()).collect();
         let mut now = Instant::now();
         for step in steps {
             if let Step::Pass(millis) = step {

@@ -160,7 +160,7 @@ proptest! {
             true => TestCaller(None),
             false => TestCaller::with(&rules.join(";")),
         };
-        let personal = prefix.starts_with(PERSONAL);
+        let personal = prefix.starts_with(PERSONAL_ROOM_PREFIX);
         let expected: Vec<_> = names
             .iter()
             .map(|name| room(name))

@@ -45,8 +45,8 @@ impl Scene {
         Self {
             typing: Typing::new(TIMEOUT, most),
             zero: Instant::now(),
-            phone: ConnectionId::fresh(),
-            laptop: ConnectionId::fresh(),
+            phone: ConnectionId::generate(),
+            laptop: ConnectionId::generate(),
         }
     }
 
@@ -173,7 +173,7 @@ fn a_message_ends_typing_on_all_connections_of_its_user_alone() {
     let (phone, laptop) = (scene.phone, scene.laptop);
     scene.start(0, phone, "alice");
     scene.start(0, laptop, "alice");
-    scene.start(0, ConnectionId::fresh(), "bob");
+    scene.start(0, ConnectionId::generate(), "bob");
     assert_eq!(scene.typing.finish(&user("alice")), Some(stopped("alice")));
     assert_eq!(scene.typing.finish(&user("alice")), None);
     assert_eq!(scene.stop(1, laptop, "alice"), None);
@@ -185,7 +185,7 @@ fn a_new_member_is_sent_who_is_typing_and_for_how_long() {
     let mut scene = Scene::new(0);
     let phone = scene.phone;
     scene.start(0, phone, "alice");
-    scene.start(1000, ConnectionId::fresh(), "bob");
+    scene.start(1000, ConnectionId::generate(), "bob");
     let at = |millis| scene.typing.current(scene.zero + ms(millis));
     assert_eq!(
         at(2000),
@@ -197,7 +197,7 @@ fn a_new_member_is_sent_who_is_typing_and_for_how_long() {
 #[test]
 fn beyond_the_limit_no_user_is_kept_until_there_is_room() {
     let mut scene = Scene::new(1);
-    let (phone, other) = (scene.phone, ConnectionId::fresh());
+    let (phone, other) = (scene.phone, ConnectionId::generate());
     scene.start(0, phone, "alice");
     assert_eq!(scene.start(1, other, "bob"), None);
     assert_eq!(scene.stop(2, other, "bob"), None);
@@ -266,7 +266,7 @@ impl Model {
         Self {
             typing: Typing::new(TIMEOUT, most),
             most,
-            ids: (0..USERS * 2).map(|_| ConnectionId::fresh()).collect(),
+            ids: (0..USERS * 2).map(|_| ConnectionId::generate()).collect(),
             now: Instant::now(),
             said: BTreeMap::new(),
             shown: BTreeMap::new(),

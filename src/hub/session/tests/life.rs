@@ -72,7 +72,7 @@ async fn a_connection_that_is_behind_when_the_log_begins_another_life_is_closed(
     let (hub, log) = Fragile::hub();
     let (_slow, client) = member(&hub, "alice", &["a"]).await;
     let (_live, quick) = member(&hub, "bob", &["a"]).await;
-    *lock(&log.life) = Epoch::fresh();
+    *lock(&log.life) = Epoch::generate();
     client.slow.store(true, Ordering::Relaxed);
     say(&hub, "a", 1).await;
     client.is_closed(CloseReason::Unavailable).await;
@@ -83,7 +83,7 @@ async fn a_connection_that_is_behind_when_the_log_begins_another_life_is_closed(
 async fn a_session_is_not_stored_with_offsets_of_a_life_that_is_over() {
     let (hub, log) = Fragile::hub();
     let (alice, _client) = member(&hub, "alice", &["a"]).await;
-    *lock(&log.life) = Epoch::fresh();
+    *lock(&log.life) = Epoch::generate();
     join(&hub, &alice, "b").await;
     let sessions = &log.backend.sessions;
     let stored = sessions.find(alice.pid().unwrap()).await.unwrap().unwrap();

@@ -17,7 +17,7 @@ fn two_hubs() -> (Arc<Town>, [Hub; 2]) {
     let hubs = [(); 2].map(|()| {
         let (own, stream) = deliveries();
         let node = Arc::new(Node {
-            id: NodeId::fresh(),
+            id: NodeId::generate(),
             town: town.clone(),
             own: own.clone(),
             log: backend.bus.clone(),

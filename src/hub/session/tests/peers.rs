@@ -180,7 +180,7 @@ async fn a_signal_reaches_a_users_connections_on_all_nodes_and_one_connection_wh
     assert_eq!(replies.replies[1].connection, there.id());
     let replies = signal(&one, &alice, To::Connection(there.id())).await;
     assert_eq!(said(&replies.unwrap()), (vec!["\"far\""], 0));
-    let nobody = To::Connection(ConnectionId::fresh());
+    let nobody = To::Connection(ConnectionId::generate());
     let replies = signal(&one, &alice, nobody).await;
     assert_eq!(said(&replies.unwrap()), (vec![], 1));
     // Whoever cannot be reached is left out.

@@ -127,7 +127,7 @@ async fn one_room_goes_on_behind_a_position_and_begins_anew_behind_one_that_is_n
         (at(&epoch, 2), vec!["session", "a 3"], false),
         (at(&epoch, 3), vec!["session"], false),
         (at(&epoch, 4), vec!["session", "a 3"], true),
-        (at(&Epoch::fresh(), 1), vec!["session", "a 3"], true),
+        (at(&Epoch::generate(), 1), vec!["session", "a 3"], true),
     ] {
         let (eve, client, _, resets) = begin(&hub, stream(&["a"], since.clone(), 1)).await;
         client.is_given(&expected).await;
@@ -180,7 +180,7 @@ async fn a_cursor_of_another_log_or_from_the_future_or_too_old_is_none() {
         (
             "another log",
             Cursor {
-                life: Epoch::fresh(),
+                incarnation: Epoch::generate(),
                 ..good.clone()
             },
         ),
@@ -292,7 +292,7 @@ async fn a_poll_behind_what_is_gone_or_never_was_is_told_and_goes_on_from_the_ne
         ..start.clone()
     };
     let other = Position {
-        epoch: Epoch::fresh(),
+        epoch: Epoch::generate(),
         ..start.clone()
     };
     for since in [start, future, other] {

@@ -61,7 +61,7 @@ fn a_token_is_a_string_with_or_without_its_scheme_and_an_empty_one_counts_as_non
 
 #[test]
 fn a_session_is_resumed_by_its_pid_and_offset() {
-    let pid = Pid::fresh();
+    let pid = Pid::generate();
     let secret = pid.reveal();
     let resume = |text: String| Credentials::read(&text).resume();
     let session = |offset| ResumeRequest::Session { pid, offset };

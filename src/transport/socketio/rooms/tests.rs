@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn no_mirrored_room_has_the_name_of_a_connection() {
-    let id = ConnectionId::fresh().to_string();
+    let id = ConnectionId::generate().to_string();
     for name in [id.as_str(), &id.to_uppercase()] {
         let room = RoomName::parse(name).unwrap();
         let mirrored = mirrored_name(&room);

@@ -4,7 +4,7 @@ use super::*;
 
 fn reply(pid: Option<Pid>) -> ConnectReply {
     ConnectReply {
-        connection: ConnectionId::fresh(),
+        connection: ConnectionId::generate(),
         pid,
         delivered: Offset(3),
     }
@@ -12,7 +12,7 @@ fn reply(pid: Option<Pid>) -> ConnectReply {
 
 fn given() -> DeliveredOffsets {
     let mut given = DeliveredOffsets::default();
-    let pid = Some(Pid::fresh());
+    let pid = Some(Pid::generate());
     given.connected("40{\"sid\":\"x\"}", "/", &reply(pid));
     given.connected("40/chat,{\"sid\":\"x\"}", "/chat", &reply(pid));
     given.note("/chat", Offset(9));
@@ -22,7 +22,7 @@ fn given() -> DeliveredOffsets {
 
 #[test]
 fn the_reply_to_connect_has_the_public_id_and_the_pid_and_not_the_engine_session_id() {
-    let pid = Pid::fresh();
+    let pid = Pid::generate();
     for (text, head) in [
         ("40{\"sid\":\"x\"}", "40"),
         ("40/chat,{\"sid\":\"x\"}", "40/chat,"),

@@ -4,7 +4,10 @@ use super::*;
 
 #[test]
 fn a_stopping_node_is_not_alive_although_it_holds_a_lease() {
-    let (peers, [one, two]) = (LivePeers::default(), [NodeId::fresh(), NodeId::fresh()]);
+    let (peers, [one, two]) = (
+        LivePeers::default(),
+        [NodeId::generate(), NodeId::generate()],
+    );
     peers.update_leases(vec![one, two], true);
     peers.mark_stopping(one);
     assert_eq!(peers.alive(), HashSet::from([two]));
@@ -14,7 +17,10 @@ fn a_stopping_node_is_not_alive_although_it_holds_a_lease() {
 
 #[test]
 fn nodes_whose_leases_redis_has_lost_stay_alive_until_the_leases_are_confirmed() {
-    let (peers, [one, two]) = (LivePeers::default(), [NodeId::fresh(), NodeId::fresh()]);
+    let (peers, [one, two]) = (
+        LivePeers::default(),
+        [NodeId::generate(), NodeId::generate()],
+    );
     peers.update_leases(vec![one], true);
     peers.update_leases(vec![two], false);
     assert_eq!(peers.alive(), HashSet::from([one, two]));

@@ -264,7 +264,7 @@ async fn only_the_node_that_claimed_a_session_last_stores_and_ends_it() {
     alice.rooms.clear();
     a.log.save(alice.clone()).await.unwrap();
     let elsewhere = StoredSession {
-        connection: ConnectionId::fresh(),
+        connection: ConnectionId::generate(),
         ..alice.clone()
     };
     let refused = b.log.save(elsewhere.clone()).await.unwrap_err();

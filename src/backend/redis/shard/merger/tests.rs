@@ -75,7 +75,7 @@ fn start_merger(count: usize) -> (Vec<TestShard>, mpsc::Receiver<Delivery>) {
 fn message(offset: u64) -> Arc<Message> {
     Arc::new(Message {
         room: key("/", "r"),
-        id: MessageId::fresh(),
+        id: MessageId::generate(),
         seq: Seq(offset),
         offset: Offset(offset),
         event: EventName::message(),

@@ -189,7 +189,7 @@ impl Subscription {
             &keys.shard_incarnation(self.shard()),
             &keys.forgotten(partition),
         ]);
-        end.arg(Epoch::fresh().as_str())
+        end.arg(Epoch::generate().as_str())
             .arg(keys::room_name(room))
             .arg(epoch::slot(room));
         end

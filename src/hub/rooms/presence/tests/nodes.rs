@@ -24,7 +24,7 @@ struct TestCluster {
 impl TestCluster {
     fn new(count: usize) -> Self {
         Self {
-            ids: (0..count).map(|_| NodeId::fresh()).collect(),
+            ids: (0..count).map(|_| NodeId::generate()).collect(),
             rooms: (0..count).map(|_| Presence::new(GRACE, 0)).collect(),
             in_transit: HashMap::new(),
             members: vec![BTreeMap::new(); count],
@@ -137,7 +137,7 @@ impl TestCluster {
         {
             self.deliver(from, to);
         }
-        self.ids[node] = NodeId::fresh();
+        self.ids[node] = NodeId::generate();
         let entries = self.entries_for(node);
         self.on(node, |room| room.replace_remote(entries));
     }
@@ -165,7 +165,7 @@ impl TestCluster {
 #[test]
 fn a_user_on_two_nodes_is_shown_once_and_leaves_when_both_have_removed_it() {
     let mut nodes = TestCluster::new(2);
-    let [phone, laptop] = [0; 2].map(|_| ConnectionId::fresh());
+    let [phone, laptop] = [0; 2].map(|_| ConnectionId::generate());
     assert_eq!(
         nodes.enter(0, phone, "alice", new_status("online")).len(),
         1
@@ -199,7 +199,7 @@ fn a_user_on_two_nodes_is_shown_once_and_leaves_when_both_have_removed_it() {
 #[test]
 fn a_user_that_reconnects_to_another_node_in_time_is_not_announced_and_keeps_its_status() {
     let mut nodes = TestCluster::new(2);
-    let [before, after] = [0; 2].map(|_| ConnectionId::fresh());
+    let [before, after] = [0; 2].map(|_| ConnectionId::generate());
     nodes.enter(0, before, "alice", new_status("busy"));
     nodes.deliver_all();
     nodes.leave(0, before);
@@ -223,7 +223,7 @@ fn a_user_that_reconnects_to_another_node_in_time_is_not_announced_and_keeps_its
 #[test]
 fn a_status_set_on_one_node_stays_when_the_connection_there_closes() {
     let mut nodes = TestCluster::new(2);
-    let [phone, laptop] = [0; 2].map(|_| ConnectionId::fresh());
+    let [phone, laptop] = [0; 2].map(|_| ConnectionId::generate());
     nodes.enter(0, phone, "alice", new_status("online"));
     nodes.deliver_all();
     nodes.enter(1, laptop, "alice", new_status("online"));
@@ -239,7 +239,7 @@ fn a_status_set_on_one_node_stays_when_the_connection_there_closes() {
 #[test]
 fn a_user_is_away_only_when_it_is_idle_wherever_it_has_connections() {
     let mut nodes = TestCluster::new(2);
-    let [phone, laptop] = [0; 2].map(|_| ConnectionId::fresh());
+    let [phone, laptop] = [0; 2].map(|_| ConnectionId::generate());
     let unsaid = |idle| UserStatus {
         changed: Timestamp(0),
         idle,
@@ -274,7 +274,7 @@ fn users_of_a_failed_node_leave_unless_they_are_here_or_on_another() {
         (2, "carol"),
         (1, "carol"),
     ] {
-        nodes.enter(node, ConnectionId::fresh(), id, new_status("online"));
+        nodes.enter(node, ConnectionId::generate(), id, new_status("online"));
     }
     nodes.deliver_all();
     let gone = nodes.ids[1];
@@ -303,7 +303,7 @@ fn a_snapshot_of_all_entries_announces_only_what_is_different() {
     let again = read(&[("alice", alice), ("carol", entry("busy"))]);
     let told = nodes.on(0, |room| room.replace_remote(again));
     assert_eq!(told, ["Join carol busy 3", "Leave bob online 2"]);
-    let moved = vec![(NodeId::fresh(), user("alice"), entry("online"))];
+    let moved = vec![(NodeId::generate(), user("alice"), entry("online"))];
     let told = nodes.on(0, |room| room.replace_remote(moved));
     assert_eq!(told, ["Leave carol busy 1"]);
 }
@@ -354,7 +354,7 @@ fn take(step: Step, nodes: &mut TestCluster, open: &mut BTreeMap<usize, Connecti
     match step {
         Step::Enter(number) => {
             let (node, id) = place(number);
-            let connection = *open.entry(number).or_insert_with(ConnectionId::fresh);
+            let connection = *open.entry(number).or_insert_with(ConnectionId::generate);
             let unsaid = UserStatus {
                 changed: Timestamp(0),
                 ..super::new_status("online")

@@ -81,8 +81,8 @@ impl ScriptedSession {
             before_barrier: 0,
         };
         let reply = ConnectReply {
-            connection: ConnectionId::fresh(),
-            pid: Some(Pid::fresh()),
+            connection: ConnectionId::generate(),
+            pid: Some(Pid::generate()),
             delivered: Offset(0),
         };
         let mut state = session.outbox.lock();

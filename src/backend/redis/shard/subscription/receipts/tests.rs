@@ -28,9 +28,9 @@ fn receipt(offset: u64) -> (PendingReceipt, Pending) {
     let (settle, receiver) = oneshot::channel();
     let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
     let appended = Appended {
-        id: MessageId::fresh(),
+        id: MessageId::generate(),
         seq: Seq(1),
-        epoch: Epoch::fresh(),
+        epoch: Epoch::generate(),
         ts: Timestamp(0),
         duplicate: false,
     };

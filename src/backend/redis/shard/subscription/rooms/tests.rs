@@ -17,7 +17,7 @@ fn epoch(name: &str) -> Epoch {
 fn message(seq: u64, offset: u64) -> Message {
     Message {
         room: room(),
-        id: MessageId::fresh(),
+        id: MessageId::generate(),
         seq: Seq(seq),
         offset: Offset(offset),
         event: EventName::message(),

@@ -1,28 +1,28 @@
-//! The macros that define options, each exactly once.
+//! The macros that define options.
 //!
-//! [`section!`] makes a struct of typed fields and, from the same lines, the table of its options; [`choice!`] makes
-//! an option's type out of a few words.
+//! [`section!`] defines a struct with typed fields and, from the same lines, the list of its options; [`choice!`] defines
+//! an enum whose variants are written as fixed words.
 
-use super::setting::{OptionSpec, Unfit, Value};
+use super::value::{InvalidValue, OptionSpec, Value};
 
-/// A struct whose fields are options, or sections of options.
+/// A struct whose fields are options or nested sections.
 pub trait Section: Default {
-    /// Its options, in the order of its fields.
+    /// The options of the section and of its nested sections, in declaration order.
     fn options() -> Vec<OptionSpec>;
 
-    /// Reads `value` into the field of `option`; `None` if the option is not here.
-    fn set(&mut self, option: &OptionSpec, value: &Value) -> Option<Result<(), Unfit>>;
+    /// Parses `value` and stores it in the field of `option`; `None` if the section has no such option.
+    fn set(&mut self, option: &OptionSpec, value: &Value) -> Option<Result<(), InvalidValue>>;
 
-    /// The value of `option`; `None` if the option is not here.
+    /// Returns the value of `option`; `None` if the section has no such option.
     fn get(&self, option: &OptionSpec) -> Option<Value>;
 
-    /// Whether the value of `option` that [`get`](Self::get) answers leaves out what is secret.
-    fn hides(&self, option: &OptionSpec) -> bool;
+    /// Whether [`get`](Self::get) redacts the value of `option`.
+    fn is_redacted(&self, option: &OptionSpec) -> bool;
 }
 
-/// Defines a struct whose fields are the options of one table of the file, and perhaps whole sections.
+/// Defines a struct whose fields are the options of one table of the file, optionally with nested sections.
 ///
-/// The documentation of a field is the documentation of the option; its default is text, read by the same parser as
+/// The doc comment of a field is the description of the option. The default is text that goes through the same parser as
 /// every other source.
 macro_rules! section {
     (
@@ -42,37 +42,37 @@ macro_rules! section {
         impl Default for $name {
             fn default() -> Self {
                 Self {
-                    $( $field: <$type as $crate::config::Setting>::parse($default)
-                        .expect("a default is a value that its option takes"), )*
+                    $( $field: <$type as $crate::options::OptionValue>::parse($default)
+                        .expect("the default of an option is valid"), )*
                     $( $( $sub: <$section>::default(), )* )?
                 }
             }
         }
 
-        impl $crate::config::Section for $name {
-            fn options() -> Vec<$crate::config::OptionSpec> {
+        impl $crate::options::Section for $name {
+            fn options() -> Vec<$crate::options::OptionSpec> {
                 #[allow(unused_mut)]
-                let mut options = vec![ $( $crate::config::OptionSpec {
+                let mut options = vec![ $( $crate::options::OptionSpec {
                     section: $at,
                     name: stringify!($field),
                     default: $default,
                     doc: concat!($($doc),+).trim_ascii(),
-                    metavar: <$type as $crate::config::Setting>::METAVAR,
-                    secret: <$type as $crate::config::Setting>::SECRET,
-                    free: <$type as $crate::config::Setting>::FREE,
-                    expected: <$type as $crate::config::Setting>::expected,
+                    metavar: <$type as $crate::options::OptionValue>::METAVAR,
+                    secret: <$type as $crate::options::OptionValue>::SECRET,
+                    any_text: <$type as $crate::options::OptionValue>::ANY_TEXT,
+                    expected: <$type as $crate::options::OptionValue>::expected,
                 }, )* ];
-                $( $( options.extend(<$section as $crate::config::Section>::options()); )* )?
+                $( $( options.extend(<$section as $crate::options::Section>::options()); )* )?
                 options
             }
 
             fn set(
                 &mut self,
-                option: &$crate::config::OptionSpec,
-                value: &$crate::config::Value,
-            ) -> Option<Result<(), $crate::config::Unfit>> {
+                option: &$crate::options::OptionSpec,
+                value: &$crate::options::Value,
+            ) -> Option<Result<(), $crate::options::InvalidValue>> {
                 $( if (option.section, option.name) == ($at, stringify!($field)) {
-                    return Some($crate::config::Setting::read(value).map(|read| self.$field = read));
+                    return Some($crate::options::OptionValue::from_value(value).map(|read| self.$field = read));
                 } )*
                 $( $( if let Some(done) = self.$sub.set(option, value) {
                     return Some(done);
@@ -80,9 +80,9 @@ macro_rules! section {
                 None
             }
 
-            fn get(&self, option: &$crate::config::OptionSpec) -> Option<$crate::config::Value> {
+            fn get(&self, option: &$crate::options::OptionSpec) -> Option<$crate::options::Value> {
                 $( if (option.section, option.name) == ($at, stringify!($field)) {
-                    return Some($crate::config::Setting::show(&self.$field));
+                    return Some($crate::options::OptionValue::to_value(&self.$field));
                 } )*
                 $( $( if let Some(value) = self.$sub.get(option) {
                     return Some(value);
@@ -90,17 +90,17 @@ macro_rules! section {
                 None
             }
 
-            fn hides(&self, option: &$crate::config::OptionSpec) -> bool {
+            fn is_redacted(&self, option: &$crate::options::OptionSpec) -> bool {
                 $( if (option.section, option.name) == ($at, stringify!($field)) {
-                    return $crate::config::Setting::hides(&self.$field);
+                    return $crate::options::OptionValue::is_redacted(&self.$field);
                 } )*
-                false $( $( || self.$sub.hides(option) )* )?
+                false $( $( || self.$sub.is_redacted(option) )* )?
             }
         }
     };
 }
 
-/// Defines an option's type that is one of a few words.
+/// Defines an enum as an option's type: each variant is written as one word.
 macro_rules! choice {
     (
         $(#[$attribute:meta])*
@@ -111,7 +111,7 @@ macro_rules! choice {
         pub enum $name { $( $(#[$doc])* $variant, )+ }
 
         impl $name {
-            /// The word for it.
+            /// The word that stands for the variant.
             pub const fn as_str(self) -> &'static str {
                 match self { $( Self::$variant => $word, )+ }
             }
@@ -123,7 +123,7 @@ macro_rules! choice {
             }
         }
 
-        impl $crate::config::Setting for $name {
+        impl $crate::options::OptionValue for $name {
             const METAVAR: &'static str = concat!($("|", $word),+).split_at(1).1;
 
             fn expected() -> String {
@@ -137,8 +137,8 @@ macro_rules! choice {
                 }
             }
 
-            fn show(&self) -> $crate::config::Value {
-                $crate::config::Value::Text(self.as_str().to_owned())
+            fn to_value(&self) -> $crate::options::Value {
+                $crate::options::Value::Text(self.as_str().to_owned())
             }
         }
     };

@@ -37,7 +37,7 @@ pub(crate) async fn drain(
     draining.cancel();
     hub.close_newcomers();
     let begin = Instant::now();
-    let over = settings.over(others);
+    let over = settings.period(others);
     let plan = plan(hub.connections(), begin, over);
     tracing::info!(connections = plan.len(), ?over, "draining");
     for (connection, at) in &plan {

@@ -1,10 +1,10 @@
-//! Lengths of time as text: `500ms`, `10s`, `1h30m`, `7d`.
+//! Durations as text: `500ms`, `10s`, `1h30m`, `7d`.
 
 use std::time::Duration;
 
-use super::setting::{Setting, Value};
+use super::value::{OptionValue, Value};
 
-/// Greatest first, in milliseconds.
+/// Units in milliseconds, largest first.
 const UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
     ("h", 3_600_000),
@@ -13,7 +13,8 @@ const UNITS: [(&str, u64); 5] = [
     ("ms", 1),
 ];
 
-/// Reads numbers, each with its unit; only zero needs none.
+/// Parses a sequence of numbers with units, such as `1h30m`; only `0` may stand without a unit. Returns `None` for any
+/// other text.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if rest == "0" {
@@ -38,8 +39,9 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(total))
 }
 
-/// Writes whole milliseconds, the greatest units first; what is less than a millisecond is left out.
-pub fn show_duration(duration: Duration) -> String {
+/// Formats a duration so that [`parse_duration`] reads it back: whole milliseconds, largest unit first. Fractions of a
+/// millisecond are cut off.
+pub fn format_duration(duration: Duration) -> String {
     let mut left = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if left == 0 {
         return "0s".to_owned();
@@ -54,19 +56,19 @@ pub fn show_duration(duration: Duration) -> String {
     text
 }
 
-impl Setting for Duration {
+impl OptionValue for Duration {
     const METAVAR: &'static str = "TIME";
 
     fn expected() -> String {
-        "a length of time with its unit, such as 500ms, 10s, 2m, 1h30m or 7d".to_owned()
+        "a duration with its unit, such as 500ms, 10s, 2m, 1h30m or 7d".to_owned()
     }
 
     fn parse(text: &str) -> Option<Self> {
         parse_duration(text)
     }
 
-    fn show(&self) -> Value {
-        Value::Text(show_duration(*self))
+    fn to_value(&self) -> Value {
+        Value::Text(format_duration(*self))
     }
 }
 

@@ -1,16 +1,16 @@
-//! The name of a node among those that share a log.
+//! The id of a node.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Names a node for as long as its process runs: 128 random bits, written as 32 hexadecimal digits.
+/// The id of a node, for the lifetime of its process: 128 random bits, written as 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(u128);
 
 impl NodeId {
-    /// A new one.
-    pub fn fresh() -> Self {
+    /// A new id.
+    pub fn generate() -> Self {
         Self(rand::random())
     }
 }

@@ -1,21 +1,28 @@
-//! Values that are never shown: secrets, and what URLs hold of passwords and keys.
+//! Values that are never printed: secrets, and the credentials in URLs.
 //!
-//! Neither `Display` nor `Debug` shows them, so that no log line, error or panic can. Whoever needs the text itself says
-//! `expose`.
+//! `Display` and `Debug` redact them, so no log line, error or panic can leak one. `expose` returns the text itself.
 
 use std::fmt;
 
-use super::setting::{Setting, Value};
+use super::value::{OptionValue, Value};
 
-/// Text that is never shown.
+/// Text that is never printed.
+///
+/// ```
+/// use switchboard::config::Secret;
+///
+/// let secret = Secret::new("correct horse battery staple");
+/// assert_eq!(format!("{secret:?}"), "(set)");
+/// assert_eq!(secret.expose(), "correct horse battery staple");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
-/// What is shown in its place.
+/// Printed in place of a secret.
 const SET: &str = "(set)";
 
 impl Secret {
-    /// Hides `text`.
+    /// Wraps `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -44,10 +51,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-impl Setting for Secret {
+impl OptionValue for Secret {
     const METAVAR: &'static str = "TEXT";
     const SECRET: bool = true;
-    const FREE: bool = true;
+    const ANY_TEXT: bool = true;
 
     fn expected() -> String {
         "text".to_owned()
@@ -57,25 +64,32 @@ impl Setting for Secret {
         Some(Self::new(text))
     }
 
-    fn show(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Text(SET.to_owned())
     }
 
-    fn hides(&self) -> bool {
+    fn is_redacted(&self) -> bool {
         true
     }
 }
 
-/// A URL, or several with commas between them, of which user, password, query and fragment are never shown. A path, where an
-/// option takes one in its place, is shown whole.
+/// A URL, or several separated by commas, whose user, password, query and fragment are never printed. Where an option also
+/// accepts a file path, the path is printed whole.
+///
+/// ```
+/// use switchboard::config::SecretUrl;
+///
+/// let url = SecretUrl::new("redis://app:hunter2@cache.example:6379/0");
+/// assert_eq!(url.to_string(), "redis://***@cache.example:6379/0");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretUrl(String);
 
-/// What stands for a part that is not shown.
-const HIDDEN: &str = "***";
+/// Printed in place of a redacted part.
+const REDACTED: &str = "***";
 
 impl SecretUrl {
-    /// Hides what `url` holds of secrets.
+    /// Wraps `url`.
     pub fn new(url: impl Into<String>) -> Self {
         Self(url.into())
     }
@@ -92,7 +106,7 @@ impl<T: Into<String>> From<T> for SecretUrl {
     }
 }
 
-/// The URLs of a list. A comma may also be part of a password, so one counts only where a scheme comes behind it.
+/// Splits a list of URLs. A comma may be part of a password, so it separates only if a scheme follows.
 fn urls(list: &str) -> Vec<&str> {
     let mut urls = Vec::new();
     let mut rest = list;
@@ -113,19 +127,19 @@ fn urls(list: &str) -> Vec<&str> {
     urls
 }
 
-fn show_url(url: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn write_redacted(url: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut rest = url;
     if let Some((scheme, behind)) = url.split_once("://") {
         write!(f, "{scheme}://")?;
         rest = behind;
     }
-    // A malformed one may have an @ in its password; then more than that is hidden.
+    // A malformed URL may have an @ in its password; redact up to the last one.
     if let Some((_, behind)) = rest.rsplit_once('@') {
-        write!(f, "{HIDDEN}@")?;
+        write!(f, "{REDACTED}@")?;
         rest = behind;
     }
     match rest.find(['?', '#']) {
-        Some(at) => write!(f, "{}{HIDDEN}", &rest[..=at]),
+        Some(at) => write!(f, "{}{REDACTED}", &rest[..=at]),
         None => f.write_str(rest),
     }
 }
@@ -136,7 +150,7 @@ impl fmt::Display for SecretUrl {
             if number > 0 {
                 f.write_str(",")?;
             }
-            show_url(url, f)?;
+            write_redacted(url, f)?;
         }
         Ok(())
     }
@@ -148,10 +162,10 @@ impl fmt::Debug for SecretUrl {
     }
 }
 
-impl Setting for SecretUrl {
+impl OptionValue for SecretUrl {
     const METAVAR: &'static str = "URL";
     const SECRET: bool = true;
-    const FREE: bool = true;
+    const ANY_TEXT: bool = true;
 
     fn expected() -> String {
         "a URL".to_owned()
@@ -161,11 +175,11 @@ impl Setting for SecretUrl {
         Some(Self::new(text))
     }
 
-    fn show(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Text(self.to_string())
     }
 
-    fn hides(&self) -> bool {
+    fn is_redacted(&self) -> bool {
         self.to_string() != self.0
     }
 }

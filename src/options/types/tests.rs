@@ -53,12 +53,12 @@ fn a_bare_address_is_a_network_of_one() {
 
 #[test]
 fn a_list_is_text_with_commas_or_an_array_whose_items_stay_whole() {
-    let split = Vec::<String>::read(&Value::Text("a, b c,,d".into()));
+    let split = Vec::<String>::from_value(&Value::Text("a, b c,,d".into()));
     assert_eq!(split, Ok(vec!["a".into(), "b c".into(), "d".into()]));
-    let whole = Vec::<String>::read(&Value::Items(vec!["a, b".into()]));
+    let whole = Vec::<String>::from_value(&Value::Items(vec!["a, b".into()]));
     assert_eq!(whole, Ok(vec!["a, b".into()]));
     assert_eq!(Vec::<String>::parse(""), Some(vec![]));
-    let wrong = Vec::<u32>::read(&Value::Text("1,x".into())).unwrap_err();
+    let wrong = Vec::<u32>::from_value(&Value::Text("1,x".into())).unwrap_err();
     assert_eq!(wrong.item.as_deref(), Some("x"));
 }
 

@@ -9,7 +9,7 @@ fn a_secret_is_not_shown_by_anything() {
         format!("{secret} {secret:?} {:#?}", Some(&secret)),
         "(set) (set) Some(\n    (set),\n)"
     );
-    assert_eq!(Some(secret).show(), Value::Text("(set)".into()));
+    assert_eq!(Some(secret).to_value(), Value::Text("(set)".into()));
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn of_a_url_everything_is_shown_but_user_password_query_and_fragment() {
         let secret = SecretUrl::new(url);
         assert_eq!(secret.to_string(), shown);
         assert_eq!(format!("{secret:?}"), shown);
-        assert_eq!(secret.hides(), url != shown);
+        assert_eq!(secret.is_redacted(), url != shown);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The types that options have: numbers, texts, lists, addresses, sizes and secrets.
+//! The types that options have: numbers, text, lists, addresses, sizes and names.
 
 use std::{
     fmt,
@@ -9,16 +9,16 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::setting::{Setting, Unfit, Value};
+use super::value::{InvalidValue, OptionValue, Value};
 use crate::{
     model::{EventName, Namespace},
     pattern::Pattern,
 };
 
-/// Types that read and write themselves already, and what is particular to each.
-macro_rules! by_text {
+/// Implements [`OptionValue`] by `FromStr` and `Display`.
+macro_rules! by_from_str {
     ($($type:ty, $metavar:literal, $value:ident, $expected:literal;)+) => { $(
-        impl Setting for $type {
+        impl OptionValue for $type {
             const METAVAR: &'static str = $metavar;
 
             fn expected() -> String {
@@ -29,26 +29,26 @@ macro_rules! by_text {
                 <$type>::from_str(text.trim()).ok()
             }
 
-            fn show(&self) -> Value {
+            fn to_value(&self) -> Value {
                 Value::$value(self.to_string())
             }
         }
     )+ };
 }
 
-by_text! {
+by_from_str! {
     bool, "true|false", Bare, "true or false";
     u32, "NUMBER", Bare, "a whole number, 0 to 4294967295";
     u64, "NUMBER", Bare, "a whole number, 0 or more";
     usize, "NUMBER", Bare, "a whole number, 0 or more";
     Pattern, "PATTERN", Text, "a pattern of at most 128 bytes, in which * matches any run of characters, without white space and = , ;";
-    EventName, "EVENT", Text, "the name of an event of the application's own";
+    EventName, "EVENT", Text, "an event name that the server does not use itself";
     Namespace, "NAMESPACE", Text, "a namespace such as / or /chat: it begins with / and has no white space and none of , ? { }";
 }
 
-impl Setting for String {
+impl OptionValue for String {
     const METAVAR: &'static str = "TEXT";
-    const FREE: bool = true;
+    const ANY_TEXT: bool = true;
 
     fn expected() -> String {
         "text".to_owned()
@@ -58,12 +58,12 @@ impl Setting for String {
         Some(text.to_owned())
     }
 
-    fn show(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Text(self.clone())
     }
 }
 
-impl Setting for PathBuf {
+impl OptionValue for PathBuf {
     const METAVAR: &'static str = "PATH";
 
     fn expected() -> String {
@@ -74,12 +74,12 @@ impl Setting for PathBuf {
         (!text.is_empty()).then(|| text.into())
     }
 
-    fn show(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Text(self.display().to_string())
     }
 }
 
-impl Setting for SocketAddr {
+impl OptionValue for SocketAddr {
     const METAVAR: &'static str = "ADDRESS";
 
     fn expected() -> String {
@@ -94,12 +94,12 @@ impl Setting for SocketAddr {
         }
     }
 
-    fn show(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Text(self.to_string())
     }
 }
 
-impl Setting for IpNet {
+impl OptionValue for IpNet {
     const METAVAR: &'static str = "NETWORK";
 
     fn expected() -> String {
@@ -114,16 +114,16 @@ impl Setting for IpNet {
             .ok()
     }
 
-    fn show(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Text(self.to_string())
     }
 }
 
-/// Empty text is no value.
-impl<T: Setting> Setting for Option<T> {
+/// Empty text is `None`.
+impl<T: OptionValue> OptionValue for Option<T> {
     const METAVAR: &'static str = T::METAVAR;
     const SECRET: bool = T::SECRET;
-    const FREE: bool = T::FREE;
+    const ANY_TEXT: bool = T::ANY_TEXT;
 
     fn expected() -> String {
         T::expected()
@@ -136,20 +136,20 @@ impl<T: Setting> Setting for Option<T> {
         T::parse(text).map(Some)
     }
 
-    fn show(&self) -> Value {
+    fn to_value(&self) -> Value {
         match self {
-            Some(value) => value.show(),
+            Some(value) => value.to_value(),
             None => Value::Text(String::new()),
         }
     }
 
-    fn hides(&self) -> bool {
-        self.as_ref().is_some_and(T::hides)
+    fn is_redacted(&self) -> bool {
+        self.as_ref().is_some_and(T::is_redacted)
     }
 }
 
-/// As one text the items stand between separators; a file has an array.
-impl<T: Setting> Setting for Vec<T> {
+/// Written as text with separators, or as an array in a file.
+impl<T: OptionValue> OptionValue for Vec<T> {
     const METAVAR: &'static str = "LIST";
     const SECRET: bool = T::SECRET;
 
@@ -158,13 +158,13 @@ impl<T: Setting> Setting for Vec<T> {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        Self::read(&Value::Text(text.to_owned())).ok()
+        Self::from_value(&Value::Text(text.to_owned())).ok()
     }
 
-    fn show(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Items(
             self.iter()
-                .map(|item| match item.show() {
+                .map(|item| match item.to_value() {
                     Value::Text(text) | Value::Bare(text) => text,
                     Value::Items(items) => items.join(" "),
                 })
@@ -172,13 +172,13 @@ impl<T: Setting> Setting for Vec<T> {
         )
     }
 
-    fn hides(&self) -> bool {
-        self.iter().any(T::hides)
+    fn is_redacted(&self) -> bool {
+        self.iter().any(T::is_redacted)
     }
 
-    fn read(value: &Value) -> Result<Self, Unfit> {
+    fn from_value(value: &Value) -> Result<Self, InvalidValue> {
         let item = |text: &str| {
-            T::parse(text).ok_or_else(|| Unfit {
+            T::parse(text).ok_or_else(|| InvalidValue {
                 expected: T::expected(),
                 item: Some(text.to_owned()),
             })
@@ -196,22 +196,28 @@ impl<T: Setting> Setting for Vec<T> {
 }
 
 /// A number of bytes: `65536`, `64 KiB`, `1MiB`, `2 GB`.
+///
+/// ```
+/// use switchboard::config::ByteSize;
+///
+/// assert_eq!(ByteSize::new(65_536).to_string(), "64 KiB");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(u64);
 
 impl ByteSize {
-    /// So many bytes.
+    /// A size of `bytes`.
     pub const fn new(bytes: u64) -> Self {
         Self(bytes)
     }
 
-    /// The number of bytes; the greatest there is where memory cannot address as many.
+    /// The number of bytes, capped at `usize::MAX`.
     pub fn bytes(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
 
-/// Units of 1024 first: a size is written with the greatest of those that divides it.
+/// Binary units first: a size is formatted with the largest of those that divides it.
 const UNITS: [(&str, u64); 7] = [
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -234,7 +240,7 @@ impl fmt::Display for ByteSize {
     }
 }
 
-impl Setting for ByteSize {
+impl OptionValue for ByteSize {
     const METAVAR: &'static str = "SIZE";
 
     fn expected() -> String {
@@ -257,7 +263,7 @@ impl Setting for ByteSize {
         number.parse::<u64>().ok()?.checked_mul(unit).map(Self)
     }
 
-    fn show(&self) -> Value {
+    fn to_value(&self) -> Value {
         Value::Text(self.to_string())
     }
 }

@@ -220,7 +220,7 @@ impl ProbeSchedule {
     }
 
     /// How long to wait before it is looked whether to try.
-    pub(super) fn rest(&mut self) -> Duration {
+    pub(super) fn delay(&mut self) -> Duration {
         if self.watch.failing().is_some() {
             return self.again.next_wait();
         }

@@ -69,7 +69,7 @@ impl HotCache {
     }
 
     /// The room does not exist any more.
-    pub(super) fn forget(&self, room: &RoomKey) {
+    pub(super) fn remove_room(&self, room: &RoomKey) {
         self.lock().rooms.remove(room);
     }
 

@@ -49,8 +49,8 @@ fn nothing_is_probed_while_it_is_done_anyway() {
     assert!(pace.is_due());
     watch.record_success();
     assert!(!pace.is_due());
-    assert!(pace.rest() <= PROBE_IDLE && pace.rest() > PROBE_IDLE / 2);
+    assert!(pace.delay() <= PROBE_IDLE && pace.delay() > PROBE_IDLE / 2);
     watch.record_failure("no");
     assert!(pace.is_due());
-    assert!(pace.rest() <= SECOND);
+    assert!(pace.delay() <= SECOND);
 }

@@ -27,44 +27,44 @@ fn key(room: &str) -> RoomKey {
     }
 }
 
-fn after(tail: &HotCache, room: &str, seq: u64, cutoff: u64) -> Option<Vec<u64>> {
+fn after(cache: &HotCache, room: &str, seq: u64, cutoff: u64) -> Option<Vec<u64>> {
     let size = PageSize {
         messages: 100,
         bytes: 10_000,
     };
-    let page = tail.page(&key(room), Range::After(Seq(seq)), size, Timestamp(cutoff))?;
+    let page = cache.page(&key(room), Range::After(Seq(seq)), size, Timestamp(cutoff))?;
     Some(page.messages.iter().map(|message| message.seq.0).collect())
 }
 
 #[test]
 fn the_bound_in_bytes_holds_and_the_message_stored_longest_ago_leaves_first() {
     let one = stored("a", 1).message.cost() + OVERHEAD;
-    let tail = HotCache::new(3 * one);
-    tail.extend([stored("a", 1), stored("b", 1), stored("b", 2)]);
-    assert_eq!(tail.bytes(), 3 * one);
-    assert_eq!(after(&tail, "a", 0, 0), Some(vec![1]));
-    tail.extend([stored("b", 3), stored("b", 4)]);
-    assert_eq!(tail.bytes(), 3 * one);
-    assert_eq!(after(&tail, "a", 0, 0), None);
-    assert_eq!(after(&tail, "b", 0, 0), None, "1 is kept, but not here");
-    tail.learn(&key("b"), &Epoch::from_text("e"), Seq(1), Timestamp(1));
-    assert_eq!(after(&tail, "b", 0, 0), None, "1 is kept, but not here");
-    assert_eq!(after(&tail, "b", 1, 0), Some(vec![2, 3, 4]));
-    assert_eq!(after(&tail, "b", 4, 0), Some(vec![]));
+    let cache = HotCache::new(3 * one);
+    cache.extend([stored("a", 1), stored("b", 1), stored("b", 2)]);
+    assert_eq!(cache.bytes(), 3 * one);
+    assert_eq!(after(&cache, "a", 0, 0), Some(vec![1]));
+    cache.extend([stored("b", 3), stored("b", 4)]);
+    assert_eq!(cache.bytes(), 3 * one);
+    assert_eq!(after(&cache, "a", 0, 0), None);
+    assert_eq!(after(&cache, "b", 0, 0), None, "1 is kept, but not here");
+    cache.learn(&key("b"), &Epoch::from_text("e"), Seq(1), Timestamp(1));
+    assert_eq!(after(&cache, "b", 0, 0), None, "1 is kept, but not here");
+    assert_eq!(after(&cache, "b", 1, 0), Some(vec![2, 3, 4]));
+    assert_eq!(after(&cache, "b", 4, 0), Some(vec![]));
 }
 
 #[test]
 fn a_full_page_that_begins_where_memory_does_needs_nothing_more() {
     let one = stored("a", 1).message.cost() + OVERHEAD;
-    let tail = HotCache::new(2 * one);
-    tail.extend((1..=4).map(|seq| stored("a", seq)));
-    tail.learn(&key("a"), &Epoch::from_text("e"), Seq(1), Timestamp(1));
+    let cache = HotCache::new(2 * one);
+    cache.extend((1..=4).map(|seq| stored("a", seq)));
+    cache.learn(&key("a"), &Epoch::from_text("e"), Seq(1), Timestamp(1));
     let last = |messages| {
         let size = PageSize {
             messages,
             bytes: 10_000,
         };
-        let page = tail.page(&key("a"), Range::Last, size, Timestamp(0))?;
+        let page = cache.page(&key("a"), Range::Last, size, Timestamp(0))?;
         Some((page.messages.len(), page.oldest, page.more))
     };
     assert_eq!(last(2), Some((2, Seq(1), true)));
@@ -73,28 +73,32 @@ fn a_full_page_that_begins_where_memory_does_needs_nothing_more() {
 
 #[test]
 fn a_room_written_anew_shows_nothing_of_its_former_life() {
-    let tail = HotCache::new(1 << 20);
-    tail.extend([stored("a", 1), stored("a", 2)]);
-    tail.forget(&key("a"));
-    assert_eq!(after(&tail, "a", 0, 0), None);
-    tail.extend([stored("a", 1)]);
-    assert_eq!(after(&tail, "a", 0, 0), Some(vec![1]));
+    let cache = HotCache::new(1 << 20);
+    cache.extend([stored("a", 1), stored("a", 2)]);
+    cache.remove_room(&key("a"));
+    assert_eq!(after(&cache, "a", 0, 0), None);
+    cache.extend([stored("a", 1)]);
+    assert_eq!(after(&cache, "a", 0, 0), Some(vec![1]));
 }
 
 #[test]
 fn which_message_is_the_oldest_is_told_only_as_long_as_it_is_certain() {
     let one = stored("a", 1).message.cost() + OVERHEAD;
-    let tail = HotCache::new(2 * one);
-    tail.extend((1..=6).map(|seq| stored("a", seq)));
-    assert_eq!(after(&tail, "a", 4, 2), None, "2, 3 and 4 are out of sight");
-    tail.learn(&key("a"), &Epoch::from_text("e"), Seq(2), Timestamp(2));
-    assert_eq!(after(&tail, "a", 4, 2), Some(vec![5, 6]));
-    assert_eq!(after(&tail, "a", 4, 3), None, "2 has become too old");
+    let cache = HotCache::new(2 * one);
+    cache.extend((1..=6).map(|seq| stored("a", seq)));
     assert_eq!(
-        after(&tail, "a", 4, 6),
+        after(&cache, "a", 4, 2),
+        None,
+        "2, 3 and 4 are out of sight"
+    );
+    cache.learn(&key("a"), &Epoch::from_text("e"), Seq(2), Timestamp(2));
+    assert_eq!(after(&cache, "a", 4, 2), Some(vec![5, 6]));
+    assert_eq!(after(&cache, "a", 4, 3), None, "2 has become too old");
+    assert_eq!(
+        after(&cache, "a", 4, 6),
         Some(vec![6]),
         "5 in sight is too old"
     );
-    tail.trim(&key("a"), Seq(7), Offset(6));
-    assert_eq!(after(&tail, "a", 4, 0), Some(vec![]));
+    cache.trim(&key("a"), Seq(7), Offset(6));
+    assert_eq!(after(&cache, "a", 4, 0), Some(vec![]));
 }

@@ -1,8 +1,8 @@
-//! How writing and reading go, and what tells trouble with one room from trouble with the file.
+//! Whether writing and reading work, and whether a failure concerns one room or the whole file.
 //!
-//! A full disk, a file that cannot be written and the like refuse everybody. A damaged page refuses whoever needs it: that may
-//! be all, or the messages of one room. So after such an error it is looked whether the rest works: what storing a message
-//! does is done and taken back, and the ends of other rooms are read.
+//! A full disk or a file that is read-only fails everybody. A corrupt page fails those that need it: that may be all, or the
+//! messages of one room. So after such an error the rest is probed: what storing a message does is done and rolled back, and
+//! the last messages of other rooms are read.
 
 use std::{
     sync::{
@@ -12,47 +12,44 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode};
 
-use super::schema;
+use super::tables::{log_state, probe};
 use crate::{
     backend::{
         LogTime,
-        health::{Health as Checks, HealthCheck},
+        health::{Health, HealthCheck},
     },
     model::RoomKey,
     repeat::log_rarely,
 };
 
-/// How often it is looked at most what else fails.
-const LOOK: Duration = Duration::from_secs(1);
+/// The shortest time between two probes that failures cause.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many other rooms are looked at.
-const ROOMS: i64 = 8;
-
-/// What the file's state is known to be.
-pub(super) struct Health {
+/// The health of the database file.
+pub(super) struct FileHealth {
     /// Whether messages can be stored.
     pub(super) write: Arc<HealthCheck>,
     /// Whether they can be read.
     pub(super) read: Arc<HealthCheck>,
     commits: AtomicU64,
-    // A std mutex: it is held for a look, and never across an await.
+    // A std mutex: it is held for a few assignments, and never across an await.
     suspect: Mutex<Suspect>,
 }
 
-/// Where something failed last, and when it was looked what else does.
+/// The room whose read failed last, and when other rooms were probed.
 #[derive(Default)]
 struct Suspect {
     room: Option<RoomKey>,
-    looked: Option<Instant>,
+    probed: Option<Instant>,
 }
 
-impl Health {
-    pub(super) fn new(checks: &mut Checks) -> Self {
+impl FileHealth {
+    pub(super) fn new(health: &mut Health) -> Self {
         Self {
-            write: checks.watch("write", None),
-            read: checks.watch("read", None),
+            write: health.watch("write", None),
+            read: health.watch("read", None),
             commits: AtomicU64::new(0),
             suspect: Mutex::default(),
         }
@@ -64,70 +61,63 @@ impl Health {
         self.commits.load(Ordering::Acquire)
     }
 
-    /// A transaction was committed; `wrote`: it surely wrote something, as an empty one succeeds on a full disk too.
-    pub(super) fn committed(&self, wrote: bool) {
+    /// Records a commit. `wrote`: it certainly wrote something, as an empty one succeeds on a full disk, too.
+    pub(super) fn record_commit(&self, wrote: bool) {
         self.commits.fetch_add(1, Ordering::AcqRel);
         if wrote {
             self.write.record_success();
         }
     }
 
-    /// Something could not be written, for a room if it was about one.
-    pub(super) fn not_written(
+    /// Records that a write failed, for `room` if it was about one.
+    pub(super) fn record_write_failure(
         &self,
         db: &Connection,
         room: Option<&RoomKey>,
         error: &rusqlite::Error,
     ) {
         let room_name = room.map(|key| tracing::field::display(&key.room));
-        log_rarely!(error, %error, room = room_name, "cannot write to the log");
-        if may_be_of_one_room(error) {
-            if self.may_look() {
-                let others = attempt(db).and_then(|()| ends_of_rooms(db, room));
-                self.note(&self.write, others);
-            }
-        } else {
+        log_rarely!(error, %error, room = room_name, "writing to the log failed");
+        if !may_concern_one_room(error) {
             self.write.record_failure(error.to_string());
+        } else if self.may_probe() {
+            let others = probe::write(db).and_then(|()| probe::read_rooms_except(db, room));
+            record_failure(&self.write, others);
         }
     }
 
-    /// Something could not be read.
-    pub(super) fn not_read(
+    /// Records that a read failed.
+    pub(super) fn record_read_failure(
         &self,
         db: &Connection,
         room: Option<&RoomKey>,
         error: &rusqlite::Error,
     ) {
         let room_name = room.map(|key| tracing::field::display(&key.room));
-        log_rarely!(error, %error, room = room_name, "cannot read the log");
-        if !may_be_of_one_room(error) {
+        log_rarely!(error, %error, room = room_name, "reading the log failed");
+        if !may_concern_one_room(error) {
             self.read.record_failure(error.to_string());
-        } else if self.may_look() {
+        } else if self.may_probe() {
             self.lock().room = room.cloned();
-            self.note(&self.read, ends_of_rooms(db, room));
+            record_failure(&self.read, probe::read_rooms_except(db, room));
         }
     }
 
-    /// Looks whether reading works again.
-    pub(super) fn look_again(&self, db: &Connection) {
+    /// Finds out whether reading works again.
+    pub(super) fn probe_read(&self, db: &Connection) {
         let room = self.lock().room.clone();
-        match ends_of_rooms(db, room.as_ref()) {
+        match probe::read_rooms_except(db, room.as_ref()) {
             Ok(()) => self.read.record_success(),
             Err(error) => self.read.record_failure(error.to_string()),
         }
     }
 
-    fn note(&self, watch: &HealthCheck, others: rusqlite::Result<()>) {
-        if let Err(error) = others {
-            watch.record_failure(error.to_string());
-        }
-    }
-
-    fn may_look(&self) -> bool {
+    fn may_probe(&self) -> bool {
         let mut suspect = self.lock();
-        let may = suspect.looked.is_none_or(|looked| looked.elapsed() >= LOOK);
+        let last = suspect.probed;
+        let may = last.is_none_or(|probed| probed.elapsed() >= PROBE_INTERVAL);
         if may {
-            suspect.looked = Some(Instant::now());
+            suspect.probed = Some(Instant::now());
         }
         may
     }
@@ -137,8 +127,14 @@ impl Health {
     }
 }
 
-/// Whether an error may be about a page, or a row, that others do not need.
-pub(super) fn may_be_of_one_room(error: &rusqlite::Error) -> bool {
+fn record_failure(check: &HealthCheck, result: rusqlite::Result<()>) {
+    if let Err(error) = result {
+        check.record_failure(error.to_string());
+    }
+}
+
+/// Whether an error may be about a page or a row that other rooms do not need.
+pub(super) fn may_concern_one_room(error: &rusqlite::Error) -> bool {
     match error.sqlite_error_code() {
         Some(code) => matches!(
             code,
@@ -146,85 +142,13 @@ pub(super) fn may_be_of_one_room(error: &rusqlite::Error) -> bool {
                 | ErrorCode::SystemIoFailure
                 | ErrorCode::ConstraintViolation
         ),
-        // What is stored there is not as it was written.
+        // A row could not be decoded.
         None => true,
     }
 }
 
-/// Does in every table what storing does, for a room that there never is, and takes it back.
-pub(super) fn attempt(db: &Connection) -> rusqlite::Result<()> {
-    db.execute_batch("SAVEPOINT probe")?;
-    let done = store(db);
-    // Where the attempt has ended the transaction, there is nothing to take back.
-    let back = match db.is_autocommit() {
-        true => Ok(()),
-        false => db.execute_batch("ROLLBACK TO probe; RELEASE probe"),
-    };
-    done.and(back)
-}
-
-fn store(db: &Connection) -> rusqlite::Result<()> {
-    // More than a page, so that the file has to be able to grow.
-    let data = "x".repeat(8192);
-    db.prepare_cached(
-        r#"INSERT INTO messages (room, seq, "offset", ts, id, event, data) VALUES (-1, 1, 0, 0, '', '', ?1)"#,
-    )?
-    .execute([&data])?;
-    db.prepare_cached("INSERT INTO ids (room, id, seq, sent, ts) VALUES (-1, '', 1, 0, 0)")?
-        .execute([])?;
-    db.prepare_cached("INSERT INTO marks (room, user, seq, ts) VALUES (-1, '', 1, 0)")?
-        .execute([])?;
-    db.prepare_cached(
-        "INSERT INTO sessions (pid, namespace, user, connection, rooms, ended) VALUES ('', '', '', '', '[]', 0)",
-    )?
-    .execute([])?;
-    db.prepare_cached("UPDATE rooms SET ts = ts WHERE id = (SELECT max(id) FROM rooms)")?
-        .execute([])?;
-    db.prepare_cached(
-        r#"UPDATE namespaces SET "offset" = "offset" WHERE id = (SELECT max(id) FROM namespaces)"#,
-    )?
-    .execute([])?;
-    Ok(())
-}
-
-/// Writes what storing a message would, and how late it is, for the disk to accept or refuse.
-pub(super) fn probe(db: &Connection, now: LogTime) -> rusqlite::Result<()> {
-    attempt(db)?;
-    schema::keep_aged(db, now.retention_clock)
-}
-
-/// Reads the ends of the newest rooms but one. Fails if most of them cannot be read; without any, if that one cannot.
-fn ends_of_rooms(db: &Connection, but: Option<&RoomKey>) -> rusqlite::Result<()> {
-    let suspect: Option<i64> = match but {
-        Some(key) => db
-            .prepare_cached(
-                "SELECT rooms.id FROM rooms JOIN namespaces ON namespaces.id = rooms.namespace
-                 WHERE namespaces.name = ?1 AND rooms.name = ?2",
-            )?
-            .query_row([key.namespace.as_str(), key.room.as_str()], |row| {
-                row.get(0)
-            })
-            .optional()?,
-        None => None,
-    };
-    let others: Vec<(i64, i64)> = db
-        .prepare_cached("SELECT id, head FROM rooms WHERE id IS NOT ?1 ORDER BY id DESC LIMIT ?2")?
-        .query_map(params![suspect, ROOMS], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    let count = others.len();
-    let ends = others.into_iter().map(|(room, head)| {
-        db.prepare_cached("SELECT length(data) FROM messages WHERE room = ?1 AND seq = ?2")?
-            .query_row([room, head], |row| row.get::<_, i64>(0))
-            .optional()
-    });
-    let mut failed: Vec<_> = ends.filter_map(Result::err).collect();
-    match (count, suspect, failed.pop()) {
-        (0, Some(room), _) => db
-            .prepare_cached("SELECT count(seq) FROM messages WHERE room = ?1")?
-            .query_row([room], |_| Ok(())),
-        (_, _, Some(error)) if 2 * (failed.len() + 1) > count => Err(error),
-        _ => Ok(()),
-    }
+/// Writes what storing a message would, and the time of retention, for the disk to accept or refuse.
+pub(super) fn probe_write(db: &Connection, now: LogTime) -> rusqlite::Result<()> {
+    probe::write(db)?;
+    log_state::save_retention_clock(db, now.retention_clock)
 }

@@ -1,10 +1,10 @@
-//! What a file of an earlier version lacks, and how it gets it.
+//! What the files of earlier versions lack, and the statements that add it.
 //!
-//! Runs in the transaction in which the file's version changes, so that a file is of one version or the next.
+//! Runs in the transaction in which the file's version changes, so that a file is always of one version or the next.
 
-/// The sessions, which no file of version 1 has. `rooms` is `[["room", offset], ...]` in JSON, with a reason as the third of
-/// a room that the session was taken out of, `application` what an embedding application keeps; `ended` is NULL for as long
-/// as a session goes on.
+/// The sessions, which files of version 1 lack. `rooms` is `[["room", offset], ...]` in JSON, with a reason as the third
+/// element for a room that the session was removed from. `application` is what an embedding application keeps. `ended` is
+/// NULL while the session is active.
 pub(super) const SESSIONS: &str = "
 CREATE TABLE sessions (
     pid        TEXT NOT NULL PRIMARY KEY,
@@ -21,11 +21,11 @@ CREATE INDEX sessions_by_end ON sessions (ended) WHERE ended IS NOT NULL;
 /// The column that the sessions of version 2 and 3 lack.
 pub(super) const APPLICATION: &str = "ALTER TABLE sessions ADD COLUMN application TEXT;";
 
-/// One row: what names the incarnation of this log, within which offsets compare. Files of version 1 and 2 have none.
+/// One row: the name of the log's incarnation, within which offsets are comparable. Files of version 1 and 2 have none.
 pub(super) const LIFE: &str = "CREATE TABLE life (epoch TEXT NOT NULL) STRICT;";
 
-/// How many rooms were forgotten, by the counter that they share. Files before version 5 have none, and have rows of rooms that were
-/// only read: those stay until they are forgotten, which is not counted.
+/// How many rooms were deleted, by the counter that they share. Files before version 5 have none, and have rows of rooms
+/// that were only read: those stay until they are deleted, which is not counted.
 pub(super) const FORGOTTEN: &str = "
 CREATE TABLE forgotten (
     slot  INTEGER PRIMARY KEY,
@@ -33,8 +33,8 @@ CREATE TABLE forgotten (
 ) STRICT;
 ";
 
-/// One row, if any: how late it is by the time that what is kept by age is compared with. Files before version 6 have none; theirs begins
-/// when they were last used.
+/// At most one row: the time of retention, with which the age of messages is compared. Files before version 6 have none;
+/// theirs begins at the last use of any room.
 pub(super) const CLOCK: &str = "
 CREATE TABLE clock (
     id   INTEGER PRIMARY KEY CHECK (id = 0),
@@ -45,8 +45,8 @@ INSERT INTO clock SELECT 0, max(ts) FROM rooms HAVING max(ts) IS NOT NULL;
 
 /// The columns that tables of version 1 lack.
 ///
-/// Which offsets the messages had that are gone is not known any more, so `trimmed` is the highest that is possible:
-/// sooner is one told that something may be missing than that nothing is.
+/// The offsets of deleted messages are not known any more, so `trimmed` is set to the highest that is possible: a client is
+/// rather told that messages may be missing than that none are.
 pub(super) const FROM_1: &str = r#"
 ALTER TABLE messages ADD COLUMN "except" TEXT;
 ALTER TABLE rooms ADD COLUMN "offset" INTEGER NOT NULL DEFAULT 0;

@@ -1,4 +1,4 @@
-//! The last offset of each namespace, for everybody to read without asking the database.
+//! The last offset of each namespace in memory.
 
 use std::{
     collections::HashMap,
@@ -7,27 +7,20 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::room_table::nat;
+use super::tables::namespaces;
 use crate::model::{Message, Namespace, Offset};
 
-/// Shared by the writer, which moves them forward once it is safe, and whoever asks.
+/// Advanced by the writer after each commit, and read by everybody without a query.
 pub(super) struct Offsets {
     // A std mutex: it is held for a few map operations and never across an await.
     last: Mutex<HashMap<Namespace, Offset>>,
 }
 
 impl Offsets {
-    /// The offsets as the database has them.
+    /// Loads the offsets from the database.
     pub(super) fn load(db: &Connection) -> rusqlite::Result<Self> {
-        let last = db
-            .prepare(r#"SELECT name, "offset" FROM namespaces"#)?
-            .query_map([], |row| {
-                let name = Namespace::from_log(row.get_ref(0)?.as_str()?);
-                Ok((name, Offset(nat(row.get(1)?))))
-            })?
-            .collect::<rusqlite::Result<_>>()?;
         Ok(Self {
-            last: Mutex::new(last),
+            last: Mutex::new(namespaces::offsets(db)?),
         })
     }
 
@@ -41,7 +34,7 @@ impl Offsets {
         self.lock().values().map(|last| last.0).sum()
     }
 
-    /// Takes what was stored, once it can be read and before it is delivered.
+    /// Advances to messages that were stored, once they can be read and before they are delivered.
     pub(super) fn advance<'a>(&self, stored: impl IntoIterator<Item = &'a Message>) {
         let mut last = self.lock();
         for message in stored {

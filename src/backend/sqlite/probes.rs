@@ -1,4 +1,4 @@
-//! Tries whether messages can be stored, where none are, and whether what could not be read can be again.
+//! Probes whether messages can be stored while none are, and whether reading works again after it failed.
 
 use std::{
     sync::{Arc, Weak},
@@ -10,86 +10,88 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{health::Health, reader::Readers, writer::Command};
+use super::{commands::WriteCommand, health::FileHealth, reader::ReaderPool};
 use crate::backend::health::{ProbeSchedule, ProbeThrottle};
 
-/// How long the writer may take for what it was asked before.
-const ANSWER: Duration = Duration::from_secs(2);
+/// How long the writer may take for the commands queued before a probe.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// For whoever wants to know now.
-pub(super) struct Probes {
-    queue: mpsc::Sender<Command>,
-    readers: Arc<Readers>,
-    health: Arc<Health>,
-    asked: ProbeThrottle,
+/// Probes of the database file.
+pub(super) struct FileProbes {
+    queue: mpsc::Sender<WriteCommand>,
+    readers: Arc<ReaderPool>,
+    health: Arc<FileHealth>,
+    throttle: ProbeThrottle,
 }
 
-impl Probes {
+impl FileProbes {
     pub(super) fn new(
-        queue: &mpsc::Sender<Command>,
-        readers: &Arc<Readers>,
-        health: &Arc<Health>,
+        queue: &mpsc::Sender<WriteCommand>,
+        readers: &Arc<ReaderPool>,
+        health: &Arc<FileHealth>,
     ) -> Self {
         Self {
             queue: queue.clone(),
             readers: readers.clone(),
             health: health.clone(),
-            asked: ProbeThrottle::default(),
+            throttle: ProbeThrottle::default(),
         }
     }
 
-    /// Tries all, unless that was done a moment ago.
-    pub(super) async fn look(&self) {
-        self.asked
+    /// Probes everything, unless that was done a moment ago.
+    pub(super) async fn probe_now(&self) {
+        self.throttle
             .probe(async {
-                self.read().await;
-                self.write().await;
+                self.probe_read().await;
+                self.probe_write().await;
             })
             .await;
     }
 
-    async fn write(&self) {
-        let (done, answer) = oneshot::channel();
+    async fn probe_write(&self) {
+        let (reply, done) = oneshot::channel();
         let probed = async {
-            // How it went, the writer notes. It has ended if this fails, and the log with it.
-            if self.queue.send(Command::Probe { done }).await.is_ok() {
-                let _ = answer.await;
+            // The writer records the result. If this fails, it has ended, and the log with it.
+            let probe = WriteCommand::Probe { reply };
+            if self.queue.send(probe).await.is_ok() {
+                let _ = done.await;
             }
         };
-        // One that has much to do answers late, and works.
-        if timeout(ANSWER, probed).await.is_err() && !self.health.write.succeeded_within(ANSWER) {
+        // A busy writer replies late, and works.
+        let timed_out = timeout(WRITER_TIMEOUT, probed).await.is_err();
+        if timed_out && !self.health.write.succeeded_within(WRITER_TIMEOUT) {
             self.health
                 .write
-                .record_failure("the writer does not answer");
+                .record_failure("the writer does not respond");
         }
     }
 
-    async fn read(&self) {
+    async fn probe_read(&self) {
         if self.health.read.failing().is_some() {
-            self.readers.look().await;
+            self.readers.probe().await;
         }
     }
 }
 
-/// Goes on trying, for as long as somebody uses the log.
-pub(super) async fn run(probes: Weak<Probes>, health: Arc<Health>) {
+/// Probes again and again until the log is dropped.
+pub(super) async fn run(probes: Weak<FileProbes>, health: Arc<FileHealth>) {
     let (mut writes, mut reads) = (
         ProbeSchedule::of(health.write.clone()),
         ProbeSchedule::of(health.read.clone()),
     );
     loop {
-        // Reads are tried only while they fail.
-        let reading = match health.read.failing() {
-            Some(_) => reads.rest(),
+        // Reads are probed only while they fail.
+        let read_delay = match health.read.failing() {
+            Some(_) => reads.delay(),
             None => Duration::MAX,
         };
-        sleep(writes.rest().min(reading)).await;
+        sleep(writes.delay().min(read_delay)).await;
         let Some(probes) = probes.upgrade() else {
             return;
         };
-        probes.read().await;
+        probes.probe_read().await;
         if writes.is_due() {
-            probes.write().await;
+            probes.probe_write().await;
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The database file: how a connection to it is set up, what its tables are, and which files are refused.
+//! The database file: how connections to it are set up, its schema, and which files are refused.
 //!
-//! Meant to be read by people too: data is text, and the view `log` shows every message with names and times.
+//! Meant to be read by people, too: data is text, and the view `log` shows every message with names and times.
 
 use std::{
     fs::{File, TryLockError},
@@ -9,25 +9,19 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{
-    migration,
-    room_table::{int, nat},
-};
-use crate::{
-    backend::Synchronous,
-    model::{Epoch, Timestamp},
-};
+use super::{migration, tables::log_state};
+use crate::{backend::Synchronous, model::Epoch};
 
 /// The version that this code writes, in `PRAGMA user_version`.
 const VERSION: i64 = 6;
 
-/// One row a room and a namespace; both outlive their messages, since numbering goes on. A room's `offset` is that of its
-/// last message, `trimmed` that of the newest one that is gone. `messages` lies in the order it is read in; `except` is
-/// the connection that is not to get it back. `ids` holds only those that senders chose: `sent` is the message's time,
-/// `ts` the clock's, which the window is measured by. `marks` says up to which number a user has read a room, and when
-/// that was last said. What files of earlier versions get too is in `migration`.
+/// Rooms and namespaces have one row each, which outlives their messages, since numbering continues. A room's `offset` is
+/// that of its last message, `trimmed` that of the newest deleted one. `messages` is stored in the order in which it is
+/// read; `except` is the connection that a message is not delivered to. `ids` has only ids that senders chose: `sent` is
+/// the message's timestamp, and `ts` the clock's, by which the idempotency window is measured. `marks` has the read
+/// markers, and when each was last set. Tables that files of earlier versions lack are in `migration`.
 const TABLES: &str = r#"
 CREATE TABLE namespaces (
     id       INTEGER PRIMARY KEY,
@@ -88,9 +82,9 @@ pub enum OpenError {
     /// The folder cannot be used.
     #[error("the folder {} cannot be used for the log; make it writable or choose another", .path.display())]
     Folder {
-        /// Which.
+        /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// Another process has the log open.
@@ -107,7 +101,7 @@ pub enum OpenError {
         /// Its version.
         found: i64,
     },
-    /// There is a file of that name, and it is something else or damaged.
+    /// The file there is not a log, or is corrupt.
     #[error("{} is not a log, or is damaged; move it away or restore it from a backup, or choose another folder", .path.display())]
     NotALog {
         /// The file.
@@ -118,7 +112,7 @@ pub enum OpenError {
     Database {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: rusqlite::Error,
     },
     /// The log's threads could not be started.
@@ -136,8 +130,8 @@ impl OpenError {
     }
 }
 
-/// Creates the folder if need be and makes it this process's own, for as long as the file is open.
-pub(super) fn lock(folder: &Path) -> Result<File, OpenError> {
+/// Creates the folder if there is none, and locks it for this process until the returned file is closed.
+pub(super) fn lock_folder(folder: &Path) -> Result<File, OpenError> {
     let unusable = |source| OpenError::Folder {
         path: folder.to_owned(),
         source,
@@ -159,15 +153,15 @@ pub(super) fn lock(folder: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// The one connection that writes; creates the tables in a new file, and changes those of an earlier version.
-pub(super) fn writer(
+/// Opens the connection that writes. Creates the tables in a new file, and migrates those of an earlier version.
+pub(super) fn open_writer(
     path: &Path,
     synchronous: Synchronous,
-    busy: Duration,
+    busy_timeout: Duration,
 ) -> Result<Connection, OpenError> {
     let failed = |source| OpenError::database(path, source);
     let db = Connection::open(path).map_err(failed)?;
-    db.busy_timeout(busy).map_err(failed)?;
+    db.busy_timeout(busy_timeout).map_err(failed)?;
     check(&db, path)?;
     let setting = match synchronous {
         Synchronous::Full => "FULL",
@@ -182,24 +176,24 @@ pub(super) fn writer(
          PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 67108864;"
     ))
-    .and_then(|()| complete(&db))
+    .and_then(|()| migrate(&db))
     .map_err(failed)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)
 }
 
-/// A connection that only reads.
-pub(super) fn reader(path: &Path, busy: Duration) -> Result<Connection, OpenError> {
+/// Opens a connection that only reads.
+pub(super) fn open_reader(path: &Path, busy_timeout: Duration) -> Result<Connection, OpenError> {
     let failed = |source| OpenError::database(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(failed)?;
-    db.busy_timeout(busy).map_err(failed)?;
+    db.busy_timeout(busy_timeout).map_err(failed)?;
     db.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000;")
         .map_err(failed)?;
     Ok(db)
 }
 
-/// Refuses files of others and of later versions, before anything is written to them.
+/// Refuses files of other programs and of later versions, before anything is written to them.
 fn check(db: &Connection, path: &Path) -> Result<(), OpenError> {
     let failed = |source| OpenError::database(path, source);
     let found = version(db).map_err(failed)?;
@@ -218,7 +212,7 @@ fn version(db: &Connection) -> rusqlite::Result<i64> {
     db.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-fn complete(db: &Connection) -> rusqlite::Result<()> {
+fn migrate(db: &Connection) -> rusqlite::Result<()> {
     let found = version(db)?;
     if found == VERSION {
         return Ok(());
@@ -237,8 +231,7 @@ fn complete(db: &Connection) -> rusqlite::Result<()> {
     }
     if found < 3 {
         transaction.execute_batch(migration::LIFE)?;
-        let incarnation = Epoch::generate();
-        transaction.execute("INSERT INTO life VALUES (?1)", [incarnation.as_str()])?;
+        log_state::insert_incarnation(&transaction, &Epoch::generate())?;
     }
     if found < 5 {
         transaction.execute_batch(migration::FORGOTTEN)?;
@@ -246,37 +239,4 @@ fn complete(db: &Connection) -> rusqlite::Result<()> {
     transaction.execute_batch(migration::CLOCK)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
-}
-
-/// The name of the log's incarnation.
-pub(super) fn incarnation(db: &Connection) -> rusqlite::Result<Epoch> {
-    db.query_row("SELECT epoch FROM life", [], |row| {
-        Ok(Epoch::from_text(row.get_ref(0)?.as_str()?))
-    })
-}
-
-/// Has the log begin another incarnation, and every room another epoch: numbers are about to be used again that clients have seen.
-pub(super) fn begin_incarnation(db: &Connection) -> rusqlite::Result<()> {
-    let transaction = db.unchecked_transaction()?;
-    transaction.execute("UPDATE life SET epoch = ?1", [Epoch::generate().as_str()])?;
-    transaction.execute_batch(
-        "UPDATE rooms SET epoch = lower(hex(randomblob(5)));
-         DELETE FROM sessions;",
-    )?;
-    transaction.commit()
-}
-
-/// The time of retention, as it was when it was last kept.
-pub(super) fn aged(db: &Connection) -> rusqlite::Result<Option<Timestamp>> {
-    db.query_row("SELECT aged FROM clock", [], |row| {
-        Ok(Timestamp(nat(row.get(0)?)))
-    })
-    .optional()
-}
-
-/// Keeps it.
-pub(super) fn keep_aged(db: &Connection, aged: Timestamp) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT OR REPLACE INTO clock (id, aged) VALUES (0, ?1)")?
-        .execute([int(aged.0)])
-        .map(|_| ())
 }

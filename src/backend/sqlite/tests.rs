@@ -4,10 +4,16 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::*;
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use super::{commands::WriteCommand, *};
 use crate::{
-    backend::conformance::{LogUnderTest, ManualClock, draft, key, named, policy, seqs},
-    error::Code,
+    backend::{
+        Draft, Log, Page, PageSize, Range,
+        conformance::{LogUnderTest, ManualClock, draft, key, named, policy, seqs},
+    },
+    error::{Code, Result},
     model::{Seq, Timestamp},
 };
 
@@ -15,13 +21,13 @@ mod jumps;
 mod trouble;
 
 /// Short, so that a test of a file in use need not wait long.
-const IMPATIENT: Duration = Duration::from_millis(50);
+const SHORT_BUSY_TIMEOUT: Duration = Duration::from_millis(50);
 
 pub(in crate::backend) fn open(
     config: SqliteConfig,
     clock: Clock,
 ) -> (Arc<dyn LogUnderTest>, mpsc::Sender<Delivery>, Deliveries) {
-    let (log, stream, deliveries) = open_with(config, BUSY, Some(clock)).unwrap();
+    let (log, stream, deliveries) = open_with(config, BUSY_TIMEOUT, Some(clock)).unwrap();
     (Arc::new(log), stream, deliveries)
 }
 
@@ -33,7 +39,7 @@ impl LogUnderTest for SqliteLog {
 
     async fn stored(&self) -> usize {
         let (found, count) = oneshot::channel();
-        self.meddle(move |db| {
+        self.with_connection(move |db| {
             let count = |table: &str| -> i64 {
                 let count = format!("SELECT count(*) FROM {table}");
                 db.query_row(&count, [], |row| row.get(0)).unwrap()
@@ -60,21 +66,25 @@ pub(super) fn alone(folder: &Path, hot_bytes: usize) -> SqliteLog {
         hot_bytes,
         ..SqliteConfig::new(folder)
     };
-    open_with(config, IMPATIENT, Some(ManualClock::new().clock()))
+    open_with(config, SHORT_BUSY_TIMEOUT, Some(ManualClock::new().clock()))
         .unwrap()
         .0
 }
 
 /// A log whose clock can be moved, with nobody listening.
-pub(super) fn at(folder: &Path, hands: &ManualClock) -> Result<SqliteLog, OpenError> {
-    let opened = open_with(SqliteConfig::new(folder), IMPATIENT, Some(hands.clock()));
+pub(super) fn at(folder: &Path, clock: &ManualClock) -> Result<SqliteLog, OpenError> {
+    let opened = open_with(
+        SqliteConfig::new(folder),
+        SHORT_BUSY_TIMEOUT,
+        Some(clock.clock()),
+    );
     opened.map(|(log, ..)| log)
 }
 
 /// The same after another one was dropped: its threads end by themselves, and until then the folder is theirs.
-pub(super) async fn when_free(folder: &Path, hands: &ManualClock) -> SqliteLog {
+pub(super) async fn when_free(folder: &Path, clock: &ManualClock) -> SqliteLog {
     loop {
-        match at(folder, hands) {
+        match at(folder, clock) {
             Ok(log) => return log,
             Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
             Err(error) => panic!("{error}"),
@@ -83,7 +93,7 @@ pub(super) async fn when_free(folder: &Path, hands: &ManualClock) -> SqliteLog {
 }
 
 fn error_of(config: SqliteConfig) -> OpenError {
-    match open_with(config, IMPATIENT, Some(ManualClock::new().clock())) {
+    match open_with(config, SHORT_BUSY_TIMEOUT, Some(ManualClock::new().clock())) {
         Ok(_) => panic!("the log opened"),
         Err(error) => error,
     }
@@ -105,10 +115,13 @@ pub(super) async fn kept(log: &SqliteLog, room: &str) -> Page {
 
 impl SqliteLog {
     /// Has the writer do something to its connection before it does anything else.
-    pub(super) async fn meddle(&self, meddle: impl FnOnce(&Connection) + Send + 'static) {
+    pub(super) async fn with_connection(
+        &self,
+        with_connection: impl FnOnce(&Connection) + Send + 'static,
+    ) {
         assert!(
             self.queue
-                .send(Command::Meddle(Box::new(meddle)))
+                .send(WriteCommand::WithConnection(Box::new(with_connection)))
                 .await
                 .is_ok()
         );
@@ -198,7 +211,7 @@ async fn reads_are_answered_while_the_writer_is_stuck() {
         let room = format!("r{hot_bytes}");
         send(&log, draft(&room, "1")).await.unwrap();
         let (release, stuck) = std::sync::mpsc::channel::<()>();
-        log.meddle(move |_| {
+        log.with_connection(move |_| {
             let _ = stuck.recv();
         })
         .await;
@@ -242,7 +255,7 @@ async fn a_full_disk_refuses_messages_and_leaves_no_hole_when_there_is_space_aga
     let folder = tempfile::tempdir().unwrap();
     let log = alone(folder.path(), 1 << 20);
     send(&log, draft("r", "1")).await.unwrap();
-    log.meddle(|db| {
+    log.with_connection(|db| {
         let pages: i64 = db
             .query_row("PRAGMA page_count", [], |row| row.get(0))
             .unwrap();
@@ -267,7 +280,7 @@ async fn a_full_disk_refuses_messages_and_leaves_no_hole_when_there_is_space_aga
         "nothing refused is shown"
     );
 
-    log.meddle(|db| {
+    log.with_connection(|db| {
         db.query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(()))
             .unwrap();
     })
@@ -336,7 +349,7 @@ async fn what_waits_is_stored_together() {
     let folder = tempfile::tempdir().unwrap();
     let log = Arc::new(alone(folder.path(), 1 << 20));
     let (release, stuck) = std::sync::mpsc::channel::<()>();
-    log.meddle(move |_| {
+    log.with_connection(move |_| {
         let _ = stuck.recv();
     })
     .await;
@@ -367,16 +380,16 @@ async fn memory_stays_within_its_bound() {
         send(&log, draft(&format!("r{}", nth % 7), &data))
             .await
             .unwrap();
-        assert!(log.tail.bytes() <= 10_000);
+        assert!(log.cache.bytes() <= 10_000);
     }
-    assert!(log.tail.bytes() > 5_000, "it is used");
+    assert!(log.cache.bytes() > 5_000, "it is used");
     log.close().await;
 }
 
 #[tokio::test]
 async fn limits_that_change_between_two_runs_hold_for_what_was_stored_before() {
     let folder = tempfile::tempdir().unwrap();
-    let hands = ManualClock::new();
+    let clock = ManualClock::new();
     let config = |messages| SqliteConfig {
         retention: Retention {
             default: policy(messages, Duration::from_secs(3600)),
@@ -385,13 +398,13 @@ async fn limits_that_change_between_two_runs_hold_for_what_was_stored_before() {
         ..SqliteConfig::new(folder.path())
     };
     for (limit, appends, expected) in [(1000, 700, 1..701), (0, 1, 0..0), (5, 2, 702..704)] {
-        let (log, ..) = open_with(config(limit), BUSY, Some(hands.clock())).unwrap();
+        let (log, ..) = open_with(config(limit), BUSY_TIMEOUT, Some(clock.clock())).unwrap();
         for _ in 0..appends {
             send(&log, draft("r", "1")).await.unwrap();
         }
         let expected: Vec<u64> = expected.collect();
         assert_eq!(seqs(&kept(&log, "r").await), expected, "limit {limit}");
-        log.trim(hands.now()).await.unwrap();
+        log.trim(clock.now()).await.unwrap();
         assert_eq!(
             seqs(&kept(&log, "r").await),
             expected,

@@ -1,284 +1,250 @@
-//! The one thread that writes: whatever waits is stored in one transaction, then shown, delivered and answered.
+//! The one thread that writes: all queued commands are stored in one transaction, then published and replied to.
 //!
-//! In that order: a receipt is settled only when the message is safely stored, can be read, and is on its way.
+//! In that order: a reply is sent only when the message is safely stored, can be read, and has been delivered to the hub's
+//! stream.
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::{
-    health::{self, Health},
+    commands::WriteCommand,
+    health::{self, FileHealth},
     offsets::Offsets,
-    read_markers,
-    room_table::{Outcome, RoomTable},
-    schema,
-    sessions::{self, Change},
-    trim::{self, Pass, Taken},
-    witness::Witness,
+    progress_file::ProgressFile,
+    room_table::{AppendOutcome, RoomTable},
+    tables::log_state,
+    trim::{self, TrimPass, Trimmed},
 };
 use crate::{
-    backend::{Appended, Clock, Delivery, Draft, LogTime, ReadMarker, hot_cache::HotCache},
-    error::{Error, Result},
-    model::{Epoch, RoomKey, Seq, UserId},
+    backend::{Clock, Delivery, LogTime, ReadMarker, hot_cache::HotCache},
+    error::Error,
+    model::Epoch,
 };
 
 /// How many commands one transaction takes at most.
-const BATCH: usize = 4096;
+const MAX_BATCH: usize = 4096;
 
-/// How many transactions may fail over one batch until all that is left of it is refused.
-const FAILURES: usize = 16;
+/// How many transactions may fail over one batch before everything left of it is rejected.
+const MAX_FAILURES: usize = 16;
 
-/// What the writer is asked to do.
-pub(super) enum Command {
-    /// Store a draft.
-    Append {
-        draft: Draft,
-        settle: oneshot::Sender<Result<Appended>>,
-        /// The draft's share of the bytes that may wait; given back when this is dropped.
-        space: OwnedSemaphorePermit,
-    },
-    /// Move a user's mark forward, in order with the drafts.
-    Mark {
-        room: RoomKey,
-        user: UserId,
-        seq: Seq,
-        done: oneshot::Sender<Result<ReadMarker>>,
-    },
-    /// Change a stored session.
-    Session {
-        change: Change,
-        done: oneshot::Sender<Result<()>>,
-    },
-    /// Note that a room is still in use.
-    Visit { room: RoomKey },
-    /// Take one step of a pass over all rooms; answers whether there is more to do.
-    Trim {
-        now: LogTime,
-        done: oneshot::Sender<Result<bool>>,
-    },
-    /// Find out whether storing works again.
-    Probe { done: oneshot::Sender<Result<()>> },
-    /// Store what was accepted and end.
-    Close,
-    /// Whatever a test wants to do to the connection.
-    #[cfg(test)]
-    Meddle(Box<dyn FnOnce(&Connection) + Send>),
-}
-
-impl Command {
-    /// The room that it is about.
-    fn room(&self) -> Option<&RoomKey> {
-        match self {
-            Self::Append { draft, .. } => Some(&draft.room),
-            Self::Mark { room, .. } | Self::Visit { room, .. } => Some(room),
-            _ => None,
-        }
-    }
-}
-
-pub(super) struct Writer {
+pub(super) struct LogWriter {
     pub(super) db: Connection,
-    pub(super) queue: mpsc::Receiver<Command>,
+    pub(super) queue: mpsc::Receiver<WriteCommand>,
     pub(super) rooms: RoomTable,
-    pub(super) pass: Pass,
-    pub(super) tail: Arc<HotCache>,
+    pub(super) trim_pass: TrimPass,
+    pub(super) cache: Arc<HotCache>,
     pub(super) offsets: Arc<Offsets>,
     pub(super) stream: mpsc::Sender<Delivery>,
-    pub(super) health: Arc<Health>,
+    pub(super) health: Arc<FileHealth>,
     pub(super) clock: Clock,
     /// The name of the log's incarnation.
     pub(super) incarnation: Epoch,
-    /// Keeps other processes out for as long as this thread lives.
-    pub(super) witness: Witness,
+    /// Keeps other processes out until this thread ends.
+    pub(super) progress: ProgressFile,
 }
 
-/// What a transaction did, to be told once it is committed.
+/// What a transaction did, to be published once it is committed.
 #[derive(Default)]
-struct Done {
+struct Committed {
     /// One for each append, in order.
-    appends: Vec<Outcome>,
-    /// One for each mark, in order.
-    marks: Vec<ReadMarker>,
-    taken: Vec<Taken>,
+    appends: Vec<AppendOutcome>,
+    /// One for each advanced read marker, in order.
+    markers: Vec<ReadMarker>,
+    trimmed: Vec<Trimmed>,
     more_to_trim: bool,
-    /// Something was surely written; an empty transaction succeeds on a full disk too.
+    /// Something was certainly written; an empty transaction succeeds on a full disk, too.
     wrote: bool,
 }
 
-impl Writer {
-    /// Works until nobody can ask any more.
+impl LogWriter {
+    /// Runs until it is closed, or all senders of commands are dropped.
     pub(super) fn run(mut self) {
         let mut batch = Vec::new();
-        while self.queue.blocking_recv_many(&mut batch, BATCH) > 0 {
+        while self.queue.blocking_recv_many(&mut batch, MAX_BATCH) > 0 {
             #[cfg(test)]
-            self.meddle(&mut batch);
-            self.carry_out(std::mem::take(&mut batch), &mut 0);
+            self.run_test_hooks(&mut batch);
+            self.execute(std::mem::take(&mut batch), &mut 0);
         }
-        // A later start is quicker when the log proper holds everything; it is not needed for safety.
+        // The next start is faster when the WAL is empty; safety does not need it.
         if let Err(error) = self
             .db
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
         {
-            tracing::warn!(%error, "cannot tidy the log while closing; nothing is lost");
+            tracing::warn!(%error, "final checkpoint of the log failed; nothing is lost");
         }
-        self.witness.note(&self.incarnation, self.offsets.total());
+        self.progress
+            .record(&self.incarnation, self.offsets.total());
     }
 
-    /// Does it in one transaction. If that fails and may concern one room, half of it at a time, so that the others are served;
-    /// after so many failures what is left is refused.
-    fn carry_out(&mut self, mut batch: Vec<Command>, failures: &mut usize) {
-        let error = match self.transact(&batch) {
-            Ok(done) => {
-                self.health.committed(done.wrote);
-                return self.tell(batch.into_iter(), done);
+    /// Executes a batch in one transaction. If that fails, and the failure may concern one room only, the batch is halved, so
+    /// that other rooms are served; after [`MAX_FAILURES`] failures the rest is rejected.
+    fn execute(&mut self, mut batch: Vec<WriteCommand>, failures: &mut usize) {
+        let error = match self.commit(&batch) {
+            Ok(committed) => {
+                self.health.record_commit(committed.wrote);
+                return self.publish(batch.into_iter(), committed);
             }
             Err(error) => error,
         };
         self.rooms.discard();
         *failures += 1;
-        if batch.len() > 1 && *failures < FAILURES && health::may_be_of_one_room(&error) {
+        if batch.len() > 1 && *failures < MAX_FAILURES && health::may_concern_one_room(&error) {
             let second = batch.split_off(batch.len() / 2);
-            self.carry_out(batch, failures);
-            return self.carry_out(second, failures);
+            self.execute(batch, failures);
+            return self.execute(second, failures);
         }
-        let rooms = batch.iter().find_map(Command::room);
-        self.health.not_written(&self.db, rooms, &error);
-        self.refuse(batch.into_iter(), error);
+        let room = batch.iter().find_map(WriteCommand::room);
+        self.health.record_write_failure(&self.db, room, &error);
+        self.reject(batch.into_iter(), error);
     }
 
-    fn transact(&mut self, batch: &[Command]) -> rusqlite::Result<Done> {
+    fn commit(&mut self, batch: &[WriteCommand]) -> rusqlite::Result<Committed> {
         let now = (self.clock)();
-        let mut done = Done::default();
+        let mut committed = Committed::default();
         let db = self
             .db
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // A room that is read at this moment is not to be forgotten by the trimming.
+        // First the touches: a room that is being read must not be deleted by the trimming below.
         for command in batch {
-            if let Command::Visit { room } = command {
+            if let WriteCommand::TouchRoom { room } = command {
                 self.rooms.touch(&db, room, now)?;
             }
         }
         self.rooms.flush(&db)?;
-        // Then what makes room: on a full disk this may be what lets the appends succeed.
+        // Then the trimming: on a full disk this may be what makes the appends succeed.
         for command in batch {
-            if let Command::Trim { now, .. } = command {
-                schema::keep_aged(&db, now.retention_clock)?;
-                done.wrote = true;
-                done.more_to_trim = self
-                    .pass
-                    .step(&db, &mut self.rooms, *now, &mut done.taken)?;
+            if let WriteCommand::Trim { now, .. } = command {
+                log_state::save_retention_clock(&db, now.retention_clock)?;
+                committed.wrote = true;
+                let (rooms, trimmed) = (&mut self.rooms, &mut committed.trimmed);
+                committed.more_to_trim = self.trim_pass.step(&db, rooms, *now, trimmed)?;
             }
         }
-        trim::overfull(&db, &mut self.rooms, batch.len(), &mut done.taken)?;
+        trim::trim_overfull(&db, &mut self.rooms, batch.len(), &mut committed.trimmed)?;
         for command in batch {
-            match command {
-                Command::Append { draft, .. } => {
-                    let outcome = self.rooms.append(&db, draft, now)?;
-                    done.wrote |= outcome.stored.is_some();
-                    done.appends.push(outcome);
-                }
-                Command::Mark {
-                    room, user, seq, ..
-                } => {
-                    let mark = read_markers::set(&db, &mut self.rooms, room, user, *seq, now)?;
-                    done.wrote |= mark.moved;
-                    done.marks.push(mark);
-                }
-                Command::Session { change, .. } => {
-                    done.wrote |= sessions::apply(&db, change, now)?;
-                }
-                Command::Probe { .. } => {
-                    health::probe(&db, now)?;
-                    done.wrote = true;
-                }
-                Command::Close => schema::keep_aged(&db, now.retention_clock)?,
-                _ => {}
-            }
+            write(&db, &mut self.rooms, command, now, &mut committed)?;
         }
         self.rooms.flush(&db)?;
         db.commit()?;
-        Ok(done)
+        Ok(committed)
     }
 
-    fn tell(&mut self, batch: impl Iterator<Item = Command>, done: Done) {
-        for taken in done.taken {
-            match taken {
-                Taken::Messages(room, oldest, trimmed) => self.tail.trim(&room, oldest, trimmed),
-                Taken::Room(room) => self.tail.forget(&room),
+    fn publish(&mut self, batch: impl Iterator<Item = WriteCommand>, committed: Committed) {
+        for trimmed in committed.trimmed {
+            match trimmed {
+                Trimmed::Messages(room, oldest, offset) => self.cache.trim(&room, oldest, offset),
+                Trimmed::Room(room) => self.cache.remove_room(&room),
             }
         }
-        self.tail
-            .extend(done.appends.iter().filter_map(Outcome::for_tail));
-        let stored = done.appends.iter().filter_map(|it| it.stored.as_deref());
-        self.offsets.advance(stored);
-        let mut appends = done.appends.into_iter();
-        let mut marks = done.marks.into_iter();
+        let appends = &committed.appends;
+        self.cache
+            .extend(appends.iter().filter_map(AppendOutcome::for_cache));
+        self.offsets
+            .advance(appends.iter().filter_map(|it| it.stored.as_deref()));
+        let mut appends = committed.appends.into_iter();
+        let mut markers = committed.markers.into_iter();
         for command in batch {
-            // Whoever asked may be gone; what was asked is done all the same.
+            // The caller may have gone away; what it requested is done all the same.
             match command {
-                Command::Append { settle, space, .. } => {
+                WriteCommand::Append { reply, space, .. } => {
                     drop(space);
                     let outcome = appends.next().expect("one outcome for each append");
                     if let Some(message) = outcome.stored {
-                        // Waits while the hub is behind, and with it all who append.
+                        // Blocks while the hub is behind, and so do all appends.
                         let _ = self.stream.blocking_send(Delivery::Message(message));
                     }
-                    let _ = settle.send(Ok(outcome.appended));
+                    let _ = reply.send(Ok(outcome.appended));
                 }
-                Command::Mark { done, .. } => {
-                    let mark = marks.next().expect("one answer for each mark");
-                    let _ = done.send(Ok(mark));
+                WriteCommand::AdvanceMarker { reply, .. } => {
+                    let marker = markers.next().expect("one result for each marker");
+                    let _ = reply.send(Ok(marker));
                 }
-                Command::Visit { .. } => {}
-                Command::Session { done, .. } | Command::Probe { done } => {
-                    let _ = done.send(Ok(()));
+                WriteCommand::TouchRoom { .. } => {}
+                WriteCommand::ChangeSession { reply, .. } | WriteCommand::Probe { reply } => {
+                    let _ = reply.send(Ok(()));
                 }
-                Command::Trim { done: answer, .. } => {
-                    // Once a pass, which is once a minute.
-                    if !done.more_to_trim {
-                        self.witness.note(&self.incarnation, self.offsets.total());
+                WriteCommand::Trim { reply, .. } => {
+                    // Once per pass, which is once a minute.
+                    if !committed.more_to_trim {
+                        self.progress
+                            .record(&self.incarnation, self.offsets.total());
                     }
-                    let _ = answer.send(Ok(done.more_to_trim));
+                    let _ = reply.send(Ok(committed.more_to_trim));
                 }
-                Command::Close => self.queue.close(),
+                WriteCommand::Close => self.queue.close(),
                 #[cfg(test)]
-                Command::Meddle(_) => {}
+                WriteCommand::WithConnection(_) => {}
             }
         }
     }
 
-    fn refuse(&mut self, batch: impl Iterator<Item = Command>, cause: rusqlite::Error) {
+    fn reject(&mut self, batch: impl Iterator<Item = WriteCommand>, cause: rusqlite::Error) {
         let error = Error::unavailable("the log cannot store it now; retry with the same id")
             .caused_by(cause);
         for command in batch {
             match command {
-                Command::Append { settle, .. } => {
-                    let _ = settle.send(Err(error.clone()));
+                WriteCommand::Append { reply, .. } => {
+                    let _ = reply.send(Err(error.clone()));
                 }
-                Command::Mark { done, .. } => {
-                    let _ = done.send(Err(error.clone()));
+                WriteCommand::AdvanceMarker { reply, .. } => {
+                    let _ = reply.send(Err(error.clone()));
                 }
-                Command::Visit { .. } => {}
-                Command::Session { done, .. } | Command::Probe { done } => {
-                    let _ = done.send(Err(error.clone()));
+                WriteCommand::TouchRoom { .. } => {}
+                WriteCommand::ChangeSession { reply, .. } | WriteCommand::Probe { reply } => {
+                    let _ = reply.send(Err(error.clone()));
                 }
-                Command::Trim { done, .. } => {
-                    let _ = done.send(Err(error.clone()));
+                WriteCommand::Trim { reply, .. } => {
+                    let _ = reply.send(Err(error.clone()));
                 }
-                Command::Close => self.queue.close(),
+                WriteCommand::Close => self.queue.close(),
                 #[cfg(test)]
-                Command::Meddle(_) => {}
+                WriteCommand::WithConnection(_) => {}
             }
         }
     }
 
     #[cfg(test)]
-    fn meddle(&self, batch: &mut Vec<Command>) {
-        for command in batch.extract_if(.., |command| matches!(command, Command::Meddle(_))) {
-            if let Command::Meddle(meddle) = command {
-                meddle(&self.db);
+    fn run_test_hooks(&self, batch: &mut Vec<WriteCommand>) {
+        let is_hook =
+            |command: &mut WriteCommand| matches!(command, WriteCommand::WithConnection(_));
+        for command in batch.extract_if(.., is_hook) {
+            if let WriteCommand::WithConnection(hook) = command {
+                hook(&self.db);
             }
         }
     }
+}
+
+/// Writes what one command stores, in its place among the others.
+fn write(
+    db: &Connection,
+    rooms: &mut RoomTable,
+    command: &WriteCommand,
+    now: LogTime,
+    committed: &mut Committed,
+) -> rusqlite::Result<()> {
+    match command {
+        WriteCommand::Append { draft, .. } => {
+            let outcome = rooms.append(db, draft, now)?;
+            committed.wrote |= outcome.stored.is_some();
+            committed.appends.push(outcome);
+        }
+        WriteCommand::AdvanceMarker {
+            room, user, seq, ..
+        } => {
+            let marker = rooms.advance_marker(db, room, user, *seq, now)?;
+            committed.wrote |= marker.moved;
+            committed.markers.push(marker);
+        }
+        WriteCommand::ChangeSession { change, .. } => committed.wrote |= change.apply(db, now)?,
+        WriteCommand::Probe { .. } => {
+            health::probe_write(db, now)?;
+            committed.wrote = true;
+        }
+        WriteCommand::Close => log_state::save_retention_clock(db, now.retention_clock)?,
+        _ => {}
+    }
+    Ok(())
 }

@@ -51,7 +51,7 @@ impl ShardProbes {
             let mut schedule = ProbeSchedule::of(watch.clone());
             tokio::spawn(async move {
                 loop {
-                    tokio::time::sleep(schedule.rest()).await;
+                    tokio::time::sleep(schedule.delay()).await;
                     if alive.strong_count() == 0 {
                         return;
                     }

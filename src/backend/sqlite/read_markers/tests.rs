@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join_all;
 
 use super::super::{
-    QUEUE,
+    MAX_QUEUED_COMMANDS,
     tests::{alone, send, with_database},
 };
 use crate::{
@@ -58,7 +58,7 @@ async fn marks_that_wait_are_stored_together_and_reading_them_does_not_wait() {
     );
     let (release, stuck) = std::sync::mpsc::channel::<()>();
     let (begun, begins) = tokio::sync::oneshot::channel();
-    log.meddle(move |_| {
+    log.with_connection(move |_| {
         begun.send(()).unwrap();
         let _ = stuck.recv();
     })
@@ -76,7 +76,7 @@ async fn marks_that_wait_are_stored_together_and_reading_them_does_not_wait() {
         tokio::task::unconstrained(join_all(marks)).await
     });
     let all_wait = async {
-        while QUEUE - log.queue.capacity() < 1000 {
+        while MAX_QUEUED_COMMANDS - log.queue.capacity() < 1000 {
             tokio::task::yield_now().await;
         }
     };

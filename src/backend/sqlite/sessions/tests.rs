@@ -22,21 +22,21 @@ fn stored(folder: &Path) -> i64 {
 async fn sessions_that_go_on_when_the_process_ends_can_be_resumed_for_a_window_after_the_next_start()
  {
     let folder = tempfile::tempdir().unwrap();
-    let hands = ManualClock::new();
+    let clock = ManualClock::new();
     let alice = session(&[("r", 7), ("s", 0)]);
     for closed in [true, false] {
-        let log = at(folder.path(), &hands).unwrap();
+        let log = at(folder.path(), &clock).unwrap();
         log.save(alice.clone()).await.unwrap();
         if closed {
             log.close().await;
         }
         drop(log);
-        hands.advance(100 * WINDOW);
+        clock.advance(100 * WINDOW);
 
-        let log = when_free(folder.path(), &hands).await;
-        hands.advance(WINDOW);
+        let log = when_free(folder.path(), &clock).await;
+        clock.advance(WINDOW);
         assert_eq!(log.find(alice.pid).await.unwrap().as_ref(), Some(&alice));
-        hands.advance(MOMENT);
+        clock.advance(MOMENT);
         assert_eq!(log.find(alice.pid).await.unwrap(), None);
         log.close().await;
     }
@@ -45,17 +45,17 @@ async fn sessions_that_go_on_when_the_process_ends_can_be_resumed_for_a_window_a
 #[tokio::test]
 async fn a_session_that_ended_before_the_log_was_opened_keeps_its_time() {
     let folder = tempfile::tempdir().unwrap();
-    let hands = ManualClock::new();
+    let clock = ManualClock::new();
     let alice = session(&[]);
-    let log = at(folder.path(), &hands).unwrap();
+    let log = at(folder.path(), &clock).unwrap();
     log.save(alice.clone()).await.unwrap();
     log.end(alice.pid).await.unwrap();
     log.close().await;
 
-    hands.advance(WINDOW);
-    let log = at(folder.path(), &hands).unwrap();
+    clock.advance(WINDOW);
+    let log = at(folder.path(), &clock).unwrap();
     assert_eq!(log.find(alice.pid).await.unwrap().as_ref(), Some(&alice));
-    hands.advance(MOMENT);
+    clock.advance(MOMENT);
     assert_eq!(log.find(alice.pid).await.unwrap(), None);
     log.close().await;
 }
@@ -63,8 +63,8 @@ async fn a_session_that_ended_before_the_log_was_opened_keeps_its_time() {
 #[tokio::test]
 async fn sessions_that_cannot_be_resumed_any_more_leave_the_file() {
     let folder = tempfile::tempdir().unwrap();
-    let hands = ManualClock::new();
-    let log = at(folder.path(), &hands).unwrap();
+    let clock = ManualClock::new();
+    let log = at(folder.path(), &clock).unwrap();
     let sessions: Vec<_> = (0..700).map(|_| session(&[("r", 1)])).collect();
     let all = sessions.iter().map(|session| async {
         log.save(session.clone()).await.unwrap();
@@ -73,11 +73,11 @@ async fn sessions_that_cannot_be_resumed_any_more_leave_the_file() {
     futures_util::future::join_all(all).await;
     let lasting: StoredSession = session(&[]);
     log.save(lasting.clone()).await.unwrap();
-    hands.advance(WINDOW);
-    log.trim(hands.now()).await.unwrap();
+    clock.advance(WINDOW);
+    log.trim(clock.now()).await.unwrap();
     assert_eq!(stored(folder.path()), 701);
-    hands.advance(MOMENT);
-    log.trim(hands.now()).await.unwrap();
+    clock.advance(MOMENT);
+    log.trim(clock.now()).await.unwrap();
     assert_eq!(stored(folder.path()), 1);
     assert_eq!(log.find(lasting.pid).await.unwrap(), Some(lasting));
     log.close().await;
@@ -113,7 +113,7 @@ async fn changes_of_sessions_are_stored_with_the_messages_that_wait() {
     let before = log.health.commits();
     let (release, stuck) = std::sync::mpsc::channel::<()>();
     let (begun, begins) = tokio::sync::oneshot::channel();
-    log.meddle(move |_| {
+    log.with_connection(move |_| {
         begun.send(()).unwrap();
         let _ = stuck.recv();
     })

@@ -2,8 +2,8 @@
 
 use std::{path::Path, time::Duration};
 
-use super::super::{SqliteConfig, SqliteLog, open_with, schema};
-use super::{IMPATIENT, kept, send, with_database};
+use super::super::{SqliteConfig, log::SqliteLog, open_with, tables::log_state};
+use super::{SHORT_BUSY_TIMEOUT, kept, send, with_database};
 use crate::{
     backend::{
         Log,
@@ -24,18 +24,18 @@ fn opened(folder: &Path, machine: &FakeClock) -> SqliteLog {
     };
     // As it is opened without a clock of a test's own.
     let aged = match folder.join("switchboard.db").exists() {
-        true => schema::aged(&with_database(folder)).unwrap(),
+        true => log_state::retention_clock(&with_database(folder)).unwrap(),
         false => None,
     };
-    let opened = open_with(config, IMPATIENT, Some(machine.clock(aged)));
+    let opened = open_with(config, SHORT_BUSY_TIMEOUT, Some(machine.clock(aged)));
     opened.unwrap().0
 }
 
 /// One pass over all rooms, by the log's own clock.
 async fn trimmed(log: &SqliteLog) {
     let now = (log.clock)();
-    let trim = |done| super::super::writer::Command::Trim { now, done };
-    while log.ask(trim).await.unwrap() {}
+    let trim = |reply| super::super::commands::WriteCommand::Trim { now, reply };
+    while log.request(trim).await.unwrap() {}
 }
 
 #[tokio::test]

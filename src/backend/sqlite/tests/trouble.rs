@@ -40,7 +40,7 @@ async fn noticed(log: &SqliteLog, reason: &str) {
 }
 
 async fn pragma(log: &SqliteLog, text: String) {
-    log.meddle(move |db| {
+    log.with_connection(move |db| {
         // Some answer with a row, and some do not.
         let mut statement = db.prepare(&format!("PRAGMA {text}")).unwrap();
         let mut rows = statement.query([]).unwrap();
@@ -52,7 +52,7 @@ async fn pragma(log: &SqliteLog, text: String) {
 }
 
 async fn fills_up(log: &SqliteLog) {
-    log.meddle(|db| {
+    log.with_connection(|db| {
         db.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0))
             .and_then(|pages| {
                 db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
@@ -178,13 +178,13 @@ async fn a_log_in_which_nothing_can_be_stored_is_not_ready() {
     let log = tests::alone(folder.path(), 0);
     log.ready().await.unwrap();
     // Nothing of this table can be found any more, as if its first page were rubbish.
-    log.meddle(|db| db.execute_batch("ALTER TABLE ids RENAME TO lost").unwrap())
+    log.with_connection(|db| db.execute_batch("ALTER TABLE ids RENAME TO lost").unwrap())
         .await;
     for _ in 0..3 {
         assert!(send(&log, named("one", "x")).await.is_err());
     }
     noticed(&log, "no such table").await;
-    log.meddle(|db| db.execute_batch("ALTER TABLE lost RENAME TO ids").unwrap())
+    log.with_connection(|db| db.execute_batch("ALTER TABLE lost RENAME TO ids").unwrap())
         .await;
     ready(&log).await;
     assert_eq!(

@@ -1,7 +1,8 @@
-//! What is remembered of the log beside its database: how far it was. If the database is further back when it is opened, it is an older
+//! How far the log has got, recorded beside its database. If the database is further back when it is opened, it is an older
 //! copy, or has lost what was acknowledged, and its numbers must not be used again under the same epochs.
 //!
-//! It stands in the file that keeps other processes out. A copy of the whole folder brings it along, and is not noticed.
+//! This is the content of the lock file that keeps other processes out. A copy of the whole folder includes it, and so is
+//! not noticed.
 
 use std::{
     fs::File,
@@ -10,23 +11,23 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::schema;
+use super::tables::log_state;
 use crate::{model::Epoch, repeat::log_rarely};
 
-/// How much of the file is read.
-const MOST: u64 = 256;
+/// How many bytes of the file are read at most.
+const MAX_BYTES: u64 = 256;
 
-/// The file; as long as it is open it is this process's own.
-pub(super) struct Witness(File);
+/// The open lock file; the folder is locked until this is dropped.
+pub(super) struct ProgressFile(File);
 
-impl Witness {
+impl ProgressFile {
     pub(super) fn new(file: File) -> Self {
         Self(file)
     }
 
-    /// Has the log begin another incarnation if it was further on before than it is now, at `total` messages.
+    /// Begins another incarnation of the log if it was further on before than it is now, at `total` messages.
     pub(super) fn check(&mut self, db: &Connection, total: u64) -> rusqlite::Result<()> {
-        let incarnation = schema::incarnation(db)?;
+        let incarnation = log_state::incarnation(db)?;
         if let Some((known, reached)) = self.read()
             && known == incarnation
             && reached > total
@@ -34,25 +35,25 @@ impl Witness {
             tracing::warn!(
                 reached,
                 total,
-                "the log is an older copy, or has lost messages: it begins another incarnation, and clients begin anew"
+                "the log is an older copy, or has lost messages: beginning another incarnation; clients lose their positions"
             );
-            schema::begin_incarnation(db)?;
+            log_state::begin_incarnation(db)?;
         }
         Ok(())
     }
 
-    /// Notes how many messages were numbered, over all namespaces.
-    pub(super) fn note(&mut self, incarnation: &Epoch, total: u64) {
+    /// Records how many messages were numbered, over all namespaces.
+    pub(super) fn record(&mut self, incarnation: &Epoch, total: u64) {
         let text = format!("{incarnation} {total}\n");
         if let Err(error) = self.write(&text) {
-            log_rarely!(warn, %error, "how far the log is cannot be noted beside it");
+            log_rarely!(warn, %error, "cannot record the log's progress in its lock file");
         }
     }
 
     fn read(&mut self) -> Option<(Epoch, u64)> {
         let mut text = String::new();
         self.0.rewind().ok()?;
-        (&self.0).take(MOST).read_to_string(&mut text).ok()?;
+        (&self.0).take(MAX_BYTES).read_to_string(&mut text).ok()?;
         let (incarnation, total) = text.strip_suffix('\n')?.split_once(' ')?;
         Some((Epoch::from_text(incarnation), total.parse().ok()?))
     }

@@ -25,10 +25,10 @@ const MAX_QUERIED_NODES: usize = 8;
 pub(crate) struct Topology {
     /// The configured addresses; one unless this is a Cluster.
     seeds: Vec<ConnectionInfo>,
-    cluster: Option<Cluster>,
+    cluster: Option<ClusterSlots>,
 }
 
-struct Cluster {
+struct ClusterSlots {
     /// The hash slot of each partition.
     slots: HashMap<Partition, u16>,
     map: Mutex<SlotMap>,
@@ -82,7 +82,7 @@ impl Topology {
             read_at: Instant::now(),
             failed: None,
         };
-        let cluster = Cluster {
+        let cluster = ClusterSlots {
             slots,
             map: Mutex::new(map),
         };
@@ -178,7 +178,7 @@ impl Topology {
     }
 
     /// Reads the slot map from the first node that replies.
-    async fn read_map(&self, cluster: &Cluster, map: &mut SlotMap) {
+    async fn read_map(&self, cluster: &ClusterSlots, map: &mut SlotMap) {
         let known = map.nodes.iter().map(|node| at(&self.seeds[0], node));
         let mut nodes: Vec<ConnectionInfo> = known.collect();
         for seed in &self.seeds {

@@ -53,8 +53,8 @@ impl Node {
         Self::open_by(config, &ManualClock::new()).await
     }
 
-    async fn open_by(config: RedisConfig, hands: &ManualClock) -> Self {
-        let (log, _, deliveries) = open_with(config, Some(hands.clock())).await.unwrap();
+    async fn open_by(config: RedisConfig, clock: &ManualClock) -> Self {
+        let (log, _, deliveries) = open_with(config, Some(clock.clock())).await.unwrap();
         Self {
             log,
             deliveries,
@@ -72,32 +72,32 @@ impl Node {
     }
 
     /// Sets its entry of a user to this many connections.
-    fn has(&self, room: &str, who: &str, connections: usize) {
-        let attending = attending(connections);
+    fn set_entry(&self, room: &str, who: &str, connections: usize) {
+        let entry = entry(connections);
         self.log
-            .set_presence(&key("/", room), &user(who), Some(attending));
+            .set_presence(&key("/", room), &user(who), Some(entry));
     }
 
-    fn has_no(&self, room: &str, who: &str) {
+    fn remove_entry(&self, room: &str, who: &str) {
         self.log.set_presence(&key("/", room), &user(who), None);
     }
 
     /// The users of a room on other nodes, and their connections.
-    fn sees(&self, room: &str) -> Vec<(&str, usize)> {
+    fn users_seen(&self, room: &str) -> Vec<(&str, usize)> {
         let entries = self.rooms.get(&key("/", room)).into_iter().flatten();
         entries
-            .map(|((user, _), attending)| (user.as_str(), attending.connections))
+            .map(|((user, _), entry)| (user.as_str(), entry.connections))
             .collect()
     }
 
     /// Waits until exactly these users are known in a room.
-    async fn until(&mut self, room: &str, expected: &[(&str, usize)]) {
+    async fn wait_for_users(&mut self, room: &str, expected: &[(&str, usize)]) {
         let waiting = async {
             let room = &key("/", room);
             loop {
                 // The count first: there may be many users.
                 let users = self.rooms.get(room).map_or(0, BTreeMap::len);
-                if users == expected.len() && self.sees(room.room.as_str()) == expected {
+                if users == expected.len() && self.users_seen(room.room.as_str()) == expected {
                     return;
                 }
                 self.next().await;
@@ -107,26 +107,26 @@ impl Node {
         assert!(
             waited.is_ok(),
             "{room}: {:?} and not {expected:?}",
-            self.sees(room)
+            self.users_seen(room)
         );
     }
 
     /// Applies the next remote event.
     async fn next(&mut self) {
         let delivery = self.deliveries.recv().await.expect("the log is open");
-        let Delivery::Remote(key, said) = delivery else {
+        let Delivery::Remote(key, event) = delivery else {
             return;
         };
-        self.events.push(said.clone());
+        self.events.push(event.clone());
         let room = self.rooms.entry(key).or_default();
-        match said {
+        match event {
             RemoteEvent::Snapshot(present) => {
                 *room = (present.into_iter())
-                    .map(|(node, user, attending)| ((user, node), attending))
+                    .map(|(node, user, entry)| ((user, node), entry))
                     .collect();
             }
-            RemoteEvent::UserChanged(node, user, Some(attending)) => {
-                room.insert((user, node), attending);
+            RemoteEvent::UserChanged(node, user, Some(entry)) => {
+                room.insert((user, node), entry);
             }
             RemoteEvent::UserChanged(node, user, None) => {
                 room.remove(&(user, node));
@@ -138,7 +138,7 @@ impl Node {
 
     /// How many rooms another node was removed from.
     fn removals(&self) -> usize {
-        let gone = |said: &&RemoteEvent| matches!(said, RemoteEvent::NodeLeft(_));
+        let gone = |event: &&RemoteEvent| matches!(event, RemoteEvent::NodeLeft(_));
         self.events.iter().filter(gone).count()
     }
 
@@ -161,7 +161,7 @@ impl Node {
             .unwrap();
         let users = census.users.iter();
         let users = users
-            .map(|(user, attending)| format!("{user}:{}", attending.connections))
+            .map(|(user, entry)| format!("{user}:{}", entry.connections))
             .collect();
         (users, census)
     }
@@ -184,7 +184,7 @@ fn user(name: &str) -> UserId {
     UserId::parse(name).unwrap()
 }
 
-fn attending(connections: usize) -> PresenceEntry {
+fn entry(connections: usize) -> PresenceEntry {
     PresenceEntry {
         name: Some("A name of \"two\"\nlines".into()),
         status: "online".into(),
@@ -197,9 +197,9 @@ fn attending(connections: usize) -> PresenceEntry {
 }
 
 /// Polls a condition until it is true.
-async fn soon<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let deadline = Instant::now() + TEST_TIMEOUT;
-    while !is_so().await {
+    while !condition().await {
         assert!(Instant::now() < deadline, "{what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -212,42 +212,42 @@ async fn entries_of_one_node_reach_others_whether_they_follow_before_or_after() 
     let server = Server::start().await;
     let (mut a, mut b) = (Node::at(&server, LONG).await, Node::at(&server, LONG).await);
     a.follow("r").await;
-    a.has("r", "alice", 1);
-    a.has("r", "bob", 1);
+    a.set_entry("r", "alice", 1);
+    a.set_entry("r", "bob", 1);
     b.follow("r").await;
-    b.until("r", &[("alice", 1), ("bob", 1)]).await;
+    b.wait_for_users("r", &[("alice", 1), ("bob", 1)]).await;
     let seen = b.rooms[&key("/", "r")][&(user("alice"), a.id())].clone();
     let (name, info) = (seen.name.unwrap(), seen.info.unwrap());
     assert_eq!(
         (&*name, info.get()),
         ("A name of \"two\"\nlines", "{ \"n\":\n 1.0 }")
     );
-    a.has("r", "alice", 0);
-    b.has("r", "alice", 2);
-    b.has("other", "alice", 1);
-    a.has("r", "carol", 1);
-    a.has_no("r", "bob");
-    b.until("r", &[("alice", 0), ("carol", 1)]).await;
-    a.until("r", &[("alice", 2)]).await;
-    a.has_no("r", "alice");
-    a.has_no("r", "carol");
-    a.has_no("r", "nobody");
-    b.until("r", &[]).await;
-    b.has_no("r", "alice");
-    a.until("r", &[]).await;
-    let told = a.events.len();
-    b.has("r", "alice", 3);
-    a.until("r", &[("alice", 3)]).await;
+    a.set_entry("r", "alice", 0);
+    b.set_entry("r", "alice", 2);
+    b.set_entry("other", "alice", 1);
+    a.set_entry("r", "carol", 1);
+    a.remove_entry("r", "bob");
+    b.wait_for_users("r", &[("alice", 0), ("carol", 1)]).await;
+    a.wait_for_users("r", &[("alice", 2)]).await;
+    a.remove_entry("r", "alice");
+    a.remove_entry("r", "carol");
+    a.remove_entry("r", "nobody");
+    b.wait_for_users("r", &[]).await;
+    b.remove_entry("r", "alice");
+    a.wait_for_users("r", &[]).await;
+    let events_before = a.events.len();
+    b.set_entry("r", "alice", 3);
+    a.wait_for_users("r", &[("alice", 3)]).await;
     assert_eq!(
         a.events.len(),
-        told + 1,
+        events_before + 1,
         "its own entries are not delivered to it"
     );
     // A room that is followed again is read again.
     a.log.unsubscribe(&key("/", "r"));
-    b.has_no("r", "alice");
+    b.remove_entry("r", "alice");
     a.follow("r").await;
-    a.until("r", &[]).await;
+    a.wait_for_users("r", &[]).await;
 }
 
 #[tokio::test]
@@ -260,17 +260,17 @@ async fn all_users_of_a_crowded_room_arrive() {
     let names: Vec<_> = (0..CROWD).map(|nth| format!("user{nth:05}")).collect();
     let expected: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
     let began = Instant::now();
-    names.iter().for_each(|name| a.has("r", name, 1));
-    let noted = began.elapsed();
-    b.until("r", &expected).await;
+    names.iter().for_each(|name| a.set_entry("r", name, 1));
+    let set = began.elapsed();
+    b.wait_for_users("r", &expected).await;
     println!(
-        "{CROWD} users: set after {noted:?}, delivered to another node after {:?}",
+        "{CROWD} users: set after {set:?}, delivered to another node after {:?}",
         began.elapsed()
     );
     let began = Instant::now();
     late.follow("r").await;
     println!("read by a late follower after {:?}", began.elapsed());
-    late.until("r", &expected).await;
+    late.wait_for_users("r", &expected).await;
     let began = Instant::now();
     let (_, census) = b.census("r", Some("user04999"), 10).await;
     println!("a page after {:?}", began.elapsed());
@@ -280,8 +280,8 @@ async fn all_users_of_a_crowded_room_arrive() {
     );
     assert_eq!(census.users[0].0, user("user05000"));
     let began = Instant::now();
-    names.iter().for_each(|name| a.has_no("r", name));
-    b.until("r", &[]).await;
+    names.iter().for_each(|name| a.remove_entry("r", name));
+    b.wait_for_users("r", &[]).await;
     println!("removed after {:?}", began.elapsed());
 }
 
@@ -299,7 +299,7 @@ async fn write_unpublished(node: &Node, room: &str, who: &str) {
         &node.log.context.keys.nodes(partition),
         "nowhere",
     ]);
-    let text = codec::encode_entry(&attending(1)).unwrap();
+    let text = codec::encode_entry(&entry(1)).unwrap();
     note.arg("PUBLISH").arg(keys::room_name(&room));
     note.arg(of.to_string()).arg(who).arg(text);
     node.log
@@ -315,11 +315,11 @@ async fn a_lost_update_is_found_with_the_next_one() {
     let server = Server::start().await;
     let (a, mut b) = (Node::at(&server, LONG).await, Node::at(&server, LONG).await);
     b.follow("r").await;
-    a.has("r", "alice", 1);
-    b.until("r", &[("alice", 1)]).await;
+    a.set_entry("r", "alice", 1);
+    b.wait_for_users("r", &[("alice", 1)]).await;
     write_unpublished(&a, "r", "bob").await;
-    a.has("r", "alice", 2);
-    b.until("r", &[("alice", 2), ("bob", 1)]).await;
+    a.set_entry("r", "alice", 2);
+    b.wait_for_users("r", &[("alice", 2), ("bob", 1)]).await;
 }
 
 #[tokio::test]
@@ -328,7 +328,7 @@ async fn a_lost_update_is_found_in_a_silent_room() {
     let (a, mut b) = (Node::at(&server, LONG).await, Node::at(&server, LONG).await);
     b.follow("r").await;
     write_unpublished(&a, "r", "bob").await;
-    b.until("r", &[("bob", 1)]).await;
+    b.wait_for_users("r", &[("bob", 1)]).await;
 }
 
 #[tokio::test]
@@ -337,21 +337,22 @@ async fn changes_made_while_redis_was_down_are_published_afterwards() {
     let (a, mut b) = (Node::at(&server, LONG).await, Node::at(&server, LONG).await);
     b.follow("r").await;
     for who in ["alice", "bob", "carol"] {
-        a.has("r", who, 1);
+        a.set_entry("r", who, 1);
     }
-    b.until("r", &[("alice", 1), ("bob", 1), ("carol", 1)])
+    b.wait_for_users("r", &[("alice", 1), ("bob", 1), ("carol", 1)])
         .await;
     server.kill();
-    a.has_no("r", "alice");
-    a.has("r", "bob", 2);
-    a.has("r", "dave", 1);
-    a.has_no("r", "dave");
-    a.has("r", "erin", 1);
+    a.remove_entry("r", "alice");
+    a.set_entry("r", "bob", 2);
+    a.set_entry("r", "dave", 1);
+    a.remove_entry("r", "dave");
+    a.set_entry("r", "erin", 1);
     server.restart().await;
-    b.until("r", &[("bob", 2), ("carol", 1), ("erin", 1)]).await;
+    b.wait_for_users("r", &[("bob", 2), ("carol", 1), ("erin", 1)])
+        .await;
     let dave = user("dave");
     let of_dave =
-        |said: &RemoteEvent| matches!(said, RemoteEvent::UserChanged(_, who, _) if *who == dave);
+        |event: &RemoteEvent| matches!(event, RemoteEvent::UserChanged(_, who, _) if *who == dave);
     assert!(!b.events.iter().any(of_dave), "dave was never published");
 }
 
@@ -362,15 +363,15 @@ async fn when_redis_has_lost_all_data_entries_are_written_again() {
     for node in [&a, &b] {
         node.follow("r").await;
     }
-    a.has("r", "alice", 1);
-    a.has("s", "alice", 1);
-    b.has("r", "bob", 1);
-    b.until("r", &[("alice", 1)]).await;
-    a.until("r", &[("bob", 1)]).await;
+    a.set_entry("r", "alice", 1);
+    a.set_entry("s", "alice", 1);
+    b.set_entry("r", "bob", 1);
+    b.wait_for_users("r", &[("alice", 1)]).await;
+    a.wait_for_users("r", &[("bob", 1)]).await;
     server.kill();
     std::fs::remove_dir_all(server.folder.path().join("appendonlydir")).unwrap();
     server.restart().await;
-    soon("the entries are written again", async || {
+    eventually("the entries are written again", async || {
         let (r, s) = (
             a.census("r", None, 9).await.0,
             b.census("s", None, 9).await.0,
@@ -382,10 +383,10 @@ async fn when_redis_has_lost_all_data_entries_are_written_again() {
             )
     })
     .await;
-    a.has("r", "alice", 2);
-    b.has("r", "bob", 2);
-    b.until("r", &[("alice", 2)]).await;
-    a.until("r", &[("bob", 2)]).await;
+    a.set_entry("r", "alice", 2);
+    b.set_entry("r", "bob", 2);
+    b.wait_for_users("r", &[("alice", 2)]).await;
+    a.wait_for_users("r", &[("bob", 2)]).await;
 }
 
 #[tokio::test]
@@ -407,14 +408,14 @@ async fn notices_reach_the_other_nodes_that_follow_the_room() {
     };
     a.log.notify(&key("/", "r"), typing);
     a.log.notify(&key("/", "r"), read);
-    a.has("r", "alice", 1);
-    b.has("r", "bob", 1);
-    a.until("r", &[("bob", 1)]).await;
+    a.set_entry("r", "alice", 1);
+    b.set_entry("r", "bob", 1);
+    a.wait_for_users("r", &[("bob", 1)]).await;
     while b.events.len() < 4 {
         b.next().await;
     }
     let notices = |node: &Node| {
-        let notice = |said: &RemoteEvent| match said {
+        let notice = |event: &RemoteEvent| match event {
             RemoteEvent::Notice(notice) => Some(format!("{notice:?}")),
             _ => None,
         };
@@ -435,14 +436,14 @@ async fn rooms_are_listed_by_prefix_and_page_over_all_partitions_and_nodes() {
     let (a, b) = (Node::at(&server, LONG).await, Node::at(&server, LONG).await);
     let mut names: Vec<_> = (0..60).map(|nth| format!("team{nth}")).collect();
     for (nth, name) in names.iter().enumerate() {
-        [&a, &b][nth % 2].has(name, "alice", 1);
+        [&a, &b][nth % 2].set_entry(name, "alice", 1);
     }
     for other in ["tea", "teapot", "teb", "räume"] {
-        a.has(other, "alice", 1);
-        b.has(other, "bob", 1);
+        a.set_entry(other, "alice", 1);
+        b.set_entry(other, "bob", 1);
     }
     a.log
-        .set_presence(&key("/chat", "team0"), &user("alice"), Some(attending(1)));
+        .set_presence(&key("/chat", "team0"), &user("alice"), Some(entry(1)));
     names.push("teapot".into());
     names.push("tea".into());
     names.sort_unstable();
@@ -453,7 +454,7 @@ async fn rooms_are_listed_by_prefix_and_page_over_all_partitions_and_nodes() {
         let rooms = rooms.await.unwrap();
         rooms.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
-    soon("all are listed", async || {
+    eventually("all are listed", async || {
         list("", None, 100).await.len() == 64
     })
     .await;
@@ -470,9 +471,9 @@ async fn rooms_are_listed_by_prefix_and_page_over_all_partitions_and_nodes() {
     assert_eq!(list("team", Some("a"), 1).await, ["team0"]);
     assert_eq!(list("team5", Some("team58"), 9).await, ["team59"]);
     assert!(list("none", None, 9).await.is_empty());
-    a.has_no("teb", "alice");
-    b.has_no("teb", "bob");
-    soon("an empty room is not listed", async || {
+    a.remove_entry("teb", "alice");
+    b.remove_entry("teb", "bob");
+    eventually("an empty room is not listed", async || {
         list("teb", None, 9).await.is_empty()
     })
     .await;
@@ -483,10 +484,10 @@ async fn users_are_paged_over_nodes_and_counted_once() {
     let server = Server::start().await;
     let (a, b) = (Node::at(&server, LONG).await, Node::at(&server, LONG).await);
     for (nth, who) in ["alice", "bob", "carol", "dave", "erin"].iter().enumerate() {
-        a.has("r", who, nth);
+        a.set_entry("r", who, nth);
     }
-    b.has("r", "bob", 7);
-    soon("all are there", async || {
+    b.set_entry("r", "bob", 7);
+    eventually("all are there", async || {
         b.census("r", None, 0).await.1.connections == 17
     })
     .await;

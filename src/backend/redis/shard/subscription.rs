@@ -2,7 +2,7 @@
 //! delivers all of it in the order of offsets.
 //!
 //! One task per shard. This file and [`reconnect`], [`follow`], [`resync`], [`roster`], [`backpressure`] are the driver, which
-//! does the I/O. What it decides by is in four parts that do none: [`FollowedRooms`] (how far each room was delivered),
+//! does the I/O. The decisions are in four types that do none: [`FollowedRooms`] (how far each room was delivered),
 //! [`ReceiptTracker`] (whose messages are delivered by now), [`GapDetector`] (what may be lost), [`Barriers`] (what was
 //! published before what). `docs/redis.md` explains the order of deliveries.
 
@@ -49,10 +49,10 @@ mod roster;
 
 use barriers::{Barriers, parse_barrier};
 use follow::PendingFollow;
+pub(crate) use follow::not_subscribed;
 use gap_detector::GapDetector;
 use receipts::ReceiptTracker;
-pub(crate) use reconnect::not_subscribed;
-use rooms::{FollowedRooms, Position};
+use rooms::{FollowedRooms, MessagePosition};
 
 /// How many commands are handled together at most.
 const COMMAND_BATCH: usize = 1024;
@@ -301,9 +301,9 @@ impl Subscription {
         match codec::decode_channel_message(&room.key, payload) {
             Some(ChannelMessage::Message(epoch, message)) => {
                 match room.position(&epoch, &message) {
-                    Position::Delivered => return Ok(()),
-                    Position::Next => {}
-                    Position::BehindGap => {
+                    MessagePosition::Delivered => return Ok(()),
+                    MessagePosition::Next => {}
+                    MessagePosition::BehindGap => {
                         log_rarely!(warn, room = %message.room.room, seq = %message.seq, "messages were lost between Redis and this node; reading them from the log");
                         self.resync().await?;
                     }

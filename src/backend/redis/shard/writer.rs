@@ -54,8 +54,8 @@ pub(crate) enum WriterCommand {
     Close,
 }
 
-/// What to do with the reply to a command.
-enum PendingReply {
+/// A command that was sent, and what its reply is for.
+enum InFlightCommand {
     Append {
         room: RoomKey,
         id: MessageId,
@@ -111,7 +111,7 @@ impl ShardWriter {
         &mut self,
         command: WriterCommand,
         commands: &mut Vec<Cmd>,
-        pending: &mut Vec<PendingReply>,
+        pending: &mut Vec<InFlightCommand>,
     ) {
         match command {
             WriterCommand::Append {
@@ -122,7 +122,7 @@ impl ShardWriter {
                 let given = draft.id.is_some();
                 let id = draft.id.clone().unwrap_or_else(MessageId::generate);
                 commands.push(self.append_command(&draft, &id, given));
-                pending.push(PendingReply::Append {
+                pending.push(InFlightCommand::Append {
                     room: draft.room,
                     id,
                     settle,
@@ -131,11 +131,11 @@ impl ShardWriter {
             }
             WriterCommand::Publish { command, permit } => {
                 commands.push(command);
-                pending.push(PendingReply::Publish { _permit: permit });
+                pending.push(InFlightCommand::Publish { _permit: permit });
             }
             WriterCommand::Run { command, done } => {
                 commands.push(command);
-                pending.push(PendingReply::Run(done));
+                pending.push(InFlightCommand::Run(done));
             }
             WriterCommand::Close => self.queue.close(),
         }
@@ -180,10 +180,10 @@ impl ShardWriter {
         command
     }
 
-    fn complete(&self, pending: PendingReply, reply: Value) {
+    fn complete(&self, pending: InFlightCommand, reply: Value) {
         let server_wide = reply::is_server_wide(&reply);
         match pending {
-            PendingReply::Append {
+            InFlightCommand::Append {
                 room,
                 id,
                 settle,
@@ -212,8 +212,8 @@ impl ShardWriter {
                     let _ = settle.send(Err(error));
                 }
             },
-            PendingReply::Publish { .. } => {}
-            PendingReply::Run(done) => {
+            InFlightCommand::Publish { .. } => {}
+            InFlightCommand::Run(done) => {
                 let reply = reply::check(reply);
                 if let Err(error) = &reply
                     && server_wide
@@ -241,15 +241,15 @@ impl ShardWriter {
     }
 }
 
-fn fail(pending: PendingReply, error: &Error) {
+fn fail(pending: InFlightCommand, error: &Error) {
     match pending {
-        PendingReply::Append { settle, .. } => {
+        InFlightCommand::Append { settle, .. } => {
             let _ = settle.send(Err(error.clone()));
         }
-        PendingReply::Publish { .. } => {
+        InFlightCommand::Publish { .. } => {
             tracing::debug!(%error, "dropped an ephemeral event: it could not be published");
         }
-        PendingReply::Run(done) => {
+        InFlightCommand::Run(done) => {
             let _ = done.send(Err(error.clone()));
         }
     }

@@ -45,7 +45,7 @@ impl TestNode {
     }
 
     /// Sends a draft until it is stored.
-    pub(crate) async fn insist(&self, draft: &Draft) -> Appended {
+    pub(crate) async fn send_until_stored(&self, draft: &Draft) -> Appended {
         let deadline = Instant::now() + TEST_TIMEOUT;
         loop {
             match self.send(draft.clone()).await {
@@ -58,7 +58,7 @@ impl TestNode {
     }
 
     /// Waits until the node is ready.
-    pub(crate) async fn is_ready(&self) {
+    pub(crate) async fn wait_until_ready(&self) {
         let deadline = Instant::now() + TEST_TIMEOUT;
         while let Err(error) = self.log.ready().await {
             assert!(Instant::now() < deadline, "{error}");
@@ -67,11 +67,11 @@ impl TestNode {
     }
 
     /// The next messages; anything else but remote events fails the test.
-    pub(crate) async fn next(&mut self, count: usize) -> Vec<Arc<Message>> {
+    pub(crate) async fn next_messages(&mut self, count: usize) -> Vec<Arc<Message>> {
         let mut all = Vec::new();
         while all.len() < count {
             let next = timeout(TEST_TIMEOUT, self.deliveries.recv()).await;
-            match next.unwrap_or_else(|_| panic!("{} of {count} came", all.len())) {
+            match next.unwrap_or_else(|_| panic!("{} of {count} were delivered", all.len())) {
                 Some(Delivery::Message(message)) => all.push(message),
                 Some(Delivery::Remote(..)) => {}
                 other => panic!("{other:?} is no message"),
@@ -81,7 +81,7 @@ impl TestNode {
     }
 
     /// The next messages, skipping everything else.
-    pub(crate) async fn messages(&mut self, count: usize) -> Vec<Arc<Message>> {
+    pub(crate) async fn messages_only(&mut self, count: usize) -> Vec<Arc<Message>> {
         let mut all = Vec::new();
         while all.len() < count {
             let next = timeout(TEST_TIMEOUT, self.deliveries.recv()).await;
@@ -106,8 +106,8 @@ impl TestNode {
 
     /// Checks that nothing more is in flight: a message that is sent now is the next.
     pub(crate) async fn nothing_more(&mut self, room: &str) {
-        let last = self.insist(&draft(room, "\"last\"")).await;
-        let next = self.next(1).await;
+        let last = self.send_until_stored(&draft(room, "\"last\"")).await;
+        let next = self.next_messages(1).await;
         assert_eq!((next[0].seq, &next[0].id), (last.seq, &last.id));
     }
 }

@@ -34,11 +34,14 @@ async fn nodes_that_write_concurrently_to_all_shards_are_delivered_the_same_orde
         })
     };
     let writing = [write(&one, 1), write(&two, 7)];
-    let (of_one, of_two) = tokio::join!(one.next(EACH / 60 * 40 * 2), two.next(EACH / 60 * 40 * 2));
+    let (of_one, of_two) = tokio::join!(
+        one.next_messages(EACH / 60 * 40 * 2),
+        two.next_messages(EACH / 60 * 40 * 2)
+    );
     assert!(offsets(&of_one).is_sorted());
     assert!(offsets(&of_two).is_sorted());
-    let context = |came: &[Arc<Message>]| -> Vec<_> {
-        let both = came.iter().filter(|message| {
+    let context = |delivered: &[Arc<Message>]| -> Vec<_> {
+        let both = delivered.iter().filter(|message| {
             rooms[20..40]
                 .iter()
                 .any(|room| room.as_str() == message.room.room.as_str())
@@ -60,7 +63,7 @@ fn keep_sending(sender: TestNode, rooms: &[String]) -> (Sending, oneshot::Sender
         while stopped.try_recv().is_err() {
             let id = format!("id{}", sent.len());
             let room = &rooms[sent.len() * 7 % rooms.len()];
-            sender.insist(&named(room, &id)).await;
+            sender.send_until_stored(&named(room, &id)).await;
             sent.push(id);
         }
         sent
@@ -83,14 +86,17 @@ async fn under_traffic(
 /// Stops sending, and checks that every message was delivered once and in order.
 async fn check_all_delivered(
     node: &mut TestNode,
-    mut came: Vec<Arc<Message>>,
+    mut delivered: Vec<Arc<Message>>,
     (sending, stop): (Sending, oneshot::Sender<()>),
 ) {
     stop.send(()).unwrap();
     let sent = sending.await.unwrap();
-    came.extend(node.next(sent.len() - came.len()).await);
-    assert!(offsets(&came).is_sorted());
-    let mut ids: Vec<_> = came.iter().map(|message| message.id.to_string()).collect();
+    delivered.extend(node.next_messages(sent.len() - delivered.len()).await);
+    assert!(offsets(&delivered).is_sorted());
+    let mut ids: Vec<_> = delivered
+        .iter()
+        .map(|message| message.id.to_string())
+        .collect();
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), sent.len());
@@ -101,9 +107,9 @@ async fn connections_that_are_killed_repeatedly_lose_and_duplicate_nothing() {
     let cluster = Cluster::start().await;
     let rooms = rooms();
     let (mut node, sending) = under_traffic(&cluster, &rooms).await;
-    let mut came = Vec::new();
+    let mut delivered = Vec::new();
     for round in 0..12 {
-        came.extend(node.next(100).await);
+        delivered.extend(node.next_messages(100).await);
         let mut connection = cluster.connect(round % 3).await;
         let kind = ["pubsub", "normal"][round % 2];
         let mut kill = cmd("CLIENT");
@@ -111,7 +117,7 @@ async fn connections_that_are_killed_repeatedly_lose_and_duplicate_nothing() {
         let killed: usize = kill.query_async(&mut connection).await.unwrap();
         assert!(killed > 0, "no connection was killed");
     }
-    check_all_delivered(&mut node, came, sending).await;
+    check_all_delivered(&mut node, delivered, sending).await;
 }
 
 #[tokio::test]
@@ -121,7 +127,7 @@ async fn while_a_server_is_down_only_its_shards_fail_and_all_is_delivered_in_ord
     let mut node = TestNode::at(cluster.urls(), &names(&rooms)).await;
     let away = cluster.room_at(0, &rooms).await;
     let there = cluster.room_at(1, &rooms).await;
-    node.insist(&draft(away, "1")).await;
+    node.send_until_stored(&draft(away, "1")).await;
     cluster.servers[0].kill();
     let began = Instant::now();
     let refused = node.send(draft(away, "1")).await.unwrap_err();
@@ -135,14 +141,18 @@ async fn while_a_server_is_down_only_its_shards_fail_and_all_is_delivered_in_ord
     let took = began.elapsed();
     assert!(took < Duration::from_secs(12), "replied after {took:?}");
     cluster.servers[0].restart().await;
-    node.insist(&named(away, "again")).await;
-    let came = node.messages(5).await;
-    assert!(offsets(&came).is_sorted());
+    node.send_until_stored(&named(away, "again")).await;
+    let delivered = node.messages_only(5).await;
+    assert!(offsets(&delivered).is_sorted());
     for id in stored {
-        assert!(came.iter().any(|message| message.id == id));
+        assert!(delivered.iter().any(|message| message.id == id));
     }
-    assert!(came.iter().any(|message| message.id.as_str() == "again"));
-    node.is_ready().await;
+    assert!(
+        delivered
+            .iter()
+            .any(|message| message.id.as_str() == "again")
+    );
+    node.wait_until_ready().await;
 }
 
 #[tokio::test]
@@ -150,15 +160,15 @@ async fn while_a_server_is_paused_its_shards_fail_and_recover_afterwards() {
     let cluster = Cluster::start().await;
     let rooms = rooms();
     let (mut node, sending) = under_traffic(&cluster, &rooms).await;
-    let mut came = node.next(100).await;
+    let mut delivered = node.next_messages(100).await;
     cluster.servers[1].signal("STOP");
     let still = cluster.room_at(1, &rooms).await;
     let refused = node.send(named(still, "during")).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
     cluster.servers[1].signal("CONT");
-    came.extend(node.next(300).await);
-    came.retain(|message| message.id.as_str() != "during");
-    check_all_delivered(&mut node, came, sending).await;
+    delivered.extend(node.next_messages(300).await);
+    delivered.retain(|message| message.id.as_str() != "during");
+    check_all_delivered(&mut node, delivered, sending).await;
 }
 
 #[tokio::test]
@@ -167,15 +177,15 @@ async fn a_promoted_replica_is_found() {
     cluster.add_replica_of(0).await;
     let rooms = rooms();
     let (mut node, sending) = under_traffic(&cluster, &rooms).await;
-    let mut came = node.next(100).await;
+    let mut delivered = node.next_messages(100).await;
     // Messages that were not replicated may be lost; the others are delivered in order.
     cluster.servers[0].kill();
-    came.extend(node.next(600).await);
-    assert!(offsets(&came).is_sorted());
+    delivered.extend(node.next_messages(600).await);
+    assert!(offsets(&delivered).is_sorted());
     let (sending, stop) = sending;
     stop.send(()).unwrap();
     sending.await.unwrap();
-    node.is_ready().await;
+    node.wait_until_ready().await;
 }
 
 #[tokio::test]
@@ -183,13 +193,13 @@ async fn a_shard_that_is_migrated_to_another_server_is_followed_there() {
     let cluster = Cluster::start().await;
     let rooms = rooms();
     let (mut node, sending) = under_traffic(&cluster, &rooms).await;
-    let mut came = node.next(100).await;
+    let mut delivered = node.next_messages(100).await;
     let moving = key("/", cluster.room_at(2, &rooms).await);
     cluster
         .migrate(&Keys::default().channel(&moving), 2, 0)
         .await;
-    came.extend(node.next(600).await);
-    check_all_delivered(&mut node, came, sending).await;
+    delivered.extend(node.next_messages(600).await);
+    check_all_delivered(&mut node, delivered, sending).await;
 }
 
 #[tokio::test]
@@ -204,11 +214,14 @@ async fn when_a_server_has_lost_all_data_the_log_begins_a_new_incarnation() {
     let folder = cluster.servers[1].folder.path();
     std::fs::remove_dir_all(folder.join("appendonlydir")).unwrap();
     cluster.servers[1].restart().await;
-    let after = node.insist(&named(room, "after")).await;
+    let after = node.send_until_stored(&named(room, "after")).await;
     assert_ne!(after.epoch, before.epoch);
-    let came = node.next(2).await;
-    assert_eq!((came[1].seq, came[1].id.as_str()), (Seq(1), "after"));
-    assert!(offsets(&came).is_sorted());
+    let delivered = node.next_messages(2).await;
+    assert_eq!(
+        (delivered[1].seq, delivered[1].id.as_str()),
+        (Seq(1), "after")
+    );
+    assert!(offsets(&delivered).is_sorted());
     let deadline = Instant::now() + TEST_TIMEOUT;
     while node.log.incarnation() == life {
         assert!(Instant::now() < deadline, "the loss was not noticed");

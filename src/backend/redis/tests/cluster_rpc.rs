@@ -16,7 +16,7 @@ impl Node {
                 if let Delivery::Request(question) = delivery
                     && question.text != "say nothing"
                 {
-                    let answer = format!("{name} heard {}", question.text);
+                    let answer = format!("{name} received {}", question.text);
                     question.answer.send(answer).unwrap();
                 }
             }
@@ -31,13 +31,13 @@ impl Node {
         Ok(answers)
     }
 
-    fn knows(&self, peers: &[&Node]) {
+    fn set_peers(&self, peers: &[&Node]) {
         let peers = peers.iter().map(|other| other.log.context.node).collect();
         self.log.context.peers.update_leases(peers, true);
     }
 
     /// Waits until it is connected to the other nodes, or disconnected.
-    async fn is_connected(&self, connected: bool) {
+    async fn wait_until_connected(&self, connected: bool) {
         let deadline = Instant::now() + TEST_TIMEOUT;
         while self.log.pubsub.connection_number().is_some() != connected {
             assert!(Instant::now() < deadline, "connected: {}", !connected);
@@ -54,11 +54,11 @@ async fn three(server: &Server) -> [Node; 3] {
         Node::start(server, three).await,
     ];
     let [one, two, three] = &nodes;
-    one.knows(&[two, three]);
-    two.knows(&[one, three]);
-    three.knows(&[one, two]);
+    one.set_peers(&[two, three]);
+    two.set_peers(&[one, three]);
+    three.set_peers(&[one, two]);
     for node in &nodes {
-        node.is_connected(true).await;
+        node.wait_until_connected(true).await;
     }
     nodes
 }
@@ -70,14 +70,14 @@ async fn a_request_returns_once_every_other_node_has_responded() {
     let answers = nodes[0].ask("hello\nthere").await.unwrap();
     assert_eq!(
         answers,
-        ["three heard hello\nthere", "two heard hello\nthere"]
+        ["three received hello\nthere", "two received hello\nthere"]
     );
     let nothing: Vec<String> = Vec::new();
     assert_eq!(nodes[1].ask("say nothing").await.unwrap(), nothing);
-    let told = nodes[1]
+    let announced = nodes[1]
         .log
         .request_all("nobody waits".into(), Duration::ZERO);
-    assert_eq!(told.await.unwrap(), nothing);
+    assert_eq!(announced.await.unwrap(), nothing);
     let many = (0..500).map(|number| nodes[2].log.request_all(number.to_string(), TEST_TIMEOUT));
     for (number, answers) in futures_util::future::join_all(many)
         .await
@@ -88,7 +88,10 @@ async fn a_request_returns_once_every_other_node_has_responded() {
         answers.sort();
         assert_eq!(
             answers,
-            [format!("one heard {number}"), format!("two heard {number}")]
+            [
+                format!("one received {number}"),
+                format!("two received {number}")
+            ]
         );
     }
 }
@@ -102,10 +105,10 @@ async fn a_node_that_does_not_respond_is_waited_for_until_the_timeout() {
     let began = Instant::now();
     let within = Duration::from_secs(2);
     let answers = one.log.request_all("hello".into(), within).await.unwrap();
-    assert_eq!(answers, ["two heard hello"]);
+    assert_eq!(answers, ["two received hello"]);
     assert!(began.elapsed() >= within);
-    one.knows(&[&two]);
-    assert_eq!(one.ask("again").await.unwrap(), ["two heard again"]);
+    one.set_peers(&[&two]);
+    assert_eq!(one.ask("again").await.unwrap(), ["two received again"]);
 }
 
 #[tokio::test]
@@ -114,8 +117,8 @@ async fn a_stopping_node_is_not_waited_for() {
     let [one, two, three] = three(&server).await;
     three.log.close().await;
     let began = Instant::now();
-    assert_eq!(one.ask("hello").await.unwrap(), ["two heard hello"]);
-    assert_eq!(two.ask("hello").await.unwrap(), ["one heard hello"]);
+    assert_eq!(one.ask("hello").await.unwrap(), ["two received hello"]);
+    assert_eq!(two.ask("hello").await.unwrap(), ["one received hello"]);
     assert!(began.elapsed() < TEST_TIMEOUT / 2, "{:?}", began.elapsed());
 }
 
@@ -125,7 +128,7 @@ async fn requests_fail_while_redis_is_down_and_work_soon_after() {
     let nodes = three(&server).await;
     server.kill();
     for node in &nodes {
-        node.is_connected(false).await;
+        node.wait_until_connected(false).await;
     }
     let began = Instant::now();
     let refused = nodes[0].ask("hello").await.unwrap_err();
@@ -134,7 +137,7 @@ async fn requests_fail_while_redis_is_down_and_work_soon_after() {
     assert_eq!(nodes[0].log.pubsub.node_count(), 1);
     server.restart().await;
     for node in &nodes {
-        node.is_connected(true).await;
+        node.wait_until_connected(true).await;
     }
     assert_eq!(nodes[0].ask("hello").await.unwrap().len(), 2);
     assert_eq!(nodes[0].log.pubsub.node_count(), 3);
@@ -144,31 +147,31 @@ async fn requests_fail_while_redis_is_down_and_work_soon_after() {
 async fn messages_that_were_published_while_redis_was_down_arrive_later_up_to_the_queue_limit() {
     let mut server = Server::start().await;
     let [one, two, _three] = three(&server).await;
-    let mut words = two.log.pubsub.subscribe("words".into()).await;
-    let mut hear = async || {
-        let word = tokio::time::timeout(TEST_TIMEOUT, words.recv());
-        let (channel, word) = word.await.expect("a message in time").unwrap();
-        assert_eq!(channel, "words");
-        String::from_utf8(word).unwrap()
+    let mut messages = two.log.pubsub.subscribe("messages".into()).await;
+    let mut receive = async || {
+        let message = tokio::time::timeout(TEST_TIMEOUT, messages.recv());
+        let (channel, payload) = message.await.expect("a message in time").unwrap();
+        assert_eq!(channel, "messages");
+        String::from_utf8(payload).unwrap()
     };
-    let say = |word: &str| {
+    let publish = |text: &str| {
         one.log
             .pubsub
-            .publish("words".into(), word.as_bytes().to_vec());
+            .publish("messages".into(), text.as_bytes().to_vec());
     };
-    say("before");
-    assert_eq!(hear().await, "before");
+    publish("before");
+    assert_eq!(receive().await, "before");
     server.kill();
-    one.is_connected(false).await;
+    one.wait_until_connected(false).await;
     for number in 0..10 {
-        say(&number.to_string());
+        publish(&number.to_string());
     }
     let large = vec![b'x'; 17 << 20];
-    one.log.pubsub.publish("words".into(), large);
+    one.log.pubsub.publish("messages".into(), large);
     assert_eq!(one.log.pubsub.dropped()[0], ("full", 1));
     server.restart().await;
     for number in 0..10 {
-        assert_eq!(hear().await, number.to_string());
+        assert_eq!(receive().await, number.to_string());
     }
     assert_eq!(one.log.pubsub.dropped()[0], ("full", 1));
 }
@@ -182,7 +185,7 @@ async fn an_unsubscribed_channel_and_a_closed_log_receive_nothing() {
     two.log.pubsub.unsubscribe("left".into());
     assert!(left.recv().await.is_none());
     for channel in ["left", "kept"] {
-        one.log.pubsub.publish(channel.into(), b"word".to_vec());
+        one.log.pubsub.publish(channel.into(), b"message".to_vec());
     }
     assert_eq!(kept.recv().await.unwrap().0, "kept");
     two.log.close().await;

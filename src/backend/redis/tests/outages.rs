@@ -71,8 +71,8 @@ async fn a_burst_of_one_node_is_delivered_completely_and_in_order_to_another() {
             receipt.wait().await.unwrap();
         }
     });
-    let came = reader.next(BURST).await;
-    for (nth, message) in came.iter().enumerate() {
+    let delivered = reader.next_messages(BURST).await;
+    for (nth, message) in delivered.iter().enumerate() {
         assert_eq!(
             (message.seq.0, message.data.get()),
             (nth as u64 + 1, &*nth.to_string())
@@ -101,7 +101,7 @@ async fn nodes_that_write_concurrently_are_delivered_the_same_order() {
     let writing = [write(&one), write(&two)];
     let all = (1..=2 * EACH as u64).collect::<Vec<_>>();
     // Concurrently: a node whose deliveries nobody takes stops writing.
-    let (one, two) = tokio::join!(one.next(2 * EACH), two.next(2 * EACH));
+    let (one, two) = tokio::join!(one.next_messages(2 * EACH), two.next_messages(2 * EACH));
     assert_eq!(offsets(&one), all);
     assert_eq!(offsets(&two), all);
     for writing in writing {
@@ -121,7 +121,7 @@ async fn rooms_that_are_not_followed_delay_nothing() {
             sent.push(nth as u64 + 1);
         }
     }
-    assert_eq!(offsets(&node.next(200).await), sent);
+    assert_eq!(offsets(&node.next_messages(200).await), sent);
     node.log.unsubscribe(&key("/", "b"));
     node.send(draft("b", "1")).await.unwrap();
     node.nothing_more("a").await;
@@ -150,7 +150,7 @@ async fn a_room_is_followed_from_its_end() {
         .unwrap();
     let mut next = page.head.next();
     while next <= Seq(2000) {
-        let message = reader.next(1).await.remove(0);
+        let message = reader.next_messages(1).await.remove(0);
         if message.seq >= next {
             assert_eq!(message.seq, next);
             next = next.next();
@@ -176,24 +176,27 @@ async fn messages_sent_while_redis_restarts_are_delivered_once_and_in_order() {
         for (draft, receipt) in drafts.iter().zip(receipts) {
             if receipt.wait().await.is_err() {
                 refused += 1;
-                writer.insist(draft).await;
+                writer.send_until_stored(draft).await;
             }
         }
         assert!(refused > 0, "everything was stored before Redis was killed");
     };
     let killer = async {
         // While messages are being sent.
-        let first = node.next(100).await;
+        let first = node.next_messages(100).await;
         server.kill();
         let refused = node.send(draft("r", "1")).await.unwrap_err();
         assert_eq!(refused.code(), Code::Unavailable);
         server.restart().await;
         first
     };
-    let ((), mut came) = tokio::join!(sender, killer);
-    came.extend(node.next(drafts.len() - came.len()).await);
-    assert!(offsets(&came).is_sorted());
-    let mut ids: Vec<_> = came.iter().map(|message| message.id.to_string()).collect();
+    let ((), mut delivered) = tokio::join!(sender, killer);
+    delivered.extend(node.next_messages(drafts.len() - delivered.len()).await);
+    assert!(offsets(&delivered).is_sorted());
+    let mut ids: Vec<_> = delivered
+        .iter()
+        .map(|message| message.id.to_string())
+        .collect();
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), drafts.len());
@@ -219,8 +222,8 @@ async fn messages_that_a_disconnected_node_missed_are_delivered_in_the_order_of_
         let began = Instant::now();
         proxy.cut(true);
         let before = round as u64 * 1501;
-        let came = offsets(&node.next(1500).await);
-        assert_eq!(came, (before + 1..=before + 1500).collect::<Vec<_>>());
+        let delivered = offsets(&node.next_messages(1500).await);
+        assert_eq!(delivered, (before + 1..=before + 1500).collect::<Vec<_>>());
         let took = began.elapsed();
         assert!(took < RESUME, "resumed after {took:?}");
         node.nothing_more("r0").await;
@@ -243,12 +246,12 @@ async fn connections_that_are_cut_repeatedly_lose_and_duplicate_nothing() {
             stored.wait().await.unwrap();
         }
     });
-    let mut came = Vec::new();
-    while came.len() < 3000 {
-        came.extend(node.next(100).await);
+    let mut delivered = Vec::new();
+    while delivered.len() < 3000 {
+        delivered.extend(node.next_messages(100).await);
         proxy.cut(true);
     }
-    assert_eq!(offsets(&came), (1..=3000).collect::<Vec<_>>());
+    assert_eq!(offsets(&delivered), (1..=3000).collect::<Vec<_>>());
     sending.await.unwrap();
 }
 
@@ -264,10 +267,10 @@ async fn while_redis_is_paused_appends_fail_and_work_afterwards() {
     assert!(began.elapsed() < Duration::from_secs(5));
     server.signal("CONT");
     let began = Instant::now();
-    node.insist(&named("r", "during")).await;
+    node.send_until_stored(&named("r", "during")).await;
     let took = began.elapsed();
     assert!(took < RESUME, "resumed after {took:?}");
-    let ids = node.next(2).await;
+    let ids = node.next_messages(2).await;
     let ids: Vec<_> = ids.iter().map(|message| message.id.as_str()).collect();
     assert_eq!(ids, ["before", "during"]);
     node.nothing_more("r").await;
@@ -288,7 +291,7 @@ async fn a_slow_hub_is_delivered_everything_later() {
     }
     let began = Instant::now();
     assert_eq!(
-        offsets(&node.next(1800).await),
+        offsets(&node.next_messages(1800).await),
         (1..=1800).collect::<Vec<_>>()
     );
     let took = began.elapsed();
@@ -314,7 +317,7 @@ async fn scripts_that_redis_no_longer_has_are_loaded_again() {
             .unwrap();
         assert_eq!(node.send(draft("r", "1")).await.unwrap().seq, Seq(nth));
     }
-    assert_eq!(offsets(&node.next(3).await), [1, 2, 3]);
+    assert_eq!(offsets(&node.next_messages(3).await), [1, 2, 3]);
 }
 
 #[tokio::test]
@@ -324,7 +327,7 @@ async fn when_redis_has_lost_all_data_nodes_continue_in_a_new_incarnation() {
     let life = node.log.incarnation();
     let before = node.send(draft("r", "1")).await.unwrap();
     node.send(draft("s", "1")).await.unwrap();
-    let last = node.next(2).await[1].offset;
+    let last = node.next_messages(2).await[1].offset;
     server.kill();
     std::fs::remove_dir_all(server.folder.path().join("appendonlydir")).unwrap();
     server.restart().await;
@@ -333,11 +336,11 @@ async fn when_redis_has_lost_all_data_nodes_continue_in_a_new_incarnation() {
         assert!(Instant::now() < deadline, "the loss was not noticed");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let after = node.insist(&draft("r", "2")).await;
+    let after = node.send_until_stored(&draft("r", "2")).await;
     assert_ne!(after.epoch, before.epoch);
-    let came = node.next(1).await.remove(0);
-    assert_eq!((came.seq, came.data.get()), (Seq(1), "2"));
-    assert!(came.offset > last);
+    let delivered = node.next_messages(1).await.remove(0);
+    assert_eq!((delivered.seq, delivered.data.get()), (Seq(1), "2"));
+    assert!(delivered.offset > last);
 }
 
 #[tokio::test]
@@ -412,7 +415,7 @@ async fn a_message_that_was_not_published_is_found_with_the_next_one() {
     store_silently(&node, "r").await;
     store_silently(&node, "s").await;
     node.send(draft("r", "1")).await.unwrap();
-    assert_eq!(offsets(&node.next(4).await), [1, 2, 3, 4]);
+    assert_eq!(offsets(&node.next_messages(4).await), [1, 2, 3, 4]);
     node.nothing_more("s").await;
 }
 
@@ -421,7 +424,7 @@ async fn a_message_that_was_not_published_is_found_in_a_silent_room() {
     let server = Server::start().await;
     let mut node = TestNode::at(server.url(), &["r"]).await;
     store_silently(&node, "r").await;
-    assert_eq!(offsets(&node.next(1).await), [1]);
+    assert_eq!(offsets(&node.next_messages(1).await), [1]);
     node.nothing_more("r").await;
 }
 
@@ -440,5 +443,5 @@ async fn an_ephemeral_event_reaches_the_own_members_while_redis_is_down() {
     assert!(began.elapsed() < Duration::from_secs(2));
     server.restart().await;
     node.nothing_more("r").await;
-    other.next(1).await;
+    other.next_messages(1).await;
 }

@@ -30,15 +30,15 @@ async fn deployments_with_different_prefixes_share_nothing() {
     assert_eq!(elsewhere.seq, Seq(1));
     assert_ne!(elsewhere.epoch, stored.epoch);
     one.log.send(ephemeral("r"), None).await.unwrap();
-    let came = other.messages(1).await;
-    assert_eq!(came[0].data.get(), "3");
+    let delivered = other.messages_only(1).await;
+    assert_eq!(delivered[0].data.get(), "3");
     other.nothing_more("r").await;
-    one.messages(2).await;
+    one.messages_only(2).await;
     let alice = session(&[]);
     one.log.claim(alice.clone()).await.unwrap();
     assert_eq!(other.log.find(alice.pid).await.unwrap(), None);
-    let heard = other.log.pubsub.subscribe("words".into()).await;
-    drop(heard);
+    let subscribed = other.log.pubsub.subscribe("messages".into()).await;
+    drop(subscribed);
     assert_ne!(one.log.pubsub.prefix(), other.log.pubsub.prefix());
     // No node of the other deployment is waited for.
     let asked = one.log.request_all("hello".into(), TEST_TIMEOUT);

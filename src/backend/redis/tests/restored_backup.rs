@@ -23,7 +23,7 @@ struct Numbers(HashMap<(String, Epoch, Seq), MessageId>);
 impl Numbers {
     async fn send(&mut self, node: &TestNode, room: &str) -> Appended {
         let id = MessageId::generate();
-        let appended = node.insist(&named(room, id.as_str())).await;
+        let appended = node.send_until_stored(&named(room, id.as_str())).await;
         assert!(!appended.duplicate);
         let place = (room.to_owned(), appended.epoch.clone(), appended.seq);
         let before = self.0.insert(place, id);
@@ -48,7 +48,7 @@ async fn a_restored_redis_uses_no_number_twice_under_one_epoch() {
     for room in ["followed", "other"] {
         last.insert(room, numbers.send(&node, room).await);
     }
-    node.messages(7).await;
+    node.messages_only(7).await;
     server.restore(&copy).await;
     // Noticed without any request.
     let deadline = Instant::now() + TEST_TIMEOUT;
@@ -66,7 +66,7 @@ async fn a_restored_redis_uses_no_number_twice_under_one_epoch() {
     let appended = numbers.send(&node, "unwritten").await;
     assert_ne!(appended.epoch, unwritten);
     // Deliveries continue behind all earlier ones.
-    let rest = node.messages(2).await;
+    let rest = node.messages_only(2).await;
     let offset = rest[0].offset;
     assert!(rest[1].offset > offset);
     assert!(rest.iter().all(|message| message.seq == Seq(4)));
@@ -96,12 +96,12 @@ async fn an_id_in_the_backup_is_still_known_after_a_restore() {
     let copy = server.copy();
     node.send(named("r", "two")).await.unwrap();
     server.restore(&copy).await;
-    let again = node.insist(&named("r", "one")).await;
+    let again = node.send_until_stored(&named("r", "one")).await;
     assert!(again.duplicate);
     assert_eq!(again.seq, stored.seq);
-    let lost = node.insist(&named("r", "two")).await;
+    let lost = node.send_until_stored(&named("r", "two")).await;
     assert_eq!((lost.duplicate, lost.seq), (false, Seq(2)));
-    assert!(node.insist(&named("r", "one")).await.duplicate);
+    assert!(node.send_until_stored(&named("r", "one")).await.duplicate);
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn nodes_that_did_not_notice_a_loss_agree_with_the_one_that_did() {
     let copy = server.copy();
     numbers.send(&writer, "r").await;
     for other in &mut peers {
-        assert_eq!(other.messages(2).await[1].seq, Seq(2));
+        assert_eq!(other.messages_only(2).await[1].seq, Seq(2));
     }
     server.restore(&copy).await;
     let mut epochs = HashSet::new();
@@ -127,8 +127,8 @@ async fn nodes_that_did_not_notice_a_loss_agree_with_the_one_that_did() {
     }
     assert_eq!(epochs.len(), 1);
     for other in &mut peers {
-        let came = other.messages(3).await;
-        let seqs: Vec<_> = came.iter().map(|message| message.seq.0).collect();
+        let delivered = other.messages_only(3).await;
+        let seqs: Vec<_> = delivered.iter().map(|message| message.seq.0).collect();
         assert_eq!(seqs, [2, 3, 4]);
     }
 }

@@ -59,8 +59,8 @@ async fn senders_get_receipts_although_the_merger_cannot_forward_what_was_read_a
         sent.expect("a receipt in time").unwrap();
     }
     cluster.servers[1].signal("CONT");
-    let came = node.next(MANY + 3).await;
-    assert!(offsets(&came).is_sorted());
+    let delivered = node.next_messages(MANY + 3).await;
+    assert!(offsets(&delivered).is_sorted());
 }
 
 #[tokio::test]
@@ -74,12 +74,12 @@ async fn unfollowing_the_last_room_of_a_shard_with_a_full_queue_delays_nobody() 
     node.log.subscribe(&room).await.unwrap();
     cluster.servers[1].signal("CONT");
     node.send(draft(&here, "\"last\"")).await.unwrap();
-    let mut came = Vec::new();
-    while came
+    let mut delivered = Vec::new();
+    while delivered
         .last()
         .is_none_or(|last: &Arc<Message>| last.data.get() != "\"last\"")
     {
-        came.extend(node.next(1).await);
+        delivered.extend(node.next_messages(1).await);
     }
-    assert!(offsets(&came).is_sorted());
+    assert!(offsets(&delivered).is_sorted());
 }

@@ -11,16 +11,16 @@ const RESUME: Duration = Duration::from_secs(3);
 /// How long a node may take to notice, while nobody writes, that nothing can be written.
 const NOTICED: Duration = Duration::from_secs(8);
 
-async fn console(server: &Server) -> MultiplexedConnection {
+async fn connect(server: &Server) -> MultiplexedConnection {
     let client = Client::open(server.url()).unwrap();
     client.get_multiplexed_async_connection().await.unwrap()
 }
 
-async fn tell(connection: &mut MultiplexedConnection, line: &str) {
-    let mut words = line.split(' ');
-    let mut command = redis::cmd(words.next().unwrap());
-    words.for_each(|word| {
-        command.arg(word);
+async fn execute(connection: &mut MultiplexedConnection, line: &str) {
+    let mut arguments = line.split(' ');
+    let mut command = redis::cmd(arguments.next().unwrap());
+    arguments.for_each(|argument| {
+        command.arg(argument);
     });
     command
         .exec_async(connection)
@@ -43,7 +43,7 @@ async fn stat(connection: &mut MultiplexedConnection, name: &str) -> u64 {
         .unwrap()
 }
 
-async fn becomes(within: Duration, what: &str, mut is: impl AsyncFnMut() -> bool) {
+async fn eventually(within: Duration, what: &str, mut is: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + within;
     while !is().await {
         assert!(Instant::now() < deadline, "{what}");
@@ -58,7 +58,7 @@ async fn check_outage(
     begin: impl AsyncFnOnce(&mut MultiplexedConnection),
     end: impl AsyncFnOnce(&mut MultiplexedConnection),
 ) {
-    let mut redis = console(server).await;
+    let mut redis = connect(server).await;
     let mut node = TestNode::at(server.url(), &["r"]).await;
     let mut stored = Vec::new();
     for nth in 0..20 {
@@ -70,44 +70,49 @@ async fn check_outage(
 
     // Nobody writes, and nobody asks whether the node is ready.
     let health = node.log.health.clone();
-    becomes(NOTICED, "the failure was not noticed", async || {
+    eventually(NOTICED, "the failure was not noticed", async || {
         health.failing().iter().any(|it| it.check == "write")
     })
     .await;
-    let said = node.log.ready().await.unwrap_err();
-    assert!(said.message().contains(code), "{}", said.message());
+    let error = node.log.ready().await.unwrap_err();
+    assert!(error.message().contains(code), "{}", error.message());
     let refused = node.send(named("r", "refused")).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
     assert!(refused.retry_after_ms().is_some());
     let _ = node.log.subscribe(&key("/", "other")).await;
 
     // The subscription reconnects, which must not need a write.
-    tell(&mut redis, "CLIENT KILL TYPE pubsub").await;
+    execute(&mut redis, "CLIENT KILL TYPE pubsub").await;
     let count = async |redis: &mut _| {
         let connections = stat(redis, "total_connections_received").await;
         (connections, stat(redis, "total_commands_processed").await)
     };
     let (connections, commands) = count(&mut redis).await;
     tokio::time::sleep(Duration::from_secs(4)).await;
-    let (connected, carried_out) = count(&mut redis).await;
-    let (connected, carried_out) = (connected - connections, carried_out - commands);
+    let (connected, executed) = count(&mut redis).await;
+    let (connected, executed) = (connected - connections, executed - commands);
     assert!(connected <= 10, "{connected} connections in 4 s");
-    assert!(carried_out <= 2_000, "{carried_out} commands in 4 s");
+    assert!(executed <= 2_000, "{executed} commands in 4 s");
     assert!(node.log.ready().await.is_err());
 
     end(&mut redis).await;
-    becomes(RESUME, "the node is not ready again", async || {
+    eventually(RESUME, "the node is not ready again", async || {
         node.log.ready().await.is_ok()
     })
     .await;
-    let after = node.insist(&named("r", "after")).await;
+    let after = node.send_until_stored(&named("r", "after")).await;
     assert_eq!(after.seq.0, 21, "no rejected message was stored");
     for (nth, seq) in stored.into_iter().enumerate() {
         let again = node.send(named("r", &format!("before-{nth}"))).await;
         let again = again.unwrap();
         assert!(again.duplicate && again.seq == seq);
     }
-    let all: Vec<_> = node.next(21).await.iter().map(|it| it.seq.0).collect();
+    let all: Vec<_> = node
+        .next_messages(21)
+        .await
+        .iter()
+        .map(|it| it.seq.0)
+        .collect();
     assert_eq!(all, (1..=21).collect::<Vec<_>>());
 }
 
@@ -117,8 +122,8 @@ async fn a_redis_that_is_out_of_memory_makes_the_node_unready_without_busy_loops
     check_outage(
         &server,
         "OOM",
-        async |redis| tell(redis, "CONFIG SET maxmemory 1").await,
-        async |redis| tell(redis, "CONFIG SET maxmemory 0").await,
+        async |redis| execute(redis, "CONFIG SET maxmemory 1").await,
+        async |redis| execute(redis, "CONFIG SET maxmemory 0").await,
     )
     .await;
 }
@@ -129,8 +134,8 @@ async fn a_redis_that_cannot_save_makes_the_node_unready_without_busy_loops() {
     // A directory in the place of the file: the new dump cannot be moved there.
     let dump = server.folder.path().join("dump.rdb");
     let saves = async |redis: &mut MultiplexedConnection, well: &str| {
-        tell(redis, "BGSAVE").await;
-        becomes(TEST_TIMEOUT, "BGSAVE does not end", async || {
+        execute(redis, "BGSAVE").await;
+        eventually(TEST_TIMEOUT, "BGSAVE does not end", async || {
             let info: String = redis::cmd("INFO")
                 .arg("persistence")
                 .query_async(redis)
@@ -146,7 +151,7 @@ async fn a_redis_that_cannot_save_makes_the_node_unready_without_busy_loops() {
         "MISCONF",
         async |redis| {
             std::fs::create_dir_all(dump.join("full")).unwrap();
-            tell(redis, "CONFIG SET stop-writes-on-bgsave-error yes").await;
+            execute(redis, "CONFIG SET stop-writes-on-bgsave-error yes").await;
             let mut save = redis::cmd("CONFIG");
             save.arg("SET").arg("save").arg("3600 1000000");
             save.exec_async(redis).await.unwrap();
@@ -167,8 +172,8 @@ async fn a_redis_that_has_become_a_replica_makes_the_node_unready_without_busy_l
         &server,
         "READONLY",
         // Of an unreachable master, so that it keeps its data.
-        async |redis| tell(redis, "REPLICAOF 127.0.0.1 1").await,
-        async |redis| tell(redis, "REPLICAOF NO ONE").await,
+        async |redis| execute(redis, "REPLICAOF 127.0.0.1 1").await,
+        async |redis| execute(redis, "REPLICAOF NO ONE").await,
     )
     .await;
 }
@@ -176,16 +181,16 @@ async fn a_redis_that_has_become_a_replica_makes_the_node_unready_without_busy_l
 #[tokio::test]
 async fn a_missing_permission_makes_the_node_unready() {
     let server = Server::start().await;
-    let mut redis = console(&server).await;
+    let mut redis = connect(&server).await;
     let node = TestNode::at(server.url(), &[]).await;
     node.log.ready().await.unwrap();
-    tell(&mut redis, "ACL SETUSER default -zadd").await;
-    becomes(NOTICED, "the failure was not noticed", async || {
+    execute(&mut redis, "ACL SETUSER default -zadd").await;
+    eventually(NOTICED, "the failure was not noticed", async || {
         node.log.ready().await.is_err()
     })
     .await;
-    tell(&mut redis, "ACL SETUSER default +zadd").await;
-    becomes(RESUME, "the node is not ready again", async || {
+    execute(&mut redis, "ACL SETUSER default +zadd").await;
+    eventually(RESUME, "the node is not ready again", async || {
         node.log.ready().await.is_ok()
     })
     .await;
@@ -194,15 +199,15 @@ async fn a_missing_permission_makes_the_node_unready() {
 #[tokio::test]
 async fn damaged_keys_of_a_room_leave_the_node_ready() {
     let server = Server::start().await;
-    let mut redis = console(&server).await;
+    let mut redis = connect(&server).await;
     let node = TestNode::at(server.url(), &[]).await;
     node.send(draft("bad", "1")).await.unwrap();
     let bad = key("/", "bad");
     let keys = &node.log.context.keys;
     for key in [keys.room(&bad), keys.messages(&bad)] {
-        let mut spoil = redis::cmd("SET");
-        spoil.arg(key).arg("rubbish");
-        spoil.exec_async(&mut redis).await.unwrap();
+        let mut damage = redis::cmd("SET");
+        damage.arg(key).arg("rubbish");
+        damage.exec_async(&mut redis).await.unwrap();
     }
     for nth in 0..50 {
         let refused = node.send(draft("bad", "2")).await.unwrap_err();
@@ -216,16 +221,16 @@ async fn damaged_keys_of_a_room_leave_the_node_ready() {
 #[tokio::test]
 async fn damaged_keys_of_a_partition_make_the_node_unready() {
     let server = Server::start().await;
-    let mut redis = console(&server).await;
+    let mut redis = connect(&server).await;
     let node = TestNode::at(server.url(), &[]).await;
     node.log.ready().await.unwrap();
-    let mut spoil = redis::cmd("SADD");
-    spoil
+    let mut damage = redis::cmd("SADD");
+    damage
         .arg(node.log.context.keys.rooms(Partition::FIRST))
         .arg("rubbish");
-    spoil.exec_async(&mut redis).await.unwrap();
+    damage.exec_async(&mut redis).await.unwrap();
     let health = node.log.health.clone();
-    becomes(NOTICED, "the failure was not noticed", async || {
+    eventually(NOTICED, "the failure was not noticed", async || {
         let failing = health.failing();
         failing.iter().any(|it| it.reason.contains("WRONGTYPE"))
     })

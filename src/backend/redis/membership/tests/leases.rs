@@ -37,7 +37,7 @@ impl Node {
             .await;
     }
 
-    fn knows(&self, other: &Node) -> bool {
+    fn sees_alive(&self, other: &Node) -> bool {
         self.log.context.peers.alive().contains(&other.id())
     }
 
@@ -80,38 +80,38 @@ async fn a_paused_node_is_removed_once_by_two_others_and_writes_its_entries_agai
         a.follow(room).await;
         b.follow(room).await;
         c.follow(room).await;
-        a.has(room, "alice", 1);
-        b.has(room, "alice", 2);
+        a.set_entry(room, "alice", 1);
+        b.set_entry(room, "alice", 2);
     }
     let both = [("alice", 1), ("alice", 2)];
     for room in &rooms {
-        b.until(room, &both[..1]).await;
-        a.until(room, &both[1..]).await;
+        b.wait_for_users(room, &both[..1]).await;
+        a.wait_for_users(room, &both[1..]).await;
     }
     for node in [&mut b, &mut c] {
         node.clear_events();
     }
     a.pause().await;
     for room in &rooms {
-        b.until(room, &[]).await;
-        c.until(room, &both[1..]).await;
+        b.wait_for_users(room, &[]).await;
+        c.wait_for_users(room, &both[1..]).await;
     }
-    soon("nothing is left of the node", async || {
+    eventually("nothing is left of the node", async || {
         left_of(&b, a.id()).await.is_empty()
     })
     .await;
-    assert!(!b.knows(&a) && b.knows(&c));
+    assert!(!b.sees_alive(&a) && b.sees_alive(&c));
     a.resume().await;
     for room in &rooms {
-        b.until(room, &both[..1]).await;
-        while c.sees(room).len() < 2 {
+        b.wait_for_users(room, &both[..1]).await;
+        while c.users_seen(room).len() < 2 {
             c.next().await;
         }
     }
     for node in [&b, &c] {
         assert_eq!(node.removals(), ROOMS, "once for each room");
     }
-    soon("the node is alive again", async || b.knows(&a)).await;
+    eventually("the node is alive again", async || b.sees_alive(&a)).await;
 }
 
 #[tokio::test]
@@ -121,16 +121,16 @@ async fn nodes_whose_leases_redis_has_lost_stay_alive_until_they_could_have_acqu
         Node::at(&server, SHORT).await,
         Node::at(&server, SHORT).await,
     );
-    assert!(b.knows(&a));
+    assert!(b.sees_alive(&a));
     a.lose_lease().await;
     b.ask::<()>("FLUSHALL", &[]).await;
     let leases = b.log.context.keys.leases();
-    soon("the node has its lease again", async || {
+    eventually("the node has its lease again", async || {
         b.ask::<u64>("ZCARD", &[&leases]).await == 1
     })
     .await;
-    assert!(b.knows(&a));
-    soon("the node is no longer alive", async || !b.knows(&a)).await;
+    assert!(b.sees_alive(&a));
+    eventually("the node is no longer alive", async || !b.sees_alive(&a)).await;
 }
 
 #[tokio::test]
@@ -142,17 +142,17 @@ async fn the_users_of_a_dead_node_are_removed_within_its_lease() {
         Node::at(&server, LEASE).await,
     );
     b.follow("r").await;
-    a.has("r", "alice", 1);
-    b.until("r", &[("alice", 1)]).await;
+    a.set_entry("r", "alice", 1);
+    b.wait_for_users("r", &[("alice", 1)]).await;
     // From then on it may remove others.
-    soon("Redis has data", async || {
+    eventually("Redis has data", async || {
         b.ask::<u64>("DBSIZE", &[]).await > 0
     })
     .await;
     tokio::time::sleep(LEASE).await;
     let died = Instant::now();
     drop(a);
-    b.until("r", &[]).await;
+    b.wait_for_users("r", &[]).await;
     let took = died.elapsed();
     assert!(took < LEASE + Duration::from_millis(500), "after {took:?}");
 }
@@ -168,14 +168,14 @@ async fn the_users_of_a_stopped_node_stay_for_the_grace_time() {
     .await;
     let mut b = Node::at(&server, SHORT).await;
     b.follow("r").await;
-    a.has("r", "alice", 1);
-    a.has("r", "bob", 1);
+    a.set_entry("r", "alice", 1);
+    a.set_entry("r", "bob", 1);
     let closing = Instant::now();
     // Queued changes are written.
-    a.has("r", "bob", 0);
+    a.set_entry("r", "bob", 0);
     a.log.close().await;
-    b.until("r", &[("alice", 1), ("bob", 0)]).await;
-    b.until("r", &[]).await;
+    b.wait_for_users("r", &[("alice", 1), ("bob", 0)]).await;
+    b.wait_for_users("r", &[]).await;
     assert!(closing.elapsed() >= Duration::from_secs(1));
     assert_eq!(b.removals(), 1);
 }
@@ -190,12 +190,15 @@ async fn no_node_is_removed_because_redis_was_down() {
     for node in [&a, &b] {
         node.follow("r").await;
     }
-    a.has("r", "alice", 1);
-    b.has("r", "bob", 1);
-    b.until("r", &[("alice", 1)]).await;
-    a.until("r", &[("bob", 1)]).await;
+    a.set_entry("r", "alice", 1);
+    b.set_entry("r", "bob", 1);
+    b.wait_for_users("r", &[("alice", 1)]).await;
+    a.wait_for_users("r", &[("bob", 1)]).await;
     // Long enough that each might remove the other.
-    soon("both are alive", async || a.knows(&b) && b.knows(&a)).await;
+    eventually("both are alive", async || {
+        a.sees_alive(&b) && b.sees_alive(&a)
+    })
+    .await;
     for away in 0..2 {
         tokio::time::sleep(SHORT).await;
         match away {
@@ -226,11 +229,11 @@ async fn no_node_is_removed_because_redis_was_down() {
                     redis::from_redis_value(Value::Array(both));
                 both.is_ok_and(|(until, (now, _))| until > now * 1000.0)
             };
-            soon("the node has its lease again", lease).await;
+            eventually("the node has its lease again", lease).await;
         }
         let connections = away + 2;
-        a.has("r", "alice", connections);
-        b.until("r", &[("alice", connections)]).await;
+        a.set_entry("r", "alice", connections);
+        b.wait_for_users("r", &[("alice", connections)]).await;
         assert_eq!(a.removals() + b.removals(), 0);
     }
 }
@@ -244,15 +247,15 @@ async fn entries_of_a_node_without_a_lease_are_removed() {
     );
     b.follow("r").await;
     a.lose_lease().await;
-    soon("its lease is deleted", async || {
+    eventually("its lease is deleted", async || {
         left_of(&b, a.id()).await.is_empty()
     })
     .await;
     // It was paused, and publishes before it notices.
-    a.has("r", "alice", 1);
-    b.until("r", &[("alice", 1)]).await;
+    a.set_entry("r", "alice", 1);
+    b.wait_for_users("r", &[("alice", 1)]).await;
     drop(a);
-    b.until("r", &[]).await;
+    b.wait_for_users("r", &[]).await;
 }
 
 #[tokio::test]
@@ -297,13 +300,13 @@ async fn only_the_node_that_claimed_a_session_last_stores_and_ends_it() {
 #[tokio::test]
 async fn sessions_of_a_dead_node_have_ended_and_can_be_resumed_within_the_window() {
     let server = Server::start().await;
-    let hands = ManualClock::new();
+    let clock = ManualClock::new();
     let config = RedisConfig {
         lease: SHORT,
         ..RedisConfig::new(server.url())
     };
-    let a = Node::open_by(config.clone(), &hands).await;
-    let b = Node::open_by(config.clone(), &hands).await;
+    let a = Node::open_by(config.clone(), &clock).await;
+    let b = Node::open_by(config.clone(), &clock).await;
     let sessions: Vec<_> = (0..300).map(|_| session(&[])).collect();
     for session in &sessions {
         a.log.claim(session.clone()).await.unwrap();
@@ -313,13 +316,13 @@ async fn sessions_of_a_dead_node_have_ended_and_can_be_resumed_within_the_window
     b.log.claim(found.unwrap()).await.unwrap();
     drop(a);
     for session in left {
-        soon("the session has ended", async || b.has_ended(session).await).await;
+        eventually("the session has ended", async || b.has_ended(session).await).await;
     }
     assert!(!b.has_ended(moved).await);
-    hands.advance(config.session_window);
+    clock.advance(config.session_window);
     let found = b.log.find(left[0].pid).await.unwrap().unwrap();
     assert_eq!(found.connection, left[0].connection);
-    hands.advance(Duration::from_millis(1));
+    clock.advance(Duration::from_millis(1));
     assert_eq!(b.log.find(left[0].pid).await.unwrap(), None);
     assert!(b.log.find(moved.pid).await.unwrap().is_some());
 }
@@ -336,7 +339,7 @@ async fn active_sessions_of_a_node_that_was_taken_for_dead_are_resumed() {
         a.log.claim((*session).clone()).await.unwrap();
     }
     a.pause().await;
-    soon("the sessions are marked as ended", async || {
+    eventually("the sessions are marked as ended", async || {
         b.has_ended(&alice).await && b.has_ended(&bob).await
     })
     .await;
@@ -345,7 +348,7 @@ async fn active_sessions_of_a_node_that_was_taken_for_dead_are_resumed() {
     b.log.end(moved.pid).await.unwrap();
     a.log.end(bob.pid).await.unwrap();
     a.resume().await;
-    soon("the session is active", async || !b.has_ended(&alice).await).await;
+    eventually("the session is active", async || !b.has_ended(&alice).await).await;
     assert!(b.has_ended(&bob).await);
     assert!(b.has_ended(&moved).await, "its owner has ended it");
 }
@@ -359,8 +362,8 @@ async fn the_end_of_a_session_is_stored_once_redis_is_back() {
     server.kill();
     assert!(a.log.end(alice.pid).await.is_err());
     server.restart().await;
-    soon("Redis is back", async || a.log.ready().await.is_ok()).await;
-    soon("its end is stored", async || a.has_ended(&alice).await).await;
+    eventually("Redis is back", async || a.log.ready().await.is_ok()).await;
+    eventually("its end is stored", async || a.has_ended(&alice).await).await;
 }
 
 #[tokio::test]

@@ -3,14 +3,14 @@
 use redis::{Cmd, Value, aio::MultiplexedConnection};
 use tokio::sync::oneshot;
 
-use super::{ListenEnd, Subscription, for_each_channel, reconnect::not_subscribed, rooms::RoomEnd};
+use super::{ListenEnd, Subscription, for_each_channel, rooms::RoomEnd};
 use crate::{
     backend::redis::{
         client::{OnDisconnect, reply},
         keys::Keys,
         shard::stream::ShardItem,
     },
-    error::Result,
+    error::{Error, Result},
     model::{Epoch, Offset, RoomKey, Seq},
 };
 
@@ -102,6 +102,11 @@ pub(super) fn fail_once(waiting: &mut Option<oneshot::Sender<Result<()>>>) {
     if let Some(done) = waiting.take() {
         let _ = done.send(Err(not_subscribed()));
     }
+}
+
+/// Why a room cannot be followed yet.
+pub(crate) fn not_subscribed() -> Error {
+    Error::unavailable("cannot subscribe to Redis now; try again")
 }
 
 /// Reads where a room ends.

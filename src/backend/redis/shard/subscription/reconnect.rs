@@ -13,7 +13,6 @@ use crate::{
             shard::command::SubscriptionCommand,
         },
     },
-    error::Error,
     repeat::log_at,
 };
 
@@ -102,9 +101,4 @@ impl Subscription {
         }
         Some(())
     }
-}
-
-/// Why a room cannot be followed yet.
-pub(crate) fn not_subscribed() -> Error {
-    Error::unavailable("cannot subscribe to Redis now; try again")
 }

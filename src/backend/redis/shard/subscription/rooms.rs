@@ -25,7 +25,7 @@ pub(super) type RoomEnd = (Epoch, Seq, Offset);
 
 /// Where a message is, compared with what was delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Position {
+pub(super) enum MessagePosition {
     /// It was delivered already.
     Delivered,
     /// It is the next one.
@@ -87,17 +87,17 @@ impl RoomCursor {
 
     /// Where a published message is. Offsets tell what was delivered, the room's own numbers, which have no gaps, what is
     /// missing.
-    pub(super) fn position(&self, epoch: &Epoch, message: &Message) -> Position {
+    pub(super) fn position(&self, epoch: &Epoch, message: &Message) -> MessagePosition {
         if message.offset <= self.offset {
-            return Position::Delivered;
+            return MessagePosition::Delivered;
         }
         let is_next = match self.epoch == *epoch {
             true => message.seq <= self.seq.max(self.read_up_to).next(),
             false => message.seq == Seq(1),
         };
         match is_next {
-            true => Position::Next,
-            false => Position::BehindGap,
+            true => MessagePosition::Next,
+            false => MessagePosition::BehindGap,
         }
     }
 

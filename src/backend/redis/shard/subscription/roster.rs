@@ -60,7 +60,7 @@ impl Subscription {
             RosterUpdate::NodeRemoved if is_own => self.context.roster.recheck_room(room),
             RosterUpdate::Users(_) if is_own => {}
             RosterUpdate::NodeRemoved => {
-                self.deliver_remote(room, RemoteEvent::NodeLeft(node)).await
+                self.deliver_remote(room, RemoteEvent::NodeLeft(node)).await;
             }
             RosterUpdate::Users(users) => {
                 for (user, entry) in users {

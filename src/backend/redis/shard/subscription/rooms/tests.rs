@@ -36,18 +36,18 @@ fn cursor() -> RoomCursor {
 fn offsets_tell_what_was_delivered_and_numbers_what_is_missing() {
     let cursor = cursor();
     let position = |seq, offset| cursor.position(&epoch("one"), &message(seq, offset));
-    assert_eq!(position(4, 40), Position::Delivered);
-    assert_eq!(position(3, 12), Position::Delivered);
-    assert_eq!(position(5, 47), Position::Next);
-    assert_eq!(position(6, 48), Position::BehindGap);
+    assert_eq!(position(4, 40), MessagePosition::Delivered);
+    assert_eq!(position(3, 12), MessagePosition::Delivered);
+    assert_eq!(position(5, 47), MessagePosition::Next);
+    assert_eq!(position(6, 48), MessagePosition::BehindGap);
 }
 
 #[test]
 fn a_new_epoch_begins_with_its_first_message() {
     let cursor = cursor();
     let position = |seq| cursor.position(&epoch("two"), &message(seq, 50));
-    assert_eq!(position(1), Position::Next);
-    assert_eq!(position(5), Position::BehindGap);
+    assert_eq!(position(1), MessagePosition::Next);
+    assert_eq!(position(5), MessagePosition::BehindGap);
 }
 
 #[test]
@@ -55,8 +55,8 @@ fn numbers_that_the_log_no_longer_keeps_are_no_gap() {
     let mut cursor = cursor();
     cursor.read_to_end(epoch("one"), Seq(9));
     let position = |seq| cursor.position(&epoch("one"), &message(seq, 50));
-    assert_eq!(position(10), Position::Next);
-    assert_eq!(position(11), Position::BehindGap);
+    assert_eq!(position(10), MessagePosition::Next);
+    assert_eq!(position(11), MessagePosition::BehindGap);
 }
 
 #[test]
@@ -64,12 +64,12 @@ fn a_room_that_was_read_under_another_epoch_goes_on_in_that_one() {
     let mut cursor = cursor();
     cursor.read_to_end(epoch("two"), Seq(2));
     let position = |name, seq| cursor.position(&epoch(name), &message(seq, 50));
-    assert_eq!(position("two", 3), Position::Next);
-    assert_eq!(position("one", 5), Position::BehindGap);
+    assert_eq!(position("two", 3), MessagePosition::Next);
+    assert_eq!(position("one", 5), MessagePosition::BehindGap);
     cursor.begin_epoch(epoch("three"), Seq(7));
     assert_eq!(
         cursor.position(&epoch("three"), &message(8, 50)),
-        Position::Next
+        MessagePosition::Next
     );
 }
 

@@ -1,4 +1,4 @@
-// Identity: where a token may come from, what a bad one is answered, what it allows and when it ends.
+// Identity: where a token may come from, how a bad one is refused, what it permits, when it expires.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -71,7 +71,7 @@ const BAD = {
 };
 
 for (const [name, [token, code]] of Object.entries(BAD)) {
-  test(`a token ${name} is answered ${code} on every transport`, async (t) => {
+  test(`a token ${name} gets ${code} on every transport`, async (t) => {
     const server = await serve(t, KEYED);
     for (const v of [3, 4]) {
       for (const mode of ["polling", "websocket"]) {
@@ -97,7 +97,7 @@ for (const [name, [token, code]] of Object.entries(BAD)) {
 }
 
 // A proxy's token, or a parameter of the application's: with the CONNECT a better one may come.
-test("what is no JSON Web Token opens nothing by itself, and is in nobody's way", async (t) => {
+test("text that is not a JSON Web Token admits nobody, and does not stop a valid token elsewhere", async (t) => {
   const server = await serve(t, KEYED);
   const token = sign({ sub: "alice" });
   for (const mode of ["polling", "websocket"]) {
@@ -205,7 +205,7 @@ test("without the grant for history a join brings no old messages", async (t) =>
   }
 });
 
-test("nobody joins the personal room of somebody else, whatever the token grants", async (t) => {
+test("no token permits joining another user's personal room", async (t) => {
   const server = await serve(t, KEYED);
   const alice = await open(t, server, { token: sign({ sub: "alice", rooms: [{ match: "*", can: all }] }) });
   await alice.refused("join", "user:bob", "forbidden");
@@ -217,7 +217,7 @@ test("nobody joins the personal room of somebody else, whatever the token grants
   await guest.refused("history", { room: "user:bob" }, "forbidden");
 });
 
-test("when its token expires a client is told, and its transport closed after the grace time", async (t) => {
+test("a client whose token expires gets an error, and its transport closes after the grace time", async (t) => {
   const server = await serve(t, STRICT);
   for (const mode of ["polling", "websocket"]) {
     const exp = at(2);
@@ -255,7 +255,7 @@ test("a client that refreshes its token in time stays connected, with the new to
   assert.deepEqual(lost.items, []);
 });
 
-test("a refresh with somebody else's token, or a bad one, is refused and changes nothing", async (t) => {
+test("a refresh with another user's token, or an invalid one, is refused and changes nothing", async (t) => {
   const server = await serve(t, STRICT);
   const alice = await open(t, server, { token: sign({ sub: "alice" }) });
   await alice.refused("refresh", { token: sign({ sub: "bob" }) }, "forbidden", "unauthorized");
@@ -264,7 +264,7 @@ test("a refresh with somebody else's token, or a bad one, is refused and changes
   await alice.ok("message", { room: "lobby", data: "still alice" });
 });
 
-test("the secret is in no answer and no log line", async (t) => {
+test("the secret is in no response and no log line", async (t) => {
   const server = await serve(t, { ...KEYED, "log-filter": "debug" });
   const token = sign({ sub: "alice" });
   const alice = await open(t, server, { query: { token } });

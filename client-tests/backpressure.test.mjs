@@ -56,7 +56,7 @@ test("a client that sends far more than fits is not taken for dead while it is n
   );
 });
 
-test("what is over the rate is passed on at the rate", async (t) => {
+test("messages over the rate are delivered at the rate", async (t) => {
   const server = await serve(t, SLOW);
   const client = await open(t, server);
   const began = Date.now();
@@ -78,7 +78,7 @@ test("other connections, those of the same transport included, are not held back
   await Promise.all(flood);
 });
 
-test("a client that goes while it is held back has sent all the same, and is gone at once", async (t) => {
+test("a client that disconnects while it is held back has sent everything, and is gone at once", async (t) => {
   const server = await serve(t, { ...SLOW, "limits-messages-per-second": 5, "presence-grace": "0s" });
   const bob = await open(t, server, { user: "bob" });
   await bob.ok("join", "lobby");
@@ -94,7 +94,7 @@ test("a client that goes while it is held back has sent all the same, and is gon
   await left.until((items) => items.some(([told]) => told.event === "leave" && told.user === "alice"));
 });
 
-test("a client that leaves behind a flood gets no more of it through than one that stays", async (t) => {
+test("a client that disconnects after a flood gets no more of it through than one that stays", async (t) => {
   const server = await serve(t, { ...SLOW, "limits-backpressure": "1s", "presence-grace": "0s" });
   const bob = await open(t, server, { user: "bob" });
   await bob.ok("join", "lobby");
@@ -108,7 +108,7 @@ test("a client that leaves behind a flood gets no more of it through than one th
   assert.ok(seq >= RATE && seq <= 4 * RATE, `${seq} of ${flood.length} were stored`);
 });
 
-test("a flood is refused once the client has been behind for too long, with a time to come again", async (t) => {
+test("a flood is refused once the client has been over its rate for too long, with a time to retry", async (t) => {
   const server = await serve(t, { ...SLOW, "limits-backpressure": "1s" });
   const client = await open(t, server);
   const acks = await Promise.all(upTo(10 * RATE).map((i) => client.ask("message", { room: "lobby", data: i })));

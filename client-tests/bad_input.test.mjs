@@ -79,7 +79,7 @@ const GARBAGE = [
   "z".repeat(10_000),
 ];
 
-test("packets that are broken, half or of no sense harm nobody", async (t) => {
+test("broken, partial and meaningless packets harm no other client", async (t) => {
   const { server, well } = await sturdy(t, { "socketio-relay": "draw" });
   const bystander = await open(t, server, { user: "bystander" });
   await bystander.ok("join", "lobby");
@@ -108,7 +108,7 @@ test("packets that are broken, half or of no sense harm nobody", async (t) => {
   await well();
 });
 
-test("the same garbage over polling is answered and harms nobody", async (t) => {
+test("the same garbage over polling gets a response and harms no other client", async (t) => {
   const { server, well } = await sturdy(t);
   for (const eio of [3, 4]) {
     for (const packet of GARBAGE) {
@@ -128,7 +128,7 @@ test("the same garbage over polling is answered and harms nobody", async (t) => 
   await well();
 });
 
-test("binary frames where text is due harm nobody", async (t) => {
+test("binary frames where text is expected harm no other client", async (t) => {
   const { server, well } = await sturdy(t, { "socketio-relay": "draw" });
   for (const bytes of [Buffer.alloc(0), Buffer.from([0]), Buffer.from('42["join","r"]'), Buffer.alloc(50_000, 0xff)]) {
     const raw = await rawClient(t, server);
@@ -194,7 +194,7 @@ test("data nested 10,000 deep is refused, wherever it stands", async (t) => {
   await well();
 });
 
-test("10,000 packets in one request are answered or refused, and their session ends or works", async (t) => {
+test("10,000 packets in one request are handled or refused, and their session ends or works", async (t) => {
   const { server, well } = await sturdy(t, { ...UNLIMITED, "socketio-max-payload": 1_000_000 });
   const sid = await pollingSession(server);
   const path = `/socket.io/?EIO=4&transport=polling&sid=${sid}`;
@@ -218,7 +218,7 @@ test("connects to thousands of unknown namespaces are refused and take no memory
   await well();
 });
 
-test("requests that are no Engine.IO are answered with a client error", async (t) => {
+test("requests that are not Engine.IO get a client error", async (t) => {
   const { server, well } = await sturdy(t);
   const sid = await pollingSession(server);
   const requests = [
@@ -249,7 +249,7 @@ test("requests that are no Engine.IO are answered with a client error", async (t
   await well();
 });
 
-test("bytes that are no HTTP, and connections that say nothing or half a request, harm nobody", async (t) => {
+test("bytes that are not HTTP, silent connections and half requests harm no other client", async (t) => {
   const { server, well } = await sturdy(t);
   const sockets = [];
   for (const bytes of ["", "\u0000\u0001\u0002", "GET", "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\n", "\r\n\r\n".repeat(100)]) {

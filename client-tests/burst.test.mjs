@@ -1,4 +1,4 @@
-// Bursts: ten thousand messages as fast as they can be sent reach everybody who keeps reading, each once, in order.
+// Bursts: ten thousand messages, sent as fast as possible, reach every client that keeps reading, each once, in order.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// Connecting: every supported client over every transport learns who it is.
+// Connecting: every supported client receives its session over every transport.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -8,7 +8,7 @@ import { eventually } from "./support/scope.mjs";
 import { serve } from "./support/server.mjs";
 
 for (const { v, mode } of MATRIX) {
-  test(`client ${v} over ${mode} connects under the name it gives and is told its session`, async (t) => {
+  test(`client ${v} over ${mode} connects under the name it gives and receives its session`, async (t) => {
     const server = await serve(t);
     const before = Date.now();
     const { me, socket } = await open(t, server, { v, mode, user: "alice" });

@@ -1,4 +1,4 @@
-// Draining: a server that is told to end says so, ends its connections so that stock clients come back, and loses
+// Draining: a server that gets SIGTERM says so, closes its connections so that stock clients come back, and loses
 // nothing; the next process on the same port has them again.
 
 import assert from "node:assert/strict";
@@ -10,7 +10,7 @@ import { serve, UNLIMITED } from "./support/server.mjs";
 
 const DRAIN = { ...UNLIMITED, "drain-over": "1s" };
 
-test("every client is told, sees the transport close, and is back at the next process by itself", async (t) => {
+test("every client receives draining, sees the transport close, and reconnects to the next process by itself", async (t) => {
   const server = await serve(t, DRAIN);
   const clients = await Promise.all(MATRIX.map(({ v, mode }) => open(t, server, { v, mode, user: `${mode}${v}` })));
   const told = clients.map((client) => client.on("draining"));
@@ -109,7 +109,7 @@ test("where clients can only come back to this node they are closed within a mom
   }
 });
 
-test("a node that clients have to wait for takes no new connection once it goes down, and has everybody back", async (t) => {
+test("a node that clients have to wait for accepts no new connection once it drains, and all clients return", async (t) => {
   const server = await serve(t, UNLIMITED);
   const clients = await Promise.all(
     upTo(150).map(async (i) => {
@@ -134,7 +134,7 @@ test("a node that clients have to wait for takes no new connection once it goes 
   }
 });
 
-test("a handshake that waits for its turn is answered at once when the node goes down", async (t) => {
+test("a queued handshake gets its response at once when the node drains", async (t) => {
   const server = await serve(t, { "limits-connects-per-second": 1, "limits-connects-burst": 1, "limits-connects-wait": "1m" });
   const path = "/socket.io/?EIO=4&transport=polling";
   const answers = upTo(30).map(() => http(server, path));

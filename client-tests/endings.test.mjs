@@ -118,7 +118,7 @@ test("a client that keeps a token that has ended is refused in the end, and gets
   assert.equal(alice.socket.recovered, true);
 });
 
-test("a client whose token travels with HTTP is answered 401 until it has a new one, and is recovered then", async (t) => {
+test("a client whose token is in the HTTP request gets 401 until it has a new one, and is recovered then", async (t) => {
   const server = await serve(t, STRICT);
   for (const mode of ["polling", "websocket"]) {
     const alice = start(t, server, { mode, query: { token: lasting(1.5) } });
@@ -150,7 +150,7 @@ test("a namespace that is entered after the handshake's token has ended has the 
   chat.disconnect();
 });
 
-test("a refresh that changes the user or is no good leaves the connection as it is; one that grants less takes it out of rooms", async (t) => {
+test("a refresh to another user or with an invalid token changes nothing; one that grants less removes the connection from rooms", async (t) => {
   const server = await serve(t, STRICT);
   const alice = await open(t, server, { token: lasting(600) });
   const [gone, kicked] = [alice.on("disconnect"), alice.on("kicked")];
@@ -251,7 +251,7 @@ test("a client whose heartbeat fails comes back by itself and is recovered", asy
   await hears(alice, [1, 2]);
 });
 
-test("what is refused for good is refused with its reason, and the client stays away", async (t) => {
+test("a permanent refusal has its reason, and the client stays away", async (t) => {
   const server = await serve(t, KEYED);
   for (const token of [sign({ sub: "alice" }, "another secret of thirty-two bytes!!"), sign({ sub: "alice", nbf: at(600) })]) {
     const alice = start(t, server, { token });

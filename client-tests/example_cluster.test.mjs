@@ -53,7 +53,7 @@ const lives = (pid) => {
 
 for (const mode of ["sticky", "websocket"]) {
   for (const signal of ["SIGTERM", "SIGKILL"]) {
-    test(`behind HAProxy (${mode}) clients of a node that ends by ${signal} go on at the other one`, { skip }, async (t) => {
+    test(`behind HAProxy (${mode}) clients of a node that ends by ${signal} continue on the other one`, { skip }, async (t) => {
       const proxy = await run(t, mode);
       const modes = mode === "sticky" ? ["polling", "websocket", "upgrade"] : ["websocket"];
       const clients = await Promise.all(

@@ -1,4 +1,4 @@
-// The forms in which people's clients, back ends, monitors and pages ask, and how what is wrong is said.
+// The forms of requests by clients, back ends, monitors and pages, and of errors.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -30,7 +30,7 @@ test("rooms, users and message ids may be numbers, and fields of the application
   assert.deepEqual(messages.items.map(([message]) => message.from.user), ["7", "bob", "7"]);
 });
 
-test("what is wrong names its field and what is expected, by every way in", async (t) => {
+test("errors name the field and what is expected, on every transport", async (t) => {
   const server = await serve(t, { "auth-api-keys": KEY });
   const alice = await open(t, server, { user: "alice" });
   for (const [event, payload, message] of [
@@ -103,7 +103,7 @@ test("an event that EventSource fires by itself cannot be published, by any way 
   }
 });
 
-test("a stream goes on from what its client says in the address, however that is spelt, and from the newest of all it says", async (t) => {
+test("a stream resumes from the cursor in its URL, in every spelling, and from the newest of several", async (t) => {
   const server = await serve(t);
   const alice = await open(t, server, { user: "alice" });
   await alice.ok("message", { room: "news", data: 1 });
@@ -125,7 +125,7 @@ test("a stream goes on from what its client says in the address, however that is
   await lost.nth("reset");
 });
 
-test("a polyfill's request from a listed page may bring its headers, and gets an answer that it can read", async (t) => {
+test("a polyfill's request from a listed page may have its headers, and gets a readable response", async (t) => {
   const server = await serve(t, { "http-origins": "https://app.example" });
   const origin = "https://app.example";
   const headers = { origin, "access-control-request-method": "GET", "access-control-request-headers": "authorization,cache-control,last-event-id" };
@@ -142,7 +142,7 @@ test("a polyfill's request from a listed page may bring its headers, and gets an
   assert.equal(polled.status, 200, "without a wait");
 });
 
-test("monitors and load balancers are answered as they ask", async (t) => {
+test("monitors and load balancers get responses in the form they request", async (t) => {
   const server = await serve(t);
   for (const path of ["/healthz", "/healthz/", "/readyz", "/readyz/", "/metrics", "/metrics/", "/"]) {
     for (const method of ["GET", "HEAD"]) {
@@ -154,7 +154,7 @@ test("monitors and load balancers are answered as they ask", async (t) => {
   assert.equal((await call(server, "POST", "/")).status, 404);
 });
 
-test("a page that asks the server for its client is told where to take it from, or sent there", async (t) => {
+test("a page that requests the client bundle is told where to get it, or redirected", async (t) => {
   const server = await serve(t);
   for (const file of ["socket.io.js", "socket.io.min.js", "socket.io.msgpack.min.js", "socket.io.esm.min.js"]) {
     const { status, headers, text } = await call(server, "GET", `/socket.io/${file}`);

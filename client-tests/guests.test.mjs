@@ -1,4 +1,4 @@
-// Guests: whoever gives no name in open mode is one, and the same one when it comes back.
+// Guests: a client without a name in open mode, and the same guest when it comes back.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -75,7 +75,7 @@ test("a guest is the same one at another node", async (t) => {
   assert.deepEqual(guest.sessions.items[1][0].user, guest.me.user);
 });
 
-test("the secret of a named user makes nobody that user, and a guest's secret helps nobody with a name", async (t) => {
+test("a named user's session secret does not authenticate that user, and a guest's helps no named user", async (t) => {
   const server = await serve(t, { ...UNLIMITED, "log-filter": "debug", "socketio-namespaces": "/,/chat" });
   const alice = await stored(t, server, { user: "alice" });
   const thief = await rawClient(t, server, { pid: alice.pid });

@@ -41,7 +41,7 @@ test("a plain WebSocket that offers subprotocols is given the first", async (t) 
   socket.terminate();
 });
 
-test("a request that is none of Engine.IO's is told why, with the numbers that clients know", async (t) => {
+test("a request that is not Engine.IO's gets the error code that clients know", async (t) => {
   const server = await serve(t);
   const cases = [
     ["/socket.io/", 0, "Transport unknown"],
@@ -64,7 +64,7 @@ test("a request that is none of Engine.IO's is told why, with the numbers that c
   }
 });
 
-test("a session answers only requests of its own protocol", async (t) => {
+test("a session serves only requests of its own protocol version", async (t) => {
   const server = await serve(t);
   const sid = await pollingSession(server, 4);
   const { status, body } = await http(server, `/socket.io/?EIO=3&transport=polling&sid=${sid}`);
@@ -120,7 +120,7 @@ test("120 header lines and a head of 16 KiB are taken, and far more is refused a
   }
 });
 
-test("the first ping comes after a ping interval, not before the answer to CONNECT, by every transport", async (t) => {
+test("the first ping comes after a ping interval, not before the CONNECT reply, on every transport", async (t) => {
   const server = await serve(t, { "socketio-ping-interval": "700ms", "socketio-ping-timeout": "700ms" });
   const begun = Date.now();
   const socket = new WebSocket(`${server.url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
@@ -154,7 +154,7 @@ test("the first ping comes after a ping interval, not before the answer to CONNE
   assert.deepEqual([client.sessions.items.length, other.sessions.items.length], [1, 1]);
 });
 
-test("a client that answers no ping is closed", async (t) => {
+test("a client that sends no pong is disconnected", async (t) => {
   const server = await serve(t, { "socketio-ping-interval": "200ms", "socketio-ping-timeout": "200ms" });
   const raw = new Raw(t, server);
   raw.socket.removeAllListeners("message");

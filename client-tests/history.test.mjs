@@ -61,7 +61,7 @@ test("the history of a room that was never written is empty, and its epoch stays
   assert.equal(epoch, empty.epoch);
 });
 
-test("a limit larger than a page is answered with a page, not with everything", async (t) => {
+test("a limit larger than a page returns a page, not everything", async (t) => {
   const server = await serve(t, { ...UNLIMITED, "history-page": 20 });
   const { writer } = await filled(t, server, 50);
   const page = await writer.ok("history", { room: "lobby", after: 0, limit: 1000 });
@@ -113,7 +113,7 @@ test("a position of another life of the log, or of its future, is not recovered"
   assert.equal(future.recovered, false);
 });
 
-test("whoever missed more than is kept is told so", async (t) => {
+test("a client that missed more than is retained is told so", async (t) => {
   const server = await serve(t, { ...UNLIMITED, "history-messages": 10 });
   const { writer, epoch } = await filled(t, server, 200);
   // What is over the limit goes with the next write: all 200 may have been stored in one.
@@ -123,7 +123,7 @@ test("whoever missed more than is kept is told so", async (t) => {
   assert.equal(joined.seq, 201);
 });
 
-test("whoever missed more than a page gets everything, or is told and can page on without a hole", async (t) => {
+test("a client that missed more than a page gets everything, or is told and can page on without a hole", async (t) => {
   const server = await serve(t, { ...UNLIMITED, "history-page": 20 });
   const { writer, epoch } = await filled(t, server, 100);
   const reader = await open(t, server, { user: "reader" });
@@ -151,7 +151,7 @@ test("whoever missed more than a page gets everything, or is told and can page o
   );
 });
 
-test("who joins in the middle of 2,000 messages sees no hole and no repeat at the seam", async (t) => {
+test("a client that joins amid 2,000 messages sees no hole and no repeat", async (t) => {
   const server = await serve(t, UNLIMITED);
   const writer = await open(t, server, { user: "writer" });
   const { epoch } = await writer.ok("message", { room: "lobby", data: 1 });

@@ -1,4 +1,4 @@
-// Limits: what is too large, too fast or too many is refused with its own code, and the rest goes on.
+// Limits: what is too large, too fast or too many is refused with a code of its own, and the rest works.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -70,7 +70,7 @@ const FAULTS = {
 const startAgain = (node) => eventually(() => node.start().then(() => true, () => false), "a node does not start", 30_000);
 
 for (const { store: name, begin } of STORES) {
-  test(`whatever happens at random to nodes and ${name}, every member hears every message once, in one order`, async (t) => {
+  test(`under random faults of nodes and ${name}, every member receives every message once, in one order`, async (t) => {
     t.diagnostic(`SWITCHBOARD_SEED=${SEED}`);
     const store = await begin(t);
     const all = await (begin === redisCluster ? nodes : breakable)(t, store, 3, OPTIONS);

@@ -27,7 +27,7 @@ async function begun(t, begin) {
 }
 
 for (const { store, begin } of STORES) {
-  test(`a signal reaches the tabs of a user on all nodes and brings back their answers, over ${store}`, async (t) => {
+  test(`a signal reaches a user's connections on all nodes and returns their replies, over ${store}`, async (t) => {
     const { all: [a, b], enter } = await begun(t, begin);
     const alice = await enter(a, "alice");
     const tabs = [await enter(a, "bob"), await enter(b, "bob", { v: 3 }), await enter(b, "bob", { mode: "polling" })];
@@ -97,7 +97,7 @@ for (const { store, begin } of STORES) {
     assert.equal(tabs[1].socket.recovered, false, "the old session is no more");
   });
 
-  test(`every node answers for all of them, over ${store}`, async (t) => {
+  test(`every node answers for the whole cluster, over ${store}`, async (t) => {
     const { all: [a, b], back: [, atB], enter } = await begun(t, begin);
     const before = Date.now();
     const alice = await enter(a, "alice");
@@ -166,7 +166,7 @@ test("while Redis is away a signal reaches those on the same node, and a node th
   }, "nodes do not hear each other again", 5_000);
 });
 
-test("of a node that is killed nobody waits for an answer any longer than its lease", async (t) => {
+test("no signal waits for a killed node longer than its lease", async (t) => {
   const store = await redis(t);
   const [a, b, c] = await nodes(t, store, 3, { "presence-lease": "2s", "presence-grace": "100ms" });
   const alice = await open(t, a, { user: "alice" });

@@ -1,4 +1,4 @@
-// Redis has lost what it had acknowledged: nobody who may have missed something is told that it has missed nothing.
+// Redis has lost messages that it had acknowledged: no client that may have missed some is told recovered.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

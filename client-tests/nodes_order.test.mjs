@@ -47,7 +47,7 @@ test("nodes whose connections to Redis go silent, one after another, lose and re
 });
 
 for (const [how, begin, end] of [["frozen", "freeze", "thaw"], ["killed and started again", "kill", "restart"]]) {
-  test(`while Redis is ${how} under traffic nothing is lost, and all goes on soon after it is back`, async (t) => {
+  test(`while Redis is ${how} under traffic nothing is lost, and delivery resumes soon after it is back`, async (t) => {
     const store = await redis(t);
     const on = await traffic(t, await nodes(t, store, 2));
     for (let round = 0; round < 2; round += 1) {
@@ -62,7 +62,7 @@ for (const [how, begin, end] of [["frozen", "freeze", "thaw"], ["killed and star
     on.stayed();
   });
 
-  test(`while a master of a Redis Cluster is ${how} under traffic nothing is lost, and all goes on soon after it is back`, async (t) => {
+  test(`while a master of a Redis Cluster is ${how} under traffic nothing is lost, and delivery resumes soon after it is back`, async (t) => {
     const store = await redisCluster(t);
     const on = await traffic(t, await nodes(t, store, 2), { rooms: ["r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7"] });
     for (const master of store.masters.slice(1)) {

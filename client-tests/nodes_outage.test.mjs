@@ -1,4 +1,4 @@
-// Several nodes while Redis is away: who is connected stays, is told quickly that nothing can be stored, and still hears
+// Several nodes while Redis is away: connections stay, get unavailable quickly, and still receive
 // what the members on its own node say in passing.
 
 import assert from "node:assert/strict";

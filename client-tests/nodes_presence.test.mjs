@@ -1,4 +1,4 @@
-// Who is here, who types and who has read what, over several nodes; and nodes that end with or without a word.
+// Presence, typing and read markers over several nodes, and nodes that stop or die.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -19,7 +19,7 @@ const OPTIONS = { "presence-lease": `${LEASE}ms`, "presence-grace": "300ms" };
 const everybody = async (client) => Object.keys(await present(client)).sort().join(" ");
 
 for (const { store, begin } of STORES) {
-  test(`users are here while they are on any node, and are told of once, over ${store}`, async (t) => {
+  test(`users are present while they are on any node, and are announced once, over ${store}`, async (t) => {
     const [a, b, c] = await nodes(t, await begin(t), 3, OPTIONS);
     const [alice, bob, carol] = await Promise.all([[a, "alice"], [b, "bob"], [c, "carol"]].map(([node, user]) => open(t, node, { user })));
     const atAlice = watch(alice);
@@ -51,7 +51,7 @@ for (const { store, begin } of STORES) {
     assert.deepEqual(atAlice.brief(), ["join bob 2", "join carol 3", "update bob 3", "leave bob 2", "leave carol 1"]);
   });
 
-  test(`users of a node that is killed leave everywhere within the lease, and who comes back did not, over ${store}`, async (t) => {
+  test(`users of a killed node leave everywhere within the lease, except those that reconnected, over ${store}`, async (t) => {
     const [a, b, c] = await nodes(t, await begin(t), 3, OPTIONS);
     const [bob, carol] = await Promise.all([open(t, b, { user: "bob" }), open(t, c, { user: "carol" })]);
     const lost = await Promise.all(["dan", "eve"].map((user) => open(t, a, { user, reconnection: false })));
@@ -78,7 +78,7 @@ for (const { store, begin } of STORES) {
   });
 }
 
-test("a node that stops in order and starts again is no news for those who come back", async (t) => {
+test("a node that restarts in order causes no presence events for users who return", async (t) => {
   const [a, b] = await nodes(t, await redis(t), 2, { ...OPTIONS, "presence-grace": "3s", "drain-over": "100ms" });
   const bob = await open(t, b, { user: "bob" });
   const alice = await follow(t, a, { user: "alice" });
@@ -94,7 +94,7 @@ test("a node that stops in order and starts again is no news for those who come 
   assert.deepEqual(atBob.brief(), ["leave dan 2"]);
 });
 
-test("users of a node that is frozen for longer than the lease leave, and are here again when it goes on", async (t) => {
+test("users of a node frozen for longer than the lease leave, and are present again when it resumes", async (t) => {
   const [a, b] = await nodes(t, await redis(t), 2, OPTIONS);
   const [alice, bob] = await Promise.all([open(t, a, { user: "alice" }), open(t, b, { user: "bob" })]);
   for (const client of [alice, bob]) await client.ok("join", "lobby");
@@ -148,7 +148,7 @@ test("while Redis is killed and started again, or frozen for longer than the lea
 });
 
 for (const { store, begin } of STORES) {
-  test(`typing and read marks are seen on the other node, over ${store}`, async (t) => {
+  test(`typing and read markers reach the other node, over ${store}`, async (t) => {
     const [a, b] = await nodes(t, await begin(t), 2, { ...OPTIONS, "typing-timeout": "1s" });
     const [alice, bob] = await Promise.all([open(t, a, { user: "alice" }), open(t, b, { user: "bob" })]);
     for (const client of [alice, bob]) await client.ok("join", "lobby");
@@ -185,7 +185,7 @@ for (const { store, begin } of STORES) {
   });
 }
 
-test("who types on a node that is killed types no more", async (t) => {
+test("typing ends for users of a killed node", async (t) => {
   const [a, b] = await nodes(t, await redis(t), 2, OPTIONS);
   const [alice, bob] = await Promise.all([open(t, a, { user: "alice", reconnection: false }), open(t, b, { user: "bob" })]);
   for (const client of [alice, bob]) await client.ok("join", "lobby");

@@ -23,7 +23,7 @@ async function followers(t, node, next) {
 }
 
 for (const { store, begin } of STORES) {
-  test(`clients of a node that is killed under load go on at another one over ${store}, and have missed nothing`, async (t) => {
+  test(`clients of a node killed under load continue on another one over ${store}, and miss nothing`, async (t) => {
     const [a, b, c] = await nodes(t, await begin(t), 3);
     const clients = [...(await followers(t, a, b)), ...(await followers(t, a, c))];
     const speakers = await Promise.all([b, c].map(async (node, i) => new Speaker(await open(t, node, { user: `bob${i}` }), "a", "b")));

@@ -110,7 +110,7 @@ test("a notification sent again under its id comes once", async (t) => {
   assert.deepEqual(received.items.map(([message]) => message.data), ["first", "last"]);
 });
 
-test("without a rule for personal rooms nobody notifies anybody", async (t) => {
+test("without a grant for personal rooms users cannot send notifications", async (t) => {
   const open_ = await serve(t);
   const keyed = await serve(t, KEYED);
   const everything = [{ match: "*", can: ["join", "publish", "history", "presence", "signal"] }];

@@ -67,7 +67,7 @@ test("a compressed body is refused with its reason", async (t) => {
 });
 
 for (const path of PATHS) {
-  test(`pings of a client are answered, also between the fragments of a frame, on ${path}`, async (t) => {
+  test(`a client's pings get pongs, also between the fragments of a frame, on ${path}`, async (t) => {
     const server = await serve(t);
     const socket = new WebSocket(server.url.replace("http", "ws") + path);
     defer(t, () => socket.terminate());
@@ -114,7 +114,7 @@ test("a client that polls over HTTP/2 lives on", async (t) => {
   }
 });
 
-test("answers do not cross where sessions that poll share connections", async (t) => {
+test("responses do not cross when polling sessions share connections", async (t) => {
   const server = await serve(t);
   const post = (path, body) => http(server, path, { method: "POST", body });
   const sessions = await Promise.all([1, 2, 3].map(async (n) => {

@@ -22,7 +22,7 @@ function isRefusedForNow({ status, headers, body }) {
 }
 
 for (const transport of ["polling", "websocket"]) {
-  test(`handshakes by ${transport} that would wait too long are answered 503 and when to come again`, async (t) => {
+  test(`handshakes by ${transport} that would wait too long get 503 with Retry-After`, async (t) => {
     const server = await serve(t, { ...PACED, "limits-connects-wait": "1s" });
     const path = HANDSHAKE + transport;
     const answers = await Promise.all(
@@ -41,7 +41,7 @@ for (const transport of ["polling", "websocket"]) {
   });
 }
 
-test("stock clients that come all at once wait for their turn, and nobody is refused", async (t) => {
+test("stock clients that connect all at once are queued, and none is refused", async (t) => {
   const server = await serve(t, PACED);
   const began = Date.now();
   const modes = ["polling", "websocket", "upgrade"];
@@ -53,7 +53,7 @@ test("stock clients that come all at once wait for their turn, and nobody is ref
   assert.deepEqual(failures.flatMap((journal) => journal.items), []);
 });
 
-test("who is in is not held up by those who wait", async (t) => {
+test("connected clients are not delayed by queued ones", async (t) => {
   const server = await serve(t, PACED);
   const alice = await open(t, server, { mode: "polling", user: "alice" });
   const crowd = upTo(30).map((i) => start(t, server, { user: `user${i}` }));
@@ -67,7 +67,7 @@ test("who is in is not held up by those who wait", async (t) => {
 });
 
 for (const transport of ["polling", "websocket"]) {
-  test(`handshakes by ${transport} whose clients give up keep nobody waiting`, async (t) => {
+  test(`abandoned handshakes by ${transport} delay no other client`, async (t) => {
     const server = await serve(t, { ...PACED, "limits-connects-wait": "1m" });
     for (const _ of upTo(5)) await http(server, `${HANDSHAKE}polling`);
     // Three minutes' worth.
@@ -104,7 +104,7 @@ test("clients that lost their network together are recovered although they are l
   }
 });
 
-test("without a rate nobody is refused", async (t) => {
+test("without a rate no handshake is refused", async (t) => {
   const server = await serve(t, { "limits-connects-per-second": 0, "limits-connects-burst": 0 });
   const answers = await Promise.all(upTo(100).map(() => http(server, `${HANDSHAKE}polling`)));
   assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);

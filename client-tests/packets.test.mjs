@@ -67,7 +67,7 @@ test("packets that mean nothing to a server are passed over", async (t) => {
   assert.deepEqual([status, body], [200, "ok"]);
 });
 
-test("an event that is no JSON is answered, and its connection goes on", async (t) => {
+test("an event with invalid JSON gets an error, and its connection stays open", async (t) => {
   const server = await serve(t);
   const raw = await rawClient(t, server);
   for (const [i, payload] of ["[", '["join",]', '["join"', "[null]", "[[]]", '["a"]["b"]', ""].entries()) {
@@ -76,7 +76,7 @@ test("an event that is no JSON is answered, and its connection goes on", async (
   }
 });
 
-test("what is malformed closes its client with a code, and one line in the log says why", async (t) => {
+test("a malformed packet closes its client with a code, and one log line says why", async (t) => {
   const server = await serve(t, { "socketio-max-payload": 100_000 });
   const notUtf8 = Buffer.from([0x34, 0xff]);
   let closed = 0;
@@ -103,7 +103,7 @@ test("what is malformed closes its client with a code, and one line in the log s
   assert.equal(await closings(server, "too_large"), 2);
 });
 
-test("what is malformed in a payload ends the session, behind the packets before it", async (t) => {
+test("a malformed packet in a payload ends the session, after the packets before it were handled", async (t) => {
   const server = await serve(t, { "socketio-max-payload": 100_000 });
   for (const [expected, eio, body] of [
     [400, 4, "abc"],
@@ -137,7 +137,7 @@ test("binary that is written in base64 arrives, over either transport", async (t
   }
 });
 
-test("an event with too many attachments is answered, and its connection goes on", async (t) => {
+test("an event with too many attachments gets an error, and its connection stays open", async (t) => {
   const server = await serve(t, { "socketio-relay": "draw", "socketio-max-payload": 100_000 });
   for (const { v, mode } of [{ v: 4, mode: "websocket" }, { v: 4, mode: "polling" }, { v: 2, mode: "websocket" }]) {
     const client = await open(t, server, { v, mode });

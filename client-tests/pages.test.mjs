@@ -14,7 +14,7 @@ const token = sign({ sub: "alice" });
 const cookie = `session=${token}`;
 const from = (origin, headers) => ({ extraHeaders: { origin, ...headers } });
 
-test("a page that nobody listed connects with a token of its own, and not by the cookie that its browser adds", async (t) => {
+test("a page of an unlisted origin connects with a token of its own, and not by the cookie that its browser adds", async (t) => {
   const server = await serve(t, KEYED);
   for (const origin of ["https://evil.example", "http://localhost", "null", "capacitor://localhost"]) {
     assert.equal((await open(t, server, { token, ...from(origin) })).me.user, "alice", origin);
@@ -30,7 +30,7 @@ test("a page that nobody listed connects with a token of its own, and not by the
   assert.match(body.message, /http\.origins/);
 });
 
-test("a trusted proxy says by which address a page reaches the server, and nobody else does", async (t) => {
+test("only a trusted proxy says by which host a page reaches the server", async (t) => {
   const said = { "x-forwarded-host": "chat.example", "x-forwarded-proto": "https" };
   const page = (headers) => ({ ...from("https://chat.example", { cookie, ...headers }), reconnection: false });
   const trusting = await serve(t, { ...KEYED, "http-trusted-proxies": "127.0.0.1" });

@@ -38,7 +38,7 @@ test("without a position a poll says at once where the room is, and gives no mes
   assert.ok(headers.get("x-request-id"));
 });
 
-test("what is there after the position comes at once, as on every transport", async (t) => {
+test("messages after the position are returned at once, as on every transport", async (t) => {
   const server = await serve(t);
   const alice = await open(t, server, { user: "alice" });
   const { cursor } = await polled(server, "lobby");
@@ -54,7 +54,7 @@ test("what is there after the position comes at once, as on every transport", as
   ]);
 });
 
-test("a poll waits for what comes, and answers as soon as it does", async (t) => {
+test("a poll waits for a message, and returns as soon as it comes", async (t) => {
   const server = await serve(t);
   const { say } = await filled(t, server, 2);
   const { cursor } = await polled(server, "lobby");
@@ -68,7 +68,7 @@ test("a poll waits for what comes, and answers as soon as it does", async (t) =>
   for (const each of waiting) assert.deepEqual(data(await each), [3]);
 });
 
-test("wait=0 never waits; a fraction of a second is kept, and the answer then says that nothing came", async (t) => {
+test("wait=0 never waits; a fraction of a second does, and an empty page is returned", async (t) => {
   const server = await serve(t);
   const { epoch } = await filled(t, server, 1);
   const none = { room: "lobby", epoch, seq: 1, cursor: `${epoch}:1`, messages: [] };
@@ -138,7 +138,7 @@ test("positions outlive a kill of the server, but not the data folder", async (t
   assert.notEqual(fresh.epoch, epoch);
 });
 
-test("a poll is nobody's presence", async (t) => {
+test("a poll does not count as presence", async (t) => {
   const server = await serve(t);
   const { epoch } = await filled(t, server, 1);
   const bob = await open(t, server, { user: "bob" });
@@ -150,7 +150,7 @@ test("a poll is nobody's presence", async (t) => {
   assert.deepEqual(atBob.items, []);
 });
 
-test("a server that goes down answers waiting polls at once", async (t) => {
+test("a draining server completes waiting polls at once", async (t) => {
   const server = await serve(t, { "drain-over": "1s" });
   const { epoch } = await filled(t, server, 1);
   const fence = await polled(server, "lobby", { since: `${epoch}:1`, wait: 0 });
@@ -192,7 +192,7 @@ test("a poll whose client went away makes room for another", async (t) => {
   await eventually(async () => (await one()) === 200, "its place was not given back");
 });
 
-test("who may not poll is told so: 401 without a good token, 403 without the grants", async (t) => {
+test("a poll is refused with 401 without a valid token, with 403 without the grants", async (t) => {
   const server = await serve(t, KEYED);
   for (const [who, code] of [
     [{}, "unauthorized"],
@@ -233,7 +233,7 @@ test("a poll that makes no sense is 400", async (t) => {
   isRefusal(await poll(server, "white space"), 400, "bad_request");
 });
 
-test("pollers that go on from answer to answer, cut at random, lose nothing and see nothing twice", async (t) => {
+test("pollers that follow the cursor, cut at random, lose nothing and see nothing twice", async (t) => {
   const MESSAGES = 2_000;
   const server = await serve(t, { ...UNLIMITED, "limits-connects-per-second": 0 });
   const random = chance(20_261_122);

@@ -1,4 +1,4 @@
-// Presence: who is in a room, told once when they come, change and go, whatever their connections do meanwhile.
+// Presence: one join, update and leave for each user of a room, whatever its connections do meanwhile.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -18,7 +18,7 @@ const names = (users) => users.map(({ user }) => user);
 const sorted = (users) => [...users].sort((a, b) => (a.user < b.user ? -1 : 1));
 
 for (const { v, mode } of MATRIX) {
-  test(`client ${v} over ${mode} sees who comes, changes and goes`, async (t) => {
+  test(`client ${v} over ${mode} receives join, update and leave`, async (t) => {
     const server = await serve(t, SHORT);
     const alice = await open(t, server, { v, mode, user: "alice" });
     const bob = await open(t, server, { v, mode, user: "bob" });
@@ -90,7 +90,7 @@ test("members are shown with the name and the info of their tokens", async (t) =
   assert.equal((await atAlice.until("leave bob 1")).name, "Bob");
 });
 
-test("two tabs of a user are one member: it comes with the first and goes with the last", async (t) => {
+test("two tabs of a user are one presence: it joins with the first and leaves with the last", async (t) => {
   const server = await serve(t, SHORT);
   const alice = await open(t, server, { user: "alice" });
   await alice.ok("join", "lobby");
@@ -121,7 +121,7 @@ test("two tabs of a user are one member: it comes with the first and goes with t
   assert.deepEqual(atTab.brief(), [], "one's own other tab is no news, and who left hears nothing");
 });
 
-test("who refreshes the page or reconnects within the grace never left", async (t) => {
+test("a user that reloads or reconnects within the grace time never left", async (t) => {
   const server = await serve(t, { "presence-grace": "2s" });
   const alice = await open(t, server, { user: "alice" });
   await alice.ok("join", "lobby");
@@ -153,7 +153,7 @@ test("who refreshes the page or reconnects within the grace never left", async (
   for (const { user, connections } of Object.values(members)) assert.equal(connections, 1, user);
 });
 
-test("who comes back after the grace has left and comes again", async (t) => {
+test("a user that returns after the grace time has left and joins again", async (t) => {
   const server = await serve(t, SHORT);
   const alice = await open(t, server, { user: "alice" });
   await alice.ok("join", "lobby");
@@ -318,7 +318,7 @@ test("an idle user is away, and online again with the next event from any tab", 
   assert.equal((await present(bob)).alice.status, "away");
 });
 
-test("without the grant for presence nothing is told of others", async (t) => {
+test("without the presence grant no presence events are received", async (t) => {
   const server = await serve(t, { ...SHORT, "auth-hmac-secret": SECRET });
   const can = ["join", "publish", "history"];
   const alice = await open(t, server, { token: sign({ sub: "alice", rooms: [{ match: "*", can }] }) });
@@ -338,7 +338,7 @@ test("without the grant for presence nothing is told of others", async (t) => {
   await alice.refused("presence", "elsewhere", "forbidden");
 });
 
-test("only who is in a room is told who is there", async (t) => {
+test("only members receive a room's presence", async (t) => {
   const server = await serve(t);
   for (const v of [2, 3, 4]) {
     const alice = await open(t, server, { v, user: "alice" });

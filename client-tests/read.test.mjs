@@ -1,4 +1,4 @@
-// Read marks: how far each user has read a room, going forward only, told to the others and kept for good.
+// Read markers: how far each user has read a room; forward only, announced to the others, stored.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -17,7 +17,7 @@ async function writer(t, server, n, room = "lobby") {
 const told = (journal) => journal.items.map(([event]) => event);
 
 for (const { v, mode } of MATRIX) {
-  test(`client ${v} over ${mode} marks what it has read, and the others are told`, async (t) => {
+  test(`client ${v} over ${mode} sets a read marker, and the others receive it`, async (t) => {
     const server = await serve(t);
     const other = await writer(t, server, 5);
     await other.ok("join", "lobby");
@@ -41,7 +41,7 @@ for (const { v, mode } of MATRIX) {
   });
 }
 
-test("a mark goes forward only, as far as there are messages, and is told only when it moved", async (t) => {
+test("a read marker moves forward only, as far as there are messages, and is announced only when it moves", async (t) => {
   const server = await serve(t);
   const other = await writer(t, server, 5);
   const alice = await open(t, server, { user: "alice" });
@@ -65,7 +65,7 @@ test("a mark goes forward only, as far as there are messages, and is told only w
   assert.deepEqual(told(atOther).map(({ seq }) => seq), [3, 5]);
 });
 
-test("in an empty room there is nothing to mark", async (t) => {
+test("in an empty room there is nothing to read", async (t) => {
   const server = await serve(t);
   const alice = await open(t, server, { user: "alice" });
   const bob = await open(t, server, { user: "bob" });
@@ -78,7 +78,7 @@ test("in an empty room there is nothing to mark", async (t) => {
   assert.deepEqual(told(atBob), []);
 });
 
-test("marks of many tabs at once end at the furthest, and are told in rising order", async (t) => {
+test("read markers of many tabs at once end at the furthest, and are announced in rising order", async (t) => {
   const server = await serve(t);
   const other = await writer(t, server, 60);
   await other.ok("join", "lobby");
@@ -98,7 +98,7 @@ test("marks of many tabs at once end at the furthest, and are told in rising ord
   assert.equal(seqs.at(-1), 59);
 });
 
-test("marks outlive a kill of the server, and a stop", async (t) => {
+test("read markers survive a kill of the server, and a stop", async (t) => {
   const server = await serve(t);
   await writer(t, server, 10);
   await writer(t, server, 4, "kitchen");
@@ -132,7 +132,7 @@ test("marks outlive a kill of the server, and a stop", async (t) => {
   assert.deepEqual(await marks(), [0, 3, 2, 4]);
 });
 
-test("marks of the same room name in another namespace are others", async (t) => {
+test("rooms of the same name in two namespaces have separate read markers", async (t) => {
   const server = await serve(t, { "socketio-namespaces": "/,/chat" });
   const root = await open(t, server, { user: "alice" });
   const chat = await open(t, server, { user: "alice", namespace: "/chat" });
@@ -145,7 +145,7 @@ test("marks of the same room name in another namespace are others", async (t) =>
   assert.equal((await chat.ok("join", "lobby")).unread, 3);
 });
 
-test("a mark that is none is refused and changes nothing", async (t) => {
+test("an invalid read marker is refused and changes nothing", async (t) => {
   const server = await serve(t);
   const other = await writer(t, server, 3);
   const alice = await open(t, server, { user: "alice" });
@@ -170,7 +170,7 @@ test("a mark that is none is refused and changes nothing", async (t) => {
   assert.deepEqual(told(atOther), []);
 });
 
-test("nobody marks what is not theirs to read", async (t) => {
+test("a read marker needs the grant to read the room", async (t) => {
   const server = await serve(t, { "auth-hmac-secret": SECRET });
   const alice = await open(t, server, { token: sign({ sub: "alice", rooms: [{ match: "news", can: ["join"] }] }) });
   const bob = await open(t, server, { token: sign({ sub: "bob" }) });

@@ -199,7 +199,7 @@ test("a client whose network froze comes back by its heartbeat and has missed no
   await hears(alice, upTo(12));
 });
 
-test("more is replayed than a page of the log holds, while the room goes on", async (t) => {
+test("more is replayed than a page of the log holds, while new messages arrive", async (t) => {
   const server = await serve(t, { ...UNLIMITED, "history-page": 50 });
   const bob = await open(t, server, { user: "bob" });
   for (const mode of MODES) {

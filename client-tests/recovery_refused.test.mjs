@@ -43,7 +43,7 @@ test("a client that comes back after the window has a fresh session", async (t) 
   await hears(alice, [1, 5, 6, 7]);
 });
 
-test("with recovery turned off nobody has a pid", async (t) => {
+test("with recovery turned off no client gets a pid", async (t) => {
   const server = await serve(t, { "recovery-window": "0s" });
   const raw = await rawClient(t, server, { user: "alice" });
   assert.equal(raw.pid, undefined);
@@ -84,7 +84,7 @@ const OPEN = { options: {}, as: (user) => ({ user }) };
 const KEYED = { options: { "auth-hmac-secret": SECRET }, as: (sub) => ({ token: sign({ sub }) }) };
 
 for (const [name, { options, as }] of Object.entries({ "in open mode": OPEN, "with a token": KEYED })) {
-  test(`somebody else's pid, shown ${name}, brings nothing, and its owner can still recover`, async (t) => {
+  test(`another user's pid, shown ${name}, recovers nothing, and its owner can still recover`, async (t) => {
     const server = await serve(t, { ...UNLIMITED, ...options });
     const speaker = new Speaker(await open(t, server, as("bob")), "lobby");
     const alice = await follow(t, server, as("alice"));

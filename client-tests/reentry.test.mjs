@@ -25,7 +25,7 @@ async function rounds(client, number) {
 }
 
 for (const mode of ["websocket", "polling"]) {
-  test(`every CONNECT right behind a DISCONNECT is answered, over ${mode}`, async (t) => {
+  test(`every CONNECT right after a DISCONNECT gets a reply, over ${mode}`, async (t) => {
     const server = await serve(t, ROOMY);
     const namespace = manager(t, server, { mode });
     const [root, chat] = [namespace("/"), namespace("/chat")];
@@ -39,7 +39,7 @@ for (const mode of ["websocket", "polling"]) {
   });
 }
 
-test("every CONNECT is answered in many connections at once", async (t) => {
+test("every CONNECT gets a reply in many connections at once", async (t) => {
   const server = await serve(t, ROOMY);
   const clients = Array.from({ length: 20 }, (_, i) => {
     const namespace = manager(t, server, { mode: i % 4 === 0 ? "polling" : "websocket", v: i % 2 === 0 ? 4 : 3 });
@@ -76,7 +76,7 @@ test("two namespaces that are left and entered again as soon as they are connect
   }
 });
 
-test("an event behind a DISCONNECT goes nowhere and ends nothing", async (t) => {
+test("an event after a DISCONNECT is dropped and closes nothing", async (t) => {
   const server = await serve(t, ROOMY);
   const raw = await rawClient(t, server);
   raw.send("40/chat,{}");
@@ -87,7 +87,7 @@ test("an event behind a DISCONNECT goes nowhere and ends nothing", async (t) => 
   assert.match(await raw.frame("431["), /"ok":true/);
 });
 
-test("a client that asks again while it is decided about its return goes on with its session", async (t) => {
+test("a client that sends CONNECT again while its recovery is being decided keeps its session", async (t) => {
   const server = await serve(t, ROOMY);
   const first = await rawClient(t, server);
   const { pid } = first;

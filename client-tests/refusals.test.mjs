@@ -50,7 +50,7 @@ test("a user that is a number is its digits, in a token and in open mode", async
   for (const v of [2, 3, 4]) assert.equal((await open(t, server, { v, query: { user: 42 } })).me.user, "42");
 });
 
-test("in open mode a name that is none is refused with its reason, and nobody is somebody else in silence", async (t) => {
+test("in open mode an invalid name is refused with its reason, and never replaced silently", async (t) => {
   const server = await serve(t);
   for (const [user, reason] of [
     ["Alice Smith", /white space/],
@@ -71,14 +71,14 @@ test("in open mode a name that is none is refused with its reason, and nobody is
   }
 });
 
-test("a token that is no text is refused by what it is", async (t) => {
+test("a token that is not a string is refused by its type", async (t) => {
   const server = await serve(t, KEYED);
   const { message, data } = await refusal(start(t, server, { auth: { token: Promise.resolve("t") } }));
   assert.equal(message, "unauthorized");
   assert.match(data.message, /auth\.token is an object \(a promise/);
 });
 
-test("client 2 is told the same in its error event", async (t) => {
+test("client 2 gets the same in its error event", async (t) => {
   const server = await serve(t);
   for (const mode of ["polling", "websocket"]) {
     const client = start(t, server, { v: 2, mode, query: { user: "a b" } });

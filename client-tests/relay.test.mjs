@@ -100,7 +100,7 @@ test("without a room of its own a socket relays to everybody in the namespace, o
   );
 });
 
-test("who shares several rooms with the sender gets a relayed event once", async (t) => {
+test("a socket that shares several rooms with the sender gets a relayed event once", async (t) => {
   const server = await serve(t, RELAY);
   const [alice, bob] = await Promise.all(["alice", "bob"].map((user) => open(t, server, { user })));
   for (const room of ["a", "b", "c"]) {
@@ -114,7 +114,7 @@ test("who shares several rooms with the sender gets a relayed event once", async
   assert.deepEqual(drawn.items, [[1]]);
 });
 
-test("an event that is neither known nor named for relaying is refused and goes nowhere", async (t) => {
+test("an event that is neither known nor relayed is refused and delivered nowhere", async (t) => {
   const server = await serve(t, RELAY);
   for (const v of [2, 3, 4]) {
     const [alice, bob] = await Promise.all(["alice", "bob"].map((user) => open(t, server, { v, user })));

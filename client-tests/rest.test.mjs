@@ -1,4 +1,4 @@
-// REST: each call of the contract on its good path, as a back end with a key and as a user, and what a wrong one is answered.
+// REST: each call on its good path, as a back end with a key and as a user, and its errors.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -157,7 +157,7 @@ test("one room is described: its log, and who is there to those who may see it",
   assert.deepEqual([empty.seq, empty.users, empty.connections], [0, 0, 0]);
 });
 
-test("presence pages through all users of a room, whoever asks from outside", async (t) => {
+test("presence pages through all users of a room, also for callers outside of it", async (t) => {
   const { server, backEnd, as } = await api(t, UNLIMITED);
   const socket = (sub) => open(t, server, { token: sign({ sub, name: sub.toUpperCase() }) });
   for (const n of upTo(12)) await (await socket(`u${String(n).padStart(2, "0")}`)).ok("join", "lobby");
@@ -181,7 +181,7 @@ test("presence pages through all users of a room, whoever asks from outside", as
   assert.deepEqual([nobody.count, nobody.users], [0, []]);
 });
 
-test("a user that is taken out of a room hears it at every connection, is out, and can join again", async (t) => {
+test("a kicked user receives it on every connection, is out of the room, and can join again", async (t) => {
   const { server, backEnd, as } = await api(t);
   const token = sign({ sub: "bob" });
   const alice = await open(t, server, { token: sign({ sub: "alice" }) });
@@ -212,7 +212,7 @@ test("a user that is taken out of a room hears it at every connection, is out, a
   assert.deepEqual(nobody, { room: "lobby", user: "nobody", connections: 0 });
 });
 
-test("a user that is disconnected is gone from every transport, and does not come back by itself", async (t) => {
+test("a disconnected user is gone from every transport, and does not reconnect by itself", async (t) => {
   const { server, backEnd, as } = await api(t);
   const token = sign({ sub: "bob" });
   const sockets = await Promise.all(
@@ -367,7 +367,7 @@ test("names with signs of their own are one name in every path", async (t) => {
   }
 });
 
-test("what is no JSON by its own word is 415, what is too large 413", async (t) => {
+test("a body that is not JSON by its content type gets 415, one that is too large 413", async (t) => {
   const { backEnd } = await api(t, { "limits-message-bytes": 1000, "http-body-bytes": "16KiB" });
   for (const type of ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "image/png"]) {
     await backEnd.refused(415, "bad_request", "POST", MESSAGES, { raw: '{"data":1}', headers: { "content-type": type } });
@@ -388,7 +388,7 @@ test("what is no JSON by its own word is 415, what is too large 413", async (t) 
   await backEnd.refused(413, "too_large", "POST", MESSAGES, { raw: chunks, headers });
 });
 
-test("what is not there is 404, and a method that is none of a path's 405 with those that are", async (t) => {
+test("an unknown path gets 404, an unsupported method 405 with Allow", async (t) => {
   const { server, backEnd } = await api(t);
   for (const path of ["/v1", "/v1/", "/v1/nothing", "/v1/rooms/lobby/nothing", "/v2/rooms", "/v1/users", "/nothing"]) {
     isRefusal(await backEnd.call("GET", path), 404, "not_found", path);
@@ -414,7 +414,7 @@ test("what is not there is 404, and a method that is none of a path's 405 with t
   assert.ok([401, 404].includes(nobody.status), `${nobody.status}`);
 });
 
-test("a user that sends too fast is told when to come back", async (t) => {
+test("a user that sends too fast gets 429 with a time to retry", async (t) => {
   const { as, backEnd } = await api(t, { "limits-user-messages-per-second": 5, "limits-user-messages-burst": 10 });
   const alice = as("alice");
   const answers = await Promise.all(upTo(40).map((n) => alice.call("POST", MESSAGES, { body: { data: n } })));
@@ -447,7 +447,7 @@ test("in open mode a caller is whom it says, without the powers of a back end", 
   assert.equal((await alice.get("/v1/users/alice")).user, "alice");
 });
 
-test("every answer names its request; a good name of the caller's own is kept", async (t) => {
+test("every response has an x-request-id; a valid one of the caller's is kept", async (t) => {
   const { server, backEnd } = await api(t);
   const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
   const id = async (headers, path = "/v1/rooms") => (await backEnd.call("GET", path, { headers })).headers.get("x-request-id");

@@ -1,4 +1,4 @@
-// Many calls in one request: in order, each with an answer of its own.
+// Batches: many calls in one request, in order, each with a response.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -17,7 +17,7 @@ async function batch(caller, requests) {
   return responses;
 }
 
-test("a batch is done in order, and answered in order", async (t) => {
+test("a batch is executed in order, and its responses are in order", async (t) => {
   const server = await serve(t, KEYED);
   const backEnd = new Caller(server, { key: KEY });
   const bob = await open(t, server, { token: sign({ sub: "bob" }) });

@@ -1,4 +1,4 @@
-// API keys: which are accepted, in what form they are configured, and that they are in no answer and no log.
+// API keys: which are accepted, how they are configured, and that they are in no response and no log.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -59,7 +59,7 @@ test("a key is a back end's and opens no connection", async (t) => {
   isRefusal(await call(server, "GET", "/events/lobby", { key: PLAIN }), 401, "unauthorized");
 });
 
-test("without configured keys nobody is a back end, and users are users", async (t) => {
+test("without configured keys no caller is a back end", async (t) => {
   const server = await serve(t, { "auth-hmac-secret": SECRET });
   isRefusal(await call(server, "DELETE", KICK, { key: PLAIN }), 401, "unauthorized");
   isRefusal(await call(server, "DELETE", KICK, { key: sign({ sub: "alice" }) }), 403, "forbidden");
@@ -90,7 +90,7 @@ for (const [what, keys] of [
   });
 }
 
-test("a key is in no answer and no log line", async (t) => {
+test("an API key is in no response and no log line", async (t) => {
   const server = await serve(t, { "auth-hmac-secret": SECRET, "auth-api-keys": PLAIN, "log-filter": "trace" });
   const token = sign({ sub: "alice" });
   const answers = [

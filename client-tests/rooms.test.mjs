@@ -137,7 +137,7 @@ test("a room can be written to without joining it, and what it gets is not sent 
   );
 });
 
-test("joining twice is joining once, and leaving a room that was not joined is told", async (t) => {
+test("joining twice is joining once, and leaving a room that was not joined is an error", async (t) => {
   const server = await serve(t);
   const alice = await open(t, server, { user: "alice" });
   const received = alice.on("message");
@@ -228,7 +228,7 @@ test("a payload that is not what the event takes is refused as bad_request", asy
   assert.equal((await alice.ok("join", "r")).seq, 0, "nothing of it was stored");
 });
 
-test("an event sent without an ack that fails is answered by an error event", async (t) => {
+test("a failed event without an ack gets an error event", async (t) => {
   const server = await serve(t);
   for (const v of [2, 3, 4]) {
     const alice = await open(t, server, { v, user: "alice" });

@@ -1,4 +1,4 @@
-// Signals: a question to a user or to one connection, and the answers of exactly those who were asked.
+// Signals: an event to a user or to one connection, and the replies of exactly its receivers.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -29,7 +29,7 @@ async function lobby(t, server, ...users) {
 }
 
 for (const { v, mode } of MATRIX) {
-  test(`client ${v} over ${mode} asks a user and gets the answer of every tab`, async (t) => {
+  test(`client ${v} over ${mode} signals a user and gets the reply of every tab`, async (t) => {
     const server = await serve(t);
     const alice = await open(t, server, { v, mode, user: "alice" });
     const tabs = await Promise.all([1, 2].map(() => open(t, server, { v, mode, user: "bob" })));
@@ -64,7 +64,7 @@ for (const { v, mode } of MATRIX) {
   });
 }
 
-test("whatever is answered comes back as data, as it is", async (t) => {
+test("a reply's data is returned unchanged", async (t) => {
   const server = await serve(t);
   const [alice, bob] = await lobby(t, server, "alice", "bob");
   const answers = [null, 0, "", false, [], {}, [1, [2]], { ok: false, error: { code: "mine" } }, "🦀\u0000", 1.5];
@@ -82,7 +82,7 @@ test("whatever is answered comes back as data, as it is", async (t) => {
   assert.equal(replies[0].data ?? null, null);
 });
 
-test("data passes a signal and its answer byte for byte", async (t) => {
+test("data of a signal and of its reply passes byte for byte", async (t) => {
   const server = await serve(t);
   const [alice, bob] = await Promise.all(["alice", "bob"].map((user) => rawClient(t, server, { user })));
   for (const raw of [alice, bob]) {
@@ -103,7 +103,7 @@ test("data passes a signal and its answer byte for byte", async (t) => {
   }
 });
 
-test("who does not answer in time is missing, and a late answer is for nobody", async (t) => {
+test("a receiver that does not reply in time is missing, and a late reply is dropped", async (t) => {
   const server = await serve(t);
   const [alice, quick, slow] = await lobby(t, server, "alice", "bob", "bob");
   const acks = [];
@@ -123,7 +123,7 @@ test("who does not answer in time is missing, and a late answer is for nobody", 
   assert.deepEqual([alice.errors.items, slow.errors.items], [[], []]);
 });
 
-test("without timeout_ms an answer may take five seconds", async (t) => {
+test("without timeout_ms a reply may take five seconds", async (t) => {
   const server = await serve(t);
   const [alice] = await lobby(t, server, "alice", "bob");
   const begun = performance.now();
@@ -133,7 +133,7 @@ test("without timeout_ms an answer may take five seconds", async (t) => {
   assert.ok(took >= 4_990 && took < 10_000, `it took ${Math.round(took)} ms`);
 });
 
-test("a tab that is closed or killed before it answers is missing", async (t) => {
+test("a tab that is closed or killed before it replies is missing", async (t) => {
   const server = await serve(t);
   const [alice, bob] = await lobby(t, server, "alice", "bob");
   bob.socket.on("signal", () => bob.close());
@@ -149,7 +149,7 @@ test("a tab that is closed or killed before it answers is missing", async (t) =>
   assert.deepEqual(await asked, { ok: true, replies: [], missing: 1 });
 });
 
-test("of a connection that is unknown one answer is missing, of a user who is not there none", async (t) => {
+test("an unknown connection counts as one missing reply, an absent user as none", async (t) => {
   const server = await serve(t, { ...ANYBODY, "presence-grace": "100ms" });
   const [alice, bob] = await lobby(t, server, "alice", "bob");
   const gone = bob.me.connection;
@@ -217,7 +217,7 @@ test("others may be asked only with the grant in a common room, or by a rule of 
   for (const target of targets) await other.refused("signal", target, "forbidden");
 });
 
-test("two browsers shake hands: an offer, its answer, and candidates both ways in order", async (t) => {
+test("a WebRTC handshake works: an offer, its answer, and candidates both ways in order", async (t) => {
   const server = await serve(t);
   const alice = await open(t, server, { v: 4, mode: "upgrade", user: "alice" });
   const bob = await open(t, server, { v: 2, mode: "polling", user: "bob" });
@@ -262,7 +262,7 @@ test("two browsers shake hands: an offer, its answer, and candidates both ways i
 });
 
 for (const v of [2, 3, 4]) {
-  test(`client ${v} answers signals of two namespaces over one connection, in any order`, async (t) => {
+  test(`client ${v} replies to signals of two namespaces over one transport, in any order`, async (t) => {
     const server = await serve(t, { ...UNLIMITED, "socketio-namespaces": "/,/chat" });
     const names = ["/", "/chat"];
     const [asking, answering] = [manager(t, server, { v }), manager(t, server, { v })];
@@ -299,7 +299,7 @@ for (const v of [2, 3, 4]) {
   });
 }
 
-test("so many signals of a connection may wait and no more, until one is answered", async (t) => {
+test("a connection may have a bounded number of pending signals", async (t) => {
   const server = await serve(t, { "limits-signals": 3 });
   const [alice, bob, carol] = await lobby(t, server, "alice", "bob", "carol");
   const acks = [];
@@ -319,7 +319,7 @@ test("so many signals of a connection may wait and no more, until one is answere
   for (const each of [...waiting, another]) assert.equal((await each).missing, 0);
 });
 
-test("an answer that nobody asked for, or given twice, counts for nothing", async (t) => {
+test("an unsolicited reply, or a second one, is ignored", async (t) => {
   const server = await serve(t);
   const alice = await open(t, server, { user: "alice" });
   await alice.ok("join", "lobby");
@@ -343,7 +343,7 @@ test("an answer that nobody asked for, or given twice, counts for nothing", asyn
   assert.ok((await bob.frame("433")).startsWith('433[{"ok":true'));
 });
 
-test("a signal that is not what the event takes is refused, and reaches nobody", async (t) => {
+test("a malformed signal is refused and delivered to no one", async (t) => {
   const server = await serve(t, { "limits-message-bytes": 1000 });
   const [alice, bob] = await lobby(t, server, "alice", "bob");
   const atBob = bob.on("signal");

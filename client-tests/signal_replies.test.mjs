@@ -68,7 +68,7 @@ for (const { v, mode } of MATRIX) {
   });
 }
 
-test("answers come from another node as they were given", async (t) => {
+test("replies come from another node unchanged", async (t) => {
   const [a, b] = await nodes(t, await redis(t), 2);
   const alice = await open(t, a, { user: "alice" });
   const bob = await open(t, b, { user: "bob", v: 3, mode: "polling" });
@@ -80,7 +80,7 @@ test("answers come from another node as they were given", async (t) => {
   await everyAnswerArrives(alice, bob);
 });
 
-test("an answer larger or deeper than data may be is refused, and both are told", async (t) => {
+test("a reply larger or deeper than data may be is refused, and both sides get an error", async (t) => {
   const server = await serve(t, { "limits-message-bytes": 1000, "limits-nesting": 8 });
   const [alice, bob] = await Promise.all(["alice", "bob"].map((user) => open(t, server, { user })));
   for (const client of [alice, bob]) await client.ok("join", "lobby");
@@ -93,7 +93,7 @@ test("an answer larger or deeper than data may be is refused, and both are told"
   assert.deepEqual(await replyOf(alice, bob, (ack) => ack("x".repeat(998))), { data: "x".repeat(998) });
 });
 
-test("an ack that is no list of values is refused, and one after the time is over is for nobody", async (t) => {
+test("an ack that is not an array is refused, and a late one is dropped", async (t) => {
   const server = await serve(t);
   const alice = await open(t, server, { user: "alice" });
   await alice.ok("join", "lobby");

@@ -141,7 +141,7 @@ test("a client that asks for much history and does not read it stays bounded", a
   await writer.ok("message", { room: "lobby", data: "others go on" });
 });
 
-test("a client that is behind misses ephemeral events, but has the newest of those that only count so", async (t) => {
+test("a client that is behind may miss ephemeral events, and gets the newest of those where only that counts", async (t) => {
   const server = await serve(t, { ...OPTIONS, "limits-newest": "cursor" });
   const [bob, carol] = await Promise.all(["bob", "carol"].map((user) => open(t, server, { user })));
   for (const client of [bob, carol]) await client.ok("join", "lobby");

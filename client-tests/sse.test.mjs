@@ -15,7 +15,7 @@ const all = ["join", "publish", "history", "presence"];
 const keys = (object) => Object.keys(object).sort();
 
 for (const [protocol, opened] of [["HTTP/1.1", stream], ["HTTP/2", h2stream]]) {
-  test(`over ${protocol} a stream says what it is, who it is for, and then what happens`, async (t) => {
+  test(`over ${protocol} a stream begins with session, followed by events`, async (t) => {
     const server = await serve(t, { node: "north" });
     const before = Date.now();
     const alice = await listening(t, server, { room: "lobby", user: "alice" }, opened);
@@ -75,7 +75,7 @@ test("published events come under their own names, ephemeral ones without number
   assert.equal(cursor.id, undefined);
 });
 
-test("who comes, types and reads is told, and a reader counts as present while it reads", async (t) => {
+test("presence, typing and read events are streamed, and a stream counts as presence while it is open", async (t) => {
   const server = await serve(t, { "presence-grace": "100ms" });
   const bob = await open(t, server, { user: "bob" });
   await bob.ok("join", "lobby");
@@ -104,7 +104,7 @@ test("who comes, types and reads is told, and a reader counts as present while i
   assert.equal(gone.count, 1);
 });
 
-test("notifications of the stream's user come, and nobody else's", async (t) => {
+test("a stream receives its own user's notifications only", async (t) => {
   const server = await serve(t, KEYED);
   const notifier = new Caller(server, { key: sign({ sub: "alice", rooms: [{ match: "user:*", can: ["publish"] }] }) });
   const streams = await Promise.all(
@@ -157,7 +157,7 @@ test("several rooms come in one stream and one order", async (t) => {
   assert.equal(new Set(alice.of("message").map(({ id }) => id)).size, 12);
 });
 
-test("history brings the last messages of each room, merged in their order, and then what is new", async (t) => {
+test("history returns the last messages of each room in one order, followed by new ones", async (t) => {
   const server = await serve(t);
   const bob = await open(t, server, { user: "bob" });
   for (const n of upTo(12)) await bob.ok("message", { room: "abc"[n % 3], data: n });
@@ -176,7 +176,7 @@ test("a quiet stream is kept alive by comments", async (t) => {
   assert.deepEqual(alice.events.items.filter(({ event }) => !["session", "presence"].includes(event)), []);
 });
 
-test("clients are told to come back at different times, around what is configured", async (t) => {
+test("clients get different retry times, around the configured one", async (t) => {
   const server = await serve(t, { "events-retry": "10s" });
   const streams = await Promise.all(upTo(12).map(() => listening(t, server, { room: "lobby" })));
   const told = streams.map(({ retry }) => retry);
@@ -244,7 +244,7 @@ test("a stream beyond a limit is 503, and possible again when another ends", asy
   }
 });
 
-test("at the end of its token a stream is told so, and ends", async (t) => {
+test("a stream ends with an error when its token expires", async (t) => {
   const server = await serve(t, { ...KEYED, "auth-leeway": "0s" });
   const exp = at(2);
   const alice = await listening(t, server, { room: "lobby", token: sign({ sub: "alice", exp }) });
@@ -256,7 +256,7 @@ test("at the end of its token a stream is told so, and ends", async (t) => {
   assert.ok(Date.now() >= exp * 1000, "not before its time");
 });
 
-test("a user that is kicked hears it, and no more of the room", async (t) => {
+test("a kicked user's stream receives kicked, and no more events of the room", async (t) => {
   const key = "an-api-key-of-enough-characters";
   const server = await serve(t, { "auth-api-keys": key, ...KEYED });
   const backEnd = new Caller(server, { key });
@@ -271,7 +271,7 @@ test("a user that is kicked hears it, and no more of the room", async (t) => {
   assert.deepEqual(alice.of("message").map(({ data }) => data.data), [1, 3]);
 });
 
-test("a server that goes down says so and ends its streams; EventSource is back at the next one and misses nothing", async (t) => {
+test("a draining server ends its streams; EventSource reconnects to the next one and misses nothing", async (t) => {
   const server = await serve(t, { "drain-over": "1s", "events-retry": "100ms" });
   const streams = [
     await listening(t, server, { room: "lobby", user: "alice" }),
@@ -294,7 +294,7 @@ test("a server that goes down says so and ends its streams; EventSource is back 
   assert.equal(stock.es.readyState, 1, "it was never told to stay away");
 });
 
-test("behind a proxy that takes TLS off, HTTP/2 carries streams and what is sent to them", async (t) => {
+test("behind a proxy that terminates TLS, HTTP/2 carries streams and publishes", async (t) => {
   const server = await serve(t);
   const session = await h2OverTls(t, server);
   const eve = await listening(t, server, { room: "lobby", user: "eve", session }, h2stream);

@@ -31,7 +31,7 @@ function speaker(client, rooms) {
 }
 
 for (const [protocol, opened] of [["HTTP/1.1", stream], ["HTTP/2", h2stream]]) {
-  test(`over ${protocol} a stream goes on behind any cursor, over all rooms in one order`, async (t) => {
+  test(`over ${protocol} a stream resumes after any cursor, over all rooms in one order`, async (t) => {
     const server = await serve(t, UNLIMITED);
     const rooms = ["a", "b", "c"];
     const say = speaker(await open(t, server, { user: "bob" }), rooms);
@@ -57,7 +57,7 @@ for (const [protocol, opened] of [["HTTP/1.1", stream], ["HTTP/2", h2stream]]) {
   });
 }
 
-test("a stream of one room can begin behind a position", async (t) => {
+test("a stream of one room can begin after a position", async (t) => {
   const server = await serve(t);
   const bob = await open(t, server, { user: "bob" });
   const { epoch } = await bob.ok("join", "lobby");
@@ -96,7 +96,7 @@ test("a position that cannot be gone on from is reset, and the room begins afres
   assert.ok(numbers(again)[0] === 7 || again.of("reset").length === 1, "a message was lost and nothing was said");
 });
 
-test("whoever missed more than is kept of a room is told which, and has all of the others", async (t) => {
+test("a stream that missed more than is retained gets reset for that room, and everything of the others", async (t) => {
   const server = await serve(t, { ...UNLIMITED, "history-rooms": "short=10,7d" });
   const bob = await open(t, server, { user: "bob" });
   const alice = await listening(t, server, { rooms: ["short", "long"], user: "alice" });
@@ -117,7 +117,7 @@ test("whoever missed more than is kept of a room is told which, and has all of t
   await back.events.until(() => back.of("message").some(({ data }) => data.data === "live"), "the live one");
 });
 
-test("a stream that is cut before it has heard of every reset hears of them all when it is back", async (t) => {
+test("a stream that is cut before it received every reset receives them all when it reconnects", async (t) => {
   const server = await serve(t, { ...UNLIMITED, "history-messages": 10 });
   const bob = await open(t, server, { user: "bob" });
   const rooms = ["a", "b", "c"];
@@ -143,7 +143,7 @@ test("a stream that is cut before it has heard of every reset hears of them all 
   }
 });
 
-test("a cursor of a log that is no more is reset; EventSource goes on by itself", async (t) => {
+test("a cursor of a lost log gets reset; EventSource continues by itself", async (t) => {
   const server = await serve(t, { "events-retry": "100ms" });
   const bob = await open(t, server, { user: "bob" });
   const alice = await source(t, server, { room: "lobby", user: "alice" });
@@ -168,7 +168,7 @@ test("a cursor that is none is 400 in the address, and no reason to refuse a Las
   if (odd.status === 200) assert.equal((await odd.nth("reset")).data.room, "lobby");
 });
 
-test("without the grant for history nothing is replayed, and that is said", async (t) => {
+test("without the history grant nothing is replayed, and reset says so", async (t) => {
   const server = await serve(t, { "auth-hmac-secret": SECRET });
   const bob = await open(t, server, { token: sign({ sub: "bob" }) });
   const token = sign({ sub: "alice", rooms: [{ match: "lobby", can: ["join"] }] });
@@ -208,7 +208,7 @@ test("a token's rooms of today count when a stream is resumed", async (t) => {
   isRefusal(await stream(t, server, { rooms: ["a", "b"], bearer: less, lastEventId: alice.session.id }), 403, "forbidden");
 });
 
-test("EventSource, over HTTP/1.1 and HTTP/2, cut at random while 2,000 messages are sent to three rooms loses nothing and hears nothing twice", async (t) => {
+test("EventSource, over HTTP/1.1 and HTTP/2, cut at random while 2,000 messages are sent to three rooms loses nothing and receives nothing twice", async (t) => {
   const MESSAGES = 2_000;
   const server = await serve(t, { ...UNLIMITED, "events-retry": "20ms", "limits-connects-per-second": 0 });
   const rooms = ["a", "b", "c"];

@@ -1,4 +1,4 @@
-// Takeover: a client that is back before its old connection was noticed dead has its place, and nobody saw it go.
+// Takeover: a client that is back before its old connection was noticed dead takes it over, and no member sees a leave.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -43,7 +43,7 @@ for (const mode of ["polling", "websocket", "upgrade"]) {
   });
 }
 
-test("a client that loses its network again and again under traffic hears everything once", async (t) => {
+test("a client that loses its network again and again under traffic receives everything once", async (t) => {
   const server = await serve(t, UNLIMITED);
   const speaker = new Speaker(await open(t, server, { user: "bob" }), "a", "b");
   const alice = await follow(t, server, { user: "alice" });

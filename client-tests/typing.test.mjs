@@ -62,7 +62,7 @@ for (const { v, mode } of MATRIX) {
   });
 }
 
-test("who types is shown with the name of the token", async (t) => {
+test("typing shows the name in the token", async (t) => {
   const server = await serve(t, { ...LONG, "auth-hmac-secret": SECRET });
   const alice = await open(t, server, { token: sign({ sub: "alice", name: "Alice" }) });
   const bob = await open(t, server, { token: sign({ sub: "bob" }) });
@@ -74,7 +74,7 @@ test("who types is shown with the name of the token", async (t) => {
   assert.equal((await atBob.until("alice stops")).name, "Alice");
 });
 
-test("starting again only prolongs, and stopping what is not going on is silent", async (t) => {
+test("typing_start while typing only prolongs it, and typing_stop without typing sends nothing", async (t) => {
   const server = await serve(t, LONG);
   const [alice, bob] = await lobby(t, server, "alice", "bob");
   const atBob = watch(bob);
@@ -171,7 +171,7 @@ test("after every ending typing can begin again", async (t) => {
   assert.deepEqual(atBob.brief(), [...once, ...once, "alice types"]);
 });
 
-test("a message ends the typing of its sender in its room, and nobody else's and nowhere else", async (t) => {
+test("a message ends its sender's typing in that room only", async (t) => {
   const server = await serve(t, LONG);
   const [alice, bob, carol] = await lobby(t, server, "alice", "bob", "carol");
   for (const client of [alice, bob]) await client.ok("join", "kitchen");
@@ -210,7 +210,7 @@ test("two tabs of a user type as one: it is over when neither does", async (t) =
   assert.deepEqual(atThird.events(), [], "a tab that does not type is not told of its user either");
 });
 
-test("the time runs for each tab: one that fell silent does not end what the other goes on with", async (t) => {
+test("the timeout runs for each tab: a silent tab does not end the typing of another", async (t) => {
   const server = await serve(t, { "typing-timeout": "1s" });
   const [alice, tab, bob] = await lobby(t, server, "alice", "alice", "bob");
   const atBob = watch(bob);
@@ -228,7 +228,7 @@ test("the time runs for each tab: one that fell silent does not end what the oth
 });
 
 for (const v of [2, 3, 4]) {
-  test(`client ${v} that joins is told who is typing, right after the ack`, async (t) => {
+  test(`client ${v} that joins receives who is typing, right after the ack`, async (t) => {
     const server = await serve(t, LONG);
     const [alice, bob, carol] = await lobby(t, server, "alice", "bob", "carol");
     const silent = await open(t, server, { v, user: "first" });

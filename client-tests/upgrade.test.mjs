@@ -49,7 +49,7 @@ const before = [
 ];
 
 for (const [point, what] of before) {
-  test(`${what} ${point}: the session goes on by polling, and nothing is lost, doubled or reordered`, async (t) => {
+  test(`${what} ${point}: the session continues on polling, and nothing is lost, doubled or reordered`, async (t) => {
     const server = await serve(t, QUICK);
     const versions = point === "at 3probe" ? [2, 3, 4] : [4];
     for (const v of versions) {
@@ -73,7 +73,7 @@ for (const [point, what] of before) {
   });
 }
 
-test("a session whose upgrade was swallowed polls once a ping interval when nobody says anything", async (t) => {
+test("a session whose upgrade was swallowed polls once a ping interval when there is no traffic", async (t) => {
   const server = await serve(t, { ...QUICK, "socketio-ping-interval": "1s", "socketio-ping-timeout": "2s" });
   const box = await middlebox(t, server, { point: "at 3probe", what: "swallow" });
   const client = start(t, box, { mode: "upgrade", user: "alice" });
@@ -109,7 +109,7 @@ for (const what of ["cut", "swallow", "swallow client"]) {
   });
 }
 
-test("a slow upgrade succeeds, and what was said meanwhile comes once and in order", async (t) => {
+test("a slow upgrade succeeds, and messages sent meanwhile arrive once and in order", async (t) => {
   const server = await serve(t, UNLIMITED);
   for (const v of [2, 3, 4]) {
     const box = await middlebox(t, server, { point: "behind the 101", what: "slow", delay: 300 });
@@ -139,7 +139,7 @@ test("a session whose upgrade failed may try again", async (t) => {
   await second.frame("40{");
 });
 
-test("a second WebSocket for a session that is upgrading or upgraded is opened and closed, and the first goes on", async (t) => {
+test("a second WebSocket for a session that is upgrading or upgraded is opened and closed, and the first stays", async (t) => {
   const server = await serve(t, UNLIMITED);
   const sid = await pollingSession(server);
   const path = `/socket.io/?EIO=4&transport=websocket&sid=${sid}`;
@@ -159,7 +159,7 @@ test("a second WebSocket for a session that is upgrading or upgraded is opened a
   await first.frame("430");
 });
 
-test("a WebSocket for a session that nobody knows is refused", async (t) => {
+test("a WebSocket for an unknown session is refused", async (t) => {
   const server = await serve(t);
   const raw = new Raw(t, server, { path: "/socket.io/?EIO=4&transport=websocket&sid=AAAAAAAAAAAAAAAA" });
   const { status, body } = await raw.ended();

@@ -267,7 +267,7 @@ test("history is paged as for every client", async (t) => {
   assert.deepEqual(data((await alice.ok("history", {})).messages), upTo(6));
 });
 
-test("presence, status, typing and read marks go both ways between plain WebSocket and Socket.IO", async (t) => {
+test("presence, status, typing and read markers go both ways between plain WebSocket and Socket.IO", async (t) => {
   const server = await serve(t, { "presence-grace": "100ms" });
   const alice = await peer(t, server, { user: "alice", room: "lobby" });
   const bob = await open(t, server, { user: "bob", v: 3 });
@@ -313,7 +313,7 @@ test("presence, status, typing and read marks go both ways between plain WebSock
   assert.deepEqual([gone.user, gone.count], ["alice", 1]);
 });
 
-test("a notification comes as an event, to every tab of its user and to nobody else", async (t) => {
+test("a notification is an event, on every connection of its user only", async (t) => {
   const server = await serve(t, KEYED);
   const notifier = await peer(t, server, {
     token: sign({ sub: "alice", rooms: [{ match: "user:*", can: ["publish"] }] }),
@@ -330,7 +330,7 @@ test("a notification comes as an event, to every tab of its user and to nobody e
   assert.equal((await other.next("event")).data.data, "end");
 });
 
-test("a client whose new token takes a room away hears that it was kicked; the others see it leave", async (t) => {
+test("a client whose new token takes a room away receives kicked; the others see it leave", async (t) => {
   const server = await serve(t, { ...KEYED, "presence-grace": "100ms" });
   const rooms = (...names) => names.map((match) => ({ match, can: ["join", "publish", "history", "presence"] }));
   const alice = await peer(t, server, { token: sign({ sub: "alice", rooms: rooms("lobby", "kitchen") }), rooms: ["lobby", "kitchen"] });

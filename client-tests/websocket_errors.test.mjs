@@ -1,4 +1,4 @@
-// Plain WebSocket when something is wrong: what is refused and goes on, and what ends a connection, by which code.
+// Plain WebSocket errors: what is refused, and what closes a connection, with which code.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -30,7 +30,7 @@ const NONSENSE = {
 };
 
 for (const [name, frame] of Object.entries(NONSENSE)) {
-  test(`${name} is answered bad_request, and the connection stays`, async (t) => {
+  test(`${name} gets bad_request, and the connection stays`, async (t) => {
     const server = await serve(t);
     const alice = await peer(t, server, { room: "lobby" });
     alice.raw(frame);
@@ -43,7 +43,7 @@ for (const [name, frame] of Object.entries(NONSENSE)) {
   });
 }
 
-test("what a frame gets wrong is said under its id, and changes nothing", async (t) => {
+test("an error has the frame's id, and changes nothing", async (t) => {
   const server = await serve(t);
   const alice = await peer(t, server, { user: "alice", room: "lobby" });
   for (const [type, fields] of [
@@ -130,7 +130,7 @@ test("without backpressure texts beyond the rate are rate_limited and told when 
   await eventually(async () => (await alice.ask("text", { data: "later" })).type === "ack", "never allowed again");
 });
 
-test("a client that goes on although it is refused is closed with 4029; one that heeds it now and then is not", async (t) => {
+test("a client that ignores refusals is closed with 4029; one that pauses now and then is not", async (t) => {
   const server = await serve(t, { "limits-messages-per-second": 5, "limits-messages-burst": 10, "limits-backpressure": "500ms", "limits-refusals": 60 });
   const stubborn = await peer(t, server, { room: "lobby", user: "stubborn" });
   const flood = setInterval(() => upTo(20).forEach((n) => stubborn.send("text", { data: n })), 5);
@@ -145,7 +145,7 @@ test("a client that goes on although it is refused is closed with 4029; one that
   }
 });
 
-test("what is no request costs as much as one: rubbish without end is closed with 4029", async (t) => {
+test("garbage counts as requests: a flood of it is closed with 4029", async (t) => {
   const server = await serve(t, { "limits-messages-per-second": 5, "limits-messages-burst": 10, "limits-backpressure": "500ms", "limits-refusals": 60 });
   const stubborn = await peer(t, server, { room: "lobby", user: "stubborn" });
   const flood = setInterval(() => upTo(20).forEach(() => stubborn.socket.send("rubbish")), 5);
@@ -161,7 +161,7 @@ const BAD = {
 };
 
 for (const [name, [token, code]] of Object.entries(BAD)) {
-  test(`a token ${name} is answered 401 before the upgrade`, async (t) => {
+  test(`a token ${name} gets 401 before the upgrade`, async (t) => {
     const server = await serve(t, KEYED);
     const places = token === undefined
       ? [{}, { user: "alice" }]
@@ -205,7 +205,7 @@ test("a connection beyond a limit is refused with 503, and possible again when o
   }
 });
 
-test("a room in the address that may not be joined is said, and the connection closed with 4003", async (t) => {
+test("a forbidden room in the URL is reported, and the connection closed with 4003", async (t) => {
   const server = await serve(t, KEYED);
   const token = sign({ sub: "alice", rooms: [{ match: "lobby", can: ["join"] }] });
   for (const where of [{ room: "secret" }, { room: "user:bob" }, { rooms: ["lobby", "secret"] }]) {
@@ -216,7 +216,7 @@ test("a room in the address that may not be joined is said, and the connection c
   }
 });
 
-test("when its token expires a client is told, and closed with 4001 after the grace time", async (t) => {
+test("a client whose token expires gets an error, and is closed with 4001 after the grace time", async (t) => {
   const server = await serve(t, STRICT);
   const exp = at(2);
   const alice = await peer(t, server, { token: sign({ sub: "alice", exp }), room: "lobby" });
@@ -304,7 +304,7 @@ test("a client that reads slowly is not closed and has everything", async (t) =>
   assert.deepEqual(reader.of("text").map(({ seq }) => seq), upTo(200));
 });
 
-test("a server that goes down says so, closes with 1001, and has everything afterwards", async (t) => {
+test("a draining server says so, closes with 1001, and has stored everything", async (t) => {
   const server = await serve(t, { ...UNLIMITED, "drain-over": "1s" });
   const clients = await Promise.all(upTo(5).map((n) => peer(t, server, { user: `u${n}`, room: "lobby" })));
   const { seq, epoch } = await clients[0].ok("text", { data: "before" });
@@ -319,7 +319,7 @@ test("a server that goes down says so, closes with 1001, and has everything afte
   assert.deepEqual(back.joined[0].messages.map(({ data }) => data), ["before"]);
 });
 
-test("the server pings; who answers stays, who is silent is closed and leaves", async (t) => {
+test("the server pings; a client that answers stays, a silent one is closed and leaves", async (t) => {
   const server = await serve(t, {
     "websocket-ping-interval": "200ms",
     "websocket-ping-timeout": "300ms",
@@ -333,7 +333,7 @@ test("the server pings; who answers stays, who is silent is closed and leaves", 
   await alice.ok("text", { data: "still here" });
 });
 
-test("a client's own ping is answered", async (t) => {
+test("a client's ping gets a pong", async (t) => {
   const server = await serve(t);
   const alice = await peer(t, server);
   const pong = new Promise((resolve) => alice.socket.once("pong", (data) => resolve(data.toString())));
@@ -341,7 +341,7 @@ test("a client's own ping is answered", async (t) => {
   assert.equal(await pong, "hello");
 });
 
-test("a client that says goodbye is answered, and gone from its rooms", async (t) => {
+test("a client that closes gets a close frame, and leaves its rooms", async (t) => {
   const server = await serve(t, { "presence-grace": "50ms" });
   const alice = await peer(t, server, { user: "alice", room: "lobby" });
   const bob = await peer(t, server, { user: "bob", room: "lobby" });

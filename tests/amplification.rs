@@ -40,7 +40,7 @@ fn bounded() -> Config {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_beyond_what_one_asker_may_be_kept_count_as_missing() {
+async fn replies_beyond_the_byte_limit_count_as_missing() {
     let server = Server::start(bounded()).await;
     let mut alice = Raw::connect(&server, "alice").await;
     let others = answering(&server, "alice", 5).await;
@@ -60,7 +60,7 @@ async fn answers_beyond_what_one_asker_may_be_kept_count_as_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_asker_that_reads_slowly_is_not_closed_by_what_others_answer() {
+async fn a_caller_that_reads_slowly_is_not_closed_for_replies_of_others() {
     let mut config = bounded();
     config.limits.outbox_bytes = ByteSize::new(300_000);
     let server = Server::start(config).await;
@@ -91,7 +91,7 @@ async fn an_asker_that_reads_slowly_is_not_closed_by_what_others_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_relayed_event_names_each_of_its_attachments_once_or_reaches_nobody() {
+async fn a_relayed_event_names_each_of_its_attachments_once_or_is_refused() {
     let mut config = config();
     config.socketio.relay = ["draw".to_owned()].into_iter().collect();
     let server = Server::start(config).await;

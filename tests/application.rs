@@ -150,7 +150,7 @@ async fn what_was_joined_while_no_handler_ran_is_kept_when_the_socket_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_of_the_server_takes_nothing_away() {
+async fn a_restart_of_the_server_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config();
     (config.store, config.data) = (Some(Store::Sqlite), folder.path().to_owned());
@@ -191,7 +191,7 @@ async fn a_new_session_has_nothing_of_an_earlier_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_room_that_is_named_as_a_connection_hears_nothing_of_what_is_for_that_connection() {
+async fn a_room_named_like_a_connection_receives_none_of_its_events() {
     let node = Node::start(config()).await;
     let mut alice = Raw::connect(&node.server, "alice").await;
     let id = alice.reply["sid"].as_str().unwrap().to_owned();

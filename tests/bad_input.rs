@@ -66,7 +66,7 @@ fn mutated() -> impl Strategy<Value = Message> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_mutated_packets_leave_the_server_answering() {
+async fn a_thousand_mutated_packets_leave_the_server_responsive() {
     let mut config = config();
     config.socketio.relay = ["draw".to_owned()].into_iter().collect();
     let server = Server::start(config).await;
@@ -100,7 +100,7 @@ async fn a_thousand_mutated_packets_leave_the_server_answering() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sessions_that_never_connect_or_break_off_leave_nothing_behind() {
+async fn sessions_that_never_connect_or_are_aborted_leave_nothing_behind() {
     let mut config = config();
     config.socketio.connect_timeout = std::time::Duration::from_millis(200);
     let server = Server::start(config).await;
@@ -157,7 +157,7 @@ async fn an_upgrade_that_breaks_off_leaves_its_session_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_that_are_wrong_are_answered_as_stock_clients_know_it() {
+async fn bad_requests_get_the_error_codes_that_stock_clients_know() {
     let server = Server::start(config()).await;
     for (query, status) in [
         ("", 400),

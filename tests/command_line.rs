@@ -150,7 +150,7 @@ fn keys_that_cannot_be_read_are_refused() {
 }
 
 #[test]
-fn serving_other_machines_without_a_key_is_refused_with_the_ways_out() {
+fn listening_on_other_addresses_without_a_key_is_refused_with_advice() {
     Place::new().run(&["--listen", "0.0.0.0:3000"]).refused(&[
         "auth.hmac_secret, auth.public_key or auth.jwks",
         "auth.allow_anyone = true",
@@ -212,7 +212,7 @@ fn a_variable_that_is_nearly_an_option_is_warned_about_and_no_hindrance() {
 }
 
 #[test]
-fn help_and_version_are_answers() {
+fn help_and_version_exit_with_success() {
     let place = Place::new();
     let help = place.run(&["--help"]).printed();
     for part in [

@@ -245,7 +245,7 @@ async fn cutting_a_request_of_http_2_leaves_the_others_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_namespace_that_is_left_and_entered_again_has_no_more_of_its_rates() {
+async fn leaving_and_rejoining_a_namespace_does_not_reset_its_rates() {
     let mut config = config();
     config.limits.messages_per_second = 5;
     config.limits.messages_burst = 5;

@@ -34,7 +34,7 @@ async fn connect(server: &Server, user: &str, rooms: &str) -> Raw {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_list_of_rooms_for_a_user_who_may_join_few_comes_in_short_pages_that_go_on() {
+async fn a_list_of_rooms_for_a_user_with_few_grants_is_paged() {
     let server = closed_server(config()).await;
     let mut members = Vec::new();
     for part in 0..2 {

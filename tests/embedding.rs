@@ -86,7 +86,7 @@ async fn an_application_emits_by_the_socket_and_by_the_handle_of_socketioxide() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_of_the_applications_own_is_typed_answered_and_in_order() {
+async fn custom_events_are_typed_acknowledged_and_in_order() {
     let server = Server::start_with(application()).await;
     let mut player = Raw::connect(&server, "player").await;
     player.call("join", json!("table")).await;
@@ -140,7 +140,7 @@ async fn a_route_of_the_applications_own_sends_through_the_hub() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_an_application_sends_counts_whether_or_not_it_waits() {
+async fn messages_of_a_handler_count_whether_or_not_it_awaits_them() {
     let server = Server::start(config()).await;
     let send = async |id: &str, ephemeral: bool| {
         let mut publish = Publish::new("table".parse().unwrap(), "bell", &"ding").unwrap();
@@ -176,7 +176,7 @@ async fn what_an_application_sends_counts_whether_or_not_it_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_let_go_of_ends_its_clients_and_gives_back_its_port() {
+async fn dropping_a_server_ends_its_clients_and_frees_its_port() {
     let server = Server::start(config()).await;
     let address = server.address;
     let mut alice = Raw::connect(&server, "alice").await;

@@ -17,7 +17,7 @@ use tokio::{
 const HASTY: u64 = 600;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handler_of_the_application_that_panics_leaves_no_connection_behind() {
+async fn a_panicking_handler_leaves_no_connection_behind() {
     let builder = App::builder(config()).event(
         "explode",
         async |_, _: serde_json::Value| -> switchboard::Result<()> { panic!("as a handler might") },

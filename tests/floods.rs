@@ -154,7 +154,7 @@ fn paced() -> Config {
 const MANY: usize = 3_000;
 
 #[tokio::test]
-async fn pings_on_a_plain_websocket_are_read_at_their_rate_and_messages_behind_them_are_handled() {
+async fn pings_on_a_plain_websocket_are_read_at_their_rate_and_later_messages_are_handled() {
     let server = Server::start(paced()).await;
     let url = format!("ws://{}/ws/lobby", server.address);
     let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();

@@ -87,7 +87,7 @@ async fn one_list_of_origins_rules_polling_upgrades_and_cors() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bad_token_is_answered_401_before_anything_is_opened() {
+async fn an_invalid_token_gets_401_before_anything_is_opened() {
     let mut config = config();
     config.auth.hmac_secret = Some(Secret::new(SECRET));
     let server = Server::start(config).await;

@@ -94,7 +94,7 @@ fn is_safe(path: &str, headers: &HeaderMap) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_tells_browsers_to_take_it_for_what_it_is() {
+async fn every_response_has_nosniff_and_a_referrer_policy() {
     let mut config = config();
     config.auth.hmac_secret = Some(Secret::new("a secret for tests, of 32 bytes or more"));
     let server = Server::start(config).await;
@@ -141,7 +141,7 @@ async fn every_answer_tells_browsers_to_take_it_for_what_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn metrics_are_for_whoever_has_their_key() {
+async fn metrics_require_their_key() {
     let mut config = config();
     config.http.metrics_key = Some(Secret::new(KEY));
     let server = Server::start(config).await;

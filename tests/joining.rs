@@ -107,7 +107,7 @@ async fn a_stream_pays_for_each_of_its_rooms_and_one_of_as_many_as_a_burst_begin
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_who_connects_again_has_no_more_joins_than_one_who_stays() {
+async fn reconnecting_does_not_reset_the_join_rate() {
     let server = server_of_slow_users().await;
     for round in 0..2 {
         let mut raw = Raw::connect(&server, "alice").await;

@@ -291,7 +291,7 @@ async fn full_room(child: &ServerProcess) {
 const PAGE: &str = "/v1/rooms/full/messages?limit=1000";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_over_http_2_that_nobody_takes() {
+async fn unread_pages_over_http_2() {
     let child = library().await;
     costs_less_than(ANSWERS, &child, async {
         for (window, user) in [(0, "mallory"), (1, "mary")] {
@@ -307,7 +307,7 @@ async fn pages_over_http_2_that_nobody_takes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_page_of_the_api_over_http_2_that_nobody_takes() {
+async fn the_unread_api_page_over_http_2() {
     let child = server().await;
     for file in ["swagger-ui-bundle.js", "swagger-ui.css"] {
         child.ask(&format!("GET /v1/docs/{file} HTTP/1.1")).await;
@@ -326,7 +326,7 @@ async fn the_page_of_the_api_over_http_2_that_nobody_takes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_over_http_1_that_nobody_takes_however_many_are_asked_for_in_one_go() {
+async fn pipelined_unread_pages_over_http_1() {
     let child = library().await;
     costs_less_than(ANSWERS, &child, async {
         let asked: Vec<_> = (0..5)
@@ -535,7 +535,7 @@ async fn dial_and_read_nothing(child: &ServerProcess) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn events_of_the_past_that_nobody_reads() {
+async fn unread_replayed_events() {
     let child = library().await;
     costs_less_than(PAST, &child, async {
         let bearers: Vec<_> = (0..5)
@@ -556,7 +556,7 @@ async fn events_of_the_past_that_nobody_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_on_websockets_that_nobody_reads() {
+async fn unread_replies_on_websockets() {
     let child = library().await;
     costs_less_than(ANSWERS, &child, async {
         let ask = "421[\"history\",{\"room\":\"full\",\"limit\":1000}]";

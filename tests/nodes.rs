@@ -53,7 +53,7 @@ async fn member(node: &Node, user: &str) -> Raw {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_an_application_emits_and_what_is_relayed_reaches_the_sockets_of_all_nodes() {
+async fn emitted_and_relayed_events_reach_the_sockets_of_all_nodes() {
     let redis = Redis::start().await;
     let [one, two] = two(&redis).await;
     let (mut alice, mut bob) = (member(&one, "alice").await, member(&two, "bob").await);
@@ -73,7 +73,7 @@ async fn what_an_application_emits_and_what_is_relayed_reaches_the_sockets_of_al
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_redis_is_away_the_sockets_of_a_node_are_reached_at_once_and_the_others_soon_after() {
+async fn while_redis_is_away_local_sockets_are_reached_at_once_and_remote_ones_soon_after() {
     let mut redis = Redis::start().await;
     let [one, two] = two(&redis).await;
     let (mut alice, mut bob) = (member(&one, "alice").await, member(&two, "bob").await);
@@ -154,7 +154,7 @@ async fn a_user_is_kicked_and_disconnected_on_every_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_whose_session_is_another_nodes_is_told_what_to_do_about_it() {
+async fn a_polling_client_on_the_wrong_node_gets_advice_on_sticky_sessions() {
     let redis = Redis::start().await;
     let [one, two] = two(&redis).await;
     let client = reqwest::Client::new();

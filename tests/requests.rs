@@ -81,7 +81,7 @@ async fn a_body_that_is_too_large_is_refused_before_it_has_come() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_goes_on_sending_a_body_that_is_too_large_reads_why() {
+async fn a_client_that_keeps_sending_a_body_that_is_too_large_reads_the_error() {
     let server = echoing(DEADLINE).await;
     let client = reqwest::Client::new();
     for size in [LARGEST * 2, 8 << 20] {
@@ -97,7 +97,7 @@ async fn whoever_goes_on_sending_a_body_that_is_too_large_reads_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_drips_is_answered_408_in_time() {
+async fn a_slow_body_gets_408_in_time() {
     let server = echoing(Duration::from_millis(300)).await;
     let stream = TcpStream::connect(server.address).await.unwrap();
     let (mut reader, mut writer) = stream.into_split();
@@ -124,7 +124,7 @@ async fn a_body_that_drips_is_answered_408_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_json_is_refused() {
+async fn invalid_json_is_refused() {
     let server = echoing(DEADLINE).await;
     let client = reqwest::Client::new();
     for (kind, body, status) in [
@@ -168,7 +168,7 @@ async fn a_request_keeps_its_id_or_is_given_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_method_that_is_not_understood_is_answered_with_those_that_are() {
+async fn an_unsupported_method_gets_allow() {
     let server = echoing(DEADLINE).await;
     for (path, allowed) in [("/v1/echo", "POST"), ("/healthz", "GET,HEAD")] {
         let client = reqwest::Client::new();

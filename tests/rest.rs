@@ -133,7 +133,7 @@ async fn data_passes_byte_for_byte_alone_and_in_a_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_malformed_is_refused_with_its_reason() {
+async fn malformed_requests_are_refused_with_a_reason() {
     let (server, api) = server().await;
     let path = "/v1/rooms/lobby/messages";
     for (body, part) in [
@@ -278,7 +278,7 @@ async fn a_caller_is_a_key_or_a_token_or_refused_and_a_key_is_for_programs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_open_server_takes_callers_for_who_they_say_and_keeps_keys_for_back_ends() {
+async fn open_mode_takes_names_from_callers_and_keys_from_back_ends() {
     let (server, api) = server().await;
     let anybody = ApiClient::new(&server, None);
     anybody
@@ -311,7 +311,7 @@ async fn an_open_server_takes_callers_for_who_they_say_and_keeps_keys_for_back_e
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rooms_and_who_is_in_them_are_shown() {
+async fn rooms_and_their_presence_are_listed() {
     let (server, api) = closed_server().await;
     let join = async |user: &str, rooms: &[&str]| {
         let token = token(user, "*=join,publish,history,presence");
@@ -392,7 +392,7 @@ async fn rooms_and_who_is_in_them_are_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_who_is_kicked_hears_it_on_every_connection_and_others_see_it_leave() {
+async fn a_kicked_user_receives_it_on_every_connection_and_others_see_it_leave() {
     let (server, api) = server().await;
     let mut bob = Raw::connect(&server, "bob").await;
     bob.call("join", json!("lobby")).await;
@@ -429,7 +429,7 @@ async fn a_user_who_is_kicked_hears_it_on_every_connection_and_others_see_it_lea
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_who_is_disconnected_is_told_by_its_namespace_and_begins_anew() {
+async fn a_disconnected_user_gets_a_disconnect_packet_and_a_new_session() {
     let (server, api) = server().await;
     let mut alice = Raw::connect(&server, "alice").await;
     let answer = api.delete("/v1/users/alice/connections").await.is(200);
@@ -488,7 +488,7 @@ async fn a_user_is_kicked_and_disconnected_on_every_transport() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_notification_reaches_who_is_there_and_waits_for_who_is_not() {
+async fn a_notification_is_delivered_now_or_later() {
     let (server, api) = server().await;
     let mut alice = Raw::connect(&server, "alice").await;
     let path = "/v1/users/alice/notifications";
@@ -512,7 +512,7 @@ async fn a_notification_reaches_who_is_there_and_waits_for_who_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_is_done_in_order_and_each_call_has_its_own_answer() {
+async fn a_batch_is_executed_in_order_and_each_call_has_its_response() {
     let (server, api) = server().await;
     let messages = "/v1/rooms/lobby/messages";
     let send = |number: u32| json!({ "method": "POST", "path": messages, "body": { "data": number, "id": format!("{number}") } });
@@ -593,7 +593,7 @@ async fn what_a_batch_sends_arrives_in_its_order_kept_or_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_whose_answers_are_many_bytes_does_not_do_what_is_left() {
+async fn a_batch_with_large_responses_skips_the_rest() {
     let (server, api) = server().await;
     let path = "/v1/rooms/large/messages";
     for _ in 0..16 {
@@ -623,7 +623,7 @@ async fn a_batch_whose_answers_are_many_bytes_does_not_do_what_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_speaks_for_whoever_sends_it() {
+async fn a_batch_acts_for_its_caller() {
     let (server, _) = closed_server().await;
     let alice = ApiClient::new(&server, Some(&token("alice", "team=publish")));
     let batch = json!({ "requests": [
@@ -644,7 +644,7 @@ async fn a_batch_speaks_for_whoever_sends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_who_asks_too_fast_is_told_when_to_try_again_and_a_back_end_never_is() {
+async fn a_user_over_its_rate_gets_retry_after_and_a_back_end_has_no_rate() {
     let mut config = config();
     (
         config.limits.user_messages_per_second,
@@ -675,7 +675,7 @@ async fn a_user_who_asks_too_fast_is_told_when_to_try_again_and_a_back_end_never
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_has_an_id_and_is_kept_by_nobody() {
+async fn every_response_has_a_request_id_and_is_not_cached() {
     let (server, api) = server().await;
     let named = api.with_header("x-request-id", "order-7");
     for path in [
@@ -712,7 +712,7 @@ const TABLE: [(&str, &str); 12] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_call_of_the_contract_is_described_and_every_call_that_is_described_answers() {
+async fn every_call_is_described_and_every_described_call_exists() {
     let (server, api) = server().await;
     let document = api.get("/v1/openapi.json").await.is(200);
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
@@ -797,7 +797,7 @@ async fn what_the_description_gives_as_an_example_of_a_body_is_taken() {
 
 /// What is answered is written by other types than those that describe it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_are_what_the_description_says() {
+async fn responses_match_their_description() {
     let (server, api) = server().await;
     let document = api.get("/v1/openapi.json").await.is(200);
     let mut alice = Raw::connect(&server, "alice").await;

@@ -79,7 +79,7 @@ async fn statuses(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_without_a_token_takes_nothing_of_the_pace_of_those_who_have_one() {
+async fn a_flood_without_tokens_does_not_slow_clients_with_tokens() {
     let mut config = keyed();
     config.limits.connects_per_second = 10;
     config.limits.connects_burst = 20;
@@ -327,7 +327,7 @@ fn signed(pair: &Ed25519KeyPair, user: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn signatures_that_are_dear_to_verify_are_not_verified_for_an_address_that_always_fails() {
+async fn expensive_signatures_are_not_verified_for_an_address_that_always_fails() {
     let (pair, pem) = signer();
     let (forger, _) = signer();
     let mut config = config();

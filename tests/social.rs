@@ -54,7 +54,7 @@ async fn the_hub_knows_of_a_user_where_it_is_and_when_it_was_last_here() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_sends_nothing_for_long_enough_is_away_until_the_next_event() {
+async fn an_idle_user_is_away_until_the_next_event() {
     let mut config = config();
     config.presence.away_after = Some(Duration::from_millis(200));
     let server = Server::start(config).await;
@@ -189,7 +189,7 @@ async fn a_name_and_an_info_of_a_new_token_are_shown_in_every_room() {
 
 /// A page that is closed marks what was read and goes, often in one packet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_client_says_right_before_it_goes_counts() {
+async fn events_sent_right_before_a_disconnect_count() {
     let server = Server::start(config()).await;
     for round in 1..=50 {
         let mut alice = Raw::connect(&server, "alice").await;
@@ -223,7 +223,7 @@ async fn what_a_client_says_right_before_it_goes_counts() {
 
 /// Of every message that thousands read, each of them would be told thousands of times.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_a_crowded_room_only_the_readers_own_tabs_are_told_how_far_it_has_read() {
+async fn in_a_crowded_room_only_the_readers_own_connections_receive_read() {
     let mut config = config();
     config.presence.room_users = 1;
     let server = Server::start(config).await;
@@ -248,7 +248,7 @@ async fn in_a_crowded_room_only_the_readers_own_tabs_are_told_how_far_it_has_rea
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_signal_that_waits_for_a_connection_that_ended_holds_no_place_of_its_user() {
+async fn a_signal_to_an_ended_connection_holds_no_permit() {
     let mut config = config();
     config.limits.connections_per_user = 1;
     let server = Server::start(config).await;
@@ -275,7 +275,7 @@ async fn a_signal_that_waits_for_a_connection_that_ended_holds_no_place_of_its_u
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_here_who_types_and_what_waits_is_counted_and_counts_down_again() {
+async fn presence_typing_and_queue_gauges_go_up_and_down() {
     let mut config = config();
     config.presence.grace = Duration::from_millis(50);
     config.typing.room_users = 1;

@@ -16,44 +16,43 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dashmap::{DashMap, DashSet};
-use tokio::sync::{Notify, Semaphore};
+use dashmap::DashMap;
+use tokio::sync::Semaphore;
 
 use crate::{
     auth::{Authority, Principal},
     backend::{Backend, PageSize, Range},
     error::{Code, Error, Limit, Result},
     limits::{Buckets, KeyedCounter, Permit, Pool, Rate},
-    model::{ConnectionId, Pid, RoomName, UserId},
+    model::{ConnectionId, RoomName, UserId},
     telemetry::Metrics,
 };
 
-mod application;
 mod cluster;
 mod commands;
 mod connections;
 mod delivery;
 mod event;
 mod rooms;
+#[cfg(test)]
 mod session;
 mod settings;
 
-pub use application::STATE_BYTES;
 pub use commands::{
     Answer, Attendance, Caller, Desk, Executor, GiveUp, History, HistoryPage, Join, Joined,
     LiveRoom, LiveRooms, Poll, Polled, Publish, Publishing, ReadTo, Refusal, Replay, Replies,
     Reply, Request, Roll, RoomState, RoomsPage, Signal, Status, Storing, To, Toll, Visitor,
 };
+
 pub use connections::{
     CloseReason, Connection, ConnectionRates, DisconnectGuard, Drained, EventSink, PendingReply,
-    PreparedStream, ResumeRejection, ResumeRequest, RoomReset, StreamRequest, StreamStart,
-    TokenExpiry, memory_exhausted, track_idle,
+    PreparedConnection, PreparedStream, ResumeRejection, ResumeRequest, RoomReset, STATE_BYTES,
+    StreamRequest, StreamStart, TokenExpiry, memory_exhausted, track_idle,
 };
 pub use delivery::Gather;
 pub use event::{Arguments, Event, Format, Keep, Outgoing};
 pub use rooms::PresentUser;
 pub use rooms::{Members, PresencePage, UserSummary};
-pub use session::PreparedConnection;
 pub use settings::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings};
 
 use cluster::rpc as peers;
@@ -133,10 +132,7 @@ struct Inner {
     connections: DashMap<ConnectionId, Arc<Connection>>,
     /// The node is going down: a client that connects now is closed again.
     closing: AtomicBool,
-    /// Sessions that are about to be resumed.
-    claimed: DashSet<Pid>,
-    /// One of those is no more.
-    given_back: Notify,
+    session_claims: Arc<connections::SessionClaims>,
     /// Permits to read what a connection has missed.
     catch_ups: Semaphore,
     /// Signals that wait for answers of other nodes, or are answered for them.
@@ -211,8 +207,7 @@ impl Hub {
             rooms,
             connections: DashMap::new(),
             closing: AtomicBool::new(false),
-            claimed: DashSet::new(),
-            given_back: Notify::new(),
+            session_claims: Arc::default(),
             users: Arc::default(),
             last_seen: connections::LastSeen::default(),
             doors: Mutex::default(),
@@ -242,13 +237,13 @@ impl Hub {
             return Err(Error::forbidden("the personal room cannot be left"));
         }
         rooms::status::check_joined(connection, room)?;
-        let _turn = connection.turn().await;
+        let _turn = connection.lock_memberships().await;
         self.0.backend.bus.flush().await;
         if !self.catch_up(connection).await {
-            return Err(session::closing());
+            return Err(connections::connection_closing());
         }
-        self.save(connection, Some(room)).await?;
-        if connection.leave(room) {
+        self.save_session(connection, Some(room)).await?;
+        if connection.remove_room(room) {
             self.0
                 .rooms
                 .remove_member(&connection.key(room), connection);
@@ -286,7 +281,7 @@ impl Hub {
             self.0.rooms.run_timers(),
             self.mark_idle_users(),
             self.keep_rooms_known(),
-            self.close_outlived(),
+            self.close_stale_connections(),
             self.forget_full_buckets()
         );
     }

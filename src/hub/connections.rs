@@ -1,31 +1,42 @@
-//! Connections of clients: their identity, memberships and sessions, the events that they receive, and how they are resumed.
+//! Connections of clients: identity, rooms and sessions, the events that they receive, and how they are opened, resumed and
+//! closed.
 
+mod application;
 mod backpressure;
 mod catch_up;
 mod connection;
 mod disconnect_guard;
+mod event_sink;
+mod memberships;
 mod memory;
+mod notices;
 mod personal_room;
-mod resume;
+mod rates;
+mod registration;
+mod removals;
+mod session;
 mod stale_incarnation;
 mod stream;
 mod subscriber;
 mod token_expiry;
 mod users;
 
+pub use self::application::STATE_BYTES;
 pub use self::backpressure::track_idle;
-pub use self::connection::{
-    CloseReason, Connection, ConnectionRates, Drained, EventSink, PendingReply,
-};
+pub use self::connection::Connection;
 pub use self::disconnect_guard::DisconnectGuard;
+pub use self::event_sink::{CloseReason, Drained, EventSink, PendingReply};
 pub use self::memory::memory_exhausted;
-pub use self::resume::{ResumeRejection, ResumeRequest};
+pub use self::rates::ConnectionRates;
+pub use self::session::{PreparedConnection, ResumeRejection, ResumeRequest};
 pub use self::stream::{PreparedStream, RoomReset, StreamRequest, StreamStart};
 pub use self::token_expiry::TokenExpiry;
 
-pub(super) use self::backpressure::{Backlog, Latest};
-pub(super) use self::connection::{HEARD, Memberships, Refused, Turn};
+pub(super) use self::backpressure::{ConflatingQueue, RateBacklog};
+pub(super) use self::memberships::{JoinError, MembershipGuard, Memberships};
 pub(super) use self::memory::memory_pool;
-pub(super) use self::resume::Resumed;
-pub(super) use self::subscriber::{Lost, Subscriber};
+pub(super) use self::notices::{FORBIDDEN_REASON, connection_closing, kicked_event};
+pub(super) use self::removals::REMOVAL_NOTICE_TTL;
+pub(super) use self::session::{STORE_RETRY, SessionClaims};
+pub(super) use self::subscriber::{CatchUpTrigger, Subscriber};
 pub(super) use self::users::{LastSeen, LocalUser};

@@ -149,7 +149,7 @@ impl<F: Framing> EventSink for Peer<F> {
         self.outbox.push(Frame::of(encoded), event.keep());
     }
 
-    fn ask(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {
+    fn push_with_reply(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {
         None
     }
 

@@ -134,7 +134,7 @@ impl Door {
         abort: Option<ConnectionAbort>,
     ) {
         let PreparedStream {
-            arrived,
+            prepared,
             cursor,
             resets,
         } = beginning;
@@ -147,8 +147,8 @@ impl Door {
                 connection.push(&Outgoing::room_notice("reset", &reset.room, reset));
             }
         };
-        let connection = hub.connect(arrived, peer.clone(), greet).await;
-        let departure = DisconnectGuard::of(hub, &connection);
+        let connection = hub.connect(prepared, peer.clone(), greet).await;
+        let departure = DisconnectGuard::new(hub, &connection);
         self.watch(&connection, &peer, &gone).await;
         drop(departure);
         if timeout(LAST_WORD, gone.cancelled()).await.is_err() {
@@ -168,14 +168,14 @@ impl Door {
         gone: &CancellationToken,
     ) {
         // It cannot be given another token.
-        let mut expiry = TokenExpiry::of(connection, Duration::ZERO);
+        let mut expiry = TokenExpiry::new(connection, Duration::ZERO);
         let mut beat = Instant::now() + self.settings.heartbeat;
         loop {
             tokio::select! {
                 biased;
                 () = gone.cancelled() => return,
                 () = peer.ending() => return,
-                () = expiry.due() => expiry.act(connection),
+                () = expiry.due() => expiry.advance(connection),
                 () = sleep_until(beat) => {
                     peer.send(Frame::of(Bytes::from_static(b":\n\n")));
                     beat = Instant::now() + self.settings.heartbeat;

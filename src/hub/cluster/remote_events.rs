@@ -41,7 +41,7 @@ impl Hub {
             let heard = self
                 .0
                 .users
-                .with_shared(&user, |standing| standing.hear(word));
+                .with_shared(&user, |standing| standing.apply_remote_status(word));
             (heard == Some(true)).then_some(user)
         };
         let later: Vec<_> = words.into_iter().filter_map(is_later).collect();
@@ -60,7 +60,7 @@ impl Hub {
         let Some(nodes) = &self.0.backend.cluster else {
             return;
         };
-        let Some(word) = self.0.users.with_shared(user, LocalUser::word) else {
+        let Some(word) = self.0.users.with_shared(user, LocalUser::last_update) else {
             return;
         };
         let personal = RoomKey {
@@ -87,7 +87,7 @@ impl Hub {
 
     /// Has other nodes answer what a user said there, if this is its first connection here.
     pub(in crate::hub) fn ask_status(&self, connection: &Arc<Connection>) {
-        let is_first = connection.standing().connections().len() == 1;
+        let is_first = connection.local_user().connections().len() == 1;
         if self.0.backend.cluster.is_none() || !is_first {
             return;
         }
@@ -104,7 +104,7 @@ impl Hub {
 
     /// Another node knows less of what a user said than this one.
     fn answer_status(&self, key: &RoomKey, user: &UserId, word: &UserStatus) {
-        let known = self.0.users.with_shared(user, LocalUser::word);
+        let known = self.0.users.with_shared(user, LocalUser::last_update);
         if known.is_some_and(|known| known.changed > word.changed) {
             self.tell_status(&key.namespace, user);
         }

@@ -6,7 +6,9 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::hub::{CloseReason, Connection, Hub, UserSummary, session::TRY_AGAIN, signal::Passing};
+use crate::hub::{
+    CloseReason, Connection, Hub, UserSummary, connections::STORE_RETRY, signal::Passing,
+};
 use crate::{
     backend::PeerRequest,
     error::{Code, Error, Result},
@@ -139,14 +141,14 @@ impl Hub {
         let Some(found) = found.map(|found| found.clone()) else {
             return;
         };
-        let mut again = TRY_AGAIN;
+        let mut again = STORE_RETRY;
         for _ in 0..LET_GO {
             // What can be stored is this node's: it came back here since.
-            if self.save(&found, None).await.is_ok() {
+            if self.save_session(&found, None).await.is_ok() {
                 return;
             }
             if self.0.backend.log.ready().await.is_ok() {
-                self.depart(&found);
+                self.unregister(&found);
                 found.close(CloseReason::Replaced);
                 return;
             }

@@ -22,8 +22,8 @@ use crate::hub::{
     Answer, CloseReason, Connection, DisconnectGuard, Hub, Join, Publish, Publishing, Request,
     Roll, Signal, Status, TokenExpiry, Toll,
     commands::signal::reply_budget::ReplyBudget,
-    connections::{Backlog, Latest},
-    session::closing,
+    connections::connection_closing,
+    connections::{ConflatingQueue, RateBacklog},
 };
 use crate::{
     error::{Code, Error, Limit, Result},
@@ -58,8 +58,8 @@ pub struct Executor<D: Desk> {
     /// What all of those answers may have together.
     replies: Arc<ReplyBudget>,
     expiry: TokenExpiry,
-    backlog: Backlog,
-    latest: Latest<D::Asked>,
+    backlog: RateBacklog,
+    latest: ConflatingQueue<D::Asked>,
     /// Cancelled when nobody is there any more.
     ended: CancellationToken,
     /// Requests that were refused for their rate, one after another.
@@ -71,10 +71,10 @@ impl<D: Desk> Executor<D> {
     /// For a connection, whose answers `desk` writes, and which is over once `ended` is cancelled: what comes after that was
     /// sent before. Nobody is held back any more then, and as much is carried out as if the client had stayed.
     pub fn new(hub: Hub, connection: Arc<Connection>, desk: D, ended: CancellationToken) -> Self {
-        let expiry = TokenExpiry::of(&connection, hub.grace());
-        let backlog = Backlog::new(hub.limits().backpressure);
+        let expiry = TokenExpiry::new(&connection, hub.grace());
+        let backlog = RateBacklog::new(hub.limits().backpressure);
         Self {
-            _departure: DisconnectGuard::of(&hub, &connection),
+            _departure: DisconnectGuard::new(&hub, &connection),
             replied: VecDeque::new(),
             replies: hub.reply_budget(),
             hub,
@@ -84,7 +84,7 @@ impl<D: Desk> Executor<D> {
             signals: FuturesUnordered::new(),
             expiry,
             backlog,
-            latest: Latest::new(),
+            latest: ConflatingQueue::new(),
             ended,
             refused: 0,
         }
@@ -103,13 +103,13 @@ impl<D: Desk> Executor<D> {
     /// Whether the client may be asked for its next request: not while it does not take its answers, or too much is under
     /// way.
     pub fn takes_more(&self) -> bool {
-        !self.connection.outlet().is_behind() && self.stored.len() < UNDER_WAY
+        !self.connection.sink().is_behind() && self.stored.len() < UNDER_WAY
     }
 
     /// Answers what has become ready, and sees to the token's end; ready whenever something was done. Whoever waits for
     /// something else besides may drop it.
     pub async fn go_on(&mut self) {
-        if !self.connection.outlet().is_behind()
+        if !self.connection.sink().is_behind()
             && let Some((asked, result)) = self.replied.pop_front()
         {
             return self.answer(asked, &result);
@@ -118,7 +118,7 @@ impl<D: Desk> Executor<D> {
             biased;
             Some((asked, result)) = self.stored.next() => self.answer(asked, &result),
             Some(replied) = self.signals.next() => self.replied.push_back(replied),
-            () = self.expiry.due(), if !self.ended.is_cancelled() => self.expiry.act(&self.connection),
+            () = self.expiry.due(), if !self.ended.is_cancelled() => self.expiry.advance(&self.connection),
             () = self.latest.due() => self.pass_latest(),
             () = drained(&self.connection) => {}
         }
@@ -126,7 +126,7 @@ impl<D: Desk> Executor<D> {
 
     /// Everything that the client has sent so far was carried out: it is not behind.
     pub fn caught_up(&mut self) {
-        self.backlog.caught_up();
+        self.backlog.reset();
     }
 
     /// Carries out a request, or refuses what could not be read as one.
@@ -155,7 +155,7 @@ impl<D: Desk> Executor<D> {
             Ok(Request::Publish(publish))
                 if !wait.is_zero() && self.is_newest(&publish) && self.latest.has_room() =>
             {
-                self.latest.keep(asked, publish, Instant::now() + wait);
+                self.latest.push(asked, publish, Instant::now() + wait);
             }
             request => {
                 self.hold_back(wait).await;
@@ -209,14 +209,14 @@ impl<D: Desk> Executor<D> {
 
     /// Takes the next permits, and says how long until they may be used.
     fn reserve(&mut self, toll: Toll) -> Result<Duration> {
-        if self.connection.is_ended_for_good() {
-            return Err(closing());
+        if self.connection.has_ended_session() {
+            return Err(connection_closing());
         }
         let now = Instant::now();
-        let patience = self.backlog.patience(now);
+        let patience = self.backlog.max_wait(now);
         let wait = self.hub.reserve(&self.connection, toll, now, patience)?;
         if !wait.is_zero() {
-            self.backlog.held_back(now);
+            self.backlog.start(now);
         }
         Ok(wait)
     }
@@ -268,7 +268,7 @@ impl<D: Desk> Executor<D> {
 
     /// Passes on the event whose turn it is.
     fn pass_latest(&mut self) {
-        let Some((asked, publish)) = self.latest.take() else {
+        let Some((asked, publish)) = self.latest.pop() else {
             return;
         };
         let (hub, connection) = (self.hub.clone(), self.connection.clone());
@@ -392,7 +392,7 @@ impl<D: Desk> Executor<D> {
             Request::Refresh(token) => {
                 let expires_at = hub.refresh(connection, &token).await?;
                 // Only now: were it refused, the grace time of an expired token would begin anew.
-                self.expiry = TokenExpiry::of(connection, hub.grace());
+                self.expiry = TokenExpiry::new(connection, hub.grace());
                 Answer::Refreshed { expires_at }
             }
             Request::Presence(Roll { room, limit, after }) => {
@@ -417,7 +417,7 @@ impl<D: Desk> Executor<D> {
 
 /// Ready when a client that is behind is so no more.
 async fn drained(connection: &Connection) {
-    let outlet = connection.outlet();
+    let outlet = connection.sink();
     match outlet.is_behind() {
         true => outlet.drained().await,
         false => std::future::pending().await,

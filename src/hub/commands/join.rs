@@ -17,9 +17,9 @@ use serde::Serialize;
 
 use crate::hub::{
     Caller, Connection, Hub, Members,
-    connections::{Refused, Turn},
+    connections::connection_closing,
+    connections::{JoinError, MembershipGuard},
     reached,
-    session::closing,
 };
 use crate::{
     auth::Permission,
@@ -70,7 +70,7 @@ pub struct Joined {
     held: HeldBack,
     /// Nothing else joins or leaves, and nothing is read again, before the answer is out.
     #[serde(skip)]
-    _turn: Turn,
+    _turn: MembershipGuard,
 }
 
 /// A join under way, which may fail, or be dropped at any await by an application that has given it up.
@@ -121,13 +121,13 @@ impl Drop for Entry {
                 self.held_back(read).release();
             }
             End::Undone if self.entered => {
-                connection.leave(&self.room);
+                connection.remove_room(&self.room);
                 hub.0
                     .rooms
                     .remove_member(&connection.key(&self.room), connection);
             }
             // It was a member before and stays one, from where it stood.
-            End::Undone => connection.feed().joined(&self.room, Offset(0)),
+            End::Undone => connection.subscriber().release_room(&self.room, Offset(0)),
         }
     }
 }
@@ -174,17 +174,17 @@ impl Hub {
     /// Makes `connection` a member of a room. Send the answer to the client, then call [`Hub::go_live`].
     pub async fn join(&self, connection: &Arc<Connection>, request: Join) -> Result<Joined> {
         self.check_join(connection, &request)?;
-        let turn = connection.turn().await;
+        let turn = connection.lock_memberships().await;
         let room = request.room;
         let most = self.0.limits.rooms_per_connection;
         let entered = connection
-            .enter(&room, most)
+            .begin_join(&room, most)
             .map_err(|refused| match refused {
-                Refused::Full => reached(
+                JoinError::RoomLimit => reached(
                     Limit::RoomsPerConnection,
                     format!("a connection may be in {most} rooms; leave one first"),
                 ),
-                Refused::Gone => closing(),
+                JoinError::Closing => connection_closing(),
             })?;
         let key = connection.key(&room);
         let mut entry = Entry {
@@ -194,7 +194,7 @@ impl Hub {
             entered,
             end: End::Undone,
         };
-        connection.feed().begin_joining(&room);
+        connection.subscriber().hold_room(&room);
         self.0.rooms.add_member(&key, connection);
         self.leave_if_gone(connection, &room);
         let past = self
@@ -227,16 +227,16 @@ impl Hub {
         self.0.rooms.subscribed(key).await?;
         let (page, recovered) = self.replay(key, replay).await?;
         if !entry.entered {
-            self.give_before_answer(connection, key, &page).await?;
+            self.flush_before_reply(connection, key, &page).await?;
         }
         let user = connection.principal().user.clone();
         let mark = self.0.backend.read_markers.get(key, &user).await?;
-        if !connection.joined(&key.room, page.offset) {
-            return Err(closing());
+        if !connection.complete_join(&key.room, page.offset) {
+            return Err(connection_closing());
         }
         if entry.entered {
             entry.end = End::Live(page.offset);
-            self.save(connection, None)
+            self.save_session(connection, None)
                 .await
                 .inspect_err(|_| entry.end = End::Undone)?;
         }
@@ -249,7 +249,7 @@ impl Hub {
 
     /// Gives a member that joins again what is on its way to it and not in the answer, so that the answer comes behind
     /// all that is before it.
-    async fn give_before_answer(
+    async fn flush_before_reply(
         &self,
         connection: &Connection,
         key: &RoomKey,
@@ -259,12 +259,12 @@ impl Hub {
         self.0.backend.bus.flush().await;
         let first = page.messages.first();
         let first = first.map_or(Offset(u64::MAX), |first| first.offset);
-        let feed = connection.feed();
-        if feed.give_before_answer(&key.room, first, page.offset) || self.catch_up(connection).await
+        let feed = connection.subscriber();
+        if feed.flush_before_reply(&key.room, first, page.offset) || self.catch_up(connection).await
         {
             return Ok(());
         }
-        Err(closing())
+        Err(connection_closing())
     }
 
     /// Starts the live stream of a member that has been sent the answer to its join: what was held meanwhile comes
@@ -284,7 +284,7 @@ impl Hub {
         self.0.rooms.with(&connection.key(room), |room| {
             room.skip_until(connection.id(), read);
         });
-        connection.feed().joined(room, read);
+        connection.subscriber().release_room(room, read);
     }
 
     fn check_join(&self, connection: &Connection, request: &Join) -> Result<()> {

@@ -1,6 +1,6 @@
 //! `refresh`: a new token for a connection that stays.
 
-use crate::hub::{Connection, Hub, session::FORBIDDEN};
+use crate::hub::{Connection, Hub, connections::FORBIDDEN_REASON};
 use crate::{
     auth::{Permission, Principal},
     error::{Error, Result},
@@ -27,15 +27,15 @@ impl Hub {
         let shows_another = shows_another(&connection.principal(), &principal);
         connection.set_principal(principal);
         if shows_another {
-            connection.standing().renewed();
+            connection.local_user().profile_changed();
         }
         for room in connection.rooms() {
             self.0.rooms.with(&connection.key(&room), |room| {
                 room.update_permissions(connection)
             });
         }
-        let left = self.take_out(connection, &lost, FORBIDDEN);
-        self.tell_lost(connection, &left, FORBIDDEN).await;
+        let left = self.take_out(connection, &lost, FORBIDDEN_REASON);
+        self.tell_lost(connection, &left, FORBIDDEN_REASON).await;
         self.announce_status(connection, None);
         Ok(expires_at)
     }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use crate::hub::{
     CloseReason, Connection, Hub,
-    connections::HEARD,
+    connections::REMOVAL_NOTICE_TTL,
+    connections::kicked_event,
     peers::{Ask, PATIENCE},
-    session::kicked,
 };
 use crate::{
     error::{Error, Result},
@@ -103,13 +103,13 @@ impl Hub {
         reason: &str,
     ) -> Vec<RoomName> {
         let mut left = rooms.to_vec();
-        left.retain(|room| connection.leave(room));
+        left.retain(|room| connection.remove_room(room));
         for room in &left {
-            connection.note_lost(room, reason);
+            connection.note_removal(room, reason);
             self.0
                 .rooms
                 .remove_member(&connection.key(room), connection);
-            connection.outlet().expelled(room);
+            connection.sink().room_left(room);
         }
         left
     }
@@ -124,14 +124,14 @@ impl Hub {
         if left.is_empty() {
             return;
         }
-        let _turn = connection.turn().await;
+        let _turn = connection.lock_memberships().await;
         for room in left {
             // Once more: the answer to a join may have come in between.
-            connection.outlet().expelled(room);
-            connection.push(&kicked(room, reason));
+            connection.sink().room_left(room);
+            connection.push(&kicked_event(room, reason));
         }
         // Were it resumed from what is stored, it would be in there again.
-        if let Err(error) = self.save(connection, None).await {
+        if let Err(error) = self.save_session(connection, None).await {
             tracing::debug!(%error, "a session without its lost rooms could not be stored");
         }
         self.forget_lost(connection);
@@ -145,11 +145,11 @@ impl Hub {
         };
         let (hub, connection) = (Arc::downgrade(&self.0), Arc::downgrade(connection.value()));
         tokio::spawn(async move {
-            tokio::time::sleep(HEARD).await;
+            tokio::time::sleep(REMOVAL_NOTICE_TTL).await;
             let (Some(hub), Some(connection)) = (hub.upgrade(), connection.upgrade()) else {
                 return;
             };
-            if let Err(error) = Hub(hub).save(&connection, None).await {
+            if let Err(error) = Hub(hub).save_session(&connection, None).await {
                 tracing::debug!(%error, "a session could not be stored without what its client was told");
             }
         });
@@ -173,7 +173,7 @@ impl Hub {
     /// Ends every connection of a user on this node that is not about to end for good already.
     pub(in crate::hub) fn disconnect_here(&self, user: &UserId) -> usize {
         let mut connections = self.connections_of(user);
-        connections.retain(|connection| !connection.is_ended_for_good());
+        connections.retain(|connection| !connection.has_ended_session());
         for connection in &connections {
             connection.close(CloseReason::Removed);
         }

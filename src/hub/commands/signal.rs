@@ -273,7 +273,7 @@ impl Hub {
         let receivers = receivers.into_iter().filter(|_| permitted);
         let waiting: Vec<_> = receivers
             .filter_map(|receiver| {
-                let answer = receiver.outlet().ask(&event, within)?;
+                let answer = receiver.sink().push_with_reply(&event, within)?;
                 // Not the connection itself: one that ends would keep its user's place until the time is over.
                 let (user, connection) = (receiver.principal().user.clone(), receiver.id());
                 let (hub, budget) = (self.clone(), budget.clone());
@@ -334,7 +334,7 @@ impl Hub {
                         error,
                     },
                 );
-                connection.outlet().push(&notice);
+                connection.sink().push(&notice);
             }
         }
         checked

@@ -1,9 +1,8 @@
-//! What happens to a connection that sends more than its rates allow: it is read more slowly.
+//! Backpressure on a connection that sends faster than its rates allow: it is read more slowly.
 //!
-//! A request takes the next permits of its rates and is carried out when they may be used; the transport reads no further
-//! meanwhile. A connection that is behind for too long without catching up once is a flood: what it sends over its
-//! rates is refused until it has caught up. Of events of which only the newest counts, a newer one takes the place of one
-//! that still waits for its permit.
+//! A request acquires the next permits of its rates and runs when they may be used; the transport reads no further meanwhile. A
+//! connection that is behind for too long without catching up once floods: requests over its rates are refused until it has caught
+//! up. Of events of which only the newest counts, a newer one replaces one that still waits for its permit.
 
 use std::{
     future::Future,
@@ -13,42 +12,47 @@ use std::{
 
 use indexmap::IndexMap;
 
-use crate::hub::Publish;
-use crate::model::{EventName, RoomName};
+use crate::{
+    hub::Publish,
+    model::{EventName, RoomName},
+};
 
-/// Since when a connection is behind with what it has sent.
+/// Since when requests of a connection wait for their permits.
 #[derive(Debug)]
-pub(in crate::hub) struct Backlog {
+pub(in crate::hub) struct RateBacklog {
     since: Option<Instant>,
-    most: Duration,
+    max_age: Duration,
 }
 
-impl Backlog {
-    /// Of a connection that may be behind for `most`.
-    pub(in crate::hub) fn new(most: Duration) -> Self {
-        Self { since: None, most }
+impl RateBacklog {
+    /// The backlog of a connection that may be behind for `max_age`.
+    pub(in crate::hub) fn new(max_age: Duration) -> Self {
+        Self {
+            since: None,
+            max_age,
+        }
     }
 
     /// How long the next request may wait for its permits: not at all once the connection floods.
-    pub(in crate::hub) fn patience(&self, now: Instant) -> Duration {
+    pub(in crate::hub) fn max_wait(&self, now: Instant) -> Duration {
         match self.since {
-            Some(since) if now.duration_since(since) > self.most => Duration::ZERO,
-            _ => self.most,
+            Some(since) if now.duration_since(since) > self.max_age => Duration::ZERO,
+            _ => self.max_age,
         }
     }
 
     /// A request has to wait.
-    pub(in crate::hub) fn held_back(&mut self, now: Instant) {
+    pub(in crate::hub) fn start(&mut self, now: Instant) {
         self.since.get_or_insert(now);
     }
 
-    /// Everything that the client has sent is handled.
-    pub(in crate::hub) fn caught_up(&mut self) {
+    /// All requests of the client have been handled.
+    pub(in crate::hub) fn reset(&mut self) {
         self.since = None;
     }
 }
 
-/// Waits for what a client sends next, and notes in `idle` if it had not sent anything yet.
+/// Waits for the next request of a client; sets `idle` if it had not been received yet.
 pub async fn track_idle<T>(idle: &mut bool, next: impl Future<Output = T>) -> T {
     let mut next = std::pin::pin!(next);
     std::future::poll_fn(|context| {
@@ -59,60 +63,62 @@ pub async fn track_idle<T>(idle: &mut bool, next: impl Future<Output = T>) -> T 
     .await
 }
 
-/// Events of one connection that wait for their permits, of which only the newest of its kind in a room counts.
+/// Conflates events of one connection that wait for their permits: of each event name in a room only the newest is kept. `T` is the
+/// reply target of a request.
 #[derive(Debug)]
-pub(in crate::hub) struct Latest<A>(IndexMap<(RoomName, EventName), Waiting<A>>);
+pub(in crate::hub) struct ConflatingQueue<T>(IndexMap<(RoomName, EventName), QueuedEvent<T>>);
 
 #[derive(Debug)]
-struct Waiting<A> {
-    asked: A,
+struct QueuedEvent<T> {
+    target: T,
     publish: Publish,
     due: Instant,
 }
 
-/// How many kinds in how many rooms are kept; an event of one more waits like any other.
-const KINDS: usize = 64;
+/// How many pairs of a room and an event name are queued; an event of one more waits like any other request.
+const MAX_QUEUED: usize = 64;
 
-impl<A> Latest<A> {
+impl<T> ConflatingQueue<T> {
     pub(in crate::hub) fn new() -> Self {
         Self(IndexMap::new())
     }
 
-    /// Puts an event in the place of one that waits, and returns whose that was; gives the event back if none waits.
+    /// Replaces the queued event of the same name and room, and returns the target of that one; gives the event back if there is
+    /// none.
     pub(in crate::hub) fn replace(
         &mut self,
-        asked: A,
+        target: T,
         publish: Publish,
-    ) -> Result<A, (A, Publish)> {
-        let kind = (publish.room.clone(), publish.event.clone());
-        let Some(waiting) = self.0.get_mut(&kind) else {
-            return Err((asked, publish));
+    ) -> Result<T, (T, Publish)> {
+        let key = (publish.room.clone(), publish.event.clone());
+        let Some(queued) = self.0.get_mut(&key) else {
+            return Err((target, publish));
         };
-        waiting.publish = publish;
-        Ok(std::mem::replace(&mut waiting.asked, asked))
+        queued.publish = publish;
+        Ok(std::mem::replace(&mut queued.target, target))
     }
 
-    /// Whether one more kind may wait.
+    /// Whether one more pair of a room and a name may be queued.
     pub(in crate::hub) fn has_room(&self) -> bool {
-        self.0.len() < KINDS
+        self.0.len() < MAX_QUEUED
     }
 
-    /// Keeps an event that may go at `due`, which is no earlier than that of any other.
-    pub(in crate::hub) fn keep(&mut self, asked: A, publish: Publish, due: Instant) {
-        let kind = (publish.room.clone(), publish.event.clone());
-        let waiting = Waiting {
-            asked,
+    /// Queues an event that may go at `due`, which is no earlier than that of any other.
+    pub(in crate::hub) fn push(&mut self, target: T, publish: Publish, due: Instant) {
+        let key = (publish.room.clone(), publish.event.clone());
+        let queued = QueuedEvent {
+            target,
             publish,
             due,
         };
-        self.0.insert(kind, waiting);
+        self.0.insert(key, queued);
     }
 
     pub(in crate::hub) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Ready when the first may go.
+    /// Ready when the first event may go.
     pub(in crate::hub) async fn due(&self) {
         match self.0.first() {
             Some((_, first)) => tokio::time::sleep_until(first.due.into()).await,
@@ -120,10 +126,10 @@ impl<A> Latest<A> {
         }
     }
 
-    /// Takes the first.
-    pub(in crate::hub) fn take(&mut self) -> Option<(A, Publish)> {
+    /// Takes the first event.
+    pub(in crate::hub) fn pop(&mut self) -> Option<(T, Publish)> {
         let (_, first) = self.0.shift_remove_index(0)?;
-        Some((first.asked, first.publish))
+        Some((first.target, first.publish))
     }
 }
 

@@ -1,218 +1,228 @@
-//! Catching up: what a connection has missed of its rooms is read from the log and given in the order of offsets.
+//! Catching up: reads from the log what a connection has missed of its rooms, and pushes it in the order of offsets.
 //!
-//! One way for whoever is behind: a client that has come back, one that reads more slowly than its rooms speak, one for
-//! which more came during a join than could be held. Reading waits for the client, so that it costs a page a room and
-//! no more, however much was missed.
+//! There is one way for all connections that are behind: a client that has reconnected, one that reads more slowly than its rooms
+//! publish, one for which more was published during a join than could be held. Reading waits for the client, so that it costs a
+//! page per room and no more, however much was missed.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{sync::SemaphorePermit, time::sleep};
 
-use crate::hub::{
-    Connection, Hub, connections::CloseReason, event::Event, event::Outgoing, session::TRY_AGAIN,
-};
+use super::{CloseReason, Connection, STORE_RETRY};
 use crate::{
     backend::PageSize,
     error::{Code, Error, Limit, Result},
+    hub::{Hub, event::Event, event::Outgoing},
     limits::Reservation,
     model::{ConnectionId, Message, Offset, RoomKey},
     repeat::log_in_bursts,
 };
 
-/// What one connection reads at a time, over all its rooms; of each room at least one message.
+/// How much is read for one connection at a time, over all its rooms; at least one message of each room.
 const BATCH_MESSAGES: usize = 256;
 const BATCH_BYTES: usize = 512 << 10;
 
-/// Bytes of what was read that cost nothing of the node's memory.
-const FREE: usize = 16 << 10;
+/// Bytes read but not pushed yet for which no memory is reserved.
+const UNRESERVED_BYTES: usize = 16 << 10;
 
-/// How often memory is looked for that was not there.
-const AGAIN: Duration = Duration::from_millis(100);
+/// How soon a reservation of memory is retried.
+const MEMORY_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// A room that is being read.
-struct Reading {
+/// The missed messages of one room, while they are read.
+struct RoomReplay {
     room: RoomKey,
-    /// Everything up to here was read.
+    /// Everything up to this offset was read.
     read: Offset,
-    /// Read and not yet given.
+    /// Read and not pushed yet.
     messages: VecDeque<Arc<Message>>,
 }
 
 impl Hub {
-    /// Gives a connection what it has missed, if anything; closes it if that cannot be whole.
+    /// Catches up as soon as no other task joins, leaves or catches up: those change what is to be read.
     ///
-    /// A task of its own calls this whenever the connection's feed has let messages go. It waits its turn with joins
-    /// and leaves, which change what is to be read.
-    pub(in crate::hub) async fn catch_up_in_turn(self, connection: Arc<Connection>) {
-        let _turn = connection.turn().await;
+    /// Runs in a task of its own whenever a connection's subscriber has dropped messages.
+    pub(in crate::hub) async fn lock_and_catch_up(self, connection: Arc<Connection>) {
+        let _guard = connection.lock_memberships().await;
         self.catch_up(&connection).await;
     }
 
-    /// See [`catch_up_in_turn`](Self::catch_up_in_turn); for whoever has the turn. False if the connection was closed.
+    /// Pushes what a connection has missed, if anything, and closes the connection if something of it cannot be read. The caller
+    /// holds the membership lock. False if the connection was closed.
     ///
-    /// Everything is given that is stored when this begins. If the feed lets more go meanwhile, another task is waiting
-    /// for its turn with that: a client that is always behind would otherwise never join or leave anything.
+    /// Pushes everything that is stored when this begins. If the subscriber drops more messages meanwhile, another task waits for
+    /// the lock with those: a client that is always behind could otherwise never join or leave a room.
     pub(in crate::hub) async fn catch_up(&self, connection: &Connection) -> bool {
-        let Some(given) = connection.feed().begin_catching_up() else {
+        let Some(pushed) = connection.subscriber().begin_catch_up() else {
             return true;
         };
         self.0.metrics.catching_up.inc();
-        let caught_up = self.give_missed(connection, given).await;
+        let caught_up = self.push_missed(connection, pushed).await;
         self.0.metrics.catching_up.dec();
         if let Err(error) = &caught_up {
-            log_in_bursts!(warn, ?connection, %error, "a connection could not catch up and is closed");
-            connection.feed().close();
+            log_in_bursts!(warn, ?connection, %error, "failed to catch up: closing the connection");
+            connection.subscriber().close();
             connection.close(CloseReason::Unavailable);
         }
         caught_up.is_ok()
     }
 
-    /// Gives what is newer than `given`, up to the log's end now.
-    async fn give_missed(&self, connection: &Connection, given: Offset) -> Result<()> {
+    /// Pushes what is newer than `pushed`, up to the current end of the log.
+    async fn push_missed(&self, connection: &Connection, pushed: Offset) -> Result<()> {
         let memberships = connection.memberships().unwrap_or_default();
         for room in memberships.keys() {
             let key = connection.key(room);
-            patiently(connection, || self.0.rooms.subscribed(&key)).await?;
+            retry_unavailable(connection, || self.0.rooms.subscribed(&key)).await?;
         }
         let log = &self.0.backend.log;
-        let until = patiently(connection, || log.last_offset(connection.namespace())).await?;
-        if connection.has_outlived(&log.incarnation()) {
+        let log_end =
+            retry_unavailable(connection, || log.last_offset(connection.namespace())).await?;
+        if connection.is_stale(&log.incarnation()) {
             return Err(Error::unavailable(
-                "the log has begun another life, and what a connection missed may be lost",
+                "the log has begun a new incarnation; missed messages may be lost",
             ));
         }
         let mut rooms: Vec<_> = memberships
             .into_iter()
-            .map(|(room, floor)| Reading {
+            .map(|(room, floor)| RoomReplay {
                 room: connection.key(&room),
-                read: floor.max(given),
+                read: floor.max(pushed),
                 messages: VecDeque::new(),
             })
             .collect();
         loop {
-            drained(connection).await;
-            if connection.feed().is_over() {
+            wait_until_drained(connection).await;
+            if connection.subscriber().is_closed() {
                 return Ok(());
             }
-            let (reached, mut held) = self.read_on(connection, &mut rooms, until).await?;
-            for message in take_up_to(&mut rooms, reached, connection.id()) {
-                drained(connection).await;
+            let (complete_to, mut reserved) =
+                self.read_pages(connection, &mut rooms, log_end).await?;
+            for message in take_up_to(&mut rooms, complete_to, connection.id()) {
+                wait_until_drained(connection).await;
                 if !connection.is_in(&message.room.room) {
                     continue;
                 }
-                let held = held.as_mut().map(|held| held.split(message.cost()));
-                let event = Outgoing::for_one(Event::Message(message), held);
-                if connection.feed().give(&event) {
+                let share = reserved.as_mut().map(|held| held.split(message.cost()));
+                let event = Outgoing::for_one(Event::Message(message), share);
+                if connection.subscriber().push_replayed(&event) {
                     self.0.metrics.replayed.inc();
                 }
             }
-            if reached >= until {
-                connection.feed().caught_up(until);
+            if complete_to >= log_end {
+                connection.subscriber().finish_catch_up(log_end);
                 return Ok(());
             }
         }
     }
 
-    /// Reads the next page of every room that has nothing left to give; answers up to where all of them are read, and what is
-    /// reserved for what was read.
-    async fn read_on(
+    /// Reads the next page of every room of which nothing is left to push. Returns the offset up to which all rooms have been read,
+    /// and the memory that is reserved for the messages.
+    async fn read_pages(
         &self,
         connection: &Connection,
-        rooms: &mut [Reading],
-        until: Offset,
+        rooms: &mut [RoomReplay],
+        log_end: Offset,
     ) -> Result<(Offset, Option<Reservation>)> {
-        let (_permit, held) = self.turn_to_read(connection).await;
+        let (_permit, reserved) = self.acquire_read(connection).await;
         let size = PageSize {
             messages: (BATCH_MESSAGES / rooms.len().max(1)).max(1),
             bytes: BATCH_BYTES / rooms.len().max(1),
         };
-        for reading in rooms.iter_mut() {
-            if !reading.messages.is_empty() || reading.read >= until {
+        let log = &self.0.backend.log;
+        for replay in rooms.iter_mut() {
+            if !replay.messages.is_empty() || replay.read >= log_end {
                 continue;
             }
-            let log = &self.0.backend.log;
-            let (room, read) = (&reading.room, reading.read);
-            let missed = patiently(connection, || log.missed(room, read, until, size)).await?;
-            if !missed.complete {
+            let (room, read) = (&replay.room, replay.read);
+            let page =
+                retry_unavailable(connection, || log.missed(room, read, log_end, size)).await?;
+            if !page.complete {
                 return Err(Error::unavailable(
-                    "what a connection missed is not kept any more",
+                    "missed messages have been deleted by retention",
                 ));
             }
-            reading.read = match missed.messages.last() {
-                Some(last) if missed.more => last.offset,
-                _ => until,
+            replay.read = match page.messages.last() {
+                Some(last) if page.more => last.offset,
+                _ => log_end,
             };
-            reading.messages = missed.messages.into();
+            replay.messages = page.messages.into();
         }
-        let reached = rooms.iter().map(|reading| reading.read).min();
-        let waiting = rooms.iter().flat_map(|reading| &reading.messages);
-        let bytes: usize = waiting.map(|message| message.cost()).sum();
-        let held = held.filter(|_| bytes > FREE).map(|mut held| {
-            held.shrink(held.units().saturating_sub(bytes));
-            held
-        });
-        Ok((reached.unwrap_or(until), held))
+        let complete_to = rooms.iter().map(|replay| replay.read).min();
+        let unpushed = rooms.iter().flat_map(|replay| &replay.messages);
+        let bytes: usize = unpushed.map(|message| message.cost()).sum();
+        let reserved = reserved
+            .filter(|_| bytes > UNRESERVED_BYTES)
+            .map(|mut held| {
+                held.shrink(held.units().saturating_sub(bytes));
+                held
+            });
+        Ok((complete_to.unwrap_or(log_end), reserved))
     }
 
-    /// Waits until a connection may read, and reserves what it reads at a time; it is behind for longer where there is no memory. No
-    /// memory is reserved if it has ended meanwhile.
-    async fn turn_to_read(
+    /// Waits until a connection may read, and reserves memory for what it reads at a time. Where there is no memory it stays behind
+    /// for longer. No memory is reserved if it has ended meanwhile.
+    async fn acquire_read(
         &self,
         connection: &Connection,
     ) -> (Option<SemaphorePermit<'_>>, Option<Reservation>) {
         let mut counted = false;
         loop {
-            // Never closed, so there is always a permit to wait for. It is given back where there is no memory: others may have some.
+            // The semaphore is never closed. The permit is given back where there is no memory: other connections may have some.
             let permit = self.0.catch_ups.acquire().await.ok();
             match self.reserve_memory(connection, BATCH_BYTES) {
-                Ok(held) => return (permit, Some(held)),
-                Err(_) if connection.feed().is_over() => return (permit, None),
+                Ok(reserved) => return (permit, Some(reserved)),
+                Err(_) if connection.subscriber().is_closed() => return (permit, None),
                 Err(_) if !std::mem::replace(&mut counted, true) => {
                     self.0.metrics.limited(Limit::Memory);
                 }
                 Err(_) => {}
             }
             drop(permit);
-            sleep(AGAIN).await;
+            sleep(MEMORY_RETRY_DELAY).await;
         }
     }
 }
 
-/// Asks the log until it can answer, or the connection has ended: whoever is connected stays so while storage is away.
-async fn patiently<T, F>(connection: &Connection, ask: impl Fn() -> F) -> Result<T>
+/// Retries while storage is unavailable, until the connection has ended: clients stay connected meanwhile.
+async fn retry_unavailable<T, F>(connection: &Connection, call: impl Fn() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {
-    let mut again = TRY_AGAIN;
+    let mut retry = STORE_RETRY;
     loop {
-        match ask().await {
-            Err(error) if error.code() == Code::Unavailable && !connection.feed().is_over() => {
-                tracing::debug!(?connection, %error, "what a connection missed cannot be read now");
-                again.wait().await;
+        match call().await {
+            Err(error)
+                if error.code() == Code::Unavailable && !connection.subscriber().is_closed() =>
+            {
+                tracing::debug!(?connection, %error, "cannot read missed messages: retrying");
+                retry.wait().await;
             }
-            answer => return answer,
+            result => return result,
         }
     }
 }
 
-/// Takes what was read up to an offset, in order, without what a connection does not want back.
-fn take_up_to(rooms: &mut [Reading], reached: Offset, reader: ConnectionId) -> Vec<Arc<Message>> {
+/// Takes the messages that were read up to an offset, in order, without those that exclude the reader.
+fn take_up_to(
+    rooms: &mut [RoomReplay],
+    complete_to: Offset,
+    reader: ConnectionId,
+) -> Vec<Arc<Message>> {
     let mut taken = Vec::new();
-    for reading in rooms {
-        let count = reading
+    for replay in rooms {
+        let count = replay
             .messages
-            .partition_point(|message| message.offset <= reached);
-        taken.extend(reading.messages.drain(..count));
+            .partition_point(|message| message.offset <= complete_to);
+        taken.extend(replay.messages.drain(..count));
     }
     taken.retain(|message| message.except != Some(reader));
     taken.sort_unstable_by_key(|message| message.offset);
     taken
 }
 
-/// Waits until the client has taken most of what was given to it.
-async fn drained(connection: &Connection) {
-    let outlet = connection.feed().outlet();
-    if outlet.is_behind() {
-        outlet.drained().await;
+/// Waits until the client has received most of what was pushed to it.
+async fn wait_until_drained(connection: &Connection) {
+    let sink = connection.sink();
+    if sink.is_behind() {
+        sink.drained().await;
     }
 }

@@ -1,238 +1,80 @@
-//! One connection as the hub sees it: who it speaks for, which rooms it is in, how much it may still do.
+//! One connection as the hub sees it: its user, its rooms, its rates and the stream of its events.
 //!
-//! A door makes it through [`Hub::connect`](super::Hub::connect) and hands it to every verb. It knows its door only
-//! as an [`EventSink`].
+//! A transport opens it by [`Hub::connect`](crate::hub::Hub::connect) and passes it to every verb. The hub knows the transport
+//! only as an [`EventSink`].
 
-use std::{
-    pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use indexmap::IndexMap;
 use serde_json::value::RawValue;
-use tokio::time::Instant;
 
-use crate::hub::{
-    Entrant,
-    application::{Application, Held},
-    connections::LocalUser,
-    connections::Subscriber,
-    event::Outgoing,
-    lock,
-    rooms::user_status::UserStatus,
+use super::{
+    ConnectionRates,
+    application::{ApplicationData, ApplicationState},
+    event_sink::{CloseReason, EventSink},
+    memberships::{JoinError, LeftRooms, MembershipGuard, MembershipTable, Memberships},
+    rates::RateBuckets,
+    removals::RecentRemovals,
+    subscriber::Subscriber,
+    users::LocalUser,
 };
 use crate::{
     auth::Principal,
-    error::{Code, Result},
-    limits::{Bucket, Permit},
+    error::Result,
+    hub::{Entrant, Outgoing, lock, rooms::user_status::UserStatus},
+    limits::Permit,
     model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
+    repeat::log_in_bursts,
 };
-
-/// Where a door takes the events of one connection.
-pub trait EventSink: Send + Sync + 'static {
-    /// Queues an event behind all earlier ones. Never blocks: an outlet that cannot take more ends its connection.
-    fn push(&self, event: &Outgoing);
-
-    /// Queues an event that asks for an answer, and waits for it that long. `None` if clients of this door cannot answer:
-    /// they are told nothing then.
-    fn ask(&self, event: &Outgoing, within: Duration) -> Option<PendingReply>;
-
-    /// The connection is not in `room` any more, by no wish of its own.
-    fn expelled(&self, _room: &RoomName) {}
-
-    /// So many events that are not kept were dropped before they came here, because the connection is behind.
-    fn dropped(&self, _events: u64) {}
-
-    /// The rooms besides the hub's that an application has joined the connection to.
-    fn rooms(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    /// Joins those again.
-    fn rejoin(&self, _rooms: &[String]) {}
-
-    /// What is left of the connection's own rates, if its transport has had connections before.
-    fn rates(&self) -> ConnectionRates {
-        ConnectionRates::default()
-    }
-
-    /// Whether so much waits that what can be read again later had better be.
-    fn is_behind(&self) -> bool;
-
-    /// Ready when little enough waits again, or nothing is taken any more.
-    fn drained(&self) -> Drained;
-
-    /// Ends the connection.
-    fn close(&self, why: CloseReason);
-}
-
-/// The moment [`EventSink::drained`] waits for.
-pub type Drained = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// The coming answer to [`EventSink::ask`]: all its arguments, or why they cannot be passed on. `None` if none came in time.
-pub type PendingReply = Pin<Box<dyn Future<Output = Option<Result<Vec<Box<RawValue>>>>> + Send>>;
-
-/// Why the server ends a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// It took events more slowly than they came; its client should come back.
-    Slow,
-    /// The node is going down; its client should come back.
-    Draining,
-    /// Its token expired and was not replaced in time; its client should come back with a new one.
-    Expired,
-    /// It cannot be let in now, and that will pass; its client should come back.
-    Refused(Code),
-    /// Storage could not serve it; its client should come back.
-    Unavailable,
-    /// Handling one of its events broke off by a defect; its client should come back.
-    Failed,
-    /// Its client has come back on another connection, which took its place.
-    Replaced,
-    /// A back end wants its user off; its client should not come back by itself.
-    Removed,
-    /// It went on asking for more than its rate allows.
-    Flooding,
-    /// It sent what is not the protocol.
-    Malformed,
-    /// It sent a message that is larger than its transport takes.
-    TooLarge,
-}
-
-impl CloseReason {
-    /// The word for logs and metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            CloseReason::Slow => "slow",
-            CloseReason::Draining => "draining",
-            CloseReason::Expired => "expired",
-            CloseReason::Refused(code) => code.as_str(),
-            CloseReason::Unavailable => "unavailable",
-            CloseReason::Failed => "failed",
-            CloseReason::Replaced => "replaced",
-            CloseReason::Removed => "removed",
-            CloseReason::Flooding => "flooding",
-            CloseReason::Malformed => "malformed",
-            CloseReason::TooLarge => "too_large",
-        }
-    }
-
-    /// Whether its session ends with it, and its client is not to come back by itself: neither time nor a new token helps.
-    pub const fn is_for_good(self) -> bool {
-        matches!(self, CloseReason::Removed)
-    }
-}
 
 /// A connection of one user to one namespace.
 pub struct Connection {
     id: ConnectionId,
     pid: Option<Pid>,
     namespace: Namespace,
-    feed: Arc<Subscriber>,
+    subscriber: Arc<Subscriber>,
     principal: Mutex<Arc<Principal>>,
-    rooms: Mutex<Rooms>,
-    /// Held by whoever changes what there is to catch up with, or catches up.
-    turn: Arc<Turns>,
-    /// The log's life that its rooms' offsets are of.
-    life: OnceLock<Epoch>,
-    /// How often its session had been claimed when it was found.
-    claims: AtomicU64,
-    for_good: AtomicBool,
-    rates: ConnectionRates,
-    lost: Mutex<Vec<Lost>>,
     user: Permit<UserId, LocalUser>,
-    held: Mutex<Held>,
-}
-
-/// Joins, leaves and catching up of one connection happen one after another.
-type Turns = tokio::sync::Mutex<()>;
-/// Whoever has it, has its turn.
-pub(in crate::hub) type Turn = tokio::sync::OwnedMutexGuard<()>;
-
-/// The rooms of a connection, in the order of joining, each with its floor: the offset after which it is to be given
-/// the room's messages.
-pub(in crate::hub) type Memberships = IndexMap<RoomName, Offset>;
-
-/// The rooms a connection is in.
-#[derive(Default)]
-struct Rooms {
-    /// In the order of joining, the personal room included. Without a floor as long as it is being joined.
-    joined: IndexMap<RoomName, Option<Offset>>,
-    /// No room can be entered any more.
-    left_for_good: bool,
-}
-
-/// A room that a connection was taken out of.
-struct Lost {
-    room: RoomName,
-    reason: String,
-    at: Instant,
-}
-
-/// How long it takes until a client that was told something has heard it, or has been found dead.
-pub(in crate::hub) const HEARD: Duration = Duration::from_secs(60);
-
-/// Lost rooms that a connection remembers.
-const MOST_LOST: usize = 256;
-
-/// What is left of a connection's own rates. A transport keeps it over all its connections to a namespace: one that is left and
-/// entered again has no more of them.
-#[derive(Clone, Debug, Default)]
-pub struct ConnectionRates(Arc<Mutex<Rates>>);
-
-#[derive(Debug, Default)]
-pub(in crate::hub) struct Rates {
-    pub(in crate::hub) messages: Bucket,
-    pub(in crate::hub) joins: Bucket,
-}
-
-impl ConnectionRates {
-    pub(in crate::hub) fn lock(&self) -> MutexGuard<'_, Rates> {
-        lock(&self.0)
-    }
-}
-
-/// Why a room could not be entered.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::hub) enum Refused {
-    Full,
-    Gone,
+    memberships: MembershipTable,
+    membership_lock: Arc<tokio::sync::Mutex<()>>,
+    removals: RecentRemovals,
+    /// The incarnation of the log that the floors of its rooms belong to.
+    incarnation: OnceLock<Epoch>,
+    /// How many claims its session had when it was read.
+    claims: AtomicU64,
+    session_ended: AtomicBool,
+    rates: ConnectionRates,
+    application: Mutex<ApplicationState>,
 }
 
 impl Connection {
-    /// A connection of `session`, and in its rooms, that gets its events by `feed`.
+    /// A connection of `session`, a member of `rooms`, that receives its events through `subscriber`.
     pub(in crate::hub) fn new(
         entrant: Entrant,
         namespace: Namespace,
         session: (ConnectionId, Option<Pid>),
         rooms: Memberships,
-        feed: Subscriber,
+        subscriber: Subscriber,
     ) -> Self {
         let (id, pid) = session;
-        let joined = rooms.into_iter().map(|(room, floor)| (room, Some(floor)));
-        let rates = feed.outlet().rates();
+        let rates = subscriber.sink().rates();
         Self {
             id,
             pid,
             namespace,
-            feed: Arc::new(feed),
+            subscriber: Arc::new(subscriber),
             principal: Mutex::new(Arc::new(entrant.principal)),
-            rooms: Mutex::new(Rooms {
-                joined: joined.collect(),
-                left_for_good: false,
-            }),
-            turn: Arc::default(),
-            life: OnceLock::new(),
-            claims: AtomicU64::new(0),
-            for_good: AtomicBool::new(false),
-            rates,
-            lost: Mutex::default(),
             user: entrant.place,
-            held: Mutex::default(),
+            memberships: MembershipTable::new(rooms),
+            membership_lock: Arc::default(),
+            removals: RecentRemovals::default(),
+            incarnation: OnceLock::new(),
+            claims: AtomicU64::new(0),
+            session_ended: AtomicBool::new(false),
+            rates,
+            application: Mutex::default(),
         }
     }
 
@@ -241,37 +83,14 @@ impl Connection {
         self.id
     }
 
-    /// What its client can resume its session by, if it can.
+    /// The secret by which its client can resume its session, if it can.
     pub fn pid(&self) -> Option<Pid> {
         self.pid
     }
 
-    /// The namespace it is connected to.
+    /// The namespace that it is connected to.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
-    }
-
-    /// Who it speaks for now; `refresh` can change all of it but the user.
-    pub fn principal(&self) -> Arc<Principal> {
-        lock(&self.principal).clone()
-    }
-
-    /// The rooms it is in, in the order of joining.
-    pub fn rooms(&self) -> Vec<RoomName> {
-        lock(&self.rooms).joined.keys().cloned().collect()
-    }
-
-    /// Sends it an event that concerns it alone.
-    pub fn push(&self, event: &Outgoing) {
-        self.outlet().push(event);
-    }
-
-    /// Ends it.
-    pub fn close(&self, why: CloseReason) {
-        if why.is_for_good() {
-            self.for_good.store(true, Ordering::Relaxed);
-        }
-        self.outlet().close(why);
     }
 
     /// A room's key in this connection's namespace.
@@ -282,173 +101,187 @@ impl Connection {
         }
     }
 
-    pub(in crate::hub) fn outlet(&self) -> &Arc<dyn EventSink> {
-        self.feed.outlet()
-    }
-
-    pub(in crate::hub) fn feed(&self) -> &Arc<Subscriber> {
-        &self.feed
-    }
-
-    /// What the application keeps with it.
-    pub(in crate::hub) fn held(&self) -> &Mutex<Held> {
-        &self.held
-    }
-
-    /// Gives back what the application kept with the session that goes on.
-    pub(in crate::hub) fn restore(&self, application: Application) {
-        self.outlet().rejoin(&application.rooms);
-        *lock(&self.held) = Held::of(application);
-    }
-
-    /// Waits until nobody else of this connection joins, leaves or catches up.
-    pub(in crate::hub) async fn turn(&self) -> Turn {
-        self.turn.clone().lock_owned().await
-    }
-
-    /// The turn of a connection that nobody else knows yet.
-    pub(in crate::hub) fn first_turn(&self) -> Option<Turn> {
-        self.turn.clone().try_lock_owned().ok()
-    }
-
-    /// Whether it was closed for a reason that its session does not outlive.
-    pub(in crate::hub) fn is_ended_for_good(&self) -> bool {
-        self.for_good.load(Ordering::Relaxed)
-    }
-
-    /// Notes which life of the log its rooms' offsets are of, once it is in any.
-    pub(in crate::hub) fn begin_in(&self, life: Epoch) {
-        // Only what resumes a session knows it from the beginning.
-        let _ = self.life.set(life);
-    }
-
-    /// Notes how often its session had been claimed when it was found.
-    pub(in crate::hub) fn found(&self, claims: u64) {
-        self.claims.store(claims, Ordering::Relaxed);
-    }
-
-    /// How often that was; 0 of a new session.
-    pub(in crate::hub) fn claims(&self) -> u64 {
-        self.claims.load(Ordering::Relaxed)
-    }
-
-    /// Whether its offsets are of another life of the log: what it had not been given by then may be gone.
-    pub(in crate::hub) fn has_outlived(&self, life: &Epoch) -> bool {
-        self.life.get().is_some_and(|own| own != life)
+    /// The current identity; `refresh` can change all of it but the user.
+    pub fn principal(&self) -> Arc<Principal> {
+        lock(&self.principal).clone()
     }
 
     pub(in crate::hub) fn set_principal(&self, principal: Principal) {
         *lock(&self.principal) = Arc::new(principal);
     }
 
-    pub(in crate::hub) fn rates(&self) -> MutexGuard<'_, Rates> {
-        self.rates.lock()
-    }
-
-    /// What all connections of the user share.
-    pub(in crate::hub) fn standing(&self) -> &LocalUser {
+    /// What all connections of the user to this node share.
+    pub(in crate::hub) fn local_user(&self) -> &LocalUser {
         self.user.shared()
     }
 
-    /// How its user is, by its token.
+    /// The status of its user, with the identity of this connection's token.
     pub(in crate::hub) fn user_status(&self) -> UserStatus {
-        self.standing().user_status(|| self.principal())
+        self.local_user().user_status(|| self.principal())
+    }
+
+    pub(in crate::hub) fn rates(&self) -> MutexGuard<'_, RateBuckets> {
+        self.rates.lock()
+    }
+
+    /// Sends an event that concerns this connection alone.
+    pub fn push(&self, event: &Outgoing) {
+        self.sink().push(event);
+    }
+
+    /// Closes the connection.
+    pub fn close(&self, reason: CloseReason) {
+        if reason.ends_session() {
+            self.session_ended.store(true, Ordering::Relaxed);
+        }
+        self.sink().close(reason);
+    }
+
+    /// Whether it was closed for a reason that ends its session, too.
+    pub(in crate::hub) fn has_ended_session(&self) -> bool {
+        self.session_ended.load(Ordering::Relaxed)
+    }
+
+    pub(in crate::hub) fn sink(&self) -> &Arc<dyn EventSink> {
+        self.subscriber.sink()
+    }
+
+    pub(in crate::hub) fn subscriber(&self) -> &Arc<Subscriber> {
+        &self.subscriber
+    }
+
+    /// Sets the incarnation of the log that its floors belong to. Only the first call has an effect: a resumed session has
+    /// one from the beginning.
+    pub(in crate::hub) fn set_incarnation(&self, incarnation: Epoch) {
+        let _ = self.incarnation.set(incarnation);
+    }
+
+    /// Whether its floors belong to another incarnation of the log: messages that it had not received by then may be lost.
+    pub(in crate::hub) fn is_stale(&self, current: &Epoch) -> bool {
+        self.incarnation.get().is_some_and(|own| own != current)
+    }
+
+    /// Sets how many claims its session had when it was read.
+    pub(in crate::hub) fn set_claims(&self, claims: u64) {
+        self.claims.store(claims, Ordering::Relaxed);
+    }
+
+    /// How many claims its session had when it was read; 0 for a new session.
+    pub(in crate::hub) fn claims(&self) -> u64 {
+        self.claims.load(Ordering::Relaxed)
+    }
+}
+
+/// Rooms.
+impl Connection {
+    /// The rooms that it is in, in the order of joining.
+    pub fn rooms(&self) -> Vec<RoomName> {
+        self.memberships.names()
     }
 
     /// Whether it is in `room`.
     pub fn is_in(&self, room: &RoomName) -> bool {
-        lock(&self.rooms).joined.contains_key(room)
+        self.memberships.contains(room)
     }
 
-    /// The rooms it is in, without those that it is just joining; `None` if it has left for good.
+    /// The rooms that it has joined, without those that it is joining; `None` after [`leave_all`](Self::leave_all).
     pub(in crate::hub) fn memberships(&self) -> Option<Memberships> {
-        let rooms = lock(&self.rooms);
-        (!rooms.left_for_good).then(|| floored(rooms.joined.clone()))
+        self.memberships.joined()
     }
 
-    /// Notes that it joins `room`, with `most` rooms at the most (0: no limit; the personal room is not counted).
-    /// True if it was not before.
-    pub(in crate::hub) fn enter(&self, room: &RoomName, most: usize) -> Result<bool, Refused> {
-        let mut rooms = lock(&self.rooms);
-        if rooms.left_for_good {
-            return Err(Refused::Gone);
+    /// Waits until no other task of this connection joins, leaves or catches up.
+    pub(in crate::hub) async fn lock_memberships(&self) -> MembershipGuard {
+        self.membership_lock.clone().lock_owned().await
+    }
+
+    /// The membership lock, if nobody holds it.
+    pub(in crate::hub) fn try_lock_memberships(&self) -> Option<MembershipGuard> {
+        self.membership_lock.clone().try_lock_owned().ok()
+    }
+
+    /// Begins to join `room`, with at most `limit` rooms (0: no limit; the personal room does not count). True if it was not in
+    /// the room before.
+    pub(in crate::hub) fn begin_join(
+        &self,
+        room: &RoomName,
+        limit: usize,
+    ) -> Result<bool, JoinError> {
+        let is_new = self.memberships.begin_join(room, limit)?;
+        if is_new {
+            self.removals.forget(room);
         }
-        if rooms.joined.contains_key(room) {
-            return Ok(false);
-        }
-        let counted = rooms
-            .joined
-            .keys()
-            .filter(|room| !room.is_personal())
-            .count();
-        if most != 0 && !room.is_personal() && counted >= most {
-            return Err(Refused::Full);
-        }
-        rooms.joined.insert(room.clone(), None);
-        drop(rooms);
-        lock(&self.lost).retain(|lost| lost.room != *room);
-        Ok(true)
+        Ok(is_new)
     }
 
-    /// Notes that it was taken out of `room`. Its client may have gone without being told.
-    pub(in crate::hub) fn note_lost(&self, room: &RoomName, reason: &str) {
-        let mut lost = lock(&self.lost);
-        lost.retain(|lost| lost.room != *room);
-        if lost.len() >= MOST_LOST {
-            lost.remove(0);
-        }
-        lost.push(Lost {
-            room: room.clone(),
-            reason: reason.to_owned(),
-            at: Instant::now(),
-        });
+    /// Sets the floor of `room` from the reply to its join, unless it has one. False if it is not in the room any more.
+    pub(in crate::hub) fn complete_join(&self, room: &RoomName, floor: Offset) -> bool {
+        self.memberships.complete_join(room, floor)
     }
 
-    /// The rooms that it was taken out of and whose loss its client may not have heard of.
-    pub(in crate::hub) fn lost(&self) -> Vec<(RoomName, String)> {
-        let mut lost = lock(&self.lost);
-        lost.retain(|lost| lost.at.elapsed() < HEARD);
-        let lost = lost.iter();
-        lost.map(|lost| (lost.room.clone(), lost.reason.clone()))
-            .collect()
+    /// Removes `room`; true if it was in the room.
+    pub(in crate::hub) fn remove_room(&self, room: &RoomName) -> bool {
+        self.memberships.remove(room)
     }
 
-    /// The answer to a join has been read: the room's floor from now on, unless it had one. False if it is not in
-    /// the room any more.
-    pub(in crate::hub) fn joined(&self, room: &RoomName, floor: Offset) -> bool {
-        let mut rooms = lock(&self.rooms);
-        let membership = rooms.joined.get_mut(room);
-        membership.map(|had| had.get_or_insert(floor)).is_some()
+    /// Leaves all rooms, joins none and receives nothing from now on. `None` if that was done before: the first caller
+    /// completes the departure.
+    pub(super) fn leave_all(&self) -> Option<LeftRooms> {
+        let left = self.memberships.leave_all()?;
+        self.subscriber.close();
+        Some(left)
     }
 
-    /// Forgets `room`; true if it was in there.
-    pub(in crate::hub) fn leave(&self, room: &RoomName) -> bool {
-        lock(&self.rooms).joined.shift_remove(room).is_some()
+    /// Remembers that it was removed from `room`: its client may have disconnected without receiving that.
+    pub(in crate::hub) fn note_removal(&self, room: &RoomName, reason: &str) {
+        self.removals.push(room, reason);
     }
 
-    /// Forgets every room, enters none and is given nothing from now on; answers the rooms that it was in and those that
-    /// it was just joining. `None` if that was done before: whoever does it first sees to the rest.
-    pub(in crate::hub) fn leave_for_good(&self) -> Option<(Memberships, Vec<RoomName>)> {
-        let joined = {
-            let mut rooms = lock(&self.rooms);
-            if std::mem::replace(&mut rooms.left_for_good, true) {
-                return None;
-            }
-            std::mem::take(&mut rooms.joined)
-        };
-        self.feed.close();
-        let joining = joined.iter().filter(|(_, floor)| floor.is_none());
-        let joining = joining.map(|(room, _)| room.clone()).collect();
-        Some((floored(joined), joining))
+    /// Rooms and reasons of removals that its client may not have received.
+    pub(in crate::hub) fn unconfirmed_removals(&self) -> Vec<(RoomName, String)> {
+        self.removals.unconfirmed()
     }
 }
 
-/// The rooms that are not just being joined.
-fn floored(joined: IndexMap<RoomName, Option<Offset>>) -> Memberships {
-    let floored = joined.into_iter();
-    floored
-        .filter_map(|(room, floor)| Some((room, floor?)))
-        .collect()
+/// What an embedding application keeps with it.
+impl Connection {
+    /// The state that the application keeps with this connection: a JSON object.
+    pub fn state(&self) -> Option<Arc<RawValue>> {
+        lock(&self.application).get()
+    }
+
+    /// Replaces the state that the application keeps with this connection; `None` deletes it.
+    ///
+    /// # Errors
+    /// `bad_request` if it is not a JSON object, `too_large` if it has more than [`STATE_BYTES`](crate::hub::STATE_BYTES).
+    pub fn set_state(&self, state: Option<Box<RawValue>>) -> Result<()> {
+        lock(&self.application).set(state)
+    }
+
+    /// What its session is to store of the application.
+    pub(super) fn application_data(&self) -> ApplicationData {
+        let rooms = self.sink().rooms();
+        let count = rooms.len();
+        let data = ApplicationData::new(rooms, self.state());
+        if data.rooms.len() < count {
+            let stored = data.rooms.len();
+            log_in_bursts!(warn, rooms = count, stored, connection = %self.id, "too many application rooms: a session stores only some of them");
+        }
+        data
+    }
+
+    /// Restores what a resumed session has stored.
+    pub(super) fn restore_application(&self, data: ApplicationData) {
+        self.sink().rejoin_rooms(&data.rooms);
+        *lock(&self.application) = ApplicationState::restored(data.state);
+    }
+
+    pub(super) fn is_application_stored(&self, text: Option<&str>) -> bool {
+        lock(&self.application).is_stored(text)
+    }
+
+    pub(super) fn set_application_stored(&self, text: Option<String>) {
+        lock(&self.application).set_stored(text);
+    }
 }
 
 impl std::fmt::Debug for Connection {

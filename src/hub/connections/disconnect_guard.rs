@@ -1,19 +1,20 @@
-//! The end of a connection's part, tied to the end of its task.
+//! Ties the end of a connection to the end of its task.
 
 use std::sync::Arc;
 
-use crate::hub::{CloseReason, Connection, Hub};
+use super::{CloseReason, Connection};
+use crate::hub::Hub;
 
-/// Ends a connection's part when its task ends, however it does: one that panics, in a handler of the application's
-/// perhaps, would leave a member that is sent to for ever and whose requests nobody handles.
+/// Disconnects a connection when it is dropped, which its task does however it ends. Without it, a task that panics (perhaps in a
+/// handler of the application) would leave a member behind that is sent events for ever and whose requests nobody handles.
 pub struct DisconnectGuard {
     hub: Hub,
     connection: Arc<Connection>,
 }
 
 impl DisconnectGuard {
-    /// Of a connection; for its task to hold.
-    pub fn of(hub: &Hub, connection: &Arc<Connection>) -> Self {
+    /// A guard for the connection's task to hold.
+    pub fn new(hub: &Hub, connection: &Arc<Connection>) -> Self {
         Self {
             hub: hub.clone(),
             connection: connection.clone(),

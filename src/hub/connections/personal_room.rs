@@ -1,55 +1,57 @@
-//! From where on a new session is given what is sent to its user: it begins in its personal room, at the log's end.
+//! Where a new session begins: in the user's personal room, at the end of the log.
 
 use std::sync::Arc;
 
-use crate::hub::{Connection, Hub, session::TRY_AGAIN};
+use super::{Connection, STORE_RETRY};
 use crate::{
     error::Result,
+    hub::Hub,
     model::{Offset, RoomKey, RoomName},
 };
 
 impl Hub {
-    /// Settles from where on a new session is given what is sent to its user: from now on, exactly. Where that cannot be known
-    /// now, it is given what comes, and its session is stored once it is known.
-    pub(in crate::hub) async fn begin_personal(&self, connection: &Arc<Connection>) {
+    /// Makes a new session receive the messages of its personal room from exactly now on. While the end of the log cannot be read,
+    /// the session receives live messages, and is stored once its floor is known.
+    pub(in crate::hub) async fn start_personal_room(&self, connection: &Arc<Connection>) {
         let personal = RoomName::personal(&connection.principal().user);
-        let start = self.present_end(&connection.key(&personal)).await;
-        let known = start.is_ok();
-        let start = start.unwrap_or_else(|error| {
-            tracing::debug!(%error, "a session begins without knowing where");
-            Offset(0)
-        });
-        if known {
-            connection.begin_in(self.0.backend.log.incarnation());
-            connection.joined(&personal, start);
-        } else {
-            tokio::spawn(
-                self.clone()
-                    .learn_start(connection.clone(), personal.clone()),
-            );
-        }
-        self.let_through(connection, &personal, start);
+        let floor = match self.log_end(&connection.key(&personal)).await {
+            Ok(floor) => {
+                self.set_personal_floor(connection, &personal, floor);
+                floor
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a session begins without the floor of its personal room");
+                let (hub, connection) = (self.clone(), connection.clone());
+                tokio::spawn(hub.retry_personal_floor(connection, personal.clone()));
+                Offset(0)
+            }
+        };
+        self.let_through(connection, &personal, floor);
     }
 
-    /// Tries until it is known where a session began, and stores it.
-    async fn learn_start(self, connection: Arc<Connection>, personal: RoomName) {
+    /// Retries until the floor of the personal room is known, and stores the session.
+    async fn retry_personal_floor(self, connection: Arc<Connection>, personal: RoomName) {
         let key = connection.key(&personal);
-        let mut again = TRY_AGAIN;
-        while !connection.feed().is_over() {
-            again.wait().await;
-            if let Ok(start) = self.present_end(&key).await {
-                connection.begin_in(self.0.backend.log.incarnation());
-                connection.joined(&personal, start);
-                if let Err(error) = self.store(&connection, None, true).await {
-                    tracing::debug!(%error, "a session could not be stored after all");
+        let mut retry = STORE_RETRY;
+        while !connection.subscriber().is_closed() {
+            retry.wait().await;
+            if let Ok(floor) = self.log_end(&key).await {
+                self.set_personal_floor(&connection, &personal, floor);
+                if let Err(error) = self.claim_session(&connection).await {
+                    tracing::debug!(%error, "failed to store a session");
                 }
                 return;
             }
         }
     }
 
-    /// The log's end, once whatever comes behind it in a room will be delivered.
-    async fn present_end(&self, room: &RoomKey) -> Result<Offset> {
+    fn set_personal_floor(&self, connection: &Connection, personal: &RoomName, floor: Offset) {
+        connection.set_incarnation(self.0.backend.log.incarnation());
+        connection.complete_join(personal, floor);
+    }
+
+    /// The end of the log, once this node is subscribed to the room: everything behind it will be delivered.
+    async fn log_end(&self, room: &RoomKey) -> Result<Offset> {
         self.0.rooms.subscribed(room).await?;
         self.0.backend.log.last_offset(&room.namespace).await
     }

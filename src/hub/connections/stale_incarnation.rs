@@ -1,42 +1,44 @@
-//! Connections that outlive the incarnation of the log in which they began: their clients are made to come back, and are told then that
-//! they begin anew.
+//! Closes connections that began in an earlier incarnation of the log. Their clients reconnect, and learn then that they begin
+//! anew.
 //!
-//! What they were given is numbered by an incarnation of which something was lost. Nothing in the live stream would tell them so.
+//! The offsets that they have received belong to an incarnation of which something was lost. Nothing in the live stream would
+//! tell them so.
 
 use std::time::Duration;
 
-use crate::hub::{CloseReason, Hub};
+use super::CloseReason;
+use crate::hub::Hub;
 
-/// How often it is looked whether another incarnation has begun.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the log is checked for a new incarnation.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many connections are closed at a time, and how long apart: all come back at once.
-const AT_ONCE: usize = 100;
-const PAUSE: Duration = Duration::from_millis(100);
+/// How many connections are closed at a time, and how long apart: all of them reconnect at once.
+const CLOSE_BATCH: usize = 100;
+const CLOSE_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Hub {
-    /// Closes connections of earlier incarnations, for as long as it is polled.
-    pub(in crate::hub) async fn close_outlived(&self) {
+    /// Closes connections of earlier incarnations. Runs until dropped.
+    pub(in crate::hub) async fn close_stale_connections(&self) {
         let log = &self.0.backend.log;
-        let mut known = log.incarnation();
+        let mut current = log.incarnation();
         loop {
-            tokio::time::sleep(LOOK).await;
-            let life = log.incarnation();
-            if life == known {
+            tokio::time::sleep(CHECK_INTERVAL).await;
+            let incarnation = log.incarnation();
+            if incarnation == current {
                 continue;
             }
-            known = life;
-            let mut outlived = self.connections();
-            outlived.retain(|connection| connection.has_outlived(&known));
+            current = incarnation;
+            let mut stale = self.connections();
+            stale.retain(|connection| connection.is_stale(&current));
             tracing::warn!(
-                connections = outlived.len(),
-                "the log has begun another incarnation; clients are made to come back and begin anew"
+                connections = stale.len(),
+                "the log has begun a new incarnation; closing connections of earlier ones"
             );
-            for some in outlived.chunks(AT_ONCE) {
-                for connection in some {
+            for batch in stale.chunks(CLOSE_BATCH) {
+                for connection in batch {
                     connection.close(CloseReason::Unavailable);
                 }
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(CLOSE_INTERVAL).await;
             }
         }
     }

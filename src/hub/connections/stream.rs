@@ -1,77 +1,78 @@
-//! Streams: connections whose rooms are said when they begin, and which begin at a place in the log.
+//! Streams: connections whose rooms are named when they are opened, and which begin at a position in the log.
 //!
-//! What such a client wants of the past and what comes live is one thing to it: everything after some offset of each room,
-//! in one order. So it begins as a connection that is behind and catches up, like a session that goes on; the log is read
-//! as fast as the client reads, however much that is.
+//! History and live messages are one to such a client: everything after some offset of each room, in one order. So it begins as a
+//! connection that is behind and catches up, like a resumed session. The log is read as fast as the client reads, however much
+//! that is.
 
 use std::time::Instant;
 
 use indexmap::IndexSet;
 use serde::Serialize;
 
-use crate::hub::{
-    Caller, Hub, PreparedConnection, ResumeRequest, Visitor, connections::Memberships,
-    join::follows, reached,
-};
+use super::{Memberships, PreparedConnection, ResumeRequest};
 use crate::{
     auth::{Permission, Principal},
     backend::{GAP_DETECTION_WINDOW, PageSize, Range},
     error::{Limit, Result},
+    hub::{Caller, Hub, Visitor, join::follows, reached},
     model::{Cursor, Epoch, Namespace, Offset, Position, RoomKey, RoomName, Seq, Timestamp},
 };
 
-/// What a stream is to be.
+/// A request for a stream.
 #[derive(Clone, Debug)]
 pub struct StreamRequest {
     /// The rooms; the personal room is always one.
     pub rooms: IndexSet<RoomName>,
-    /// The place up to which everything was received before.
+    /// Up to where everything was received before.
     pub since: Option<StreamStart>,
-    /// Without such a place: so many of each room's last messages.
+    /// Without `since`: how many of each room's last messages to begin with.
     pub history: usize,
 }
 
-/// A place up to which everything was received.
+/// Up to where a client has received everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamStart {
-    /// Of all rooms.
+    /// In all rooms.
     Cursor(Cursor),
-    /// Of the only room.
+    /// In the stream's only room.
     Position(Position),
-    /// One that is none of this server's.
+    /// Not a cursor or position of this server.
     Unknown,
 }
 
-/// A room of which not everything can be given that came after the place that was asked for.
+/// A room of which not all messages after the requested start can be sent.
 #[derive(Clone, Debug, Serialize)]
 pub struct RoomReset {
-    /// Which.
+    /// The room.
     pub room: RoomName,
     /// Its epoch.
     pub epoch: Epoch,
-    /// Its last number.
+    /// Its last sequence number.
     pub seq: Seq,
 }
 
-/// A stream that may begin.
+/// A stream that has been admitted.
 #[derive(Debug)]
 pub struct PreparedStream {
-    /// To be made a connection of.
-    pub arrived: PreparedConnection,
-    /// Where it begins: everything of its rooms that comes after this is given.
+    /// To be passed to [`Hub::connect`].
+    pub prepared: PreparedConnection,
+    /// Where it begins: all messages of its rooms after this are sent.
     pub cursor: Cursor,
-    /// Rooms that begin anew.
+    /// Rooms that begin anew, because messages may be missing.
     pub resets: Vec<RoomReset>,
 }
 
-/// What is decided about one room.
-struct Start {
+/// Where a stream begins in one room.
+struct RoomStart {
     floor: Offset,
     reset: Option<RoomReset>,
 }
 
 impl Hub {
-    /// Admits a stream of one user and settles where in each room it begins.
+    /// Admits a stream of one user and determines where in each room it begins.
+    ///
+    /// # Errors
+    /// `forbidden`, `limit_reached` or `rate_limited` if the user may not open it now, `unavailable` if storage fails.
     pub async fn prepare_stream(
         &self,
         namespace: Namespace,
@@ -80,36 +81,36 @@ impl Hub {
     ) -> Result<PreparedStream> {
         let who = self.visitor(namespace.clone(), principal.clone())?;
         let mut rooms = self.check_stream(&who, &stream)?;
-        self.hold_back_stream(&who, rooms.len()).await?;
+        self.acquire_stream_joins(&who, rooms.len()).await?;
         rooms.insert(RoomName::personal(&principal.user));
-        let mut arrived = self
+        let mut prepared = self
             .prepare_connection(namespace.clone(), principal, ResumeRequest::Unsupported)
             .await?;
-        let until = self.0.backend.log.last_offset(&namespace).await?;
-        let life = self.0.backend.log.incarnation();
+        let log_end = self.0.backend.log.last_offset(&namespace).await?;
+        let incarnation = self.0.backend.log.incarnation();
         let (mut floors, mut resets) = (Memberships::new(), Vec::new());
         for room in rooms {
             let key = who.key(&room);
-            // Whoever may not read what was before begins anew, and is told so.
+            // A user who may not read history begins anew, and receives a reset.
             let may = who.may(Permission::History, &room);
             let since = stream.since.as_ref().map(|since| match since {
                 since if may => since,
                 _ => &StreamStart::Unknown,
             });
-            let start = self.start(&key, &stream, since, until).await?;
+            let start = self.start_in_room(&key, &stream, since, log_end).await?;
             floors.insert(room, start.floor);
             resets.extend(start.reset);
         }
-        let given = floors.values().min().copied().unwrap_or(until);
-        arrived.begin_in(floors, given, life);
+        let start = floors.values().min().copied().unwrap_or(log_end);
+        prepared.begin_in(floors, start, incarnation);
         Ok(PreparedStream {
-            arrived,
-            cursor: self.cursor(given, Timestamp::now()),
+            prepared,
+            cursor: self.cursor(start, Timestamp::now()),
             resets,
         })
     }
 
-    /// What a client of a stream gives back to go on behind an offset that it was given at `ts` or later.
+    /// The cursor by which a client continues a stream after an offset that it received at `ts` or later.
     pub fn cursor(&self, offset: Offset, ts: Timestamp) -> Cursor {
         Cursor {
             incarnation: self.0.backend.log.incarnation(),
@@ -118,12 +119,12 @@ impl Hub {
         }
     }
 
-    /// Waits until a user may join so many rooms more. A stream is a connection of its own, which has a burst of joins, so only
-    /// those of its user count; and EventSource does not come back after a refusal, so as few are refused as with connections.
-    async fn hold_back_stream(&self, who: &Visitor, rooms: usize) -> Result<()> {
+    /// Waits until a user may join this many more rooms. A stream is a connection of its own, which has a burst of joins, so only the
+    /// rate of its user counts. EventSource does not reconnect after a refusal, so as few are refused as with connections.
+    async fn acquire_stream_joins(&self, who: &Visitor, rooms: usize) -> Result<()> {
         let rooms = u32::try_from(rooms).unwrap_or(u32::MAX);
-        let patience = self.0.limits.backpressure;
-        let wait = self.reserve_user_joins(who, rooms, Instant::now(), patience)?;
+        let max_wait = self.0.limits.backpressure;
+        let wait = self.reserve_user_joins(who, rooms, Instant::now(), max_wait)?;
         if !wait.is_zero() {
             self.0.metrics.held_back(wait);
             tokio::time::sleep(wait).await;
@@ -131,12 +132,12 @@ impl Hub {
         Ok(())
     }
 
-    /// The rooms of a stream, each once, if it may begin.
+    /// The rooms of a stream, if its user may join them.
     fn check_stream(&self, who: &Visitor, stream: &StreamRequest) -> Result<IndexSet<RoomName>> {
         let rooms = stream.rooms.clone();
-        let most = self.0.limits.rooms_per_connection;
-        if most != 0 && rooms.len() > most {
-            let message = format!("a connection may be in {most} rooms");
+        let limit = self.0.limits.rooms_per_connection;
+        if limit != 0 && rooms.len() > limit {
+            let message = format!("a connection may be in {limit} rooms");
             return Err(reached(Limit::RoomsPerConnection, message));
         }
         for room in &rooms {
@@ -145,27 +146,27 @@ impl Hub {
         Ok(rooms)
     }
 
-    /// Where a stream of which everything up to `until` is past begins in one room.
-    async fn start(
+    /// Where a stream that is opened at `log_end` begins in one room.
+    async fn start_in_room(
         &self,
         room: &RoomKey,
         stream: &StreamRequest,
         since: Option<&StreamStart>,
-        until: Offset,
-    ) -> Result<Start> {
+        log_end: Offset,
+    ) -> Result<RoomStart> {
         let named = stream.rooms.contains(&room.room);
         let found = match since {
-            Some(StreamStart::Cursor(cursor)) => self.after_cursor(room, cursor, until).await?,
+            Some(StreamStart::Cursor(cursor)) => self.after_cursor(room, cursor, log_end).await?,
             Some(StreamStart::Position(position)) if named => {
-                self.after_position(room, position, until).await?
+                self.after_position(room, position, log_end).await?
             }
             Some(StreamStart::Unknown) => None,
-            Some(StreamStart::Position(_)) => Some(until),
-            None if stream.history == 0 || !named => Some(until),
+            Some(StreamStart::Position(_)) => Some(log_end),
+            None if stream.history == 0 || !named => Some(log_end),
             None => None,
         };
         if let Some(floor) = found {
-            return Ok(Start { floor, reset: None });
+            return Ok(RoomStart { floor, reset: None });
         }
         let history = if named { stream.history } else { 0 };
         let log = &self.0.backend.log;
@@ -178,55 +179,56 @@ impl Hub {
             epoch: page.epoch,
             seq: page.head,
         });
-        Ok(Start {
-            floor: first.unwrap_or(until),
+        Ok(RoomStart {
+            floor: first.unwrap_or(log_end),
             reset,
         })
     }
 
-    /// The place of a cursor, if nothing of the room is gone that came after it.
+    /// The offset of a cursor, if no message of the room after it has been deleted.
     async fn after_cursor(
         &self,
         room: &RoomKey,
         cursor: &Cursor,
-        until: Offset,
+        log_end: Offset,
     ) -> Result<Option<Offset>> {
         let log = &self.0.backend.log;
-        // One from far ahead is of a time when the clock was wrong, and tells nothing.
+        // A cursor from the far future was made while the clock was wrong, and tells nothing.
         let now = Timestamp::now();
         let recent = cursor.ts.until(now).max(now.until(cursor.ts)) < GAP_DETECTION_WINDOW;
-        if cursor.incarnation != log.incarnation() || cursor.offset > until || !recent {
+        if cursor.incarnation != log.incarnation() || cursor.offset > log_end || !recent {
             return Ok(None);
         }
         let missed = log
-            .missed(room, cursor.offset, until, PageSize::ONE)
+            .missed(room, cursor.offset, log_end, PageSize::ONE)
             .await?;
-        // Where nothing was missed it begins now, so that one room that is reset is not reset again and again because of
-        // others on which nothing happens.
+        // Where nothing was missed it begins at the end of the log: otherwise a room could be reset again and again because of a
+        // cursor that others, in which nothing happens, keep old.
         let from = match missed.messages.is_empty() {
-            true => until,
+            true => log_end,
             false => cursor.offset,
         };
         Ok(missed.complete.then_some(from))
     }
 
-    /// The offset behind which a room goes on after a position, if nothing of it is gone.
+    /// The offset after which a room continues from a position, if no message after it has been deleted.
     async fn after_position(
         &self,
         room: &RoomKey,
         position: &Position,
-        until: Offset,
+        log_end: Offset,
     ) -> Result<Option<Offset>> {
         let range = Range::After(position.seq);
         let page = self.0.backend.log.read(room, range, PageSize::ONE).await?;
         let next = page.messages.first().map(|next| before(next.offset));
         let known = page.epoch == position.epoch && follows(&page, position.seq);
-        // Where nothing was missed it begins now: its cursor would otherwise stand for what other rooms had long before.
-        Ok(known.then(|| next.unwrap_or(page.offset.max(until))))
+        // Where nothing was missed it begins at the end of the log: its cursor would otherwise name an offset that lies far back for
+        // other rooms.
+        Ok(known.then(|| next.unwrap_or(page.offset.max(log_end))))
     }
 }
 
-/// The place before a message.
+/// The offset before a message.
 fn before(offset: Offset) -> Offset {
     Offset(offset.0 - 1)
 }

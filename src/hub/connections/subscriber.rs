@@ -1,11 +1,12 @@
-//! What one connection is given by its rooms: messages in the order of their offsets, whatever room they are of.
+//! The ordered stream of events that the rooms of one connection send to it: messages in the order of their offsets, over all
+//! rooms.
 //!
-//! A client that comes back names one offset, the last that it saw. So the messages that a connection was given have to
-//! be, at every moment, all that it should have up to one offset, over all its rooms. The feed stands between rooms and
-//! outlet and holds events back where pushing them at once would break that: while a room is joined (its past is not in
-//! the answer yet), and while the log is read for what the connection has missed. What is held is bounded; past the
-//! bound, or when the outlet is behind, messages are let go and the feed remembers from where on the log has to be read
-//! (`catch_up`). It never awaits and knows no log.
+//! A client that reconnects names one offset, the last that it received. So at every moment the messages that a connection
+//! has received must be all messages of its rooms up to one offset. The subscriber stands between rooms and event sink and
+//! holds events back where pushing them at once would break that: while a room is joined (the reply with its history is not
+//! sent yet), and while the log is read for messages that the connection has missed. The held events are bounded. Beyond the
+//! bound, or when the sink is behind, messages are dropped, and the subscriber remembers from which offset on the log has to
+//! be read (`catch_up`). It never awaits and does not know the log.
 
 use std::{
     collections::VecDeque,
@@ -15,143 +16,160 @@ use std::{
     },
 };
 
+use super::event_sink::EventSink;
 use crate::hub::{
-    connections::EventSink,
     event::{Keep, Outgoing},
     lock,
 };
 use crate::model::{Offset, RoomName};
 
-/// Held events of one connection: past either bound the log is read instead.
-const HELD_EVENTS: usize = 1024;
-const HELD_BYTES: usize = 1 << 20;
+/// Bounds of the events that are held for one connection. Beyond either of them the log is read instead.
+const MAX_HELD_EVENTS: usize = 1024;
+const MAX_HELD_BYTES: usize = 1 << 20;
 
-/// What a feed calls when it has let messages go: the log is to be read for them.
-pub(in crate::hub) type Lost = Box<dyn Fn() + Send + Sync>;
+/// Called when a subscriber has dropped messages: starts reading them from the log.
+pub(in crate::hub) type CatchUpTrigger = Box<dyn Fn() + Send + Sync>;
 
-/// Everything that rooms give to one connection goes through this.
+/// Orders the events of all rooms of one connection.
 pub(in crate::hub) struct Subscriber {
-    outlet: Arc<dyn EventSink>,
-    /// Nothing is held back: events go to the outlet without the lock. Set and cleared under the lock; whoever sees it
-    /// set sees what was pushed before.
+    sink: Arc<dyn EventSink>,
+    /// Nothing is held: events go to the sink without the lock. Set and cleared under the lock; a task that sees it set
+    /// sees what was pushed before.
     live: AtomicBool,
-    /// Messages up to this offset were given or are not to be.
-    after: AtomicU64,
-    state: Mutex<State>,
-    lost: Lost,
+    /// Messages up to this offset have been pushed or must not be.
+    floor: AtomicU64,
+    state: Mutex<SubscriberState>,
+    catch_up: CatchUpTrigger,
 }
 
 #[derive(Default)]
-struct State {
-    /// Rooms that are being joined: their events are held, and whatever comes behind a held one.
-    reading: Vec<RoomName>,
-    /// The log is being read: everything is held.
+struct SubscriberState {
+    /// Rooms that are being joined: their events are held, and all events behind a held one.
+    held_rooms: Vec<RoomName>,
+    /// The log is being read: all events are held.
     catching_up: bool,
-    /// Messages were let go. Everything up to this offset was given, what is newer has to be read.
+    /// Messages were dropped: everything up to this offset has been pushed, newer messages have to be read from the log.
     behind: Option<Offset>,
-    /// Nothing is given any more.
-    over: bool,
+    /// Nothing is pushed any more.
+    closed: bool,
     held: VecDeque<(RoomName, Arc<Outgoing>)>,
     bytes: usize,
-    /// Events that are not kept, dropped and not counted yet.
+    /// Ephemeral events that were dropped and not counted yet.
     dropped: u64,
 }
 
 impl Subscriber {
-    /// A feed that is live, for messages after `start`.
-    pub(in crate::hub) fn live(outlet: Arc<dyn EventSink>, start: Offset, lost: Lost) -> Self {
+    /// A subscriber that is live, for messages after `floor`.
+    pub(in crate::hub) fn live(
+        sink: Arc<dyn EventSink>,
+        floor: Offset,
+        catch_up: CatchUpTrigger,
+    ) -> Self {
         Self {
-            outlet,
+            sink,
             live: AtomicBool::new(true),
-            after: AtomicU64::new(start.0),
+            floor: AtomicU64::new(floor.0),
             state: Mutex::default(),
-            lost,
+            catch_up,
         }
     }
 
-    /// A feed of a connection that was given everything up to `given`: it has to catch up before it is live.
-    pub(in crate::hub) fn behind(outlet: Arc<dyn EventSink>, given: Offset, lost: Lost) -> Self {
-        let feed = Self::live(outlet, given, lost);
-        feed.live.store(false, Ordering::Relaxed);
-        lock(&feed.state).behind = Some(given);
-        feed
+    /// A subscriber of a connection that has received everything up to `received`: it has to catch up before it is live.
+    pub(in crate::hub) fn behind(
+        sink: Arc<dyn EventSink>,
+        received: Offset,
+        catch_up: CatchUpTrigger,
+    ) -> Self {
+        let subscriber = Self::live(sink, received, catch_up);
+        subscriber.live.store(false, Ordering::Relaxed);
+        lock(&subscriber.state).behind = Some(received);
+        subscriber
     }
 
-    pub(in crate::hub) fn outlet(&self) -> &Arc<dyn EventSink> {
-        &self.outlet
+    pub(in crate::hub) fn sink(&self) -> &Arc<dyn EventSink> {
+        &self.sink
     }
 
-    /// Takes the next event of `room`; false if it will never be given by this feed.
+    /// Pushes or holds the next event of `room`; false if this subscriber drops it or has pushed it before.
     ///
-    /// Messages have to come in the order of their offsets, from one task.
+    /// Messages must come in the order of their offsets, from one task.
     pub(in crate::hub) fn push(&self, room: &RoomName, event: &Arc<Outgoing>) -> bool {
         let offset = event.offset();
         if self.live.load(Ordering::Acquire) {
             if self.is_old(offset) {
                 return false;
             }
-            if offset.is_none() || !self.outlet.is_behind() {
-                self.outlet.push(event);
+            if offset.is_none() || !self.sink.is_behind() {
+                self.sink.push(event);
                 return true;
             }
         }
-        let (taken, lost, dropped) = {
+        let (taken, falls_behind, dropped) = {
             let mut state = lock(&self.state);
             let was_behind = state.behind.is_some();
-            let taken = !state.over && !self.is_old(offset) && self.take(&mut state, room, event);
-            self.note_live(&state);
-            let lost = !was_behind && state.behind.is_some();
-            (taken, lost, std::mem::take(&mut state.dropped))
+            let taken =
+                !state.closed && !self.is_old(offset) && self.push_or_hold(&mut state, room, event);
+            self.update_live(&state);
+            let falls_behind = !was_behind && state.behind.is_some();
+            (taken, falls_behind, std::mem::take(&mut state.dropped))
         };
         if dropped > 0 {
-            self.outlet.dropped(dropped);
+            self.sink.dropped(dropped);
         }
-        if lost {
-            (self.lost)();
+        if falls_behind {
+            (self.catch_up)();
         }
         taken
     }
 
-    /// Holds, gives or lets go an event that did not pass at once.
-    fn take(&self, state: &mut State, room: &RoomName, event: &Arc<Outgoing>) -> bool {
+    /// Pushes, holds or drops an event that could not be pushed without the lock.
+    fn push_or_hold(
+        &self,
+        state: &mut SubscriberState,
+        room: &RoomName,
+        event: &Arc<Outgoing>,
+    ) -> bool {
         let offset = event.offset();
         if state.behind.is_some() && offset.is_some() {
             return false;
         }
-        let waits = state.catching_up || state.behind.is_some() || !state.held.is_empty();
-        if waits || state.reading.contains(room) {
+        let holds_all = state.catching_up || state.behind.is_some() || !state.held.is_empty();
+        if holds_all || state.held_rooms.contains(room) {
             return state.hold(room, event);
         }
         if let Some(offset) = offset
-            && self.outlet.is_behind()
+            && self.sink.is_behind()
         {
             state.behind = Some(before(offset));
             return false;
         }
-        self.outlet.push(event);
+        self.sink.push(event);
         true
     }
 
-    /// A room is being joined: nothing of it is given until [`joined`](Self::joined) or [`leave`](Self::leave).
-    pub(in crate::hub) fn begin_joining(&self, room: &RoomName) {
+    /// Holds the events of a room that is being joined, until [`release_room`](Self::release_room) or
+    /// [`remove_room`](Self::remove_room).
+    pub(in crate::hub) fn hold_room(&self, room: &RoomName) {
         let mut state = lock(&self.state);
-        if !state.reading.contains(room) {
-            state.reading.push(room.clone());
+        if !state.held_rooms.contains(room) {
+            state.held_rooms.push(room.clone());
         }
-        self.note_live(&state);
+        self.update_live(&state);
     }
 
-    /// The answer to a join is out: of `room`, what is newer than `read` is given from now on.
-    pub(in crate::hub) fn joined(&self, room: &RoomName, read: Offset) {
+    /// Pushes the events of `room` from now on, after the reply to its join: messages only if they are newer than `read`, the
+    /// end of the history in the reply.
+    pub(in crate::hub) fn release_room(&self, room: &RoomName, read: Offset) {
         let mut state = lock(&self.state);
-        state.reading.retain(|reading| reading != room);
+        state.held_rooms.retain(|held| held != room);
         state.retain(|of, event| of != room || event.offset().is_none_or(|offset| offset > read));
         self.release(&mut state);
     }
 
-    /// The answer to a room's second join holds its messages from `first` to `last`: gives what is held up to there
-    /// but not in the answer. All of it has to have been pushed. False if that cannot be, because messages were let go.
-    pub(in crate::hub) fn give_before_answer(
+    /// Pushes what is held before the reply to a second join of `room`, whose history is the messages from `first` to `last`:
+    /// all held events up to there, except those messages. Everything up to `last` must have come to the subscriber. False if
+    /// that is impossible because messages were dropped.
+    pub(in crate::hub) fn flush_before_reply(
         &self,
         room: &RoomName,
         first: Offset,
@@ -167,47 +185,47 @@ impl Subscriber {
         let count = state.held.iter().rposition(up_to).map_or(0, |at| at + 1);
         for _ in 0..count {
             if let Some((of, event)) = state.pop() {
-                let answered = event.offset().is_some_and(|offset| offset >= first);
-                if of != *room || !answered {
-                    self.outlet.push(&event);
+                let in_reply = event.offset().is_some_and(|offset| offset >= first);
+                if of != *room || !in_reply {
+                    self.sink.push(&event);
                 }
             }
         }
         true
     }
 
-    /// Nothing of `room` is given any more.
-    pub(in crate::hub) fn leave(&self, room: &RoomName) {
+    /// Drops what is held of `room`: the connection has left it.
+    pub(in crate::hub) fn remove_room(&self, room: &RoomName) {
         let mut state = lock(&self.state);
-        state.reading.retain(|reading| reading != room);
+        state.held_rooms.retain(|held| held != room);
         state.retain(|of, _| of != room);
         self.release(&mut state);
     }
 
-    /// Begins catching up, if messages were let go: answers the offset up to which everything was given. From now on
-    /// everything is held, so read the log up to an end that is asked for after this.
-    pub(in crate::hub) fn begin_catching_up(&self) -> Option<Offset> {
+    /// Begins to catch up if messages were dropped; returns the offset up to which everything has been pushed. From now on all
+    /// events are held, so the log is to be read up to an end that is determined after this.
+    pub(in crate::hub) fn begin_catch_up(&self) -> Option<Offset> {
         let mut state = lock(&self.state);
-        let given = state.behind.take()?;
+        let pushed = state.behind.take()?;
         state.catching_up = true;
-        Some(given)
+        Some(pushed)
     }
 
-    /// Gives a message that was read; false if nothing is given any more.
-    pub(in crate::hub) fn give(&self, event: &Outgoing) -> bool {
+    /// Pushes a message that was read from the log; false if the subscriber is closed.
+    pub(in crate::hub) fn push_replayed(&self, event: &Outgoing) -> bool {
         let state = lock(&self.state);
-        if !state.over {
-            self.outlet.push(event);
+        if !state.closed {
+            self.sink.push(event);
         }
-        !state.over
+        !state.closed
     }
 
-    /// Everything up to `until` was given: releases what is held and newer. If messages were let go meanwhile, begin
-    /// again.
-    pub(in crate::hub) fn caught_up(&self, until: Offset) {
+    /// Ends catching up: everything up to `until` has been pushed. Pushes what is held and newer, unless messages were dropped
+    /// meanwhile: then the log is to be read again.
+    pub(in crate::hub) fn finish_catch_up(&self, until: Offset) {
         let mut state = lock(&self.state);
         state.catching_up = false;
-        self.after.store(until.0, Ordering::Relaxed);
+        self.floor.store(until.0, Ordering::Relaxed);
         if let Some(behind) = &mut state.behind {
             *behind = until;
         } else {
@@ -216,54 +234,55 @@ impl Subscriber {
         }
     }
 
-    /// Gives nothing any more.
+    /// Drops what is held and pushes nothing any more.
     pub(in crate::hub) fn close(&self) {
         let mut state = lock(&self.state);
-        *state = State {
-            over: true,
-            ..State::default()
+        *state = SubscriberState {
+            closed: true,
+            ..SubscriberState::default()
         };
-        self.note_live(&state);
+        self.update_live(&state);
     }
 
-    /// Whether nothing is given any more.
-    pub(in crate::hub) fn is_over(&self) -> bool {
-        lock(&self.state).over
+    /// Whether nothing is pushed any more.
+    pub(in crate::hub) fn is_closed(&self) -> bool {
+        lock(&self.state).closed
     }
 
     fn is_old(&self, offset: Option<Offset>) -> bool {
-        offset.is_some_and(|offset| offset.0 <= self.after.load(Ordering::Relaxed))
+        offset.is_some_and(|offset| offset.0 <= self.floor.load(Ordering::Relaxed))
     }
 
-    /// Gives what is held, up to the first event of a room that is being joined.
-    fn release(&self, state: &mut State) {
+    /// Pushes what is held, up to the first event of a room that is being joined.
+    fn release(&self, state: &mut SubscriberState) {
         if !state.catching_up && state.behind.is_none() {
             while let Some((room, _)) = state.held.front()
-                && !state.reading.contains(room)
+                && !state.held_rooms.contains(room)
                 && let Some((_, event)) = state.pop()
             {
-                self.outlet.push(&event);
+                self.sink.push(&event);
             }
         }
-        self.note_live(state);
+        self.update_live(state);
     }
 
-    fn note_live(&self, state: &State) {
+    fn update_live(&self, state: &SubscriberState) {
         self.live.store(state.is_live(), Ordering::Release);
     }
 }
 
-impl State {
+impl SubscriberState {
     fn is_live(&self) -> bool {
-        !self.over
+        !self.closed
             && !self.catching_up
             && self.behind.is_none()
-            && self.reading.is_empty()
+            && self.held_rooms.is_empty()
             && self.held.is_empty()
     }
 
-    /// Holds an event; false if it is let go. Messages make place first, they are in the log. Nowhere else is who came
-    /// or went, so that is held as far as it fits; of all that does not, the newest tells the most.
+    /// Holds an event; false if it is dropped. Where space is short, messages are dropped first: they are in the log. Then
+    /// droppable events. Joins and leaves of users are nowhere else, so they are held as long as they fit; of those that do not,
+    /// the newest tells the most.
     fn hold(&mut self, room: &RoomName, event: &Arc<Outgoing>) -> bool {
         if !self.fits(event) {
             let first = self.held.iter().find_map(|(_, held)| held.offset());
@@ -293,7 +312,7 @@ impl State {
     }
 
     fn fits(&self, event: &Outgoing) -> bool {
-        self.held.len() < HELD_EVENTS && self.bytes + event.cost() <= HELD_BYTES
+        self.held.len() < MAX_HELD_EVENTS && self.bytes + event.cost() <= MAX_HELD_BYTES
     }
 
     fn pop(&mut self) -> Option<(RoomName, Arc<Outgoing>)> {
@@ -308,7 +327,7 @@ impl State {
     }
 }
 
-/// The place before a message: what had a lower offset was given, or came and was not for this connection.
+/// The offset before a message: messages with lower offsets have been pushed, or were not for this connection.
 fn before(offset: Offset) -> Offset {
     Offset(offset.0 - 1)
 }

@@ -1,68 +1,69 @@
-//! The end of a connection's token: it is told, and closed unless a new token comes within the grace time.
+//! The expiry of a connection's token: its client is told, and the connection is closed unless a new token comes within the grace
+//! time.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::hub::{CloseReason, Connection, Outgoing};
+use super::{CloseReason, Connection};
 use crate::{
     error::{Code, Error},
+    hub::Outgoing,
     model::Timestamp,
 };
 
-/// Where a connection stands with its token.
+/// When a connection is to be told that its token has expired, or is to be closed.
 #[derive(Debug)]
 pub struct TokenExpiry {
     grace: Duration,
-    stage: Stage,
+    state: ExpiryState,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum ExpiryState {
+    /// The token does not expire, or the connection was closed.
     Never,
-    /// To be told at this time.
-    Due(Instant),
-    /// Told; to be closed at this time.
-    Grace(Instant),
+    /// The token expires at this time.
+    ExpiresAt(Instant),
+    /// The client was told; the connection is closed at this time.
+    ClosesAt(Instant),
 }
 
 impl TokenExpiry {
-    /// The end of the token that `connection` has now, with this much time for a new one.
-    pub fn of(connection: &Connection, grace: Duration) -> Self {
-        let stage = match connection.principal().expires_at {
-            None => Stage::Never,
-            Some(end) => Stage::Due(Instant::now() + Timestamp::now().until(end)),
+    /// The expiry of the token that `connection` has now, with `grace` for a new one.
+    pub fn new(connection: &Connection, grace: Duration) -> Self {
+        let state = match connection.principal().expires_at {
+            None => ExpiryState::Never,
+            Some(end) => ExpiryState::ExpiresAt(Instant::now() + Timestamp::now().until(end)),
         };
-        Self { grace, stage }
+        Self { grace, state }
     }
 
-    /// Ready when something is to be done; then call [`act`](Self::act).
+    /// Ready when [`advance`](Self::advance) is to be called.
     pub async fn due(&self) {
-        match self.stage {
-            Stage::Due(at) | Stage::Grace(at) => sleep_until(at).await,
-            Stage::Never => std::future::pending().await,
+        match self.state {
+            ExpiryState::ExpiresAt(at) | ExpiryState::ClosesAt(at) => sleep_until(at).await,
+            ExpiryState::Never => std::future::pending().await,
         }
     }
 
-    /// Says that the token has ended, or closes the connection when that was said before.
-    pub fn act(&mut self, connection: &Connection) {
-        match self.stage {
-            Stage::Due(_) => {
-                let error = Error::new(
-                    Code::TokenExpired,
-                    match self.grace.is_zero() {
-                        true => "the token has expired; come again with a new one",
-                        false => "the token has expired; send refresh with a new one",
-                    },
-                );
+    /// Sends the client an error about the expired token, or closes the connection if that was sent before.
+    pub fn advance(&mut self, connection: &Connection) {
+        match self.state {
+            ExpiryState::ExpiresAt(_) => {
+                let message = match self.grace.is_zero() {
+                    true => "the token has expired; reconnect with a new one",
+                    false => "the token has expired; send refresh with a new one",
+                };
+                let error = Error::new(Code::TokenExpired, message);
                 connection.push(&Outgoing::notice("error", &error));
-                self.stage = Stage::Grace(Instant::now() + self.grace);
+                self.state = ExpiryState::ClosesAt(Instant::now() + self.grace);
             }
-            Stage::Grace(_) => {
+            ExpiryState::ClosesAt(_) => {
                 connection.close(CloseReason::Expired);
-                self.stage = Stage::Never;
+                self.state = ExpiryState::Never;
             }
-            Stage::Never => {}
+            ExpiryState::Never => {}
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Users across rooms: which connections each has, what it shows of itself, when it was last seen.
+//! The users of this node: their connections, their status, and when they were last seen.
 //!
-//! What is shared by a user's connections lives as long as one of them; of users that have gone a bounded number is
-//! remembered, so that a reload keeps the status and others can be told when somebody was last here.
+//! The state that a user's connections share lives as long as one of them. Of users that have left a bounded number is
+//! remembered, so that a page reload keeps the status and others can be told when a user was last online.
 
 use std::{
     collections::HashMap,
@@ -11,95 +11,93 @@ use std::{
 
 use serde_json::value::RawValue;
 
-use crate::hub::{
-    lock,
-    rooms::{
-        status_pacing::StatusPacing,
-        user_status::{ONLINE, UserStatus},
-    },
-};
 use crate::{
     auth::Principal,
+    hub::{
+        lock,
+        rooms::status_pacing::StatusPacing,
+        rooms::user_status::{ONLINE, UserStatus},
+    },
     model::{ConnectionId, Timestamp, UserId},
 };
 
-/// Users that have gone and are remembered, in each of two generations.
-const REMEMBERED: usize = 50_000;
+/// Users that have left and are remembered, in each of two generations.
+const MAX_DEPARTED: usize = 50_000;
 
-/// What all connections of a user share.
+/// What all connections of a user to this node share.
 #[derive(Debug, Default)]
-pub(in crate::hub) struct LocalUser(Mutex<State>);
+pub(in crate::hub) struct LocalUser(Mutex<LocalUserState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct LocalUserState {
     connections: Vec<ConnectionId>,
-    /// What it said last; `None`: nothing yet.
+    /// The status that it has set; `None`: none yet.
     status: Option<Arc<str>>,
     info: Option<Arc<RawValue>>,
-    /// When it said that, here or on another node; 0: never.
+    /// When it set its status, on this node or another; 0: never.
     changed: Timestamp,
-    /// Shown as away because it has done nothing.
+    /// Shown as away for inactivity.
     idle: bool,
-    active: Option<Instant>,
-    /// When the last of its connections went.
+    last_active: Option<Instant>,
+    /// When its last connection ended.
     left: Option<Instant>,
     status_pacing: StatusPacing,
 }
 
-/// A user that has gone.
+/// A user whose last connection has ended.
 #[derive(Clone, Debug)]
-pub(in crate::hub) struct Gone {
+pub(in crate::hub) struct DepartedUser {
     pub(in crate::hub) ts: Timestamp,
-    at: Instant,
+    departed_at: Instant,
     status: Option<Arc<str>>,
     info: Option<Arc<RawValue>>,
     changed: Timestamp,
 }
 
 impl LocalUser {
-    /// A connection has come; what the user showed before it went counts again if it is `back` in time.
-    pub(in crate::hub) fn connected(
+    /// Adds a connection. The user has its earlier status again if it has `returned` within the grace time.
+    pub(in crate::hub) fn add_connection(
         &self,
         connection: ConnectionId,
-        back: Option<Gone>,
+        returned: Option<DepartedUser>,
         grace: Duration,
         now: Instant,
     ) {
         let mut state = lock(&self.0);
-        // This outlives a user's last connection while somebody still holds that; what it showed does not.
+        // This outlives the user's last connection while a task still holds that; its status does not.
         if state
             .left
             .take()
             .is_some_and(|left| now.saturating_duration_since(left) > grace)
         {
-            *state = State::default();
+            *state = LocalUserState::default();
         }
-        if let Some(gone) = back
+        if let Some(departed) = returned
             && state.connections.is_empty()
         {
-            state.status = gone.status;
-            state.info = gone.info;
-            state.changed = gone.changed;
+            state.status = departed.status;
+            state.info = departed.info;
+            state.changed = departed.changed;
         }
         state.connections.push(connection);
-        state.active = Some(now);
+        state.last_active = Some(now);
     }
 
-    /// A connection has gone; if it was the last, what is to be remembered.
-    pub(in crate::hub) fn disconnected(
+    /// Removes a connection; if it was the last one, returns what is to be remembered.
+    pub(in crate::hub) fn remove_connection(
         &self,
         connection: ConnectionId,
         now: Instant,
-    ) -> Option<Gone> {
+    ) -> Option<DepartedUser> {
         let mut state = lock(&self.0);
         state.connections.retain(|other| *other != connection);
         if !state.connections.is_empty() {
             return None;
         }
         state.left = Some(now);
-        Some(Gone {
+        Some(DepartedUser {
             ts: Timestamp::now(),
-            at: now,
+            departed_at: now,
             status: state.status.clone(),
             info: state.info.clone(),
             changed: state.changed,
@@ -110,8 +108,8 @@ impl LocalUser {
         lock(&self.0).connections.clone()
     }
 
-    /// How the user is. Its identity is asked for after the time of what was said is known: whoever replaces it says so
-    /// ([`renewed`](Self::renewed)) after that, and an old name must not come with the new time.
+    /// The user's status. `principal` is called after the time of the last change has been read: a refresh replaces the identity
+    /// first and calls [`profile_changed`](Self::profile_changed) after that, and an old name must not come with the new time.
     pub(in crate::hub) fn user_status(
         &self,
         principal: impl FnOnce() -> Arc<Principal>,
@@ -127,8 +125,8 @@ impl LocalUser {
         }
     }
 
-    /// The user says how it is; without `info` that stays as it was.
-    pub(in crate::hub) fn say(&self, status: Arc<str>, info: Option<Arc<RawValue>>) {
+    /// Sets the status; without `info` that stays as it is.
+    pub(in crate::hub) fn set_status(&self, status: Arc<str>, info: Option<Arc<RawValue>>) {
         let mut state = lock(&self.0);
         state.status = Some(status);
         state.idle = false;
@@ -138,14 +136,14 @@ impl LocalUser {
         state.changed = Timestamp::now_after(state.changed);
     }
 
-    /// What the user's token says of it is different.
-    pub(in crate::hub) fn renewed(&self) {
+    /// Marks the profile as changed: the user's token has another name or info.
+    pub(in crate::hub) fn profile_changed(&self) {
         let mut state = lock(&self.0);
         state.changed = Timestamp::now_after(state.changed);
     }
 
-    /// What the user said last, here or on another node.
-    pub(in crate::hub) fn word(&self) -> UserStatus {
+    /// The last status that the user has set, on this node or another.
+    pub(in crate::hub) fn last_update(&self) -> UserStatus {
         let state = lock(&self.0);
         UserStatus {
             name: None,
@@ -156,8 +154,8 @@ impl LocalUser {
         }
     }
 
-    /// Takes over what the user said on another node, if that was later than what is known here; true if so.
-    pub(in crate::hub) fn hear(&self, word: UserStatus) -> bool {
+    /// Applies a status that the user has set on another node, if it is newer than the one known here; true if it is.
+    pub(in crate::hub) fn apply_remote_status(&self, word: UserStatus) -> bool {
         let mut state = lock(&self.0);
         if word.changed <= state.changed {
             return false;
@@ -169,24 +167,24 @@ impl LocalUser {
         true
     }
 
-    /// When the members of the user's rooms are told what has changed now; `None`: at once.
-    pub(in crate::hub) fn told_at(&self, now: Instant) -> Option<Instant> {
+    /// When a change of the status may be sent to the members of the user's rooms; `None`: now.
+    pub(in crate::hub) fn next_notice_at(&self, now: Instant) -> Option<Instant> {
         lock(&self.0).status_pacing.schedule(now)
     }
 
-    /// The user has done something; true if it was shown as away for doing nothing.
-    pub(in crate::hub) fn acted(&self, now: Instant) -> bool {
+    /// Notes activity of the user; true if it was shown as away for inactivity.
+    pub(in crate::hub) fn mark_active(&self, now: Instant) -> bool {
         let mut state = lock(&self.0);
-        state.active = Some(now);
+        state.last_active = Some(now);
         std::mem::take(&mut state.idle)
     }
 
-    /// Shows the user as away if it has done nothing for `after`; true if that is new. Whoever said how it is, other
-    /// than online, is taken by its word.
-    pub(in crate::hub) fn idles(&self, after: Duration, now: Instant) -> bool {
+    /// Shows the user as away if it has been inactive for `after`; true if that is new. A status that the user has set, other than
+    /// online, stays.
+    pub(in crate::hub) fn mark_idle(&self, after: Duration, now: Instant) -> bool {
         let mut state = lock(&self.0);
         let inactive = state
-            .active
+            .last_active
             .is_some_and(|active| now.duration_since(active) >= after);
         let plain = state
             .status
@@ -200,36 +198,36 @@ impl LocalUser {
     }
 }
 
-/// Users that have gone, the last of them: two generations, of which the older one goes when the newer one is full.
+/// The users that left last, in two generations: the older one is dropped when the newer one is full.
 #[derive(Debug, Default)]
-pub(in crate::hub) struct LastSeen(Mutex<[HashMap<UserId, Gone>; 2]>);
+pub(in crate::hub) struct LastSeen(Mutex<[HashMap<UserId, DepartedUser>; 2]>);
 
 impl LastSeen {
-    pub(in crate::hub) fn note(&self, user: UserId, gone: Gone) {
+    pub(in crate::hub) fn insert(&self, user: UserId, departed: DepartedUser) {
         let mut generations = lock(&self.0);
         let [newer, older] = &mut *generations;
-        if newer.len() >= REMEMBERED {
+        if newer.len() >= MAX_DEPARTED {
             *older = std::mem::take(newer);
         }
-        newer.insert(user, gone);
+        newer.insert(user, departed);
     }
 
-    pub(in crate::hub) fn of(&self, user: &UserId) -> Option<Gone> {
+    pub(in crate::hub) fn get(&self, user: &UserId) -> Option<DepartedUser> {
         let generations = lock(&self.0);
         generations
             .iter()
             .find_map(|users| users.get(user).cloned())
     }
 
-    /// What a user showed who went not longer than `grace` ago.
+    /// A user that left not longer than `grace` ago.
     pub(in crate::hub) fn within(
         &self,
         user: &UserId,
         grace: Duration,
         now: Instant,
-    ) -> Option<Gone> {
-        self.of(user)
-            .filter(|gone| now.duration_since(gone.at) <= grace)
+    ) -> Option<DepartedUser> {
+        self.get(user)
+            .filter(|departed| now.duration_since(departed.departed_at) <= grace)
     }
 }
 

@@ -142,7 +142,7 @@ impl RoomRegistry {
             let (now, ts) = (Instant::now(), Timestamp::now());
             (room.remove_member(connection, now, ts), room.is_unused())
         });
-        connection.feed().leave(&key.room);
+        connection.subscriber().remove_room(&key.room);
         let Some((was_member, is_unused)) = removed else {
             return;
         };

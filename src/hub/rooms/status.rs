@@ -49,7 +49,7 @@ impl Hub {
     ) -> Result<Arc<str>> {
         let status = parse_status(status)?;
         let info = info.map(crate::auth::parse_info).transpose()?;
-        connection.standing().say(status.clone(), info);
+        connection.local_user().set_status(status.clone(), info);
         self.tell_status(connection.namespace(), &connection.principal().user);
         self.announce_status(connection, Some(connection.id()));
         Ok(status)
@@ -58,7 +58,7 @@ impl Hub {
     /// What this node knows of a user, over all namespaces.
     pub(in crate::hub) fn local_user_summary(&self, user: &UserId) -> UserSummary {
         let connections = self.connections_of(user);
-        let last_seen = self.0.last_seen.of(user).map(|gone| gone.ts);
+        let last_seen = self.0.last_seen.get(user).map(|gone| gone.ts);
         let rooms: IndexSet<_> = connections
             .iter()
             .flat_map(|connection| connection.rooms())
@@ -82,7 +82,9 @@ impl Hub {
 
     /// Records activity of a connection: a user shown as away for inactivity is back.
     pub fn record_activity(&self, connection: &Connection) {
-        if self.0.presence.away_after.is_some() && connection.standing().acted(Instant::now()) {
+        if self.0.presence.away_after.is_some()
+            && connection.local_user().mark_active(Instant::now())
+        {
             self.announce_status(connection, None);
         }
     }
@@ -97,7 +99,7 @@ impl Hub {
             let now = Instant::now();
             for connection in self.connections() {
                 // Connections of one user share its state, so this is true for the first of them only.
-                if connection.standing().idles(after, now) {
+                if connection.local_user().mark_idle(after, now) {
                     self.announce_status(&connection, None);
                 }
             }
@@ -119,7 +121,7 @@ impl Hub {
             room.show_user(connection.id(), user, status, now, ts)
         });
         if let Some(status) = newer.flatten()
-            && connection.standing().hear(status)
+            && connection.local_user().apply_remote_status(status)
         {
             self.announce_status(connection, None);
         }
@@ -135,7 +137,7 @@ impl Hub {
             .flat_map(|(one, rooms)| rooms.into_iter().map(|room| one.key(&room)))
             .collect();
         self.charge(one, keys.len() / ROOMS_PER_PERMIT, now);
-        let not_before = one.standing().told_at(now);
+        let not_before = one.local_user().next_notice_at(now);
         for key in keys {
             self.0.rooms.with(&key, |room| {
                 // Read while the room is locked: of changes at the same time, the one that comes here last shows what

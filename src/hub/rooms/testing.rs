@@ -58,7 +58,7 @@ impl EventSink for RecordingSink {
         lock(&self.0).push((arguments.name.to_string(), value));
     }
 
-    fn ask(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {
+    fn push_with_reply(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {
         None
     }
 
@@ -168,7 +168,7 @@ impl TestRoom {
     }
 
     pub(in crate::hub) fn set_status(&mut self, who: &Connection, status: &str) {
-        who.standing().say(status.into(), None);
+        who.local_user().set_status(status.into(), None);
         let (user, now) = (who.principal().user.clone(), self.now);
         let (status, time) = (who.user_status(), (now, None));
         self.room

@@ -56,7 +56,7 @@ impl EventSink for Client {
         lock(&self.given).push(text);
     }
 
-    fn ask(&self, event: &Outgoing, _: Duration) -> Option<PendingReply> {
+    fn push_with_reply(&self, event: &Outgoing, _: Duration) -> Option<PendingReply> {
         let says = (*lock(&self.says))?;
         self.push(event);
         let raw =

@@ -92,7 +92,7 @@ impl SocketIoTransport {
         let reply = ConnectReply {
             connection: arrived.connection(),
             pid: arrived.pid(),
-            delivered: arrived.given(),
+            delivered: arrived.received(),
         };
         session.set_connect_reply(&namespace, reply);
         session.add_socket(connecting.0.clone());

@@ -80,7 +80,7 @@ impl EventSink for SocketEventSink {
         self.outbox.push(frame, event.keep());
     }
 
-    fn ask(&self, event: &Outgoing, within: Duration) -> Option<PendingReply> {
+    fn push_with_reply(&self, event: &Outgoing, within: Duration) -> Option<PendingReply> {
         let arguments = event.arguments();
         let sent = self
             .socket
@@ -108,7 +108,7 @@ impl EventSink for SocketEventSink {
         })
     }
 
-    fn expelled(&self, room: &RoomName) {
+    fn room_left(&self, room: &RoomName) {
         self.rooms.mirror_leave(&self.socket, room);
     }
 
@@ -116,8 +116,8 @@ impl EventSink for SocketEventSink {
         self.rooms.of_application(&self.socket)
     }
 
-    fn rejoin(&self, rooms: &[String]) {
-        self.rooms.rejoin(&self.socket, rooms);
+    fn rejoin_rooms(&self, rooms: &[String]) {
+        self.rooms.rejoin_rooms(&self.socket, rooms);
     }
 
     fn rates(&self) -> ConnectionRates {
@@ -145,7 +145,7 @@ impl EventSink for SocketEventSink {
         }
         // A stock client that the server disconnects from the namespace stays away. One whose transport is closed reconnects
         // by itself, and calls its `auth` callback for a token then.
-        if why.is_for_good() && self.socket.clone().disconnect().is_ok() {
+        if why.ends_session() && self.socket.clone().disconnect().is_ok() {
             self.session.record_close(why);
         } else {
             self.session.close(why);

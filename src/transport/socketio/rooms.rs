@@ -57,7 +57,7 @@ impl SocketRooms {
     }
 
     /// Joins the rooms that the application had joined it to before.
-    pub(super) fn rejoin(&self, socket: &Socket, names: &[String]) {
+    pub(super) fn rejoin_rooms(&self, socket: &Socket, names: &[String]) {
         let rooms = self.lock();
         if rooms.at_end.is_none() {
             socket.join(names.to_vec());

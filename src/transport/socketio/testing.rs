@@ -10,7 +10,7 @@ pub(in crate::transport) use super::{
     Engine, connect::ConnectingSocket, engine_session::EngineSession,
 };
 use crate::{
-    limits::{Account, Admission, Holder, Pool, Rate},
+    limits::{Account, ConnectionQuota, Holder, Pool, Rate},
     transport::{packet_rate::PacketRate, wire::testing::LIMITS},
 };
 
@@ -20,7 +20,7 @@ pub(in crate::transport) fn session() -> (Arc<EngineSession>, Engine, SocketIo) 
     let builder = socketioxide::SocketIo::builder().with_adapter::<Adapter>(adapter);
     let (engine, io) = builder.build_svc();
     let address = Ipv4Addr::LOCALHOST.into();
-    let admitted = Admission::new(1, 1, 1)
+    let admitted = ConnectionQuota::new(1, 1, 1)
         .admit(address, Holder::address(address))
         .unwrap();
     let inbound = InboundConfig {

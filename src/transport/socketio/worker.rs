@@ -93,7 +93,7 @@ impl Worker {
         }
         self.executor.finish().await;
         let hub = &self.transport.hub;
-        hub.keep_application(self.executor.connection()).await;
+        hub.save_application(self.executor.connection()).await;
     }
 
     async fn handle(&mut self, mut packet: EventPacket) {
@@ -140,7 +140,7 @@ impl Worker {
             let result = timeout(limit, handler(context, arguments.single()?));
             let result = self.executor.meanwhile(result).await;
             let hub = &self.transport.hub;
-            hub.keep_application(self.executor.connection()).await;
+            hub.save_application(self.executor.connection()).await;
             return result.unwrap_or_else(|_| Err(handler_timed_out(event, limit)));
         }
         let (socket, connection) = (&self.executor.desk().socket, self.executor.connection());
@@ -167,7 +167,7 @@ impl Desk for SocketReplySink {
     fn answer(&self, target: AckTarget, result: Result<&Answer, &Error>) {
         match result {
             Ok(Answer::Joined(joined)) => self.event_sink.mirror_join(&joined.room),
-            Ok(Answer::Left { room }) => self.event_sink.expelled(room),
+            Ok(Answer::Left { room }) => self.event_sink.room_left(room),
             _ => {}
         }
         let reply = match (&target.ack, result) {

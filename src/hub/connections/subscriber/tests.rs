@@ -1,4 +1,4 @@
-//! A feed among rooms that speak, joins, leaves and an outlet that falls behind: what arrives is all, once, in order.
+//! A subscriber under publishes, joins, leaves and a sink that falls behind: every message arrives once and in order.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,10 +16,10 @@ use crate::{
 
 const ROOMS: usize = 3;
 
-/// Keeps what it was given.
+/// Records the events that are pushed to it.
 #[derive(Default)]
 struct Sink {
-    given: Mutex<Vec<(usize, u64)>>,
+    pushed: Mutex<Vec<(usize, u64)>>,
     behind: AtomicBool,
     dropped: AtomicU64,
 }
@@ -28,11 +28,11 @@ impl EventSink for Sink {
     fn push(&self, event: &Outgoing) {
         if let Event::Message(message) = event.event() {
             let room = message.room.room.as_str()[1..].parse().unwrap();
-            lock(&self.given).push((room, message.offset.0));
+            lock(&self.pushed).push((room, message.offset.0));
         }
     }
 
-    fn ask(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {
+    fn push_with_reply(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {
         None
     }
 
@@ -55,9 +55,9 @@ impl EventSink for Sink {
 enum Step {
     /// A message is stored.
     Store(usize),
-    /// The next stored message comes to the rooms.
+    /// The next stored message is delivered to the rooms.
     Deliver,
-    /// Something that is not kept happens in a room.
+    /// A notice, which is not stored, is sent to a room.
     Notice(usize),
     BeginJoin(usize),
     ReadJoin,
@@ -66,8 +66,8 @@ enum Step {
     Behind(bool),
     BeginCatchUp,
     EndCatchUp,
-    /// The connection's client comes back; of what was given, this many messages were lost on the way.
-    ComeBack(usize),
+    /// The client reconnects; of what was pushed, this many messages were lost on the way.
+    Reconnect(usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -83,21 +83,21 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<bool>().prop_map(Step::Behind),
         2 => Just(Step::BeginCatchUp),
         2 => Just(Step::EndCatchUp),
-        1 => (0..4_usize).prop_map(Step::ComeBack),
+        1 => (0..4_usize).prop_map(Step::Reconnect),
     ];
     prop::collection::vec(step, 1..200)
 }
 
-/// The log, the rooms and the connection around one feed, as far as they matter to it.
+/// A minimal log, its rooms and the connection around one subscriber.
 struct World {
     data: Arc<RawValue>,
     log: Vec<usize>,
     delivered: usize,
-    feed: Subscriber,
+    subscriber: Subscriber,
     sink: Arc<Sink>,
     /// The floor of each room that it is in.
     floors: BTreeMap<usize, u64>,
-    /// What the answer to its join held, of each room that it is a member of.
+    /// The end of the history in the reply to its join, for each room that it is a member of.
     members: BTreeMap<usize, u64>,
     joining: Option<(usize, Option<u64>)>,
     catching_up: Option<(u64, u64)>,
@@ -107,11 +107,11 @@ impl World {
     fn new() -> Self {
         let sink = Arc::<Sink>::default();
         Self {
-            // Four of these are more than a feed holds.
+            // Four of these are more than a subscriber holds.
             data: to_raw_value(&"x".repeat(300 << 10)).unwrap().into(),
             log: Vec::new(),
             delivered: 0,
-            feed: Subscriber::live(sink.clone(), Offset(0), Box::new(|| {})),
+            subscriber: Subscriber::live(sink.clone(), Offset(0), Box::new(|| {})),
             sink,
             floors: BTreeMap::new(),
             members: BTreeMap::new(),
@@ -148,11 +148,11 @@ impl World {
             Step::Deliver => self.deliver(),
             Step::Notice(room) if self.members.contains_key(&room) => {
                 let notice = Outgoing::notice("presence", &room);
-                self.feed.push(&name(room), &notice);
+                self.subscriber.push(&name(room), &notice);
             }
-            // A join has the connection's turn: nobody catches up meanwhile.
+            // A join holds the membership lock: nothing catches up meanwhile.
             Step::BeginJoin(room) if self.idle() && !self.floors.contains_key(&room) => {
-                self.feed.begin_joining(&name(room));
+                self.subscriber.hold_room(&name(room));
                 self.members.insert(room, 0);
                 self.joining = Some((room, None));
             }
@@ -166,22 +166,22 @@ impl World {
             Step::EndJoin => {
                 if let Some((room, Some(read))) = self.joining {
                     self.members.insert(room, read);
-                    self.feed.joined(&name(room), Offset(read));
+                    self.subscriber.release_room(&name(room), Offset(read));
                     self.joining = None;
                 }
             }
             Step::Leave(room) if self.idle() && self.floors.remove(&room).is_some() => {
                 self.members.remove(&room);
-                self.feed.leave(&name(room));
+                self.subscriber.remove_room(&name(room));
             }
             Step::Behind(behind) => self.sink.behind.store(behind, Ordering::Relaxed),
             Step::BeginCatchUp if self.idle() => {
-                if let Some(given) = self.feed.begin_catching_up() {
-                    self.catching_up = Some((given.0, self.head()));
+                if let Some(pushed) = self.subscriber.begin_catch_up() {
+                    self.catching_up = Some((pushed.0, self.head()));
                 }
             }
             Step::EndCatchUp => self.end_catch_up(),
-            Step::ComeBack(lost) if self.idle() => self.come_back(lost),
+            Step::Reconnect(lost) if self.idle() => self.reconnect(lost),
             _ => {}
         }
     }
@@ -198,36 +198,36 @@ impl World {
         self.delivered += 1;
         let offset = self.delivered as u64;
         if self.members.get(&room).is_some_and(|after| offset > *after) {
-            self.feed.push(&name(room), &self.message(offset));
+            self.subscriber.push(&name(room), &self.message(offset));
         }
     }
 
     fn end_catch_up(&mut self) {
-        let Some((given, until)) = self.catching_up.take() else {
+        let Some((pushed, until)) = self.catching_up.take() else {
             return;
         };
-        for offset in given + 1..=until {
+        for offset in pushed + 1..=until {
             let floor = self
                 .floors
                 .get(&self.log[usize::try_from(offset).unwrap() - 1]);
             if floor.is_some_and(|floor| offset > *floor) {
-                self.feed.give(&self.message(offset));
+                self.subscriber.push_replayed(&self.message(offset));
             }
         }
-        self.feed.caught_up(Offset(until));
+        self.subscriber.finish_catch_up(Offset(until));
     }
 
-    fn come_back(&mut self, lost: usize) {
-        let mut given = lock(&self.sink.given);
-        let rest = given.len().saturating_sub(lost);
-        given.truncate(rest);
-        let seen = given.last().map_or(0, |(_, offset)| *offset);
-        drop(given);
-        self.feed.close();
-        self.feed = Subscriber::behind(self.sink.clone(), Offset(seen), Box::new(|| {}));
+    fn reconnect(&mut self, lost: usize) {
+        let mut pushed = lock(&self.sink.pushed);
+        let rest = pushed.len().saturating_sub(lost);
+        pushed.truncate(rest);
+        let seen = pushed.last().map_or(0, |(_, offset)| *offset);
+        drop(pushed);
+        self.subscriber.close();
+        self.subscriber = Subscriber::behind(self.sink.clone(), Offset(seen), Box::new(|| {}));
     }
 
-    /// Everything that is under way arrives.
+    /// Completes everything that is in progress.
     fn settle(&mut self) {
         self.sink.behind.store(false, Ordering::Relaxed);
         for step in [Step::ReadJoin, Step::EndJoin, Step::EndCatchUp] {
@@ -236,8 +236,8 @@ impl World {
         while self.delivered < self.log.len() {
             self.deliver();
         }
-        while let Some(given) = self.feed.begin_catching_up() {
-            self.catching_up = Some((given.0, self.head()));
+        while let Some(pushed) = self.subscriber.begin_catch_up() {
+            self.catching_up = Some((pushed.0, self.head()));
             self.end_catch_up();
         }
     }
@@ -249,22 +249,22 @@ fn name(room: usize) -> RoomName {
 
 proptest! {
     #[test]
-    fn what_arrives_is_in_order_of_offsets_without_hole_or_repeat(steps in steps()) {
+    fn messages_arrive_in_order_of_offsets_without_gap_or_duplicate(steps in steps()) {
         let mut world = World::new();
         for step in steps {
             world.step(step);
-            let given = lock(&world.sink.given);
-            prop_assert!(given.is_sorted_by(|one, next| one.1 < next.1), "{given:?}");
+            let pushed = lock(&world.sink.pushed);
+            prop_assert!(pushed.is_sorted_by(|one, next| one.1 < next.1), "{pushed:?}");
         }
         world.settle();
-        prop_assert!(lock(&world.feed.state).is_live());
-        let given = lock(&world.sink.given);
-        prop_assert!(given.is_sorted_by(|one, next| one.1 < next.1), "{given:?}");
+        prop_assert!(lock(&world.subscriber.state).is_live());
+        let pushed = lock(&world.sink.pushed);
+        prop_assert!(pushed.is_sorted_by(|one, next| one.1 < next.1), "{pushed:?}");
         for (room, floor) in &world.floors {
             let of_room = |(at, of): (usize, &usize)| (of == room).then_some(at as u64 + 1);
             let stored: Vec<_> = world.log.iter().enumerate().filter_map(of_room).collect();
             let expected = stored.into_iter().filter(|offset| offset > floor);
-            let arrived = given.iter().filter(|(of, offset)| of == room && offset > floor);
+            let arrived = pushed.iter().filter(|(of, offset)| of == room && offset > floor);
             prop_assert_eq!(
                 expected.collect::<Vec<_>>(),
                 arrived.map(|(_, offset)| *offset).collect::<Vec<_>>()
@@ -274,7 +274,7 @@ proptest! {
 }
 
 #[test]
-fn a_quiet_join_delays_no_other_room() {
+fn a_join_without_messages_delays_no_other_room() {
     let mut world = World::new();
     for step in [Step::BeginJoin(0), Step::ReadJoin, Step::EndJoin] {
         world.step(step);
@@ -283,42 +283,42 @@ fn a_quiet_join_delays_no_other_room() {
     for step in [Step::Store(0), Step::Deliver] {
         world.step(step);
     }
-    assert_eq!(*lock(&world.sink.given), [(0, 1)]);
+    assert_eq!(*lock(&world.sink.pushed), [(0, 1)]);
     for step in [Step::Store(1), Step::Store(0), Step::Deliver, Step::Deliver] {
         world.step(step);
     }
     assert_eq!(
-        *lock(&world.sink.given),
+        *lock(&world.sink.pushed),
         [(0, 1)],
-        "held behind the room that is joined"
+        "held behind a message of the room that is being joined"
     );
 }
 
 #[test]
-fn an_answer_to_a_second_join_comes_behind_all_that_it_does_not_hold() {
+fn messages_before_the_reply_to_a_second_join_are_pushed_before_it() {
     let mut world = World::new();
     for step in [Step::BeginJoin(0), Step::ReadJoin, Step::EndJoin] {
         world.step(step);
     }
-    world.feed.begin_joining(&name(0));
+    world.subscriber.hold_room(&name(0));
     for _ in 0..3 {
         world.step(Step::Store(0));
         world.step(Step::Deliver);
     }
     assert!(
         world
-            .feed
-            .give_before_answer(&name(0), Offset(2), Offset(2))
+            .subscriber
+            .flush_before_reply(&name(0), Offset(2), Offset(2))
     );
-    assert_eq!(*lock(&world.sink.given), [(0, 1)]);
-    world.feed.joined(&name(0), Offset(2));
-    assert_eq!(*lock(&world.sink.given), [(0, 1), (0, 3)]);
+    assert_eq!(*lock(&world.sink.pushed), [(0, 1)]);
+    world.subscriber.release_room(&name(0), Offset(2));
+    assert_eq!(*lock(&world.sink.pushed), [(0, 1), (0, 3)]);
 }
 
 #[test]
-fn events_that_find_no_place_while_the_log_is_read_are_counted() {
+fn events_that_are_dropped_while_the_log_is_read_are_counted() {
     let sink = Arc::<Sink>::default();
-    let feed = Subscriber::behind(sink.clone(), Offset(0), Box::new(|| {}));
+    let subscriber = Subscriber::behind(sink.clone(), Offset(0), Box::new(|| {}));
     let room: RoomName = "r0".parse().unwrap();
     let ephemeral = Outgoing::new(Event::Ephemeral(Arc::new(Ephemeral {
         room: RoomKey {
@@ -331,13 +331,13 @@ fn events_that_find_no_place_while_the_log_is_read_are_counted() {
         data: to_raw_value(&()).unwrap().into(),
         ts: Timestamp(0),
     })));
-    let taken = (0..HELD_EVENTS + 3).filter(|_| feed.push(&room, &ephemeral));
-    assert_eq!(taken.count(), HELD_EVENTS + 2);
-    // The first that found no place made it: what had waited longest is too late anyway.
+    let taken = (0..MAX_HELD_EVENTS + 3).filter(|_| subscriber.push(&room, &ephemeral));
+    assert_eq!(taken.count(), MAX_HELD_EVENTS + 2);
+    // The first event beyond the bound replaces all held droppable events: the oldest are too late anyway.
     assert_eq!(sink.dropped.load(Ordering::Relaxed), 1025);
     let notice = Outgoing::notice("n", &());
-    for _ in 0..HELD_EVENTS + 1 {
-        feed.push(&room, &notice);
+    for _ in 0..MAX_HELD_EVENTS + 1 {
+        subscriber.push(&room, &notice);
     }
     assert_eq!(sink.dropped.load(Ordering::Relaxed), 1025 + 2 + 1024);
 }

@@ -1,3 +1,5 @@
+//! Statuses of users that disconnect and return, and of users on several nodes.
+
 use super::*;
 use crate::auth::Grants;
 
@@ -11,57 +13,56 @@ fn principal() -> Principal {
     }
 }
 
-fn status(standing: &LocalUser) -> String {
-    standing
+fn status(local: &LocalUser) -> String {
+    local
         .user_status(|| principal().into())
         .displayed()
         .to_string()
 }
 
 #[test]
-fn a_user_who_comes_back_within_the_grace_time_shows_what_it_showed() {
+fn a_user_who_reconnects_within_the_grace_time_keeps_its_status() {
     let (now, grace) = (Instant::now(), Duration::from_secs(5));
     let (seen, user) = (LastSeen::default(), UserId::parse("alice").unwrap());
     let (first, second) = (ConnectionId::generate(), ConnectionId::generate());
-    let standing = LocalUser::default();
-    standing.connected(first, None, grace, now);
-    standing.say("busy".into(), None);
-    seen.note(
+    let local = LocalUser::default();
+    local.add_connection(first, None, grace, now);
+    local.set_status("busy".into(), None);
+    seen.insert(
         user.clone(),
-        standing.disconnected(first, now).expect("the last one"),
+        local.remove_connection(first, now).expect("the last one"),
     );
     for (later, expected) in [(4, "busy"), (6, "online")] {
         let now = now + Duration::from_secs(later);
-        let standing = LocalUser::default();
-        standing.connected(second, seen.within(&user, grace, now), grace, now);
-        assert_eq!(status(&standing), expected, "after {later} s");
+        let local = LocalUser::default();
+        local.add_connection(second, seen.within(&user, grace, now), grace, now);
+        assert_eq!(status(&local), expected, "after {later} s");
     }
 }
 
-/// What a user's connections share can outlive them: a task of the application may hold one that has ended.
+/// The state that a user's connections share can outlive them: a task of the application may hold a connection that has ended.
 #[test]
-fn a_user_who_comes_back_after_the_grace_time_shows_nothing_from_before_whoever_holds_a_connection()
-{
+fn a_user_who_reconnects_after_the_grace_time_is_online_even_if_an_old_connection_is_still_held() {
     let (now, grace) = (Instant::now(), Duration::from_secs(5));
     let (seen, user) = (LastSeen::default(), UserId::parse("alice").unwrap());
     let (first, second) = (ConnectionId::generate(), ConnectionId::generate());
-    let standing = LocalUser::default();
-    standing.connected(first, None, grace, now);
-    standing.say("busy".into(), None);
-    seen.note(
+    let local = LocalUser::default();
+    local.add_connection(first, None, grace, now);
+    local.set_status("busy".into(), None);
+    seen.insert(
         user.clone(),
-        standing.disconnected(first, now).expect("the last one"),
+        local.remove_connection(first, now).expect("the last one"),
     );
     let later = now + 2 * grace;
-    standing.connected(second, seen.within(&user, grace, later), grace, later);
-    assert_eq!(status(&standing), "online");
+    local.add_connection(second, seen.within(&user, grace, later), grace, later);
+    assert_eq!(status(&local), "online");
 }
 
 #[test]
-fn what_is_said_here_is_later_than_what_is_known_of_other_nodes_whatever_their_clocks_say() {
-    let standing = LocalUser::default();
-    let heard = |status: &str, changed| {
-        standing.hear(UserStatus {
+fn a_status_set_on_this_node_is_newer_than_known_ones_of_nodes_whose_clocks_are_ahead() {
+    let local = LocalUser::default();
+    let remote = |status: &str, changed| {
+        local.apply_remote_status(UserStatus {
             name: None,
             idle: false,
             status: status.into(),
@@ -70,44 +71,45 @@ fn what_is_said_here_is_later_than_what_is_known_of_other_nodes_whatever_their_c
         })
     };
     let ahead = Timestamp(Timestamp::now().0 + 3_600_000);
-    assert!(heard("busy", ahead));
-    assert!(!heard("online", ahead), "it is no later");
-    assert_eq!(status(&standing), "busy");
-    standing.say("out".into(), None);
-    assert!(standing.word().changed > ahead);
-    assert!(!heard("busy", ahead));
-    assert_eq!(status(&standing), "out");
+    assert!(remote("busy", ahead));
+    assert!(!remote("online", ahead), "it is not newer");
+    assert_eq!(status(&local), "busy");
+    local.set_status("out".into(), None);
+    assert!(local.last_update().changed > ahead);
+    assert!(!remote("busy", ahead));
+    assert_eq!(status(&local), "out");
 }
 
 #[test]
-fn who_does_nothing_is_away_until_it_does_something_unless_it_said_how_it_is() {
+fn an_inactive_user_is_away_until_it_is_active_unless_it_has_set_a_status() {
     let (begin, after) = (Instant::now(), Duration::from_secs(60));
-    let standing = LocalUser::default();
-    standing.connected(ConnectionId::generate(), None, Duration::ZERO, begin);
-    assert!(!standing.idles(after, begin + after / 2));
-    assert!(standing.idles(after, begin + after));
-    assert!(!standing.idles(after, begin + after), "it is away already");
-    assert_eq!(status(&standing), "away");
-    assert!(standing.acted(begin + after));
-    assert_eq!(status(&standing), "online");
-    standing.say("busy".into(), None);
-    assert!(!standing.idles(after, begin + after * 3));
-    assert_eq!(status(&standing), "busy");
+    let local = LocalUser::default();
+    local.add_connection(ConnectionId::generate(), None, Duration::ZERO, begin);
+    assert!(!local.mark_idle(after, begin + after / 2));
+    assert!(local.mark_idle(after, begin + after));
+    assert!(!local.mark_idle(after, begin + after), "it is away already");
+    assert_eq!(status(&local), "away");
+    assert!(local.mark_active(begin + after));
+    assert_eq!(status(&local), "online");
+    local.set_status("busy".into(), None);
+    assert!(!local.mark_idle(after, begin + after * 3));
+    assert_eq!(status(&local), "busy");
 }
 
 #[test]
-fn of_the_users_that_have_gone_a_bounded_number_is_remembered_and_the_last_surely() {
+fn a_bounded_number_of_departed_users_is_remembered_and_the_newest_always() {
     let seen = LastSeen::default();
     let user = |number: usize| UserId::parse(&format!("u{number}")).unwrap();
-    let gone = LocalUser::default();
-    for number in 0..=2 * REMEMBERED {
-        seen.note(
+    let departing = LocalUser::default();
+    for number in 0..=2 * MAX_DEPARTED {
+        seen.insert(
             user(number),
-            gone.disconnected(ConnectionId::generate(), Instant::now())
+            departing
+                .remove_connection(ConnectionId::generate(), Instant::now())
                 .unwrap(),
         );
     }
-    assert!(seen.of(&user(0)).is_none());
-    assert!(seen.of(&user(2 * REMEMBERED)).is_some());
-    assert!(seen.of(&user(REMEMBERED + 1)).is_some());
+    assert!(seen.get(&user(0)).is_none());
+    assert!(seen.get(&user(2 * MAX_DEPARTED)).is_some());
+    assert!(seen.get(&user(MAX_DEPARTED + 1)).is_some());
 }

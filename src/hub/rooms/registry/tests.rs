@@ -52,7 +52,7 @@ fn a_member_that_disconnects_before_its_join_is_complete_is_not_shown() {
 fn a_member_that_misses_messages_while_it_joins_is_sent_who_entered() {
     let (rooms, key, sink) = (rooms(), lobby(), Arc::<RecordingSink>::default());
     let (alice, bob) = (connection_with("alice", sink.clone()), connection("bob"));
-    alice.feed().begin_joining(&key.room);
+    alice.subscriber().hold_room(&key.room);
     rooms.add_member(&key, &alice);
     rooms.add_member(&key, &bob);
     let fill = || {
@@ -63,9 +63,9 @@ fn a_member_that_misses_messages_while_it_joins_is_sent_who_entered() {
     fill();
     show(&rooms, &bob);
     fill();
-    alice.feed().joined(&key.room, Offset(0));
-    assert_eq!(alice.feed().begin_catching_up(), Some(Offset(0)));
-    alice.feed().caught_up(Offset(2000));
+    alice.subscriber().release_room(&key.room, Offset(0));
+    assert_eq!(alice.subscriber().begin_catch_up(), Some(Offset(0)));
+    alice.subscriber().finish_catch_up(Offset(2000));
     assert_eq!(sink.names(), ["presence"]);
 }
 

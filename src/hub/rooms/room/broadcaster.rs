@@ -78,8 +78,8 @@ impl Broadcaster {
 
     /// Adds a connection. One that takes the place of another with the same id continues as that member.
     pub(super) fn add(&mut self, connection: &Connection) -> Membership {
-        let subscriber = connection.feed();
-        if subscriber.is_over() {
+        let subscriber = connection.subscriber();
+        if subscriber.is_closed() {
             return Membership::Closed;
         }
         let principal = connection.principal();
@@ -103,7 +103,7 @@ impl Broadcaster {
     /// Removes a connection and returns its user; `None` if it was no member, or another connection has taken its place.
     pub(super) fn remove(&mut self, connection: &Connection) -> Option<UserId> {
         let member = self.members.get(&connection.id())?;
-        if !Arc::ptr_eq(&member.subscriber, connection.feed()) {
+        if !Arc::ptr_eq(&member.subscriber, connection.subscriber()) {
             return None;
         }
         let removed = self.members.swap_remove(&connection.id())?;

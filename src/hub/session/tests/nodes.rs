@@ -87,7 +87,7 @@ impl EventSink for Watcher {
         lock(&self.0).push(told);
     }
 
-    fn ask(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {
+    fn push_with_reply(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {
         None
     }
 

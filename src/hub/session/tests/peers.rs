@@ -344,7 +344,7 @@ async fn a_session_that_goes_on_on_another_node_is_let_go_of_by_the_one_before()
     assert!(again.is_in(&name("a")));
     // Its end on the first node is no end of the session, whose client may go where it likes.
     one.disconnect(&alice);
-    assert!(two.save(&again, None).await.is_ok());
+    assert!(two.save_session(&again, None).await.is_ok());
     let (back_again, _) = connect(&one, arrive(&one, "alice", back(&again, &client)).await).await;
     // What was said before that comes late.
     one.let_go(back_again.id()).await;
@@ -365,5 +365,5 @@ async fn a_client_whose_session_cannot_be_made_this_nodes_is_to_come_again() {
     store.away.store(false, Ordering::Relaxed);
     let (third, _) = connect(&one, arrive(&one, "alice", back(&alice, &client)).await).await;
     assert_eq!(third.id(), alice.id());
-    assert!(one.save(&third, None).await.is_ok());
+    assert!(one.save_session(&third, None).await.is_ok());
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     error::Code,
-    hub::{LiveRooms, Visitor, connections::HEARD},
+    hub::{LiveRooms, Visitor, connections::REMOVAL_NOTICE_TTL},
 };
 
 fn key(room: &str) -> RoomKey {
@@ -54,7 +54,7 @@ async fn a_user_who_does_not_take_what_it_missed_is_given_nothing_more_once_it_i
     }
     say(&hub, "b", 4).await;
     let catching_up = tokio::time::timeout(Duration::from_secs(10), async {
-        while alice.first_turn().is_some() {
+        while alice.try_lock_memberships().is_some() {
             tokio::task::yield_now().await;
         }
     });
@@ -123,7 +123,7 @@ async fn a_client_that_has_heard_of_a_kick_is_not_told_again() {
         found.unwrap().unwrap().lost
     };
     assert_eq!(stored().await, [(key("a").room, "rude".to_owned())]);
-    tokio::time::sleep(HEARD + Duration::from_secs(1)).await;
+    tokio::time::sleep(REMOVAL_NOTICE_TTL + Duration::from_secs(1)).await;
     assert_eq!(stored().await, []);
     let (_again, told) = connect(&hub, arrive(&hub, "alice", back(&alice, &client)).await).await;
     told.is_given(&["session"]).await;

@@ -33,11 +33,11 @@ async fn begin(
         .prepare_stream(Namespace::root(), principal, stream)
         .await;
     let PreparedStream {
-        arrived,
+        prepared,
         cursor,
         resets,
     } = beginning.unwrap();
-    let (connection, client) = connect(hub, arrived).await;
+    let (connection, client) = connect(hub, prepared).await;
     let resets = resets.iter().map(|reset| reset.room.to_string());
     (connection, client, cursor, resets.collect())
 }

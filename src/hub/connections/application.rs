@@ -1,0 +1,103 @@
+//! What an embedding application keeps with a connection: a state of its own, and the rooms of socketioxide that it has joined
+//! the connection to. Both are stored with the session and restored when that is resumed.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::error::{Code, Error, Result};
+
+/// Bytes of a connection's state, as JSON.
+pub const STATE_BYTES: usize = 8 << 10;
+
+/// Bytes of the names of rooms that are stored; rooms beyond that are not joined again.
+const ROOM_NAMES_BYTES: usize = 32 << 10;
+
+/// What a session stores of the application.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct ApplicationData {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) rooms: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) state: Option<Arc<RawValue>>,
+}
+
+impl ApplicationData {
+    /// The state, and as many of `rooms` as fit.
+    pub(super) fn new(mut rooms: Vec<String>, state: Option<Arc<RawValue>>) -> Self {
+        let mut left = ROOM_NAMES_BYTES;
+        let fitting = rooms.iter().take_while(|room| {
+            let bytes = room.len() + r#""",""#.len();
+            let fits = bytes <= left;
+            left = left.saturating_sub(bytes);
+            fits
+        });
+        rooms.truncate(fitting.count());
+        Self { rooms, state }
+    }
+
+    /// Parses what was stored.
+    pub(super) fn parse(text: Option<&str>) -> Self {
+        let parsed = text.map(serde_json::from_str);
+        parsed.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// The text to store; `None` if there is nothing.
+    pub(super) fn to_text(&self) -> Option<String> {
+        if self.rooms.is_empty() && self.state.is_none() {
+            return None;
+        }
+        serde_json::to_string(self).ok()
+    }
+}
+
+/// The application's state of a live connection.
+#[derive(Debug, Default)]
+pub(super) struct ApplicationState {
+    state: Option<Arc<RawValue>>,
+    /// The [`ApplicationData`] that is stored.
+    stored: Option<String>,
+}
+
+impl ApplicationState {
+    /// The state of a resumed connection.
+    pub(super) fn restored(state: Option<Arc<RawValue>>) -> Self {
+        Self {
+            state,
+            stored: None,
+        }
+    }
+
+    pub(super) fn get(&self) -> Option<Arc<RawValue>> {
+        self.state.clone()
+    }
+
+    /// Replaces the state; `None` deletes it.
+    pub(super) fn set(&mut self, state: Option<Box<RawValue>>) -> Result<()> {
+        if let Some(state) = &state {
+            let bytes = state.get().len();
+            if !state.get().starts_with('{') {
+                return Err(Error::bad_request(
+                    "the state of a connection must be a JSON object",
+                ));
+            }
+            if bytes > STATE_BYTES {
+                let message = format!(
+                    "the state of a connection may have {STATE_BYTES} bytes, this one has {bytes}"
+                );
+                return Err(Error::new(Code::TooLarge, message));
+            }
+        }
+        self.state = state.map(Arc::from);
+        Ok(())
+    }
+
+    pub(super) fn is_stored(&self, text: Option<&str>) -> bool {
+        self.stored.as_deref() == text
+    }
+
+    pub(super) fn set_stored(&mut self, text: Option<String>) {
+        self.stored = text;
+    }
+}

@@ -1,0 +1,216 @@
+//! The second half of connecting: a prepared connection becomes a live one, in a new session or in place of the connection whose
+//! session it resumes.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Instant,
+};
+
+use super::{prepare::PreparedConnection, resume::ResumedSession};
+use crate::{
+    auth::Permission,
+    hub::{
+        Connection, Entrant, EventSink, Hub,
+        connections::{
+            CatchUpTrigger, CloseReason, FORBIDDEN_REASON, Memberships, Subscriber, kicked_event,
+        },
+    },
+    model::{ConnectionId, Namespace, Offset, Pid, RoomName},
+    repeat::log_in_bursts,
+};
+
+/// Identity and destination of a connection that is being opened.
+struct NewConnection {
+    namespace: Namespace,
+    entrant: Entrant,
+    session: (ConnectionId, Option<Pid>),
+    sink: Arc<dyn EventSink>,
+}
+
+impl Hub {
+    /// Opens a prepared connection: from now on it receives events through `sink`. What `greet` pushes comes first, behind that
+    /// the messages that a resumed session has missed.
+    pub async fn connect(
+        &self,
+        prepared: PreparedConnection,
+        sink: Arc<dyn EventSink>,
+        greet: impl FnOnce(&Connection),
+    ) -> Arc<Connection> {
+        let PreparedConnection {
+            namespace,
+            entrant,
+            new_id,
+            pid,
+            resumed,
+        } = prepared;
+        // Its session was read from the store, not taken over from a live connection to this node.
+        let was_stored = resumed.as_ref().is_some_and(|it| it.live.is_none());
+        let new = |id| NewConnection {
+            namespace,
+            entrant,
+            session: (id, pid),
+            sink,
+        };
+        let connection = match resumed {
+            Some(resumed) => self.resume_session(new(resumed.connection), resumed, greet),
+            None => {
+                let connection = self.begin_session(new(new_id), greet);
+                self.start_personal_room(&connection).await;
+                connection
+            }
+        };
+        if was_stored && !self.heed_removals(&connection).await {
+            return connection;
+        }
+        // A connection that has left meanwhile is not stored: its client is back already, or is gone for good.
+        if let Err(error) = self.claim_session(&connection).await
+            && connection.memberships().is_some()
+        {
+            log_in_bursts!(warn, %error, "failed to store a session: it cannot be resumed");
+            if was_stored && self.0.backend.cluster.is_some() {
+                // It still belongs to another node, and changes on this one would be refused.
+                connection.close(CloseReason::Unavailable);
+                return connection;
+            }
+        }
+        self.ask_status(&connection);
+        if was_stored {
+            self.have_let_go(&connection);
+        }
+        connection
+    }
+
+    /// Opens a connection with a new session.
+    fn begin_session(
+        &self,
+        new: NewConnection,
+        greet: impl FnOnce(&Connection),
+    ) -> Arc<Connection> {
+        let connection = Arc::new_cyclic(|itself| {
+            let trigger = self.catch_up_trigger(itself);
+            let subscriber = Subscriber::live(new.sink, Offset(0), trigger);
+            let rooms = Memberships::new();
+            Connection::new(new.entrant, new.namespace, new.session, rooms, subscriber)
+        });
+        let personal = RoomName::personal(&connection.principal().user);
+        // No other task has the connection yet, so it cannot have left all rooms.
+        let entered = connection.begin_join(&personal, 0);
+        debug_assert_eq!(entered, Ok(true));
+        greet(&connection);
+        self.register(&connection);
+        connection.subscriber().hold_room(&personal);
+        self.0
+            .rooms
+            .add_member(&connection.key(&personal), &connection);
+        connection
+    }
+
+    /// Opens a connection that resumes a session: it takes over the session's live connection, or joins the stored rooms again.
+    fn resume_session(
+        &self,
+        new: NewConnection,
+        resumed: ResumedSession,
+        greet: impl FnOnce(&Connection),
+    ) -> Arc<Connection> {
+        let live = resumed.live;
+        // What a live connection has is newer than what was stored.
+        let taken = live.as_ref().and_then(|live| self.take_over(live));
+        let removals = live
+            .as_ref()
+            .map_or(resumed.removals, |live| live.unconfirmed_removals());
+        let principal = new.entrant.principal.clone();
+        let (rooms, forbidden): (Memberships, Memberships) = taken
+            .unwrap_or(resumed.rooms)
+            .into_iter()
+            .partition(|(room, _)| principal.may(Permission::Join, room));
+        let connection = Arc::new_cyclic(|itself| {
+            let trigger = self.catch_up_trigger(itself);
+            let subscriber = Subscriber::behind(new.sink, resumed.received, trigger);
+            Connection::new(
+                new.entrant,
+                new.namespace,
+                new.session,
+                rooms.clone(),
+                subscriber,
+            )
+        });
+        connection.set_incarnation(resumed.incarnation);
+        connection.set_claims(resumed.claims);
+        let application = live.as_ref().map(|live| live.application_data());
+        connection.restore_application(application.unwrap_or(resumed.application));
+        let guard = connection.try_lock_memberships();
+        greet(&connection);
+        self.register(&connection);
+        self.enter_rooms(&connection, rooms.keys());
+        if let Some(live) = &live {
+            for room in forbidden.keys() {
+                self.0.rooms.remove_member(&connection.key(room), live);
+            }
+        }
+        let forbidden = forbidden.into_keys();
+        let forbidden = forbidden.map(|room| (room, FORBIDDEN_REASON.to_owned()));
+        self.send_missed_removals(&connection, removals.into_iter().chain(forbidden));
+        let (hub, resumed) = (self.clone(), connection.clone());
+        tokio::spawn(async move {
+            let _guard = guard;
+            hub.catch_up(&resumed).await;
+        });
+        connection
+    }
+
+    /// Ends a live connection whose client has resumed its session on another one. Returns its rooms, of which it stays a member
+    /// until the other one takes its place. `None` if it has ended by itself.
+    fn take_over(&self, live: &Connection) -> Option<Memberships> {
+        let left = live.leave_all()?;
+        for room in left.joining {
+            self.0.rooms.remove_member(&live.key(&room), live);
+        }
+        live.close(CloseReason::Replaced);
+        Some(left.joined)
+    }
+
+    /// Makes a resumed connection a member of its rooms.
+    fn enter_rooms<'a>(
+        &self,
+        connection: &Arc<Connection>,
+        rooms: impl Iterator<Item = &'a RoomName>,
+    ) {
+        for room in rooms {
+            let key = connection.key(room);
+            self.0.rooms.add_member(&key, connection);
+            // Also after a takeover: the old connection may have been a member that was not present yet, and its join has been
+            // cancelled.
+            self.announce_presence(connection, &key);
+            self.0.rooms.with(&key, |room| {
+                room.send_typists(connection.id(), Instant::now());
+            });
+        }
+    }
+
+    /// Sends a client that has resumed its session the rooms that it was removed from while it was away.
+    fn send_missed_removals(
+        &self,
+        connection: &Connection,
+        removals: impl Iterator<Item = (RoomName, String)>,
+    ) {
+        let mut sent = false;
+        for (room, reason) in removals.filter(|(room, _)| !connection.is_in(room)) {
+            connection.note_removal(&room, &reason);
+            connection.push(&kicked_event(&room, &reason));
+            sent = true;
+        }
+        if sent {
+            self.forget_lost(connection);
+        }
+    }
+
+    /// What a connection's subscriber calls when it has dropped messages.
+    fn catch_up_trigger(&self, connection: &Weak<Connection>) -> CatchUpTrigger {
+        let (hub, connection) = (Arc::downgrade(&self.0), connection.clone());
+        Box::new(move || {
+            if let (Some(hub), Some(connection)) = (hub.upgrade(), connection.upgrade()) {
+                tokio::spawn(Hub(hub).lock_and_catch_up(connection));
+            }
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! The first half of connecting: admission, and the decision whether the client resumes a session.
+
+use crate::{
+    auth::Principal,
+    error::Result,
+    hub::{Entrant, Hub, connections::Memberships},
+    model::{ConnectionId, Epoch, Namespace, Offset, Pid},
+};
+
+use super::resume::{ResumeRequest, ResumedSession};
+
+/// A connection that has been admitted, and for which it is decided whether it resumes a session. Dropping it changes
+/// nothing.
+#[derive(Debug)]
+pub struct PreparedConnection {
+    pub(super) namespace: Namespace,
+    pub(super) entrant: Entrant,
+    /// The id of the connection if it begins a new session.
+    pub(super) new_id: ConnectionId,
+    pub(super) pid: Option<Pid>,
+    pub(super) resumed: Option<ResumedSession>,
+}
+
+impl PreparedConnection {
+    /// The namespace that it connects to.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Makes it begin in `rooms`, each with its floor, and catch up from `received` on, in `incarnation` of the log, which is the
+    /// current one.
+    pub(in crate::hub) fn begin_in(
+        &mut self,
+        rooms: Memberships,
+        received: Offset,
+        incarnation: Epoch,
+    ) {
+        self.resumed = Some(ResumedSession::new_in(
+            self.new_id,
+            rooms,
+            received,
+            incarnation,
+        ));
+    }
+
+    /// The id that the connection will have.
+    pub fn connection(&self) -> ConnectionId {
+        let resumed = self.resumed.as_ref();
+        resumed.map_or(self.new_id, |resumed| resumed.connection)
+    }
+
+    /// The offset up to which its client has received messages.
+    pub fn received(&self) -> Offset {
+        let resumed = self.resumed.as_ref();
+        resumed.map_or(Offset(0), |resumed| resumed.received)
+    }
+
+    /// The secret that the client can resume its session by. It equals the one that the client named exactly if that session is
+    /// resumed.
+    pub fn pid(&self) -> Option<Pid> {
+        self.pid
+    }
+}
+
+impl Hub {
+    /// Admits one more connection of a user and decides whether it resumes a session. It counts as one of the user's connections
+    /// until the returned value, or the connection that it becomes, is dropped.
+    ///
+    /// # Errors
+    /// `limit_reached` if the user has too many connections, `unavailable` while the session cannot be read.
+    pub async fn prepare_connection(
+        &self,
+        namespace: Namespace,
+        principal: Principal,
+        resume: ResumeRequest,
+    ) -> Result<PreparedConnection> {
+        self.check_name(principal.user.as_str().len())?;
+        let resumable = resume != ResumeRequest::Unsupported && !self.0.recovery.window.is_zero();
+        let decision = match resumable {
+            true => self.decide_resume(&namespace, &principal, resume).await?,
+            false => None,
+        };
+        // The connection that it takes over still counts, and would keep its own client out until it is found dead.
+        let takes_over = matches!(&decision, Some(Ok((_, resumed))) if resumed.live.is_some());
+        let limit = match takes_over {
+            true => 0,
+            false => self.0.limits.connections_per_user,
+        };
+        let entrant = self.admit(principal, limit)?;
+        if let Some(decision) = &decision {
+            let user = &entrant.principal.user;
+            self.count_resume(&namespace, user, decision.as_ref().err().copied());
+        }
+        let (pid, resumed) = decision.and_then(Result::ok).unzip();
+        Ok(PreparedConnection {
+            namespace,
+            entrant,
+            pid: pid.or_else(|| resumable.then(Pid::generate)),
+            new_id: ConnectionId::generate(),
+            resumed,
+        })
+    }
+}

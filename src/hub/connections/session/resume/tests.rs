@@ -1,0 +1,61 @@
+//! What decides, without the log, whether a session is resumed.
+
+use super::*;
+use crate::auth::Grants;
+
+fn principal(user: &str) -> Principal {
+    Principal {
+        user: UserId::parse(user).unwrap(),
+        name: None,
+        info: None,
+        grants: Arc::new(Grants::everything()),
+        expires_at: None,
+    }
+}
+
+fn session(user: &str) -> StoredSession {
+    StoredSession {
+        pid: Pid::generate(),
+        namespace: Namespace::root(),
+        user: UserId::parse(user).unwrap(),
+        connection: ConnectionId::generate(),
+        rooms: Vec::new(),
+        application: None,
+        lost: Vec::new(),
+        claims: 0,
+    }
+}
+
+fn check(user: &str, removed: bool, received: u64) -> Result<(), ResumeRejection> {
+    let claimant = Claimant {
+        namespace: &Namespace::root(),
+        principal: &principal(user),
+        received: Offset(received),
+    };
+    claimant.check(&session("alice"), removed, Offset(7))
+}
+
+#[test]
+fn a_session_is_resumed_by_its_user_from_no_further_than_the_end_of_the_log() {
+    assert_eq!(check("alice", false, 0), Ok(()));
+    assert_eq!(check("alice", false, 7), Ok(()));
+    assert_eq!(check("alice", false, 8), Err(ResumeRejection::BadOffset));
+    assert_eq!(check("alice", true, 7), Err(ResumeRejection::Removed));
+    assert_eq!(check("bob", true, 8), Err(ResumeRejection::OtherUser));
+}
+
+#[test]
+fn a_session_of_another_namespace_is_rejected_and_kept() {
+    let other = Namespace::parse("/other").unwrap();
+    let claimant = Claimant {
+        namespace: &other,
+        principal: &principal("alice"),
+        received: Offset(0),
+    };
+    let rejection = claimant
+        .check(&session("alice"), false, Offset(7))
+        .unwrap_err();
+    assert_eq!(rejection, ResumeRejection::OtherNamespace);
+    assert!(!rejection.deletes_session());
+    assert!(ResumeRejection::BadOffset.deletes_session());
+}

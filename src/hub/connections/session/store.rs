@@ -1,0 +1,149 @@
+//! Storing sessions, and noting their end.
+
+use std::time::Instant;
+
+use super::STORE_RETRY;
+use crate::{
+    backend::StoredSession,
+    error::Result,
+    hub::{Connection, Hub, connections::connection_closing},
+    model::RoomName,
+    repeat::log_in_bursts,
+};
+
+impl Hub {
+    /// Stores a connection's session as it is now, but `without` a room that the connection is about to leave.
+    ///
+    /// # Errors
+    /// `unavailable` if the connection has ended, or storage fails.
+    pub(in crate::hub) async fn save_session(
+        &self,
+        connection: &Connection,
+        without: Option<&RoomName>,
+    ) -> Result<()> {
+        self.store_session(connection, without, false).await
+    }
+
+    /// Stores a connection's session for the first time on this node, which owns it from then on.
+    ///
+    /// # Errors
+    /// As [`save_session`](Self::save_session), and if another node has claimed the session since it was read.
+    pub(in crate::hub) async fn claim_session(&self, connection: &Connection) -> Result<()> {
+        self.store_session(connection, None, true).await
+    }
+
+    async fn store_session(
+        &self,
+        connection: &Connection,
+        without: Option<&RoomName>,
+        claim: bool,
+    ) -> Result<()> {
+        let Some(session) = self.session_of(connection, without)? else {
+            return Ok(());
+        };
+        let application = session.application.clone();
+        let sessions = &self.0.backend.sessions;
+        let stored = match claim {
+            true => sessions.claim(session).await,
+            false => sessions.save(session).await,
+        };
+        if stored.is_ok() {
+            connection.set_application_stored(application);
+        }
+        // Its end may have been stored before this, and this would undo it for ever.
+        if connection.memberships().is_none() {
+            self.end_session(connection);
+        }
+        stored
+    }
+
+    /// What is to be stored of a connection; `None` if nothing is.
+    fn session_of(
+        &self,
+        connection: &Connection,
+        without: Option<&RoomName>,
+    ) -> Result<Option<StoredSession>> {
+        let Some(pid) = connection.pid() else {
+            return Ok(None);
+        };
+        let mut rooms = connection.memberships().ok_or_else(connection_closing)?;
+        let user = connection.principal().user.clone();
+        if !rooms.contains_key(&RoomName::personal(&user)) {
+            return Ok(None); // it is stored once the floor of its personal room is known
+        }
+        if connection.is_stale(&self.0.backend.log.incarnation()) {
+            return Ok(None); // its offsets would be taken for those of the new incarnation
+        }
+        if let Some(room) = without {
+            rooms.shift_remove(room);
+        }
+        Ok(Some(StoredSession {
+            pid,
+            namespace: connection.namespace().clone(),
+            user,
+            connection: connection.id(),
+            rooms: rooms.into_iter().collect(),
+            application: connection.application_data().to_text(),
+            lost: connection.unconfirmed_removals(),
+            claims: connection.claims(),
+        }))
+    }
+
+    /// Stores what the application keeps with a connection, if that has changed. If that fails, it is logged, and retried with the
+    /// next change.
+    pub async fn save_application(&self, connection: &Connection) {
+        if connection.pid().is_none() || connection.memberships().is_none() {
+            return; // it has no session, or another connection has resumed that
+        }
+        let text = connection.application_data().to_text();
+        if !connection.is_application_stored(text.as_deref())
+            && let Err(error) = self.save_session(connection, None).await
+        {
+            log_in_bursts!(warn, %error, connection = %connection.id(), "failed to store the application state of a connection");
+        }
+    }
+
+    /// Stores the end of a session, or deletes a session that ended for good. Runs in the background and retries for as long as the
+    /// session could be resumed.
+    pub(in crate::hub) fn end_session(&self, connection: &Connection) {
+        let Some(pid) = connection.pid() else {
+            return;
+        };
+        let (hub, id) = (self.clone(), connection.id());
+        let delete = connection.has_ended_session();
+        let ending = async move {
+            let deadline = Instant::now() + hub.0.recovery.window;
+            let mut retry = STORE_RETRY;
+            loop {
+                if hub.0.connections.contains_key(&id) {
+                    return; // it has been resumed already
+                }
+                let sessions = &hub.0.backend.sessions;
+                let ended = match delete {
+                    true => sessions.forget(pid).await,
+                    false => sessions.end(pid).await,
+                };
+                match ended {
+                    Ok(()) => return,
+                    Err(error) if Instant::now() > deadline => {
+                        log_in_bursts!(warn, %error, "failed to store the end of a session");
+                        return;
+                    }
+                    Err(_) => retry.wait().await,
+                }
+            }
+        };
+        // A connection that is dropped together with the runtime cannot wait; its session counts as ended when the store is
+        // opened again.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(ending);
+        }
+    }
+
+    /// Whether the end of this connection's session need not be stored: the node is shutting down, and a store of its own ends all
+    /// sessions when it is opened again, or is gone.
+    pub(in crate::hub) fn ends_all_sessions(&self, connection: &Connection) -> bool {
+        let own_store = self.0.backend.cluster.is_none();
+        self.is_closing() && own_store && !connection.has_ended_session()
+    }
+}

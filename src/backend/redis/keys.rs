@@ -126,8 +126,8 @@ impl Keys {
         self.of_partition(partition, "ended")
     }
 
-    /// The retention time.
-    pub(super) fn aged(&self) -> String {
+    /// The retention clock.
+    pub(super) fn retention_clock(&self) -> String {
         self.of_partition(Partition::FIRST, "aged")
     }
 

@@ -48,12 +48,12 @@ impl RedisTrimmer {
         }
     }
 
-    /// Stores the retention time for nodes that start later. A later time of another node may be overwritten, which is safe:
+    /// Stores the retention clock for nodes that start later. A later time of another node may be overwritten, which is safe:
     /// less is deleted.
     pub(super) async fn store_retention_clock(&self, now: LogTime) -> Result<()> {
         let mut store = redis::cmd("SET");
         store
-            .arg(self.context.keys.aged())
+            .arg(self.context.keys.retention_clock())
             .arg(now.retention_clock.0);
         let stored = self.connections.of(Partition::FIRST).query(store).await;
         stored.map(|_| ())

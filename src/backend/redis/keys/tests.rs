@@ -14,7 +14,7 @@ fn names_of_keys_and_channels_are_those_of_earlier_versions() {
     let of_room = |kind: &str| format!("switchboard:{{{}}}:{kind}:/chat a", Partition::of(&room).0);
     let expected = [
         (keys.log_incarnation(), "switchboard:{0}:life".to_owned()),
-        (keys.aged(), "switchboard:{0}:aged".to_owned()),
+        (keys.retention_clock(), "switchboard:{0}:aged".to_owned()),
         (keys.leases(), "switchboard:{0}:leases".to_owned()),
         (keys.offset(partition), "switchboard:{3}:offset".to_owned()),
         (

@@ -60,8 +60,8 @@ pub(in crate::backend::redis) async fn open_with(
     let clock = match clock {
         Some(clock) => clock,
         None => {
-            let aged = read_retention_clock(&keys, connections.of(Partition::FIRST)).await;
-            clock::system_clock(aged.map_err(RedisOpenError::Away)?)
+            let stored = read_retention_clock(&keys, connections.of(Partition::FIRST)).await;
+            clock::system_clock(stored.map_err(RedisOpenError::Away)?)
         }
     };
     let context = Arc::new(NodeContext::new(
@@ -123,14 +123,14 @@ async fn find_incarnation(
     incarnation::read(keys, first).await
 }
 
-/// Reads the retention time as a node stored it last.
+/// Reads the retention clock as a node stored it last.
 pub(in crate::backend::redis) async fn read_retention_clock(
     keys: &Keys,
     connection: &RedisConnection,
 ) -> Result<Option<Timestamp>> {
     let mut get = redis::cmd("GET");
-    get.arg(keys.aged());
+    get.arg(keys.retention_clock());
     // A value that is no number counts as none.
-    let aged = redis::from_redis_value::<Option<u64>>(connection.query(get).await?);
-    Ok(aged.ok().flatten().map(Timestamp))
+    let stored = redis::from_redis_value::<Option<u64>>(connection.query(get).await?);
+    Ok(stored.ok().flatten().map(Timestamp))
 }

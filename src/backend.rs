@@ -1,9 +1,9 @@
-//! The log and the bus beneath the hub: what orders, keeps and carries messages.
+//! The log and the bus beneath the hub: they order, store and carry messages.
 //!
-//! A [`Log`] drops a repeat of an id, gives a message its numbers, stores it and answers; then it puts it on the
-//! node's one stream of [`Delivery`]s, in the order of the numbers. A [`Bus`] puts events that are not kept on the
-//! same stream. The hub reads that stream and nothing else, so the publisher's own node delivers like every other
-//! and a member sees one order. [`Marks`] stand beside the log and say how far each user has read.
+//! A [`Log`] drops repeats of an id, numbers a message, stores it and settles its receipt. Then it puts the message on the
+//! node's one stream of [`Delivery`]s, in the order of the numbers. A [`Bus`] puts events that are not stored on the
+//! same stream. The hub reads that stream and nothing else, so the publisher's own node delivers like every other node,
+//! and a member sees one order. [`ReadMarkers`] are stored beside the log and record how far each user has read.
 //!
 //! A backend knows no connections, no grants and no protocol.
 
@@ -54,22 +54,22 @@ pub use settings::{
 /// A message on its way to the log.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    /// Where it goes.
+    /// The room it is published to.
     pub room: RoomKey,
-    /// The sender's id for it. The same id again in the same room, inside the idempotency window, is the same
-    /// message. `None`: the log gives it a fresh one.
+    /// The sender's id for it. The same id again in the same room within the idempotency window is the same message.
+    /// `None`: the log generates one.
     pub id: Option<MessageId>,
-    /// The name it is delivered under.
+    /// The event name it is delivered under.
     pub event: EventName,
-    /// Who sends it.
+    /// The sender.
     pub from: Option<Sender>,
-    /// What is sent, byte for byte.
+    /// The payload, byte for byte.
     pub data: Arc<RawValue>,
-    /// The connection that is not to get it back (`echo: false`).
+    /// A connection that it is not delivered to: the sender's own, with `echo: false`.
     pub except: Option<ConnectionId>,
 }
 
-/// What the log answers once a message is stored.
+/// The result of storing a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Appended {
     /// The message's id.
@@ -78,33 +78,36 @@ pub struct Appended {
     pub seq: Seq,
     /// The room's epoch.
     pub epoch: Epoch,
-    /// When it was stored; for a repeat, when it was stored first.
+    /// When it was stored; for a repeat, when it was first stored.
     pub ts: Timestamp,
-    /// It had been stored before: nothing was stored or delivered now.
+    /// It is a repeat: nothing was stored or delivered now.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
 }
 
-/// The coming answer to an accepted draft.
+/// A handle to the pending result of an accepted draft.
 ///
-/// Drafts accepted one after another are stored in that order whether or not their receipts are awaited; where servers share
-/// the rooms, those of different rooms may be stored in another. Dropping a receipt does not take the draft back.
+/// Drafts accepted one after another are stored in that order whether or not their receipts are awaited; where several nodes
+/// share the log, drafts to different rooms may be stored in another order. Dropping a receipt does not cancel the draft.
 #[derive(Debug)]
 pub struct Receipt(oneshot::Receiver<Result<Appended>>);
 
 impl Receipt {
-    /// A receipt, and the sender that settles it.
+    /// Returns a receipt, and the sender that settles it.
     pub fn new() -> (oneshot::Sender<Result<Appended>>, Self) {
         let (settle, receipt) = oneshot::channel();
         (settle, Self(receipt))
     }
 
-    /// Waits until the message is stored and on its way to the members, or could not be.
+    /// Waits until the message is stored and on its way to the members.
+    ///
+    /// # Errors
+    /// Fails if the message could not be stored.
     pub async fn wait(mut self) -> Result<Appended> {
         self.wait_mut().await
     }
 
-    /// As [`settled`](Self::settled), for who has to keep the receipt while it waits; to be waited for once.
+    /// As [`wait`](Self::wait), without consuming the receipt. Call it to completion at most once.
     pub(crate) async fn wait_mut(&mut self) -> Result<Appended> {
         (&mut self.0).await.unwrap_or_else(|_| Err(closed()))
     }
@@ -113,11 +116,11 @@ impl Receipt {
 /// Which messages of a room to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Range {
-    /// Those after a number, oldest first.
+    /// The messages after a number, oldest first.
     After(Seq),
-    /// The last ones before a number.
+    /// The last messages before a number.
     Before(Seq),
-    /// The last ones.
+    /// The last messages.
     Last,
 }
 
@@ -125,7 +128,7 @@ impl Range {
     /// The last messages, or those before or after a number.
     ///
     /// # Errors
-    /// `bad_request` if both are given.
+    /// Fails with `bad_request` if both are given.
     pub fn of(before: Option<Seq>, after: Option<Seq>) -> Result<Self> {
         match (before, after) {
             (Some(_), Some(_)) => Err(Error::bad_request(
@@ -143,7 +146,7 @@ impl Range {
 pub struct PageSize {
     /// Messages; 0 reads only the room's position.
     pub messages: usize,
-    /// Bytes of `data` in all; a page has at least one message all the same.
+    /// Total bytes of `data`; a page has at least one message even if it is larger.
     pub bytes: usize,
 }
 
@@ -161,25 +164,25 @@ impl PageSize {
     };
 }
 
-/// Part of a room's log, as it was at one moment.
+/// Part of a room's log, as of one moment.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The room's epoch.
     pub epoch: Epoch,
-    /// The room's last number at that moment; 0 before the first message.
+    /// The number of the room's last message; 0 before the first.
     pub head: Seq,
-    /// That message's offset, whether or not it is still kept; 0 before the first message.
+    /// The offset of that message, whether or not it is still stored; 0 before the first.
     pub offset: Offset,
-    /// The number of the oldest message that is still kept; `head + 1` when none is.
+    /// The number of the oldest message that is still stored; `head + 1` if none is.
     pub oldest: Seq,
-    /// The messages, oldest first, numbers without holes.
+    /// The messages, oldest first, without gaps in their numbers.
     pub messages: Vec<Arc<Message>>,
-    /// More of what was asked for exists beyond the page's size.
+    /// The range has more messages than fit into the page.
     pub more: bool,
 }
 
 impl Page {
-    /// What any read gives of a room that nobody has written to.
+    /// The page of a room that was never written to.
     fn unwritten(epoch: Epoch) -> Self {
         Self {
             epoch,
@@ -192,14 +195,14 @@ impl Page {
     }
 }
 
-/// What a room's log holds between two offsets, or the first part of it.
+/// A room's messages between two offsets, or the first part of them.
 #[derive(Clone, Debug)]
 pub struct Missed {
     /// The messages, oldest first.
     pub messages: Vec<Arc<Message>>,
-    /// More of them exist beyond the page's size.
+    /// There are more messages than fit into the page.
     pub more: bool,
-    /// No message after the first offset is gone from the log.
+    /// No message after the first offset has been deleted from the log.
     pub complete: bool,
 }
 
@@ -214,47 +217,49 @@ impl Missed {
     }
 }
 
-/// What comes up from the backend to the hub, in order.
+/// What the backend passes to the hub, in order.
 #[derive(Debug)]
 pub enum Delivery {
     /// A stored message.
     Message(Arc<Message>),
-    /// An event that is not kept, and the connection that is not to get it.
+    /// An event that is not stored, and a connection that it is not delivered to.
     Ephemeral(Arc<Ephemeral>, Option<ConnectionId>),
-    /// What other nodes say of a room that this one follows.
+    /// An event from another node about a room that this node is subscribed to.
     Remote(RoomKey, RemoteEvent),
-    /// Another node asks something.
+    /// A request from another node.
     Request(PeerRequest),
-    /// Somebody waits until everything before this has been delivered.
+    /// A barrier: the sender waits until everything before it has been delivered.
     Barrier(oneshot::Sender<()>),
 }
 
 /// The node's stream of deliveries: the receiving end, for the hub.
 pub type Deliveries = mpsc::Receiver<Delivery>;
 
-/// How many deliveries may wait for the hub before appends wait too.
-const DELIVERIES: usize = 1024;
+/// How many deliveries may be queued for the hub before appends wait, too.
+const DELIVERY_QUEUE: usize = 1024;
 
-/// A new stream of deliveries.
+/// Creates a stream of deliveries.
 pub fn deliveries() -> (mpsc::Sender<Delivery>, Deliveries) {
-    mpsc::channel(DELIVERIES)
+    mpsc::channel(DELIVERY_QUEUE)
 }
 
-/// Orders and keeps messages.
+/// Orders and stores messages.
 #[async_trait]
 pub trait Log: Send + Sync + 'static {
-    /// Accepts a draft; its place in the order is taken when this returns. Waits while the log is behind, and
-    /// fails with `unavailable` if it is closed.
+    /// Accepts a draft; its place in the order is fixed when this returns. Waits while the log is behind.
+    ///
+    /// # Errors
+    /// Fails with `unavailable` if the log is closed.
     async fn append(&self, draft: Draft) -> Result<Receipt>;
 
-    /// Reads part of a room, or only its position. Never waits for an append, and stores nothing of a room that was never
-    /// written: its epoch is derived from its name and the log's incarnation, and its first message is stored under it.
+    /// Reads part of a room, or only its position. Never waits for an append, and stores nothing for a room that was never
+    /// written to: its epoch is derived from its name and the log's incarnation, and its first message is stored under it.
     async fn read(&self, room: &RoomKey, range: Range, size: PageSize) -> Result<Page>;
 
-    /// Reads the messages of a room with offsets greater than `after` and not greater than `until`; to read on, take the
-    /// last one's offset for `after`. Never waits for an append, creates no room, and serves the newest from memory.
+    /// Reads the messages of a room with offsets greater than `after` and not greater than `until`; to continue, pass the
+    /// last message's offset as `after`. Never waits for an append, creates no room, and serves the newest from memory.
     ///
-    /// A room that was never written, or was forgotten, misses nothing.
+    /// Returns nothing, and `complete`, for a room that was never written to or was forgotten.
     async fn missed(
         &self,
         room: &RoomKey,
@@ -263,52 +268,54 @@ pub trait Log: Send + Sync + 'static {
         size: PageSize,
     ) -> Result<Missed>;
 
-    /// The last offset of a namespace: whatever has it or a lower one can be read, whatever is stored from now on has a
-    /// higher one. What [`incarnation`](Self::incarnation) says behind this is the incarnation that it is of.
+    /// The last offset of a namespace: messages with this offset or a lower one can be read, messages stored from now on have
+    /// a higher one. Call [`incarnation`](Self::incarnation) after this for the incarnation that the offset belongs to.
     async fn last_offset(&self, namespace: &Namespace) -> Result<Offset>;
 
-    /// Names the incarnation of this log: offsets compare only within one. It changes only if the log was lost or reset, which one
-    /// that nodes share may be at any time.
+    /// Names the incarnation of this log: offsets are comparable only within one. It changes only if the log was lost or
+    /// reset, which can happen at any time to a log that nodes share.
     fn incarnation(&self) -> Epoch;
 
-    /// Whether appends and reads can be served now: looks, unless that was done a moment ago. `unavailable`, with what fails
-    /// and why, if not.
+    /// Checks that appends and reads can be served now, with a probe unless there was one a moment ago.
+    ///
+    /// # Errors
+    /// Fails with `unavailable`, the check that fails and the reason.
     async fn ready(&self) -> Result<()>;
 
-    /// Stores whatever was accepted and ends; later calls fail with `unavailable`. What is stored is still delivered:
-    /// go on reading the deliveries meanwhile, or drop them.
+    /// Stores what was accepted, then stops; later calls fail with `unavailable`. Stored messages are still delivered:
+    /// continue to read the deliveries meanwhile, or drop the stream.
     async fn close(&self);
 }
 
-/// Carries events that are not kept.
+/// Carries events that are not stored.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Puts an event on the stream of every node that has members in its room, after whatever this node's log has
+    /// Puts an event on the stream of every node that has members in its room, after every message that this node's log has
     /// settled before.
     async fn send(&self, event: Arc<Ephemeral>, except: Option<ConnectionId>) -> Result<()>;
 
-    /// Waits until whatever this node's log has settled before, and whatever could be read before in the rooms that this
-    /// node follows, has been delivered to this node's members.
+    /// Waits until every message that this node's log has settled before, and every message that could be read before in the
+    /// rooms that this node is subscribed to, has been delivered to this node's members.
     async fn flush(&self);
 
-    /// Has everything that is stored in a room from now on, and its events, delivered to this node: call it when the room
-    /// gets its first member, and read the log when what it answers is ready. Where that fails, the room will be followed
-    /// once it can be. A room is followed from this call until the next [`unsubscribe`](Self::unsubscribe) of it: calls take
-    /// effect in their order.
+    /// Subscribes this node to a room: its events, and all messages stored in it from now on, are delivered to this node.
+    /// Call it when the room gets its first member, and read the log when the returned future is ready. If that fails, the
+    /// subscription is retried until it succeeds. The room stays subscribed until the next
+    /// [`unsubscribe`](Self::unsubscribe) of it: calls take effect in their order.
     fn subscribe(&self, room: &RoomKey) -> Subscribing;
 
-    /// Ends that: call it when the last member has gone.
+    /// Ends the subscription. Call it when the last member has left.
     fn unsubscribe(&self, room: &RoomKey);
 }
 
-/// Ready when a room is followed.
+/// Ready when a room is subscribed.
 pub type Subscribing = BoxFuture<'static, Result<()>>;
 
-/// A bus of one node: straight to its own stream.
+/// The bus of a single node: directly to its own stream.
 pub struct LocalBus(mpsc::Sender<Delivery>);
 
 impl LocalBus {
-    /// A bus into `stream`.
+    /// Creates a bus that sends to `stream`.
     pub fn new(stream: mpsc::Sender<Delivery>) -> Self {
         Self(stream)
     }
@@ -326,7 +333,7 @@ impl Bus for LocalBus {
     async fn flush(&self) {
         let (reached, waiting) = oneshot::channel();
         if self.0.send(Delivery::Barrier(reached)).await.is_ok() {
-            // A stream that ends meanwhile delivers nothing more either.
+            // If the stream ends meanwhile, nothing more is delivered.
             let _ = waiting.await;
         }
     }
@@ -338,26 +345,26 @@ impl Bus for LocalBus {
     fn unsubscribe(&self, _: &RoomKey) {}
 }
 
-/// A log and a bus that share one stream of deliveries, and the read marks, sessions and other nodes beside the log.
+/// A log and a bus that share one stream of deliveries, with the read markers, sessions and other nodes beside the log.
 #[derive(Clone)]
 pub struct Backend {
-    /// What orders and keeps.
+    /// Orders and stores messages.
     pub log: Arc<dyn Log>,
-    /// What carries.
+    /// Carries events that are not stored.
     pub bus: Arc<dyn Bus>,
-    /// What knows how far each user has read.
+    /// Stores how far each user has read.
     pub read_markers: Arc<dyn ReadMarkers>,
-    /// What knows sessions.
+    /// Stores sessions.
     pub sessions: Arc<dyn SessionStore>,
-    /// What knows other nodes; `None` where there can be none.
+    /// The other nodes over the same log; `None` if there can be none.
     pub cluster: Option<Arc<dyn ClusterNodes>>,
-    /// What carries words between nodes; `None` where there can be none.
+    /// Messages between nodes that are not stored; `None` if there can be no other nodes.
     pub pubsub: Option<Arc<dyn PubSub>>,
-    /// What has to work for all that.
+    /// Whether everything that the backend needs works.
     pub health: Arc<Health>,
 }
 
-/// How long the sender of an id can repeat it, by default.
+/// How long a message id is remembered, by default.
 pub const DEFAULT_IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(3600);
 
 /// How long a session that has ended can be resumed, by default.

@@ -1,15 +1,15 @@
-//! The time, for whoever does not believe everything that a clock says.
+//! The log's clock, which does not trust jumps of the machine's clock.
 //!
 //! Clocks jump: a machine is set by hand, comes back from a snapshot, or asks a time server that is wrong. A year ahead for a
 //! minute would date messages a year ahead, in rooms whose times never fall, and delete all that is kept by age. So:
 //!
-//! - **A jump is believed only when it has lasted.** Until then time goes on by the monotonic clock. Messages are dated by this, and ids
-//!   and sessions expire by it.
-//! - **What is old is told by a time that runs at double speed at most**: it gains a day a day. It begins where it was when the log was
-//!   last open, so that neither a jump nor a start with a wrong clock deletes more than the time that has passed. After a log was
-//!   closed for a week, things are kept for up to a week longer.
+//! - **A jump is accepted only when it has lasted.** Until then time continues by the monotonic clock. Messages are dated by
+//!   this time, and ids and sessions expire by it.
+//! - **Age is measured by a clock of its own that runs at double speed at most**: it gains a day a day. It starts where it was
+//!   when the log was last open, so that neither a jump nor a start with a wrong clock deletes more than the time that has
+//!   passed. After a log was closed for a week, messages are kept for up to a week longer.
 //!
-//! [`ClockGuard`] is pure; [`clock`] reads it by the clocks of the machine.
+//! [`ClockGuard`] is pure; [`system_clock`] feeds it the clocks of the machine.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -21,27 +21,29 @@ use crate::{
     repeat::{LogRate, log_at, log_rarely},
 };
 
-/// What differs by less is no jump: clocks are corrected, and machines pause.
+/// A smaller difference is not a jump: clocks are corrected, and machines pause.
 const JUMP: Duration = Duration::from_secs(60);
 
-/// For so long a jump is not believed.
-const HOLD: Duration = Duration::from_secs(600);
+/// How long a jump must last before it is accepted.
+const ACCEPT_AFTER: Duration = Duration::from_secs(600);
 
-/// By how much the time of retention may be behind before that is logged, and how often.
-const BEHIND: Duration = Duration::from_secs(24 * 3600);
-const QUIET: Duration = Duration::from_secs(6 * 3600);
+/// How far the retention clock may be behind before that is logged.
+const LAG_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
-/// A moment.
+/// How often it is logged.
+const LAG_LOG_INTERVAL: Duration = Duration::from_secs(6 * 3600);
+
+/// A reading of the log's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LogTime {
-    /// What messages are dated by, and ids and sessions expire by.
+    /// The time that messages are dated by, and by which ids and sessions expire.
     pub(super) now: Timestamp,
-    /// What is kept by age is compared with this; never later than `now`.
+    /// The time by which the age of messages is measured; never later than `now`.
     pub(super) retention_clock: Timestamp,
 }
 
 impl LogTime {
-    /// So long before now.
+    /// The time `time` before now.
     pub(super) fn before(self, time: Duration) -> Timestamp {
         self.now.before(time)
     }
@@ -56,69 +58,69 @@ impl From<Timestamp> for LogTime {
     }
 }
 
-/// Where a log takes the time from.
+/// The clock of a log.
 pub(super) type Clock = Arc<dyn Fn() -> LogTime + Send + Sync>;
 
-/// A clock for a log whose time of retention was `aged` when it was last known.
+/// The clock of a log whose retention clock was last saved at `retention_clock`.
 pub(super) fn system_clock(retention_clock: Option<Timestamp>) -> Clock {
     by(retention_clock, || (Timestamp::now(), Instant::now()))
 }
 
-/// The same by other clocks than the machine's: one that may jump, and one that does not.
+/// As [`system_clock`], with given clocks: one that may jump, and a monotonic one.
 fn by(
     retention_clock: Option<Timestamp>,
     clocks: impl Fn() -> (Timestamp, Instant) + Send + Sync + 'static,
 ) -> Clock {
     let (wall, at) = clocks();
     let guard = Mutex::new(ClockGuard::new(retention_clock, wall, at));
-    let lines = LogRate::of(1, QUIET);
+    let lines = LogRate::of(1, LAG_LOG_INTERVAL);
     Arc::new(move || {
         let mut guard = guard.lock().unwrap_or_else(PoisonError::into_inner);
-        // Under the lock, so that what is read never goes back.
+        // Under the lock, so that readings never go back.
         let (wall, at) = clocks();
-        let (time, news) = guard.read(wall, at);
+        let (time, change) = guard.read(wall, at);
         drop(guard);
-        if let Some(news) = news {
-            news.log();
+        if let Some(change) = change {
+            change.log();
         }
         let behind = time.retention_clock.until(time.now);
-        if behind > BEHIND {
+        if behind > LAG_LIMIT {
             log_at!(
                 lines,
                 warn,
                 ?behind,
-                "messages are kept longer than their age: the clock has got ahead of the log by this, which is made up for by a day a day"
+                "retention is behind the clock: messages are kept longer than configured until it has caught up"
             );
         }
         time
     })
 }
 
-/// What becomes known of the clock.
+/// A change in whether the machine's clock is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum News {
-    /// It has jumped; how far ahead or behind it is.
+enum ClockChange {
+    /// It has jumped, ahead or behind.
     Jumped { ahead: Duration, behind: Duration },
-    /// It is back.
+    /// It has returned from its jump.
     Back,
-    /// It has stayed where it jumped to.
-    Believed,
+    /// It has stayed where it jumped to, and is trusted.
+    Accepted,
 }
 
-impl News {
+impl ClockChange {
     fn log(self) {
         match self {
             Self::Jumped { ahead, behind } => log_rarely!(warn,
                 ?ahead,
                 ?behind,
-                believed_after = ?HOLD,
-                "the clock of this machine has jumped; time goes on as before until it has stayed there"
+                accepted_after = ?ACCEPT_AFTER,
+                "the system clock has jumped; ignoring it until it has stayed there"
             ),
-            Self::Back => log_rarely!(info, "the clock of this machine is back from its jump"),
-            Self::Believed => {
+            Self::Back => log_rarely!(info, "the system clock has returned from its jump"),
+            Self::Accepted => {
                 log_rarely!(
                     warn,
-                    "the clock of this machine stays where it jumped to, and is believed"
+                    "the system clock has stayed where it jumped to; accepting it"
                 );
             }
         }
@@ -127,11 +129,11 @@ impl News {
 
 #[derive(Debug)]
 struct ClockGuard {
-    /// What was read last, and when that was by the monotonic clock.
+    /// The last reading, and when that was by the monotonic clock.
     last: LogTime,
     at: Instant,
-    /// Since when the clock is somewhere else.
-    elsewhere: Option<Instant>,
+    /// Since when the system clock is off.
+    jumped_since: Option<Instant>,
 }
 
 impl ClockGuard {
@@ -143,27 +145,29 @@ impl ClockGuard {
                 retention_clock,
             },
             at,
-            elsewhere: None,
+            jumped_since: None,
         }
     }
 
-    fn read(&mut self, wall: Timestamp, at: Instant) -> (LogTime, Option<News>) {
+    fn read(&mut self, wall: Timestamp, at: Instant) -> (LogTime, Option<ClockChange>) {
         let passed = at.saturating_duration_since(self.at);
         let expected = later(self.last.now, passed);
         let (ahead, behind) = (expected.until(wall), wall.until(expected));
-        let (now, news) = match (ahead.max(behind) > JUMP, self.elsewhere) {
-            (false, elsewhere) => (wall, elsewhere.map(|_| News::Back)),
-            (true, None) => (expected, Some(News::Jumped { ahead, behind })),
-            (true, Some(since)) if at.saturating_duration_since(since) < HOLD => (expected, None),
-            (true, Some(_)) => (wall, Some(News::Believed)),
+        let (now, news) = match (ahead.max(behind) > JUMP, self.jumped_since) {
+            (false, jumped) => (wall, jumped.map(|_| ClockChange::Back)),
+            (true, None) => (expected, Some(ClockChange::Jumped { ahead, behind })),
+            (true, Some(since)) if at.saturating_duration_since(since) < ACCEPT_AFTER => {
+                (expected, None)
+            }
+            (true, Some(_)) => (wall, Some(ClockChange::Accepted)),
         };
-        self.elsewhere = match news {
-            Some(News::Jumped { .. }) => Some(at),
-            Some(News::Back | News::Believed) => None,
-            None => self.elsewhere,
+        self.jumped_since = match news {
+            Some(ClockChange::Jumped { .. }) => Some(at),
+            Some(ClockChange::Back | ClockChange::Accepted) => None,
+            None => self.jumped_since,
         };
         let retention_clock = later(self.last.retention_clock, passed * 2).min(now);
-        // In whole milliseconds nothing would pass between two calls that come faster.
+        // Timestamps are whole milliseconds: with faster calls the clock would never advance.
         if passed >= Duration::from_millis(1) || now < self.last.now || news.is_some() {
             (self.last, self.at) = (
                 LogTime {
@@ -188,7 +192,7 @@ fn later(time: Timestamp, by: Duration) -> Timestamp {
     Timestamp(time.0.saturating_add(by))
 }
 
-/// A machine whose clock a test sets.
+/// A system clock that a test sets.
 #[cfg(test)]
 pub(super) mod testing {
     use super::*;
@@ -202,19 +206,19 @@ pub(super) mod testing {
             Self(Arc::new(Mutex::new(begin)))
         }
 
-        /// A clock of a log that was last open when it was `aged`.
+        /// The clock of a log whose retention clock was last saved at `retention_clock`.
         pub(in crate::backend) fn clock(&self, retention_clock: Option<Timestamp>) -> Clock {
             let machine = self.0.clone();
             by(retention_clock, move || *machine.lock().unwrap())
         }
 
-        /// Time passes.
+        /// Lets time pass.
         pub(in crate::backend) fn pass(&self, time: Duration) {
             let mut clocks = self.0.lock().unwrap();
             *clocks = (later(clocks.0, time), clocks.1 + time);
         }
 
-        /// The clock is set forward, or back again.
+        /// Sets the clock forward, without time passing.
         pub(in crate::backend) fn jump(&self, ahead: Duration) {
             let mut clocks = self.0.lock().unwrap();
             clocks.0 = later(clocks.0, ahead);

@@ -1,7 +1,7 @@
-//! Other nodes over the same log: who is in rooms there, what they say, and how to ask them.
+//! Other nodes over the same log: who is in their rooms, the events they send, and requests to them.
 //!
-//! Each node says what it has itself, and nothing of what another one has. Who is in a room is all of that together, so nodes
-//! cannot disagree for long, and a node that has died is taken out as a whole.
+//! Each node reports only its own users. The roster of a room is the union of all reports, so nodes cannot disagree for long,
+//! and a node that has died is removed as a whole.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,110 +15,110 @@ use crate::{
     model::{ConnectionId, Namespace, NodeId, RoomKey, RoomName, Seq, Timestamp, UserId},
 };
 
-/// What one node has of a user in a room.
+/// One node's entry for a user in a room.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PresenceEntry {
     /// The name to show.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Arc<str>>,
-    /// What it says: `online`, `away` or any other word.
+    /// The user's status: `online`, `away` or any other word.
     pub status: Arc<str>,
-    /// A JSON object.
+    /// Details of the status, a JSON object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub info: Option<Arc<RawValue>>,
-    /// Connections it has in the room there; 0 during the grace time.
+    /// The user's connections in the room on that node; 0 during the grace time.
     pub connections: usize,
-    /// When it came with its first connection there.
+    /// When the first of them joined.
     pub since: Timestamp,
-    /// It has done nothing there for a while.
+    /// The user has been inactive there for a while.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub idle: bool,
-    /// When the user said what this shows, on whatever node; 0: it said nothing. What was said last counts.
+    /// When the user set this status, on any node; 0 if never. The status set last wins.
     #[serde(default)]
     pub changed: Timestamp,
 }
 
-/// Something that a node tells the others of a room, and that nobody keeps.
+/// Something that a node tells the others about a room, and that is not stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Notice {
-    /// A connection types, or does so no more.
+    /// A connection has started or stopped typing.
     Typing {
-        /// Which.
+        /// The connection.
         connection: ConnectionId,
-        /// Whose it is.
+        /// Its user.
         user: UserId,
         /// The name to show.
         name: Option<Arc<str>>,
-        /// Whether it types.
+        /// Whether it is typing.
         typing: bool,
     },
     /// A user has read up to a number.
     Read {
-        /// Who.
+        /// The user.
         user: UserId,
-        /// Up to this.
+        /// The number.
         seq: Seq,
     },
-    /// How a user is by its word. In its personal room, which all nodes follow that have connections of it: they need share no
-    /// other room.
+    /// A user's status. Sent in the user's personal room, to which all nodes with connections of the user are subscribed:
+    /// they need not share another room.
     Status {
-        /// Who.
+        /// The user.
         user: UserId,
         /// `online`, `away` or any other word.
         status: Arc<str>,
-        /// A JSON object.
+        /// Details of the status, a JSON object.
         info: Option<Arc<RawValue>>,
-        /// When it said so; 0: it said nothing that the node knows of, which would like to.
+        /// When the user set it; 0: the node knows of none, and asks for it.
         changed: Timestamp,
     },
 }
 
-/// What other nodes say of a room.
+/// An event from other nodes about a room.
 #[derive(Clone, Debug)]
 pub enum RemoteEvent {
-    /// All that they have there, in place of whatever was known.
+    /// All entries of all other nodes, in place of what was known.
     Snapshot(Vec<(NodeId, UserId, PresenceEntry)>),
-    /// What one of them has of a user now; `None`: nothing more.
+    /// A node's entry for a user has changed; `None`: it was removed.
     UserChanged(NodeId, UserId, Option<PresenceEntry>),
-    /// One of them has gone, with all users that it had there.
+    /// A node has left, with all users that it had in the room.
     NodeLeft(NodeId),
-    /// Something of the moment.
+    /// A notice that is not stored.
     Notice(Notice),
 }
 
-/// What another node asks. Not to answer is an answer, too.
+/// A request from another node. Dropping `answer` replies nothing, which is allowed.
 #[derive(Debug)]
 pub struct PeerRequest {
-    /// What it says.
+    /// The request.
     pub text: String,
-    /// Takes the answer.
+    /// Where the reply goes.
     pub answer: oneshot::Sender<String>,
 }
 
 /// Some of the users of a room, over all nodes.
 #[derive(Clone, Debug, Default)]
 pub struct RosterPage {
-    /// Users, each counted once.
+    /// How many users there are, each counted once.
     pub count: usize,
-    /// Their connections.
+    /// How many connections they have.
     pub connections: usize,
-    /// Some of them, in the order of their ids, one entry for each node that has them.
+    /// A page of users, in the order of their ids, with one entry for each node that has them.
     pub users: Vec<(UserId, PresenceEntry)>,
-    /// More of them exist behind those.
+    /// There are more users after this page.
     pub more: bool,
 }
 
 /// The nodes that share a log.
 #[async_trait]
 pub trait ClusterNodes: Send + Sync + 'static {
-    /// Notes what this node has of a user in a room, `None`: nothing more. The nodes that follow the room are told, in the order of
-    /// calls for it. Never waits: while the store is away, what is noted is stored as soon as it can be.
+    /// Sets this node's entry for a user in a room, or removes it with `None`. The nodes that are subscribed to the room
+    /// receive the changes in the order of the calls. Never waits: while the store is unreachable, changes are queued.
     fn set_presence(&self, room: &RoomKey, user: &UserId, attending: Option<PresenceEntry>);
 
-    /// Tells the other nodes that follow a room, unless they cannot be reached now.
+    /// Sends a notice to the other nodes that are subscribed to a room. It is lost if they cannot be reached now.
     fn notify(&self, room: &RoomKey, notice: Notice);
 
-    /// Reads who is in a room: `limit` users behind `after`.
+    /// Reads a page of a room's roster: `limit` users after `after`.
     async fn room_users(
         &self,
         room: &RoomKey,
@@ -126,7 +126,7 @@ pub trait ClusterNodes: Send + Sync + 'static {
         limit: usize,
     ) -> Result<RosterPage>;
 
-    /// Rooms that somebody is in, over all nodes: those with names that begin with `prefix`, `limit` of them behind `after`, by name.
+    /// Lists rooms with members on any node, by name: those whose names begin with `prefix`, `limit` of them after `after`.
     async fn occupied_rooms(
         &self,
         namespace: &Namespace,
@@ -135,7 +135,10 @@ pub trait ClusterNodes: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RoomName>>;
 
-    /// Asks all other nodes, and waits until all that live have answered, or so long; if that is no time, they are only told.
-    /// Fails if they cannot be reached.
+    /// Sends a request to all other nodes, and waits for the replies of all live ones, at most for `within`; with zero, it
+    /// does not wait.
+    ///
+    /// # Errors
+    /// Fails if the other nodes cannot be reached.
     async fn request_all(&self, text: String, within: Duration) -> Result<Vec<String>>;
 }

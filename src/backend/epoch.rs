@@ -1,16 +1,16 @@
-//! The epoch of a room that nobody has written to: derived from the room's name and the log's incarnation, so that reading such a
-//! room stores nothing. The room's first message is stored under the same epoch, so positions that were given before stay valid.
+//! The epoch of a room that was never written to: derived from the room's name and the log's incarnation, so that reading
+//! such a room stores nothing. Its first message is stored under the same epoch, so that earlier positions stay valid.
 //!
-//! A room that is forgotten with all its messages must not get its old epoch back, because its numbers begin at 1 again. No row
-//! is kept of it; instead, rooms share [`SLOTS`] counters, and forgetting a room increments its counter, which is part of what the
-//! epoch is derived from. Unwritten rooms that share the counter change their epochs, too: a client that holds a position in one of
-//! those is told that it begins anew, and has lost nothing.
+//! A room that is forgotten with all its messages must not get its old epoch back, because its numbers begin at 1 again. No
+//! row is kept for it. Instead, rooms share [`SLOTS`] counters: forgetting a room increments its counter, which the epoch is
+//! derived from, too. Unwritten rooms that share the counter change their epochs as well: a client with a position in one of
+//! them is told that the room starts anew, and has lost nothing.
 
 use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::model::{Epoch, RoomKey};
 
-/// How many counters there are: what a log stores of all rooms that were ever forgotten.
+/// How many counters there are: all that a log stores of forgotten rooms.
 pub(super) const SLOTS: u16 = 4096;
 
 /// The counter of a room.
@@ -18,13 +18,13 @@ pub(super) fn slot(room: &RoomKey) -> u16 {
     u16::try_from(hash(room, &[]) % u64::from(SLOTS)).unwrap_or(0)
 }
 
-/// The epoch of a room in one incarnation of a log, whose counter stands at `forgotten`.
+/// The epoch of a room in one incarnation of a log, whose counter is at `forgotten`.
 pub(super) fn derive(incarnation: &Epoch, room: &RoomKey, forgotten: u64) -> Epoch {
     let forgotten = forgotten.to_be_bytes();
     Epoch::from_bits(hash(room, &[incarnation.as_str().as_bytes(), &forgotten]))
 }
 
-/// The first bits of the SHA-256 of a room's name and something else. Names have no zero bytes.
+/// The first 64 bits of the SHA-256 of a room's name and more bytes. Names have no zero bytes.
 fn hash(room: &RoomKey, more: &[&[u8]]) -> u64 {
     let mut context = Context::new(&SHA256);
     for text in [room.namespace.as_str(), room.room.as_str()] {
@@ -36,7 +36,10 @@ fn hash(room: &RoomKey, more: &[&[u8]]) -> u64 {
         context.update(&[0]);
     }
     let digest = context.finish();
-    let first = digest.as_ref().first_chunk().expect("it has 32 bytes");
+    let first = digest
+        .as_ref()
+        .first_chunk()
+        .expect("a SHA-256 digest has 32 bytes");
     u64::from_be_bytes(*first)
 }
 

@@ -1,11 +1,11 @@
-//! Whether what a log needs does work: writing, reading, hearing what other nodes publish.
+//! Health checks of what a log needs: writing, reading, receiving what other nodes publish.
 //!
-//! Whoever does such a thing notes how it went with a [`HealthCheck`]; where nobody does it, a probe does. What is noted here is
-//! what `/readyz` answers, what the metric `ready` shows, and what is logged: once when it begins to fail, with the reason,
-//! and once when it works again.
+//! Code that does such a thing records the result with a [`HealthCheck`]; while nothing does it, a probe does. The checks
+//! decide what `/readyz` returns, what the metric `ready` shows, and what is logged: once when a check begins to fail, with
+//! the reason, and once when it passes again.
 //!
-//! What fails for one room only, because something else than ours lies where its messages should be, is noted nowhere here:
-//! the others can be served.
+//! A failure that concerns one room only, because its stored data is damaged, is not recorded here: other rooms can be
+//! served.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -17,41 +17,41 @@ use crate::{
     repeat::{Backoff, LogRate},
 };
 
-/// How long nothing was written before it is tried whether that can be done.
+/// A check is probed when it was not exercised for this long.
 pub(super) const PROBE_IDLE: Duration = Duration::from_secs(5);
 
-/// How long something must not have failed before it counts as working again: on the brink, small things succeed where
-/// large ones fail.
-const SETTLED: Duration = Duration::from_secs(1);
+/// How long a check must not have failed before it passes again: near a limit, small operations succeed where large ones
+/// fail.
+const RECOVERY_TIME: Duration = Duration::from_secs(1);
 
-/// For so long the answer of a probe is as good as new.
-const FRESH: Duration = Duration::from_secs(1);
+/// How long the result of a probe is reused.
+const PROBE_TTL: Duration = Duration::from_secs(1);
 
-/// How soon something that fails is tried again.
-const AGAIN: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
+/// How soon a failing check is probed again.
+const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
 
-/// All that has to work.
+/// All checks of a log.
 #[derive(Debug, Default)]
 pub struct Health(Vec<Arc<HealthCheck>>);
 
-/// Something that fails.
+/// A check that fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedCheck {
-    /// What, as the metric has it.
+    /// The check's name, as in the metric.
     pub check: &'static str,
-    /// In which shard, where there are several.
+    /// The shard, if there are several.
     pub shard: Option<u8>,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
 impl Health {
-    /// Adds something that has to work; until anything is noted of it, it is believed to.
+    /// Adds a check. It passes until a failure is recorded.
     pub(super) fn watch(&mut self, check: &'static str, shard: Option<u8>) -> Arc<HealthCheck> {
         let watch = Arc::new(HealthCheck {
             check,
             shard,
-            // A store that fails and works by turns fills no log either.
+            // A store that keeps failing and recovering must not flood the log.
             lines: LogRate::of(10, Duration::from_secs(60)),
             state: Mutex::default(),
         });
@@ -59,12 +59,12 @@ impl Health {
         watch
     }
 
-    /// What fails now.
+    /// The checks that fail now.
     pub fn failing(&self) -> Vec<FailedCheck> {
         self.0.iter().filter_map(|watch| watch.failing()).collect()
     }
 
-    /// Every check, once, and whether it works everywhere.
+    /// Every check by name, and whether it passes in all shards.
     pub fn checks(&self) -> Vec<(&'static str, bool)> {
         let mut checks: Vec<(&'static str, bool)> = Vec::new();
         for watch in &self.0 {
@@ -77,10 +77,13 @@ impl Health {
         checks
     }
 
-    /// `unavailable`, with what fails and why, unless all works.
+    /// Returns an error unless all checks pass.
+    ///
+    /// # Errors
+    /// Fails with `unavailable`, the name of the first failing check and the reason.
     pub fn ensure_passing(&self) -> Result<()> {
         let failing = self.failing();
-        // Of sixteen shards behind one server the first says it all.
+        // If sixteen shards behind one server fail, the first reason is enough.
         let Some(FailedCheck {
             check,
             shard,
@@ -101,7 +104,7 @@ impl Health {
     }
 }
 
-/// One thing that has to work.
+/// One check.
 #[derive(Debug)]
 pub(super) struct HealthCheck {
     check: &'static str,
@@ -126,7 +129,7 @@ struct Failure {
 }
 
 impl HealthCheck {
-    /// It failed, for this reason.
+    /// Records a failure.
     pub(super) fn record_failure(&self, reason: impl Into<String>) {
         self.record_failure_at(reason.into(), Instant::now());
     }
@@ -156,7 +159,7 @@ impl HealthCheck {
         });
     }
 
-    /// It worked. That it works again is believed once it has not failed for a moment.
+    /// Records a success. After a failure, the check passes again once it has not failed for [`RECOVERY_TIME`].
     pub(super) fn record_success(&self) {
         self.record_success_at(Instant::now());
     }
@@ -164,7 +167,7 @@ impl HealthCheck {
     fn record_success_at(&self, now: Instant) {
         let mut state = self.lock();
         state.worked = Some(now);
-        let settled = |failure: &mut Failure| now.duration_since(failure.last) >= SETTLED;
+        let settled = |failure: &mut Failure| now.duration_since(failure.last) >= RECOVERY_TIME;
         if let Some(failure) = state.failing.take_if(settled) {
             let lasted = now.duration_since(failure.since);
             let Failure { times, reason, .. } = failure;
@@ -182,14 +185,14 @@ impl HealthCheck {
         }
     }
 
-    /// Whether it worked in the last so long, and does not fail.
+    /// Whether it succeeded within `time`, and does not fail.
     pub(super) fn succeeded_within(&self, time: Duration) -> bool {
         let state = self.lock();
         let worked = state.worked.is_some_and(|worked| worked.elapsed() < time);
         worked && state.failing.is_none()
     }
 
-    /// What fails of it.
+    /// The failure, if the check fails.
     pub(super) fn failing(&self) -> Option<FailedCheck> {
         let state = self.lock();
         state.failing.as_ref().map(|failure| FailedCheck {
@@ -204,27 +207,27 @@ impl HealthCheck {
     }
 }
 
-/// When to try whether something works that nobody does.
+/// When to probe a check that nothing exercises.
 #[derive(Debug)]
 pub(super) struct ProbeSchedule {
     watch: Arc<HealthCheck>,
-    again: Backoff,
+    backoff: Backoff,
 }
 
 impl ProbeSchedule {
     pub(super) fn of(watch: Arc<HealthCheck>) -> Self {
         Self {
             watch,
-            again: AGAIN,
+            backoff: RETRY_BACKOFF,
         }
     }
 
-    /// How long to wait before it is looked whether to try.
+    /// How long to wait until [`is_due`](Self::is_due) is to be checked.
     pub(super) fn delay(&mut self) -> Duration {
         if self.watch.failing().is_some() {
-            return self.again.next_wait();
+            return self.backoff.next_wait();
         }
-        self.again.reset();
+        self.backoff.reset();
         let worked = self.watch.lock().worked;
         let left = worked.map_or(PROBE_IDLE, |worked| {
             PROBE_IDLE.saturating_sub(worked.elapsed())
@@ -232,26 +235,26 @@ impl ProbeSchedule {
         left.max(PROBE_IDLE / 100)
     }
 
-    /// What it is about.
+    /// The check to probe.
     pub(super) fn watch(&self) -> &HealthCheck {
         &self.watch
     }
 
-    /// Whether nobody did it lately, or it fails.
+    /// Whether the check was not exercised lately, or fails.
     pub(super) fn is_due(&self) -> bool {
         !self.watch.succeeded_within(PROBE_IDLE)
     }
 }
 
-/// Has a probe made for whoever asks, once for all that ask within a moment.
+/// Runs probes on demand, at most one per [`PROBE_TTL`] for all callers.
 #[derive(Debug, Default)]
 pub(super) struct ProbeThrottle(tokio::sync::Mutex<Option<Instant>>);
 
 impl ProbeThrottle {
-    /// Makes it, unless it was made a moment ago.
+    /// Runs the probe, unless one was run a moment ago.
     pub(super) async fn probe(&self, probe: impl Future<Output = ()>) {
         let mut last = self.0.lock().await;
-        if last.is_none_or(|last| last.elapsed() >= FRESH) {
+        if last.is_none_or(|last| last.elapsed() >= PROBE_TTL) {
             probe.await;
             *last = Some(Instant::now());
         }

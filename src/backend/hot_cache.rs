@@ -1,7 +1,7 @@
-//! The hot tail: the newest messages of all rooms in memory, so that most reads need no storage.
+//! The hot cache: the newest messages of all rooms in memory, so that most reads need no query.
 //!
 //! Holds only what is stored already. It is a window over everything that was stored, bounded in bytes: the message
-//! stored longest ago leaves first, whatever its room, and a room leaves with its last message here.
+//! stored longest ago is evicted first, whatever its room, and a room is evicted with its last message.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,22 +13,22 @@ use crate::{
     model::{Epoch, Message, Offset, RoomKey, Seq, Timestamp},
 };
 
-/// What a message costs here besides itself: its places in two queues and its share of the room's entry.
-const OVERHEAD: usize = 128;
+/// Bytes that a cached message costs besides itself: its places in two queues and its share of the room's entry.
+const MESSAGE_OVERHEAD: usize = 128;
 
-/// A stored message with what its room looks like now.
+/// A stored message, with the state of its room.
 pub(super) struct CachedMessage {
     pub(super) message: Arc<Message>,
     pub(super) epoch: Epoch,
     /// The oldest message the room keeps.
     pub(super) oldest: Seq,
-    /// The offset of the newest one that it does not keep any more.
+    /// The offset of the newest message that was deleted from it.
     pub(super) trimmed: Offset,
 }
 
-/// Shared by whoever stores and whoever reads.
+/// Shared by the writer and all readers.
 pub(super) struct HotCache {
-    most: usize,
+    max_bytes: usize,
     // A std mutex: it is held for a few map operations and never across an await.
     window: Mutex<Window>,
 }
@@ -36,44 +36,44 @@ pub(super) struct HotCache {
 #[derive(Default)]
 struct Window {
     rooms: HashMap<RoomKey, RecentMessages>,
-    /// Every message here, in the order stored. One whose room was forgotten is still listed, and counted.
+    /// All cached messages, in the order in which they were stored. One whose room was removed is still listed and counted.
     order: VecDeque<Arc<Message>>,
     bytes: usize,
 }
 
 impl HotCache {
-    /// An empty tail of at most `most` bytes.
-    pub(super) fn new(most: usize) -> Self {
+    /// An empty cache of at most `max_bytes` bytes.
+    pub(super) fn new(max_bytes: usize) -> Self {
         Self {
-            most,
+            max_bytes,
             window: Mutex::default(),
         }
     }
 
-    /// Takes what was just stored, in the order of its numbers.
+    /// Adds messages that were just stored, in the order of their numbers.
     pub(super) fn extend(&self, stored: impl IntoIterator<Item = CachedMessage>) {
         let mut window = self.lock();
         for message in stored {
             window.push(message);
         }
-        while window.bytes > self.most {
+        while window.bytes > self.max_bytes {
             window.evict();
         }
     }
 
-    /// Nothing of `room` before `oldest` is kept any more, nor anything up to the offset `trimmed`.
+    /// The messages of `room` before `oldest`, which are those up to the offset `trimmed`, were deleted.
     pub(super) fn trim(&self, room: &RoomKey, oldest: Seq, trimmed: Offset) {
         if let Some(recent) = self.lock().rooms.get_mut(room) {
             recent.trim(oldest, trimmed);
         }
     }
 
-    /// The room does not exist any more.
+    /// The room was deleted.
     pub(super) fn remove_room(&self, room: &RoomKey) {
         self.lock().rooms.remove(room);
     }
 
-    /// Learns from a full read which message was the oldest young enough.
+    /// Learns from a full read which message is the oldest that has not expired.
     pub(super) fn learn(&self, room: &RoomKey, epoch: &Epoch, seq: Seq, ts: Timestamp) {
         if let Some(recent) = self.lock().rooms.get_mut(room)
             && recent.epoch() == epoch
@@ -82,7 +82,7 @@ impl HotCache {
         }
     }
 
-    /// The page asked for, without what is from before `cutoff`; `None` if more than the tail is needed.
+    /// The requested page, without messages from before `cutoff`; `None` if it needs messages that are not cached.
     pub(super) fn page(
         &self,
         room: &RoomKey,
@@ -93,7 +93,8 @@ impl HotCache {
         self.lock().rooms.get(room)?.page(range, size, cutoff)
     }
 
-    /// What was missed between two offsets, without what is from before `cutoff`; `None` if more than the tail is needed.
+    /// What was missed between two offsets, without messages from before `cutoff`; `None` if it needs messages that are not
+    /// cached.
     pub(super) fn missed(
         &self,
         room: &RoomKey,
@@ -106,7 +107,7 @@ impl HotCache {
         window.rooms.get(room)?.missed(after, until, size, cutoff)
     }
 
-    /// Bytes held now.
+    /// Bytes in the cache.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.lock().bytes
@@ -132,7 +133,7 @@ impl Window {
             .or_insert_with(|| RecentMessages::new(epoch, before, oldest));
         recent.trim(oldest, trimmed);
         recent.push(message.clone());
-        self.bytes += message.cost() + OVERHEAD;
+        self.bytes += message.cost() + MESSAGE_OVERHEAD;
         self.order.push_back(message);
     }
 
@@ -140,11 +141,11 @@ impl Window {
         let Some(message) = self.order.pop_front() else {
             return;
         };
-        self.bytes -= message.cost() + OVERHEAD;
+        self.bytes -= message.cost() + MESSAGE_OVERHEAD;
         let Some(recent) = self.rooms.get_mut(&message.room) else {
             return;
         };
-        // The room may have been forgotten and written anew since this message was listed.
+        // The room may have been deleted and created anew since this message was listed.
         if recent
             .front()
             .is_some_and(|front| Arc::ptr_eq(front, &message))

@@ -1,6 +1,6 @@
-//! A log in memory: the same promises as the embedded one, except that it ends with the process.
+//! A log in memory: the same promises as the embedded log, except that it is lost with the process.
 //!
-//! For trying things out, for tests, and for rooms whose past nobody needs. Bounded by retention only.
+//! For trying things out, for tests, and for rooms without history. Bounded by retention only.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -25,19 +25,19 @@ use crate::{
 mod read_markers;
 mod sessions;
 
-use read_markers::RoomMarks;
-use sessions::KeptSessions;
+use read_markers::RoomMarkers;
+use sessions::SessionTable;
 
-/// How many rooms and sessions each call looks at to take away what is too old, and how many marks of each room: all have
-/// their turn, and no call takes long.
-const SWEEP: usize = 2;
+/// How many rooms and sessions each call trims, and how many read markers of each room: a round robin that reaches all of
+/// them, and keeps every call short.
+const TRIM_STEP: usize = 2;
 
 /// What a memory log keeps.
 #[derive(Clone, Debug)]
 pub struct MemoryConfig {
     /// How much of each room.
     pub retention: Retention,
-    /// How long an id can be repeated.
+    /// How long a message id is remembered.
     pub idempotency: Duration,
     /// How long a session that has ended can be resumed.
     pub session_window: Duration,
@@ -53,7 +53,7 @@ impl Default for MemoryConfig {
     }
 }
 
-/// A new, empty log.
+/// Opens a new, empty log.
 pub fn open(config: MemoryConfig) -> (Backend, Deliveries) {
     let (log, stream, deliveries) = open_with(config, clock::system_clock(None));
     let backend = Backend {
@@ -78,7 +78,7 @@ pub(super) fn open_with(
         incarnation: incarnation.clone(),
         stream: stream.clone(),
         clock,
-        rooms: Mutex::new(Some(Rooms::new(config, incarnation))),
+        rooms: Mutex::new(Some(MemoryRooms::new(config, incarnation))),
     };
     (Arc::new(log), stream, deliveries)
 }
@@ -88,40 +88,40 @@ pub(super) struct MemoryLog {
     clock: Clock,
     incarnation: Epoch,
     // A std mutex: it is held for a few map operations and never across an await. `None` once closed.
-    rooms: Mutex<Option<Rooms>>,
+    rooms: Mutex<Option<MemoryRooms>>,
 }
 
-struct Rooms {
+struct MemoryRooms {
     config: MemoryConfig,
     /// What the epochs of unwritten rooms are derived from.
     incarnation: Epoch,
-    /// How many rooms were forgotten, by the counter that they share; the others have none.
+    /// How many rooms were forgotten, by the counter that they share; absent means 0.
     forgotten: HashMap<u16, u64>,
-    /// Those that somebody has written to.
-    rooms: IndexMap<RoomKey, Room>,
+    /// The rooms that were ever written to.
+    rooms: IndexMap<RoomKey, MemoryRoom>,
     offsets: HashMap<Namespace, Offset>,
-    /// Ids that may be repeated, in the order in which that ends.
+    /// Remembered message ids, in the order in which they expire.
     ids: VecDeque<(Timestamp, RoomKey, MessageId)>,
-    sessions: KeptSessions,
-    /// Which room is looked at next.
-    sweep: usize,
+    sessions: SessionTable,
+    /// Index of the room to trim next.
+    trim_cursor: usize,
 }
 
-struct Room {
+struct MemoryRoom {
     recent: RecentMessages,
-    keep: RetentionPolicy,
+    policy: RetentionPolicy,
     ids: HashMap<MessageId, (Seq, Timestamp)>,
-    marks: RoomMarks,
+    markers: RoomMarkers,
     /// When it was last written, or read after that.
     ts: Timestamp,
 }
 
 impl MemoryLog {
-    fn lock(&self) -> MutexGuard<'_, Option<Rooms>> {
+    fn lock(&self) -> MutexGuard<'_, Option<MemoryRooms>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many things are kept.
+    /// How many entries are stored.
     #[cfg(test)]
     pub(super) fn entries(&self) -> usize {
         let rooms = self.lock();
@@ -131,18 +131,18 @@ impl MemoryLog {
         rooms.rooms.len() + rooms.forgotten.len() + rooms.ids.len()
     }
 
-    /// Takes away everything that is not to be kept at `now`.
+    /// Deletes everything that has expired at `now`.
     #[cfg(test)]
     pub(super) fn trim(&self, now: LogTime) {
         if let Some(rooms) = self.lock().as_mut() {
             rooms.forget_ids(now);
             // Backwards, since a forgotten room's place is taken by the last one.
             for index in (0..rooms.rooms.len()).rev() {
-                rooms.sweep_room(index, now);
+                rooms.trim_room(index, now);
             }
             rooms.sessions.trim(rooms.config.session_window, now);
             for room in rooms.rooms.values_mut() {
-                room.marks.trim(room.keep, now);
+                room.markers.trim(room.policy, now);
             }
         }
     }
@@ -152,8 +152,8 @@ impl MemoryLog {
 impl Log for MemoryLog {
     async fn append(&self, draft: Draft) -> Result<Receipt> {
         let (settle, receipt) = Receipt::new();
-        // The place on the stream comes first, so that numbering and delivering are one step under the lock. Without
-        // anybody to deliver to, messages are stored all the same.
+        // The place on the stream is reserved first, so that numbering and delivering are one step under the lock. If the
+        // receiver was dropped, messages are stored all the same.
         let place = self.stream.reserve().await.ok();
         let mut rooms = self.lock();
         let rooms = rooms.as_mut().ok_or_else(closed)?;
@@ -161,7 +161,7 @@ impl Log for MemoryLog {
         if let (Some(place), Some(message)) = (place, message) {
             place.send(Delivery::Message(message));
         }
-        // Nobody may be waiting; the draft is stored all the same.
+        // The receipt may have been dropped; the draft is stored all the same.
         let _ = settle.send(Ok(appended));
         Ok(receipt)
     }
@@ -170,14 +170,14 @@ impl Log for MemoryLog {
         let now = (self.clock)();
         let mut rooms = self.lock();
         let rooms = rooms.as_mut().ok_or_else(closed)?;
-        rooms.sweep(now);
+        rooms.trim_step(now);
         let Some(room) = rooms.rooms.get_mut(room) else {
             return Ok(Page::unwritten(rooms.unwritten(room)));
         };
         room.touch(now);
-        let cutoff = room.keep.cutoff(now);
+        let cutoff = room.policy.cutoff(now);
         let page = room.recent.page(range, size, cutoff);
-        Ok(page.expect("all that is kept is in memory"))
+        Ok(page.expect("all stored messages are in memory"))
     }
 
     async fn missed(
@@ -190,13 +190,13 @@ impl Log for MemoryLog {
         let now = (self.clock)();
         let mut rooms = self.lock();
         let rooms = rooms.as_mut().ok_or_else(closed)?;
-        rooms.sweep(now);
+        rooms.trim_step(now);
         let Some(room) = rooms.rooms.get(room) else {
             return Ok(Missed::nothing());
         };
-        let cutoff = room.keep.cutoff(now);
+        let cutoff = room.policy.cutoff(now);
         let missed = room.recent.missed(after, until, size, cutoff);
-        Ok(missed.expect("all that is kept is in memory"))
+        Ok(missed.expect("all stored messages are in memory"))
     }
 
     async fn last_offset(&self, namespace: &Namespace) -> Result<Offset> {
@@ -218,7 +218,7 @@ impl Log for MemoryLog {
     }
 }
 
-impl Rooms {
+impl MemoryRooms {
     fn new(config: MemoryConfig, incarnation: Epoch) -> Self {
         Self {
             config,
@@ -227,28 +227,28 @@ impl Rooms {
             rooms: IndexMap::new(),
             offsets: HashMap::new(),
             ids: VecDeque::new(),
-            sessions: KeptSessions::default(),
-            sweep: 0,
+            sessions: SessionTable::default(),
+            trim_cursor: 0,
         }
     }
 
-    /// The epoch of a room that nobody has written to.
+    /// The epoch of a room that was never written to.
     fn unwritten(&self, room: &RoomKey) -> Epoch {
         let forgotten = self.forgotten.get(&epoch::slot(room));
         epoch::derive(&self.incarnation, room, forgotten.copied().unwrap_or(0))
     }
 
-    /// The answer, and the message if it is a new one.
+    /// Stores a draft, and returns the result, and the message unless it is a repeat.
     fn append(&mut self, draft: Draft, now: LogTime) -> (Appended, Option<Arc<Message>>) {
         self.forget_ids(now);
-        self.sweep(now);
+        self.trim_step(now);
         let room = self.room(&draft.room, now);
         let given = draft.id.is_some();
         let id = draft.id.unwrap_or_else(MessageId::generate);
         if let Some(&(seq, ts)) = room.ids.get(&id) {
             return (room.appended(id, seq, ts, true), None);
         }
-        // Times never fall within a room, whatever the clock does.
+        // Timestamps never decrease within a room, whatever the clock does.
         let ts = room.ts.max(now.now);
         room.ts = ts;
         let seq = room.recent.head().next();
@@ -280,19 +280,19 @@ impl Rooms {
         (appended, Some(message))
     }
 
-    /// The room, for somebody who writes to it.
-    fn room(&mut self, key: &RoomKey, now: LogTime) -> &mut Room {
+    /// The room, created if there is none.
+    fn room(&mut self, key: &RoomKey, now: LogTime) -> &mut MemoryRoom {
         if !self.rooms.contains_key(key) {
-            let room = Room {
+            let room = MemoryRoom {
                 recent: RecentMessages::new(self.unwritten(key), Seq(0), Seq(1)),
-                keep: self.config.retention.policy(&key.room),
+                policy: self.config.retention.policy(&key.room),
                 ids: HashMap::new(),
-                marks: RoomMarks::default(),
+                markers: RoomMarkers::default(),
                 ts: now.retention_clock,
             };
             self.rooms.insert(key.clone(), room);
         }
-        self.rooms.get_mut(key).expect("it was there or is now")
+        self.rooms.get_mut(key).expect("it was found or inserted")
     }
 
     fn forget_ids(&mut self, now: LogTime) {
@@ -307,24 +307,24 @@ impl Rooms {
         }
     }
 
-    /// Takes what is too old out of the next few rooms and sessions.
-    fn sweep(&mut self, now: LogTime) {
-        self.sessions.sweep(self.config.session_window, now);
-        for _ in 0..SWEEP.min(self.rooms.len()) {
-            self.sweep = (self.sweep + 1) % self.rooms.len().max(1);
-            self.sweep_room(self.sweep, now);
+    /// Trims the next few rooms and sessions.
+    fn trim_step(&mut self, now: LogTime) {
+        self.sessions.trim_step(self.config.session_window, now);
+        for _ in 0..TRIM_STEP.min(self.rooms.len()) {
+            self.trim_cursor = (self.trim_cursor + 1) % self.rooms.len().max(1);
+            self.trim_room(self.trim_cursor, now);
         }
     }
 
-    fn sweep_room(&mut self, index: usize, now: LogTime) {
+    fn trim_room(&mut self, index: usize, now: LogTime) {
         let Some((_, room)) = self.rooms.get_index_mut(index) else {
             return;
         };
         room.trim(now);
-        room.marks.sweep(room.keep, now);
+        room.markers.trim_step(room.policy, now);
         if room.recent.is_empty()
             && room.ids.is_empty()
-            && room.keep.room_expired(room.ts, now)
+            && room.policy.room_expired(room.ts, now)
             && let Some((key, _)) = self.rooms.swap_remove_index(index)
         {
             *self.forgotten.entry(epoch::slot(&key)).or_default() += 1;
@@ -332,17 +332,17 @@ impl Rooms {
     }
 }
 
-impl Room {
-    /// Notes that it is in use.
+impl MemoryRoom {
+    /// Records that the room is in use.
     fn touch(&mut self, now: LogTime) {
-        if self.keep.needs_touch(self.ts, now) {
+        if self.policy.needs_touch(self.ts, now) {
             self.ts = now.retention_clock;
         }
     }
 
     fn trim(&mut self, now: LogTime) {
-        let first = self.keep.first_by_count(self.recent.head());
-        self.recent.drop_old(first, self.keep.cutoff(now));
+        let first = self.policy.first_by_count(self.recent.head());
+        self.recent.drop_old(first, self.policy.cutoff(now));
     }
 
     fn appended(&self, id: MessageId, seq: Seq, ts: Timestamp, duplicate: bool) -> Appended {

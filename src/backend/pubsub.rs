@@ -1,30 +1,30 @@
-//! Words between nodes that nobody keeps: published on a channel, heard by the nodes that listen to it at that moment.
+//! Pub/Sub between nodes: messages on channels that are not stored, for the nodes that are subscribed at that moment.
 
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
-/// Channels over all nodes.
+/// Channels that reach all nodes.
 pub trait PubSub: Send + Sync + 'static {
-    /// Publishes a word. Never waits: while the nodes cannot reach each other words are kept, as many as there is room for,
-    /// and published once they can; the others are counted as dropped.
-    fn publish(&self, channel: String, word: Vec<u8>);
+    /// Publishes a message. Never waits: while the nodes cannot reach each other messages are queued up to a limit, and
+    /// published once they can; those above the limit are dropped and counted.
+    fn publish(&self, channel: String, message: Vec<u8>);
 
-    /// Listens to a channel. What it answers is ready when the channel is listened to, or will be once the nodes can reach
-    /// each other; whoever takes the words too slowly holds up all channels.
+    /// Subscribes to a channel. The future is ready when the subscription is active, or will be once the nodes can reach
+    /// each other. A slow receiver delays all channels.
     fn subscribe(&self, channel: String) -> BoxFuture<'static, PubSubMessages>;
 
-    /// Ends that.
+    /// Ends the subscription.
     fn unsubscribe(&self, channel: String);
 
     /// Nodes that can be reached now, this one included.
     fn node_count(&self) -> usize;
 
-    /// What the names of channels begin with that are this deployment's own: others may be listened to over the same Redis.
+    /// The prefix of this deployment's channels: other deployments may share the same Redis.
     fn prefix(&self) -> String;
 
-    /// Words that were dropped, so far, by reason.
+    /// How many messages were dropped so far, by reason.
     fn dropped(&self) -> Vec<(&'static str, u64)>;
 }
 
-/// A channel's words, each with the channel's name.
+/// A channel's messages, each with the channel's name.
 pub type PubSubMessages = mpsc::Receiver<(String, Vec<u8>)>;

@@ -1,6 +1,6 @@
-//! Read marks: up to which number a user has read a room.
+//! Read markers: up to which number a user has read a room.
 //!
-//! Says what a mark promises and by which rule it moves; whoever keeps the log keeps the marks beside it.
+//! Defines what a marker promises and the rule by which it advances; the implementation of the log stores the markers.
 
 use std::time::Duration;
 
@@ -12,41 +12,40 @@ use crate::{
     model::{RoomKey, Seq, Timestamp, UserId},
 };
 
-/// A mark that is set again where it stands counts as used, lest it be swept; noting that once a day will do.
+/// How often a marker that is set again without advancing is written, so that it does not expire.
 pub(super) const MARKER_TOUCH_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
-/// Where a user's mark in a room stands.
+/// A user's read marker in a room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadMarker {
-    /// The number up to which the user has read; 0 when nothing was ever marked.
+    /// The number up to which the user has read; 0 if it was never set.
     pub seq: Seq,
-    /// How many numbers the room has gone beyond it, whether or not those messages are still kept.
+    /// How many messages were stored after it, whether or not they are still stored.
     pub unread: u64,
-    /// This call moved it forward.
+    /// This call advanced it.
     pub moved: bool,
 }
 
-/// Keeps how far each user has read each room.
+/// Stores how far each user has read each room.
 ///
-/// A mark only moves forward, and never beyond the room's last message. It belongs to the room's epoch: a room that is
-/// forgotten takes its marks along. A mark nobody has set for 30 days, or for as long as the room keeps messages if
-/// that is longer, may be forgotten too.
+/// A marker only advances, and never beyond the room's last message. It belongs to the room's epoch: when a room is
+/// forgotten, its markers are, too. A marker that was not set for 30 days, or for as long as the room keeps messages if
+/// that is longer, may be forgotten.
 #[async_trait]
 pub trait ReadMarkers: Send + Sync + 'static {
-    /// Moves the mark to `seq`, or to the room's last message if that comes first; a mark already there or further on
-    /// stays. Answers once it is stored as safely as a message, in order with the drafts that the log accepted before.
-    /// Dropping the future does not take back what was asked.
+    /// Advances the marker to `seq`, or to the room's last message if that comes first; a marker at or beyond it stays.
+    /// Returns once it is stored as durably as a message, in order with the drafts that the log accepted before.
+    /// Dropping the future does not cancel the change.
     ///
-    /// In a room that was never written the mark is 0, and nothing is stored.
+    /// In a room that was never written to the marker is 0, and nothing is stored.
     async fn advance(&self, room: &RoomKey, user: &UserId, seq: Seq) -> Result<ReadMarker>;
 
-    /// Where the mark stands, `moved` being false. Never waits for whoever writes, and sees every mark that was
-    /// answered before.
+    /// Returns the marker, with `moved` false. Never waits for writes, and sees every change that has returned before.
     async fn get(&self, room: &RoomKey, user: &UserId) -> Result<ReadMarker>;
 }
 
 impl ReadMarker {
-    /// A mark at `seq` in a room whose last message is `head`.
+    /// A marker at `seq` in a room whose last message is `head`.
     pub(super) fn at(seq: Seq, head: Seq, moved: bool) -> Self {
         Self {
             seq,
@@ -56,7 +55,7 @@ impl ReadMarker {
     }
 }
 
-/// A mark as it is kept.
+/// A marker as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StoredMarker {
     pub(super) seq: Seq,
@@ -65,13 +64,13 @@ pub(super) struct StoredMarker {
 }
 
 impl StoredMarker {
-    /// One that was never set.
+    /// A marker that was never set.
     pub(super) const NEVER: Self = Self {
         seq: Seq(0),
         ts: Timestamp(0),
     };
 
-    /// What is to be kept from now on when its user has read up to `seq`; `None` if nothing is to change.
+    /// The marker to store when its user has read up to `seq`; `None` if nothing changes.
     pub(super) fn set(self, seq: Seq, head: Seq, now: LogTime) -> Option<Self> {
         let seq = self.seq.max(seq.min(head));
         let used = seq > Seq(0) && self.ts < now.retention_clock.before(MARKER_TOUCH_INTERVAL);

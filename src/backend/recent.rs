@@ -1,6 +1,6 @@
-//! The newest messages of one room in memory, and the pages that can be cut from them.
+//! The newest messages of one room in memory, and the pages that can be served from them.
 //!
-//! Knows nothing of where older messages are: a page that would need them is refused.
+//! Knows nothing of where older messages are: it returns `None` for a page that needs them.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -9,25 +9,25 @@ use crate::{
     model::{Epoch, Message, Offset, Seq, Timestamp},
 };
 
-/// A run of messages without holes that ends with the room's last one.
+/// A run of messages without gaps that ends with the room's last one.
 #[derive(Debug)]
 pub(super) struct RecentMessages {
     epoch: Epoch,
     head: Seq,
-    /// The offset of the last message that came here; 0 before the first.
+    /// The offset of the last message that was added; 0 before the first.
     offset: Offset,
-    /// No message before this one is kept; it need not be in memory.
+    /// No message before this one is stored; it need not be in memory.
     oldest: Seq,
-    /// The offset of the newest message that is not kept any more; 0 if there is none.
+    /// The offset of the newest message that was deleted; 0 if there is none.
     trimmed: Offset,
-    /// The oldest message that was young enough when somebody last looked, and its time. It stays the oldest until it
-    /// is itself too old, since times never fall within a room.
-    seen: Option<(Seq, Timestamp)>,
+    /// The oldest unexpired message as of the last full read, and its time. It stays the oldest until it expires itself,
+    /// since timestamps never decrease within a room.
+    oldest_read: Option<(Seq, Timestamp)>,
     messages: VecDeque<Arc<Message>>,
 }
 
 impl RecentMessages {
-    /// A room whose last message is `head` and whose oldest kept one is `oldest`, none of them in memory.
+    /// A room whose last message is `head` and whose oldest stored one is `oldest`, none of them in memory.
     pub(super) fn new(epoch: Epoch, head: Seq, oldest: Seq) -> Self {
         Self {
             epoch,
@@ -35,7 +35,7 @@ impl RecentMessages {
             offset: Offset(0),
             oldest,
             trimmed: Offset(0),
-            seen: None,
+            oldest_read: None,
             messages: VecDeque::new(),
         }
     }
@@ -56,7 +56,7 @@ impl RecentMessages {
         self.messages.front()
     }
 
-    /// Takes the room's next message.
+    /// Adds the room's next message.
     pub(super) fn push(&mut self, message: Arc<Message>) {
         debug_assert_eq!(message.seq, self.head.next());
         self.head = message.seq;
@@ -64,18 +64,18 @@ impl RecentMessages {
         self.messages.push_back(message);
     }
 
-    /// Drops the first message from memory only; it is still kept elsewhere.
+    /// Drops the first message from memory only; it is still stored elsewhere.
     pub(super) fn unload_front(&mut self) {
         self.messages.pop_front();
     }
 
-    /// From now on nothing before `oldest` is kept, here or elsewhere; the newest such message had the offset `trimmed`.
+    /// The messages before `oldest` were deleted, here and elsewhere; the newest of them had the offset `trimmed`.
     pub(super) fn trim(&mut self, oldest: Seq, trimmed: Offset) {
         self.oldest = self.oldest.max(oldest);
         self.trimmed = self.trimmed.max(trimmed);
     }
 
-    /// Keeps nothing from before `oldest` or from before `cutoff` any more; it leaves memory too.
+    /// Deletes messages before `oldest` or from before `cutoff`, from memory, too.
     pub(super) fn drop_old(&mut self, oldest: Seq, cutoff: Timestamp) {
         while let Some(front) = self.messages.front()
             && (front.seq < oldest || front.ts < cutoff)
@@ -86,10 +86,10 @@ impl RecentMessages {
         }
     }
 
-    /// Learns which message was the oldest young enough, from somebody who could look at all of them.
+    /// Learns which message is the oldest unexpired one, from a read of all of them.
     pub(super) fn learn(&mut self, seq: Seq, ts: Timestamp) {
-        if self.seen.is_none_or(|(before, _)| before < seq) {
-            self.seen = Some((seq, ts));
+        if self.oldest_read.is_none_or(|(before, _)| before < seq) {
+            self.oldest_read = Some((seq, ts));
         }
     }
 
@@ -104,7 +104,7 @@ impl RecentMessages {
         usize::try_from(seq.0.saturating_sub(self.first().0)).unwrap_or(usize::MAX)
     }
 
-    /// The oldest message that is kept and not from before `cutoff`, if that can be told from here.
+    /// The oldest stored message that is not from before `cutoff`, if it can be determined from memory.
     fn oldest(&self, cutoff: Timestamp) -> Option<Seq> {
         let first = self.first();
         let front_is_old = self.front().is_some_and(|front| front.ts < cutoff);
@@ -112,12 +112,12 @@ impl RecentMessages {
             let old = self.messages.partition_point(|message| message.ts < cutoff);
             return Some(self.oldest.max(Seq(first.0 + old as u64)));
         }
-        self.seen
+        self.oldest_read
             .filter(|&(seq, ts)| seq >= self.oldest && ts >= cutoff)
             .map(|(seq, _)| seq)
     }
 
-    /// The page asked for, or `None` if it needs messages that are not in memory.
+    /// The requested page, or `None` if it needs messages that are not in memory.
     pub(super) fn page(&self, range: Range, size: PageSize, cutoff: Timestamp) -> Option<Page> {
         let oldest = self.oldest(cutoff)?;
         let (messages, more) = match range {
@@ -135,7 +135,7 @@ impl RecentMessages {
         })
     }
 
-    /// The messages after one offset and up to another, or `None` if some may be kept that are not in memory.
+    /// The messages after one offset and up to another, or `None` if some of them may be stored elsewhere only.
     pub(super) fn missed(
         &self,
         after: Offset,
@@ -205,7 +205,7 @@ impl RecentMessages {
             .cloned()
             .collect();
         taken.reverse();
-        // The page ended where memory does, and not because it was full or nothing older is kept.
+        // The page ended at the first message in memory, and not because it was full or nothing older is stored.
         if !cut && self.first() > oldest && !space.is_full() {
             return None;
         }
@@ -214,7 +214,7 @@ impl RecentMessages {
     }
 }
 
-/// What is left of a page while it is filled.
+/// The remaining size of a page while it is filled.
 pub(super) struct PageBudget {
     messages: usize,
     bytes: usize,
@@ -231,7 +231,7 @@ impl PageBudget {
         }
     }
 
-    /// Whether a message of so many bytes still fits; it is counted if it does. The first always does.
+    /// Whether a message of so many bytes still fits; if so, it is subtracted. The first one always fits.
     pub(super) fn admits(&mut self, bytes: usize) -> bool {
         if self.messages == 0 || (bytes > self.bytes && !self.empty) {
             return false;

@@ -1,6 +1,6 @@
-//! What a room keeps: how many messages and for how long, by the room's name; and how fast the rest is taken away.
+//! Retention: how many messages a room keeps and for how long, by the room's name, and how fast the rest is deleted.
 //!
-//! Pure: the time comes in as an argument, and nothing here knows how messages are stored.
+//! Pure: the time is an argument, and nothing here knows how messages are stored.
 
 use std::time::Duration;
 
@@ -10,28 +10,29 @@ use crate::{
     pattern::Pattern,
 };
 
-/// Using an empty room is noted once in so long.
+/// How often reading an empty room is recorded as use.
 pub(super) const ROOM_TOUCH_INTERVAL: Duration = DAY;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// An empty room is remembered at least this long, so that positions in it stay valid.
-const LINGER: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The shortest time for which an empty room is remembered, so that positions in it stay valid.
+const MIN_ROOM_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// For so long it is known of every room whether something is gone from it; a day less, since clocks differ.
+/// How long it is known of every room whether messages were deleted: a day less than rooms are remembered, since clocks
+/// differ.
 pub const GAP_DETECTION_WINDOW: Duration = Duration::from_secs(6 * 24 * 3600);
 
-/// A read mark is remembered at least this long.
-const MARK: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The shortest time for which a read marker is remembered.
+const MIN_MARKER_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// A room may hold this many messages more than its limit, or a tenth more, before trimming starts: deleting in
-/// batches costs far less than deleting one message for each that comes.
+/// A room may exceed its limit by this many messages, or by a tenth, before trimming starts: deleting in batches costs
+/// far less than deleting one message for each append.
 const SLACK: u64 = 64;
 
-/// The limits of one room.
+/// The retention policy of one room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetentionPolicy {
-    /// How many messages are kept; 0 keeps none, and numbering goes on all the same.
+    /// How many messages are kept; 0 keeps none, and numbering continues all the same.
     pub messages: u64,
     /// How long a message is kept.
     pub age: Duration,
@@ -43,49 +44,49 @@ impl RetentionPolicy {
         Seq(head.0.saturating_sub(self.messages) + 1)
     }
 
-    /// Messages from before this time are not shown.
+    /// Messages from before this time are expired, and not returned.
     pub(super) fn cutoff(self, now: LogTime) -> Timestamp {
         now.retention_clock.before(self.age)
     }
 
-    /// Whether a room that holds `oldest..=head` is far enough over its count to be trimmed.
+    /// Whether a room that holds `oldest..=head` is far enough over its limit to be trimmed.
     pub(super) fn overfull(self, oldest: Seq, head: Seq) -> bool {
         let held = (head.0 + 1).saturating_sub(oldest.0);
         held > self.messages.saturating_add(SLACK.max(self.messages / 10))
     }
 
-    /// Whether an empty room last written at `ts` may be forgotten, epoch and all.
+    /// Whether an empty room last used at `ts` may be forgotten, with its epoch.
     pub(super) fn room_expired(self, ts: Timestamp, now: LogTime) -> bool {
         ts < now.retention_clock.before(self.room_ttl())
     }
 
-    /// How long an empty room is remembered when nobody uses it.
+    /// How long an empty, unused room is remembered.
     pub(super) fn room_ttl(self) -> Duration {
-        self.age.max(LINGER)
+        self.age.max(MIN_ROOM_TTL)
     }
 
-    /// Whether a read mark last set at `ts` may be forgotten.
+    /// Whether a read marker last set at `ts` may be forgotten.
     pub(super) fn marker_expired(self, ts: Timestamp, now: LogTime) -> bool {
         ts < now.retention_clock.before(self.marker_ttl())
     }
 
-    /// How long a read mark is remembered when nobody sets it.
+    /// How long a read marker is remembered after it was last set.
     pub(super) fn marker_ttl(self) -> Duration {
-        self.age.max(MARK)
+        self.age.max(MIN_MARKER_TTL)
     }
 
-    /// Whether reading an empty room last written at `ts` should count as use, lest it be forgotten.
+    /// Whether reading an empty room last used at `ts` is to be recorded as use, so that it is not forgotten.
     pub(super) fn needs_touch(self, ts: Timestamp, now: LogTime) -> bool {
         ts < now.retention_clock.before(DAY)
     }
 }
 
-/// The limits of every room: the first rule whose pattern matches the room's name, else the default.
+/// The policies of all rooms: the first rule whose pattern matches the room's name, else the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// For rooms that no rule names.
+    /// For rooms that no rule matches.
     pub default: RetentionPolicy,
-    /// Patterns on the room's name, in which `*` matches any run of characters, and their limits.
+    /// Patterns on the room's name, in which `*` matches any run of characters, and their policies.
     pub rules: Vec<(Pattern, RetentionPolicy)>,
 }
 
@@ -103,7 +104,7 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// The limits of `room`.
+    /// The policy of `room`.
     pub fn policy(&self, room: &RoomName) -> RetentionPolicy {
         self.rules
             .iter()
@@ -112,16 +113,16 @@ impl Retention {
     }
 }
 
-/// How long to wait between two passes over all rooms.
-const PASS: Duration = Duration::from_secs(60);
+/// The time between two passes over all rooms.
+const PASS_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long trimming rests after a step that took `took`: a tenth of the time at most is spent on it, and a log that
-/// is busy with appends, whose queue a step waits in, is asked less often.
+/// The delay after a trim step that took `took`: trimming takes at most a tenth of the time, and backs off while the log
+/// is busy with appends, since a step waits in the same queue.
 pub(super) fn trim_delay(more: bool, took: Duration) -> Duration {
     if more {
         (took * 9).clamp(Duration::from_millis(10), Duration::from_secs(1))
     } else {
-        PASS
+        PASS_INTERVAL
     }
 }
 

@@ -1,6 +1,6 @@
-//! Sessions: what a client that comes back is given again.
+//! Stored sessions: what a client gets back when it reconnects.
 //!
-//! They lie in the log's store, so that the next process, or another node, can resume them.
+//! They are stored beside the log, so that the next process, or another node, can resume them.
 
 use async_trait::async_trait;
 
@@ -9,57 +9,59 @@ use crate::{
     model::{ConnectionId, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
 };
 
-/// A connection of one user to one namespace, as its client can resume it.
+/// A connection of one user to one namespace, in the form in which its client can resume it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredSession {
-    /// Its secret name.
+    /// Its secret id.
     pub pid: Pid,
     /// The namespace.
     pub namespace: Namespace,
-    /// Who it speaks for; nobody else may resume it.
+    /// Its user; nobody else may resume it.
     pub user: UserId,
     /// The connection's public id, which it keeps when it is resumed.
     pub connection: ConnectionId,
-    /// The rooms it is in, in the order of joining, each with the offset after which it is to be given its messages.
+    /// The rooms it is in, in the order of joining, each with the offset after which its messages are to be delivered.
     pub rooms: Vec<(RoomName, Offset)>,
-    /// What an embedding application keeps with it, as text that only the hub reads.
+    /// State of an embedding application, as text that only the hub reads.
     pub application: Option<String>,
-    /// The rooms it was taken out of, each with the reason that its client may not have been told yet.
+    /// The rooms it was removed from, each with a reason that its client may not have received yet.
     pub lost: Vec<(RoomName, String)>,
-    /// How often it had been claimed when it was found; 0 of a new one, and where there is one node.
+    /// How often it had been claimed when it was found; 0 for a new session, and with a single node.
     pub claims: u64,
 }
 
-/// Keeps sessions: those that go on for as long as they do, and those that have ended for a window of time after that.
+/// Stores sessions: active ones, and ended ones for a window of time.
 #[async_trait]
 pub trait SessionStore: Send + Sync + 'static {
-    /// Stores the session as one that goes on, in place of what was stored under its `pid`. Answers once it is stored
-    /// as safely as a message. Calls take effect in the order in which they are first polled to their place in the
-    /// queue; dropping the future does not take back what was asked.
+    /// Stores the session as an active one, in place of what was stored under its `pid`. Returns once it is stored as
+    /// durably as a message. Calls take effect in the order in which their futures first enter the queue; dropping the
+    /// future does not cancel the change.
     async fn save(&self, session: StoredSession) -> Result<()>;
 
-    /// As [`save`](Self::save), for a connection that begins or goes on with the session on this node. From then on no other node
-    /// can store it or note its end, until that one claims it. Refused if another node has claimed it since it was found: a claim
-    /// that comes late, from a node that stood still, must not take it from where its client is by now.
+    /// As [`save`](Self::save), for a connection that begins or resumes the session on this node. From then on no other node
+    /// can store or end it, until it claims the session itself.
+    ///
+    /// # Errors
+    /// Fails if another node has claimed it since it was found: a late claim, from a node that was suspended, must not
+    /// take the session from the node where its client is by now.
     async fn claim(&self, session: StoredSession) -> Result<()> {
         self.save(session).await
     }
 
-    /// Notes that the session has ended now, unless it had ended before or is not stored. Answers once that is stored.
+    /// Ends the session now, unless it has ended before or is not stored. Returns once that is stored.
     async fn end(&self, pid: Pid) -> Result<()>;
 
-    /// Forgets the session, unless it goes on on another node.
+    /// Deletes the session, unless it is active on another node.
     async fn forget(&self, pid: Pid) -> Result<()>;
 
-    /// Forgets every session of a user, those that go on and those that have ended, over all namespaces.
+    /// Deletes all sessions of a user, active and ended ones, in all namespaces.
     async fn forget_user(&self, user: UserId) -> Result<()>;
 
-    /// Takes a room out of every session of a user, those that go on and those that have ended, and notes the reason with each
-    /// that was in it.
+    /// Removes a room from all sessions of a user, active and ended ones, and stores the reason with each that was in it.
     async fn expel(&self, user: UserId, room: RoomKey, reason: String) -> Result<()>;
 
-    /// The session, unless it ended longer ago than the window. Sees whatever was answered before.
+    /// Returns the session, unless it ended longer ago than the window. Sees every change that has returned before.
     ///
-    /// One that went on when the process was killed counts as ended when its store was opened again.
+    /// A session that was active when the process was killed counts as ended when the store was opened again.
     async fn find(&self, pid: Pid) -> Result<Option<StoredSession>>;
 }

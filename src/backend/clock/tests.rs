@@ -11,7 +11,7 @@ struct Watched {
     guard: ClockGuard,
     begin: Instant,
     passed: Duration,
-    news: Vec<News>,
+    news: Vec<ClockChange>,
 }
 
 impl Watched {
@@ -51,24 +51,27 @@ fn a_year_ahead_for_a_minute_leaves_nothing_behind() {
     assert_eq!(time, clock.right().into());
     let time = clock.go_on(SECOND, Duration::ZERO);
     assert_eq!(time, clock.right().into());
-    assert!(matches!(clock.news[..], [News::Jumped { .. }, News::Back]));
+    assert!(matches!(
+        clock.news[..],
+        [ClockChange::Jumped { .. }, ClockChange::Back]
+    ));
 }
 
 #[test]
 fn a_jump_that_lasts_is_believed_and_nothing_gets_older_by_it_than_twice_the_time() {
     let mut clock = Watched::new(None);
     clock.go_on(60 * SECOND, Duration::ZERO);
-    let time = clock.go_on(HOLD + 10 * SECOND, YEAR);
+    let time = clock.go_on(ACCEPT_AFTER + 10 * SECOND, YEAR);
     assert_eq!(time.now, later(clock.right(), YEAR));
-    assert!(time.retention_clock <= later(clock.right(), HOLD + 10 * SECOND));
+    assert!(time.retention_clock <= later(clock.right(), ACCEPT_AFTER + 10 * SECOND));
     let time = clock.go_on(3600 * SECOND, YEAR);
     assert!(NOON.until(time.retention_clock) <= 2 * clock.passed);
     assert!(matches!(
         clock.news[..],
-        [News::Jumped { .. }, News::Believed]
+        [ClockChange::Jumped { .. }, ClockChange::Accepted]
     ));
     // Back again, and believed again.
-    let time = clock.go_on(HOLD + 10 * SECOND, Duration::ZERO);
+    let time = clock.go_on(ACCEPT_AFTER + 10 * SECOND, Duration::ZERO);
     assert_eq!(time.now, clock.right());
     assert!(time.retention_clock <= time.now);
 }

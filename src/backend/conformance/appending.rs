@@ -3,11 +3,11 @@
 use super::*;
 use crate::{error::Code, model::UserId};
 
-pub(super) async fn drafts_are_stored_in_the_order_they_were_accepted(kind: Kind) {
-    let mut rig = kind.rig(Retention::default()).await;
+pub(super) async fn drafts_are_stored_in_the_order_they_were_accepted(kind: LogKind) {
+    let mut fixture = kind.open(Retention::default()).await;
     let senders: Vec<_> = (0..10)
         .map(|sender| {
-            let log = rig.log.clone();
+            let log = fixture.log.clone();
             tokio::spawn(async move {
                 let mut receipts = Vec::new();
                 for nth in 0..100 {
@@ -26,14 +26,14 @@ pub(super) async fn drafts_are_stored_in_the_order_they_were_accepted(kind: Kind
     for sender in senders {
         assert!(sender.await.unwrap().is_sorted());
     }
-    let page = rig.page("r", Range::After(Seq(0)), 2000).await;
+    let page = fixture.page("r", Range::After(Seq(0)), 2000).await;
     assert_eq!(seqs(&page), (1..=1000).collect::<Vec<_>>());
     let mut next = [0; 10];
     for message in &page.messages {
         let [sender, nth]: [usize; 2] = serde_json::from_str(message.data.get()).unwrap();
         assert_eq!(nth, next[sender], "sender {sender}");
         next[sender] += 1;
-        let (delivered, _) = rig.delivered().unwrap();
+        let (delivered, _) = fixture.delivered().unwrap();
         assert_eq!(
             (delivered.seq, delivered.offset),
             (message.seq, message.offset)
@@ -43,9 +43,9 @@ pub(super) async fn drafts_are_stored_in_the_order_they_were_accepted(kind: Kind
 }
 
 pub(super) async fn offsets_grow_over_all_rooms_of_a_namespace_and_namespaces_are_apart(
-    kind: Kind,
+    kind: LogKind,
 ) {
-    let mut rig = kind.rig(Retention::default()).await;
+    let mut fixture = kind.open(Retention::default()).await;
     for (namespace, room) in [
         ("/", "a"),
         ("/", "b"),
@@ -57,10 +57,10 @@ pub(super) async fn offsets_grow_over_all_rooms_of_a_namespace_and_namespaces_ar
             room: key(namespace, room),
             ..draft("-", "1")
         };
-        rig.send(draft).await;
+        fixture.send(draft).await;
     }
     let mut seen = Vec::new();
-    while let Some((message, _)) = rig.delivered() {
+    while let Some((message, _)) = fixture.delivered() {
         let room = format!("{}{}", message.room.namespace, message.room.room);
         seen.push((room, message.seq.0, message.offset));
     }
@@ -78,11 +78,11 @@ pub(super) async fn offsets_grow_over_all_rooms_of_a_namespace_and_namespaces_ar
     }
 }
 
-pub(super) async fn an_id_again_is_answered_with_the_first_result_and_stored_once(kind: Kind) {
-    let mut rig = kind.rig(Retention::default()).await;
+pub(super) async fn a_repeated_id_returns_the_first_result_and_is_stored_once(kind: LogKind) {
+    let mut fixture = kind.open(Retention::default()).await;
     // Both may be in one transaction.
-    let first = rig.log.append(named("r", "one")).await.unwrap();
-    let again = rig.log.append(named("r", "one")).await.unwrap();
+    let first = fixture.log.append(named("r", "one")).await.unwrap();
+    let again = fixture.log.append(named("r", "one")).await.unwrap();
     let first = first.wait().await.unwrap();
     let again = again.wait().await.unwrap();
     assert!(!first.duplicate);
@@ -92,75 +92,77 @@ pub(super) async fn an_id_again_is_answered_with_the_first_result_and_stored_onc
     };
     assert_eq!(again, repeat);
 
-    rig.hands.advance(Duration::from_secs(60));
-    let other = rig.send(named("r", "two")).await;
+    fixture.clock.advance(Duration::from_secs(60));
+    let other = fixture.send(named("r", "two")).await;
     assert_eq!((other.seq, other.duplicate), (Seq(2), false));
-    assert_eq!(rig.send(named("r", "one")).await, repeat);
-    let elsewhere = rig.send(named("s", "one")).await;
+    assert_eq!(fixture.send(named("r", "one")).await, repeat);
+    let elsewhere = fixture.send(named("s", "one")).await;
     assert_eq!((elsewhere.seq, elsewhere.duplicate), (Seq(1), false));
 
-    assert_eq!(rig.kept("r").await, [1, 2]);
-    let ids: Vec<_> = std::iter::from_fn(|| rig.delivered())
+    assert_eq!(fixture.kept("r").await, [1, 2]);
+    let ids: Vec<_> = std::iter::from_fn(|| fixture.delivered())
         .map(|(message, _)| format!("{} {}", message.room.room, message.id))
         .collect();
     assert_eq!(ids, ["r one", "r two", "s one"]);
 }
 
-pub(super) async fn an_id_is_remembered_when_its_message_is_gone_and_no_longer_than_its_window(
-    kind: Kind,
+pub(super) async fn an_id_is_remembered_after_its_message_was_deleted_until_its_window_ends(
+    kind: LogKind,
 ) {
-    let rig = kind
-        .rig(Retention {
+    let fixture = kind
+        .open(Retention {
             default: policy(100, Duration::from_secs(10)),
             rules: Vec::new(),
         })
         .await;
-    let first = rig.send(named("r", "one")).await;
-    rig.hands.advance(DEFAULT_IDEMPOTENCY_WINDOW);
-    rig.log.trim_all(rig.hands.now()).await;
-    assert_eq!(rig.kept("r").await, [0; 0]);
-    let again = rig.send(named("r", "one")).await;
+    let first = fixture.send(named("r", "one")).await;
+    fixture.clock.advance(DEFAULT_IDEMPOTENCY_WINDOW);
+    fixture.log.trim_all(fixture.clock.now()).await;
+    assert_eq!(fixture.kept("r").await, [0; 0]);
+    let again = fixture.send(named("r", "one")).await;
     assert_eq!(
         (again.seq, again.ts, again.duplicate),
         (Seq(1), first.ts, true)
     );
 
-    rig.hands.advance(Duration::from_millis(1));
-    let anew = rig.send(named("r", "one")).await;
+    fixture.clock.advance(Duration::from_millis(1));
+    let anew = fixture.send(named("r", "one")).await;
     assert_eq!((anew.seq, anew.duplicate), (Seq(2), false));
-    rig.log.trim_all(rig.hands.now()).await;
+    fixture.log.trim_all(fixture.clock.now()).await;
     assert!(
-        rig.send(named("r", "one")).await.duplicate,
+        fixture.send(named("r", "one")).await.duplicate,
         "its window began anew"
     );
 }
 
-pub(super) async fn a_message_is_on_its_way_before_its_receipt_is_settled(kind: Kind) {
-    let mut rig = kind.rig(Retention::default()).await;
+pub(super) async fn a_message_is_delivered_before_its_receipt_is_settled(kind: LogKind) {
+    let mut fixture = kind.open(Retention::default()).await;
     for nth in 1..=100 {
         let except = (nth % 2 == 0).then(ConnectionId::generate);
-        let appended = rig
+        let appended = fixture
             .send(Draft {
                 except,
                 ..draft("r", "1")
             })
             .await;
-        let (message, not_to) = rig.delivered().expect("delivered before it was settled");
+        let (message, not_to) = fixture
+            .delivered()
+            .expect("delivered before it was settled");
         assert_eq!((&message.id, message.seq), (&appended.id, Seq(nth)));
         assert_eq!(not_to, except);
-        assert!(rig.delivered().is_none());
+        assert!(fixture.delivered().is_none());
     }
 }
 
-pub(super) async fn a_draft_whose_receipt_is_dropped_is_stored(kind: Kind) {
-    let rig = kind.rig(Retention::default()).await;
-    drop(rig.log.append(draft("r", "1")).await.unwrap());
-    assert_eq!(rig.send(draft("r", "2")).await.seq, Seq(2));
-    assert_eq!(rig.kept("r").await, [1, 2]);
+pub(super) async fn a_draft_whose_receipt_is_dropped_is_stored(kind: LogKind) {
+    let fixture = kind.open(Retention::default()).await;
+    drop(fixture.log.append(draft("r", "1")).await.unwrap());
+    assert_eq!(fixture.send(draft("r", "2")).await.seq, Seq(2));
+    assert_eq!(fixture.kept("r").await, [1, 2]);
 }
 
-pub(super) async fn everything_about_a_message_comes_back_as_it_was_sent(kind: Kind) {
-    let mut rig = kind.rig(Retention::default()).await;
+pub(super) async fn everything_about_a_message_comes_back_as_it_was_sent(kind: LogKind) {
+    let mut fixture = kind.open(Retention::default()).await;
     let datas = [
         "12345678901234567890",
         "1.0",
@@ -177,23 +179,25 @@ pub(super) async fn everything_about_a_message_comes_back_as_it_was_sent(kind: K
                 name: name.map(Into::into),
             });
             let event = EventName::parse("price").unwrap();
-            rig.send(Draft {
-                from,
-                event,
-                ..named("r", "x")
-            })
-            .await;
-            rig.send(Draft {
-                from: None,
-                ..draft("r", data)
-            })
-            .await;
+            fixture
+                .send(Draft {
+                    from,
+                    event,
+                    ..named("r", "x")
+                })
+                .await;
+            fixture
+                .send(Draft {
+                    from: None,
+                    ..draft("r", data)
+                })
+                .await;
         }
     }
-    let page = rig.page("r", Range::Last, 100).await;
+    let page = fixture.page("r", Range::Last, 100).await;
     assert_eq!(page.messages.len(), 1 + 2 * datas.len());
     for message in &page.messages {
-        let (delivered, _) = rig.delivered().unwrap();
+        let (delivered, _) = fixture.delivered().unwrap();
         assert_eq!(format!("{message:?}"), format!("{delivered:?}"));
     }
     let first = &page.messages[0];
@@ -206,51 +210,57 @@ pub(super) async fn everything_about_a_message_comes_back_as_it_was_sent(kind: K
     assert_eq!(stored, datas.map(|data| [data; 2]).concat());
 }
 
-pub(super) async fn an_event_sent_after_a_settled_append_is_delivered_after_it(kind: Kind) {
-    let mut rig = kind.rig(Retention::default()).await;
+pub(super) async fn an_event_sent_after_a_settled_append_is_delivered_after_it(kind: LogKind) {
+    let mut fixture = kind.open(Retention::default()).await;
     for _ in 0..50 {
-        rig.send(draft("r", "1")).await;
+        fixture.send(draft("r", "1")).await;
         let event = Ephemeral {
             room: key("/", "r"),
             id: None,
             event: EventName::parse("cursor").unwrap(),
             from: None,
             data: draft("r", "2").data,
-            ts: rig.hands.now(),
+            ts: fixture.clock.now(),
         };
-        rig.bus.send(Arc::new(event), None).await.unwrap();
-        assert!(matches!(rig.next_now(), Some(Delivery::Message(..))));
+        fixture.bus.send(Arc::new(event), None).await.unwrap();
+        assert!(matches!(fixture.next_now(), Some(Delivery::Message(..))));
         // It may come from elsewhere, which takes a moment.
-        assert!(matches!(rig.next().await, Some(Delivery::Ephemeral(..))));
+        assert!(matches!(
+            fixture.next().await,
+            Some(Delivery::Ephemeral(..))
+        ));
     }
 }
 
-pub(super) async fn appends_go_on_when_nobody_takes_the_deliveries_any_more(kind: Kind) {
-    let mut rig = kind.rig(Retention::default()).await;
-    rig.deliveries.close();
-    assert_eq!(rig.send(draft("r", "1")).await.seq, Seq(1));
-    assert_eq!(rig.kept("r").await, [1]);
+pub(super) async fn appends_continue_when_the_deliveries_are_dropped(kind: LogKind) {
+    let mut fixture = kind.open(Retention::default()).await;
+    fixture.deliveries.close();
+    assert_eq!(fixture.send(draft("r", "1")).await.seq, Seq(1));
+    assert_eq!(fixture.kept("r").await, [1]);
 }
 
-pub(super) async fn closing_stores_what_was_accepted_and_refuses_the_rest(kind: Kind) {
-    let mut rig = kind.rig(Retention::default()).await;
-    rig.log.ready().await.unwrap();
+pub(super) async fn closing_stores_what_was_accepted_and_rejects_the_rest(kind: LogKind) {
+    let mut fixture = kind.open(Retention::default()).await;
+    fixture.log.ready().await.unwrap();
     let mut receipts = Vec::new();
     for _ in 0..500 {
-        receipts.push(rig.log.append(draft("r", "1")).await.unwrap());
+        receipts.push(fixture.log.append(draft("r", "1")).await.unwrap());
     }
-    tokio::join!(rig.log.close(), rig.log.close());
+    tokio::join!(fixture.log.close(), fixture.log.close());
     for (receipt, nth) in receipts.into_iter().zip(1..) {
         assert_eq!(receipt.wait().await.unwrap().seq, Seq(nth));
-        assert_eq!(rig.delivered().unwrap().0.seq, Seq(nth));
+        assert_eq!(fixture.delivered().unwrap().0.seq, Seq(nth));
     }
     let size = PageSize {
         messages: 1,
         bytes: 1,
     };
-    let read = rig.log.read(&key("/", "r"), Range::Last, size).await;
+    let read = fixture.log.read(&key("/", "r"), Range::Last, size).await;
     assert_eq!(read.unwrap_err().code(), Code::Unavailable);
-    let append = rig.log.append(draft("r", "1")).await;
+    let append = fixture.log.append(draft("r", "1")).await;
     assert_eq!(append.unwrap_err().code(), Code::Unavailable);
-    assert_eq!(rig.log.ready().await.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(
+        fixture.log.ready().await.unwrap_err().code(),
+        Code::Unavailable
+    );
 }

@@ -6,15 +6,15 @@ use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
 use super::*;
 
-pub(super) async fn a_settled_message_is_seen_by_every_later_read(kind: Kind) {
-    let rig = kind.rig(Retention::default()).await;
+pub(super) async fn a_settled_message_is_seen_by_every_later_read(kind: LogKind) {
+    let fixture = kind.open(Retention::default()).await;
     for nth in 1..=300 {
         let room = format!("r{}", nth % 3);
-        let seq = rig.send(draft(&room, "1")).await.seq;
-        assert_eq!(rig.page(&room, Range::Last, 0).await.head, seq);
-        let page = rig.page(&room, Range::After(Seq(seq.0 - 1)), 10).await;
+        let seq = fixture.send(draft(&room, "1")).await.seq;
+        assert_eq!(fixture.page(&room, Range::Last, 0).await.head, seq);
+        let page = fixture.page(&room, Range::After(Seq(seq.0 - 1)), 10).await;
         assert_eq!(seqs(&page), [seq.0]);
-        let page = rig.page(&room, Range::Before(seq), 2).await;
+        let page = fixture.page(&room, Range::Before(seq), 2).await;
         assert_eq!(
             seqs(&page),
             (seq.0.saturating_sub(2).max(1)..seq.0).collect::<Vec<_>>()
@@ -67,10 +67,10 @@ fn any_size() -> impl Strategy<Value = PageSize> {
     (messages, bytes).prop_map(|(messages, bytes)| PageSize { messages, bytes })
 }
 
-pub(super) async fn every_page_is_what_a_plain_list_would_give(kind: Kind) {
+pub(super) async fn every_page_matches_a_plain_list(kind: LogKind) {
     let age = Duration::from_secs(30);
-    let rig = kind
-        .rig(Retention {
+    let fixture = kind
+        .open(Retention {
             default: policy(10_000, age),
             rules: Vec::new(),
         })
@@ -88,20 +88,24 @@ pub(super) async fn every_page_is_what_a_plain_list_would_give(kind: Kind) {
     for round in 0..1500 {
         let (room, length, wait, range, size) = moves.new_tree(&mut runner).unwrap().current();
         let name = format!("r{room}");
-        rig.hands.advance(Duration::from_millis(wait));
+        fixture.clock.advance(Duration::from_millis(wait));
         if round % 4 == 0 {
             let data = format!("\"{}\"", "x".repeat(length));
-            let ts = rig.send(draft(&name, &data)).await.ts;
+            let ts = fixture.send(draft(&name, &data)).await.ts;
             lists[room].push((data.len(), ts));
         }
         if round % 500 == 499 {
-            rig.log.trim_all(rig.hands.now()).await;
+            fixture.log.trim_all(fixture.clock.now()).await;
         }
         let list = &lists[room];
-        let cutoff = rig.hands.now().before(age);
+        let cutoff = fixture.clock.now().before(age);
         let old = list.iter().take_while(|(_, ts)| *ts < cutoff).count();
         let oldest = old as u64 + 1;
-        let page = rig.log.read(&key("/", &name), range, size).await.unwrap();
+        let page = fixture
+            .log
+            .read(&key("/", &name), range, size)
+            .await
+            .unwrap();
         let case = format!(
             "round {round}: {range:?} {size:?} of {} from {oldest}",
             list.len()

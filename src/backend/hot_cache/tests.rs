@@ -38,7 +38,7 @@ fn after(cache: &HotCache, room: &str, seq: u64, cutoff: u64) -> Option<Vec<u64>
 
 #[test]
 fn the_bound_in_bytes_holds_and_the_message_stored_longest_ago_leaves_first() {
-    let one = stored("a", 1).message.cost() + OVERHEAD;
+    let one = stored("a", 1).message.cost() + MESSAGE_OVERHEAD;
     let cache = HotCache::new(3 * one);
     cache.extend([stored("a", 1), stored("b", 1), stored("b", 2)]);
     assert_eq!(cache.bytes(), 3 * one);
@@ -55,7 +55,7 @@ fn the_bound_in_bytes_holds_and_the_message_stored_longest_ago_leaves_first() {
 
 #[test]
 fn a_full_page_that_begins_where_memory_does_needs_nothing_more() {
-    let one = stored("a", 1).message.cost() + OVERHEAD;
+    let one = stored("a", 1).message.cost() + MESSAGE_OVERHEAD;
     let cache = HotCache::new(2 * one);
     cache.extend((1..=4).map(|seq| stored("a", seq)));
     cache.learn(&key("a"), &Epoch::from_text("e"), Seq(1), Timestamp(1));
@@ -83,7 +83,7 @@ fn a_room_written_anew_shows_nothing_of_its_former_life() {
 
 #[test]
 fn which_message_is_the_oldest_is_told_only_as_long_as_it_is_certain() {
-    let one = stored("a", 1).message.cost() + OVERHEAD;
+    let one = stored("a", 1).message.cost() + MESSAGE_OVERHEAD;
     let cache = HotCache::new(2 * one);
     cache.extend((1..=6).map(|seq| stored("a", seq)));
     assert_eq!(

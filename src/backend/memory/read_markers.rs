@@ -1,9 +1,9 @@
-//! The read marks of the rooms in memory, under the same mutex as the messages.
+//! The read markers of the rooms in memory, under the same mutex as the messages.
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
 
-use super::{MemoryLog, SWEEP};
+use super::{MemoryLog, TRIM_STEP};
 use crate::{
     backend::{
         LogTime, ReadMarker, ReadMarkers, RetentionPolicy, closed, read_markers::StoredMarker,
@@ -12,12 +12,12 @@ use crate::{
     model::{RoomKey, Seq, UserId},
 };
 
-/// The marks of one room.
+/// The read markers of one room.
 #[derive(Default)]
-pub(super) struct RoomMarks {
+pub(super) struct RoomMarkers {
     users: IndexMap<UserId, StoredMarker>,
-    /// Which mark is looked at next, for being too old.
-    sweep: usize,
+    /// Index of the marker to check next.
+    trim_cursor: usize,
 }
 
 #[async_trait]
@@ -26,14 +26,14 @@ impl ReadMarkers for MemoryLog {
         let now = (self.clock)();
         let mut rooms = self.lock();
         let rooms = rooms.as_mut().ok_or_else(closed)?;
-        rooms.sweep(now);
+        rooms.trim_step(now);
         let Some(room) = rooms.rooms.get_mut(room) else {
             return Ok(ReadMarker::default());
         };
         room.touch(now);
-        let mark = room.marks.set(user, seq, room.recent.head(), now);
-        // Beside the turn of all rooms, so that a room cannot gain marks faster than they are looked at.
-        room.marks.sweep(room.keep, now);
+        let mark = room.markers.set(user, seq, room.recent.head(), now);
+        // Besides the round robin over all rooms, so that a room cannot gain markers faster than they are checked.
+        room.markers.trim_step(room.policy, now);
         Ok(mark)
     }
 
@@ -41,12 +41,12 @@ impl ReadMarkers for MemoryLog {
         let rooms = self.lock();
         let rooms = rooms.as_ref().ok_or_else(closed)?;
         Ok(rooms.rooms.get(room).map_or(ReadMarker::default(), |room| {
-            ReadMarker::at(room.marks.of(user).seq, room.recent.head(), false)
+            ReadMarker::at(room.markers.of(user).seq, room.recent.head(), false)
         }))
     }
 }
 
-impl RoomMarks {
+impl RoomMarkers {
     fn of(&self, user: &UserId) -> StoredMarker {
         self.users.get(user).copied().unwrap_or(StoredMarker::NEVER)
     }
@@ -60,25 +60,25 @@ impl RoomMarks {
         ReadMarker::at(new.seq, head, new.seq > old.seq)
     }
 
-    /// Forgets the next few marks if they are too old.
-    pub(super) fn sweep(&mut self, keep: RetentionPolicy, now: LogTime) {
-        for _ in 0..SWEEP.min(self.users.len()) {
-            if self.sweep >= self.users.len() {
-                self.sweep = 0;
+    /// Deletes the next few markers if they have expired.
+    pub(super) fn trim_step(&mut self, policy: RetentionPolicy, now: LogTime) {
+        for _ in 0..TRIM_STEP.min(self.users.len()) {
+            if self.trim_cursor >= self.users.len() {
+                self.trim_cursor = 0;
             }
-            match self.users.get_index(self.sweep) {
-                Some((_, mark)) if keep.marker_expired(mark.ts, now) => {
-                    self.users.swap_remove_index(self.sweep);
+            match self.users.get_index(self.trim_cursor) {
+                Some((_, mark)) if policy.marker_expired(mark.ts, now) => {
+                    self.users.swap_remove_index(self.trim_cursor);
                 }
-                _ => self.sweep += 1,
+                _ => self.trim_cursor += 1,
             }
         }
     }
 
-    /// Forgets all marks that are too old.
+    /// Deletes all expired markers.
     #[cfg(test)]
-    pub(super) fn trim(&mut self, keep: RetentionPolicy, now: LogTime) {
+    pub(super) fn trim(&mut self, policy: RetentionPolicy, now: LogTime) {
         self.users
-            .retain(|_, mark| !keep.marker_expired(mark.ts, now));
+            .retain(|_, mark| !policy.marker_expired(mark.ts, now));
     }
 }

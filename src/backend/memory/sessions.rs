@@ -1,4 +1,4 @@
-//! The sessions in memory, under the same mutex as the messages; they end with the process.
+//! The sessions in memory, under the same mutex as the messages; they are lost with the process.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -7,22 +7,22 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{MemoryLog, SWEEP};
+use super::{MemoryLog, TRIM_STEP};
 use crate::{
     backend::{LogTime, SessionStore, StoredSession, closed},
     error::Result,
     model::{Pid, RoomKey, Timestamp, UserId},
 };
 
-/// All sessions, those that go on and those that have ended.
+/// All sessions, active and ended ones.
 #[derive(Default)]
-pub(super) struct KeptSessions {
-    sessions: HashMap<Pid, Kept>,
-    /// Those that have ended, in that order. One that was saved again since, or forgotten, is still listed.
+pub(super) struct SessionTable {
+    sessions: HashMap<Pid, SessionEntry>,
+    /// The ended ones, in the order in which they ended. A session that was saved again or deleted since is still listed.
     ended: VecDeque<(Timestamp, Pid)>,
 }
 
-struct Kept {
+struct SessionEntry {
     session: StoredSession,
     ended: Option<Timestamp>,
 }
@@ -33,7 +33,7 @@ impl SessionStore for MemoryLog {
         let now = (self.clock)();
         let mut rooms = self.lock();
         let rooms = rooms.as_mut().ok_or_else(closed)?;
-        rooms.sweep(now);
+        rooms.trim_step(now);
         rooms.sessions.save(session);
         Ok(())
     }
@@ -42,7 +42,7 @@ impl SessionStore for MemoryLog {
         let now = (self.clock)();
         let mut rooms = self.lock();
         let rooms = rooms.as_mut().ok_or_else(closed)?;
-        rooms.sweep(now);
+        rooms.trim_step(now);
         rooms.sessions.end(pid, now);
         Ok(())
     }
@@ -87,9 +87,9 @@ impl SessionStore for MemoryLog {
     }
 }
 
-impl KeptSessions {
+impl SessionTable {
     fn save(&mut self, session: StoredSession) {
-        let kept = Kept {
+        let kept = SessionEntry {
             session,
             ended: None,
         };
@@ -111,22 +111,22 @@ impl KeptSessions {
         lives.then(|| kept.session.clone())
     }
 
-    /// Forgets the next few that ended longer ago than `window`.
-    pub(super) fn sweep(&mut self, window: Duration, now: LogTime) {
+    /// Deletes the next few that ended longer ago than `window`.
+    pub(super) fn trim_step(&mut self, window: Duration, now: LogTime) {
         let expired = now.before(window);
-        for _ in 0..SWEEP {
-            self.forget_one(expired);
+        for _ in 0..TRIM_STEP {
+            self.delete_one_expired(expired);
         }
     }
 
-    /// Forgets all that ended longer ago than `window`.
+    /// Deletes all that ended longer ago than `window`.
     #[cfg(test)]
     pub(super) fn trim(&mut self, window: Duration, now: LogTime) {
-        while self.forget_one(now.before(window)) {}
+        while self.delete_one_expired(now.before(window)) {}
     }
 
-    /// Whether there was one to look at.
-    fn forget_one(&mut self, expired: Timestamp) -> bool {
+    /// Deletes the next one that ended before `expired`, and returns whether there was one.
+    fn delete_one_expired(&mut self, expired: Timestamp) -> bool {
         let Some((ended, pid)) = self.ended.pop_front_if(|(ended, _)| *ended < expired) else {
             return false;
         };

@@ -20,7 +20,7 @@ fn retention(messages: u64, age: Duration) -> Retention {
     }
 }
 
-impl Rig {
+impl Fixture {
     /// Which of all that was sent it is.
     fn offsets(&self, missed: &Missed) -> Vec<u64> {
         let messages = missed.messages.iter();
@@ -47,18 +47,19 @@ impl Rig {
     }
 }
 
-pub(super) async fn what_was_missed_is_what_was_sent_between_two_offsets(kind: Kind) {
-    let mut rig = kind.rig(Retention::default()).await;
+pub(super) async fn what_was_missed_is_what_was_sent_between_two_offsets(kind: LogKind) {
+    let mut fixture = kind.open(Retention::default()).await;
     let except = Some(ConnectionId::generate());
     for nth in 1..=60u64 {
         let room = if nth % 3 == 0 { "r" } else { "s" };
-        rig.send(Draft {
-            except: except.filter(|_| nth % 2 == 0),
-            ..draft(room, "1")
-        })
-        .await;
+        fixture
+            .send(Draft {
+                except: except.filter(|_| nth % 2 == 0),
+                ..draft(room, "1")
+            })
+            .await;
     }
-    let sent = std::iter::from_fn(|| rig.delivered());
+    let sent = std::iter::from_fn(|| fixture.delivered());
     let sent: Vec<_> = sent.map(|(message, _)| message).collect();
     for (after, until) in [
         (0, 60),
@@ -69,10 +70,10 @@ pub(super) async fn what_was_missed_is_what_was_sent_between_two_offsets(kind: K
         (31, 32),
         (40, 7),
     ] {
-        let missed = rig.missed_between("r", after, until, ALL).await;
+        let missed = fixture.missed_between("r", after, until, ALL).await;
         let expected = (sent.iter()).filter(|message| {
             message.room.room.as_str() == "r"
-                && (after + 1..=until).contains(&rig.nth(message.offset))
+                && (after + 1..=until).contains(&fixture.nth(message.offset))
         });
         let expected: Vec<_> = expected.collect();
         assert_eq!(
@@ -84,20 +85,20 @@ pub(super) async fn what_was_missed_is_what_was_sent_between_two_offsets(kind: K
     }
 }
 
-pub(super) async fn what_was_missed_can_be_read_in_parts(kind: Kind) {
-    let rig = kind.rig(Retention::default()).await;
+pub(super) async fn what_was_missed_can_be_read_in_parts(kind: LogKind) {
+    let fixture = kind.open(Retention::default()).await;
     for _ in 0..50 {
-        rig.send(draft("r", r#""0123456789""#)).await;
-        rig.send(draft("s", "1")).await;
+        fixture.send(draft("r", r#""0123456789""#)).await;
+        fixture.send(draft("s", "1")).await;
     }
     let parts = [(1, usize::MAX), (7, usize::MAX), (100, 30), (100, 0)];
     for (messages, bytes) in parts {
         let size = PageSize { messages, bytes };
         let (mut after, mut all) = (20, Vec::new());
         loop {
-            let missed = rig.missed_between("r", after, 80, size).await;
+            let missed = fixture.missed_between("r", after, 80, size).await;
             assert!(missed.complete);
-            all.extend(rig.offsets(&missed));
+            all.extend(fixture.offsets(&missed));
             if !missed.more {
                 break;
             }
@@ -109,117 +110,136 @@ pub(super) async fn what_was_missed_can_be_read_in_parts(kind: Kind) {
         messages: 0,
         bytes: 0,
     };
-    let missed = rig.missed_between("r", 98, 100, nothing).await;
+    let missed = fixture.missed_between("r", 98, 100, nothing).await;
     assert_eq!((missed.messages.len(), missed.more), (0, true));
 }
 
-pub(super) async fn what_is_gone_by_count_makes_earlier_offsets_incomplete(kind: Kind) {
-    let rig = kind.rig(retention(5, HOUR)).await;
+pub(super) async fn messages_trimmed_by_count_make_earlier_offsets_incomplete(kind: LogKind) {
+    let fixture = kind.open(retention(5, HOUR)).await;
     for _ in 0..100 {
-        rig.send(draft("r", "1")).await;
-        rig.send(draft("s", "1")).await;
+        fixture.send(draft("r", "1")).await;
+        fixture.send(draft("s", "1")).await;
     }
-    rig.log.trim_all(rig.hands.now()).await;
+    fixture.log.trim_all(fixture.clock.now()).await;
     // The room's messages have the odd offsets; those from 191 on are kept.
     let kept: Vec<u64> = (191..200).step_by(2).collect();
     for after in [0, 100, 188] {
         assert_eq!(
-            rig.missed("r", after).await,
+            fixture.missed("r", after).await,
             (kept.clone(), false),
             "{after}"
         );
     }
     for after in [189, 190] {
         assert_eq!(
-            rig.missed("r", after).await,
+            fixture.missed("r", after).await,
             (kept.clone(), true),
             "{after}"
         );
     }
-    assert_eq!(rig.missed("r", 191).await, (kept[1..].to_vec(), true));
-    let missed = rig.missed_between("r", 100, 193, ALL).await;
+    assert_eq!(fixture.missed("r", 191).await, (kept[1..].to_vec(), true));
+    let missed = fixture.missed_between("r", 100, 193, ALL).await;
     assert_eq!(
-        (rig.offsets(&missed), missed.complete),
+        (fixture.offsets(&missed), missed.complete),
         (vec![191, 193], false)
     );
 }
 
-pub(super) async fn what_is_too_old_is_gone_even_before_it_is_taken_away(kind: Kind) {
-    let rig = kind.rig(retention(1000, HOUR)).await;
+pub(super) async fn expired_messages_count_as_deleted_even_before_they_are_trimmed(kind: LogKind) {
+    let fixture = kind.open(retention(1000, HOUR)).await;
     for _ in 0..3 {
-        rig.send(draft("r", "1")).await;
-        rig.hands.advance(HOUR / 2);
+        fixture.send(draft("r", "1")).await;
+        fixture.clock.advance(HOUR / 2);
     }
     // The first is an hour and a half old, the second an hour.
     for trimmed in [false, true] {
-        assert_eq!(rig.missed("r", 0).await, (vec![2, 3], false), "{trimmed}");
-        assert_eq!(rig.missed("r", 1).await, (vec![2, 3], true), "{trimmed}");
-        assert_eq!(rig.missed("r", 2).await, (vec![3], true), "{trimmed}");
-        rig.log.trim_all(rig.hands.now()).await;
+        assert_eq!(
+            fixture.missed("r", 0).await,
+            (vec![2, 3], false),
+            "{trimmed}"
+        );
+        assert_eq!(
+            fixture.missed("r", 1).await,
+            (vec![2, 3], true),
+            "{trimmed}"
+        );
+        assert_eq!(fixture.missed("r", 2).await, (vec![3], true), "{trimmed}");
+        fixture.log.trim_all(fixture.clock.now()).await;
     }
 }
 
-pub(super) async fn a_room_whose_messages_have_all_gone_knows_up_to_where(kind: Kind) {
-    let rig = kind.rig(retention(1000, HOUR)).await;
-    rig.send(draft("r", "1")).await;
-    rig.send(draft("s", "1")).await;
-    rig.send(draft("r", "1")).await;
-    rig.send(draft("s", "1")).await;
-    rig.hands.advance(2 * HOUR);
+pub(super) async fn a_room_whose_messages_were_all_deleted_knows_up_to_which_offset(kind: LogKind) {
+    let fixture = kind.open(retention(1000, HOUR)).await;
+    fixture.send(draft("r", "1")).await;
+    fixture.send(draft("s", "1")).await;
+    fixture.send(draft("r", "1")).await;
+    fixture.send(draft("s", "1")).await;
+    fixture.clock.advance(2 * HOUR);
     for trimmed in [false, true] {
-        assert_eq!(rig.missed("r", 0).await, (vec![], false), "{trimmed}");
-        assert_eq!(rig.missed("r", 2).await, (vec![], false), "{trimmed}");
-        assert_eq!(rig.missed("r", 3).await, (vec![], true), "{trimmed}");
-        assert_eq!(rig.page("r", Range::Last, 1).await.offset, rig.at(3));
-        rig.log.trim_all(rig.hands.now()).await;
+        assert_eq!(fixture.missed("r", 0).await, (vec![], false), "{trimmed}");
+        assert_eq!(fixture.missed("r", 2).await, (vec![], false), "{trimmed}");
+        assert_eq!(fixture.missed("r", 3).await, (vec![], true), "{trimmed}");
+        assert_eq!(
+            fixture.page("r", Range::Last, 1).await.offset,
+            fixture.at(3)
+        );
+        fixture.log.trim_all(fixture.clock.now()).await;
     }
-    rig.send(draft("r", "1")).await;
-    assert_eq!(rig.missed("r", 2).await, (vec![5], false));
-    assert_eq!(rig.missed("r", 3).await, (vec![5], true));
+    fixture.send(draft("r", "1")).await;
+    assert_eq!(fixture.missed("r", 2).await, (vec![5], false));
+    assert_eq!(fixture.missed("r", 3).await, (vec![5], true));
 }
 
-pub(super) async fn in_a_room_that_keeps_nothing_every_message_is_gone_at_once(kind: Kind) {
-    let rig = kind
-        .rig(Retention {
+pub(super) async fn in_a_room_that_keeps_no_messages_every_message_counts_as_deleted(
+    kind: LogKind,
+) {
+    let fixture = kind
+        .open(Retention {
             rules: vec![("none".parse().unwrap(), policy(0, HOUR))],
             ..retention(10, HOUR)
         })
         .await;
     for _ in 0..3 {
-        rig.send(draft("none", "1")).await;
-        rig.send(draft("some", "1")).await;
+        fixture.send(draft("none", "1")).await;
+        fixture.send(draft("some", "1")).await;
     }
-    assert_eq!(rig.missed("none", 4).await, (vec![], false));
-    assert_eq!(rig.missed("none", 5).await, (vec![], true));
-    assert_eq!(rig.page("none", Range::Last, 1).await.offset, rig.at(5));
-    assert_eq!(rig.missed("some", 4).await, (vec![6], true));
+    assert_eq!(fixture.missed("none", 4).await, (vec![], false));
+    assert_eq!(fixture.missed("none", 5).await, (vec![], true));
+    assert_eq!(
+        fixture.page("none", Range::Last, 1).await.offset,
+        fixture.at(5)
+    );
+    assert_eq!(fixture.missed("some", 4).await, (vec![6], true));
 }
 
-pub(super) async fn nothing_is_missed_in_a_room_never_written(kind: Kind) {
-    let rig = kind.rig(retention(10, HOUR)).await;
-    rig.send(draft("other", "1")).await;
-    assert_eq!(rig.missed("r", 0).await, (vec![], true));
+pub(super) async fn nothing_is_missed_in_a_room_never_written(kind: LogKind) {
+    let fixture = kind.open(retention(10, HOUR)).await;
+    fixture.send(draft("other", "1")).await;
+    assert_eq!(fixture.missed("r", 0).await, (vec![], true));
 }
 
-pub(super) async fn a_page_has_the_offset_of_the_last_message(kind: Kind) {
-    let rig = kind.rig(retention(10, HOUR)).await;
-    assert_eq!(rig.page("r", Range::Last, 1).await.offset, Offset(0));
+pub(super) async fn a_page_has_the_offset_of_the_last_message(kind: LogKind) {
+    let fixture = kind.open(retention(10, HOUR)).await;
+    assert_eq!(fixture.page("r", Range::Last, 1).await.offset, Offset(0));
     for nth in 1..=200 {
-        rig.send(draft("r", "1")).await;
-        rig.send(draft("s", "1")).await;
-        let last = rig.at(2 * nth - 1);
-        assert_eq!(rig.page("r", Range::Last, 1).await.offset, last);
-        assert_eq!(rig.page("r", Range::After(Seq(0)), 1).await.offset, last);
+        fixture.send(draft("r", "1")).await;
+        fixture.send(draft("s", "1")).await;
+        let last = fixture.at(2 * nth - 1);
+        assert_eq!(fixture.page("r", Range::Last, 1).await.offset, last);
+        assert_eq!(
+            fixture.page("r", Range::After(Seq(0)), 1).await.offset,
+            last
+        );
     }
 }
 
-pub(super) async fn the_offset_of_a_namespace_goes_along_with_what_can_be_read_and_is_delivered(
-    kind: Kind,
+pub(super) async fn the_offset_of_a_namespace_matches_what_can_be_read_and_is_delivered(
+    kind: LogKind,
 ) {
-    let mut rig = kind.rig(retention(0, HOUR)).await;
-    let offsets = (rig.offset("/").await, rig.offset("/chat").await);
+    let mut fixture = kind.open(retention(0, HOUR)).await;
+    let offsets = (fixture.offset("/").await, fixture.offset("/chat").await);
     assert_eq!(offsets, (Offset(0), Offset(0)));
-    let log = rig.log.clone();
+    let log = fixture.log.clone();
     let sender = tokio::spawn(async move {
         for nth in 0..500 {
             let room = ["kept", "none"][nth % 2];
@@ -230,7 +250,7 @@ pub(super) async fn the_offset_of_a_namespace_goes_along_with_what_can_be_read_a
     let (mut before, mut last) = (Offset(0), Offset(0));
     let mut seqs = [Seq(0); 2];
     for _ in 0..500 {
-        let Some(Delivery::Message(message)) = rig.next().await else {
+        let Some(Delivery::Message(message)) = fixture.next().await else {
             panic!("the stream ended");
         };
         let seq = &mut seqs[usize::from(message.room.room.as_str() == "none")];
@@ -238,21 +258,21 @@ pub(super) async fn the_offset_of_a_namespace_goes_along_with_what_can_be_read_a
         assert_eq!(message.seq, *seq);
         assert!(message.offset > last, "{message:?} behind {last:?}");
         last = message.offset;
-        let now = rig.offset("/").await;
+        let now = fixture.offset("/").await;
         assert!(now >= last.max(before), "{now} after {before}");
         before = now;
     }
     sender.await.unwrap();
-    assert!(rig.offset("/").await >= last);
+    assert!(fixture.offset("/").await >= last);
 }
 
-pub(super) async fn a_closed_log_tells_nobody_what_was_missed(kind: Kind) {
-    let rig = kind.rig(Retention::default()).await;
-    rig.log.close().await;
+pub(super) async fn a_closed_log_rejects_reads_of_missed_messages(kind: LogKind) {
+    let fixture = kind.open(Retention::default()).await;
+    fixture.log.close().await;
     let room = key("/", "r");
-    let missed = rig.log.missed(&room, Offset(0), Offset(1), ALL);
+    let missed = fixture.log.missed(&room, Offset(0), Offset(1), ALL);
     assert_eq!(missed.await.unwrap_err().code(), Code::Unavailable);
-    let offset = rig.log.last_offset(&Namespace::root()).await;
+    let offset = fixture.log.last_offset(&Namespace::root()).await;
     assert_eq!(offset.unwrap_err().code(), Code::Unavailable);
 }
 
@@ -280,9 +300,9 @@ fn expected(
     (taken, more, complete)
 }
 
-pub(super) async fn what_was_missed_is_what_a_plain_list_would_give(kind: Kind) {
-    let rig = kind
-        .rig(Retention {
+pub(super) async fn what_was_missed_matches_a_plain_list(kind: LogKind) {
+    let fixture = kind
+        .open(Retention {
             rules: vec![
                 ("few".parse().unwrap(), policy(20, HOUR)),
                 ("none".parse().unwrap(), policy(0, HOUR)),
@@ -300,27 +320,27 @@ pub(super) async fn what_was_missed_is_what_a_plain_list_would_give(kind: Kind) 
     // Writing, reading and the passing of time take turns; what is asked for is mostly near the end.
     for round in 0..3000u64 {
         let (dice, length, wait, back, span, size) = moves.new_tree(&mut runner).unwrap().current();
-        rig.hands.advance(Duration::from_millis(wait));
+        fixture.clock.advance(Duration::from_millis(wait));
         if round % 3 == 0 {
             let room = if dice == 0 { 3 } else { dice as usize % 3 };
             let data = format!("\"{}\"", "x".repeat(length));
-            rig.send(draft(names[room], &data)).await;
-            let offset = rig.nth(rig.offset("/").await);
+            fixture.send(draft(names[room], &data)).await;
+            let offset = fixture.nth(fixture.offset("/").await);
             sent[room].push((offset, data.len()));
         }
         if round % 700 == 699 {
-            rig.log.trim_all(rig.hands.now()).await;
+            fixture.log.trim_all(fixture.clock.now()).await;
         }
-        let after = rig
-            .nth(rig.offset("/").await)
+        let after = fixture
+            .nth(fixture.offset("/").await)
             .saturating_sub(back * back / 8);
         let until = after + span;
         for (name, sent) in names.iter().zip(&sent) {
-            let missed = rig.missed_between(name, after, until, size).await;
-            let oldest = rig.page(name, Range::Last, 0).await.oldest;
+            let missed = fixture.missed_between(name, after, until, size).await;
+            let oldest = fixture.page(name, Range::Last, 0).await.oldest;
             let parts = sent.split_at(oldest.0 as usize - 1);
             assert_eq!(
-                (rig.offsets(&missed), missed.more, missed.complete),
+                (fixture.offsets(&missed), missed.more, missed.complete),
                 expected(parts, (after, until), size),
                 "round {round}: {name} from {oldest}, {after}..={until}, {size:?}"
             );

@@ -59,4 +59,6 @@ pub mod transport;
 
 pub use app::{App, StartError};
 pub use error::{Code, Error, Result};
+#[cfg(fuzzing)]
+pub use transport::fuzzing;
 pub use transport::socketio::{EventContext, SocketIo, SocketRef};

@@ -5,6 +5,8 @@ mod auth_failures;
 mod close_codes;
 mod doorway;
 mod envelope;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod greeting;
 mod packet_rate;
 mod parts;

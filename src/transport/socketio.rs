@@ -24,6 +24,8 @@ mod endpoint;
 mod engine_session;
 mod event_packet;
 mod event_sink;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod inbound;
 mod inbox;
 mod probe;

@@ -8,6 +8,8 @@
 
 mod engine_frame;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 pub(super) mod other_parser;
 mod outbox;
 mod payload;

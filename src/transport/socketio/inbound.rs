@@ -16,6 +16,8 @@ use serde_json::json;
 mod attachments;
 mod client_frame;
 mod event_name;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod namespaces;
 mod packet;
 mod payload;

@@ -1,7 +1,7 @@
 //! Which identity a CONNECT authenticates as, and what happens to one that is not accepted.
 //!
 //! A stock client takes a refusal for final: it never calls its `auth` callback again. So a CONNECT is refused only if neither
-//! time nor a new token helps. One that time may help is held and retried for a while. After that, and where a new token is
+//! time nor a new token helps. A CONNECT that may succeed later is held and retried for a while. After that, and where a new token is
 //! needed, the transport is closed, and the client reconnects by itself.
 
 use std::{fmt, time::Duration};
@@ -20,7 +20,7 @@ use crate::{
     transport::wire,
 };
 
-/// How long a CONNECT is held and retried. Less than clients wait for their connection.
+/// How long a CONNECT is held and retried. Clients wait longer than that for their connection.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Delays between the retries.
@@ -109,7 +109,7 @@ impl SocketIoTransport {
                 return Err(ConnectError::new(error)); // the middleware decides again, or the client has left
             }
             match failure {
-                // The session's other namespaces use the same transport, so it stays open and this CONNECT is held on.
+                // The session's other namespaces use the same transport, so it stays open and this CONNECT is held longer.
                 ConnectFailure::Temporary(_)
                     if Instant::now() < deadline || session.is_connected() =>
                 {

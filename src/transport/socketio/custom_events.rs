@@ -118,7 +118,7 @@ pub(super) fn encode_ack(reply: &impl Serialize) -> Result<Box<RawValue>> {
         reply: &'a R,
     }
     to_raw_value(&Acknowledged { ok: true, reply }).map_err(|error| {
-        Error::new(Code::Internal, "the answer could not be encoded").caused_by(error)
+        Error::new(Code::Internal, "the ack could not be encoded").caused_by(error)
     })
 }
 

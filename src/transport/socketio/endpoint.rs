@@ -146,7 +146,7 @@ impl EngineEndpoint {
     /// but if clients are routed to changing nodes, hardly any of them gets through, and an operator should know.
     fn unknown_session(&self) -> Response {
         if self.pubsub.has_other_nodes() {
-            log_rarely!(warn, "a client was answered: {UNKNOWN_SESSION}");
+            log_rarely!(warn, "a request was refused: {UNKNOWN_SESSION}");
         }
         EngineRequestError::UnknownSession(UNKNOWN_SESSION).into_response()
     }
@@ -168,8 +168,8 @@ impl EngineEndpoint {
             metrics: self.doorway.hub().metrics().clone(),
             stall: self.doorway.hub().limits().stall,
         };
-        let held = HeldReader::new(paced, bearer);
-        Box::new(WebSocketReader::new(Box::new(held), inbound.clone()))
+        let limited = HeldReader::new(paced, bearer);
+        Box::new(WebSocketReader::new(Box::new(limited), inbound.clone()))
     }
 
     /// Hands a WebSocket to socketioxide, and returns when it has ended.
@@ -192,7 +192,7 @@ async fn close_for(session: &EngineSession, error: ProtocolError) -> Error {
 /// Collects a response body of socketioxide's, which has it in memory.
 async fn read_body(body: Body) -> Result<Bytes> {
     let body = body.collect().await.map_err(|error| {
-        Error::new(Code::Internal, "the answer could not be read").caused_by(error)
+        Error::new(Code::Internal, "socketioxide's response could not be read").caused_by(error)
     })?;
     Ok(body.to_bytes())
 }

@@ -50,7 +50,7 @@ use crate::{
 use attachments::PartialPacket;
 use namespaces::{ConnectStep, NamespaceStatus};
 use packet::{ClientPacket, PacketKind, SocketIoPacket};
-use verdict::{BinaryPacket, IgnoredPacket, Incoming, PendingConnect, Verdict};
+use verdict::{BinaryPacket, IgnoredPacket, Incoming, PacketVerdict, PendingConnect};
 
 /// Configuration of a session's inbound filter.
 pub(super) struct InboundConfig {
@@ -137,7 +137,7 @@ impl InboundFilter {
     }
 
     /// Filters the client's next packet.
-    fn filter<'a>(&self, incoming: Incoming<'a>) -> Verdict<'a> {
+    fn filter<'a>(&self, incoming: Incoming<'a>) -> PacketVerdict<'a> {
         let packet = match incoming {
             Incoming::Text(text) => packet::parse_text(self.protocol, text),
             Incoming::Binary(bytes) => Ok(packet::parse_binary(self.protocol, bytes)),
@@ -146,7 +146,7 @@ impl InboundFilter {
             Ok(ClientPacket::SocketIo(packet)) => self.filter_socketio(packet),
             Ok(ClientPacket::Engine(text)) => {
                 self.rate.note();
-                Verdict::Pass(Cow::Borrowed(text))
+                PacketVerdict::Pass(Cow::Borrowed(text))
             }
             Ok(ClientPacket::Attachment(bytes)) => self.filter_attachment(&bytes),
             Ok(ClientPacket::Ignored(kind)) => self.ignore(kind),
@@ -154,7 +154,7 @@ impl InboundFilter {
                 Incoming::Text(text) => {
                     self.refuse_other_parser(other_parser::connect_of_text(text), error)
                 }
-                Incoming::Binary(_) => Verdict::Close(error),
+                Incoming::Binary(_) => PacketVerdict::Close(error),
             },
         }
     }
@@ -164,23 +164,23 @@ impl InboundFilter {
         &self,
         connect: Option<String>,
         error: ProtocolError,
-    ) -> Verdict<'a> {
+    ) -> PacketVerdict<'a> {
         let Some(connect) = connect.filter(|_| self.protocol == EngineProtocol::V4) else {
-            return Verdict::Close(error);
+            return PacketVerdict::Close(error);
         };
         if !std::mem::replace(&mut self.lock().other_parser_logged, true) {
             let error = other_parser::error();
             self.metrics.error(&error);
             log_in_bursts!(info, %error, "CONNECT refused: the client uses another parser");
         }
-        Verdict::Pass(Cow::Owned(connect))
+        PacketVerdict::Pass(Cow::Owned(connect))
     }
 
-    fn filter_socketio<'a>(&self, packet: SocketIoPacket<'a>) -> Verdict<'a> {
+    fn filter_socketio<'a>(&self, packet: SocketIoPacket<'a>) -> PacketVerdict<'a> {
         {
             let state = self.lock();
             if state.partial.is_some() || state.skipped_attachments > 0 {
-                return Verdict::Close(ProtocolError::new(
+                return PacketVerdict::Close(ProtocolError::new(
                     "attachments of a binary packet are missing",
                 ));
             }
@@ -193,9 +193,9 @@ impl InboundFilter {
         match packet.kind {
             PacketKind::Connect(auth) => self.filter_connect(packet, auth),
             PacketKind::Disconnect => match self.namespaces.disconnect(packet.namespace) {
-                NamespaceStatus::Connected => Verdict::Pass(packet.text),
-                NamespaceStatus::Pending => Verdict::Retry(packet.namespace),
-                NamespaceStatus::Leaving => Verdict::Drop,
+                NamespaceStatus::Connected => PacketVerdict::Pass(packet.text),
+                NamespaceStatus::Pending => PacketVerdict::Retry(packet.namespace),
+                NamespaceStatus::Leaving => PacketVerdict::Drop,
                 NamespaceStatus::NotConnected => self.ignore(IgnoredPacket::NotConnected),
             },
             PacketKind::Data {
@@ -206,15 +206,15 @@ impl InboundFilter {
         }
     }
 
-    fn filter_connect<'a>(&self, packet: SocketIoPacket<'a>, auth: &str) -> Verdict<'a> {
+    fn filter_connect<'a>(&self, packet: SocketIoPacket<'a>, auth: &str) -> PacketVerdict<'a> {
         match self.namespaces.connect(packet.namespace, auth) {
-            ConnectStep::Pass => Verdict::Pass(packet.text),
-            ConnectStep::PassAndWait => Verdict::PassConnect(PendingConnect {
+            ConnectStep::Pass => PacketVerdict::Pass(packet.text),
+            ConnectStep::PassAndWait => PacketVerdict::PassConnect(PendingConnect {
                 namespace: packet.namespace.to_owned(),
                 text: packet.text.into_owned(),
             }),
-            ConnectStep::Retry => Verdict::Retry(packet.namespace),
-            ConnectStep::Stored => Verdict::Drop,
+            ConnectStep::Retry => PacketVerdict::Retry(packet.namespace),
+            ConnectStep::Stored => PacketVerdict::Drop,
             ConnectStep::Ignore => self.ignore(IgnoredPacket::AlreadyConnected),
         }
     }
@@ -225,9 +225,9 @@ impl InboundFilter {
         attachments: usize,
         ack: Option<i64>,
         event: bool,
-    ) -> Verdict<'a> {
+    ) -> PacketVerdict<'a> {
         match self.namespaces.status(packet.namespace) {
-            NamespaceStatus::Pending => Verdict::Retry(packet.namespace),
+            NamespaceStatus::Pending => PacketVerdict::Retry(packet.namespace),
             _ if attachments > MAX_ATTACHMENTS => {
                 let message = format!(
                     "an event may have {MAX_ATTACHMENTS} binary attachments, this one has {attachments}"
@@ -239,7 +239,7 @@ impl InboundFilter {
                 let message = format!("an event may have {} bytes", self.max_packet);
                 self.refuse_data(&packet, attachments, (ack, event), message)
             }
-            NamespaceStatus::Connected if attachments == 0 => Verdict::Pass(packet.text),
+            NamespaceStatus::Connected if attachments == 0 => PacketVerdict::Pass(packet.text),
             NamespaceStatus::Connected => self.start_partial(packet, attachments, ack, event),
             NamespaceStatus::Leaving | NamespaceStatus::NotConnected => {
                 self.lock().skipped_attachments = attachments;
@@ -254,10 +254,10 @@ impl InboundFilter {
         attachments: usize,
         (ack, event): (Option<i64>, bool),
         message: String,
-    ) -> Verdict<'a> {
+    ) -> PacketVerdict<'a> {
         self.lock().skipped_attachments = attachments;
         self.send_error(packet.namespace, ack, event, &too_large(message));
-        Verdict::Drop
+        PacketVerdict::Drop
     }
 
     /// Responds to an event that is too large, or for which there is no memory, by its ack or an `error` event.
@@ -278,7 +278,7 @@ impl InboundFilter {
         self.outbox.push(frame, &Keep::Always);
     }
 
-    fn ignore<'a>(&self, kind: IgnoredPacket) -> Verdict<'a> {
+    fn ignore<'a>(&self, kind: IgnoredPacket) -> PacketVerdict<'a> {
         self.rate.note();
         let bit = 1 << kind as u8;
         let mut state = self.lock();
@@ -287,7 +287,7 @@ impl InboundFilter {
             drop(state);
             tracing::debug!(?kind, "dropped a packet that has no meaning to a server");
         }
-        Verdict::Drop
+        PacketVerdict::Drop
     }
 
     /// Counts and logs why the client is closed.

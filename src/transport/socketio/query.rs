@@ -1,7 +1,8 @@
 //! The query of an Engine.IO request, and the responses to invalid ones.
 //!
-//! engineioxide parses the query by itself, without decoding it. So it is parsed once here, and what is passed on says the same
-//! in the one spelling that both parse alike: a parameter that only engineioxide recognises would get past every check.
+//! engineioxide parses the query by itself, without decoding it. So it is parsed once here, and is passed on with
+//! the same meaning in the one spelling that both parse alike: a parameter that only engineioxide recognises would get past
+//! every check.
 
 use std::borrow::Cow;
 
@@ -58,14 +59,9 @@ impl EngineQuery {
                 _ => {}
             }
         }
-        let transport = match transport.as_deref() {
-            Some("polling") => Transport::Polling,
-            Some("websocket") => Transport::WebSocket,
-            _ => return Err(EngineRequestError::UnknownTransport),
-        };
-        if !transports.contains(&transport) {
-            return Err(EngineRequestError::UnknownTransport);
-        }
+        let transport = parse_transport(transport.as_deref())
+            .filter(|transport| transports.contains(transport))
+            .ok_or(EngineRequestError::UnknownTransport)?;
         let websocket = transport == Transport::WebSocket;
         match jsonp.filter(|_| !websocket) {
             Some(index) if method == Method::GET => {
@@ -123,6 +119,14 @@ impl EngineQuery {
         let mut parts = uri.clone().into_parts();
         parts.path_and_query = PathAndQuery::try_from(query).ok();
         Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
+    }
+}
+
+fn parse_transport(name: Option<&str>) -> Option<Transport> {
+    match name? {
+        "polling" => Some(Transport::Polling),
+        "websocket" => Some(Transport::WebSocket),
+        _ => None,
     }
 }
 

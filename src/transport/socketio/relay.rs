@@ -33,23 +33,7 @@ pub(super) async fn relay(
     attachments: Option<&VecDeque<Bytes>>,
     limit: usize,
 ) -> Result<()> {
-    let bytes: usize = arguments.values.iter().map(|value| value.get().len()).sum();
-    if bytes > limit {
-        let message =
-            format!("a relayed event may have {limit} bytes of JSON, this one has {bytes}");
-        return Err(Error::new(Code::TooLarge, message).for_limit(Limit::MessageBytes));
-    }
-    if let Some(count) = attachments
-        .map(VecDeque::len)
-        .filter(|count| *count > MAX_RELAYED_ATTACHMENTS)
-    {
-        return Err(Error::new(
-            Code::TooLarge,
-            format!(
-                "a relayed event may have {MAX_RELAYED_ATTACHMENTS} binary attachments, this one has {count}: clients take no more"
-            ),
-        ));
-    }
+    check_size(arguments, attachments, limit)?;
     let event = FilledArguments::new(&arguments.values, attachments)?;
     let principal = connection.principal();
     let mut rooms = connection.rooms();
@@ -70,6 +54,31 @@ pub(super) async fn relay(
     // A socket whose channel is full misses it, as with any event that is not stored.
     if let Err(error) = others.emit(&arguments.event, &event).await {
         tracing::debug!(%error, "a relayed event did not reach every socket");
+    }
+    Ok(())
+}
+
+fn check_size(
+    arguments: &EventArguments<'_>,
+    attachments: Option<&VecDeque<Bytes>>,
+    limit: usize,
+) -> Result<()> {
+    let bytes: usize = arguments.values.iter().map(|value| value.get().len()).sum();
+    if bytes > limit {
+        let message =
+            format!("a relayed event may have {limit} bytes of JSON, this one has {bytes}");
+        return Err(Error::new(Code::TooLarge, message).for_limit(Limit::MessageBytes));
+    }
+    if let Some(count) = attachments
+        .map(VecDeque::len)
+        .filter(|count| *count > MAX_RELAYED_ATTACHMENTS)
+    {
+        return Err(Error::new(
+            Code::TooLarge,
+            format!(
+                "a relayed event may have {MAX_RELAYED_ATTACHMENTS} binary attachments, this one has {count}: clients take no more"
+            ),
+        ));
     }
     Ok(())
 }

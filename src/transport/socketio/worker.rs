@@ -244,8 +244,8 @@ fn handler_timed_out(event: &str, limit: Duration) -> Error {
     log_in_bursts!(
         warn,
         event,
-        most = ?limit,
-        "a handler was given up: socketio.handler_timeout"
+        ?limit,
+        "an event handler timed out: socketio.handler_timeout"
     );
     let message = "handling this event took longer than socketio.handler_timeout";
     Error::new(Code::Unavailable, message)

@@ -3,7 +3,7 @@
 //! Two streams of packets go to one client: socketioxide's own (replies to CONNECT, pings, what an application emits) and
 //! the hub's. The hub's must not overtake the reply to their namespace's CONNECT, and must not use a WebSocket before the
 //! client has switched to it from polling. Both moments can be observed: a **barrier** sent through socketioxide comes out
-//! of it, over whichever transport, behind everything that went in before.
+//! of it, over whichever transport, after everything that went in before.
 //!
 //! - While a barrier is in flight, the hub's packets are held. Where the last barrier passes, they are released: spliced
 //!   into the poll response in its place, or behind it into the WebSocket's queue, which is open from then on.

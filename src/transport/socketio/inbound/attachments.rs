@@ -1,7 +1,8 @@
 //! Binary packets: a text packet whose attachments follow one by one.
 
 use super::{
-    BinaryPacket, InboundFilter, ProtocolError, SocketIoPacket, Verdict, other_parser, too_large,
+    BinaryPacket, InboundFilter, PacketVerdict, ProtocolError, SocketIoPacket, other_parser,
+    too_large,
 };
 use crate::{hub::memory_exhausted, limits::Charge};
 
@@ -27,7 +28,7 @@ impl InboundFilter {
         missing: usize,
         ack: Option<i64>,
         event: bool,
-    ) -> Verdict<'a> {
+    ) -> PacketVerdict<'a> {
         self.lock().partial = Some(PartialPacket {
             attached_bytes: 0,
             namespace: packet.namespace.to_owned(),
@@ -40,16 +41,16 @@ impl InboundFilter {
             event,
             charge: self.account.charge(UNCHARGED_BYTES),
         });
-        Verdict::Drop
+        PacketVerdict::Drop
     }
 
     /// Adds an attachment to its packet, which passes once it is complete.
-    pub(super) fn filter_attachment<'a>(&self, bytes: &[u8]) -> Verdict<'a> {
+    pub(super) fn filter_attachment<'a>(&self, bytes: &[u8]) -> PacketVerdict<'a> {
         let mut state = self.lock();
         if state.skipped_attachments > 0 {
             state.skipped_attachments -= 1;
             self.rate.note();
-            return Verdict::Drop;
+            return PacketVerdict::Drop;
         }
         let Some(mut partial) = state.partial.take() else {
             drop(state);
@@ -70,13 +71,13 @@ impl InboundFilter {
             state.skipped_attachments = partial.missing;
             drop(state);
             self.send_error(&partial.namespace, partial.ack, partial.event, &error);
-            return Verdict::Drop;
+            return PacketVerdict::Drop;
         }
         partial.packet.attachments.push(bytes.to_vec());
         if partial.missing == 0 {
-            return Verdict::PassBinary(partial.packet);
+            return PacketVerdict::PassBinary(partial.packet);
         }
         state.partial = Some(partial);
-        Verdict::Drop
+        PacketVerdict::Drop
     }
 }

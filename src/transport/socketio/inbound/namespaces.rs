@@ -2,9 +2,9 @@
 //!
 //! socketioxide ignores a CONNECT until it is entirely done with an earlier one to the same namespace, which is a moment after
 //! the reply was sent. A client that disconnects and reconnects at once meets that moment, and would never get a reply.
-//! Nothing shows when it is over; but for a CONNECT that is not ignored the connect middleware is called. So a CONNECT is
-//! passed to socketioxide again until then, and nothing else of the client is, which keeps the order. One that is passed
-//! twice is taken once: for the second there is no client any more ([`Namespaces::take_request`]).
+//! socketioxide does not report when it is done; but it calls the connect middleware for every CONNECT that it does not
+//! ignore. So a CONNECT is passed again and again until then, and nothing behind it passes, which keeps the order. If
+//! socketioxide takes up two copies, only the first one has a client ([`Namespaces::take_request`]).
 //!
 //! socketioxide closes the transport for a packet to a namespace that it has no socket for, so such packets are recognised
 //! here.
@@ -40,7 +40,7 @@ pub(in crate::transport::socketio) struct Namespaces {
 struct NamespaceStates {
     /// By namespace. A client is not connected to a namespace that is not in here.
     by_name: HashMap<String, ConnectState>,
-    /// The task that reads from the client, while it waits for a CONNECT to be taken up.
+    /// Waker of the task that reads from the client and waits for a CONNECT to be taken up.
     reader: Option<Waker>,
 }
 

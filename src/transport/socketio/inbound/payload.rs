@@ -26,12 +26,12 @@ const MALFORMED: ProtocolError = ProtocolError::new("malformed payload");
 
 /// Iterates over the packets of a body, in order; ends after an error.
 pub(super) struct PostedPackets<'a> {
-    rest: Option<UnreadBody<'a>>,
+    rest: Option<RemainingBody<'a>>,
     remaining: usize,
 }
 
 #[derive(Clone, Copy)]
-enum UnreadBody<'a> {
+enum RemainingBody<'a> {
     Separated(&'a str),
     LengthPrefixed(&'a str),
     Binary(&'a [u8]),
@@ -41,8 +41,8 @@ impl<'a> PostedPackets<'a> {
     /// Packets of a text body.
     pub(super) fn text(body: &'a str, length_prefixed: bool) -> Self {
         let rest = match length_prefixed {
-            true => UnreadBody::LengthPrefixed(body),
-            false => UnreadBody::Separated(body),
+            true => RemainingBody::LengthPrefixed(body),
+            false => RemainingBody::Separated(body),
         };
         Self {
             rest: (!body.is_empty()).then_some(rest),
@@ -53,7 +53,7 @@ impl<'a> PostedPackets<'a> {
     /// Packets of a binary body.
     pub(super) fn binary(body: &'a [u8]) -> Self {
         Self {
-            rest: (!body.is_empty()).then_some(UnreadBody::Binary(body)),
+            rest: (!body.is_empty()).then_some(RemainingBody::Binary(body)),
             remaining: MAX_PACKETS,
         }
     }
@@ -70,20 +70,21 @@ impl<'a> Iterator for PostedPackets<'a> {
                 None => return Some(Err(ProtocolError::new("too many packets in one payload"))),
             };
             let next = match rest {
-                UnreadBody::Separated(text) => Some(match text.split_once(SEPARATOR) {
+                RemainingBody::Separated(text) => Some(match text.split_once(SEPARATOR) {
                     Some((packet, more)) => {
-                        (Incoming::Text(packet), Some(UnreadBody::Separated(more)))
+                        (Incoming::Text(packet), Some(RemainingBody::Separated(more)))
                     }
                     None => (Incoming::Text(text), None),
                 }),
-                UnreadBody::LengthPrefixed(text) => {
+                RemainingBody::LengthPrefixed(text) => {
                     split_length_prefixed(text).map(|(packet, more)| {
-                        let more = (!more.is_empty()).then_some(UnreadBody::LengthPrefixed(more));
+                        let more =
+                            (!more.is_empty()).then_some(RemainingBody::LengthPrefixed(more));
                         (Incoming::Text(packet), more)
                     })
                 }
-                UnreadBody::Binary(bytes) => split_binary(bytes).map(|(packet, more)| {
-                    let more = (!more.is_empty()).then_some(UnreadBody::Binary(more));
+                RemainingBody::Binary(bytes) => split_binary(bytes).map(|(packet, more)| {
+                    let more = (!more.is_empty()).then_some(RemainingBody::Binary(more));
                     (packet, more)
                 }),
             };
@@ -94,7 +95,7 @@ impl<'a> Iterator for PostedPackets<'a> {
             // Socket.IO's own server skips an empty packet.
             if !matches!(
                 (rest, packet),
-                (UnreadBody::LengthPrefixed(_), Incoming::Text(""))
+                (RemainingBody::LengthPrefixed(_), Incoming::Text(""))
             ) {
                 return Some(Ok(packet));
             }

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    BinaryPacket, Incoming, PendingConnect, PostEncoding, ProtocolError, Verdict,
+    BinaryPacket, Incoming, PacketVerdict, PendingConnect, PostEncoding, ProtocolError,
     namespaces::{MAX_RETRY_DELAY, MIN_RETRY_DELAY, NAMESPACE_TIMEOUT},
     payload::{PayloadBuilder, PostedPackets, binary_bodies},
 };
@@ -77,12 +77,12 @@ impl PostForwarder<'_> {
         let deadline = Instant::now() + NAMESPACE_TIMEOUT;
         loop {
             match self.session.inbound().filter(packet) {
-                Verdict::Pass(text) => return Ok(self.push(&text).await),
-                Verdict::PassBinary(packet) => return Ok(self.forward_binary(&packet).await),
-                Verdict::PassConnect(connect) => return self.forward_connect(&connect).await,
-                Verdict::Drop => return Ok(None),
-                Verdict::Close(error) => return self.close(error).await,
-                Verdict::Retry(namespace) => {
+                PacketVerdict::Pass(text) => return Ok(self.push(&text).await),
+                PacketVerdict::PassBinary(packet) => return Ok(self.forward_binary(&packet).await),
+                PacketVerdict::PassConnect(connect) => return self.forward_connect(&connect).await,
+                PacketVerdict::Drop => return Ok(None),
+                PacketVerdict::Close(error) => return self.close(error).await,
+                PacketVerdict::Retry(namespace) => {
                     if let Some(refused) = self.flush().await {
                         return Ok(Some(refused));
                     }

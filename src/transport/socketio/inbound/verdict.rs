@@ -13,7 +13,7 @@ pub(super) enum Incoming<'a> {
 
 /// What to do with a message.
 #[derive(Debug, PartialEq)]
-pub(super) enum Verdict<'a> {
+pub(super) enum PacketVerdict<'a> {
     /// Pass this text on to socketioxide.
     Pass(Cow<'a, str>),
     /// Pass this packet on with its attachments.

@@ -20,7 +20,8 @@ use tokio::{
 };
 
 use super::{
-    BinaryPacket, EngineProtocol, InboundFilter, Incoming, PendingConnect, ProtocolError, Verdict,
+    BinaryPacket, EngineProtocol, InboundFilter, Incoming, PacketVerdict, PendingConnect,
+    ProtocolError,
     client_frame::{self, BINARY, CONTINUATION, ClientFrameHeader, TEXT},
     namespaces::{MAX_RETRY_DELAY, MIN_RETRY_DELAY, NAMESPACE_TIMEOUT},
 };
@@ -108,9 +109,9 @@ impl WebSocketReader {
                     break;
                 };
                 match self.filter.filter(Incoming::Text(text)) {
-                    Verdict::Pass(Cow::Borrowed(passes)) if passes.len() == text.len() => {}
+                    PacketVerdict::Pass(Cow::Borrowed(passes)) if passes.len() == text.len() => {}
                     verdict => {
-                        let retry = matches!(verdict, Verdict::Retry(_));
+                        let retry = matches!(verdict, PacketVerdict::Retry(_));
                         self.apply(verdict);
                         if !retry {
                             self.input.extend_from_slice(&bytes[passed + frame_len..]);
@@ -132,7 +133,7 @@ impl WebSocketReader {
             Ok(Some(header)) if header.frame_len() <= self.input.len() => header,
             Ok(_) => return false,
             Err(error) => {
-                self.apply(Verdict::Close(error));
+                self.apply(PacketVerdict::Close(error));
                 return true;
             }
         };
@@ -145,7 +146,7 @@ impl WebSocketReader {
             let mut frame = self.input.split_to(header.frame_len());
             let payload = header.unmask(&mut frame);
             let verdict = filter_message(&self.filter, header.opcode, payload);
-            let retry = matches!(verdict, Verdict::Retry(_));
+            let retry = matches!(verdict, PacketVerdict::Retry(_));
             self.apply(verdict);
             if retry {
                 // Unmasked, and with a zero mask now: parsed again, it reads the same.
@@ -155,7 +156,7 @@ impl WebSocketReader {
             return true;
         }
         if let Err(error) = self.add_fragment(header) {
-            self.apply(Verdict::Close(error));
+            self.apply(PacketVerdict::Close(error));
         }
         true
     }
@@ -185,10 +186,12 @@ impl WebSocketReader {
         Ok(())
     }
 
-    fn apply(&mut self, verdict: Verdict<'_>) {
+    fn apply(&mut self, verdict: PacketVerdict<'_>) {
         match verdict {
-            Verdict::Pass(text) => client_frame::put(&mut self.output, TEXT, &[text.as_bytes()]),
-            Verdict::PassBinary(BinaryPacket { text, attachments }) => {
+            PacketVerdict::Pass(text) => {
+                client_frame::put(&mut self.output, TEXT, &[text.as_bytes()])
+            }
+            PacketVerdict::PassBinary(BinaryPacket { text, attachments }) => {
                 client_frame::put(&mut self.output, TEXT, &[text.as_bytes()]);
                 // In Engine.IO 3 each starts with the type "message".
                 let kind: &[u8] = match self.filter.protocol() {
@@ -199,16 +202,16 @@ impl WebSocketReader {
                     client_frame::put(&mut self.output, BINARY, &[kind, &attachment]);
                 }
             }
-            Verdict::PassConnect(connect) => {
+            PacketVerdict::PassConnect(connect) => {
                 client_frame::put(&mut self.output, TEXT, &[connect.text.as_bytes()]);
                 self.waiting = Some(Box::new(NamespaceWait::new(WaitReason::Taken(connect))));
             }
-            Verdict::Retry(namespace) => {
+            PacketVerdict::Retry(namespace) => {
                 let ready = WaitReason::Ready(namespace.to_owned());
                 self.waiting = Some(Box::new(NamespaceWait::new(ready)));
             }
-            Verdict::Drop => {}
-            Verdict::Close(error) => self.close(error),
+            PacketVerdict::Drop => {}
+            PacketVerdict::Close(error) => self.close(error),
         }
     }
 
@@ -281,12 +284,12 @@ impl NamespaceWait {
 }
 
 /// Filters a whole message.
-fn filter_message<'a>(filter: &InboundFilter, opcode: u8, payload: &'a [u8]) -> Verdict<'a> {
+fn filter_message<'a>(filter: &InboundFilter, opcode: u8, payload: &'a [u8]) -> PacketVerdict<'a> {
     let incoming = match opcode {
         BINARY => Incoming::Binary(payload),
         _ => match std::str::from_utf8(payload) {
             Ok(text) => Incoming::Text(text),
-            Err(_) => return Verdict::Close(ProtocolError::NOT_UTF8),
+            Err(_) => return PacketVerdict::Close(ProtocolError::NOT_UTF8),
         },
     };
     filter.filter(incoming)

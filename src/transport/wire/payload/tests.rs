@@ -8,38 +8,38 @@ use crate::model::Namespace;
 const TEXT: PollEncoding = PollEncoding::LengthPrefixed { binary: false };
 const BYTES: PollEncoding = PollEncoding::LengthPrefixed { binary: true };
 
-fn ours() -> Vec<Frame> {
+fn held_packets() -> Vec<Frame> {
     let value = RawValue::from_string("\"ä😀\"".to_owned()).unwrap();
     let event = || Frame::event(&Namespace::root(), "e", std::slice::from_ref(&value));
     vec![event(), event()]
 }
 
-fn through(body: &str, encoding: PollEncoding, frames: Vec<Frame>) -> Option<PollResponse> {
+fn rewrite_body(body: &str, encoding: PollEncoding, frames: Vec<Frame>) -> Option<PollResponse> {
     let mut frames = Some(frames);
-    let splice = || frames.take().unwrap_or_default();
-    rewrite(body.as_bytes(), encoding, splice, |_| None, false)
+    let take_held = || frames.take().unwrap_or_default();
+    rewrite(body.as_bytes(), encoding, take_held, |_| None, false)
 }
 
-fn text(answer: PollResponse) -> String {
-    assert!(!answer.binary);
-    String::from_utf8(answer.bytes).unwrap()
+fn text(response: PollResponse) -> String {
+    assert!(!response.binary);
+    String::from_utf8(response.bytes).unwrap()
 }
 
 #[test]
 fn held_packets_replace_the_barrier_in_every_encoding() {
     let event = "42[\"e\",\"ä😀\"]";
     let body = format!("2\u{1e}42[\"{BARRIER_EVENT}\"]\u{1e}40/x,");
-    let passed = through(&body, PollEncoding::Separated, ours()).unwrap();
+    let response = rewrite_body(&body, PollEncoding::Separated, held_packets()).unwrap();
     assert_eq!(
-        text(passed),
+        text(response),
         format!("2\u{1e}{event}\u{1e}{event}\u{1e}40/x,")
     );
     for encoding in [TEXT, BYTES] {
-        let passed = through(&body, encoding, ours()).unwrap();
-        assert_eq!(text(passed), format!("1:213:{event}13:{event}5:40/x,"));
+        let response = rewrite_body(&body, encoding, held_packets()).unwrap();
+        assert_eq!(text(response), format!("1:213:{event}13:{event}5:40/x,"));
     }
-    let passed = through(&format!("{body}\u{1e}bAQL/"), BYTES, ours()).unwrap();
-    assert!(passed.binary);
+    let response = rewrite_body(&format!("{body}\u{1e}bAQL/"), BYTES, held_packets()).unwrap();
+    assert!(response.binary);
     let event = [&[0, 1, 6, 0xff][..], event.as_bytes()].concat();
     let expected = [
         b"\x00\x01\xff2".to_vec(),
@@ -48,7 +48,7 @@ fn held_packets_replace_the_barrier_in_every_encoding() {
         b"\x00\x05\xff40/x,".to_vec(),
         b"\x01\x04\xff\x04\x01\x02\xff".to_vec(),
     ];
-    assert_eq!(passed.bytes, expected.concat());
+    assert_eq!(response.bytes, expected.concat());
 }
 
 #[test]
@@ -56,34 +56,34 @@ fn bytes_are_encoded_as_a_client_of_engine_io_3_accepts_them() {
     let body = "451-[\"draw\",{\"_placeholder\":true,\"num\":0}]\u{1e}bAQL/";
     let header = &body[..42];
     assert_eq!(
-        through(body, PollEncoding::Separated, Vec::new())
+        rewrite_body(body, PollEncoding::Separated, Vec::new())
             .map(text)
             .as_deref(),
         Some(body)
     );
-    let passed = through(body, TEXT, Vec::new()).unwrap();
-    assert_eq!(text(passed), format!("42:{header}6:b4AQL/"));
-    let passed = through(body, BYTES, Vec::new()).unwrap();
+    let response = rewrite_body(body, TEXT, Vec::new()).unwrap();
+    assert_eq!(text(response), format!("42:{header}6:b4AQL/"));
+    let response = rewrite_body(body, BYTES, Vec::new()).unwrap();
     let expected = [
         &[0, 4, 2, 0xff],
         header.as_bytes(),
         b"\x01\x04\xff\x04\x01\x02\xff",
     ];
-    assert_eq!((passed.bytes, passed.binary), (expected.concat(), true));
+    assert_eq!((response.bytes, response.binary), (expected.concat(), true));
 }
 
 #[test]
 fn a_response_with_only_a_barrier_becomes_a_noop() {
-    let mark = format!("42[\"{BARRIER_EVENT}\"]");
+    let barrier = format!("42[\"{BARRIER_EVENT}\"]");
     for (encoding, nothing) in [
         (PollEncoding::Separated, "6"),
         (TEXT, "1:6"),
         (BYTES, "1:6"),
     ] {
-        let passed = through(&mark, encoding, Vec::new()).unwrap();
-        assert_eq!(text(passed), nothing);
+        let response = rewrite_body(&barrier, encoding, Vec::new()).unwrap();
+        assert_eq!(text(response), nothing);
     }
-    assert_eq!(text(through("1:6", BYTES, Vec::new()).unwrap()), "1:6");
+    assert_eq!(text(rewrite_body("1:6", BYTES, Vec::new()).unwrap()), "1:6");
 }
 
 #[test]
@@ -96,36 +96,36 @@ fn one_ping_is_stripped_from_a_response() {
 
 #[test]
 fn other_responses_pass_unchanged() {
-    assert!(through("2", PollEncoding::Separated, ours()).is_none());
+    assert!(rewrite_body("2", PollEncoding::Separated, held_packets()).is_none());
     for encoding in [PollEncoding::Separated, TEXT, BYTES] {
-        assert!(through("", encoding, ours()).is_none());
+        assert!(rewrite_body("", encoding, held_packets()).is_none());
     }
     let message = "42[\"a\",40]";
-    let passed = through(message, PollEncoding::Separated, ours()).unwrap();
-    assert_eq!(text(passed), message);
+    let response = rewrite_body(message, PollEncoding::Separated, held_packets()).unwrap();
+    assert_eq!(text(response), message);
 }
 
 #[test]
 fn packets_are_rewritten_in_the_order_in_which_they_are_sent() {
-    let mark = format!("42[\"{BARRIER_EVENT}\"]");
-    let body = format!("42[\"a\"]\u{1e}{mark}\u{1e}42[\"a\"]\u{1e}2");
-    let take_at_barrier = std::cell::Cell::new(0);
-    let splice = || {
-        take_at_barrier.set(1);
-        ours()
+    let barrier = format!("42[\"{BARRIER_EVENT}\"]");
+    let body = format!("42[\"a\"]\u{1e}{barrier}\u{1e}42[\"a\"]\u{1e}2");
+    let taken = std::cell::Cell::new(0);
+    let take_held = || {
+        taken.set(1);
+        held_packets()
     };
-    let rewritten = |text: &str| (text != "2").then(|| format!("{text}{}", take_at_barrier.get()));
-    let passed = rewrite(
+    let rewritten = |text: &str| (text != "2").then(|| format!("{text}{}", taken.get()));
+    let response = rewrite(
         body.as_bytes(),
         PollEncoding::Separated,
-        splice,
+        take_held,
         rewritten,
         false,
     )
     .unwrap();
     let event = "42[\"e\",\"ä😀\"]";
     assert_eq!(
-        text(passed),
+        text(response),
         format!("42[\"a\"]0\u{1e}{event}\u{1e}{event}\u{1e}42[\"a\"]1\u{1e}2")
     );
 }
@@ -149,11 +149,11 @@ fn packets_of_a_poll_response_are_encoded_as_frames() {
 #[test]
 fn the_last_response_of_a_session_closes_it() {
     let last = |body: &str, encoding| {
-        let passed = rewrite(body.as_bytes(), encoding, Vec::new, |_| None, true);
-        text(passed.unwrap())
+        let response = rewrite(body.as_bytes(), encoding, Vec::new, |_| None, true);
+        text(response.unwrap())
     };
-    let mark = format!("42[\"{BARRIER_EVENT}\"]");
-    for nothing in ["", "6", "1:6", &mark] {
+    let barrier = format!("42[\"{BARRIER_EVENT}\"]");
+    for nothing in ["", "6", "1:6", &barrier] {
         assert_eq!(last(nothing, PollEncoding::Separated), "1");
         assert_eq!(last(nothing, BYTES), "1:1");
     }

@@ -16,21 +16,21 @@ type Stream = OutboxStream<ReadHalf<DuplexStream>>;
 /// The stream of a session that starts as a WebSocket, and the client's end.
 fn for_websocket(outbox: &Arc<Outbox>) -> (Stream, DuplexStream) {
     let (reader, writer, client) = halves();
-    let wire = OutboxStream::for_websocket(reader, Box::new(writer), outbox.clone(), false);
-    (wire, client)
+    let stream = OutboxStream::for_websocket(reader, Box::new(writer), outbox.clone(), false);
+    (stream, client)
 }
 
 /// The stream that a session may upgrade to, and the client's end.
-fn for_upgrade(link: &Arc<EngineSession>) -> (Stream, DuplexStream) {
+fn for_upgrade(engine_session: &Arc<EngineSession>) -> (Stream, DuplexStream) {
     let (reader, writer, client) = halves();
-    let wire = OutboxStream::for_upgrade(
+    let stream = OutboxStream::for_upgrade(
         reader,
         Box::new(writer),
-        link.clone(),
-        link.outbox().clone(),
+        engine_session.clone(),
+        engine_session.outbox().clone(),
         b"\x81\x012".to_vec(),
     );
-    (wire, client)
+    (stream, client)
 }
 
 fn halves() -> (
@@ -57,26 +57,26 @@ async fn received(client: &mut DuplexStream, expected: &[u8]) {
 #[tokio::test]
 async fn writes_do_not_fail_before_the_first_read() {
     let outbox = testing::outbox();
-    let (mut wire, _client) = for_websocket(&outbox);
+    let (mut stream, _client) = for_websocket(&outbox);
     outbox.end();
-    wire.write_all(b"\x81\x011").await.unwrap();
-    wire.flush().await.unwrap();
-    assert_eq!(soon(wire.read(&mut [0])).await.unwrap(), 0);
-    assert!(wire.write_all(b"\x81\x012").await.is_err());
-    assert!(wire.flush().await.is_err());
-    wire.shutdown().await.unwrap();
+    stream.write_all(b"\x81\x011").await.unwrap();
+    stream.flush().await.unwrap();
+    assert_eq!(soon(stream.read(&mut [0])).await.unwrap(), 0);
+    assert!(stream.write_all(b"\x81\x012").await.is_err());
+    assert!(stream.flush().await.is_err());
+    stream.shutdown().await.unwrap();
 }
 
 #[tokio::test]
 async fn written_frames_reach_the_client_when_flushed_and_the_stream_ends_behind_them() {
     let outbox = testing::outbox();
-    let (mut wire, mut client) = for_websocket(&outbox);
-    wire.write_all(b"\x81\x03").await.unwrap();
-    wire.write_all(b"one\x81\x03two").await.unwrap();
-    wire.flush().await.unwrap();
+    let (mut stream, mut client) = for_websocket(&outbox);
+    stream.write_all(b"\x81\x03").await.unwrap();
+    stream.write_all(b"one\x81\x03two").await.unwrap();
+    stream.flush().await.unwrap();
     received(&mut client, b"\x81\x03one\x81\x03two").await;
-    wire.write_all(b"\x88\x00").await.unwrap();
-    drop(wire);
+    stream.write_all(b"\x88\x00").await.unwrap();
+    drop(stream);
     let mut rest = Vec::new();
     soon(client.read_to_end(&mut rest)).await.unwrap();
     assert_eq!(rest, b"\x88\x00");
@@ -85,54 +85,57 @@ async fn written_frames_reach_the_client_when_flushed_and_the_stream_ends_behind
 
 #[tokio::test]
 async fn an_upgrade_writes_nothing_before_polling_has_ended_and_then_what_polling_left() {
-    let (link, ..) = session();
-    let (mut wire, mut client) = for_upgrade(&link);
-    wire.write_all(b"\x81\x016").await.unwrap();
-    wire.flush().await.unwrap();
-    wire.write_all(PROBE_REPLY).await.unwrap();
-    wire.write_all(b"\x81\x013").await.unwrap();
-    wire.flush().await.unwrap();
+    let (engine_session, ..) = session();
+    let (mut stream, mut client) = for_upgrade(&engine_session);
+    stream.write_all(b"\x81\x016").await.unwrap();
+    stream.flush().await.unwrap();
+    stream.write_all(PROBE_REPLY).await.unwrap();
+    stream.write_all(b"\x81\x013").await.unwrap();
+    stream.flush().await.unwrap();
     received(&mut client, b"\x81\x012\x81\x013").await;
 }
 
 #[tokio::test]
 async fn an_upgrade_that_fails_after_its_client_has_switched_ends_its_session() {
-    let (link, ..) = session();
-    let (wire, mut client) = for_upgrade(&link);
-    drop(wire);
+    let (engine_session, ..) = session();
+    let (stream, mut client) = for_upgrade(&engine_session);
+    drop(stream);
     assert_eq!(soon(client.read(&mut [0])).await.unwrap(), 0);
-    assert!(link.outbox().has_ended(), "polling had not ended yet");
+    assert!(
+        engine_session.outbox().has_ended(),
+        "polling had not ended yet"
+    );
 
-    let (link, ..) = session();
-    let (mut wire, mut client) = for_upgrade(&link);
-    wire.write_all(PROBE_REPLY).await.unwrap();
-    drop(wire);
+    let (engine_session, ..) = session();
+    let (mut stream, mut client) = for_upgrade(&engine_session);
+    stream.write_all(PROBE_REPLY).await.unwrap();
+    drop(stream);
     received(&mut client, b"\x81\x012").await;
     assert_eq!(soon(client.read(&mut [0])).await.unwrap(), 0);
-    assert!(link.outbox().has_ended());
+    assert!(engine_session.outbox().has_ended());
 }
 
 #[tokio::test]
 async fn the_first_ping_gets_its_pong_before_anything_that_the_client_sends() {
     let outbox = testing::outbox();
     let (reader, writer, mut client) = halves();
-    let mut wire = OutboxStream::for_websocket(reader, Box::new(writer), outbox.clone(), true);
+    let mut stream = OutboxStream::for_websocket(reader, Box::new(writer), outbox.clone(), true);
     client.write_all(b"from the client").await.unwrap();
-    wire.write_all(b"\x81\x010").await.unwrap();
+    stream.write_all(b"\x81\x010").await.unwrap();
     let mut pong = [0; CLIENT_PONG.len()];
     {
-        let mut reading = Box::pin(wire.read_exact(&mut pong));
+        let mut reading = Box::pin(stream.read_exact(&mut pong));
         assert!(poll!(&mut reading).is_pending(), "no ping has come");
     }
-    wire.write_all(b"\x81\x012\x81\x01").await.unwrap();
-    wire.write_all(b"4").await.unwrap();
-    soon(wire.read_exact(&mut pong)).await.unwrap();
+    stream.write_all(b"\x81\x012\x81\x01").await.unwrap();
+    stream.write_all(b"4").await.unwrap();
+    soon(stream.read_exact(&mut pong)).await.unwrap();
     assert_eq!(pong, CLIENT_PONG);
     let mut sent = [0; 15];
-    soon(wire.read_exact(&mut sent)).await.unwrap();
+    soon(stream.read_exact(&mut sent)).await.unwrap();
     assert_eq!(&sent, b"from the client");
-    wire.write_all(b"\x81\x012").await.unwrap();
-    wire.flush().await.unwrap();
+    stream.write_all(b"\x81\x012").await.unwrap();
+    stream.flush().await.unwrap();
     received(&mut client, b"\x81\x010\x81\x014\x81\x012").await;
 }
 
@@ -141,8 +144,9 @@ async fn a_reader_that_waits_for_the_first_ping_is_woken_by_it_or_by_the_end() {
     for round in 0..2_000 {
         let outbox = testing::outbox();
         let (reader, writer, client) = halves();
-        let mut wire = OutboxStream::for_websocket(reader, Box::new(writer), outbox.clone(), true);
-        let reading = tokio::spawn(async move { wire.read(&mut [0; 8]).await });
+        let mut stream =
+            OutboxStream::for_websocket(reader, Box::new(writer), outbox.clone(), true);
+        let reading = tokio::spawn(async move { stream.read(&mut [0; 8]).await });
         if round % 2 == 0 {
             tokio::task::yield_now().await;
         }
@@ -158,12 +162,12 @@ async fn a_reader_that_waits_for_the_first_ping_is_woken_by_it_or_by_the_end() {
 #[tokio::test]
 async fn a_client_is_not_read_while_an_inbox_is_full() {
     let outbox = testing::outbox();
-    let (mut wire, mut client) = for_websocket(&outbox);
+    let (mut stream, mut client) = for_websocket(&outbox);
     client.write_all(b"ab").await.unwrap();
     outbox.pause_reads();
     outbox.pause_reads();
     let mut byte = [0];
-    let mut reading = one_byte(&mut wire, &mut byte);
+    let mut reading = one_byte(&mut stream, &mut byte);
     assert!(poll!(&mut reading).is_pending());
     outbox.resume_reads();
     assert!(
@@ -177,11 +181,11 @@ async fn a_client_is_not_read_while_an_inbox_is_full() {
 
 /// Reads one byte.
 fn one_byte<'a>(
-    wire: &'a mut Stream,
+    stream: &'a mut Stream,
     byte: &'a mut [u8; 1],
 ) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
     Box::pin(async {
-        wire.read_exact(byte).await.unwrap();
+        stream.read_exact(byte).await.unwrap();
     })
 }
 
@@ -189,10 +193,10 @@ fn one_byte<'a>(
 async fn no_wake_up_is_lost_between_resuming_reads_and_a_reader() {
     for round in 0..2_000 {
         let outbox = testing::outbox();
-        let (mut wire, mut client) = for_websocket(&outbox);
+        let (mut stream, mut client) = for_websocket(&outbox);
         client.write_all(b"a").await.unwrap();
         outbox.pause_reads();
-        let reading = tokio::spawn(async move { wire.read_u8().await });
+        let reading = tokio::spawn(async move { stream.read_u8().await });
         if round % 2 == 0 {
             tokio::task::yield_now().await;
         }
@@ -206,11 +210,11 @@ async fn no_wake_up_is_lost_between_resuming_reads_and_a_reader() {
 async fn a_waiting_reader_is_woken_by_the_end() {
     for round in 0..2_000 {
         let outbox = testing::outbox();
-        let (mut wire, client) = for_websocket(&outbox);
+        let (mut stream, client) = for_websocket(&outbox);
         if round % 2 == 0 {
             outbox.pause_reads();
         }
-        let reading = tokio::spawn(async move { wire.read(&mut [0]).await });
+        let reading = tokio::spawn(async move { stream.read(&mut [0]).await });
         if round % 3 == 0 {
             tokio::task::yield_now().await;
         }

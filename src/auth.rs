@@ -1,7 +1,7 @@
-//! Identity: who a connection or request speaks for, and what it may do.
+//! Authentication and authorization.
 //!
-//! An [`Authority`] turns a token, or in open mode a name, into a [`Principal`]; the principal's [`Grants`] say
-//! what it may do in which rooms. Nothing here knows a transport or what happens in rooms.
+//! An [`Authority`] turns a token, or a name in open mode, into a [`Principal`], whose [`Grants`] define what it may do in
+//! which rooms. Nothing here knows a transport or what happens in rooms.
 //!
 //! ```
 //! use switchboard::{
@@ -35,7 +35,7 @@ mod jwks;
 mod jwks_source;
 mod jwt;
 mod keys;
-mod open;
+mod open_mode;
 mod principal;
 mod settings;
 #[cfg(test)]
@@ -43,7 +43,7 @@ mod testing;
 
 pub use api_keys::{ApiKeys, MIN_API_KEY_CHARS};
 pub use authority::{Authority, AuthorityConfig, KeyProblem};
-pub use credentials::{HttpToken, TokenSource, find_token, query_user, text_of_id, token_in};
+pub use credentials::{HttpToken, TokenSource, find_token, id_text, query_user, strip_bearer};
 pub use grants::{Grants, MAX_RULES, Permission, Permissions};
 pub use issue::{TokenClaims, issue};
 pub use jwt::MAX_TOKEN_BYTES;

@@ -1,6 +1,6 @@
-//! The command line: one file a command. Reads the configuration, runs a command, sets the exit code.
+//! The command line: loads the configuration, runs a command, returns the exit code. One file per command.
 //!
-//! Exit codes: 0 done, 1 failed while running, 2 not understood or not usable as configured.
+//! Exit codes: 0 success, 1 failure at run time, 2 invalid arguments or configuration.
 
 use std::process::ExitCode;
 
@@ -14,28 +14,28 @@ mod options;
 mod serve;
 mod token;
 
-/// What could not be understood, or not be used as it is configured.
-const MISUSED: u8 = 2;
+/// The exit code for invalid arguments or configuration.
+const USAGE_ERROR: u8 = 2;
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
-        Err(error) => return refuse_arguments(&error),
+        Err(error) => return reject_arguments(&error),
     };
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
-        Err(error) => return refuse_arguments(&error),
+        Err(error) => return reject_arguments(&error),
     };
     let loaded = match load(&matches) {
         Ok(loaded) => loaded,
-        Err(problems) => return refuse_configuration(&problems),
+        Err(error) => return reject_config(&error),
     };
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(loaded),
-        Command::Token(request) => token::run(&request, &loaded.config.auth),
-        Command::Health => health::run(loaded.config.listen),
-        Command::Config(arguments) => config_command::run(&arguments, &loaded),
+    match cli.command.unwrap_or(CliCommand::Serve) {
+        CliCommand::Serve => serve::run(loaded),
+        CliCommand::Token(arguments) => token::run(&arguments, &loaded.config.auth),
+        CliCommand::Health => health::run(loaded.config.listen),
+        CliCommand::Config(arguments) => config_command::run(&arguments, &loaded),
     }
 }
 
@@ -48,22 +48,22 @@ pub fn main() -> ExitCode {
 )]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<CliCommand>,
 }
 
 #[derive(Subcommand)]
-enum Command {
-    /// Serve; what happens without a command too.
+enum CliCommand {
+    /// Serve (default).
     Serve,
-    /// Ask the server that this configuration is of whether it is ready, and say why not; exit code 0 if it is.
+    /// Check whether the server at the configured address is ready, and print why not; exit code 0 if it is.
     Health,
     /// Print a token signed with the configured secret.
-    Token(token::TokenRequest),
+    Token(token::TokenArguments),
     /// Print the effective configuration, or every problem in it.
     Config(config_command::ConfigArguments),
 }
 
-/// The commands with the options that each of them takes.
+/// The command line, with the options that apply to each command.
 fn command() -> clap::Command {
     options::add(Cli::command(), |_| true)
         .mut_subcommand("serve", |serve| options::add(serve, |_| true))
@@ -82,24 +82,24 @@ fn load(matches: &ArgMatches) -> Result<LoadedConfig, ConfigError> {
     Ok(loaded)
 }
 
-fn refuse_arguments(error: &clap::Error) -> ExitCode {
-    // Help and version come this way too, with exit code 0. A closed terminal cannot be told.
+fn reject_arguments(error: &clap::Error) -> ExitCode {
+    // Help and version are errors too, with exit code 0. If printing fails, there is no one to tell.
     let _ = error.print();
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-fn refuse_configuration(problems: &ConfigError) -> ExitCode {
-    warn(&problems.warnings);
-    refuse(problems)
+fn reject_config(error: &ConfigError) -> ExitCode {
+    warn(&error.warnings);
+    reject(error)
 }
 
-/// Says what stands in the way, and that it is not a failure of the program.
-fn refuse(reason: &impl std::fmt::Display) -> ExitCode {
+/// Prints what is wrong with the arguments or the configuration.
+fn reject(reason: &impl std::fmt::Display) -> ExitCode {
     eprintln!("error: {reason}");
-    ExitCode::from(MISUSED)
+    ExitCode::from(USAGE_ERROR)
 }
 
-/// Says what went wrong while running.
+/// Prints a failure at run time.
 fn fail(reason: &impl std::fmt::Display) -> ExitCode {
     eprintln!("error: {reason}");
     ExitCode::FAILURE

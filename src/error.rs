@@ -1,47 +1,47 @@
-//! What can go wrong, as clients see it: one shape, and codes that never change their meaning.
+//! The error that clients see: one shape, and codes whose meaning never changes.
 //!
-//! Every rule in the hub and every parser at a door answers with [`Error`]; a door turns it into its own
-//! protocol once, at the boundary. The cause stays in `source()` for the log and is never shown to clients.
+//! Every rule in the hub and every parser in a transport fails with [`Error`]; the transport converts it to its protocol
+//! once, at the boundary. The cause stays in `source()` for the log and is never sent to clients.
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use serde::{Serialize, ser::SerializeStruct};
 
-/// A result whose error a client may see.
+/// A result whose error can be sent to a client.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A stable word for a kind of failure; clients branch on it.
+/// The kind of a failure, stable so that clients can branch on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Code {
-    /// The request is malformed: the message says what was expected.
+    /// The request is malformed; the message says what was expected.
     BadRequest,
     /// No identity, or one that cannot be verified.
     Unauthorized,
-    /// The token was good and no longer is.
+    /// The token has expired.
     TokenExpired,
-    /// The identity is known and may not do this.
+    /// The identity lacks the permission.
     Forbidden,
     /// The room must be joined first.
     NotJoined,
-    /// There is no such thing.
+    /// The room, user, connection or route does not exist.
     NotFound,
-    /// Larger than a configured size.
+    /// Exceeds a configured size.
     TooLarge,
-    /// Faster than a configured rate; `retry_after_ms` says when to try again.
+    /// Exceeds a configured rate; `retry_after_ms` says when to retry.
     RateLimited,
-    /// More than a configured number.
+    /// Exceeds a configured number.
     LimitReached,
-    /// Storage cannot take it now; the same request with the same `id` is safe to repeat.
+    /// Storage is unavailable; a retry with the same `id` is safe.
     Unavailable,
-    /// This node is going down; connect again.
+    /// The node is shutting down; reconnect.
     Draining,
-    /// A defect of the server.
+    /// A bug in the server.
     Internal,
 }
 
 impl Code {
-    /// Every code, for documentation and metrics.
+    /// All codes.
     pub const ALL: [Code; 12] = [
         Code::BadRequest,
         Code::Unauthorized,
@@ -57,7 +57,7 @@ impl Code {
         Code::Internal,
     ];
 
-    /// The word on the wire.
+    /// The code on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Code::BadRequest => "bad_request",
@@ -82,7 +82,7 @@ impl fmt::Display for Code {
     }
 }
 
-/// A limit that a client can run into, by its configuration name.
+/// A limit that a client can reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Limit {
     /// Size of a message's `data`.
@@ -91,50 +91,50 @@ pub enum Limit {
     NameBytes,
     /// Levels of arrays and objects in an event.
     Nesting,
-    /// Messages a second of one connection.
+    /// Messages per second of a connection.
     MessagesPerSecond,
-    /// Messages a second of one user, over all connections.
+    /// Messages per second of a user, over all connections.
     UserMessagesPerSecond,
-    /// Joins a second of one connection, or of one user without a connection.
+    /// Joins per second of a connection, or of a user without one.
     JoinsPerSecond,
-    /// Joins a second of one user, over all connections.
+    /// Joins per second of a user, over all connections.
     UserJoinsPerSecond,
-    /// Deliveries a second of what one user shows of itself.
+    /// Deliveries per second of a user's presence, typing and read markers.
     NoticesPerSecond,
-    /// Rooms one connection has joined.
+    /// Rooms joined by a connection.
     RoomsPerConnection,
-    /// Events of one connection that wait to be handled.
+    /// Queued events of a connection.
     Inbox,
-    /// Signals of one connection that wait for an answer.
+    /// Signals of a connection that wait for a reply.
     Signals,
-    /// Bytes of answers to the signals of one connection.
+    /// Bytes of the replies to the signals of a connection.
     SignalBytes,
-    /// Size of the `info` that a user shows of itself.
+    /// Size of a user's `info`.
     InfoBytes,
-    /// Users of a room who can be typing at once.
+    /// Users who are typing in a room at once.
     Typists,
-    /// Handshakes that are under way at this node.
+    /// Handshakes in progress on the node.
     Handshakes,
-    /// TCP connections without a request at this node.
+    /// TCP connections without a request on the node.
     IdleConnections,
-    /// Requests of one address without a good token or key, a second.
+    /// Requests per second of an address without a valid token or key.
     AuthFailuresPerSecond,
-    /// New connections a second of this node.
+    /// New connections per second on the node.
     ConnectsPerSecond,
-    /// Polls that wait at this node.
+    /// Waiting polls on the node.
     PollWaiters,
-    /// Connections of this node.
+    /// Connections on the node.
     Connections,
-    /// Connections of one address.
+    /// Connections of an address.
     ConnectionsPerIp,
-    /// Connections of one user.
+    /// Connections of a user.
     ConnectionsPerUser,
-    /// Bytes in flight of this node.
+    /// Memory of the node for clients' data in flight.
     Memory,
 }
 
 impl Limit {
-    /// Every limit, for metrics.
+    /// All limits.
     pub const ALL: [Limit; 23] = [
         Limit::MessageBytes,
         Limit::NameBytes,
@@ -191,12 +191,19 @@ impl Limit {
     }
 }
 
-/// When it makes sense to try again what is unavailable: about when the server itself has tried whether storage works.
-pub const UNAVAILABLE: Duration = Duration::from_secs(1);
+/// The retry delay for `unavailable`: about when the server itself has checked whether storage works again.
+pub const UNAVAILABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// A failure with its [`Code`], a sentence for a human, and perhaps a time to wait.
+/// A failure with its [`Code`], a message for people, and optionally a time after which to retry.
 ///
 /// Serializes as `{ "code", "message", "retry_after_ms"? }`.
+///
+/// ```
+/// use switchboard::{Code, Error};
+///
+/// let error = Error::bad_request("a die has at least one side");
+/// assert_eq!(error.code(), Code::BadRequest);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Error {
     code: Code,
@@ -207,7 +214,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error that a client may see in full.
+    /// An error with a message that is sent to the client.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
@@ -218,63 +225,63 @@ impl Error {
         }
     }
 
-    /// Malformed input; `message` says what was expected.
+    /// A `bad_request`; `message` says what was expected.
     pub fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::BadRequest, message)
     }
 
-    /// Not allowed to this identity.
+    /// A `forbidden`.
     pub fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::Forbidden, message)
     }
 
-    /// No usable identity.
+    /// An `unauthorized`.
     pub fn unauthorized(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::Unauthorized, message)
     }
 
-    /// Storage cannot take it now; to be tried again in [`UNAVAILABLE`], unless something else is said.
+    /// An `unavailable`, to be retried after [`UNAVAILABLE_RETRY_AFTER`]; [`retry_after`](Self::retry_after) overrides that.
     pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Code::Unavailable, message).retry_after(UNAVAILABLE)
+        Self::new(Code::Unavailable, message).retry_after(UNAVAILABLE_RETRY_AFTER)
     }
 
-    /// Keeps the cause for the log.
+    /// Attaches the cause, for the log only.
     #[must_use]
     pub fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
         self
     }
 
-    /// Says which limit was reached, for the metrics.
+    /// Names the limit that was reached, for the metrics.
     #[must_use]
     pub fn for_limit(mut self, limit: Limit) -> Self {
         self.limit = Some(limit);
         self
     }
 
-    /// Says when trying again makes sense.
+    /// Sets the time after which a retry makes sense.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
-    /// The stable word.
+    /// The code.
     pub fn code(&self) -> Code {
         self.code
     }
 
-    /// The limit that was reached, if it is about one.
+    /// The limit that was reached, if any.
     pub fn limit(&self) -> Option<Limit> {
         self.limit
     }
 
-    /// The sentence for a human.
+    /// The message for people.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// How long to wait before trying again, when known; whole milliseconds, at least one.
+    /// The time after which to retry, if known: whole milliseconds, at least one.
     pub fn retry_after_ms(&self) -> Option<u64> {
         self.retry_after
             .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1))

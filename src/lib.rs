@@ -53,7 +53,7 @@ pub mod limits;
 pub mod model;
 mod options;
 pub mod pattern;
-pub mod repeat;
+pub mod retry;
 pub mod telemetry;
 pub mod transport;
 

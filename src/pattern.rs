@@ -1,6 +1,6 @@
-//! Patterns over room names, as grants and retention rules use them: `*` and nothing else.
+//! Wildcard patterns, as grants, retention rules and origins use them: `*` is the only wildcard.
 //!
-//! Knows neither grants nor rooms; any text can be matched.
+//! Knows nothing of their use; any text can be matched.
 
 use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
@@ -8,18 +8,29 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::error::{Error, Result};
 
-/// Longest pattern, in bytes: as long as the longest name, that of a personal room.
+/// The maximum length of a pattern, in bytes: that of the longest room name, a personal room's.
 pub const MAX_PATTERN_BYTES: usize = 133;
 
-/// A text in which `*` stands for any run of characters, also none, and everything else for itself.
+/// A text in which `*` matches any run of characters, including none, and everything else matches itself.
 ///
-/// 1-133 bytes without white space, control characters or any of `=`, `,` and `;`, so that lists of rules can
-/// be written without quoting. Matching takes time linear in the name and the pattern.
+/// 1-133 bytes without white space, control characters and `=`, `,` and `;`, so that lists of rules need no quoting.
+///
+/// ```
+/// use switchboard::pattern::Pattern;
+///
+/// let pattern = Pattern::parse("team:*:news")?;
+/// assert!(pattern.matches("team:7:news"));
+/// assert!(!pattern.matches("team:7"));
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Pattern(Arc<str>);
 
 impl Pattern {
-    /// Accepts a well-formed pattern; otherwise a `bad_request` that says what is expected.
+    /// Parses a pattern.
+    ///
+    /// # Errors
+    /// `bad_request`, with a message that says what is expected.
     pub fn parse(text: &str) -> Result<Self> {
         if text.is_empty() || text.len() > MAX_PATTERN_BYTES {
             return Err(Error::bad_request(format!(
@@ -32,7 +43,7 @@ impl Pattern {
             .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '=' | ',' | ';'))
         {
             return Err(Error::bad_request(
-                "a pattern has no white space, control characters, =, comma or semicolon",
+                "a pattern must not contain white space, control characters, =, commas or semicolons",
             ));
         }
         Ok(Self(text.into()))
@@ -48,7 +59,7 @@ impl Pattern {
         &*self.0 == "*"
     }
 
-    /// Whether the whole of `text` fits.
+    /// Whether the pattern matches the whole of `text`.
     pub fn matches(&self, text: &str) -> bool {
         let Some((prefix, rest)) = self.0.split_once('*') else {
             return &*self.0 == text;
@@ -60,8 +71,7 @@ impl Pattern {
         else {
             return false;
         };
-        // Taking the first place where a part occurs leaves the most for the parts after it, so that no
-        // other place has to be tried.
+        // The first occurrence of a part leaves the most text for the parts after it, so backtracking is never needed.
         for part in between.split('*') {
             let Some(at) = text.find(part) else {
                 return false;
@@ -71,8 +81,8 @@ impl Pattern {
         true
     }
 
-    /// What every text that fits begins with, and whether that is all of the only one.
-    pub fn literal(&self) -> (&str, bool) {
+    /// The text before the first wildcard, and whether there is no wildcard.
+    pub fn literal_prefix(&self) -> (&str, bool) {
         match self.0.split_once('*') {
             Some((prefix, _)) => (prefix, false),
             None => (&self.0, true),

@@ -1,7 +1,7 @@
-//! What the server says about itself: metrics in Prometheus' text format, and logs.
+//! Metrics in the Prometheus text format.
 //!
-//! Metrics are values handed down, not globals: two servers in one process count apart. Names and help texts stand
-//! here once; `/metrics` and the list in `docs/metrics.md` come from them.
+//! Metrics are values that are passed down, not globals, so two servers in one process count separately. Names and help texts
+//! are defined here once; `/metrics` and the list in `docs/metrics.md` are generated from them.
 
 use std::{
     fmt::{self, Write as _},
@@ -24,12 +24,12 @@ use prometheus_client::{
 
 use crate::error::{Code, Error, Limit};
 
-/// Why an event is dropped: it is too late by now.
+/// The reason for dropping an ephemeral event: it is too late.
 pub const BEHIND: &str = "behind";
-/// Why an event is dropped: a newer one takes its place.
+/// The reason for dropping an ephemeral event: a newer one replaces it.
 pub const NEWER: &str = "newer";
 
-/// A number that goes up and down.
+/// A value that can increase and decrease.
 pub type Gauge = prometheus_client::metrics::gauge::Gauge;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -53,68 +53,68 @@ struct ByRoute {
     status: &'static str,
 }
 
-/// A metric as the documentation lists it.
-struct Described {
+/// The description of a metric, for the documentation.
+struct MetricInfo {
     name: &'static str,
     help: &'static str,
     kind: MetricType,
     labels: &'static [&'static str],
-    ways: &'static [Way],
+    triggers: &'static [Trigger],
 }
 
-/// What can move a metric.
-type Way = &'static str;
+/// What can change a metric: a transport, an API, or another node.
+type Trigger = &'static str;
 
-const SOCKETIO: Way = "Socket.IO";
-const WEBSOCKET: Way = "`/ws`";
-const EVENTS: Way = "`/events`";
-const POLL: Way = "`/poll`";
-const REST: Way = "`/v1`";
-const APPLICATION: Way = "application";
-const NODES: Way = "other nodes";
+const SOCKETIO: Trigger = "Socket.IO";
+const WEBSOCKET: Trigger = "`/ws`";
+const EVENTS: Trigger = "`/events`";
+const POLL: Trigger = "`/poll`";
+const REST: Trigger = "`/v1`";
+const APPLICATION: Trigger = "application";
+const NODES: Trigger = "other nodes";
 
-/// By every transport that keeps a connection.
-const CONNECTIONS: &[Way] = &[SOCKETIO, WEBSOCKET, EVENTS];
-/// By every transport that keeps a connection and can ask for something.
-const BOTH_WAYS: &[Way] = &[SOCKETIO, WEBSOCKET];
-/// By all that can send to a room.
-const SENDERS: &[Way] = &[SOCKETIO, WEBSOCKET, REST, APPLICATION];
-/// By all that can be refused.
-const CLIENTS: &[Way] = &[SOCKETIO, WEBSOCKET, EVENTS, POLL, REST];
+/// All transports with a persistent connection.
+const CONNECTIONS: &[Trigger] = &[SOCKETIO, WEBSOCKET, EVENTS];
+/// All transports with a persistent connection that can send requests.
+const BOTH_WAYS: &[Trigger] = &[SOCKETIO, WEBSOCKET];
+/// Everything that can send to a room.
+const SENDERS: &[Trigger] = &[SOCKETIO, WEBSOCKET, REST, APPLICATION];
+/// Everything whose requests can fail.
+const CLIENTS: &[Trigger] = &[SOCKETIO, WEBSOCKET, EVENTS, POLL, REST];
 
-/// Declares each metric once: what it counts, its field, its name, its labels, and all that moves it.
+/// Declares each metric once: its help text, field, name, labels, and what changes it.
 macro_rules! catalogue {
     ($(
         #[doc = $help:literal]
-        $seen:vis $field:ident: $type:ty $(= $init:expr)?, $name:literal $labels:expr, $ways:expr;
+        $seen:vis $field:ident: $type:ty $(= $init:expr)?, $name:literal $labels:expr, $triggers:expr;
     )+) => {
         /// Every metric of one server.
         #[derive(Debug)]
         pub struct Metrics {
             registry: Mutex<Registry>,
-            watched: Mutex<Vec<Watched>>,
+            scrape_hooks: Mutex<Vec<ScrapeHook>>,
             $(#[doc = $help] $seen $field: $type,)+
         }
 
         impl Metrics {
-            /// All at zero.
+            /// All metrics, at zero.
             fn unlabelled() -> Self {
                 let mut registry = Registry::with_prefix(PREFIX);
                 $(
                     let $field: $type = catalogue!(@init $($init)?);
                     registry.register($name, sentence($help), $field.clone());
                 )+
-                Self { registry: Mutex::new(registry), watched: Mutex::default(), $($field,)+ }
+                Self { registry: Mutex::new(registry), scrape_hooks: Mutex::default(), $($field,)+ }
             }
 
-            /// All of them, in the order in which they are declared.
-            fn described(&self) -> Vec<Described> {
-                vec![$(Described {
+            /// The descriptions of all metrics, in declaration order.
+            fn infos(&self) -> Vec<MetricInfo> {
+                vec![$(MetricInfo {
                     name: $name,
                     help: sentence($help),
                     kind: self.$field.metric_type(),
                     labels: &$labels,
-                    ways: $ways,
+                    triggers: $triggers,
                 },)+]
             }
         }
@@ -124,21 +124,21 @@ macro_rules! catalogue {
 }
 
 catalogue! {
-    /// Engine.IO sessions that are open.
+    /// Open Engine.IO sessions.
     pub sessions: Gauge, "sessions" [], &[SOCKETIO];
-    /// Plain WebSockets that are open.
+    /// Open plain WebSockets.
     pub websockets: Gauge, "websockets" [], &[WEBSOCKET];
-    /// Streams of Server-Sent Events that are open.
+    /// Open streams of Server-Sent Events.
     pub event_streams: Gauge, "event_streams" [], &[EVENTS];
-    /// Polls that wait.
+    /// Waiting polls.
     pub polls: Gauge, "polls_waiting" [], &[POLL];
-    /// Handshakes that are under way: clients that wait for their turn, and sessions that have not joined a namespace.
+    /// Handshakes in progress: clients in the admission queue, and sessions that have not joined a namespace.
     pub handshakes: Gauge, "handshakes" [], &[SOCKETIO];
     /// TCP connections without a request.
     pub idle_connections: Gauge, "idle_connections" [], CLIENTS;
-    /// Connections of users, through every door.
+    /// Connections of users, over all transports.
     pub connections: Gauge, "connections" [], CONNECTIONS;
-    /// Rooms that are in use on this node: with members, or with polls that wait.
+    /// Rooms in use on this node: with members or waiting polls.
     pub rooms: Gauge, "rooms" [], &[SOCKETIO, WEBSOCKET, EVENTS, POLL];
     /// Memberships on this node.
     pub members: Gauge, "members" [], CONNECTIONS;
@@ -148,55 +148,55 @@ catalogue! {
     pub typing: Gauge, "typing_users" [], BOTH_WAYS;
     /// Signals that wait for an answer.
     pub signals: Gauge, "signals_waiting" [], &[SOCKETIO];
-    /// Messages stored that came in by this node.
+    /// Messages stored that were sent through this node.
     pub messages: Counter, "messages" [], SENDERS;
-    /// Messages answered as repeats of an id.
+    /// Messages deduplicated by their id.
     pub duplicates: Counter, "duplicates" [], SENDERS;
-    /// Events that are not kept, passed on from this node, relayed ones among them.
+    /// Ephemeral events sent through this node, relayed events included.
     pub ephemeral: Counter, "ephemeral_events" [], SENDERS;
-    /// Events of rooms handed to connections.
+    /// Events of rooms delivered to connections.
     pub deliveries: Counter, "deliveries" [], CONNECTIONS;
-    /// Events that are not kept, dropped for connections that were behind: as too late (`behind`), or for a newer one (`newer`).
+    /// Ephemeral events dropped for connections that were behind: too late (`behind`), or replaced by a newer one (`newer`).
     dropped: Family<ByReason, Counter>, "dropped" ["reason"], CONNECTIONS;
-    /// Connections that are given what they have missed.
+    /// Connections that are catching up on missed messages.
     pub catching_up: Gauge, "connections_catching_up" [], CONNECTIONS;
-    /// Sessions that were resumed.
+    /// Sessions resumed.
     pub recovered: Counter, "recoveries" [], &[SOCKETIO];
-    /// Sessions that were asked for and not resumed, by reason.
+    /// Sessions that a client asked to resume and that were not, by reason.
     not_recovered: Family<ByReason, Counter>, "recoveries_refused" ["reason"], &[SOCKETIO];
-    /// Messages read again for connections that had missed them.
+    /// Messages read from the log for connections that had missed them.
     pub replayed: Counter, "messages_replayed" [], CONNECTIONS;
-    /// Time from a message's arrival in order until it is stored.
+    /// Time from receiving a message until it is stored.
     append_seconds: Histogram = Histogram::new(LATENCIES), "append_seconds" [], SENDERS;
-    /// Time that a request waits because its sender is over a rate.
+    /// Time that a request is delayed because its sender exceeds a rate.
     held_back_seconds: Histogram = Histogram::new(LATENCIES), "held_back_seconds" [], CONNECTIONS;
-    /// Errors answered to clients.
+    /// Errors sent to clients.
     errors: Family<ByCode, Counter>, "errors" ["code"], CLIENTS;
-    /// Times a limit was reached, by its configuration name.
+    /// Times that a limit was reached, by its configuration name.
     limited: Family<ByLimit, Counter>, "limited" ["limit"], CLIENTS;
     /// Connections closed by the server.
     closed: Family<ByReason, Counter>, "connections_closed" ["reason"], CONNECTIONS;
-    /// Bytes of `limits.memory` that are held now.
+    /// Bytes of `limits.memory` in use.
     pub memory_held: Gauge, "memory_held_bytes" [], &[];
-    /// Bytes of `limits.memory` in all; 0: no limit.
+    /// Size of `limits.memory` in bytes; 0 is unlimited.
     pub memory_size: Gauge, "memory_size_bytes" [], &[];
-    /// Requests to the API answered, by route and class of status.
+    /// Responses of the REST API, by route and status class.
     answered: Family<ByRoute, Counter>, "api_requests" ["route", "status"], &[REST];
 }
 
-/// What every name begins with.
+/// The prefix of every name.
 const PREFIX: &str = "switchboard";
 
-/// Bounds of the histograms, in seconds.
+/// The bucket bounds of the histograms, in seconds.
 const LATENCIES: [f64; 12] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 ];
 
 impl Metrics {
-    /// All at zero.
+    /// All metrics, at zero.
     pub fn new() -> Self {
         let metrics = Self::unlabelled();
-        // Every code, limit and reason shows from the start, so that a dashboard can tell zero from unknown.
+        // Every label value is exported from the start, so that a dashboard can tell zero from unknown.
         for code in Code::ALL.map(Code::as_str) {
             metrics.errors.get_or_create(&ByCode { code }).inc_by(0);
         }
@@ -209,7 +209,7 @@ impl Metrics {
         metrics
     }
 
-    /// Counts a message that is stored, or was before, and how long that took.
+    /// Counts a message that was stored, or a duplicate of one, and observes how long that took.
     pub fn appended(&self, duplicate: bool, took: Duration) {
         match duplicate {
             true => self.duplicates.inc(),
@@ -218,23 +218,23 @@ impl Metrics {
         self.append_seconds.observe(took.as_secs_f64());
     }
 
-    /// Records how long a request waits because its sender is over a rate.
+    /// Observes how long a request is delayed because its sender exceeds a rate.
     pub fn held_back(&self, wait: Duration) {
         self.held_back_seconds.observe(wait.as_secs_f64());
     }
 
-    /// Counts events that a connection which is behind will not get.
+    /// Counts ephemeral events that were dropped for a connection that is behind.
     pub fn dropped(&self, reason: &'static str, events: u64) {
         let dropped = self.dropped.get_or_create(&ByReason { reason });
         dropped.inc_by(events);
     }
 
-    /// Counts a limit that was reached without an error being due.
+    /// Counts a limit that was reached without an error to the client.
     pub fn limited(&self, limit: Limit) {
         self.limited_by(limit, 1);
     }
 
-    /// Counts a limit that was reached so many times without an error being due.
+    /// Counts a limit that was reached `times` times without an error to the client.
     pub fn limited_by(&self, limit: Limit, times: u64) {
         if times > 0 {
             let limit = limit.name();
@@ -242,7 +242,7 @@ impl Metrics {
         }
     }
 
-    /// Counts an error that a client was told, and the limit that it is about.
+    /// Counts an error that was sent to a client, and the limit that it names.
     pub fn error(&self, error: &Error) {
         let code = error.code().as_str();
         self.errors.get_or_create(&ByCode { code }).inc();
@@ -251,13 +251,13 @@ impl Metrics {
         }
     }
 
-    /// Counts a session that a client named and that did not go on.
+    /// Counts a session that a client asked to resume and that was not resumed.
     pub fn not_recovered(&self, reason: &'static str) {
         let reasons = &self.not_recovered;
         reasons.get_or_create(&ByReason { reason }).inc();
     }
 
-    /// Has every reason show from the start.
+    /// Exports every reason from the start.
     pub(crate) fn show_not_recovered(&self, reasons: impl IntoIterator<Item = &'static str>) {
         for reason in reasons {
             let counter = self.not_recovered.get_or_create(&ByReason { reason });
@@ -270,7 +270,7 @@ impl Metrics {
         self.closed.get_or_create(&ByReason { reason }).inc();
     }
 
-    /// Counts an answer of the API's: to whatever a route matches, so that what clients make up adds nothing.
+    /// Counts a response of the REST API, by route pattern, so that made-up paths add no labels.
     pub fn answered(&self, route: &str, status: u16) {
         let status = match status {
             0..300 => "2xx",
@@ -283,42 +283,41 @@ impl Metrics {
         self.answered.get_or_create(&by).inc();
     }
 
-    /// Has the page show how it stands between this node and others, as `read` says whenever the page is made: whatever counts
-    /// that knows no metrics.
-    pub fn watch_nodes(&self, read: impl Fn() -> NodesSeen + Send + Sync + 'static) {
+    /// Exports the state of the cluster, which `read` returns on each scrape.
+    pub fn collect_cluster(&self, read: impl Fn() -> ClusterStats + Send + Sync + 'static) {
         let mut registry = lock(&self.registry);
-        registry.register_collector(Box::new(Nodes(Box::new(read))));
+        registry.register_collector(Box::new(ClusterCollector(Box::new(read))));
     }
 
-    /// Has `read` bring a gauge up to date whenever the page is made: what counts anyway need not count twice.
-    pub fn watch(&self, read: impl Fn() + Send + Sync + 'static) {
-        lock(&self.watched).push(Watched(Box::new(read)));
+    /// Calls `update` on each scrape, to set gauges from what is counted elsewhere anyway.
+    pub fn on_scrape(&self, update: impl Fn() + Send + Sync + 'static) {
+        lock(&self.scrape_hooks).push(ScrapeHook(Box::new(update)));
     }
 
-    /// Has the page show what works of that which has to, as `read` says whenever the page is made.
-    pub fn watch_ready(&self, read: impl Fn() -> ChecksSeen + Send + Sync + 'static) {
+    /// Exports the readiness checks, which `read` returns on each scrape.
+    pub fn collect_readiness(&self, read: impl Fn() -> ReadinessChecks + Send + Sync + 'static) {
         let mut registry = lock(&self.registry);
-        registry.register_collector(Box::new(Ready(Box::new(read))));
+        registry.register_collector(Box::new(ReadinessCollector(Box::new(read))));
     }
 
-    /// The exposition that `/metrics` serves.
+    /// Renders the exposition that `/metrics` serves.
     pub fn render(&self) -> String {
-        lock(&self.watched).iter().for_each(|watched| (watched.0)());
+        lock(&self.scrape_hooks).iter().for_each(|hook| (hook.0)());
         let mut page = String::new();
         let registry = lock(&self.registry);
         if text::encode(&mut page, &registry).is_err() {
-            let _ = writeln!(page, "# metrics could not be written");
+            let _ = writeln!(page, "# encoding the metrics failed");
         }
         page
     }
 }
 
-/// What brings a gauge up to date.
-struct Watched(Box<dyn Fn() + Send + Sync>);
+/// Updates gauges before a scrape.
+struct ScrapeHook(Box<dyn Fn() + Send + Sync>);
 
-impl fmt::Debug for Watched {
+impl fmt::Debug for ScrapeHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watched")
+        f.write_str("ScrapeHook")
     }
 }
 
@@ -326,58 +325,58 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How it stands between this node and others.
+/// The state of the cluster as this node sees it.
 #[derive(Clone, Debug, Default)]
-pub struct NodesSeen {
-    /// Nodes that can be reached now, this one included.
+pub struct ClusterStats {
+    /// Reachable nodes, this one included.
     pub nodes: u32,
-    /// Words to and from other nodes that were dropped, so far, by reason.
+    /// Pub/Sub messages dropped so far, by reason.
     pub dropped: Vec<(&'static str, u64)>,
 }
 
-/// How that is shown.
-const NODES_SHOWN: [Described; 2] = [
-    Described {
+/// The metrics of the cluster.
+const CLUSTER_METRICS: [MetricInfo; 2] = [
+    MetricInfo {
         name: "nodes",
-        help: "Nodes that can be reached now, this one included",
+        help: "Reachable nodes, this one included",
         kind: MetricType::Gauge,
         labels: &[],
-        ways: &[NODES],
+        triggers: &[NODES],
     },
-    Described {
+    MetricInfo {
         name: "words_dropped",
-        help: "Words between nodes (events that applications emit, relayed ones, questions, answers) that were dropped: too many waited (`full`), too many came (`overrun`), Redis answered with an error (`refused`), the connection was lost (`lost`)",
+        help: "Pub/Sub messages between nodes (events that applications emit, relayed events, requests, responses) that were dropped: the send queue was full (`full`), the receive queue was full (`overrun`), Redis returned an error (`refused`), the connection was lost (`lost`)",
         kind: MetricType::Counter,
         labels: &["reason"],
-        ways: &[NODES],
+        triggers: &[NODES],
     },
 ];
 
-/// What has to work, and whether it does.
-pub type ChecksSeen = Vec<(&'static str, bool)>;
+/// The readiness checks, and whether each passes.
+pub type ReadinessChecks = Vec<(&'static str, bool)>;
 
-/// How that is shown.
-const READY_SHOWN: Described = Described {
+/// The metric of the readiness checks.
+const READY_METRIC: MetricInfo = MetricInfo {
     name: "ready",
-    help: "Whether this works (1) or fails (0), which makes the node unready: storing messages (`write`), reading them from the embedded log (`read`), hearing what other nodes publish (`subscribe`), having a key to check tokens with (`keys`)",
+    help: "Whether a readiness check passes (1) or fails (0): storing messages (`write`), reading them from the embedded log (`read`), receiving what other nodes publish (`subscribe`), having keys to verify tokens with (`keys`)",
     kind: MetricType::Gauge,
     labels: &["check"],
-    ways: &[],
+    triggers: &[],
 };
 
-struct Ready(Box<dyn Fn() -> ChecksSeen + Send + Sync>);
+struct ReadinessCollector(Box<dyn Fn() -> ReadinessChecks + Send + Sync>);
 
-impl fmt::Debug for Ready {
+impl fmt::Debug for ReadinessCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Ready")
+        f.write_str("ReadinessCollector")
     }
 }
 
-impl Collector for Ready {
+impl Collector for ReadinessCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Described {
+        let MetricInfo {
             name, help, kind, ..
-        } = READY_SHOWN;
+        } = READY_METRIC;
         let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
         for (check, works) in (self.0)() {
             let labels = [("check", check)];
@@ -387,18 +386,18 @@ impl Collector for Ready {
     }
 }
 
-struct Nodes(Box<dyn Fn() -> NodesSeen + Send + Sync>);
+struct ClusterCollector(Box<dyn Fn() -> ClusterStats + Send + Sync>);
 
-impl fmt::Debug for Nodes {
+impl fmt::Debug for ClusterCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Nodes")
+        f.write_str("ClusterCollector")
     }
 }
 
-impl Collector for Nodes {
+impl Collector for ClusterCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let NodesSeen { nodes, dropped } = (self.0)();
-        let [shown, lost] = NODES_SHOWN;
+        let ClusterStats { nodes, dropped } = (self.0)();
+        let [shown, lost] = CLUSTER_METRICS;
         let metric = encoder.encode_descriptor(shown.name, shown.help, None, shown.kind)?;
         ConstGauge::new(i64::from(nodes)).encode(metric)?;
         let mut metric = encoder.encode_descriptor(lost.name, lost.help, None, lost.kind)?;
@@ -410,12 +409,17 @@ impl Collector for Nodes {
     }
 }
 
-/// The documentation's table: every metric, what it counts, its labels, and what moves it.
+/// Formats all metrics as a Markdown table for the documentation.
 pub fn table() -> String {
-    let mut table =
-        String::from("| metric | kind | labels | counts | moved by |\n|---|---|---|---|---|\n");
-    let metrics = Metrics::unlabelled().described();
-    for metric in metrics.into_iter().chain(NODES_SHOWN).chain([READY_SHOWN]) {
+    let mut table = String::from(
+        "| metric | type | labels | description | changed by |\n|---|---|---|---|---|\n",
+    );
+    let metrics = Metrics::unlabelled().infos();
+    for metric in metrics
+        .into_iter()
+        .chain(CLUSTER_METRICS)
+        .chain([READY_METRIC])
+    {
         let (kind, total) = match metric.kind {
             MetricType::Counter => ("counter", "_total"),
             MetricType::Histogram => ("histogram", ""),
@@ -428,13 +432,13 @@ pub fn table() -> String {
             metric.name,
             labels.join(", "),
             metric.help,
-            metric.ways.join(", ")
+            metric.triggers.join(", ")
         );
     }
     table
 }
 
-/// A comment as the exposition has it.
+/// Converts a doc comment to a help text.
 fn sentence(comment: &'static str) -> &'static str {
     comment.trim().trim_end_matches('.')
 }

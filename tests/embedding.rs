@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use support::{Raw, Server, config, eventually};
 use switchboard::{
     App, Error, EventContext, Result, SocketIo, SocketRef,
-    app::Builder,
+    app::AppBuilder,
     hub::{Hub, Publish},
     model::{Namespace, RoomName},
 };
@@ -53,7 +53,7 @@ async fn to_others(socket: &SocketRef, text: &str) {
     socket.to("table").emit("shouted", text).await.unwrap();
 }
 
-fn application() -> Builder {
+fn application() -> AppBuilder {
     App::builder(config())
         .event("roll", roll)
         .event("shout", shout)

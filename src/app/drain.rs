@@ -1,9 +1,9 @@
-//! Stopping in order: refuse, tell, close at a pace, store.
+//! Graceful shutdown: refuse new clients, notify the others, close them at a steady pace.
 //!
-//! Clients that are closed together come back together. So each is told first, with a time of its own, and the closing
-//! is spread over the configured time: seconds where other nodes take them. Where they can only come back to this node it is a
-//! moment, for one that comes before the next process listens is refused, and comes much later. Each connection costs what it
-//! costs to close it and no more: those that come late close themselves, and nobody looks through all of them again.
+//! Clients that are closed together reconnect together. So each is told first when to reconnect, and closing is spread over
+//! the configured period: seconds if other nodes take them. If they can only come back to this node it is a moment, because
+//! a client that tries before the next process listens is refused and backs off. Connections that arrive late close
+//! themselves, so the list of connections is walked only once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,29 +17,29 @@ use crate::{
     hub::{CloseReason, Connection, Hub, Outgoing},
 };
 
-/// How far apart clients that are closed at the same moment come back.
+/// The jitter of `reconnect_in_ms`, so that clients closed at the same moment do not reconnect together.
 const JITTER: Duration = Duration::from_secs(1);
 
-/// The longest pause between two closings: a few clients that come back together are no burden.
-const UNHURRIED: Duration = Duration::from_millis(20);
+/// The maximum interval between two closings: a few clients that reconnect together are no burden.
+const MAX_CLOSE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often it is looked whether everybody has gone.
-const ROUND: Duration = Duration::from_millis(20);
+/// How often to check whether all connections are closed.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Refuses new clients, tells those that are there, and closes them; returns when all are gone or the time for it is
-/// over. `others`: there are nodes that can take them.
+/// Refuses new clients, notifies and closes the others; returns when all are closed or the deadline has passed. `has_peers`:
+/// other nodes can take the clients.
 pub(crate) async fn drain(
     hub: &Hub,
     settings: &DrainSettings,
-    others: bool,
+    has_peers: bool,
     draining: &CancellationToken,
 ) {
     draining.cancel();
     hub.close_newcomers();
     let begin = Instant::now();
-    let over = settings.period(others);
-    let plan = plan(hub.connections(), begin, over);
-    tracing::info!(connections = plan.len(), ?over, "draining");
+    let period = settings.period(has_peers);
+    let plan = plan(hub.connections(), begin, period);
+    tracing::info!(connections = plan.len(), ?period, "draining");
     for (connection, at) in &plan {
         let reconnect_in = *at - begin + jitter();
         connection.push(&Outgoing::notice(
@@ -54,26 +54,26 @@ pub(crate) async fn drain(
     }
     while Instant::now() < deadline {
         if hub.is_deserted() {
-            tracing::info!(took = ?begin.elapsed(), "every connection is closed");
+            tracing::info!(took = ?begin.elapsed(), "all connections are closed");
             return;
         }
-        sleep(ROUND).await;
+        sleep(CHECK_INTERVAL).await;
     }
     tracing::warn!(
         connections = hub.connections().len(),
-        "some connections did not end within drain.deadline"
+        "connections still open after drain.deadline"
     );
 }
 
-/// When each connection is to be closed: at an even pace, in no order that clients could have agreed on.
+/// Schedules the closing of each connection, in random order at a steady pace.
 fn plan(
     mut connections: Vec<Arc<Connection>>,
     begin: Instant,
-    over: Duration,
+    period: Duration,
 ) -> Vec<(Arc<Connection>, Instant)> {
     connections.shuffle(&mut rand::rng());
     let parts = u32::try_from(connections.len()).unwrap_or(u32::MAX).max(1);
-    let step = (over / parts).min(UNHURRIED);
+    let step = (period / parts).min(MAX_CLOSE_INTERVAL);
     (1u32..)
         .zip(connections)
         .map(|(nth, connection)| (connection, begin + step * nth))

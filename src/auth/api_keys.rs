@@ -1,6 +1,6 @@
-//! Keys of back ends: whoever shows one may do everything.
+//! API keys of back ends; a key grants full access.
 //!
-//! Kept as digests, so that neither a dump of memory nor a bug that prints them gives a key away.
+//! Only digests are stored, so that neither a memory dump nor a bug that prints them leaks a key.
 
 use std::fmt;
 
@@ -9,23 +9,23 @@ use aws_lc_rs::{
     digest::{SHA256, SHA256_OUTPUT_LEN, digest},
 };
 
-/// Fewest characters of a key.
+/// The minimum length of a key, in characters.
 pub const MIN_API_KEY_CHARS: usize = 20;
 
-/// What stands before the digest of a key in place of the key.
-const DIGEST: &str = "sha256:";
+/// The prefix of an entry that is the digest of a key.
+const DIGEST_PREFIX: &str = "sha256:";
 
 type Digest = [u8; SHA256_OUTPUT_LEN];
 
-/// The keys of a server.
+/// The API keys of a server.
 #[derive(Clone, Default)]
 pub struct ApiKeys(Vec<Digest>);
 
 impl ApiKeys {
-    /// Keys as they are configured: in plain text, or as `sha256:` and 64 hexadecimal digits.
+    /// Parses keys as they are configured: in plain text, or as `sha256:` and 64 hexadecimal digits.
     ///
     /// # Errors
-    /// What is wrong with which of them, without saying it.
+    /// What is wrong with which key, without quoting it.
     pub fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let entries = entries.into_iter().zip(1..);
         entries
@@ -36,7 +36,7 @@ impl ApiKeys {
             .map(Self)
     }
 
-    /// Whether what was presented is one of the keys. It takes as long for one as for any other text of its length.
+    /// Whether `presented` is one of the keys. Takes constant time for texts of one length.
     pub fn contains(&self, presented: &str) -> bool {
         let presented = digest(&SHA256, presented.as_bytes());
         self.0.iter().fold(false, |found, key| {
@@ -44,13 +44,13 @@ impl ApiKeys {
         })
     }
 
-    /// Whether there is no key.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Says how many there are.
+/// Prints the number of keys only.
 impl fmt::Debug for ApiKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ApiKeys({})", self.0.len())
@@ -58,23 +58,21 @@ impl fmt::Debug for ApiKeys {
 }
 
 fn digest_of(entry: &str) -> Result<Digest, &'static str> {
-    if let Some(digits) = entry.strip_prefix(DIGEST) {
+    if let Some(digits) = entry.strip_prefix(DIGEST_PREFIX) {
         return from_hex(digits)
-            .ok_or("is no digest: sha256: and 64 hexadecimal digits are expected");
+            .ok_or("is not a digest: expected sha256: and 64 hexadecimal digits");
     }
     if entry.chars().count() < MIN_API_KEY_CHARS {
-        return Err(
-            "is too short: at least 20 characters are expected, as from openssl rand -hex 32",
-        );
+        return Err("is too short: expected at least 20 characters, as from openssl rand -hex 32");
     }
     if !entry.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(
-            "has characters that cannot travel in a header: letters, digits and signs of ASCII are expected",
+            "has characters that a header cannot carry: expected printable ASCII without spaces",
         );
     }
-    let mut kept = Digest::default();
-    kept.copy_from_slice(digest(&SHA256, entry.as_bytes()).as_ref());
-    Ok(kept)
+    let mut stored = Digest::default();
+    stored.copy_from_slice(digest(&SHA256, entry.as_bytes()).as_ref());
+    Ok(stored)
 }
 
 fn from_hex(digits: &str) -> Option<Digest> {

@@ -1,6 +1,6 @@
-//! The one place that says whether an identity is good: all keys, all terms, both modes.
+//! Authentication: the keys, the claim policy, and both modes, with tokens and open.
 //!
-//! Knows no transport; how a token was brought is the doors' matter.
+//! Knows no transport; where a token was found does not matter here.
 
 use std::{
     fmt,
@@ -20,9 +20,9 @@ use super::{
     api_keys::ApiKeys,
     grants::Grants,
     jwks::Jwks,
-    jwt::{Signed, Terms},
+    jwt::{ClaimPolicy, UnverifiedToken},
     keys::Key,
-    open,
+    open_mode,
     principal::Principal,
 };
 use crate::{
@@ -31,30 +31,30 @@ use crate::{
     options::{Secret, SecretUrl},
 };
 
-/// Which keys to trust and on what terms. Without any key the authority is open.
+/// Which keys to trust, and which claims to require. Without any key the authority is open.
 #[derive(Clone, Debug)]
 pub struct AuthorityConfig {
-    /// A secret shared with whoever issues tokens (HS256), at least [`MIN_SECRET_BYTES`](super::MIN_SECRET_BYTES) long.
+    /// A secret shared with the issuer of tokens (HS256), at least [`MIN_SECRET_BYTES`](super::MIN_SECRET_BYTES) long.
     pub hmac_secret: Option<Secret>,
-    /// A file with such a secret, without the line end that editors add. With both, both are trusted.
+    /// A file with such a secret; trailing line breaks are ignored. If both are set, both are trusted.
     pub hmac_secret_file: Option<PathBuf>,
-    /// Public keys as PEM text, or the path of a file with it: RSA (RS256), EC P-256 (ES256), Ed25519 (EdDSA).
+    /// Public keys as PEM, or the path of a PEM file: RSA (RS256), EC P-256 (ES256), Ed25519 (EdDSA).
     pub public_key: Option<String>,
     /// The URL or path of a JSON Web Key Set.
     pub jwks: Option<SecretUrl>,
-    /// Keys of back ends, as [`ApiKeys`] reads them.
+    /// API keys of back ends, in a form that [`ApiKeys`] parses.
     pub api_keys: Vec<Secret>,
-    /// How often the key set is read again.
+    /// How often the key set is fetched again.
     pub jwks_refresh: Duration,
-    /// How long a key is accepted after it left the key set.
+    /// How long a key is accepted after it has left the key set.
     pub jwks_keep: Duration,
-    /// The `iss` that tokens must have.
+    /// The required `iss`; `None` accepts any.
     pub issuer: Option<String>,
-    /// The `aud` of which tokens must have one; empty: any or none.
+    /// The accepted `aud` values; empty accepts any or none.
     pub audience: Vec<String>,
-    /// What a token without `rooms` may do, and everybody in open mode.
+    /// The grants of a token without `rooms`, and of every user in open mode.
     pub default_grants: Grants,
-    /// How far clocks may differ.
+    /// Clock skew tolerated when checking `exp` and `nbf`.
     pub leeway: Duration,
 }
 
@@ -79,9 +79,9 @@ impl Default for AuthorityConfig {
 /// A key that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyProblem {
-    /// The option that names it.
+    /// The option that configures it.
     pub option: &'static str,
-    /// What is wrong with it, and what was expected.
+    /// What is wrong, and what was expected.
     pub what: String,
 }
 
@@ -91,22 +91,23 @@ impl fmt::Display for KeyProblem {
     }
 }
 
-/// Turns tokens, or in open mode names, into principals. Cheap to clone.
+/// Turns tokens, or names in open mode, into principals. Cheap to clone.
 #[derive(Clone)]
-pub struct Authority(Arc<Inner>);
+pub struct Authority(Arc<AuthorityState>);
 
-struct Inner {
+struct AuthorityState {
     keys: Vec<Key>,
     jwks: Option<Arc<Jwks>>,
     api_keys: ApiKeys,
-    terms: Terms,
+    policy: ClaimPolicy,
     started: AtomicBool,
 }
 
 impl Authority {
-    /// An authority on these terms, or everything that is wrong with them, each in a sentence.
+    /// Reads the keys. Files are read now; a key set at a URL is first fetched by [`Authority::start`].
     ///
-    /// Files are read now; a key set behind a URL is first read by [`Authority::start`].
+    /// # Errors
+    /// Every key that cannot be used.
     pub fn new(config: AuthorityConfig) -> Result<Self, Vec<KeyProblem>> {
         let mut problems = Vec::new();
         let mut keys = Vec::new();
@@ -140,11 +141,11 @@ impl Authority {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(AuthorityState {
             keys,
             jwks,
             api_keys,
-            terms: Terms {
+            policy: ClaimPolicy {
                 issuer: config.issuer,
                 audience: config.audience,
                 leeway: config.leeway,
@@ -154,25 +155,28 @@ impl Authority {
         })))
     }
 
-    /// Reads the key set and keeps it fresh until `stop`; the handle is of the task that does so.
+    /// Fetches the key set, and spawns a task that refreshes it until `stop`; returns the task.
     ///
-    /// `None` when there is no key set, or it is kept fresh already. A key set that cannot be read is a warning:
-    /// tokens that it takes are `unavailable` until it can.
+    /// Returns `None` if there is no key set or it was started before. A key set that cannot be fetched is logged as a
+    /// warning; until it can be, tokens that need it fail with `unavailable`.
     pub async fn start(&self, stop: CancellationToken) -> Option<JoinHandle<()>> {
         let jwks = self.0.jwks.as_ref()?;
         if self.0.started.swap(true, Ordering::Relaxed) {
             return None;
         }
-        stop.run_until_cancelled(jwks.read()).await;
-        Some(tokio::spawn(Arc::clone(jwks).keep_fresh(stop)))
+        stop.run_until_cancelled(jwks.refresh()).await;
+        Some(tokio::spawn(Arc::clone(jwks).refresh_until(stop)))
     }
 
-    /// Whether no key is configured, so that everybody is who they say.
+    /// Whether no key is configured, so that users are whoever they claim to be.
     pub fn is_open(&self) -> bool {
         self.0.keys.is_empty() && self.0.jwks.is_none()
     }
 
-    /// Whether tokens can be checked: `unavailable` while the key set could not be read yet.
+    /// Checks that tokens can be verified.
+    ///
+    /// # Errors
+    /// `unavailable` until the key set has been fetched.
     pub fn ready(&self) -> Result<()> {
         match &self.0.jwks {
             Some(jwks) => jwks.ready(),
@@ -180,36 +184,37 @@ impl Authority {
         }
     }
 
-    /// The keys of back ends; they open no other door than the API, and do not make the authority less open.
+    /// The keys of back ends. They are valid for the REST API only, and do not end open mode.
     pub fn api_keys(&self) -> &ApiKeys {
         &self.0.api_keys
     }
 
-    /// Whom `token` speaks for, if it is good at `now`.
+    /// Verifies `token` and returns its principal.
     ///
-    /// `unauthorized` if it is not, `token_expired` if it was, `unavailable` if the key set that it takes could
-    /// not be read so far.
+    /// # Errors
+    /// `unauthorized` if the token is invalid, `token_expired` if it was valid before `now`, `unavailable` if it needs a key
+    /// set that has not been fetched yet.
     pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Principal> {
         if self.is_open() {
             return Err(Error::unauthorized(
                 "this server has no key to check a token with",
             ));
         }
-        let token = Signed::parse(token)?;
-        if !self.is_signed(&token).await? {
+        let token = UnverifiedToken::parse(token)?;
+        if !self.has_valid_signature(&token).await? {
             return Err(Error::unauthorized(
                 "the token is not signed with a key that this server trusts",
             ));
         }
-        self.0.terms.admit(&token.claims()?, now)
+        self.0.policy.principal(&token.claims()?, now)
     }
 
-    /// Whether verifying a token would take a signature of a public key: many times what everything else of a request takes.
-    pub fn is_dear(&self, token: &str) -> bool {
-        Signed::parse(token).is_ok_and(|token| token.algorithm != Algorithm::HS256)
+    /// Whether verifying the token takes a public-key operation, which costs many times the rest of a request.
+    pub fn needs_public_key(&self, token: &str) -> bool {
+        UnverifiedToken::parse(token).is_ok_and(|token| token.algorithm != Algorithm::HS256)
     }
 
-    async fn is_signed(&self, token: &Signed<'_>) -> Result<bool> {
+    async fn has_valid_signature(&self, token: &UnverifiedToken<'_>) -> Result<bool> {
         if self.0.keys.iter().any(|key| token.is_signed_with(key)) {
             return Ok(true);
         }
@@ -219,23 +224,24 @@ impl Authority {
         }
     }
 
-    /// The principal for somebody who says to be `user`, or a guest `guest-xxxxxx`; only in open mode.
+    /// The principal of `user`, or of a new guest `guest-xxxxxx`; for open mode only.
     ///
-    /// `bad_request` if `user` is no user id, `unauthorized` if a token is required.
+    /// # Errors
+    /// `bad_request` if `user` is not a valid user id, `unauthorized` if a token is required.
     pub fn open_principal(&self, user: Option<&str>) -> Result<Principal> {
         if !self.is_open() {
             return Err(Error::unauthorized("a token is required"));
         }
-        open::principal(user, Arc::clone(&self.0.terms.default_grants))
+        open_mode::principal(user, Arc::clone(&self.0.policy.default_grants))
     }
 
-    /// Whether `user` is a guest: a name that nobody has chosen. There are none where tokens are asked for.
+    /// Whether `user` is a guest: a generated name. Guests exist in open mode only.
     pub fn is_guest(&self, user: &UserId) -> bool {
-        self.is_open() && open::is_guest(user)
+        self.is_open() && open_mode::is_guest(user)
     }
 }
 
-/// Says what kind of authority this is and no key.
+/// Prints the mode and the number of keys, never a key.
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authority")
@@ -261,20 +267,20 @@ fn public_keys(pem_or_path: &str) -> Result<Vec<Key>, String> {
 }
 
 fn key_set(config: &AuthorityConfig) -> Result<Option<Arc<Jwks>>, KeyProblem> {
-    let Some(place) = &config.jwks else {
+    let Some(location) = &config.jwks else {
         return Ok(None);
     };
     if config.jwks_refresh.is_zero() {
         return Err(KeyProblem {
             option: "auth.jwks_refresh",
-            what: "it is 0; expected is how often to read the key set".into(),
+            what: "must be more than 0".into(),
         });
     }
     let jwks =
-        Jwks::new(place.expose(), config.jwks_refresh, config.jwks_keep).map_err(|error| {
+        Jwks::new(location.expose(), config.jwks_refresh, config.jwks_keep).map_err(|error| {
             KeyProblem {
                 option: "auth.jwks",
-                what: format!("{place}: {}", error.whole()),
+                what: format!("{location}: {}", error.with_causes()),
             }
         })?;
     Ok(Some(Arc::new(jwks)))

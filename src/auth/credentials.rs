@@ -1,6 +1,6 @@
-//! Where in an HTTP request a token, or in open mode a user's name, may travel.
+//! Extracts a token, or in open mode a user id, from an HTTP request.
 //!
-//! Only finds; whether a token is good is `Authority`'s to say. Knows no HTTP framework.
+//! Verifies nothing; that is up to `Authority`. Knows no HTTP framework.
 
 use std::{borrow::Cow, fmt};
 
@@ -8,41 +8,41 @@ use http::{HeaderMap, header};
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 
-/// How a token came with a request.
+/// Where in a request a token was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenSource {
     /// `Authorization: Bearer`.
     Authorization,
-    /// The configured cookie: a browser sends it by itself, also when another site made the request.
+    /// The configured cookie. A browser sends it unasked, even with requests that another site initiates.
     Cookie,
     /// `?token=`.
     Query,
 }
 
-/// A token that travels with an HTTP request, not yet verified.
+/// A token found in an HTTP request, not yet verified.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpToken {
     /// The token's text.
     pub text: String,
-    /// How it came.
+    /// Where it was found.
     pub source: TokenSource,
 }
 
 impl HttpToken {
-    /// Whether it has the three parts of a signed JSON Web Token. What a proxy or an application sends for itself often has
-    /// not.
+    /// Whether it has the three parts of a signed JSON Web Token. Tokens that a proxy or an application sends for its own use
+    /// often do not.
     pub fn is_jwt(&self) -> bool {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         let mut parts = 0;
-        let filled = self.text.split('.').all(|part| {
+        let are_valid = self.text.split('.').all(|part| {
             parts += 1;
-            (parts == 3 || !part.is_empty()) && part.bytes().all(plain)
+            (parts == 3 || !part.is_empty()) && part.bytes().all(is_base64url)
         });
-        filled && parts == 3
+        are_valid && parts == 3
     }
 }
 
-/// A token is a key to somebody's account: logs get its size and source only.
+/// Prints the size and source only: a token gives access to an account.
 impl fmt::Debug for HttpToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpToken")
@@ -52,8 +52,8 @@ impl fmt::Debug for HttpToken {
     }
 }
 
-/// The token of a request: the first of `Authorization: Bearer`, the cookie named `cookie_name`, and `?token=`.
-/// An empty one counts as none, and `Bearer ` may stand in front anywhere.
+/// Finds the token of a request: the first of `Authorization: Bearer`, the cookie named `cookie_name`, and `?token=`. Empty
+/// ones are skipped, and each may be prefixed with `Bearer `.
 pub fn find_token(
     headers: &HeaderMap,
     query: Option<&str>,
@@ -66,12 +66,12 @@ pub fn find_token(
         .or_else(|| query_token(query?).map(found(TokenSource::Query)))
 }
 
-/// The token in a text that may have `Bearer ` in front; none if nothing else is there.
-pub fn token_in(text: &str) -> Option<&str> {
+/// Strips an optional `Bearer ` prefix; `None` if nothing else is left.
+pub fn strip_bearer(text: &str) -> Option<&str> {
     let text = text.trim();
     let token = match text.split_at_checked(SCHEME.len()) {
         Some((scheme, "")) if scheme.eq_ignore_ascii_case(SCHEME) => "",
-        // A `+` is the space of a form that was encoded.
+        // Form encoding writes a space as `+`.
         Some((scheme, rest))
             if scheme.eq_ignore_ascii_case(SCHEME) && rest.starts_with([' ', '+']) =>
         {
@@ -84,8 +84,8 @@ pub fn token_in(text: &str) -> Option<&str> {
 
 const SCHEME: &str = "bearer";
 
-/// The text of an id that is written in JSON: a string's text, or the digits of a whole number.
-pub fn text_of_id(json: &RawValue) -> Option<String> {
+/// The text of an id in JSON: the contents of a string, or the digits of a whole number.
+pub fn id_text(json: &RawValue) -> Option<String> {
     let text = json.get();
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -94,10 +94,10 @@ pub fn text_of_id(json: &RawValue) -> Option<String> {
     serde_json::from_str(text).ok()
 }
 
-/// The `?user=` of a request, for open mode. An empty one counts as none.
+/// The `?user=` parameter of a request, for open mode; `None` if it is empty.
 pub fn query_user(query: Option<&str>) -> Option<String> {
-    let filled = parameters(query?, "user").find(|value| !value.is_empty());
-    filled.map(Cow::into_owned)
+    let user = parameters(query?, "user").find(|value| !value.is_empty());
+    user.map(Cow::into_owned)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<String> {
@@ -109,7 +109,7 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
             let scheme = value.trim_start().split_once(' ');
             scheme.is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME))
         })
-        .find_map(|value| token_in(value).map(str::to_owned))
+        .find_map(|value| strip_bearer(value).map(str::to_owned))
 }
 
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -122,12 +122,12 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
         .filter(|(key, _)| *key == name)
         .find_map(|(_, value)| {
             let value = percent_decode_str(value.trim_matches('"')).decode_utf8_lossy();
-            token_in(&value).map(str::to_owned)
+            strip_bearer(&value).map(str::to_owned)
         })
 }
 
-/// `+` stays what it is: neither a token nor a user's id has a space that it could stand for, and an id such as
-/// an e-mail address may well have a plus.
+/// Decodes parameters, leaving `+` as it is: neither a token nor a user id contains a space, and an id such as an e-mail
+/// address may contain a plus.
 fn parameters<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
     query
         .split('&')
@@ -137,7 +137,7 @@ fn parameters<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = Cow<'a,
 }
 
 fn query_token(query: &str) -> Option<String> {
-    parameters(query, "token").find_map(|value| token_in(&value).map(str::to_owned))
+    parameters(query, "token").find_map(|value| strip_bearer(&value).map(str::to_owned))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! What an identity may do where: rules over room names.
+//! Authorization: rules over room names.
 //!
-//! Knows rooms by name only: who is asking, and what is their own, is `principal`'s matter.
+//! Knows rooms by name only; whose room a personal room is, `principal` decides.
 
 use std::{fmt, str::FromStr};
 
@@ -12,26 +12,26 @@ use crate::{
     pattern::Pattern,
 };
 
-/// Most rules that one identity may have.
+/// The maximum number of rules of an identity.
 pub const MAX_RULES: usize = 64;
 
 /// One thing that can be allowed in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Permission {
-    /// Become a member: receive what is sent there.
+    /// Join, and receive what is sent to the room.
     Join,
     /// Send messages and events.
     Publish,
-    /// Read what was sent before.
+    /// Read the history.
     History,
-    /// See who is there.
+    /// See who is in the room.
     Presence,
-    /// Ask other connections and wait for their answer. Not of a room: only a rule for `*` gives it.
+    /// Send a signal to other connections and receive their reply. Not tied to a room: only a rule for `*` grants it.
     Signal,
 }
 
 impl Permission {
-    /// All of them.
+    /// All permissions.
     pub const ALL: [Permission; 5] = [
         Permission::Join,
         Permission::Publish,
@@ -40,7 +40,7 @@ impl Permission {
         Permission::Signal,
     ];
 
-    /// The word in tokens and configuration.
+    /// The name in tokens and in the configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Permission::Join => "join",
@@ -67,22 +67,22 @@ impl fmt::Display for Permission {
 pub struct Permissions(u8);
 
 impl Permissions {
-    /// Every permission there is.
+    /// All permissions.
     pub fn all() -> Self {
         Permission::ALL.into_iter().collect()
     }
 
-    /// Whether `permission` is among them.
+    /// Whether the set contains `permission`.
     pub fn contains(self, permission: Permission) -> bool {
         self.0 & Self::bit(permission) != 0
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Those in the set, in the order of [`Permission::ALL`].
+    /// The permissions in the set, in the order of [`Permission::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Permission> {
         Permission::ALL
             .into_iter()
@@ -104,41 +104,52 @@ impl FromIterator<Permission> for Permissions {
     }
 }
 
-/// Allows something in every room whose name matches.
+/// Grants permissions in every room whose name matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Rule {
     pattern: Pattern,
-    can: Permissions,
+    permissions: Permissions,
 }
 
 impl Rule {
-    /// A wildcard does not reach into personal rooms: `*` in a token means the rooms of the application, and
-    /// whoever wrote it did not think of other people's notifications.
-    fn reaches(&self, room: &RoomName) -> bool {
+    /// A wildcard does not match personal rooms: `*` in a token means the rooms of the application, not other people's
+    /// notifications.
+    fn applies_to(&self, room: &RoomName) -> bool {
         (!room.is_personal() || self.pattern.as_str().starts_with(PERSONAL_ROOM_PREFIX))
             && self.pattern.matches(room.as_str())
     }
 }
 
-/// Rules that add up: something is allowed in a room when any rule that matches the room allows it.
+/// A list of rules; a permission is granted in a room if any rule that matches the room grants it.
 ///
-/// In configuration and on the command line `team:*=join,publish; lobby=join`, with rules separated by `;` or
-/// white space. In a token's `rooms` claim `[{ "match": "team:*", "can": ["join", "publish"] }]`, where words
-/// that are not known are passed over, so that tokens made for a later version still work.
-/// At most [`MAX_RULES`] rules.
+/// In the configuration and on the command line written `team:*=join,publish; lobby=join`, with rules separated by `;` or
+/// white space. In the `rooms` claim of a token written `[{ "match": "team:*", "can": ["join", "publish"] }]`, where unknown
+/// permissions are ignored, so that tokens made for a later version still work. At most [`MAX_RULES`] rules.
+///
+/// ```
+/// use switchboard::{auth::{Grants, Permission}, model::RoomName};
+///
+/// let grants = Grants::parse("team:*=join,publish; lobby=join")?;
+/// assert!(grants.allow(Permission::Publish, &RoomName::parse("team:7")?));
+/// assert!(!grants.allow(Permission::Publish, &RoomName::parse("lobby")?));
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants(Vec<Rule>);
 
 impl Grants {
-    /// Every permission in every room that is nobody's personal room.
+    /// Every permission in every room except personal rooms.
     pub fn everything() -> Self {
         Self(vec![Rule {
             pattern: Pattern::any(),
-            can: Permissions::all(),
+            permissions: Permissions::all(),
         }])
     }
 
-    /// Reads `pattern=word,word; pattern=word`. Empty text grants nothing.
+    /// Parses `pattern=permission,permission; pattern=permission`. Empty text grants nothing.
+    ///
+    /// # Errors
+    /// `bad_request` if a rule is malformed or there are too many.
     pub fn parse(text: &str) -> Result<Self> {
         let rules = text
             .split(|c: char| c == ';' || c.is_whitespace())
@@ -153,23 +164,22 @@ impl Grants {
     pub fn allow(&self, permission: Permission, room: &RoomName) -> bool {
         self.0
             .iter()
-            .any(|rule| rule.can.contains(permission) && rule.reaches(room))
+            .any(|rule| rule.permissions.contains(permission) && rule.applies_to(room))
     }
 
-    /// Whether `permission` is granted by a rule for exactly `*`: for what belongs to no room.
+    /// Whether a rule for exactly `*` grants `permission`; for what belongs to no room.
     pub fn allow_everywhere(&self, permission: Permission) -> bool {
         self.0
             .iter()
-            .any(|rule| rule.pattern.is_any() && rule.can.contains(permission))
+            .any(|rule| rule.pattern.is_any() && rule.permissions.contains(permission))
     }
 
-    /// What the names of all rooms begin with in which `permission` is granted, one for each rule that grants it, and whether
-    /// that is the whole name.
-    pub fn literals(&self, permission: Permission) -> impl Iterator<Item = (&str, bool)> {
+    /// For each rule that grants `permission`, the literal prefix of the rooms it matches, and whether that is the whole name.
+    pub fn literal_prefixes(&self, permission: Permission) -> impl Iterator<Item = (&str, bool)> {
         let granting = self.0.iter();
         granting
-            .filter(move |rule| rule.can.contains(permission))
-            .map(|rule| rule.pattern.literal())
+            .filter(move |rule| rule.permissions.contains(permission))
+            .map(|rule| rule.pattern.literal_prefix())
     }
 
     /// Whether nothing is granted anywhere.
@@ -181,30 +191,30 @@ impl Grants {
 fn parse_rule(text: &str) -> Result<Rule> {
     let (pattern, words) = text.split_once('=').ok_or_else(|| {
         Error::bad_request(format!(
-            "a rule is written pattern=word,word; there is no = in \"{text}\""
+            "a rule is written pattern=permission,permission; there is no = in \"{text}\""
         ))
     })?;
-    let can = words
+    let permissions = words
         .split(',')
         .map(|word| {
             Permission::from_word(word).ok_or_else(|| {
                 let known = Permission::ALL.map(Permission::as_str).join(", ");
                 Error::bad_request(format!(
-                    "\"{word}\" in \"{text}\" is none of the permissions {known}"
+                    "\"{word}\" in \"{text}\" is not a permission; expected one of {known}"
                 ))
             })
         })
         .collect::<Result<_>>()?;
     Ok(Rule {
         pattern: Pattern::parse(pattern)?,
-        can,
+        permissions,
     })
 }
 
 fn check_count(rules: usize) -> Result<()> {
     if rules > MAX_RULES {
         return Err(Error::bad_request(format!(
-            "there are at most {MAX_RULES} rules, here are {rules}"
+            "at most {MAX_RULES} rules are allowed, got {rules}"
         )));
     }
     Ok(())
@@ -217,13 +227,13 @@ impl FromStr for Grants {
     }
 }
 
-/// Prints what [`Grants::parse`] reads.
+/// Prints the form that [`Grants::parse`] reads.
 impl fmt::Display for Grants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, rule) in self.0.iter().enumerate() {
             let separator = if n == 0 { "" } else { "; " };
             write!(f, "{separator}{}=", rule.pattern)?;
-            for (n, permission) in rule.can.iter().enumerate() {
+            for (n, permission) in rule.permissions.iter().enumerate() {
                 let separator = if n == 0 { "" } else { "," };
                 write!(f, "{separator}{permission}")?;
             }
@@ -242,7 +252,7 @@ impl Serialize for Grants {
         }
         serializer.collect_seq(self.0.iter().map(|rule| Claim {
             r#match: &rule.pattern,
-            can: rule.can.iter().map(Permission::as_str).collect(),
+            can: rule.permissions.iter().map(Permission::as_str).collect(),
         }))
     }
 }
@@ -258,13 +268,15 @@ impl<'de> Deserialize<'de> for Grants {
         check_count(claims.len()).map_err(|error| de::Error::custom(error.message().to_owned()))?;
         let rules = claims.into_iter().map(|claim| Rule {
             pattern: claim.r#match,
-            can: claim
+            permissions: claim
                 .can
                 .iter()
                 .filter_map(|word| Permission::from_word(word))
                 .collect(),
         });
-        Ok(Self(rules.filter(|rule| !rule.can.is_empty()).collect()))
+        Ok(Self(
+            rules.filter(|rule| !rule.permissions.is_empty()).collect(),
+        ))
     }
 }
 

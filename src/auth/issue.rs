@@ -1,4 +1,4 @@
-//! Makes tokens for people who set up or try out a server (`switchboard token`).
+//! Issues tokens for setting up or trying out a server (`switchboard token`).
 //!
 //! The server itself never issues any.
 
@@ -14,18 +14,30 @@ use crate::{
     model::{Timestamp, UserId},
 };
 
-/// What a new token is to say.
+/// The claims of a new token.
+///
+/// ```
+/// use std::time::Duration;
+/// use switchboard::{auth::{TokenClaims, issue}, model::{Timestamp, UserId}};
+///
+/// let claims = TokenClaims {
+///     ttl: Some(Duration::from_secs(3600)),
+///     ..TokenClaims::for_user(UserId::parse("alice")?)
+/// };
+/// let token = issue("an example, at least 32 bytes long", &claims, Timestamp::now())?;
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TokenClaims {
     /// The user.
     pub sub: UserId,
-    /// The name to show; made by [`parse_name`](super::parse_name).
+    /// The display name, from [`parse_name`](super::parse_name).
     pub name: Option<Arc<str>>,
-    /// What presence shows besides; made by [`parse_info`](super::parse_info).
+    /// Additional data for presence, from [`parse_info`](super::parse_info).
     pub info: Option<Arc<RawValue>>,
-    /// What the user may do; `None`: what the server grants by default.
+    /// What the user may do; `None` leaves it to the server's default grants.
     pub rooms: Option<Grants>,
-    /// How long the token is good, rounded up to seconds; `None`: for ever.
+    /// The validity period, rounded up to seconds; `None` is unlimited.
     pub ttl: Option<Duration>,
     /// The issuer.
     pub iss: Option<String>,
@@ -34,7 +46,7 @@ pub struct TokenClaims {
 }
 
 impl TokenClaims {
-    /// Claims that say who the user is and nothing else.
+    /// Claims that name the user and nothing else.
     pub fn for_user(sub: UserId) -> Self {
         Self {
             sub,
@@ -49,7 +61,7 @@ impl TokenClaims {
 }
 
 #[derive(Serialize)]
-struct Payload<'a> {
+struct TokenPayload<'a> {
     sub: &'a UserId,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
@@ -66,16 +78,17 @@ struct Payload<'a> {
     aud: &'a [String],
 }
 
-/// A token with `claims`, signed with `secret` (HS256), that a server with the same secret accepts.
+/// Issues a token with `claims`, signed with `secret` (HS256), that a server with the same secret accepts.
 ///
-/// `bad_request` if the secret is too short, `too_large` if the token would be.
+/// # Errors
+/// `bad_request` if the secret is too short, `too_large` if the token would exceed [`MAX_TOKEN_BYTES`].
 pub fn issue(secret: &str, claims: &TokenClaims, now: Timestamp) -> Result<String> {
     Key::from_secret(secret).map_err(|error| Error::bad_request(error.to_string()))?;
     let exp = claims.ttl.map(|ttl| {
         let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         now.0.saturating_add(ttl).div_ceil(1000)
     });
-    let payload = Payload {
+    let payload = TokenPayload {
         sub: &claims.sub,
         name: claims.name.as_deref(),
         info: claims.info.as_deref(),
@@ -90,9 +103,7 @@ pub fn issue(secret: &str, claims: &TokenClaims, now: Timestamp) -> Result<Strin
         &payload,
         &EncodingKey::from_secret(secret.as_bytes()),
     )
-    .map_err(|error| {
-        Error::new(Code::Internal, "the token could not be signed").caused_by(error)
-    })?;
+    .map_err(|error| Error::new(Code::Internal, "signing the token failed").caused_by(error))?;
     if token.len() > MAX_TOKEN_BYTES {
         return Err(Error::new(
             Code::TooLarge,

@@ -1,7 +1,7 @@
-//! Keys that come from a JSON Web Key Set and change while the server runs.
+//! A JSON Web Key Set that rotates while the server runs.
 //!
-//! [`KeySet`] is the rule of rotation, without I/O; [`Jwks`] reads the set again in the background and, when a
-//! token names a key that is not known, at once. Knows nothing of claims.
+//! [`KeySet`] implements rotation without I/O. [`Jwks`] refreshes the set in the background, and at once when a token names an
+//! unknown key. Knows nothing of claims.
 
 use std::{
     sync::{
@@ -20,51 +20,52 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    jwks_source::{LoadError, Source},
-    jwt::Signed,
+    jwks_source::{JwksSource, LoadError},
+    jwt::UnverifiedToken,
     keys::Key,
 };
 use crate::{
     error::{Error, Result},
-    repeat::{Backoff, LogRate, Over, log_at, log_in_bursts},
+    retry::{Backoff, Episode, LogLimiter, log_at, log_in_bursts},
 };
 
-/// Most keys of a set, and most keys that are remembered after they left it.
-const MOST_KEYS: usize = 64;
-/// Least time between two readings that unknown keys cause: who asks meanwhile waits for the next one, because the key may be new.
-const ASKED_GAP: Duration = Duration::from_secs(1);
-/// Longest time until a reading that failed is tried again.
-const RETRY: Duration = Duration::from_secs(10);
+/// The maximum number of keys in a set, and of retired keys.
+const MAX_KEYS: usize = 64;
+/// The minimum time between two refreshes that unknown keys cause. Tokens that arrive in between wait for the next one,
+/// because the key may be new.
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(1);
+/// The maximum delay before a failed refresh is retried.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 
-/// The keys that are known at one moment.
+/// The keys known at one moment.
 #[derive(Clone, Debug, Default)]
 struct KeySet {
     current: Vec<Key>,
-    /// Keys that left the set, and until when they are accepted.
+    /// Keys that have left the set, and until when they are accepted.
     retired: Vec<(Key, Instant)>,
-    /// The last reading did not succeed, or there was none yet.
+    /// Whether the last refresh failed, or there was none yet.
     stale: bool,
 }
 
-/// What the keys at hand say about a token.
+/// The outcome of checking a signature against the known keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Verified,
-    Refused,
-    /// The key that the token asks for is not here; another reading of the set may bring it.
+enum SignatureCheck {
+    Valid,
+    Invalid,
+    /// The token names an unknown key; a refresh may bring it.
     UnknownKey,
 }
 
 impl KeySet {
-    /// What is in force once the set consists of `fresh`: a key that left is accepted for `keep` more, because
-    /// tokens that it signed are still about.
+    /// The key set after a refresh returned `fresh`. A key that has left is accepted for another `keep`, because tokens that
+    /// it signed are still in use.
     fn replaced_by(&self, fresh: Vec<Key>, now: Instant, keep: Duration) -> Self {
         let left = self.current.iter().map(|key| (key.clone(), now + keep));
         let earlier = self.retired.iter().cloned();
         let retired = left
             .chain(earlier)
             .filter(|(key, until)| *until > now && !fresh.iter().any(|new| new.is_same(key)))
-            .take(MOST_KEYS)
+            .take(MAX_KEYS)
             .collect();
         Self {
             current: fresh,
@@ -73,7 +74,7 @@ impl KeySet {
         }
     }
 
-    fn in_force(&self, now: Instant) -> impl Iterator<Item = &Key> {
+    fn accepted(&self, now: Instant) -> impl Iterator<Item = &Key> {
         let retired = self.retired.iter();
         self.current.iter().chain(
             retired
@@ -82,50 +83,54 @@ impl KeySet {
         )
     }
 
-    fn judge(&self, token: &Signed<'_>, now: Instant) -> Verdict {
-        if self.in_force(now).any(|key| token.is_signed_with(key)) {
-            return Verdict::Verified;
+    fn check(&self, token: &UnverifiedToken<'_>, now: Instant) -> SignatureCheck {
+        if self.accepted(now).any(|key| token.is_signed_with(key)) {
+            return SignatureCheck::Valid;
         }
-        let known = self.in_force(now).any(|key| match &token.kid {
-            Some(kid) => key.is_called(kid),
+        let known = self.accepted(now).any(|key| match &token.kid {
+            Some(kid) => key.has_id(kid),
             None => key.fits(token.algorithm, None),
         });
-        // A set has no symmetric keys, so that reading it again cannot help such a token.
+        // A set has no symmetric keys, so a refresh cannot help such a token.
         if known || token.algorithm == Algorithm::HS256 {
-            Verdict::Refused
+            SignatureCheck::Invalid
         } else {
-            Verdict::UnknownKey
+            SignatureCheck::UnknownKey
         }
     }
 }
 
-/// A key set that is read again and again.
+/// A key set that is refreshed periodically.
 #[derive(Debug)]
 pub(super) struct Jwks {
-    source: Source,
+    source: JwksSource,
     refresh: Duration,
     keep: Duration,
     keys: RwLock<Arc<KeySet>>,
-    /// Readings that have ended, well or not.
-    readings: AtomicU64,
-    reader: Mutex<Reader>,
+    /// Refreshes that have ended, successful or not.
+    refreshes: AtomicU64,
+    state: Mutex<RefreshState>,
 }
 
-/// Held while the set is read, so that there is one reading at a time.
+/// Locked during a refresh, so that there is one at a time.
 #[derive(Debug, Default)]
-struct Reader {
+struct RefreshState {
     text: Option<Vec<u8>>,
-    asked: Option<Instant>,
-    failures: LogRate,
+    /// When an unknown key last caused a refresh.
+    on_demand_at: Option<Instant>,
+    failures: LogLimiter,
 }
 
 impl Jwks {
-    /// A set read from `place`, an `http(s)` URL or a path. A file is read now, a URL when [`Jwks::read`] is
-    /// called.
-    pub(super) fn new(place: &str, refresh: Duration, keep: Duration) -> Result<Self, LoadError> {
-        let source = Source::parse(place)?;
+    /// A set at `location`, an `http(s)` URL or a path. A file is read now, a URL by [`Jwks::refresh`].
+    pub(super) fn new(
+        location: &str,
+        refresh: Duration,
+        keep: Duration,
+    ) -> Result<Self, LoadError> {
+        let source = JwksSource::parse(location)?;
         if source.is_exposed() {
-            tracing::warn!(%source, "the JWKS comes over plain HTTP: whoever is on the way can put in keys");
+            tracing::warn!(%source, "the JWKS is fetched over plain HTTP: an attacker on the network can inject keys");
         }
         let mut jwks = Self {
             source,
@@ -135,121 +140,124 @@ impl Jwks {
                 stale: true,
                 ..KeySet::default()
             })),
-            readings: AtomicU64::new(0),
-            reader: Mutex::new(Reader::default()),
+            refreshes: AtomicU64::new(0),
+            state: Mutex::new(RefreshState::default()),
         };
-        if let Source::File(path) = &jwks.source {
-            let text = Source::read_file(path)?;
+        if let JwksSource::File(path) = &jwks.source {
+            let text = JwksSource::read_file(path)?;
             let keys = parse(&text)?;
             if keys.is_empty() {
                 return Err(LoadError::NoKeys);
             }
-            jwks.put(keys);
-            jwks.reader.get_mut().text = Some(text);
+            jwks.replace(keys);
+            jwks.state.get_mut().text = Some(text);
         }
         Ok(jwks)
     }
 
-    /// Whether a key of the set signed `token`; the set is read again when it may lack the key.
+    /// Whether a key of the set signed `token`; refreshes the set if the key is unknown.
     ///
-    /// `unavailable` when no key is known because the set could not be read.
-    pub(super) async fn verifies(self: &Arc<Self>, token: &Signed<'_>) -> Result<bool> {
-        let seen = self.readings.load(Ordering::Acquire);
-        let verdict = self.known().judge(token, Instant::now());
-        if verdict != Verdict::UnknownKey {
-            return Ok(verdict == Verdict::Verified);
+    /// # Errors
+    /// `unavailable` if no key is known because the set could not be fetched.
+    pub(super) async fn verifies(self: &Arc<Self>, token: &UnverifiedToken<'_>) -> Result<bool> {
+        let seen = self.refreshes.load(Ordering::Acquire);
+        let outcome = self.known().check(token, Instant::now());
+        if outcome != SignatureCheck::UnknownKey {
+            return Ok(outcome == SignatureCheck::Valid);
         }
-        // A task of its own: if whoever asks goes away, those who wait for the same reading still get it.
+        // In a task: if this request is cancelled, others still wait for the same refresh.
         let jwks = Arc::clone(self);
-        let asked = tokio::spawn(async move { jwks.read_for(seen).await });
-        if let Err(error) = asked.await {
-            tracing::error!(%error, "reading the JWKS ended early");
+        let refresh = tokio::spawn(async move { jwks.refresh_once(seen).await });
+        if let Err(error) = refresh.await {
+            tracing::error!(%error, "refreshing the JWKS was aborted");
         }
         let keys = self.known();
-        match keys.judge(token, Instant::now()) {
-            Verdict::Verified => Ok(true),
-            Verdict::UnknownKey => self.ready().map(|()| false),
-            Verdict::Refused => Ok(false),
+        match keys.check(token, Instant::now()) {
+            SignatureCheck::Valid => Ok(true),
+            SignatureCheck::UnknownKey => self.ready().map(|()| false),
+            SignatureCheck::Invalid => Ok(false),
         }
     }
 
-    /// `unavailable` when no key is known because the set could not be read.
+    /// Checks that a key is known.
+    ///
+    /// # Errors
+    /// `unavailable` if no key is known because the set could not be fetched.
     pub(super) fn ready(&self) -> Result<()> {
         let keys = self.known();
-        match keys.stale && keys.in_force(Instant::now()).next().is_none() {
-            true => Err(Error::unavailable(
-                "the keys that tokens are checked with cannot be had now",
-            )
-            .retry_after(RETRY)),
+        match keys.stale && keys.accepted(Instant::now()).next().is_none() {
+            true => Err(
+                Error::unavailable("the keys to verify tokens with are unavailable")
+                    .retry_after(MAX_RETRY_DELAY),
+            ),
             false => Ok(()),
         }
     }
 
-    /// Reads the set unless that was done since `seen`. Made-up key ids must not make this server flood the one that has the
-    /// keys, so a reading waits until some time has passed since the last one; and they must not keep a key that is new from being
-    /// found, so it is not left out.
-    async fn read_for(&self, seen: u64) {
-        let mut reader = self.reader.lock().await;
-        if self.readings.load(Ordering::Acquire) != seen {
+    /// Refreshes the set unless that was done since `seen`. Made-up key ids must not make this server flood the key server, so
+    /// a refresh waits until some time has passed since the last one; but they must not hide a new key either, so the
+    /// refresh is delayed, not skipped.
+    async fn refresh_once(&self, seen: u64) {
+        let mut state = self.state.lock().await;
+        if self.refreshes.load(Ordering::Acquire) != seen {
             return;
         }
-        if let Some(asked) = reader.asked {
-            sleep_until(asked + ASKED_GAP.min(self.refresh)).await;
+        if let Some(at) = state.on_demand_at {
+            sleep_until(at + MIN_REFRESH_INTERVAL.min(self.refresh)).await;
         }
-        reader.asked = Some(Instant::now());
-        self.read_with(&mut reader).await;
+        state.on_demand_at = Some(Instant::now());
+        self.refresh_with(&mut state).await;
     }
 
-    /// Reads the set now. A reading that fails keeps the keys that are known.
-    pub(super) async fn read(&self) {
-        self.read_with(&mut *self.reader.lock().await).await;
+    /// Refreshes the set now. If that fails, the known keys stay.
+    pub(super) async fn refresh(&self) {
+        self.refresh_with(&mut *self.state.lock().await).await;
     }
 
-    async fn read_with(&self, reader: &mut Reader) {
+    async fn refresh_with(&self, state: &mut RefreshState) {
         match self.source.load().await.and_then(|text| {
-            let changed = reader.text.as_ref() != Some(&text);
+            let changed = state.text.as_ref() != Some(&text);
             let keys = changed.then(|| parse(&text)).transpose()?;
             Ok((text, keys))
         }) {
             Ok((text, keys)) => {
                 if let Some(keys) = keys {
                     if keys.is_empty() {
-                        tracing::warn!(source = %self.source, "the JWKS has no key that can be used");
+                        tracing::warn!(source = %self.source, "the JWKS has no usable key");
                     }
-                    self.put(keys);
+                    self.replace(keys);
                 } else {
-                    self.mark(false);
+                    self.set_stale(false);
                 }
-                reader.text = Some(text);
-                if let Some(over) = reader.failures.over() {
-                    let Over { lasted, times } = over;
-                    tracing::info!(source = %self.source, ?lasted, times, "the JWKS can be read again");
+                state.text = Some(text);
+                if let Some(Episode { lasted, times }) = state.failures.finish() {
+                    tracing::info!(source = %self.source, ?lasted, times, "the JWKS is available again");
                 }
             }
             Err(error) => {
-                self.mark(true);
-                log_at!(reader.failures, warn, source = %self.source, error = %error.whole(),
-                    "the JWKS cannot be read; the keys known so far stay");
+                self.set_stale(true);
+                log_at!(state.failures, warn, source = %self.source, error = %error.with_causes(),
+                    "the JWKS is unavailable; keeping the known keys");
             }
         }
-        self.readings.fetch_add(1, Ordering::Release);
+        self.refreshes.fetch_add(1, Ordering::Release);
     }
 
-    /// Reads the set every `refresh` until `stop`.
-    pub(super) async fn keep_fresh(self: Arc<Self>, stop: CancellationToken) {
-        let mut again = Backoff::new(RETRY / 8, RETRY);
+    /// Refreshes the set every `refresh` until `stop`.
+    pub(super) async fn refresh_until(self: Arc<Self>, stop: CancellationToken) {
+        let mut backoff = Backoff::new(MAX_RETRY_DELAY / 8, MAX_RETRY_DELAY);
         loop {
             let wait = if self.known().stale {
-                again.next_wait().min(self.refresh)
+                backoff.next_delay().min(self.refresh)
             } else {
-                again.reset();
+                backoff.reset();
                 self.refresh
             };
-            let turn = async {
+            let next_refresh = async {
                 sleep(wait).await;
-                self.read().await;
+                self.refresh().await;
             };
-            if stop.run_until_cancelled(turn).await.is_none() {
+            if stop.run_until_cancelled(next_refresh).await.is_none() {
                 return;
             }
         }
@@ -259,12 +267,12 @@ impl Jwks {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn put(&self, fresh: Vec<Key>) {
+    fn replace(&self, fresh: Vec<Key>) {
         let next = self.known().replaced_by(fresh, Instant::now(), self.keep);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
     }
 
-    fn mark(&self, stale: bool) {
+    fn set_stale(&self, stale: bool) {
         let known = self.known();
         if known.stale != stale {
             let next = KeySet {
@@ -276,17 +284,17 @@ impl Jwks {
     }
 }
 
-/// The keys of a set that can be used; the others are passed over with a warning, as RFC 7517, 5, asks.
+/// Parses the usable keys of a set; others are skipped with a warning, as RFC 7517, section 5, asks.
 fn parse(text: &[u8]) -> Result<Vec<Key>, LoadError> {
     #[derive(Deserialize)]
-    struct Set {
+    struct JwkSet {
         keys: Vec<serde_json::Value>,
     }
-    let Set { keys } = serde_json::from_slice(text).map_err(LoadError::NotASet)?;
-    if keys.len() > MOST_KEYS {
+    let JwkSet { keys } = serde_json::from_slice(text).map_err(LoadError::NotASet)?;
+    if keys.len() > MAX_KEYS {
         return Err(LoadError::TooManyKeys {
             keys: keys.len(),
-            most: MOST_KEYS,
+            max: MAX_KEYS,
         });
     }
     Ok(keys
@@ -298,7 +306,7 @@ fn parse(text: &[u8]) -> Result<Vec<Key>, LoadError> {
                 .map_err(|_| super::keys::KeyError::Malformed)
                 .and_then(|jwk| Key::from_jwk(&jwk));
             key.inspect_err(|reason| {
-                log_in_bursts!(warn, n, kid, %reason, "a key of the JWKS is passed over");
+                log_in_bursts!(warn, n, kid, %reason, "skipped an unusable key of the JWKS");
             })
             .ok()
         })

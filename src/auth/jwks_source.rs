@@ -1,6 +1,6 @@
-//! Where a key set is read from, within bounds of time and size.
+//! Reads a key set from a file or fetches it from a URL, with limits on time and size.
 //!
-//! Brings bytes; what they say is `jwks`'s to judge.
+//! Returns bytes; `jwks` parses them.
 
 use std::{
     error::Error as _,
@@ -14,38 +14,38 @@ use reqwest::{Client, StatusCode, Url, redirect};
 
 use crate::options::SecretUrl;
 
-/// Longest time for a key set to arrive.
+/// The timeout for fetching a key set.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Largest key set, in bytes.
-const MOST_BYTES: usize = 256 * 1024;
-const MOST_REDIRECTS: usize = 3;
+/// The maximum size of a key set.
+const MAX_BYTES: usize = 256 * 1024;
+const MAX_REDIRECTS: usize = 3;
 
-/// Why a key set could not be had.
+/// Why a key set could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoadError {
-    #[error("it is no valid URL")]
+    #[error("invalid URL")]
     Url(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("the HTTP client cannot be made")]
+    #[error("the HTTP client cannot be created")]
     Client(#[source] reqwest::Error),
     #[error("the file cannot be read")]
     File(#[source] io::Error),
-    #[error("it cannot be fetched")]
+    #[error("fetching it failed")]
     Fetch(#[source] reqwest::Error),
-    #[error("the answer is {0}")]
+    #[error("the server responded with {0}")]
     Status(StatusCode),
-    #[error("it has more than {MOST_BYTES} bytes")]
+    #[error("it is larger than {MAX_BYTES} bytes")]
     TooLarge,
-    #[error("it is no JSON Web Key Set, {{ \"keys\": [...] }}")]
+    #[error("it is not a JSON Web Key Set, {{ \"keys\": [...] }}")]
     NotASet(#[source] serde_json::Error),
-    #[error("it has {keys} keys; at most {most} are taken")]
-    TooManyKeys { keys: usize, most: usize },
-    #[error("it has no key that can be used: RSA of at least 2048 bits, EC P-256 or Ed25519")]
+    #[error("it has {keys} keys, more than the maximum of {max}")]
+    TooManyKeys { keys: usize, max: usize },
+    #[error("it has no usable key: expected RSA of at least 2048 bits, EC P-256 or Ed25519")]
     NoKeys,
 }
 
 impl LoadError {
-    /// The failure with all its causes, for the log and for whoever starts the server.
-    pub(super) fn whole(&self) -> String {
+    /// The message with all causes.
+    pub(super) fn with_causes(&self) -> String {
         let mut text = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
@@ -57,38 +57,38 @@ impl LoadError {
 }
 
 /// A file, or a URL and the client to fetch it with.
-pub(super) enum Source {
+pub(super) enum JwksSource {
     File(PathBuf),
     Url { url: Url, client: Client },
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for JwksSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for JwksSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Source::File(path) => path.display().fmt(f),
-            Source::Url { url, .. } => SecretUrl::new(url.as_str()).fmt(f),
+            JwksSource::File(path) => path.display().fmt(f),
+            JwksSource::Url { url, .. } => SecretUrl::new(url.as_str()).fmt(f),
         }
     }
 }
 
-impl Source {
-    /// What begins with `http://` or `https://` is a URL, everything else a path.
-    pub(super) fn parse(place: &str) -> Result<Self, LoadError> {
-        if !place.starts_with("http://") && !place.starts_with("https://") {
-            return Ok(Self::File(place.into()));
+impl JwksSource {
+    /// Text that begins with `http://` or `https://` is a URL, anything else a path.
+    pub(super) fn parse(location: &str) -> Result<Self, LoadError> {
+        if !location.starts_with("http://") && !location.starts_with("https://") {
+            return Ok(Self::File(location.into()));
         }
-        let url = Url::parse(place).map_err(|error| LoadError::Url(Box::new(error)))?;
+        let url = Url::parse(location).map_err(|error| LoadError::Url(Box::new(error)))?;
         let client = client(&url).map_err(LoadError::Client)?;
         Ok(Self::Url { url, client })
     }
 
-    /// Whether keys travel where others can change them on the way.
+    /// Whether keys are fetched over a connection that others can tamper with.
     pub(super) fn is_exposed(&self) -> bool {
         matches!(self, Self::Url { url, .. } if url.scheme() == "http" && !is_loopback(url))
     }
@@ -110,10 +110,10 @@ impl Source {
     pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, LoadError> {
         let file = std::fs::File::open(path).map_err(LoadError::File)?;
         let mut text = Vec::new();
-        file.take(MOST_BYTES as u64 + 1)
+        file.take(MAX_BYTES as u64 + 1)
             .read_to_end(&mut text)
             .map_err(LoadError::File)?;
-        if text.len() > MOST_BYTES {
+        if text.len() > MAX_BYTES {
             return Err(LoadError::TooLarge);
         }
         Ok(text)
@@ -124,8 +124,8 @@ fn client(url: &Url) -> reqwest::Result<Client> {
     let client = Client::builder()
         .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
         .timeout(TIMEOUT)
-        .redirect(redirect::Policy::limited(MOST_REDIRECTS))
-        // A redirect must not lead from a protected place to an exposed one.
+        .redirect(redirect::Policy::limited(MAX_REDIRECTS))
+        // A redirect must not downgrade to plain HTTP.
         .https_only(url.scheme() == "https");
     if is_loopback(url) {
         client.no_proxy().build()
@@ -145,13 +145,13 @@ fn is_loopback(url: &Url) -> bool {
 
 async fn fetch(client: &Client, url: Url) -> Result<Vec<u8>, LoadError> {
     let failed = |error: reqwest::Error| LoadError::Fetch(error.without_url());
-    let mut answer = client.get(url).send().await.map_err(failed)?;
-    if !answer.status().is_success() {
-        return Err(LoadError::Status(answer.status()));
+    let mut response = client.get(url).send().await.map_err(failed)?;
+    if !response.status().is_success() {
+        return Err(LoadError::Status(response.status()));
     }
     let mut text = Vec::new();
-    while let Some(part) = answer.chunk().await.map_err(failed)? {
-        if text.len() + part.len() > MOST_BYTES {
+    while let Some(part) = response.chunk().await.map_err(failed)? {
+        if text.len() + part.len() > MAX_BYTES {
             return Err(LoadError::TooLarge);
         }
         text.extend_from_slice(&part);

@@ -1,7 +1,7 @@
-//! Keys that check signatures, each bound to the one algorithm it is for.
+//! Keys that verify signatures, each bound to one algorithm.
 //!
-//! The binding is what makes algorithm confusion impossible: a token chooses among keys by its `alg`, never how
-//! a key is used. Knows nothing of claims or of where keys come from.
+//! The binding prevents algorithm confusion: the `alg` of a token selects among keys, never how a key is used. Knows nothing
+//! of claims or of where keys come from.
 
 use base64::{Engine, engine::general_purpose as base64_engine};
 use jsonwebtoken::{
@@ -9,14 +9,14 @@ use jsonwebtoken::{
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
 
-/// Shortest secret for HS256, in bytes: as long as its hash (RFC 7518, 3.2).
+/// The minimum length of an HS256 secret, in bytes: the length of the hash (RFC 7518, section 3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
-/// RSA moduli that signatures can be checked with, in bits (at least 2048: RFC 7518, 3.3).
+/// The supported sizes of RSA moduli, in bits (at least 2048: RFC 7518, section 3.3).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// The DER of the object identifier of P-256, 1.2.840.10045.3.1.7.
 const P256_OID: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 
-/// Why something is not a key that can be used.
+/// Why a key is unusable.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KeyError {
     #[error("the secret has {0} bytes; HS256 needs at least {MIN_SECRET_BYTES} random ones")]
@@ -25,23 +25,23 @@ pub(super) enum KeyError {
     NoPem,
     #[error("a PEM block has no end (-----END {0}-----)")]
     UnendedPem(String),
-    #[error("a PEM block holds a {0}; expected is a PUBLIC KEY")]
+    #[error("a PEM block holds a {0}; expected a PUBLIC KEY")]
     OtherPem(String),
     #[error("it is malformed")]
     Malformed,
-    #[error("it is none of RSA, EC P-256 and Ed25519")]
+    #[error("its type is not supported: expected RSA, EC P-256 or Ed25519")]
     UnsupportedKind,
-    #[error("it is a symmetric key, which has no place in a public key set")]
+    #[error("it is a symmetric key, which does not belong in a public key set")]
     Symmetric,
-    #[error("its modulus has {0} bits; RS256 takes 2048 to 8192")]
+    #[error("its modulus has {0} bits; RS256 supports 2048 to 8192")]
     RsaSize(usize),
-    #[error("it is not meant for checking signatures")]
+    #[error("it is not meant for verifying signatures")]
     OtherUse,
     #[error("it is meant for another algorithm than {0:?}")]
     OtherAlgorithm(Algorithm),
 }
 
-/// A key, its algorithm, and the id it has in a key set.
+/// A key with its algorithm, and its id in a key set.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
     kid: Option<String>,
@@ -62,9 +62,9 @@ impl Key {
         })
     }
 
-    /// Every public key in a text of PEM blocks; their kinds are told from the keys themselves.
+    /// Parses every public key in a text of PEM blocks; the type of each is detected.
     pub(super) fn all_from_pem(text: &str) -> Result<Vec<Self>, KeyError> {
-        // What an environment variable or a one-line setting makes of line ends.
+        // Environment variables and one-line settings often contain escaped line breaks.
         let text = text.replace("\\n", "\n");
         let blocks = pem_blocks(&text)?;
         if blocks.is_empty() {
@@ -96,22 +96,22 @@ impl Key {
     pub(super) fn from_jwk(jwk: &Jwk) -> Result<Self, KeyError> {
         let algorithm = algorithm_for(&jwk.algorithm)?;
         let common = &jwk.common;
-        let for_signatures = common
+        let is_for_signatures = common
             .public_key_use
             .as_ref()
-            .is_none_or(|meant| *meant == PublicKeyUse::Signature)
+            .is_none_or(|usage| *usage == PublicKeyUse::Signature)
             && common
                 .key_operations
                 .as_ref()
-                .is_none_or(|meant| meant.contains(&KeyOperations::Verify));
-        if !for_signatures {
+                .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+        if !is_for_signatures {
             return Err(KeyError::OtherUse);
         }
         // Ed25519 keys have one use; providers write it EdDSA or, since RFC 9864, Ed25519.
         if algorithm != Algorithm::EdDSA
             && common
                 .key_algorithm
-                .is_some_and(|meant| meant != KeyAlgorithm::from(algorithm))
+                .is_some_and(|declared| declared != KeyAlgorithm::from(algorithm))
         {
             return Err(KeyError::OtherAlgorithm(algorithm));
         }
@@ -124,7 +124,7 @@ impl Key {
 
     /// Whether a token of this algorithm and key id may have been signed with this key.
     ///
-    /// A key or a token that names no id cannot be told apart by it.
+    /// A key or token without an id matches any.
     pub(super) fn fits(&self, algorithm: Algorithm, kid: Option<&str>) -> bool {
         self.algorithm == algorithm
             && match (&self.kid, kid) {
@@ -133,8 +133,8 @@ impl Key {
             }
     }
 
-    /// Whether the key is known by this id.
-    pub(super) fn is_called(&self, kid: &str) -> bool {
+    /// Whether the key has this id.
+    pub(super) fn has_id(&self, kid: &str) -> bool {
         self.kid.as_deref() == Some(kid)
     }
 
@@ -149,7 +149,7 @@ impl Key {
         .unwrap_or(false)
     }
 
-    /// Whether both are one key under one id.
+    /// Whether both are the same key with the same id.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         use DecodingKeyKind::{RsaModulusExponent, SecretOrDer};
         self.kid == other.kid
@@ -164,7 +164,7 @@ impl Key {
     }
 }
 
-/// The one algorithm that a key of these parameters is used with.
+/// The algorithm that a key with these parameters is used with.
 fn algorithm_for(parameters: &AlgorithmParameters) -> Result<Algorithm, KeyError> {
     match parameters {
         AlgorithmParameters::RSA(rsa) => {
@@ -197,7 +197,7 @@ fn component(text: &str) -> Result<Vec<u8>, KeyError> {
         .map_err(|_| KeyError::Malformed)
 }
 
-/// The PEM blocks of a text, all of which have to be public keys.
+/// Splits a text into PEM blocks, all of which must be public keys.
 fn pem_blocks(text: &str) -> Result<Vec<&str>, KeyError> {
     const BEGIN: &str = "-----BEGIN ";
     let mut blocks = Vec::new();
@@ -207,8 +207,8 @@ fn pem_blocks(text: &str) -> Result<Vec<&str>, KeyError> {
         let (label, _) = rest[BEGIN.len()..]
             .split_once("-----")
             .ok_or(KeyError::Malformed)?;
-        // Also keeps a certificate, whose first key need not be its own, and a private key, which this
-        // server has no business to hold, from being taken.
+        // Rejects certificates, whose first key need not be their own, and private keys, which this server should not
+        // hold.
         if !matches!(label, "PUBLIC KEY" | "RSA PUBLIC KEY") {
             return Err(KeyError::OtherPem(label.chars().take(64).collect()));
         }

@@ -1,6 +1,6 @@
-//! Who a connection or request speaks for, and what it may do.
+//! The identity of a connection or request, and what it may do.
 //!
-//! Knows no tokens and no keys: `jwt` and `open` make principals, the hub asks them.
+//! Knows no tokens and no keys: `jwt` and `open_mode` create principals, the hub queries them.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::{
     model::{RoomName, Sender, Timestamp, UserId},
 };
 
-/// Longest name to show, in bytes.
+/// The maximum length of a display name, in bytes.
 pub const MAX_DISPLAY_NAME_BYTES: usize = 128;
-/// Largest `info`, in bytes of JSON.
+/// The maximum size of `info`, in bytes of JSON.
 pub const MAX_INFO_BYTES: usize = 1024;
 
 /// A verified identity.
@@ -22,13 +22,13 @@ pub const MAX_INFO_BYTES: usize = 1024;
 pub struct Principal {
     /// The user.
     pub user: UserId,
-    /// The name to show; made by [`parse_name`].
+    /// The display name, from [`parse_name`].
     pub name: Option<Arc<str>>,
-    /// What presence shows about the user besides; made by [`parse_info`].
+    /// Additional data for presence, from [`parse_info`].
     pub info: Option<Arc<RawValue>>,
-    /// What the identity may do in rooms that are not its own.
+    /// What the identity may do in rooms other than its own personal room.
     pub grants: Arc<Grants>,
-    /// When the identity ends; `None`: never.
+    /// When the identity expires; `None` is never.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -43,8 +43,8 @@ impl Principal {
 
     /// Whether `permission` is granted in `room`.
     ///
-    /// A personal room is its user's to be in and to read, and nobody else's to join, whatever the grants say;
-    /// anything else there takes a rule that names personal rooms.
+    /// Only its user may join a personal room, and may always read it, whatever the grants say. Anything else there takes a
+    /// rule that names personal rooms.
     pub fn may(&self, permission: Permission, room: &RoomName) -> bool {
         if room.is_personal() {
             let own = room.belongs_to(&self.user);
@@ -57,13 +57,16 @@ impl Principal {
         self.grants.allow(permission, room)
     }
 
-    /// Whether the identity has ended.
+    /// Whether the identity has expired.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| now >= end)
     }
 }
 
-/// Accepts a name to show: at most [`MAX_DISPLAY_NAME_BYTES`] bytes without control characters. Empty text is no name.
+/// Parses a display name: at most [`MAX_DISPLAY_NAME_BYTES`] bytes without control characters. Empty text is no name.
+///
+/// # Errors
+/// `bad_request` if it is too long or has control characters.
 pub fn parse_name(text: &str) -> Result<Option<Arc<str>>> {
     if text.len() > MAX_DISPLAY_NAME_BYTES {
         return Err(Error::bad_request(format!(
@@ -72,12 +75,17 @@ pub fn parse_name(text: &str) -> Result<Option<Arc<str>>> {
         )));
     }
     if text.chars().any(char::is_control) {
-        return Err(Error::bad_request("a name has no control characters"));
+        return Err(Error::bad_request(
+            "a name must not contain control characters",
+        ));
     }
     Ok((!text.is_empty()).then(|| text.into()))
 }
 
-/// Accepts an `info`: a JSON object of at most [`MAX_INFO_BYTES`] bytes.
+/// Parses an `info`: a JSON object of at most [`MAX_INFO_BYTES`] bytes.
+///
+/// # Errors
+/// `bad_request` if it is not an object or too large.
 pub fn parse_info(json: Box<RawValue>) -> Result<Arc<RawValue>> {
     if !json.get().starts_with('{') {
         return Err(Error::bad_request("info is a JSON object"));

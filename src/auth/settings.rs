@@ -1,4 +1,4 @@
-//! What can be set about identity. Knows files of keys, and no token.
+//! The options of authentication.
 
 use std::{fs, io, path::PathBuf, time::Duration};
 
@@ -6,39 +6,39 @@ use super::{Authority, AuthorityConfig, Grants, KeyProblem};
 use crate::options::{InvalidValue, OptionValue, Problem, Secret, SecretUrl, Value, section};
 
 section! {
-    /// Who may connect, and how that is known.
+    /// Authentication.
     pub struct AuthSettings at "auth" {
-        /// The secret that tokens are signed with (HS256).
+        /// Secret that tokens are signed with (HS256).
         hmac_secret: Option<Secret> = "",
-        /// A file that holds the secret that tokens are signed with (HS256); line breaks at its end do not count.
+        /// File with the secret that tokens are signed with (HS256); trailing line breaks are ignored.
         hmac_secret_file: Option<PathBuf> = "",
         /// Public keys that tokens are verified with (RS256, ES256, EdDSA): PEM, or the path of a PEM file.
         public_key: Option<String> = "",
-        /// A JSON Web Key Set that tokens are verified with: its URL, or the path of a file.
+        /// JSON Web Key Set that tokens are verified with: a URL, or the path of a file.
         jwks: Option<SecretUrl> = "",
-        /// How often the key set is read again.
+        /// How often the key set is refreshed.
         jwks_refresh: Duration = "5m",
         /// How long a key that has left the key set is still accepted.
         jwks_keep: Duration = "10m",
-        /// Keys of back ends, which may do everything over `/v1`: each at least 20 characters, or `sha256:` and the 64
-        /// hexadecimal digits of a key's SHA-256.
+        /// API keys of back ends, with full access to `/v1`: each at least 20 characters, or `sha256:` and the 64 hexadecimal
+        /// digits of a key's SHA-256.
         api_keys: Vec<Secret> = "",
-        /// The `iss` that a token must have.
+        /// Required `iss` of a token.
         issuer: Option<String> = "",
-        /// The `aud` that a token must have; one of them is enough.
+        /// Accepted `aud` values of a token; one match is enough.
         audience: Vec<String> = "",
-        /// Name of the cookie that may hold a token.
+        /// Name of a cookie that may carry a token.
         cookie: Option<String> = "",
-        /// Whether Socket.IO clients may bring a token with their HTTP requests (header, cookie, `?token=`); false leaves those
-        /// unread, for proxies that put tokens of their own there.
+        /// Whether Socket.IO clients may send a token with their HTTP requests (header, cookie, `?token=`). Set it to false if a
+        /// proxy puts tokens of its own there.
         http: bool = "true",
-        /// What a token without `rooms` may do: `pattern=what,what` for each kind of room, with `;` or white space between.
+        /// Grants of a token without `rooms`: rules `pattern=permission,permission`, separated by `;` or white space.
         grants: Grants = "*=join,publish,history,presence,signal",
-        /// How long after a token's end its connection stays, waiting for a new one.
+        /// How long a connection stays open after its token has expired, for the client to send a new one.
         grace: Duration = "25s",
-        /// By how much clocks may differ.
+        /// Clock skew tolerated when checking `exp` and `nbf`.
         leeway: Duration = "5s",
-        /// Without any key, lets anybody connect from anywhere, under any name.
+        /// Lets anyone connect from anywhere under any name if no key is configured.
         allow_anyone: bool = "false",
     }
 }
@@ -47,7 +47,7 @@ impl OptionValue for Grants {
     const METAVAR: &'static str = "RULES";
 
     fn expected() -> String {
-        "rules such as *=join,publish;team:*=history, with the words join, publish, history, presence and signal".to_owned()
+        "rules such as *=join,publish;team:*=history, with the permissions join, publish, history, presence and signal".to_owned()
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -69,7 +69,7 @@ impl OptionValue for Grants {
 }
 
 impl AuthSettings {
-    /// Whether tokens can be verified at all; if not, the server is open.
+    /// Whether a key to verify tokens is configured; if not, the server is open.
     pub fn has_key(&self) -> bool {
         self.hmac_secret.is_some()
             || self.hmac_secret_file.is_some()
@@ -77,10 +77,10 @@ impl AuthSettings {
             || self.jwks.is_some()
     }
 
-    /// The secret that tokens are signed with, from wherever it is kept.
+    /// The secret that tokens are signed with, from the option or the file.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// If the file cannot be read.
     pub fn signing_secret(&self) -> io::Result<Option<Secret>> {
         match (&self.hmac_secret, &self.hmac_secret_file) {
             (Some(secret), _) => Ok(Some(secret.clone())),
@@ -92,7 +92,7 @@ impl AuthSettings {
         }
     }
 
-    /// Who verifies tokens on these terms.
+    /// Creates the authority.
     ///
     /// # Errors
     /// Every key that cannot be used.
@@ -121,9 +121,9 @@ impl AuthSettings {
             ));
             (settings.hmac_secret, settings.hmac_secret_file) = (None, None);
         }
-        // Making the authority reads every key, and keeps none of it here.
-        let unusable = settings.authority().err().unwrap_or_default();
-        problems.extend(unusable.into_iter().map(Problem::from));
+        // Creating an authority reads every key; it is dropped right away.
+        let key_problems = settings.authority().err().unwrap_or_default();
+        problems.extend(key_problems.into_iter().map(Problem::from));
     }
 }
 

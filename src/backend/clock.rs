@@ -18,7 +18,7 @@ use std::{
 
 use crate::{
     model::Timestamp,
-    repeat::{LogRate, log_at, log_rarely},
+    retry::{LogLimiter, log_at, log_rarely},
 };
 
 /// A smaller difference is not a jump: clocks are corrected, and machines pause.
@@ -73,7 +73,7 @@ fn by(
 ) -> Clock {
     let (wall, at) = clocks();
     let guard = Mutex::new(ClockGuard::new(retention_clock, wall, at));
-    let lines = LogRate::of(1, LAG_LOG_INTERVAL);
+    let lines = LogLimiter::with_limit(1, LAG_LOG_INTERVAL);
     Arc::new(move || {
         let mut guard = guard.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock, so that readings never go back.

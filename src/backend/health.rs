@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     error::{Error, Result},
-    repeat::{Backoff, LogRate},
+    retry::{Backoff, LogLimiter},
 };
 
 /// A check is probed when it was not exercised for this long.
@@ -52,7 +52,7 @@ impl Health {
             check,
             shard,
             // A store that keeps failing and recovering must not flood the log.
-            lines: LogRate::of(10, Duration::from_secs(60)),
+            lines: LogLimiter::with_limit(10, Duration::from_secs(60)),
             state: Mutex::default(),
         });
         self.0.push(watch.clone());
@@ -109,7 +109,7 @@ impl Health {
 pub(super) struct HealthCheck {
     check: &'static str,
     shard: Option<u8>,
-    lines: LogRate,
+    lines: LogLimiter,
     // A std mutex: it is held for a few assignments, and never across an await.
     state: Mutex<State>,
 }
@@ -142,7 +142,7 @@ impl HealthCheck {
             failure.reason = reason;
             return;
         }
-        if let Some(left_out) = self.lines.due_at(now) {
+        if let Some(left_out) = self.lines.allow_at(now) {
             tracing::error!(
                 check = self.check,
                 shard = self.shard,
@@ -171,7 +171,7 @@ impl HealthCheck {
         if let Some(failure) = state.failing.take_if(settled) {
             let lasted = now.duration_since(failure.since);
             let Failure { times, reason, .. } = failure;
-            if let Some(left_out) = self.lines.due_at(now) {
+            if let Some(left_out) = self.lines.allow_at(now) {
                 tracing::info!(
                     check = self.check,
                     shard = self.shard,
@@ -225,7 +225,7 @@ impl ProbeSchedule {
     /// How long to wait until [`is_due`](Self::is_due) is to be checked.
     pub(super) fn delay(&mut self) -> Duration {
         if self.watch.failing().is_some() {
-            return self.backoff.next_wait();
+            return self.backoff.next_delay();
         }
         self.backoff.reset();
         let worked = self.watch.lock().worked;

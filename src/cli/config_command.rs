@@ -1,4 +1,4 @@
-//! `switchboard config`: what is in effect, and why.
+//! `switchboard config`: prints the effective configuration with the source of each value.
 
 use std::{
     io::{self, Write},
@@ -7,18 +7,18 @@ use std::{
 
 use crate::config::{self, LoadedConfig};
 
-/// The flags of `switchboard config`, beside the options of the configuration.
+/// The flags of `switchboard config`, in addition to the options.
 #[derive(clap::Args)]
 pub(super) struct ConfigArguments {
-    /// Only say whether the configuration is good.
+    /// Only check whether the configuration is valid.
     #[arg(long)]
     check: bool,
 }
 
-/// Prints a configuration that has already been found good.
+/// Prints a configuration that has been checked already.
 pub(super) fn run(arguments: &ConfigArguments, loaded: &LoadedConfig) -> ExitCode {
     let text = if arguments.check {
-        "configuration is good\n".to_owned()
+        "configuration is valid\n".to_owned()
     } else {
         config::print(&loaded.config, &loaded.value_sources)
     };

@@ -1,4 +1,4 @@
-//! `switchboard health`: asks the server on this machine whether it is ready, for containers and scripts.
+//! `switchboard health`: checks whether the server on this machine is ready, for containers and scripts.
 
 use std::{
     io::{self, Read, Write},
@@ -9,43 +9,43 @@ use std::{
 
 use serde::Deserialize;
 
-/// How long connecting and the answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The timeout for connecting, and for each read and write.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An answer of `/readyz` is short; of more than this the rest is not read.
-const MOST: u64 = 64 << 10;
+/// The maximum size of the response that is read; that of `/readyz` is short.
+const MAX_RESPONSE_BYTES: u64 = 64 << 10;
 
-/// Asks the server that listens on `listen`, and says what it answers.
+/// Requests `/readyz` from the server that listens on `listen`, and prints the result.
 pub(super) fn run(listen: SocketAddr) -> ExitCode {
-    let address = reachable(listen);
-    match ask(address) {
-        Ok(Answer { status: 200, .. }) => {
+    let address = connect_address(listen);
+    match get_readyz(address) {
+        Ok(HttpResponse { status: 200, .. }) => {
             println!("ready");
             ExitCode::SUCCESS
         }
-        Ok(Answer { status, body }) => {
-            let why = match serde_json::from_str::<Refused>(&body) {
-                Ok(refused) => refused.message,
-                Err(_) => format!("it answers {status}"),
+        Ok(HttpResponse { status, body }) => {
+            let why = match serde_json::from_str::<ErrorBody>(&body) {
+                Ok(error) => error.message,
+                Err(_) => format!("status {status}"),
             };
             super::fail(&format_args!("not ready: {why}"))
         }
-        Err(error) => super::fail(&format_args!("{address} does not answer: {error}")),
+        Err(error) => super::fail(&format_args!("no response from {address}: {error}")),
     }
 }
 
 #[derive(Deserialize)]
-struct Refused {
+struct ErrorBody {
     message: String,
 }
 
-struct Answer {
+struct HttpResponse {
     status: u16,
     body: String,
 }
 
-/// Where a server that listens on every address is asked.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+/// The address to connect to: loopback if the server listens on every address.
+fn connect_address(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -54,21 +54,21 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// One request of HTTP/1.0, so that the answer is whatever comes until the end.
-fn ask(address: SocketAddr) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+/// Sends an HTTP/1.0 request, so that the response ends when the connection does.
+fn get_readyz(address: SocketAddr) -> io::Result<HttpResponse> {
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     write!(stream, "GET /readyz HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
     let mut text = String::new();
-    stream.take(MOST).read_to_string(&mut text)?;
-    read(&text).ok_or_else(|| io::Error::other("it does not speak HTTP"))
+    stream.take(MAX_RESPONSE_BYTES).read_to_string(&mut text)?;
+    parse_response(&text).ok_or_else(|| io::Error::other("the response is not HTTP"))
 }
 
-fn read(text: &str) -> Option<Answer> {
+fn parse_response(text: &str) -> Option<HttpResponse> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?;
-    Some(Answer {
+    Some(HttpResponse {
         status: status.parse().ok()?,
         body: body.to_owned(),
     })

@@ -1,4 +1,4 @@
-//! Flags for the options of the configuration, made from their definitions.
+//! Generates the flags from the options of the configuration.
 
 use std::path::PathBuf;
 
@@ -6,25 +6,27 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 
 use crate::config::{Config, ConfigSources, OptionSpec, Section};
 
-/// What the help ends with.
+/// The end of the help text.
 pub(super) const AFTER_HELP: &str = "\
-Every option can be set in three more ways; the first that sets it counts: the flag, an environment variable \
-(--limits-message-bytes: SWITCHBOARD_LIMITS_MESSAGE_BYTES), a line of the file (`message_bytes` in [limits]).";
+Every option can be set in three ways, of which the first that is present applies: the flag, an environment variable \
+(--limits-message-bytes: SWITCHBOARD_LIMITS_MESSAGE_BYTES), or the file (`message_bytes` in [limits]).";
 
-/// Names the file; no option of the configuration has this name.
+/// The id of the argument that names the file; no option has this name.
 const FILE: &str = "config file";
 
-/// Gives `command` the flags of those options that are `wanted`.
-pub(super) fn add(command: Command, wanted: impl Fn(&OptionSpec) -> bool) -> Command {
+/// Adds the flags of those options that `applies` selects.
+pub(super) fn add(command: Command, applies: impl Fn(&OptionSpec) -> bool) -> Command {
     let file = Arg::new(FILE)
         .long("config")
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
-        .help("File to read; otherwise SWITCHBOARD_CONFIG, or ./switchboard.toml if it is there");
+        .help(
+            "Configuration file; by default SWITCHBOARD_CONFIG, or ./switchboard.toml if it exists",
+        );
     let options = Config::options();
     command
         .arg(file)
-        .args(options.iter().filter(|option| wanted(option)).map(flag))
+        .args(options.iter().filter(|option| applies(option)).map(flag))
 }
 
 fn flag(option: &OptionSpec) -> Arg {
@@ -42,7 +44,7 @@ fn flag(option: &OptionSpec) -> Arg {
         .help(format!("{}{default}", option.doc.trim_end_matches('.')))
         .help_heading(heading);
     if option.is_switch() {
-        // With an equals sign only, or a command after it would be taken for the value.
+        // With an equals sign only, or a following command would be taken for the value.
         return arg
             .num_args(0..=1)
             .require_equals(true)
@@ -51,7 +53,7 @@ fn flag(option: &OptionSpec) -> Arg {
     arg.allow_hyphen_values(option.any_text)
 }
 
-/// Where the configuration of the command comes from: its flags, before it and after it, and the process.
+/// The sources of the configuration: flags before and after the command, and the environment.
 pub(super) fn sources(matches: &ArgMatches) -> ConfigSources {
     let levels: Vec<_> = std::iter::successors(Some(matches), |level| {
         level.subcommand().map(|(_, inner)| inner)
@@ -61,7 +63,11 @@ pub(super) fn sources(matches: &ArgMatches) -> ConfigSources {
     ConfigSources {
         flags: levels
             .iter()
-            .flat_map(|level| options.iter().filter_map(|option| given(level, option)))
+            .flat_map(|level| {
+                options
+                    .iter()
+                    .filter_map(|option| flag_value(level, option))
+            })
             .collect(),
         environment: std::env::vars_os().collect(),
         file: levels
@@ -72,8 +78,8 @@ pub(super) fn sources(matches: &ArgMatches) -> ConfigSources {
     }
 }
 
-/// The value of an option's flag; a command need not have the flag.
-fn given(matches: &ArgMatches, option: &OptionSpec) -> Option<(String, String)> {
+/// The path and the value of an option whose flag is set; not every command has every flag.
+fn flag_value(matches: &ArgMatches, option: &OptionSpec) -> Option<(String, String)> {
     let path = option.path();
     let value = matches.try_get_one::<String>(&path).ok().flatten()?;
     Some((path, value.clone()))

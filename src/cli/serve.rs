@@ -1,4 +1,4 @@
-//! `switchboard serve`: the server in the foreground, until Ctrl-C or SIGTERM.
+//! `switchboard serve`: runs the server in the foreground until Ctrl-C or SIGTERM.
 
 use std::{io::IsTerminal, net::SocketAddr, process::ExitCode};
 
@@ -9,7 +9,7 @@ use crate::{
     config::{Config, LoadedConfig, LogFormat, LogSettings, Store},
 };
 
-/// Serves until the process is told to stop.
+/// Runs the server until the process receives a stop signal.
 pub(super) fn run(loaded: LoadedConfig) -> ExitCode {
     start_log(&loaded.config.log);
     raise_open_files(&loaded.config);
@@ -18,17 +18,17 @@ pub(super) fn run(loaded: LoadedConfig) -> ExitCode {
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return super::fail(&format_args!("the runtime cannot start: {error}")),
+        Err(error) => return super::fail(&format_args!("starting the runtime failed: {error}")),
     };
     match runtime.block_on(serve(loaded.config)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(StartError::Config(problems)) => super::refuse_configuration(&problems),
+        Err(StartError::Config(error)) => super::reject_config(&error),
         Err(error) => super::fail(&WithCause(&error)),
     }
 }
 
 async fn serve(config: Config) -> Result<(), StartError> {
-    // The address first: a server that cannot have it should not touch the log of the one that has.
+    // Listen first: a second server on the same address must not touch the log of the first one.
     let address = config.listen;
     let cannot_listen = |source| StartError::Listen { address, source };
     let listener = listen(address).map_err(cannot_listen)?;
@@ -37,7 +37,7 @@ async fn serve(config: Config) -> Result<(), StartError> {
     let app = App::builder(config).build().await?;
     print!(
         "{}",
-        Welcome {
+        StartupBanner {
             config: app.config(),
             address: bound
         }
@@ -46,12 +46,12 @@ async fn serve(config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Has the system allow this process as many open files as it may have, and says so if that is less than the connections need.
+/// Raises the soft limit of open files to the hard limit, and warns if that is less than the connections need.
 fn raise_open_files(config: &Config) {
     let allowed = match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(allowed) => allowed,
         Err(error) => {
-            tracing::warn!(%error, "the limit of open files cannot be raised");
+            tracing::warn!(%error, "raising the limit of open files failed");
             return;
         }
     };
@@ -59,14 +59,14 @@ fn raise_open_files(config: &Config) {
         tracing::warn!(
             allowed,
             needed,
-            "the system allows fewer open files than limits.connections needs: raise its hard limit (ulimit -Hn, LimitNOFILE= \
-             of systemd, --ulimit of docker), or allow fewer connections"
+            "the system allows fewer open files than limits.connections needs: raise the hard limit (ulimit -Hn, LimitNOFILE= \
+             of systemd, --ulimit of docker), or lower limits.connections"
         );
     }
 }
 
-/// Connections that the system may keep until they are accepted; it has a limit of its own, and takes the smaller. After an
-/// outage thousands come at once, and one for which there is no room tries again a second later.
+/// The backlog of the listener; the system caps it at a limit of its own. After an outage thousands of clients reconnect at
+/// once, and one that does not fit retries only a second later.
 const BACKLOG: u32 = 65_535;
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -74,23 +74,23 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }?;
-    // The next process is not kept waiting by what is left of this one's connections.
+    // Lets the next process listen while connections of this one are in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// What went wrong, and what that comes from in the end, unless it says so itself.
+/// An error with its root cause, unless its message contains that already.
 struct WithCause<'a>(&'a StartError);
 
 impl std::fmt::Display for WithCause<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let said = self.0.to_string();
-        f.write_str(&said)?;
+        let message = self.0.to_string();
+        f.write_str(&message)?;
         let first = std::error::Error::source(self.0);
         let cause = std::iter::successors(first, |error| error.source()).last();
         match cause.map(ToString::to_string) {
-            Some(cause) if !said.contains(&cause) => write!(f, " ({cause})"),
+            Some(cause) if !message.contains(&cause) => write!(f, " ({cause})"),
             _ => Ok(()),
         }
     }
@@ -98,7 +98,7 @@ impl std::fmt::Display for WithCause<'_> {
 
 fn start_log(settings: &LogSettings) {
     let filter = tracing_subscriber::EnvFilter::new(settings.directives());
-    // Standard output has the start-up block and whatever a pipe reads of it; what happens goes to standard error.
+    // Standard output carries the startup banner only; the log goes to standard error.
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -109,13 +109,13 @@ fn start_log(settings: &LogSettings) {
     }
 }
 
-/// What is printed once the server listens.
-struct Welcome<'a> {
+/// The text printed once the server listens.
+struct StartupBanner<'a> {
     config: &'a Config,
     address: std::net::SocketAddr,
 }
 
-impl std::fmt::Display for Welcome<'_> {
+impl std::fmt::Display for StartupBanner<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let url = format!("http://{}", self.address);
         writeln!(
@@ -125,8 +125,8 @@ impl std::fmt::Display for Welcome<'_> {
         )?;
         let mode = match (self.config.auth.has_key(), self.config.auth.allow_anyone) {
             (true, _) => "tokens are checked",
-            (false, false) => "open: whoever is on this machine may connect, under any name",
-            (false, true) => "open: anybody may connect, from anywhere, under any name",
+            (false, false) => "open: anyone on this machine may connect, under any name",
+            (false, true) => "open: anyone may connect, from anywhere, under any name",
         };
         writeln!(f, "  mode  {mode}")?;
         match self.config.store() {

@@ -1,3 +1,5 @@
+//! The definition of the command line.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Serialization of errors.
+
 use super::*;
 
 #[test]

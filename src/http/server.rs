@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     limits::Pool,
-    repeat::{Backoff, log_rarely},
+    retry::{Backoff, log_rarely},
     telemetry::Metrics,
 };
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::repeat::log_in_bursts;
+use crate::retry::log_in_bursts;
 
 use axum::{
     Router,

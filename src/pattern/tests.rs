@@ -1,3 +1,5 @@
+//! Wildcard matching.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -54,7 +56,7 @@ fn what_fits_begins_with_the_literal_part() {
         ("*", ("", false)),
         ("a*b*", ("a", false)),
     ] {
-        assert_eq!(Pattern::parse(pattern).unwrap().literal(), expected);
+        assert_eq!(Pattern::parse(pattern).unwrap().literal_prefix(), expected);
     }
 }
 

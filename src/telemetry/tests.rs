@@ -1,16 +1,18 @@
+//! The exposition of metrics.
+
 use super::*;
 
 #[test]
-fn what_was_counted_stands_on_the_page() {
+fn counted_values_are_exported() {
     let metrics = Metrics::new();
     metrics.messages.inc_by(3);
     metrics.dropped(NEWER, 2);
     metrics.error(&Error::new(Code::TooLarge, "").for_limit(Limit::MessageBytes));
-    metrics.watch_nodes(|| NodesSeen {
+    metrics.collect_cluster(|| ClusterStats {
         nodes: 3,
         dropped: vec![("full", 7), ("lost", 0)],
     });
-    metrics.watch_ready(|| vec![("write", false), ("read", true)]);
+    metrics.collect_readiness(|| vec![("write", false), ("read", true)]);
     let page = metrics.render();
     for line in [
         "switchboard_ready{check=\"write\"} 0",

@@ -24,7 +24,7 @@ use crate::{
     hub::Hub,
     limits::{ConnectionPermit, ConnectionQuota, Holder, Rate},
     model::Timestamp,
-    repeat::{LogRate, log_at},
+    retry::{LogLimiter, log_at},
 };
 
 /// The way in and the way out, shared by all doors.
@@ -35,7 +35,7 @@ pub(crate) struct Doorway {
     /// Who comes faster than new connections may come.
     queue: AdmissionQueue,
     /// How often it is said that a proxy leaves its clients' addresses out.
-    nameless_proxies: LogRate,
+    nameless_proxies: LogLimiter,
     /// Who comes without a good token or key.
     failures: AuthFailures,
     cookie: Option<String>,
@@ -81,7 +81,7 @@ impl Doorway {
             hub.metrics().handshakes.clone(),
             Arc::downgrade(admission.handshakes()),
         );
-        hub.metrics().watch(move || {
+        hub.metrics().on_scrape(move || {
             let used = handshakes.upgrade().map_or(0, |pool| pool.used());
             gauge.set(used.try_into().unwrap_or(i64::MAX));
         });
@@ -93,7 +93,7 @@ impl Doorway {
                 Rate::new(limits.connects_per_second, limits.connects_burst),
                 limits.connects_wait,
             ),
-            nameless_proxies: LogRate::of(1, QUIET),
+            nameless_proxies: LogLimiter::with_limit(1, QUIET),
             failures: AuthFailures::new(Rate::new(
                 limits.auth_failures_per_second,
                 limits.auth_failures_burst,
@@ -232,7 +232,7 @@ impl Doorway {
     /// Whom a token speaks for that came from an address.
     pub(super) async fn verify(&self, address: IpAddr, token: &str) -> Result<Principal> {
         let authority = self.hub.authority();
-        let dear = authority.is_dear(token);
+        let dear = authority.needs_public_key(token);
         if dear {
             self.failures.check_forged(address)?;
         }

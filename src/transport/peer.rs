@@ -24,7 +24,7 @@ use crate::{
     hub::{CloseReason, Drained, EventSink, Format, Keep, Outgoing, PendingReply},
     limits::ConnectionPermit,
     model::Namespace,
-    repeat::log_in_bursts,
+    retry::log_in_bursts,
     telemetry::{Gauge, Metrics},
 };
 

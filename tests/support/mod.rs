@@ -12,7 +12,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use switchboard::{
     App,
-    app::Builder,
+    app::AppBuilder,
     config::{Config, Store},
     hub::Hub,
 };
@@ -55,7 +55,7 @@ impl Server {
         Self::start_with(App::builder(config)).await
     }
 
-    pub async fn start_with(builder: Builder) -> Self {
+    pub async fn start_with(builder: AppBuilder) -> Self {
         Self::run(builder.build().await.unwrap()).await
     }
 

@@ -1,3 +1,5 @@
+//! Tests of api keys.
+
 use super::*;
 
 #[test]

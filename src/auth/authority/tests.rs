@@ -1,3 +1,5 @@
+//! Tests of authority.
+
 mod rotation;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

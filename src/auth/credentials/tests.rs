@@ -1,3 +1,5 @@
+//! Tests of credentials.
+
 use http::{HeaderName, HeaderValue};
 
 use super::*;
@@ -56,7 +58,7 @@ fn a_scheme_may_stand_in_front_of_a_token_anywhere_and_an_empty_token_is_none() 
         ("Bearert", Some("Bearert")),
         ("ä", Some("ä")),
     ] {
-        assert_eq!(token_in(text), token, "{text:?}");
+        assert_eq!(strip_bearer(text), token, "{text:?}");
     }
     for query in ["token=Bearer%20q", "token=&token=Bearer+q"] {
         assert_eq!(found(&[], Some(query)).unwrap().0, "q");

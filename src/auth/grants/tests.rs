@@ -1,3 +1,5 @@
+//! Tests of grants.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -55,9 +57,9 @@ fn everywhere_takes_a_rule_for_exactly_everything() {
 #[test]
 fn a_rule_that_is_not_understood_is_refused_with_what_was_expected() {
     for (text, expected) in [
-        ("lobby", "pattern=word,word"),
-        ("lobby=join publish", "pattern=word,word"),
-        ("lobby=join, publish", "none of the permissions"),
+        ("lobby", "pattern=permission,permission"),
+        ("lobby=join publish", "pattern=permission,permission"),
+        ("lobby=join, publish", "is not a permission"),
         ("lobby=jion", "join, publish, history, presence, signal"),
         ("lobby=", "join, publish"),
         ("lobby=join,", "join, publish"),
@@ -97,7 +99,7 @@ fn a_claim_of_another_shape_is_refused() {
 fn some_grants() -> impl Strategy<Value = Grants> {
     let rule = ("[a-z:*ä-]{1,12}", 1u8..32).prop_map(|(pattern, bits)| Rule {
         pattern: Pattern::parse(&pattern).unwrap(),
-        can: Permissions(bits),
+        permissions: Permissions(bits),
     });
     prop::collection::vec(rule, 0..=MAX_RULES).prop_map(Grants)
 }

@@ -1,3 +1,5 @@
+//! Tests of issue.
+
 use super::*;
 use crate::auth::{Authority, AuthorityConfig, parse_info, parse_name};
 

@@ -1,3 +1,5 @@
+//! Tests of jwks.
+
 use super::{super::testing::Signer, *};
 
 const KEEP: Duration = Duration::from_secs(600);
@@ -6,8 +8,8 @@ fn key(signer: &Signer, kid: &str) -> Key {
     Key::from_jwk(&signer.jwk(kid)).unwrap()
 }
 
-fn judge(set: &KeySet, token: &str, now: Instant) -> Verdict {
-    set.judge(&Signed::parse(token).unwrap(), now)
+fn check(set: &KeySet, token: &str, now: Instant) -> SignatureCheck {
+    set.check(&UnverifiedToken::parse(token).unwrap(), now)
 }
 
 #[test]
@@ -20,19 +22,19 @@ fn a_key_that_left_the_set_is_accepted_for_a_while_and_then_unknown() {
     let token = old.token(Some("1"), "alice");
     let end = start + KEEP;
     assert_eq!(
-        judge(&set, &token, end - Duration::from_millis(1)),
-        Verdict::Verified
+        check(&set, &token, end - Duration::from_millis(1)),
+        SignatureCheck::Valid
     );
-    assert_eq!(judge(&set, &token, end), Verdict::UnknownKey);
+    assert_eq!(check(&set, &token, end), SignatureCheck::UnknownKey);
     assert_eq!(
-        judge(&set, &new.token(Some("2"), "alice"), end),
-        Verdict::Verified
+        check(&set, &new.token(Some("2"), "alice"), end),
+        SignatureCheck::Valid
     );
     // A later change of the set does not lengthen its time.
     let later = end - Duration::from_secs(1);
     let set = set.replaced_by(vec![key(&old, "3")], later, KEEP);
-    assert_eq!(judge(&set, &token, later), Verdict::Verified);
-    assert_eq!(judge(&set, &token, end), Verdict::UnknownKey);
+    assert_eq!(check(&set, &token, later), SignatureCheck::Valid);
+    assert_eq!(check(&set, &token, end), SignatureCheck::UnknownKey);
 }
 
 #[test]
@@ -44,7 +46,7 @@ fn a_key_that_comes_back_stays() {
         .replaced_by(Vec::new(), start, KEEP)
         .replaced_by(vec![key(&signer, "1")], start, KEEP);
     let token = signer.token(Some("1"), "alice");
-    assert_eq!(judge(&set, &token, start + 2 * KEEP), Verdict::Verified);
+    assert_eq!(check(&set, &token, start + 2 * KEEP), SignatureCheck::Valid);
     assert!(set.retired.is_empty());
 }
 
@@ -54,23 +56,26 @@ fn a_key_id_that_is_given_has_to_be_the_keys_own() {
     let now = Instant::now();
     let set = KeySet::default().replaced_by(vec![key(&a, "a"), key(&b, "b")], now, KEEP);
     assert_eq!(
-        judge(&set, &a.token(Some("a"), "u"), now),
-        Verdict::Verified
+        check(&set, &a.token(Some("a"), "u"), now),
+        SignatureCheck::Valid
     );
-    assert_eq!(judge(&set, &a.token(None, "u"), now), Verdict::Verified);
-    assert_eq!(judge(&set, &b.token(None, "u"), now), Verdict::Verified);
-    assert_eq!(judge(&set, &a.token(Some("b"), "u"), now), Verdict::Refused);
+    assert_eq!(check(&set, &a.token(None, "u"), now), SignatureCheck::Valid);
+    assert_eq!(check(&set, &b.token(None, "u"), now), SignatureCheck::Valid);
     assert_eq!(
-        judge(&set, &a.token(Some("c"), "u"), now),
-        Verdict::UnknownKey
-    );
-    assert_eq!(
-        judge(&set, &Signer::ed().token(None, "u"), now),
-        Verdict::Refused
+        check(&set, &a.token(Some("b"), "u"), now),
+        SignatureCheck::Invalid
     );
     assert_eq!(
-        judge(&set, &Signer::ec().token(None, "u"), now),
-        Verdict::UnknownKey
+        check(&set, &a.token(Some("c"), "u"), now),
+        SignatureCheck::UnknownKey
+    );
+    assert_eq!(
+        check(&set, &Signer::ed().token(None, "u"), now),
+        SignatureCheck::Invalid
+    );
+    assert_eq!(
+        check(&set, &Signer::ec().token(None, "u"), now),
+        SignatureCheck::UnknownKey
     );
 }
 
@@ -82,9 +87,9 @@ fn the_keys_remembered_after_they_left_are_bounded() {
     for n in 0..200 {
         set = set.replaced_by(vec![key(&signer, &n.to_string())], now, KEEP);
     }
-    assert_eq!(set.retired.len(), MOST_KEYS);
+    assert_eq!(set.retired.len(), MAX_KEYS);
     let recent = signer.token(Some("198"), "u");
-    assert_eq!(judge(&set, &recent, now), Verdict::Verified);
+    assert_eq!(check(&set, &recent, now), SignatureCheck::Valid);
 }
 
 #[test]
@@ -99,7 +104,7 @@ fn keys_of_a_set_that_cannot_be_used_do_not_keep_the_others_from_being_used() {
     ]});
     let keys = parse(set.to_string().as_bytes()).unwrap();
     assert_eq!(keys.len(), 1);
-    assert!(keys[0].is_called("good"));
+    assert!(keys[0].has_id("good"));
 }
 
 #[test]

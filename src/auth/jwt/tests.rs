@@ -1,10 +1,12 @@
+//! Tests of jwt.
+
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 
-fn terms() -> Terms {
-    Terms {
+fn policy() -> ClaimPolicy {
+    ClaimPolicy {
         issuer: None,
         audience: Vec::new(),
         leeway: Duration::from_secs(5),
@@ -12,31 +14,39 @@ fn terms() -> Terms {
     }
 }
 
-fn admit(terms: &Terms, claims: &serde_json::Value, now_ms: u64) -> Result<Principal> {
+fn principal(policy: &ClaimPolicy, claims: &serde_json::Value, now_ms: u64) -> Result<Principal> {
     let text = claims.to_string();
     let claims =
         serde_json::from_str(&text).map_err(|error| Error::unauthorized(error.to_string()))?;
-    terms.admit(&claims, Timestamp(now_ms))
+    policy.principal(&claims, Timestamp(now_ms))
 }
 
-fn code(terms: &Terms, claims: &serde_json::Value, now_ms: u64) -> Option<Code> {
-    admit(terms, claims, now_ms).err().map(|error| error.code())
+fn code(policy: &ClaimPolicy, claims: &serde_json::Value, now_ms: u64) -> Option<Code> {
+    principal(policy, claims, now_ms)
+        .err()
+        .map(|error| error.code())
 }
 
 #[test]
 fn a_token_ends_at_exp_and_is_endured_for_the_leeway() {
     let claims = json!({"sub": "alice", "exp": 1000});
-    let alice = admit(&terms(), &claims, 1_004_999).unwrap();
+    let alice = principal(&policy(), &claims, 1_004_999).unwrap();
     assert_eq!(alice.expires_at, Some(Timestamp(1_000_000)));
-    assert_eq!(code(&terms(), &claims, 1_005_000), Some(Code::TokenExpired));
+    assert_eq!(
+        code(&policy(), &claims, 1_005_000),
+        Some(Code::TokenExpired)
+    );
     let claims = json!({"sub": "alice", "exp": 1000.5});
-    assert_eq!(code(&terms(), &claims, 1_005_499), None);
-    assert_eq!(code(&terms(), &claims, 1_005_500), Some(Code::TokenExpired));
+    assert_eq!(code(&policy(), &claims, 1_005_499), None);
+    assert_eq!(
+        code(&policy(), &claims, 1_005_500),
+        Some(Code::TokenExpired)
+    );
 }
 
 #[test]
 fn a_token_without_exp_does_not_end() {
-    let alice = admit(&terms(), &json!({"sub": "alice"}), u64::MAX).unwrap();
+    let alice = principal(&policy(), &json!({"sub": "alice"}), u64::MAX).unwrap();
     assert_eq!(alice.expires_at, None);
 }
 
@@ -45,33 +55,33 @@ fn a_time_that_is_no_number_is_refused_and_a_strange_one_means_what_it_says() {
     for exp in [json!(null), json!("1000"), json!([]), json!({})] {
         let claims = json!({"sub": "alice", "exp": exp});
         assert_eq!(
-            code(&terms(), &claims, 0),
+            code(&policy(), &claims, 0),
             Some(Code::Unauthorized),
             "{exp}"
         );
     }
     let never = json!({"sub": "alice", "exp": 1e300});
-    assert_eq!(code(&terms(), &never, u64::MAX - 1), None);
+    assert_eq!(code(&policy(), &never, u64::MAX - 1), None);
     let before_all = json!({"sub": "alice", "exp": -1e300});
-    assert_eq!(code(&terms(), &before_all, 5000), Some(Code::TokenExpired));
+    assert_eq!(code(&policy(), &before_all, 5000), Some(Code::TokenExpired));
 }
 
 #[test]
 fn a_token_is_good_from_nbf_less_the_leeway_on() {
     let claims = json!({"sub": "alice", "nbf": 1000});
-    assert_eq!(code(&terms(), &claims, 994_999), Some(Code::Unauthorized));
-    assert_eq!(code(&terms(), &claims, 995_000), None);
+    assert_eq!(code(&policy(), &claims, 994_999), Some(Code::Unauthorized));
+    assert_eq!(code(&policy(), &claims, 995_000), None);
 }
 
 #[test]
 fn issuer_and_audience_have_to_be_the_configured_ones() {
-    let terms = Terms {
+    let policy = ClaimPolicy {
         issuer: Some("https://id".into()),
         audience: vec!["chat".into(), "app".into()],
-        ..terms()
+        ..policy()
     };
     let with = |iss: serde_json::Value, aud: serde_json::Value| {
-        code(&terms, &json!({"sub": "alice", "iss": iss, "aud": aud}), 0)
+        code(&policy, &json!({"sub": "alice", "iss": iss, "aud": aud}), 0)
     };
     assert_eq!(with(json!("https://id"), json!("app")), None);
     assert_eq!(with(json!("https://id"), json!(["x", "chat"])), None);
@@ -95,8 +105,8 @@ fn issuer_and_audience_have_to_be_the_configured_ones() {
 fn claims_become_the_principal_and_defaults_fill_what_is_missing() {
     let text = r#"{"sub":"alice","name":"Alice","info":{"b":1.0,"a":[]},
             "rooms":[{"match":"team:*","can":["publish"]}],"other":{}}"#;
-    let alice = terms()
-        .admit(&serde_json::from_str(text).unwrap(), Timestamp(0))
+    let alice = policy()
+        .principal(&serde_json::from_str(text).unwrap(), Timestamp(0))
         .unwrap();
     assert_eq!(alice.user.as_str(), "alice");
     assert_eq!(alice.name.as_deref(), Some("Alice"));
@@ -104,11 +114,11 @@ fn claims_become_the_principal_and_defaults_fill_what_is_missing() {
     assert_eq!(alice.grants.to_string(), "team:*=publish");
 
     let bare = json!({"sub": "bob", "name": "", "info": null});
-    let bob = admit(&terms(), &bare, 0).unwrap();
+    let bob = principal(&policy(), &bare, 0).unwrap();
     assert!(bob.name.is_none() && bob.info.is_none());
     assert_eq!(bob.grants.to_string(), "lobby=join");
     // Saying "nothing" is not the same as saying nothing.
-    let nowhere = admit(&terms(), &json!({"sub": "bob", "rooms": []}), 0).unwrap();
+    let nowhere = principal(&policy(), &json!({"sub": "bob", "rooms": []}), 0).unwrap();
     assert!(nowhere.grants.is_empty());
 }
 
@@ -135,7 +145,7 @@ fn claims_that_name_no_user_or_hold_nonsense_are_refused_with_the_claim_named() 
         ),
         (json!([]), "expected"),
     ] {
-        let error = admit(&terms(), &claims, 0).unwrap_err();
+        let error = principal(&policy(), &claims, 0).unwrap_err();
         assert_eq!(error.code(), Code::Unauthorized);
         assert!(error.message().contains(named), "{claims}: {error}");
     }
@@ -154,7 +164,7 @@ fn a_user_that_is_a_number_is_its_digits() {
         (r#""4\u0032""#, "42"),
     ] {
         let claims = serde_json::from_str(&format!("{{\"sub\":{sub}}}")).unwrap();
-        let principal = terms().admit(&claims, Timestamp(0)).unwrap();
+        let principal = policy().principal(&claims, Timestamp(0)).unwrap();
         assert_eq!(principal.user.as_str(), user, "{sub}");
     }
 }
@@ -174,7 +184,7 @@ fn a_claim_that_is_there_twice_is_refused_by_its_name() {
 fn what_is_no_token_is_refused_before_anything_is_checked() {
     let header = |json: &str| URL_SAFE_NO_PAD.encode(json);
     let good = header(r#"{"alg":"HS256"}"#);
-    assert!(Signed::parse(&format!("{good}.e30.c2ln")).is_ok());
+    assert!(UnverifiedToken::parse(&format!("{good}.e30.c2ln")).is_ok());
     for token in [
         String::new(),
         "a.b".into(),
@@ -188,7 +198,7 @@ fn what_is_no_token_is_refused_before_anything_is_checked() {
         format!("{}.e30.c2ln", header(r#"{"alg":"HS256","crit":["b64"]}"#)),
         format!("{good}.{}.c2ln", "A".repeat(MAX_TOKEN_BYTES)),
     ] {
-        let error = Signed::parse(&token).err().expect(&token);
+        let error = UnverifiedToken::parse(&token).err().expect(&token);
         assert_eq!(error.code(), Code::Unauthorized);
     }
 }
@@ -196,12 +206,12 @@ fn what_is_no_token_is_refused_before_anything_is_checked() {
 proptest! {
     #[test]
     fn no_text_makes_taking_a_token_apart_panic(text in "[A-Za-z0-9._=-]{0,60}|\\PC{0,40}") {
-        let _ = Signed::parse(&text).map(|token| token.claims().is_ok());
+        let _ = UnverifiedToken::parse(&text).map(|token| token.claims().is_ok());
     }
 
     #[test]
     fn no_time_makes_judging_it_panic(exp: f64, nbf: f64, now: u64) {
         let claims = json!({"sub": "alice", "exp": exp, "nbf": nbf});
-        let _ = admit(&terms(), &claims, now);
+        let _ = principal(&policy(), &claims, now);
     }
 }

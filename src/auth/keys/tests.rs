@@ -1,3 +1,5 @@
+//! Tests of keys.
+
 use super::{
     super::testing::{Signer, pem},
     *,
@@ -42,9 +44,9 @@ fn what_is_no_public_key_of_a_known_kind_is_refused() {
         ),
         (
             "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
-            "none of RSA",
+            "expected RSA",
         ),
-        (secp256k1, "none of RSA"),
+        (secp256k1, "expected RSA"),
     ] {
         let error = Key::all_from_pem(text).unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");

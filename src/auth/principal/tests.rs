@@ -1,3 +1,5 @@
+//! Tests of principal.
+
 use super::*;
 
 fn alice(grants: &str) -> Principal {

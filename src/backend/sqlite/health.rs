@@ -21,7 +21,7 @@ use crate::{
         health::{Health, HealthCheck},
     },
     model::RoomKey,
-    repeat::log_rarely,
+    retry::log_rarely,
 };
 
 /// The shortest time between two probes that failures cause.

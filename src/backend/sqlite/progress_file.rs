@@ -12,7 +12,7 @@ use std::{
 use rusqlite::Connection;
 
 use super::tables::log_state;
-use crate::{model::Epoch, repeat::log_rarely};
+use crate::{model::Epoch, retry::log_rarely};
 
 /// How many bytes of the file are read at most.
 const MAX_BYTES: u64 = 256;

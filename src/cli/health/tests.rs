@@ -1,3 +1,5 @@
+//! The health command without a server.
+
 use super::*;
 
 #[test]
@@ -7,13 +9,16 @@ fn a_server_on_every_address_is_asked_on_this_machine() {
         ("[::]:80", "[::1]:80"),
         ("10.1.2.3:7", "10.1.2.3:7"),
     ] {
-        assert_eq!(reachable(listen.parse().unwrap()), asked.parse().unwrap());
+        assert_eq!(
+            connect_address(listen.parse().unwrap()),
+            asked.parse().unwrap()
+        );
     }
 }
 
 #[test]
 fn the_status_and_the_body_of_an_answer_are_read() {
-    let answer = read("HTTP/1.1 503 Service Unavailable\r\na: b\r\n\r\n{}").unwrap();
+    let answer = parse_response("HTTP/1.1 503 Service Unavailable\r\na: b\r\n\r\n{}").unwrap();
     assert_eq!((answer.status, answer.body.as_str()), (503, "{}"));
-    assert!(read("+PONG\r\n\r\n").is_none());
+    assert!(parse_response("+PONG\r\n\r\n").is_none());
 }

@@ -1,3 +1,5 @@
+//! Suggestions for misspelt names.
+
 use super::*;
 
 #[test]

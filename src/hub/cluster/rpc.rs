@@ -13,7 +13,7 @@ use crate::{
     backend::PeerRequest,
     error::{Code, Error, Result},
     model::{ConnectionId, Namespace, RoomKey, RoomName, UserId},
-    repeat::log_rarely,
+    retry::log_rarely,
 };
 
 /// How long other nodes may take for what needs nothing but a look.

@@ -27,7 +27,7 @@ use crate::hub::{
 };
 use crate::{
     error::{Code, Error, Limit, Result},
-    repeat::log_in_bursts,
+    retry::log_in_bursts,
 };
 
 /// Messages of one connection that may be on their way to the log.

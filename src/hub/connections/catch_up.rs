@@ -15,7 +15,7 @@ use crate::{
     hub::{Hub, event::Event, event::Outgoing},
     limits::Reservation,
     model::{ConnectionId, Message, Offset, RoomKey},
-    repeat::log_in_bursts,
+    retry::log_in_bursts,
 };
 
 /// How much is read for one connection at a time, over all its rooms; at least one message of each room.

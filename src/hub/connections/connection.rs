@@ -26,7 +26,7 @@ use crate::{
     hub::{Entrant, Outgoing, lock, rooms::user_status::UserStatus},
     limits::Permit,
     model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
-    repeat::log_in_bursts,
+    retry::log_in_bursts,
 };
 
 /// A connection of one user to one namespace.

@@ -15,7 +15,7 @@ pub(in crate::hub) fn memory_pool(limits: &LimitSettings, metrics: &Metrics) -> 
     let pool = Pool::new(limits.memory.bytes());
     let watched = pool.clone();
     let (held, size) = (metrics.memory_held.clone(), metrics.memory_size.clone());
-    metrics.watch(move || {
+    metrics.on_scrape(move || {
         let gauge = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
         held.set(gauge(watched.used()));
         size.set(gauge(watched.size()));

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::repeat::Backoff;
+use crate::retry::Backoff;
 
 mod claims;
 mod connect;

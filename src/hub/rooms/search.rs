@@ -70,7 +70,8 @@ impl RoomSearch {
         after: Option<&RoomName>,
         limit: usize,
     ) -> Self {
-        let rules = |principal: Arc<Principal>| principal.grants.literals(Permission::Join).count();
+        let rules =
+            |principal: Arc<Principal>| principal.grants.literal_prefixes(Permission::Join).count();
         let comparisons_per_name = caller.identity().map_or(0, rules).max(1);
         let mut spans = disjoint(spans(caller, prefix));
         spans.reverse();
@@ -193,7 +194,7 @@ fn spans(caller: &impl Caller, prefix: &str) -> Vec<Span> {
         let has_prefix = own.as_str().starts_with(prefix);
         return Vec::from_iter(has_prefix.then(|| span(own.as_str(), true)));
     }
-    let literals = principal.grants.literals(Permission::Join);
+    let literals = principal.grants.literal_prefixes(Permission::Join);
     literals
         // No grant allows to join the personal rooms of others.
         .filter(|(literal, _)| !literal.starts_with(PERSONAL_ROOM_PREFIX))

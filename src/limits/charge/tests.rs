@@ -1,3 +1,5 @@
+//! What a charge reserves as it grows and shrinks.
+
 use super::*;
 
 fn charge(pool: &Arc<Pool>) -> Charge {

@@ -1,3 +1,5 @@
+//! Quotas of connections and handshakes.
+
 use super::*;
 
 #[test]

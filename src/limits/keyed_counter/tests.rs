@@ -1,3 +1,5 @@
+//! Permits per key.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! The nesting depth of JSON.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Fair shares of a pool.
+
 use super::*;
 use proptest::prelude::*;
 

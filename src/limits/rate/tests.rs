@@ -1,3 +1,5 @@
+//! Token buckets, alone and by key.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Serialization of messages.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Validation of names.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Parsing and redaction of session secrets.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Offsets, cursors and positions as text.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Parsing and formatting of durations.
+
 use proptest::prelude::*;
 
 use super::*;

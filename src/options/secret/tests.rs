@@ -1,3 +1,5 @@
+//! Redaction of secrets and URLs.
+
 use proptest::prelude::*;
 
 use super::*;

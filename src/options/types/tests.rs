@@ -1,3 +1,5 @@
+//! Parsing of sizes, addresses, networks and lists.
+
 use super::*;
 
 #[test]

@@ -16,7 +16,7 @@ use crate::{
     hub::{PreparedConnection, ResumeRequest},
     limits::Holder,
     model::{Namespace, Timestamp, UserId},
-    repeat::{Backoff, log_in_bursts},
+    retry::{Backoff, log_in_bursts},
     transport::wire,
 };
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
-    auth::{find_token, query_user, text_of_id, token_in},
+    auth::{find_token, id_text, query_user, strip_bearer},
     error::{Error, Result},
     hub::ResumeRequest,
     model::{Offset, Pid},
@@ -52,7 +52,7 @@ impl Credentials {
             let kind = kind(token);
             Error::unauthorized(format!("auth.token is {kind}; expected is a token's text"))
         })?;
-        Ok(token_in(&text).map(str::to_owned))
+        Ok(strip_bearer(&text).map(str::to_owned))
     }
 
     /// The user name; an empty one counts as none.
@@ -61,7 +61,7 @@ impl Credentials {
         let Some(user) = &self.user else {
             return Ok(None);
         };
-        let text = text_of_id(user).ok_or_else(|| {
+        let text = id_text(user).ok_or_else(|| {
             let kind = kind(user);
             let message = format!("auth.user is {kind}; expected is a string or a whole number");
             Error::bad_request(message)

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     error::{Code, Error, Result},
     http::upgrade::{AcceptedUpgrade, StreamReader, accept_upgrade},
-    repeat::log_rarely,
+    retry::log_rarely,
     transport::{
         Doorway, Transport,
         packet_rate::PacedReader,

@@ -28,7 +28,7 @@ use crate::{
     hub::{CloseReason, ConnectionRates},
     limits::{Account, ConnectionPermit},
     model::Namespace,
-    repeat::log_in_bursts,
+    retry::log_in_bursts,
     telemetry::Metrics,
     transport::{
         close_codes, lock,

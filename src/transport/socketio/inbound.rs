@@ -39,7 +39,7 @@ use crate::{
     hub::{Keep, Outgoing},
     limits::Account,
     model::Namespace,
-    repeat::log_in_bursts,
+    retry::log_in_bursts,
     telemetry::Metrics,
     transport::{
         lock,

@@ -22,7 +22,7 @@ use crate::{
     error::{Code, Error, Result},
     hub::{Answer, Connection, Desk, EventSink, Executor, Outgoing, Request, Toll, track_idle},
     model::RoomName,
-    repeat::log_in_bursts,
+    retry::log_in_bursts,
     transport::requests::{self, REQUESTS, room_of},
 };
 

@@ -208,12 +208,9 @@ fn a_key_file_that_is_broken_at_the_start_is_a_problem() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jwks.json");
     for (text, expected) in [
-        ("{", "no JSON Web Key Set"),
-        (r#"{"keys":[]}"#, "no key that can be used"),
-        (
-            r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#,
-            "no key that can be used",
-        ),
+        ("{", "not a JSON Web Key Set"),
+        (r#"{"keys":[]}"#, "no usable key"),
+        (r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#, "no usable key"),
     ] {
         std::fs::write(&path, text).unwrap();
         let problems = Authority::new(AuthorityConfig {

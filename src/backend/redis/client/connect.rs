@@ -8,7 +8,7 @@ use redis::{
 };
 
 use super::reply;
-use crate::{backend::redis::scripts, repeat::Backoff};
+use crate::{backend::redis::scripts, retry::Backoff};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);

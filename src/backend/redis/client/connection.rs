@@ -23,7 +23,7 @@ use super::{
     reply,
     topology::Topology,
 };
-use crate::{backend::redis::keys::Partition, error::Result, repeat::Backoff};
+use crate::{backend::redis::keys::Partition, error::Result, retry::Backoff};
 
 pub(crate) struct RedisConnection {
     topology: Arc<Topology>,
@@ -127,7 +127,7 @@ impl RedisConnection {
         let now = Instant::now();
         let may = state.retry_at <= now;
         if may {
-            state.retry_at = now + state.backoff.next_wait();
+            state.retry_at = now + state.backoff.next_delay();
         }
         may
     }
@@ -166,7 +166,7 @@ impl RedisConnection {
             Err(error) => {
                 state.current = None;
                 state.failed = Some(error.clone());
-                state.retry_at = Instant::now() + state.backoff.next_wait();
+                state.retry_at = Instant::now() + state.backoff.next_delay();
                 Err(error)
             }
         }

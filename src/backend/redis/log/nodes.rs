@@ -12,7 +12,7 @@ use crate::{
     },
     error::Result,
     model::{Namespace, RoomKey, RoomName, UserId},
-    repeat::log_rarely,
+    retry::log_rarely,
 };
 
 #[async_trait]

@@ -16,7 +16,7 @@ use crate::{
     },
     error::{Error, Result},
     model::{ConnectionId, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
-    repeat::log_rarely,
+    retry::log_rarely,
 };
 
 /// A session as it is stored.

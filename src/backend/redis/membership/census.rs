@@ -17,7 +17,7 @@ use crate::{
     },
     error::Result,
     model::{Namespace, NodeId, RoomKey, RoomName, UserId},
-    repeat::log_rarely,
+    retry::log_rarely,
 };
 
 /// Reads a room's roster: the entries of all nodes, or of all but one.

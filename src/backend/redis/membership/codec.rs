@@ -7,7 +7,7 @@ use serde_json::Error;
 use crate::{
     backend::{Notice, PresenceEntry},
     model::{NodeId, UserId},
-    repeat::log_rarely,
+    retry::log_rarely,
 };
 
 #[derive(Debug)]

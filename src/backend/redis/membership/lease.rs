@@ -82,7 +82,7 @@ impl LeaseKeeper {
                     tracing::debug!(%error, "cannot renew this node's lease");
                     self.held_since = None;
                     self.expired.send_replace(None);
-                    backoff.next_wait().min(self.lease / RENEWALS_PER_LEASE)
+                    backoff.next_delay().min(self.lease / RENEWALS_PER_LEASE)
                 }
             };
         }

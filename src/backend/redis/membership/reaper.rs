@@ -18,7 +18,7 @@ use crate::{
     },
     error::Result,
     model::NodeId,
-    repeat::log_in_bursts,
+    retry::log_in_bursts,
 };
 
 /// How many rooms are cleared together.

@@ -20,7 +20,7 @@ use crate::{
     backend::{Delivery, PeerRequest, PubSub, PubSubMessages, redis::context::NodeContext},
     error::{Error, Result},
     model::NodeId,
-    repeat::log_rarely,
+    retry::log_rarely,
 };
 
 /// How many requests of this node, and how many of other nodes here, may be pending.

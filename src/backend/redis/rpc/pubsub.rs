@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     backend::{PubSub, PubSubMessages, redis::context::NodeContext},
-    repeat::{LogRate, log_at},
+    retry::{LogLimiter, log_at},
 };
 
 mod task;
@@ -66,7 +66,7 @@ struct PubSubState {
     queued_bytes: AtomicUsize,
     /// Dropped messages by reason, as in [`DropReason::ALL`].
     dropped: [AtomicU64; DropReason::ALL.len()],
-    log_rate: LogRate,
+    log_rate: LogLimiter,
 }
 
 impl PubSubState {

@@ -34,7 +34,7 @@ use crate::{
     },
     error::{Error, Result},
     model::{Message, Offset},
-    repeat::{Backoff, LogRate, log_at, log_rarely},
+    retry::{Backoff, LogLimiter, log_at, log_rarely},
 };
 
 mod backpressure;
@@ -110,7 +110,7 @@ pub(crate) struct Subscription {
     backoff: Backoff,
     /// How long to wait before the next attempt to connect; `None` once a connection has lasted.
     retry_in: Option<Duration>,
-    log_rate: LogRate,
+    log_rate: LogLimiter,
 }
 
 impl Subscription {
@@ -143,7 +143,7 @@ impl Subscription {
             watch,
             backoff: connect::RETRY_BACKOFF,
             retry_in: None,
-            log_rate: LogRate::of(10, Duration::from_secs(60)),
+            log_rate: LogLimiter::with_limit(10, Duration::from_secs(60)),
         }
     }
 

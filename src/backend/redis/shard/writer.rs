@@ -26,7 +26,7 @@ use crate::{
     },
     error::{Error, Result},
     model::{Epoch, MessageId, Offset, RoomKey, Seq, Timestamp},
-    repeat::log_rarely,
+    retry::log_rarely,
 };
 
 /// How many commands are sent together at most.

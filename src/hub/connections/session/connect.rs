@@ -16,7 +16,7 @@ use crate::{
         },
     },
     model::{ConnectionId, Namespace, Offset, Pid, RoomName},
-    repeat::log_in_bursts,
+    retry::log_in_bursts,
 };
 
 /// Identity and destination of a connection that is being opened.

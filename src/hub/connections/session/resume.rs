@@ -15,7 +15,7 @@ use crate::{
         connections::{Memberships, application::ApplicationData},
     },
     model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
-    repeat::log_in_bursts,
+    retry::log_in_bursts,
 };
 
 /// What a connecting client says about an earlier session.

@@ -8,7 +8,7 @@ use crate::{
     error::Result,
     hub::{Connection, Hub, connections::connection_closing},
     model::RoomName,
-    repeat::log_in_bursts,
+    retry::log_in_bursts,
 };
 
 impl Hub {

@@ -19,7 +19,7 @@ use crate::{
         client::{Push, PushQueue, connect},
         context::NodeContext,
     },
-    repeat::{Backoff, log_rarely},
+    retry::{Backoff, log_rarely},
 };
 
 /// How often Redis is pinged.
@@ -115,7 +115,7 @@ impl PubSubTask {
                 }
             }
             // Kept until a connection has lasted.
-            self.retry_in = Some(self.backoff.next_wait());
+            self.retry_in = Some(self.backoff.next_delay());
             let topology = self.context.topology.clone();
             let sender = pushes.sender(String::new());
             let mut connecting = pin!(async move {

@@ -13,7 +13,7 @@ use crate::{
             shard::command::SubscriptionCommand,
         },
     },
-    repeat::log_at,
+    retry::log_at,
 };
 
 impl Subscription {
@@ -36,7 +36,7 @@ impl Subscription {
                 }
             }
             // Kept until a connection has lasted.
-            self.retry_in = Some(self.backoff.next_wait());
+            self.retry_in = Some(self.backoff.next_delay());
             let (topology, shard) = (self.context.topology.clone(), self.shard());
             let sender = pushes.sender(self.own_channel.clone());
             let mut connecting = pin!(async move { topology.connect(shard, sender).await });

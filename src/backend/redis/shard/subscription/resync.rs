@@ -25,7 +25,7 @@ use crate::{
     },
     error::Result,
     model::{Epoch, Message, Offset, RoomKey, Seq},
-    repeat::log_rarely,
+    retry::log_rarely,
 };
 
 /// How much is read at a time, over all rooms; at least one message of each.

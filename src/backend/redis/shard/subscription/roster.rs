@@ -12,7 +12,7 @@ use crate::{
     },
     error::Result,
     model::{NodeId, RoomKey},
-    repeat::log_rarely,
+    retry::log_rarely,
 };
 
 /// How many rosters are read together: any of them may be large.

@@ -1,0 +1,247 @@
+//! Assembles a server from its configuration and from what the embedding application adds.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use axum::{Extension, Router};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio_util::sync::CancellationToken;
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
+
+use super::{App, internal::InternalListener, start_error::StartError};
+use crate::{
+    api,
+    auth::Authority,
+    backend::{self, Backend, Deliveries},
+    config::{Config, ConfigError, Store},
+    error::Result,
+    http::{
+        self,
+        body::BodyLimits,
+        origins::{Origins, UnlistedOrigins},
+    },
+    hub::{Hub, HubSettings, PageLimits},
+    telemetry::{ClusterStats, Metrics},
+    transport::{
+        Doorway, DoorwayConfig, poll,
+        socketio::{self, CustomEvents, EventContext, PubSubDriver, SocketIoConfig},
+        sse, websocket,
+    },
+};
+
+/// Configures a server before it starts: events and routes of the embedding application.
+pub struct AppBuilder {
+    config: Config,
+    events: CustomEvents,
+    routes: Vec<Box<dyn FnOnce(Hub) -> Router>>,
+}
+
+impl AppBuilder {
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            config,
+            events: CustomEvents::default(),
+            routes: Vec::new(),
+        }
+    }
+
+    /// Adds a custom Socket.IO event. `handler` is called with the event's only argument, in order with the other events of
+    /// the connection; its result is sent in the ack, next to `ok: true`. A handler that exceeds `socketio.handler_timeout`
+    /// is dropped at its current await point, and the client is told `unavailable`.
+    ///
+    /// # Panics
+    /// If `name` is an event of the server.
+    #[must_use]
+    pub fn event<F, Fut, T, R>(mut self, name: &str, handler: F) -> Self
+    where
+        F: Fn(EventContext, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+        T: DeserializeOwned,
+        R: Serialize + 'static,
+    {
+        self.events.insert(name, handler);
+        self
+    }
+
+    /// Adds HTTP routes next to the server's own. `routes` is given the hub, for handlers to publish with.
+    #[must_use]
+    pub fn routes(mut self, routes: impl FnOnce(Hub) -> Router + 'static) -> Self {
+        self.routes.push(Box::new(routes));
+        self
+    }
+
+    /// Checks the configuration, opens the log and builds the server. Call it within a tokio runtime.
+    ///
+    /// # Errors
+    /// If the configuration is invalid, the log cannot be opened, or `http.internal_listen` cannot be listened on.
+    pub async fn build(self) -> Result<App, StartError> {
+        let config = self.config;
+        config.check()?;
+        let authority = config.auth.authority().map_err(ConfigError::from)?;
+        let key_refresh = CancellationToken::new();
+        authority.start(key_refresh.clone()).await;
+        let (backend, deliveries) = open_backend(&config).await?;
+        let metrics = Arc::new(Metrics::new());
+        collect_metrics(&metrics, &backend, &authority);
+        let origins = origins(&config, &authority);
+        let hub = Hub::new(backend.clone(), authority, hub_settings(&config), metrics);
+        let draining = CancellationToken::new();
+        let doorway = Arc::new(Doorway::new(
+            &hub,
+            DoorwayConfig {
+                origins: origins.clone(),
+                cookie: config.auth.cookie.clone(),
+                early_tokens: config.auth.http,
+                draining: draining.clone(),
+                node: config.node.clone().unwrap_or_else(random_node_name),
+            },
+        ));
+        let (socketio, io) = socketio::open(
+            &doorway,
+            SocketIoConfig {
+                settings: &config.socketio,
+                body_timeout: config.http.body_timeout,
+                custom: self.events,
+                pubsub: PubSubDriver::new(backend.pubsub.as_ref()),
+            },
+        )
+        .await;
+        let metrics_key = config.http.metrics_key().unwrap_or_default();
+        let (public, operators) =
+            api::routes(&doorway, metrics_key, config.http.internal_listen.is_some());
+        let internal = match config.http.internal_listen {
+            Some(address) => Some(InternalListener::bind(address, operators).await?),
+            None => None,
+        };
+        let mut router = socketio
+            .merge(sse::routes(&doorway, &config.events))
+            .merge(poll::routes(&doorway, &config.poll))
+            .merge(websocket::routes(
+                &doorway,
+                &config.websocket,
+                config.socketio.read_buffer.bytes(),
+            ))
+            .merge(public);
+        for routes in self.routes {
+            router = router.merge(routes(hub.clone()));
+        }
+        let bodies = BodyLimits {
+            bytes: config.http.body_bytes.bytes(),
+            time: config.http.body_timeout,
+            memory: hub.memory().clone(),
+        };
+        let router = router
+            .fallback(api::no_route)
+            .method_not_allowed_fallback(http::method_not_allowed)
+            .layer(Extension(bodies))
+            .layer(cors(origins));
+        Ok(App {
+            config,
+            hub,
+            io,
+            router,
+            internal,
+            backend,
+            deliveries,
+            draining,
+            key_refresh,
+        })
+    }
+}
+
+/// Lets the metrics read the cluster's state and the node's readiness on each scrape.
+fn collect_metrics(metrics: &Metrics, backend: &Backend, authority: &Authority) {
+    if let Some(pubsub) = backend.pubsub.as_ref().map(Arc::downgrade) {
+        metrics.collect_cluster(move || {
+            let stats = pubsub.upgrade().map(|pubsub| ClusterStats {
+                nodes: pubsub.node_count().try_into().unwrap_or(u32::MAX),
+                dropped: pubsub.dropped(),
+            });
+            stats.unwrap_or_default()
+        });
+    }
+    let (health, authority) = (backend.health.clone(), authority.clone());
+    metrics.collect_readiness(move || {
+        let mut checks = health.checks();
+        checks.push(("keys", authority.ready().is_ok()));
+        checks
+    });
+}
+
+fn origins(config: &Config, authority: &Authority) -> Origins {
+    let unlisted = match (authority.is_open(), config.auth.allow_anyone) {
+        (false, _) => UnlistedOrigins::WithToken,
+        (true, false) => UnlistedOrigins::OfThisMachine,
+        (true, true) => UnlistedOrigins::Own {
+            on_loopback: config.listen.ip().is_loopback(),
+        },
+    };
+    Origins::new(&config.http.origins, unlisted)
+}
+
+fn hub_settings(config: &Config) -> HubSettings {
+    HubSettings {
+        limits: config.limits.clone(),
+        pages: PageLimits {
+            messages: config.history.page,
+            bytes: config.history.page_bytes.bytes(),
+        },
+        recovery: config.recovery.clone(),
+        presence: config.presence.clone(),
+        typing: config.typing.clone(),
+        grace: config.auth.grace,
+    }
+}
+
+async fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartError> {
+    let retention = config.history.retention();
+    Ok(match config.store() {
+        Store::Memory => backend::memory::open(backend::memory::MemoryConfig {
+            retention,
+            idempotency: config.history.idempotency,
+            session_window: config.recovery.window,
+        }),
+        Store::Sqlite => backend::sqlite::open(backend::sqlite::SqliteConfig {
+            folder: config.data.clone(),
+            synchronous: config.sqlite.synchronous,
+            readers: config.sqlite.readers,
+            hot_bytes: config.history.hot_bytes.bytes(),
+            retention,
+            idempotency: config.history.idempotency,
+            session_window: config.recovery.window,
+        })?,
+        Store::Redis => {
+            backend::redis::open(backend::redis::RedisConfig {
+                url: config.redis.url.clone().unwrap_or_else(|| "".into()),
+                prefix: config.redis.prefix.clone(),
+                retention,
+                idempotency: config.history.idempotency,
+                session_window: config.recovery.window,
+                lease: config.presence.lease,
+                grace: config.presence.grace,
+            })
+            .await?
+        }
+    })
+}
+
+/// The name of a node that has none configured, so that its connections can be told from another node's.
+fn random_node_name() -> String {
+    format!("node-{}", crate::model::Epoch::generate())
+}
+
+/// The CORS layer, with the origins that WebSocket upgrades are checked against.
+fn cors(origins: Origins) -> CorsLayer {
+    let layer = CorsLayer::new()
+        .allow_methods(AllowMethods::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([http::REQUEST_ID, ::http::header::RETRY_AFTER])
+        .max_age(Duration::from_secs(3600));
+    if origins.allows_any() {
+        return layer.allow_origin(AllowOrigin::any());
+    }
+    layer
+        .allow_credentials(true)
+        .allow_origin(AllowOrigin::predicate(move |origin, request| {
+            origins.is_trusted(origin, &request.headers, &request.extensions)
+        }))
+}

@@ -1,4 +1,4 @@
-//! What can be set about the log: how much of each room it keeps, and how SQLite writes it.
+//! Options of the log: retention, SQLite, Redis.
 
 use std::time::Duration;
 
@@ -12,21 +12,21 @@ use crate::{
 };
 
 section! {
-    /// What is kept of each room, and how it is read back.
+    /// Retention of rooms, and reading them.
     pub struct HistorySettings at "history" {
-        /// Messages kept of a room; 0 keeps none.
+        /// Messages kept in a room; 0 keeps none.
         messages: u64 = "10000",
         /// How long a message is kept.
         age: Duration = "7d",
-        /// Other bounds for some rooms, the first that fits: `pattern=messages,age`, with `;` or white space between rules.
+        /// Retention of rooms that match a pattern, the first that matches: `pattern=messages,age`, separated by `;` or white space.
         rooms: RetentionRules = "",
-        /// Messages in one answer, at most.
+        /// Maximum messages in one page.
         page: usize = "1000",
-        /// Bytes of messages in one answer, at most.
+        /// Maximum bytes of messages in one page.
         page_bytes: ByteSize = "1 MiB",
-        /// Memory for the newest messages of the rooms in use, so that recovery seldom reads the disk.
+        /// Memory for the newest messages of active rooms, so that recovery seldom reads the disk.
         hot_bytes: ByteSize = "64 MiB",
-        /// How long a message can be sent again under its `id` without being stored twice.
+        /// How long a message that is sent again with the same `id` is recognized.
         idempotency: Duration = "1h",
     }
 }
@@ -34,10 +34,10 @@ section! {
 section! {
     /// How the embedded log is written and read.
     pub struct SqliteSettings at "sqlite" {
-        /// When a message is on the disk: `full` before it is acknowledged, `normal` some time later, `off` when the
-        /// system likes.
+        /// When a message is on disk: `full`: before it is acknowledged; `normal`: some time later; `off`: when the operating system
+        /// writes it.
         synchronous: Synchronous = "full",
-        /// Connections that read while another writes.
+        /// Connections for reading.
         readers: usize = "2",
     }
 }
@@ -45,12 +45,10 @@ section! {
 section! {
     /// The log that nodes share, in Redis or Valkey.
     pub struct RedisSettings at "redis" {
-        /// Where it is: `redis://[user:password@]host[:port]`, `rediss://` over TLS; several with commas for Redis Cluster,
-        /// any of its nodes.
-        /// Setting it makes this server a node of all that name the same.
+        /// URL of Redis: `redis://[user:password@]host[:port]`, or `rediss://` for TLS; several of the nodes of a Redis Cluster, separated by
+        /// commas. Servers with the same URL are nodes of one cluster.
         url: Option<SecretUrl> = "",
-        /// What all keys and channels there begin with. Nodes with the same one are one server; servers that have nothing to do
-        /// with each other need different ones to share a Redis.
+        /// Prefix of all keys and channels. Deployments that share a Redis need different ones.
         prefix: String = "switchboard",
     }
 }
@@ -68,29 +66,29 @@ impl RedisSettings {
 }
 
 choice! {
-    /// When a message is on the disk; SQLite's `PRAGMA synchronous`.
+    /// When a message is on disk; SQLite's `PRAGMA synchronous`.
     pub enum Synchronous {
         /// Before it is acknowledged.
         Full = "full",
         /// Some time later: power loss may take the last messages.
         Normal = "normal",
-        /// When the system likes: power loss may take the whole log.
+        /// When the operating system writes it: power loss may take the whole log.
         Off = "off",
     }
 }
 
-/// Bounds for the rooms that a pattern fits.
+/// Retention of the rooms that match a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetentionRule {
-    /// Which rooms; `*` matches any run of characters.
+    /// The rooms; `*` matches any run of characters.
     pub pattern: Pattern,
-    /// Messages kept of such a room.
+    /// Messages kept in such a room.
     pub messages: u64,
     /// How long a message is kept.
     pub age: Duration,
 }
 
-/// Rules in the order they are tried: the first that fits a room counts.
+/// Rules, of which the first that matches a room applies.
 pub type RetentionRules = Vec<RetentionRule>;
 
 impl OptionValue for RetentionRule {

@@ -50,7 +50,7 @@ struct Listings {
 
 /// What members are to be told of a user, if anything: those that were sent a list while the update was pending, and the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::hub) struct Outcome {
+pub(in crate::hub) struct UpdateOutcome {
     pub(in crate::hub) listed: Option<ChangeKind>,
     pub(in crate::hub) others: Option<ChangeKind>,
 }
@@ -131,13 +131,13 @@ impl PendingUpdates {
 
 impl PendingUpdate {
     /// What members are to be told, now that the user is in the room or not.
-    pub(in crate::hub) fn outcome(&self, is_present: bool) -> Outcome {
+    pub(in crate::hub) fn outcome(&self, is_present: bool) -> UpdateOutcome {
         let Listings {
             present,
             absent,
             outdated,
         } = self.listings;
-        Outcome {
+        UpdateOutcome {
             listed: match is_present {
                 true if absent => Some(ChangeKind::Join),
                 true => outdated.then_some(ChangeKind::Update),
@@ -157,3 +157,6 @@ impl PendingUpdate {
         &self.status
     }
 }
+
+#[cfg(test)]
+mod tests;

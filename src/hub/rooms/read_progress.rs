@@ -22,12 +22,12 @@ pub(in crate::hub) struct ReadUpdate {
 /// How far the users of one room have read.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct ReadProgress {
-    readers: HashMap<UserId, Reader>,
+    users: HashMap<UserId, UserProgress>,
     due: BTreeSet<(Instant, UserId)>,
 }
 
 #[derive(Debug, Default)]
-struct Reader {
+struct UserProgress {
     announced: Seq,
     deferred: Option<ReadUpdate>,
 }
@@ -36,12 +36,12 @@ impl ReadProgress {
     /// Records how far a user has read. Returns the update if it is to be announced or deferred: no update of the user is deferred
     /// already, and it is further than members know. Updates of several connections can arrive in any order.
     pub(in crate::hub) fn record(&mut self, update: ReadUpdate) -> Option<ReadUpdate> {
-        let reader = self.readers.entry(update.user.clone()).or_default();
-        if reader.announced >= update.seq {
+        let progress = self.users.entry(update.user.clone()).or_default();
+        if progress.announced >= update.seq {
             return None;
         }
-        let Some(deferred) = &mut reader.deferred else {
-            reader.announced = update.seq;
+        let Some(deferred) = &mut progress.deferred else {
+            progress.announced = update.seq;
             return Some(update);
         };
         if deferred.seq < update.seq {
@@ -52,18 +52,18 @@ impl ReadProgress {
 
     /// Defers an update that [`record`](Self::record) returned until `at`.
     pub(in crate::hub) fn defer(&mut self, update: ReadUpdate, at: Instant) {
-        let reader = self.readers.entry(update.user.clone()).or_default();
+        let progress = self.users.entry(update.user.clone()).or_default();
         self.due.insert((at, update.user.clone()));
-        reader.deferred = Some(update);
+        progress.deferred = Some(update);
     }
 
     /// Takes the first update that is due by `now`.
     pub(in crate::hub) fn take_due(&mut self, now: Instant) -> Option<ReadUpdate> {
         self.next_deadline().filter(|at| *at <= now)?;
         let (_, user) = self.due.pop_first()?;
-        let reader = self.readers.get_mut(&user)?;
-        let update = reader.deferred.take()?;
-        reader.announced = reader.announced.max(update.seq);
+        let progress = self.users.get_mut(&user)?;
+        let update = progress.deferred.take()?;
+        progress.announced = progress.announced.max(update.seq);
         Some(update)
     }
 
@@ -74,13 +74,13 @@ impl ReadProgress {
 
     /// Users that are remembered.
     pub(in crate::hub) fn len(&self) -> usize {
-        self.readers.len()
+        self.users.len()
     }
 
     /// Forgets users for which `is_present` returns false, unless an update of them is deferred.
     pub(in crate::hub) fn retain(&mut self, is_present: impl Fn(&UserId) -> bool) {
-        self.readers
-            .retain(|user, reader| reader.deferred.is_some() || is_present(user));
+        self.users
+            .retain(|user, progress| progress.deferred.is_some() || is_present(user));
     }
 }
 

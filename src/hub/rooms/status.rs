@@ -58,7 +58,7 @@ impl Hub {
     /// What this node knows of a user, over all namespaces.
     pub(in crate::hub) fn local_user_summary(&self, user: &UserId) -> UserSummary {
         let connections = self.connections_of(user);
-        let last_seen = self.0.last_seen.get(user).map(|gone| gone.ts);
+        let last_seen = self.0.last_seen.get(user).map(|departed| departed.ts);
         let rooms: IndexSet<_> = connections
             .iter()
             .flat_map(|connection| connection.rooms())
@@ -140,8 +140,8 @@ impl Hub {
         let not_before = one.local_user().next_notice_at(now);
         for key in keys {
             self.0.rooms.with(&key, |room| {
-                // Read while the room is locked: of changes at the same time, the one that comes here last shows what
-                // all of them made of it.
+                // Read while the room is locked: of changes at the same time, the one that comes here last shows the
+                // result of all of them.
                 room.update_status(
                     &user,
                     one.user_status(),

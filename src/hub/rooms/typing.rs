@@ -6,7 +6,7 @@
 //! ten times a second costs the members nothing.
 //!
 //! Connections of other nodes are treated like those of this one; they end by themselves, so nothing has to be done when a node
-//! fails. Those of this node are announced to other nodes when [`Typing::should_notify_nodes`] says so.
+//! fails. Those of this node are announced to other nodes when [`Typing::should_notify_nodes`] returns true.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -56,7 +56,7 @@ struct Typist {
 struct TypingConnection {
     connection: ConnectionId,
     until: Instant,
-    /// When other nodes were last told of it.
+    /// When other nodes were last notified of it.
     nodes_notified: Option<Instant>,
 }
 

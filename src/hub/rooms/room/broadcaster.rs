@@ -22,7 +22,7 @@ use crate::{
 /// Sends events to the members of one room.
 pub(super) struct Broadcaster {
     room: RoomName,
-    members: IndexMap<ConnectionId, Member>,
+    members: IndexMap<ConnectionId, RoomMember>,
     fan_out: Arc<FanOutBudget>,
     /// Notices for other nodes, to be sent by the registry.
     notices: Vec<Notice>,
@@ -39,7 +39,7 @@ pub(in crate::hub::rooms) struct SendCounters {
 }
 
 /// A connection in the room.
-pub(super) struct Member {
+pub(super) struct RoomMember {
     subscriber: Arc<Subscriber>,
     pub(super) user: UserId,
     /// May see who is in the room.
@@ -89,7 +89,7 @@ impl Broadcaster {
             member.subscriber = subscriber.clone();
             return Membership::Existing;
         }
-        let member = Member {
+        let member = RoomMember {
             subscriber: subscriber.clone(),
             user: principal.user.clone(),
             sees_presence,
@@ -149,7 +149,7 @@ impl Broadcaster {
     pub(super) fn send(
         &mut self,
         event: &Arc<Outgoing>,
-        includes: impl Fn(ConnectionId, &Member) -> bool,
+        includes: impl Fn(ConnectionId, &RoomMember) -> bool,
     ) {
         for (connection, member) in &self.members {
             if includes(*connection, member) && member.push(&self.room, event) {
@@ -218,7 +218,7 @@ impl Broadcaster {
     }
 }
 
-impl Member {
+impl RoomMember {
     /// Whether the member was sent a list of the users at `time` or later.
     pub(super) fn was_listed_since(&self, time: Instant) -> bool {
         self.listed.is_some_and(|listed| listed >= time)
@@ -230,3 +230,6 @@ impl Member {
         !replied && self.subscriber.push(room, event)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,8 +114,8 @@ impl PresenceEvents {
         }
     }
 
-    /// Ends the grace time of a user without a connection. Members are told at once, whatever its budget: it is not the user who
-    /// wants this.
+    /// Ends the grace time of a user without a connection. Members are told at once, whatever its budget: the user does not
+    /// cause this.
     pub(super) fn end_grace(&mut self, members: &mut Broadcaster, user: &UserId, ts: Timestamp) {
         if let Some(change) = self.presence.end_grace(user) {
             match self.pending.take(user) {

@@ -27,7 +27,7 @@ impl TypingEvents {
         &self.typing
     }
 
-    /// A member of this node starts typing, or continues to. Other nodes are told, too.
+    /// A member of this node starts typing, or continues to. Other nodes are notified, too.
     pub(super) fn start(
         &mut self,
         members: &mut Broadcaster,
@@ -46,7 +46,7 @@ impl TypingEvents {
         }
     }
 
-    /// A member of this node stops typing, or leaves. Other nodes are told, too.
+    /// A member of this node stops typing, or leaves. Other nodes are notified, too.
     pub(super) fn stop(
         &mut self,
         members: &mut Broadcaster,

@@ -9,7 +9,13 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::hub::rooms::testing::{RecordingSink, TestRoom, connection, connection_with};
+use crate::{
+    hub::{
+        connections::Connection,
+        rooms::testing::{RecordingSink, TestRoom, connection, connection_with, policy},
+    },
+    model::RoomName,
+};
 
 const NO_GRACE: Duration = Duration::ZERO;
 
@@ -147,4 +153,52 @@ proptest! {
             prop_assert_eq!(statuses[one.user.as_str()].as_str(), &*one.status);
         }
     }
+}
+
+/// A room whose roster is not loaded, with the member `bob`, who records its events.
+fn loading_room() -> (Broadcaster, PresenceEvents, Arc<RecordingSink>) {
+    let policy = policy(NO_GRACE, NO_GRACE);
+    let mut members = Broadcaster::new(RoomName::parse("lobby").unwrap(), policy.fan_out);
+    let sink = Arc::<RecordingSink>::default();
+    members.add(&connection_with("bob", sink.clone()));
+    let events = PresenceEvents::new(Presence::new(NO_GRACE, 0), true);
+    (members, events, sink)
+}
+
+fn enter(members: &mut Broadcaster, events: &mut PresenceEvents, who: &Connection) {
+    members.add(who);
+    let (user, status) = (who.principal().user.clone(), who.user_status());
+    events.enter(
+        members,
+        (who.id(), user, status),
+        Instant::now(),
+        Timestamp(1),
+    );
+}
+
+#[test]
+fn a_user_that_enters_before_the_roster_is_loaded_is_announced_after_it_if_it_is_new() {
+    let alice = connection("alice");
+    let user = alice.principal().user.clone();
+    let entry = alice.user_status().into_entry(Timestamp(1));
+    for (remote, expected) in [
+        (Vec::new(), 1),
+        (vec![(NodeId::generate(), user, entry)], 0),
+    ] {
+        let (mut members, mut events, sink) = loading_room();
+        enter(&mut members, &mut events, &alice);
+        assert_eq!(sink.count(), 0, "it may be in the room on another node");
+        assert!(events.roster_pending().is_some());
+        events.apply_snapshot(&mut members, remote, Instant::now(), Timestamp(2));
+        assert!(events.is_roster_loaded());
+        assert_eq!(sink.presence_kinds(), vec!["join"; expected]);
+    }
+}
+
+#[test]
+fn without_the_roster_users_that_entered_are_announced_in_the_end() {
+    let (mut members, mut events, sink) = loading_room();
+    enter(&mut members, &mut events, &connection("alice"));
+    events.stop_waiting_for_roster(&mut members, Instant::now(), Timestamp(2));
+    assert_eq!(sink.presence_kinds(), ["join"]);
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use rand::Rng;
+use rand::RngExt;
 
 use super::{grants::Grants, principal::Principal};
 use crate::{error::Result, model::UserId};

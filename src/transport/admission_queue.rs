@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::Rng;
+use rand::RngExt;
 use tokio::time::{sleep, timeout};
 
 use super::lock;

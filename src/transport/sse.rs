@@ -22,7 +22,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::Stream as Chunks;
 use http::{HeaderName, Method, Request, header, request::Parts};
-use rand::Rng;
+use rand::RngExt;
 use serde::Serialize;
 use tokio::{
     io::DuplexStream,

@@ -142,12 +142,12 @@ impl HealthCheck {
             failure.reason = reason;
             return;
         }
-        if let Some(left_out) = self.lines.allow_at(now) {
+        if let Some(suppressed) = self.lines.allow_at(now) {
             tracing::error!(
                 check = self.check,
                 shard = self.shard,
                 reason,
-                left_out,
+                suppressed,
                 "storage fails; requests that need it are refused, and this node is not ready until it works"
             );
         }
@@ -171,14 +171,14 @@ impl HealthCheck {
         if let Some(failure) = state.failing.take_if(settled) {
             let lasted = now.duration_since(failure.since);
             let Failure { times, reason, .. } = failure;
-            if let Some(left_out) = self.lines.allow_at(now) {
+            if let Some(suppressed) = self.lines.allow_at(now) {
                 tracing::info!(
                     check = self.check,
                     shard = self.shard,
                     ?lasted,
                     times,
                     reason,
-                    left_out,
+                    suppressed,
                     "storage works again"
                 );
             }

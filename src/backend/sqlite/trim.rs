@@ -10,7 +10,7 @@ use super::{
     room_table::RoomTable,
     tables::{
         idempotency, messages,
-        rooms::{self, RoomRow},
+        rooms::{self, RoomExtent},
         sessions,
     },
 };
@@ -129,7 +129,7 @@ fn trim_room(
     db: &Connection,
     rooms: &mut RoomTable,
     key: &RoomKey,
-    row: &RoomRow,
+    row: &RoomExtent,
     budget: u64,
     now: LogTime,
     trimmed: &mut Vec<Trimmed>,

@@ -82,7 +82,7 @@ elseif verb == 'expel' then
           table.remove(record.rooms, nth)
           record.lost = record.lost or {}
           table.insert(record.lost, { ARGV[4], ARGV[5] })
-          -- Neither list is empty: a session is at least in its user's personal room, from which nobody is room_left.
+          -- Neither list is empty: a session is at least in its user's personal room, which nobody leaves.
           redis.call('HSET', all .. pid, 'body', cjson.encode(record))
           break
         end

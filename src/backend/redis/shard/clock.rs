@@ -1,5 +1,5 @@
 //! What this node knows of a shard's offsets, and the highest offset that it has seen in any shard: a Lamport clock
-//! (L. Lamport, LogTime, Clocks, and the Ordering of Events in a Distributed System, 1978).
+//! (L. Lamport, Time, Clocks, and the Ordering of Events in a Distributed System, 1978).
 //!
 //! The offsets of a shard share a remainder modulo the number of shards, so no two messages have the same one and all are
 //! totally ordered.

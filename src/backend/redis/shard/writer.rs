@@ -190,6 +190,10 @@ impl ShardWriter {
                 permit,
             } => match parse_appended(id, reply) {
                 Ok((appended, offset, lost)) => {
+                    if !appended.duplicate {
+                        self.watch.record_success();
+                    }
+                    self.clock.observe(offset);
                     if lost {
                         // A subscription that has ended delivers nothing more.
                         let _ = self.subscription.send(SubscriptionCommand::DataLost);
@@ -226,12 +230,8 @@ impl ShardWriter {
         }
     }
 
-    /// Has the subscription settle the receipt of a message that was stored.
+    /// Has the subscription settle the receipt of a stored message.
     fn settle_behind_delivery(&self, room: RoomKey, receipt: PendingReceipt) {
-        if !receipt.appended.duplicate {
-            self.watch.record_success();
-        }
-        self.clock.observe(receipt.offset);
         let settle = SubscriptionCommand::Settle(room, receipt);
         if let Err(mpsc::error::SendError(SubscriptionCommand::Settle(_, receipt))) =
             self.subscription.send(settle)

@@ -72,21 +72,22 @@ pub(in crate::backend::sqlite) fn upsert(
     .map(|_| ())
 }
 
-/// The next `limit` markers after a key, each with the name of its room.
+/// The next `limit` markers after a key, each with the name of its room and when it was set. Reads no more than trimming needs.
 pub(in crate::backend::sqlite) fn list_after(
     db: &Connection,
     (room, user): &MarkerKey,
     limit: usize,
-) -> rusqlite::Result<Vec<(MarkerKey, RoomName, StoredMarker)>> {
+) -> rusqlite::Result<Vec<(MarkerKey, RoomName, Timestamp)>> {
     // CROSS JOIN keeps `marks` outermost, in the order of its key, so that a step reads no more than `limit` rows.
     db.prepare_cached(
-        "SELECT marks.seq, marks.ts, marks.room, user, rooms.name
+        "SELECT marks.ts, marks.room, user, rooms.name
          FROM marks CROSS JOIN rooms ON rooms.id = marks.room
          WHERE (marks.room, user) > (?1, ?2) ORDER BY marks.room, user LIMIT ?3",
     )?
     .query_map(params![room, user, to_sql(limit as u64)], |row| {
-        let name = RoomName::from_log(row.get_ref(4)?.as_str()?);
-        Ok(((row.get(2)?, row.get(3)?), name, decode(row)?))
+        let name = RoomName::from_log(row.get_ref(3)?.as_str()?);
+        let ts = Timestamp(from_sql(row.get(0)?));
+        Ok(((row.get(1)?, row.get(2)?), name, ts))
     })?
     .collect()
 }

@@ -23,6 +23,14 @@ pub(in crate::backend::sqlite) struct RoomRow {
     pub(in crate::backend::sqlite) trimmed: Offset,
 }
 
+/// The part of a room's row that retention depends on.
+pub(in crate::backend::sqlite) struct RoomExtent {
+    pub(in crate::backend::sqlite) id: i64,
+    pub(in crate::backend::sqlite) head: Seq,
+    pub(in crate::backend::sqlite) oldest: Seq,
+    pub(in crate::backend::sqlite) ts: Timestamp,
+}
+
 /// The columns come first in every query that decodes a row.
 fn decode(row: &Row<'_>) -> rusqlite::Result<RoomRow> {
     Ok(RoomRow {
@@ -65,23 +73,30 @@ pub(in crate::backend::sqlite) fn find_id(
     .optional()
 }
 
-/// The next `limit` rooms after the id `after`, in the order of their ids.
+/// The next `limit` rooms after the id `after`, in the order of their ids. Reads no more than trimming needs: damage elsewhere in a row
+/// must not stop it.
 pub(in crate::backend::sqlite) fn list_after(
     db: &Connection,
     after: i64,
     limit: usize,
-) -> rusqlite::Result<Vec<(RoomKey, RoomRow)>> {
+) -> rusqlite::Result<Vec<(RoomKey, RoomExtent)>> {
     db.prepare_cached(
-        r#"SELECT rooms.id, epoch, head, oldest, ts, rooms."offset", trimmed, namespaces.name, rooms.name
-           FROM rooms JOIN namespaces ON namespaces.id = rooms.namespace
-           WHERE rooms.id > ?1 ORDER BY rooms.id LIMIT ?2"#,
+        "SELECT rooms.id, head, oldest, ts, namespaces.name, rooms.name
+         FROM rooms JOIN namespaces ON namespaces.id = rooms.namespace
+         WHERE rooms.id > ?1 ORDER BY rooms.id LIMIT ?2",
     )?
     .query_map(params![after, to_sql(limit as u64)], |row| {
         let key = RoomKey {
-            namespace: Namespace::from_log(row.get_ref(7)?.as_str()?),
-            room: RoomName::from_log(row.get_ref(8)?.as_str()?),
+            namespace: Namespace::from_log(row.get_ref(4)?.as_str()?),
+            room: RoomName::from_log(row.get_ref(5)?.as_str()?),
         };
-        Ok((key, decode(row)?))
+        let extent = RoomExtent {
+            id: row.get(0)?,
+            head: Seq(from_sql(row.get(1)?)),
+            oldest: Seq(from_sql(row.get(2)?)),
+            ts: Timestamp(from_sql(row.get(3)?)),
+        };
+        Ok((key, extent))
     })?
     .collect()
 }
@@ -150,7 +165,7 @@ pub(in crate::backend::sqlite) fn raise_oldest(
 pub(in crate::backend::sqlite) fn delete(
     db: &Connection,
     key: &RoomKey,
-    row: &RoomRow,
+    row: &RoomExtent,
 ) -> rusqlite::Result<()> {
     for table in ["messages", "ids", "marks"] {
         db.prepare_cached(&format!("DELETE FROM {table} WHERE room = ?1"))?

@@ -39,8 +39,8 @@ impl MarkerPass {
             return Ok(false);
         }
         let markers = read_markers::list_after(db, &self.after, STEP)?;
-        for (key, room, marker) in &markers {
-            if retention.policy(room).marker_expired(marker.ts, now) {
+        for (key, room, ts) in &markers {
+            if retention.policy(room).marker_expired(*ts, now) {
                 read_markers::delete(db, key)?;
             }
         }

@@ -19,13 +19,13 @@ use switchboard::{
 };
 
 #[derive(Deserialize)]
-struct Roll {
+struct PresenceRequest {
     room: RoomName,
     sides: u32,
 }
 
 /// Rolls a die on the server and tells the room, in the name of whoever asked.
-async fn roll(context: EventContext, roll: Roll) -> Result<Value> {
+async fn roll(context: EventContext, roll: PresenceRequest) -> Result<Value> {
     if roll.sides == 0 {
         return Err(Error::bad_request("a die has at least one side"));
     }

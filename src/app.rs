@@ -87,7 +87,7 @@ impl App {
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let server = self.server_config();
         let delivering = tokio::spawn(self.hub.clone().deliver_all(self.deliveries));
-        let tending = tokio::spawn(self.hub.clone().tend());
+        let tending = tokio::spawn(self.hub.clone().run_maintenance());
         let _guard = RunGuard {
             hub: self.hub.clone(),
             draining: self.draining.clone(),

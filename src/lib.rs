@@ -20,14 +20,14 @@
 //! use switchboard::{App, config::Config};
 //!
 //! #[derive(Deserialize)]
-//! struct Roll { sides: u32 }
+//! struct PresenceRequest { sides: u32 }
 //!
 //! #[derive(Serialize)]
 //! struct Rolled { value: u32 }
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let app = App::builder(Config::default())
-//!     .event("roll", async |_context, roll: Roll| Ok(Rolled { value: roll.sides }))
+//!     .event("roll", async |_context, roll: PresenceRequest| Ok(Rolled { value: roll.sides }))
 //!     .build()
 //!     .await?;
 //! // What it emits itself reaches the sockets of all nodes.

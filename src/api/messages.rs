@@ -23,7 +23,7 @@ use crate::{
         json::parse_optional,
         params::{PathParams, QueryParams},
     },
-    hub::{Caller, History, HistoryPage, Publish, Visitor},
+    hub::{Caller, HistoryPage, HistoryRequest, Publish, Visitor},
     model::{EventName, Sender, Seq},
 };
 
@@ -189,8 +189,8 @@ pub(super) async fn list(
     let number = |given: Option<AnyNumber>| given.map(|given| Seq(given.get()));
     let range = Range::of(number(part.before), number(part.after))?;
     let limit = part.limit.map(Bounded::count);
-    api.hub.take_visit_permit(&visitor, Instant::now())?;
-    let request = History { room, range, limit };
+    api.hub.take_non_member_permit(&visitor, Instant::now())?;
+    let request = HistoryRequest { room, range, limit };
     let page = api.hub.history(&visitor, request).await?;
     let edge = match range {
         Range::After(_) => page.messages.last(),

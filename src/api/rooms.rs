@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     http::params::{PathParams, QueryParams},
-    hub::{Caller, LiveRooms, PresencePage, RoomState, RoomsPage, Visitor},
+    hub::{Caller, PresencePage, RoomState, RoomsPage, RoomsRequest, Visitor},
     model::{MAX_NAME_BYTES, PERSONAL_ROOM_PREFIX, RoomName, UserId},
 };
 
@@ -64,7 +64,7 @@ pub(super) async fn list(
             "no room's name has more than {most} bytes"
         )));
     }
-    let request = LiveRooms {
+    let request = RoomsRequest {
         prefix: listed.prefix,
         after: listed.cursor,
         limit: listed.limit.map(Bounded::count),
@@ -88,14 +88,14 @@ pub(super) async fn show(
     Extension(visitor): Extension<Visitor>,
     PathParams(InRoom { room }): PathParams<InRoom>,
 ) -> Result<Json<RoomState>> {
-    api.hub.take_visit_permit(&visitor, Instant::now())?;
+    api.hub.take_non_member_permit(&visitor, Instant::now())?;
     api.hub.room(&visitor, room).await.map(Json)
 }
 
 /// Which users.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Roll {
+pub(super) struct PresenceRequest {
     /// At most so many.
     #[param(value_type = Option<u64>, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<Bounded<1, 1000>>,
@@ -117,16 +117,16 @@ pub(super) struct Roll {
     path = "/v1/rooms/{room}/presence",
     operation_id = "list_presence",
     tag = "rooms",
-    params(InRoom, Roll),
+    params(InRoom, PresenceRequest),
     responses((status = 200, description = "Some of the users.", body = schema::Presence))
 )]
 pub(super) async fn presence(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
     PathParams(InRoom { room }): PathParams<InRoom>,
-    QueryParams(roll): QueryParams<Roll>,
+    QueryParams(roll): QueryParams<PresenceRequest>,
 ) -> Result<Json<PresencePage>> {
-    api.hub.take_visit_permit(&visitor, Instant::now())?;
+    api.hub.take_non_member_permit(&visitor, Instant::now())?;
     let limit = roll.limit.map(Bounded::count);
     let page = api.hub.presence(&visitor, room, limit, roll.after.as_ref());
     page.await.map(Json)

@@ -13,13 +13,13 @@ use axum::{
 use http::{StatusCode, request::Parts};
 use serde::Serialize;
 
-use crate::{backend::Appended, error::Result, hub::Publishing, model::RoomName};
+use crate::{backend::Appended, error::Result, hub::PublishOutcome, model::RoomName};
 
 /// A message that has its place in the order.
 #[derive(Debug)]
 pub(super) struct Sending {
     pub(super) room: RoomName,
-    pub(super) publishing: Publishing,
+    pub(super) publishing: PublishOutcome,
 }
 
 #[derive(Serialize)]

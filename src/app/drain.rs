@@ -35,7 +35,7 @@ pub(crate) async fn drain(
     draining: &CancellationToken,
 ) {
     draining.cancel();
-    hub.close_newcomers();
+    hub.close_new_connections();
     let begin = Instant::now();
     let period = settings.period(has_peers);
     let plan = plan(hub.connections(), begin, period);
@@ -53,7 +53,7 @@ pub(crate) async fn drain(
         connection.close(CloseReason::Draining);
     }
     while Instant::now() < deadline {
-        if hub.is_deserted() {
+        if hub.has_no_connections() {
             tracing::info!(took = ?begin.elapsed(), "all connections are closed");
             return;
         }

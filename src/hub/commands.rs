@@ -1,25 +1,29 @@
-//! What clients and back ends ask for: one file a command, and the [`Executor`] that carries out those of one connection.
+//! The commands of clients and back ends, one file each, and the [`Executor`] that carries out those of one connection.
 
-mod announce;
 mod caller;
 mod executor;
 mod history;
 pub(super) mod join;
+mod leave;
 mod list_rooms;
+mod permits;
 mod poll;
 mod publish;
+mod read;
 mod refresh;
 mod removal;
 mod request;
 pub(super) mod signal;
+mod typing;
 
-pub use announce::ReadTo;
-pub use caller::{Caller, Toll, Visitor};
-pub use executor::{Desk, Executor};
-pub use history::{History, HistoryPage};
+pub use caller::{Caller, Visitor};
+pub use executor::{Executor, ReplySink};
+pub use history::{HistoryPage, HistoryRequest};
 pub use join::{Join, Joined, Replay};
-pub use list_rooms::{Attendance, LiveRoom, LiveRooms, RoomState, RoomsPage};
-pub use poll::{GiveUp, Poll, Polled};
-pub use publish::{Publish, Publishing, Storing};
-pub use request::{Answer, Request, Roll, Status};
-pub use signal::{Refusal, Replies, Reply, Signal, To};
+pub use list_rooms::{LiveRoom, RoomCounts, RoomState, RoomsPage, RoomsRequest};
+pub use permits::RequestCost;
+pub use poll::{PollRequest, PollResponse, PollTimeout};
+pub use publish::{PendingAppend, Publish, PublishOutcome};
+pub use read::ReadPosition;
+pub use request::{PresenceRequest, Reply, Request, SetStatus};
+pub use signal::{Signal, SignalError, SignalReplies, SignalReply, SignalTarget};

@@ -1,7 +1,7 @@
-//! The way up: the backend's one stream of deliveries, handed to the members of each room in its order.
+//! Delivery: the backend's one stream of events is dispatched to the members of each room, in its order.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -15,53 +15,67 @@ use crate::{
     model::Ephemeral,
 };
 
-/// A door that sends what comes together in one go.
-pub trait Gather: Send + Sync + 'static {
-    /// Events for many connections are about to be pushed: wait with sending them.
-    fn begin(&self);
+/// A transport that writes events that come together in one go.
+pub trait BatchWriter: Send + Sync + 'static {
+    /// Events for many connections are about to be queued: writing waits for [`end_batch`](Self::end_batch).
+    fn begin_batch(&self);
 
-    /// That is all for now; `alone` if it was one event.
-    fn end(&self, alone: bool);
+    /// All events of the batch are queued; `single` if it was one event.
+    fn end_batch(&self, single: bool);
 }
 
-/// How long sending waits for more: enough for what is there already, too short to be noticed.
-const TOGETHER: Duration = Duration::from_millis(2);
+/// The transports that write in batches.
+#[derive(Default)]
+pub(super) struct BatchWriters(Mutex<Vec<Arc<dyn BatchWriter>>>);
 
-/// Events for so many connections take far longer to send than it takes to look whether more has just come.
-const MANY: u64 = 256;
+impl BatchWriters {
+    fn all(&self) -> Vec<Arc<dyn BatchWriter>> {
+        lock(&self.0).clone()
+    }
 
-/// How often others have their turn for that: the runtime looks for input every 61 turns.
-const PATIENCE: usize = 64;
+    fn add(&self, writer: Arc<dyn BatchWriter>) {
+        lock(&self.0).push(writer);
+    }
+}
+
+/// How long a batch waits for more events: enough for those that are there already, too short to be noticed.
+const BATCH_WINDOW: Duration = Duration::from_millis(2);
+
+/// A batch with so many deliveries takes far longer to write than it takes to look whether more has just come.
+const LARGE_BATCH: u64 = 256;
+
+/// How often the task yields to look for more: the runtime polls for I/O every 61 turns.
+const MAX_YIELDS: usize = 64;
 
 impl Hub {
-    /// Has `door` told when deliveries come together; call it before [`deliver_all`](Self::deliver_all).
-    pub fn gather_by(&self, door: Arc<dyn Gather>) {
-        lock(&self.0.doors).push(door);
+    /// Tells `writer` when events come together. Call it before [`deliver_all`](Self::deliver_all).
+    pub fn register_batch_writer(&self, writer: Arc<dyn BatchWriter>) {
+        self.batch_writers().add(writer);
     }
 
     /// Delivers until the backend has closed its stream.
     ///
-    /// One task a node runs this, so every member sees the backend's order. It only pushes to outlets, which never
-    /// block; it gives way to others between deliveries so that a long backlog does not hold a worker thread.
+    /// One task a node runs this, so that every member sees the backend's order. It only pushes to event sinks, which never
+    /// block, and yields between deliveries, so that a long backlog does not occupy a worker thread.
     pub async fn deliver_all(self, mut deliveries: Deliveries) {
-        let doors = lock(&self.0.doors).clone();
+        let writers = self.batch_writers().all();
         while let Some(first) = deliveries.recv().await {
-            doors.iter().for_each(|door| door.begin());
-            let (began, before) = (Instant::now(), self.0.metrics.deliveries.get());
+            writers.iter().for_each(|writer| writer.begin_batch());
+            let (began, before) = (Instant::now(), self.metrics().deliveries.get());
             self.deliver(first);
-            let (mut patience, mut alone) = (PATIENCE, true);
-            while began.elapsed() < TOGETHER {
+            let (mut yields, mut single) = (MAX_YIELDS, true);
+            while began.elapsed() < BATCH_WINDOW {
                 if let Ok(next) = deliveries.try_recv() {
-                    alone = false;
+                    single = false;
                     self.deliver(next);
-                } else if patience > 0 && self.0.metrics.deliveries.get() - before >= MANY {
-                    patience -= 1;
+                } else if yields > 0 && self.metrics().deliveries.get() - before >= LARGE_BATCH {
+                    yields -= 1;
                     tokio::task::yield_now().await;
                 } else {
                     break;
                 }
             }
-            doors.iter().for_each(|door| door.end(alone));
+            writers.iter().for_each(|writer| writer.end_batch(single));
             tokio::task::consume_budget().await;
         }
     }
@@ -73,21 +87,22 @@ impl Hub {
                 (room, Outgoing::new(Event::Message(message)), except)
             }
             Delivery::Barrier(reached) => {
-                // Whoever waited may have gone.
+                // The waiting task may have been dropped.
                 let _ = reached.send(());
                 return;
             }
-            Delivery::Remote(room, said) => return self.hear(&room, said),
-            Delivery::Request(question) => return self.answer(question),
+            Delivery::Remote(room, event) => return self.apply_remote(&room, event),
+            Delivery::Request(request) => return self.serve_request(request),
             Delivery::Ephemeral(event, except) => {
-                (event.room.clone(), self.not_kept(event), except)
+                (event.room.clone(), self.outgoing(event), except)
             }
         };
-        self.0.rooms.deliver(&room, &event, except);
+        self.rooms().deliver(&room, &event, except);
     }
 
-    fn not_kept(&self, event: Arc<Ephemeral>) -> Arc<Outgoing> {
-        if !self.0.limits.newest.contains(&event.event) {
+    /// An ephemeral event with its delivery policy.
+    fn outgoing(&self, event: Arc<Ephemeral>) -> Arc<Outgoing> {
+        if !self.limits().newest.contains(&event.event) {
             return Outgoing::new(Event::Ephemeral(event));
         }
         let (kept, from) = (event.clone(), event.from.as_ref().map(|from| &from.user));

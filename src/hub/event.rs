@@ -28,20 +28,20 @@ pub enum Event {
 
 /// What may become of an event for a connection that is behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Keep {
+pub enum DeliveryPolicy {
     /// It has to arrive.
     Always,
     /// Of use at its time alone: it may be dropped.
-    WhileInTime,
+    Droppable,
     /// The newest of its key takes the place of those before it.
-    Newest(Arc<str>),
+    NewestOnly(Arc<str>),
 }
 
 /// An event on its way to connections.
 #[derive(Debug)]
 pub struct Outgoing {
     event: Event,
-    keep: Keep,
+    delivery_policy: DeliveryPolicy,
     arguments: OnceLock<Arguments>,
     encoded: [OnceLock<(Namespace, Bytes)>; Format::COUNT],
     /// What is reserved for it, until that goes with its bytes.
@@ -75,11 +75,11 @@ pub struct Arguments {
 impl Outgoing {
     /// Wraps an event; nothing is encoded yet.
     pub fn new(event: Event) -> Arc<Self> {
-        let keep = match event {
-            Event::Ephemeral(_) => Keep::WhileInTime,
-            Event::Message(_) | Event::Notice(..) => Keep::Always,
+        let delivery_policy = match event {
+            Event::Ephemeral(_) => DeliveryPolicy::Droppable,
+            Event::Message(_) | Event::Notice(..) => DeliveryPolicy::Always,
         };
-        Self::kept(event, keep)
+        Self::kept(event, delivery_policy)
     }
 
     /// Wraps an event of which only the newest of the same kind, sender and room counts.
@@ -87,13 +87,13 @@ impl Outgoing {
         // None of the parts has a line break in it.
         let from = from.map_or("", UserId::as_str);
         let key = format!("{room}\n{kind}\n{from}");
-        Self::kept(event, Keep::Newest(key.into()))
+        Self::kept(event, DeliveryPolicy::NewestOnly(key.into()))
     }
 
-    fn kept(event: Event, keep: Keep) -> Arc<Self> {
+    fn kept(event: Event, delivery_policy: DeliveryPolicy) -> Arc<Self> {
         Arc::new(Self {
             event,
-            keep,
+            delivery_policy,
             arguments: OnceLock::new(),
             encoded: Default::default(),
             held: Mutex::default(),
@@ -136,8 +136,8 @@ impl Outgoing {
     }
 
     /// What may become of it for a connection that is behind.
-    pub fn keep(&self) -> &Keep {
-        &self.keep
+    pub fn delivery_policy(&self) -> &DeliveryPolicy {
+        &self.delivery_policy
     }
 
     /// What happened.

@@ -71,7 +71,7 @@ impl Doorway {
         let limits = hub.limits();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let flushers = Arc::new(WriterPool::start(cores.min(FLUSHERS), limits.stall));
-        hub.gather_by(flushers.clone());
+        hub.register_batch_writer(flushers.clone());
         let admission = ConnectionQuota::new(
             limits.connections,
             limits.connections_per_ip,

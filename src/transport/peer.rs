@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    hub::{CloseReason, Drained, EventSink, Format, Keep, Outgoing, PendingReply},
+    hub::{CloseReason, DeliveryPolicy, Drained, EventSink, Format, Outgoing, PendingReply},
     limits::ConnectionPermit,
     model::Namespace,
     retry::log_in_bursts,
@@ -87,7 +87,7 @@ impl<F: Framing> Peer<F> {
 
     /// Queues what is no event.
     pub(super) fn send(&self, frame: Frame) {
-        self.outbox.push(frame, &Keep::Always);
+        self.outbox.push(frame, &DeliveryPolicy::Always);
     }
 
     /// Ready when it is to end.
@@ -146,7 +146,8 @@ impl<F: Framing> EventSink for Peer<F> {
         let encoded = event.encoded(F::FORMAT, &self.namespace, |event| {
             self.framing.frame(event)
         });
-        self.outbox.push(Frame::of(encoded), event.keep());
+        self.outbox
+            .push(Frame::of(encoded), event.delivery_policy());
     }
 
     fn push_with_reply(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {

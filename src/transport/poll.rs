@@ -23,7 +23,7 @@ use crate::{
         params::{PathParams, parse_query},
         traced,
     },
-    hub::{GiveUp, Poll, Polled},
+    hub::{PollRequest, PollResponse, PollTimeout},
     limits::{Exhausted, Holder, Pool, Reservation},
     model::{Namespace, Position, Timestamp},
     telemetry::Gauge,
@@ -78,7 +78,7 @@ impl Door {
         response
     }
 
-    async fn poll(&self, room: &str, request: &mut Parts) -> Result<Polled> {
+    async fn poll(&self, room: &str, request: &mut Parts) -> Result<PollResponse> {
         self.doorway
             .check_origin(&request.headers, &request.extensions)?;
         self.doorway.check_open()?;
@@ -92,7 +92,7 @@ impl Door {
         if wait.is_nan() || wait < 0.0 {
             return Err(Error::bad_request("wait: seconds are expected, 0 to 60"));
         }
-        let poll = Poll {
+        let poll = PollRequest {
             room: room.parse()?,
             since: since.as_deref().map(Position::parse).transpose()?,
             limit: Some(asked.limit.unwrap_or(MESSAGES)),
@@ -112,7 +112,7 @@ impl Door {
         if let Some(end) = ends {
             most = most.min(Timestamp::now().until(end));
         }
-        let wait = || -> Result<GiveUp> {
+        let wait = || -> Result<PollTimeout> {
             let place = self.place(holder)?;
             let waiting = Waiting::new(&hub.metrics().polls);
             let draining = self.doorway.draining().clone();

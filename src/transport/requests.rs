@@ -14,7 +14,7 @@ use crate::{
     backend::Range,
     error::{Error, Result},
     http::json::{self, StringOrNumber, parse_optional},
-    hub::{History, Join, Publish, Replay, Request},
+    hub::{HistoryRequest, Join, Publish, Replay, Request},
     model::{EventName, MessageId, Position, RoomName, Seq},
 };
 
@@ -241,7 +241,7 @@ impl From<StringOrNumber<RoomName>> for HistoryBody {
 fn history(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
     let body: HistoryBody = body(value)?;
     let range = Range::of(body.before, body.after)?;
-    Ok(Request::History(History {
+    Ok(Request::History(HistoryRequest {
         room: room(body.room, known)?,
         range,
         limit: body.limit,

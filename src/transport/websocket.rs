@@ -42,8 +42,9 @@ use crate::{
         upgrade::{StreamReader, accept_upgrade, split_upgraded, switching_protocols},
     },
     hub::{
-        Answer, CloseReason, Connection, Desk, Executor, Format, Join, Joined, Members, Outgoing,
-        PreparedConnection, Replay, Request as Wish, ResumeRequest, memory_exhausted, track_idle,
+        CloseReason, Connection, Executor, Format, Join, Joined, Members, Outgoing,
+        PreparedConnection, Replay, Reply, ReplySink, Request as Wish, ResumeRequest,
+        memory_exhausted, track_idle,
     },
     limits::Account,
     model::{Epoch, Message as Kept, MessageId, Namespace, Position, RoomName, Seq},
@@ -235,7 +236,7 @@ impl Conversation<'_> {
         let (interval, patience) = (self.settings.ping_interval, self.settings.ping_timeout);
         let (mut heard, mut pinged, mut idle) = (Instant::now(), false, false);
         loop {
-            let takes_more = self.executor.takes_more();
+            let takes_more = self.executor.accepts_requests();
             if !takes_more {
                 // What it says to a ping is not read meanwhile.
                 (heard, pinged) = (Instant::now(), false);
@@ -249,11 +250,11 @@ impl Conversation<'_> {
             tokio::select! {
                 biased;
                 () = self.peer.ending() => return Ended::Here,
-                () = self.executor.go_on() => {}
+                () = self.executor.drive() => {}
                 next = track_idle(&mut idle, socket.next()), if takes_more => {
                     (heard, pinged) = (Instant::now(), false);
                     if std::mem::take(&mut idle) {
-                        self.executor.caught_up();
+                        self.executor.note_caught_up();
                     }
                     match next {
                         Some(Ok(message)) => {
@@ -359,7 +360,7 @@ impl EnvelopeDesk {
 struct Delivered<'a> {
     status: &'static str,
     #[serde(flatten)]
-    answer: Option<&'a Answer>,
+    answer: Option<&'a Reply>,
 }
 
 /// What `system` says of a room that was joined.
@@ -399,10 +400,10 @@ struct Gone<'a> {
     room: &'a RoomName,
 }
 
-impl Desk for EnvelopeDesk {
-    type Asked = Asked;
+impl ReplySink for EnvelopeDesk {
+    type Target = Asked;
 
-    fn answer(&self, asked: Asked, result: Result<&Answer, &Error>) {
+    fn reply(&self, asked: Asked, result: Result<&Reply, &Error>) {
         let room = asked.room.as_ref();
         let answer = match result {
             Ok(answer) => answer,
@@ -421,17 +422,17 @@ impl Desk for EnvelopeDesk {
         if let Some(id) = &asked.id {
             let status = "delivered";
             // The status of a user would take the place of that of the frame.
-            let answer = Some(answer).filter(|it| !matches!(it, Answer::Status { .. }));
+            let answer = Some(answer).filter(|it| !matches!(it, Reply::Status { .. }));
             let ack = Envelope::new("ack", room, Delivered { status, answer });
             self.send(&ack.with_id(Some(id)), &asked);
         }
         match answer {
-            Answer::Joined(joined) => {
+            Reply::Joined(joined) => {
                 let entered = Entered::of(joined, asked.id.is_some());
                 let told = Envelope::new("system", Some(&joined.room), entered);
                 self.send(&told, &asked);
             }
-            Answer::Left { room } => {
+            Reply::Left { room } => {
                 let gone = Gone {
                     event: "left",
                     room,

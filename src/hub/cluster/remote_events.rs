@@ -1,66 +1,47 @@
-//! What other nodes say of rooms: handed to the room, and taken over by users that have connections here, too.
+//! Events of other nodes: the room applies them, and users that have connections here, too, take over their newer status.
 
 use std::{sync::Arc, time::Instant};
 
-use crate::hub::{Connection, Hub, connections::LocalUser, rooms::user_status::UserStatus};
 use crate::{
     backend::{Notice, RemoteEvent},
+    hub::{Connection, Hub, connections::LocalUser, rooms::user_status::UserStatus},
     model::{Namespace, RoomKey, RoomName, Timestamp, UserId},
 };
 
 impl Hub {
-    /// Takes what other nodes say of a room.
-    pub(in crate::hub) fn hear(&self, key: &RoomKey, said: RemoteEvent) {
-        let words: Vec<(UserId, UserStatus)> = match &said {
-            RemoteEvent::Snapshot(entries) => {
-                let entries = entries.iter();
-                entries
-                    .map(|(_, user, entry)| (user.clone(), entry.into()))
-                    .collect()
+    /// Applies an event of another node to a room and its users.
+    pub(in crate::hub) fn apply_remote(&self, key: &RoomKey, event: RemoteEvent) {
+        let words = statuses(&event);
+        if let RemoteEvent::Notice(Notice::Status { .. }) = &event {
+            for (user, word) in &words {
+                self.answer_status(key, user, word);
             }
-            RemoteEvent::UserChanged(_, user, Some(entry)) => vec![(user.clone(), entry.into())],
-            RemoteEvent::Notice(Notice::Status {
-                user,
-                status,
-                info,
-                changed,
-            }) => {
-                let word = UserStatus {
-                    name: None,
-                    idle: false,
-                    status: status.clone(),
-                    info: info.clone(),
-                    changed: *changed,
-                };
-                self.answer_status(key, user, &word);
-                vec![(user.clone(), word)]
-            }
-            _ => Vec::new(),
+        }
+        let is_newer = |(user, word): (UserId, UserStatus)| {
+            let users = self.connection_table();
+            let newer = users.with_user(&user, |standing| standing.apply_remote_status(word));
+            (newer == Some(true)).then_some(user)
         };
-        let is_later = |(user, word): (UserId, UserStatus)| {
-            let heard = self
-                .0
-                .users
-                .with_shared(&user, |standing| standing.apply_remote_status(word));
-            (heard == Some(true)).then_some(user)
-        };
-        let later: Vec<_> = words.into_iter().filter_map(is_later).collect();
-        self.0.rooms.with(key, |room| {
-            room.apply_remote(said, Instant::now(), Timestamp::now());
+        let changed: Vec<_> = words.into_iter().filter_map(is_newer).collect();
+        self.rooms().with(key, |room| {
+            room.apply_remote(event, Instant::now(), Timestamp::now());
         });
-        for user in later {
-            if let Some(one) = self.connections_of(&user).first() {
-                self.announce_status(one, None);
+        for user in changed {
+            if let Some(connection) = self.connection_table().of_user(&user).first() {
+                self.announce_status(connection, None);
             }
         }
     }
 
-    /// Tells the other nodes that have connections of a user what it said last.
+    /// Tells the other nodes that have connections of a user its latest status.
     pub(in crate::hub) fn tell_status(&self, namespace: &Namespace, user: &UserId) {
-        let Some(nodes) = &self.0.backend.cluster else {
+        let Some(nodes) = self.cluster().nodes() else {
             return;
         };
-        let Some(word) = self.0.users.with_shared(user, LocalUser::last_update) else {
+        let Some(word) = self
+            .connection_table()
+            .with_user(user, LocalUser::last_update)
+        else {
             return;
         };
         let personal = RoomKey {
@@ -73,40 +54,68 @@ impl Hub {
             changed,
             ..
         } = word;
-        let user = user.clone();
-        nodes.notify(
-            &personal,
-            Notice::Status {
-                user,
-                status,
-                info,
-                changed,
-            },
-        );
+        let notice = Notice::Status {
+            user: user.clone(),
+            status,
+            info,
+            changed,
+        };
+        nodes.notify(&personal, notice);
     }
 
-    /// Has other nodes answer what a user said there, if this is its first connection here.
+    /// Has other nodes tell what status a user has set there, if this is its first connection here.
     pub(in crate::hub) fn ask_status(&self, connection: &Arc<Connection>) {
         let is_first = connection.local_user().connections().len() == 1;
-        if self.0.backend.cluster.is_none() || !is_first {
+        if self.cluster().is_single_node() || !is_first {
             return;
         }
         let (hub, connection) = (self.clone(), connection.clone());
         tokio::spawn(async move {
             let user = connection.principal().user.clone();
             let personal = connection.key(&RoomName::personal(&user));
-            // The answer comes to whoever follows the room.
-            if hub.0.rooms.subscribed(&personal).await.is_ok() {
+            // The notice goes to the nodes that have subscribed to the room.
+            if hub.rooms().subscribed(&personal).await.is_ok() {
                 hub.tell_status(connection.namespace(), &user);
             }
         });
     }
 
-    /// Another node knows less of what a user said than this one.
+    /// Tells other nodes a user's status if this node has a newer one than they have.
     fn answer_status(&self, key: &RoomKey, user: &UserId, word: &UserStatus) {
-        let known = self.0.users.with_shared(user, LocalUser::last_update);
+        let known = self
+            .connection_table()
+            .with_user(user, LocalUser::last_update);
         if known.is_some_and(|known| known.changed > word.changed) {
             self.tell_status(&key.namespace, user);
         }
+    }
+}
+
+/// The statuses of users that an event of another node carries.
+fn statuses(event: &RemoteEvent) -> Vec<(UserId, UserStatus)> {
+    match event {
+        RemoteEvent::Snapshot(entries) => {
+            let entries = entries.iter();
+            entries
+                .map(|(_, user, entry)| (user.clone(), entry.into()))
+                .collect()
+        }
+        RemoteEvent::UserChanged(_, user, Some(entry)) => vec![(user.clone(), entry.into())],
+        RemoteEvent::Notice(Notice::Status {
+            user,
+            status,
+            info,
+            changed,
+        }) => {
+            let word = UserStatus {
+                name: None,
+                idle: false,
+                status: status.clone(),
+                info: info.clone(),
+                changed: *changed,
+            };
+            vec![(user.clone(), word)]
+        }
+        _ => Vec::new(),
     }
 }

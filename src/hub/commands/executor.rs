@@ -1,87 +1,66 @@
-//! Carries out what the client of one connection asks, in the order in which it asked, whatever the door.
+//! Carries out the requests of one connection in the order in which they came, whatever the transport.
 //!
-//! A message takes its place in the log's order before the next request is looked at, but its storing is not waited for:
-//! many are under way at once and are answered in order. Every other request waits until those before it are stored. A door
-//! parses requests, hands them over, and writes the answers. Rates are kept here, too: see [`pace`](crate::hub::pace).
+//! A message takes its place in the log's order before the next request is looked at, but storing it is not waited for: many
+//! are in flight at once and are replied to in order. Every other request waits until those before it are stored. A
+//! transport parses requests, hands them over, and writes the replies. Rates are enforced here, too (`pacing`).
 
-use std::{
-    collections::VecDeque,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::Future, sync::Arc, time::Instant};
 
-use futures_util::{
-    StreamExt,
-    stream::{FuturesOrdered, FuturesUnordered},
-};
 use tokio_util::sync::CancellationToken;
 
-use crate::hub::{
-    Answer, CloseReason, Connection, DisconnectGuard, Hub, Join, Publish, Publishing, Request,
-    Roll, Signal, Status, TokenExpiry, Toll,
-    commands::signal::reply_budget::ReplyBudget,
-    connections::connection_closing,
-    connections::{ConflatingQueue, RateBacklog},
+use self::in_flight::InFlight;
+use super::{
+    Join, PresenceRequest, Publish, PublishOutcome, Reply, Request, RequestCost, SetStatus, Signal,
 };
 use crate::{
     error::{Code, Error, Limit, Result},
+    hub::{
+        CloseReason, Connection, DisconnectGuard, Hub, TokenExpiry,
+        connections::{ConflatingQueue, RateBacklog},
+    },
     retry::log_in_bursts,
 };
 
-/// Messages of one connection that may be on their way to the log.
-const UNDER_WAY: usize = 1024;
+mod in_flight;
+mod pacing;
 
-/// Where a door writes answers.
-pub trait Desk: Send + 'static {
-    /// What an answer has to name: the request's number, for instance.
-    type Asked: Send + 'static;
+/// Where a transport writes replies.
+pub trait ReplySink: Send + 'static {
+    /// What a reply has to name: the request's number, for instance.
+    type Target: Send + 'static;
 
-    /// Answers a request, behind all that was pushed before.
-    fn answer(&self, asked: Self::Asked, result: Result<&Answer, &Error>);
+    /// Sends the reply to a request, behind all that was pushed before.
+    fn reply(&self, target: Self::Target, result: Result<&Reply, &Error>);
 }
 
-type Answering<Asked> = Pin<Box<dyn Future<Output = (Asked, Result<Answer>)> + Send>>;
-
-/// The requests of one connection, whose part ends with it.
-pub struct Executor<D: Desk> {
+/// The requests of one connection, which is disconnected when this is dropped.
+pub struct Executor<S: ReplySink> {
     hub: Hub,
     connection: Arc<Connection>,
-    desk: D,
-    /// Messages on their way to the log, answered in order.
-    stored: FuturesOrdered<Answering<D::Asked>>,
-    /// Signals that wait for others, answered as the answers come.
-    signals: FuturesUnordered<Answering<D::Asked>>,
-    /// Answers to signals that go out once the client takes what it has been sent: others must not make it slow.
-    replied: VecDeque<(D::Asked, Result<Answer>)>,
-    /// What all of those answers may have together.
-    replies: Arc<ReplyBudget>,
+    sink: S,
+    in_flight: InFlight<S::Target>,
     expiry: TokenExpiry,
     backlog: RateBacklog,
-    latest: ConflatingQueue<D::Asked>,
-    /// Cancelled when nobody is there any more.
+    latest: ConflatingQueue<S::Target>,
+    /// Cancelled when the client has gone.
     ended: CancellationToken,
     /// Requests that were refused for their rate, one after another.
     refused: usize,
-    _departure: DisconnectGuard,
+    _disconnect: DisconnectGuard,
 }
 
-impl<D: Desk> Executor<D> {
-    /// For a connection, whose answers `desk` writes, and which is over once `ended` is cancelled: what comes after that was
-    /// sent before. Nobody is held back any more then, and as much is carried out as if the client had stayed.
-    pub fn new(hub: Hub, connection: Arc<Connection>, desk: D, ended: CancellationToken) -> Self {
+impl<S: ReplySink> Executor<S> {
+    /// An executor for a connection, whose replies go to `sink`. Once `ended` is cancelled, the requests that come were sent
+    /// before: they are no longer delayed, and as many are carried out as if the client had stayed.
+    pub fn new(hub: Hub, connection: Arc<Connection>, sink: S, ended: CancellationToken) -> Self {
         let expiry = TokenExpiry::new(&connection, hub.grace());
         let backlog = RateBacklog::new(hub.limits().backpressure);
         Self {
-            _departure: DisconnectGuard::new(&hub, &connection),
-            replied: VecDeque::new(),
-            replies: hub.reply_budget(),
+            _disconnect: DisconnectGuard::new(&hub, &connection),
+            in_flight: InFlight::new(hub.reply_budget()),
             hub,
             connection,
-            desk,
-            stored: FuturesOrdered::new(),
-            signals: FuturesUnordered::new(),
+            sink,
             expiry,
             backlog,
             latest: ConflatingQueue::new(),
@@ -90,212 +69,126 @@ impl<D: Desk> Executor<D> {
         }
     }
 
-    /// Where answers are written.
-    pub fn desk(&self) -> &D {
-        &self.desk
+    /// Where replies are written.
+    pub fn sink(&self) -> &S {
+        &self.sink
     }
 
-    /// Whose requests these are.
+    /// The connection whose requests these are.
     pub fn connection(&self) -> &Arc<Connection> {
         &self.connection
     }
 
-    /// Whether the client may be asked for its next request: not while it does not take its answers, or too much is under
-    /// way.
-    pub fn takes_more(&self) -> bool {
-        !self.connection.sink().is_behind() && self.stored.len() < UNDER_WAY
+    /// Whether the transport may read the next request: not while the client does not read its replies, or too many messages are
+    /// in flight.
+    pub fn accepts_requests(&self) -> bool {
+        !self.connection.sink().is_behind() && self.in_flight.has_room()
     }
 
-    /// Answers what has become ready, and sees to the token's end; ready whenever something was done. Whoever waits for
-    /// something else besides may drop it.
-    pub async fn go_on(&mut self) {
+    /// Sends replies that have become ready and handles the token's expiry; ready whenever something was done. May be dropped
+    /// at any time.
+    pub async fn drive(&mut self) {
         if !self.connection.sink().is_behind()
-            && let Some((asked, result)) = self.replied.pop_front()
+            && let Some((target, result)) = self.in_flight.next_signal_reply()
         {
-            return self.answer(asked, &result);
+            return self.reply(target, &result);
         }
         tokio::select! {
             biased;
-            Some((asked, result)) = self.stored.next() => self.answer(asked, &result),
-            Some(replied) = self.signals.next() => self.replied.push_back(replied),
+            stored = self.in_flight.progress() => {
+                if let Some((target, result)) = stored {
+                    self.reply(target, &result);
+                }
+            }
             () = self.expiry.due(), if !self.ended.is_cancelled() => self.expiry.advance(&self.connection),
-            () = self.latest.due() => self.pass_latest(),
+            () = self.latest.due() => self.send_latest(),
             () = drained(&self.connection) => {}
         }
     }
 
-    /// Everything that the client has sent so far was carried out: it is not behind.
-    pub fn caught_up(&mut self) {
-        self.backlog.reset();
-    }
-
-    /// Carries out a request, or refuses what could not be read as one.
-    pub async fn execute(&mut self, asked: D::Asked, request: Result<Request>) {
-        self.hub.record_activity(&self.connection);
-        // What is no request costs what any request costs: rubbish would come at no rate at all otherwise.
-        let toll = match &request {
-            Ok(Request::Join(_)) => Toll::Join,
-            Ok(Request::History(history)) if !self.connection.is_in(&history.room) => Toll::Join,
-            Ok(Request::Publish(publish)) if publish.ephemeral => Toll::Event,
-            _ => Toll::Message,
-        };
-        let (asked, request) = match self.supersede(asked, request) {
-            Some(remaining) => remaining,
-            None => return,
-        };
-        let wait = match self.reserve(toll) {
-            Ok(wait) => wait,
-            Err(error) => {
-                // Behind the answers to what came before.
-                let refused = std::future::ready((asked, Err(error)));
-                return self.stored.push_back(Box::pin(refused));
-            }
-        };
-        match request {
-            Ok(Request::Publish(publish))
-                if !wait.is_zero() && self.is_newest(&publish) && self.latest.has_room() =>
-            {
-                self.latest.push(asked, publish, Instant::now() + wait);
-            }
-            request => {
-                self.hold_back(wait).await;
-                self.carry_out(asked, request).await;
-            }
-        }
-    }
-
-    async fn carry_out(&mut self, asked: D::Asked, request: Result<Request>) {
-        if let Ok(Request::Publish(publish)) = request {
-            if publish.ephemeral {
-                self.settle().await;
-                let result = self.send(publish).await;
-                return self.answer(asked, &result);
-            }
-            return self.append(publish, asked).await;
-        }
-        self.settle().await;
-        match request {
-            Ok(Request::Join(join)) => self.join(join, asked).await,
-            Ok(Request::Signal(signal)) => self.signal(&signal, asked),
-            Ok(request) => {
-                let result = self.perform(request).await;
-                self.answer(asked, &result);
-            }
-            Err(error) => self.answer(asked, &Err(error)),
-        }
-    }
-
-    /// Before a door does something that is no [`Request`]: waits for its turn by the rates, and until those before it
-    /// are stored.
-    pub async fn make_way(&mut self, toll: Toll) -> Result<()> {
-        self.hub.record_activity(&self.connection);
-        let wait = self.reserve(toll)?;
-        self.hold_back(wait).await;
-        self.settle().await;
-        Ok(())
-    }
-
-    /// Goes on with everything else while a door does something that is no [`Request`].
-    pub async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
+    /// Drives everything else while a transport does something that is no [`Request`].
+    pub async fn drive_while<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
                 biased;
                 done = &mut work => return done,
-                () = self.go_on() => {}
+                () = self.drive() => {}
             }
         }
     }
 
-    /// Takes the next permits, and says how long until they may be used.
-    fn reserve(&mut self, toll: Toll) -> Result<Duration> {
-        if self.connection.has_ended_session() {
-            return Err(connection_closing());
-        }
-        let now = Instant::now();
-        let patience = self.backlog.max_wait(now);
-        let wait = self.hub.reserve(&self.connection, toll, now, patience)?;
-        if !wait.is_zero() {
-            self.backlog.start(now);
-        }
-        Ok(wait)
+    /// Everything that the client has sent so far was carried out: it is not behind.
+    pub fn note_caught_up(&mut self) {
+        self.backlog.reset();
     }
 
-    /// Goes on with everything else until a permit may be used.
-    async fn hold_back(&mut self, wait: Duration) {
-        if wait.is_zero() {
-            return;
-        }
-        self.hub.metrics().held_back(wait);
-        let ended = self.ended.clone();
-        let mut over = std::pin::pin!(tokio::time::sleep(wait));
-        loop {
-            tokio::select! {
-                biased;
-                () = ended.cancelled() => return,
-                () = &mut over => return,
-                () = self.go_on() => {}
-            }
-        }
-    }
-
-    /// Whether only the newest event of this kind counts.
-    fn is_newest(&self, publish: &Publish) -> bool {
-        publish.ephemeral && self.hub.limits().newest.contains(&publish.event)
-    }
-
-    /// Has an event take the place of an older one that still waits for its turn; what takes no place is given back.
-    fn supersede(
-        &mut self,
-        asked: D::Asked,
-        request: Result<Request>,
-    ) -> Option<(D::Asked, Result<Request>)> {
-        match request {
-            Ok(Request::Publish(publish)) if self.is_newest(&publish) => {
-                let room = publish.room.clone();
-                match self.latest.replace(asked, publish) {
-                    Ok(older) => {
-                        // Of no interest to anybody any more.
-                        self.answer(older, &Ok(Answer::Sent { room }));
-                        None
-                    }
-                    Err((asked, publish)) => Some((asked, Ok(Request::Publish(publish)))),
-                }
-            }
-            request => Some((asked, request)),
-        }
-    }
-
-    /// Passes on the event whose turn it is.
-    fn pass_latest(&mut self) {
-        let Some((asked, publish)) = self.latest.pop() else {
+    /// Carries out a request, or sends the error of one that could not be parsed.
+    pub async fn execute(&mut self, target: S::Target, request: Result<Request>) {
+        self.hub.record_activity(&self.connection);
+        let cost = self.cost(&request);
+        let Some((target, request)) = self.supersede(target, request) else {
             return;
         };
-        let (hub, connection) = (self.hub.clone(), self.connection.clone());
-        // Whatever comes after it waits until it is passed on.
-        self.stored.push_back(Box::pin(async move {
-            let room = publish.room.clone();
-            let sent = hub.publish_admitted(&connection, publish).await;
-            (asked, sent.map(|_| Answer::Sent { room }))
-        }));
+        let wait = match self.reserve(cost) {
+            Ok(wait) => wait,
+            // Behind the replies to what came before.
+            Err(error) => {
+                return self
+                    .in_flight
+                    .push_stored(std::future::ready((target, Err(error))));
+            }
+        };
+        match request {
+            Ok(Request::Publish(publish))
+                if !wait.is_zero() && self.is_newest_only(&publish) && self.latest.has_room() =>
+            {
+                self.latest.push(target, publish, Instant::now() + wait);
+            }
+            request => {
+                self.delay(wait).await;
+                self.carry_out(target, request).await;
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, target: S::Target, request: Result<Request>) {
+        if let Ok(Request::Publish(publish)) = request {
+            if publish.ephemeral {
+                self.wait_stored().await;
+                let result = self.send(publish).await;
+                return self.reply(target, &result);
+            }
+            return self.append(publish, target).await;
+        }
+        self.wait_stored().await;
+        match request {
+            Ok(Request::Join(join)) => self.join(join, target).await,
+            Ok(Request::Signal(signal)) => self.signal(&signal, target),
+            Ok(request) => {
+                let result = self.perform(request).await;
+                self.reply(target, &result);
+            }
+            Err(error) => self.reply(target, &Err(error)),
+        }
     }
 
     /// Carries out what still waits for its turn; for the end.
     pub async fn finish(&mut self) {
         while !self.latest.is_empty() {
-            self.pass_latest();
+            self.send_latest();
         }
-        self.settle().await;
+        self.wait_stored().await;
     }
 
-    /// Waits until every message under way is stored and answered.
-    async fn settle(&mut self) {
-        while let Some((asked, result)) = self.stored.next().await {
-            self.answer(asked, &result);
+    /// Waits until every message in flight is stored and replied to.
+    async fn wait_stored(&mut self) {
+        while let Some((target, result)) = self.in_flight.next_stored().await {
+            self.reply(target, &result);
         }
     }
 
-    /// Counts what became of a request; for those that a door answers itself, too.
+    /// Counts the result of a request; transports call it for requests that they reply to themselves.
     pub fn note(&mut self, error: Option<&Error>) {
         let Some(error) = error else {
             self.refused = 0;
@@ -307,115 +200,113 @@ impl<D: Desk> Executor<D> {
         }
         if error.code() == Code::RateLimited {
             self.refused += 1;
-            let most = self.hub.limits().refusals;
-            if most != 0 && self.refused >= most {
+            let max = self.hub.limits().refusals;
+            if max != 0 && self.refused >= max {
                 self.connection.close(CloseReason::Flooding);
             }
         }
     }
 
-    fn answer(&mut self, asked: D::Asked, result: &Result<Answer>) {
+    fn reply(&mut self, target: S::Target, result: &Result<Reply>) {
         let result = result.as_ref();
         self.note(result.err());
-        self.desk.answer(asked, result);
+        self.sink.reply(target, result);
     }
 
-    /// Gives a message its place in the log's order; it is answered when it is stored.
-    async fn append(&mut self, publish: Publish, asked: D::Asked) {
+    /// Gives a message its place in the log's order; the reply comes when it is stored.
+    async fn append(&mut self, publish: Publish, target: S::Target) {
         let room = publish.room.clone();
-        let accepted = self.hub.publish_admitted(&self.connection, publish);
-        let accepted = accepted.await;
-        self.stored.push_back(Box::pin(async move {
+        let accepted = self.hub.publish_admitted(&self.connection, publish).await;
+        self.in_flight.push_stored(async move {
             let result = match accepted {
-                Ok(Publishing::Accepted(receipt)) => {
-                    let appended = receipt.settled().await;
-                    appended.map(|appended| Answer::Stored { room, appended })
+                Ok(PublishOutcome::Accepted(pending)) => {
+                    let appended = pending.settled().await;
+                    appended.map(|appended| Reply::Stored { room, appended })
                 }
-                Ok(Publishing::Sent) => Ok(Answer::Sent { room }),
+                Ok(PublishOutcome::Sent) => Ok(Reply::Sent { room }),
                 Err(error) => Err(error),
             };
-            (asked, result)
-        }));
+            (target, result)
+        });
     }
 
-    /// Passes on an event that is not kept.
-    async fn send(&mut self, publish: Publish) -> Result<Answer> {
+    /// Sends an event that is not stored.
+    async fn send(&mut self, publish: Publish) -> Result<Reply> {
         let room = publish.room.clone();
         self.hub.publish_admitted(&self.connection, publish).await?;
-        Ok(Answer::Sent { room })
+        Ok(Reply::Sent { room })
     }
 
-    /// Sends a signal; it is answered when its receivers have answered.
-    fn signal(&mut self, signal: &Signal, asked: D::Asked) {
-        let most = self.hub.limits().signals;
-        let waiting = self.signals.len() + self.replied.len();
-        let sent = if most != 0 && waiting >= most {
-            let message = format!("{most} signals wait for an answer already");
+    /// Sends a signal; the reply comes when its receivers have replied.
+    fn signal(&mut self, signal: &Signal, target: S::Target) {
+        let max = self.hub.limits().signals;
+        let sent = if max != 0 && self.in_flight.signals() >= max {
+            let message = format!("{max} signals wait for a reply already");
             Err(Error::new(Code::LimitReached, message).for_limit(Limit::Signals))
         } else {
-            let budget = self.replies.clone();
+            let budget = self.in_flight.signal_budget();
             self.hub.signal_within(&self.connection, signal, budget)
         };
         match sent {
-            Ok(replies) => self.signals.push(Box::pin(async move {
+            Ok(replies) => self.in_flight.push_signal(async move {
                 let replies = replies.await;
-                (asked, replies.map(Answer::Replies))
-            })),
-            Err(error) => self.answer(asked, &Err(error)),
+                (target, replies.map(Reply::Signal))
+            }),
+            Err(error) => self.reply(target, &Err(error)),
         }
     }
 
-    /// Joins, answers, and only then lets the live events through.
-    async fn join(&mut self, join: Join, asked: D::Asked) {
+    /// Joins a room, replies, and only then lets the live events through.
+    async fn join(&mut self, join: Join, target: S::Target) {
         match self.hub.join(&self.connection, join).await {
             Ok(joined) => {
-                let reply = Answer::Joined(joined);
+                let reply = Reply::Joined(joined);
                 self.note(None);
-                self.desk.answer(asked, Ok(&reply));
-                if let Answer::Joined(joined) = &reply {
+                self.sink.reply(target, Ok(&reply));
+                if let Reply::Joined(joined) = &reply {
                     self.hub.go_live(joined);
                 }
             }
-            Err(error) => self.answer(asked, &Err(error)),
+            Err(error) => self.reply(target, &Err(error)),
         }
     }
 
-    /// The requests that have their answer at once.
-    async fn perform(&mut self, request: Request) -> Result<Answer> {
+    /// Carries out a request that is replied to at once.
+    async fn perform(&mut self, request: Request) -> Result<Reply> {
         let (hub, connection) = (&self.hub, &self.connection);
         Ok(match request {
             Request::Leave(room) => {
                 hub.leave(connection, &room).await?;
-                Answer::Left { room }
+                Reply::Left { room }
             }
-            Request::History(history) => Answer::History(hub.history(connection, history).await?),
+            Request::History(history) => Reply::History(hub.history(connection, history).await?),
             Request::Refresh(token) => {
                 let expires_at = hub.refresh(connection, &token).await?;
-                // Only now: were it refused, the grace time of an expired token would begin anew.
+                // Only now: a token that is rejected must not restart the grace time of an expired one.
                 self.expiry = TokenExpiry::new(connection, hub.grace());
-                Answer::Refreshed { expires_at }
+                Reply::Refreshed { expires_at }
             }
-            Request::Presence(Roll { room, limit, after }) => {
+            Request::Presence(PresenceRequest { room, limit, after }) => {
                 let page = hub.presence(connection, room, limit, after.as_ref());
-                Answer::Presence(page.await?)
+                Reply::Presence(page.await?)
             }
-            Request::Status(Status { status, info }) => Answer::Status {
+            Request::Status(SetStatus { status, info }) => Reply::Status {
                 status: hub.status(connection, &status, info)?,
             },
             Request::Typing(room, typing) => {
                 hub.typing(connection, &room, typing)?;
-                Answer::Sent { room }
+                Reply::Sent { room }
             }
-            Request::Read(room, seq) => Answer::Read(hub.read(connection, room, seq).await?),
+            Request::Read(room, seq) => Reply::Read(hub.read(connection, room, seq).await?),
             Request::Join(_) | Request::Publish(_) | Request::Signal(_) => {
-                let message = "this request is carried out elsewhere";
+                let message = "this request is not replied to at once";
                 return Err(Error::new(Code::Internal, message));
             }
         })
     }
 }
 
-/// Ready when a client that is behind is so no more.
+/// Ready when a client that was behind has caught up.
 async fn drained(connection: &Connection) {
     let outlet = connection.sink();
     match outlet.is_behind() {

@@ -7,30 +7,30 @@ use serde::Serialize;
 use crate::hub::{Caller, Hub};
 use crate::{
     auth::Permission,
-    backend::{PageSize, Range},
+    backend::Range,
     error::{Error, Result},
     model::{Epoch, Message, RoomName, Seq},
 };
 
 /// Which messages to read.
 #[derive(Clone, Debug)]
-pub struct History {
+pub struct HistoryRequest {
     /// The room.
     pub room: RoomName,
     /// Which of its messages.
     pub range: Range,
-    /// At most so many; the configured page is the most.
+    /// At most so many; no more than the configured page size.
     pub limit: Option<usize>,
 }
 
-/// A part of a room's log, as clients see it.
+/// A page of a room's log, as clients see it.
 #[derive(Clone, Debug, Serialize)]
 pub struct HistoryPage {
     /// The room.
     pub room: RoomName,
     /// Its epoch.
     pub epoch: Epoch,
-    /// Its last number.
+    /// The number of its last message.
     pub seq: Seq,
     /// The messages, oldest first.
     pub messages: Vec<Arc<Message>>,
@@ -39,23 +39,27 @@ pub struct HistoryPage {
 }
 
 impl Hub {
-    /// Reads a part of a room's log.
-    pub async fn history(&self, caller: &impl Caller, request: History) -> Result<HistoryPage> {
+    /// Reads a page of a room's log.
+    ///
+    /// # Errors
+    /// `forbidden` if the caller may not read it, `unavailable` if the log cannot be read.
+    pub async fn history(
+        &self,
+        caller: &impl Caller,
+        request: HistoryRequest,
+    ) -> Result<HistoryPage> {
         if !caller.may(Permission::History, &request.room) {
             return Err(Error::forbidden(format!(
                 "this identity may not read the history of {}",
                 request.room
             )));
         }
-        self.check_name(request.room.bytes())?;
-        let size = self.page(request.limit);
-        let page = self
-            .0
-            .backend
-            .log
-            .read(&caller.key(&request.room), request.range, size)
-            .await?;
-        self.charge_messages(caller, &page.messages, Instant::now());
+        self.limiter().check_name(request.room.bytes())?;
+        let size = self.limiter().page_size(request.limit);
+        let (log, key) = (&self.backend().log, caller.key(&request.room));
+        let page = log.read(&key, request.range, size).await?;
+        let rates = self.rates();
+        rates.charge_messages(caller, &page.messages, Instant::now());
         Ok(HistoryPage {
             room: request.room,
             epoch: page.epoch,
@@ -63,14 +67,5 @@ impl Hub {
             messages: page.messages,
             more: page.more,
         })
-    }
-
-    /// A page of `wanted` messages, cut to what one answer may hold.
-    pub(in crate::hub) fn page(&self, wanted: Option<usize>) -> PageSize {
-        let pages = self.0.pages;
-        PageSize {
-            messages: wanted.unwrap_or(pages.messages).min(pages.messages),
-            bytes: pages.bytes,
-        }
     }
 }

@@ -1,9 +1,8 @@
 //! `join`: becoming a member of a room, with what was missed, without hole or repeat.
 //!
-//! The way: the connection's feed begins to hold what comes of the room, and the connection becomes a member; then the
-//! log is read; the door sends the answer; [`Hub::go_live`] lets through what is newer than what was read. A message
-//! stored before the read is in the answer, one stored after it is held or comes live, and its offset decides when both
-//! see it.
+//! The connection's subscriber starts to hold the room's events, and the connection becomes a member; then the log is read;
+//! the transport sends the reply; [`Hub::go_live`] releases what is newer than what was read. A message stored before the read
+//! is in the reply, one stored after it is held or comes live, and its offset decides when both see it.
 
 use std::{
     sync::{
@@ -19,7 +18,7 @@ use crate::hub::{
     Caller, Connection, Hub, Members,
     connections::connection_closing,
     connections::{JoinError, MembershipGuard},
-    reached,
+    limiter::limit_reached,
 };
 use crate::{
     auth::Permission,
@@ -28,19 +27,19 @@ use crate::{
     model::{Epoch, Message, Offset, Position, RoomKey, RoomName, Seq},
 };
 
-/// A wish to become a member.
+/// A request to become a member of a room.
 #[derive(Clone, Debug)]
 pub struct Join {
     /// The room.
     pub room: RoomName,
-    /// What to be given of the past.
+    /// Which earlier messages to send.
     pub replay: Replay,
 }
 
-/// What a joining member is given of the past.
+/// Earlier messages for a joining member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replay {
-    /// Nothing: only the room's position.
+    /// None: only the room's position.
     Nothing,
     /// The last messages, at most so many.
     Last(usize),
@@ -55,9 +54,9 @@ pub struct Joined {
     pub room: RoomName,
     /// Its epoch.
     pub epoch: Epoch,
-    /// The last number that is part of this answer or before it; live events begin after it.
+    /// The number of the last message that is in this reply or before it; live messages come after it.
     pub seq: Seq,
-    /// What was asked for of the past, oldest first.
+    /// The earlier messages, oldest first.
     pub messages: Vec<Arc<Message>>,
     /// Everything after the position that was asked for is in `messages`.
     pub recovered: bool,
@@ -67,41 +66,41 @@ pub struct Joined {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<Members>,
     #[serde(skip)]
-    held: HeldBack,
-    /// Nothing else joins or leaves, and nothing is read again, before the answer is out.
+    held: HeldEvents,
+    /// Held until the reply is sent: the connection neither joins, leaves nor catches up before that.
     #[serde(skip)]
     _turn: MembershipGuard,
 }
 
-/// A join under way, which may fail, or be dropped at any await by an application that has given it up.
-struct Entry {
+/// A join in progress. It may fail, or be dropped at any await by an application that cancels it.
+struct PendingJoin {
     hub: Hub,
     connection: Arc<Connection>,
     room: RoomName,
-    /// The connection was no member before.
+    /// The connection was not a member before.
     entered: bool,
-    end: End,
+    on_drop: OnDrop,
 }
 
-/// What becomes of a join that is dropped.
-enum End {
-    /// It is undone.
-    Undone,
-    /// The connection stays a member, for events after this: it counts as one in its session already.
+/// What happens when a join is dropped.
+enum OnDrop {
+    /// The connection leaves the room again.
+    Undo,
+    /// The connection stays a member, for messages after this offset: its session has been stored with the room.
     Live(Offset),
-    /// Somebody else sees to it.
+    /// Nothing: the join is complete.
     Complete,
 }
 
-impl Entry {
-    /// The connection is a member, and has been read for up to `read`.
-    fn complete(mut self, read: Offset) -> HeldBack {
-        self.end = End::Complete;
+impl PendingJoin {
+    /// The connection is a member; the log has been read for it up to `read`.
+    fn complete(mut self, read: Offset) -> HeldEvents {
+        self.on_drop = OnDrop::Complete;
         self.held_back(read)
     }
 
-    fn held_back(&self, read: Offset) -> HeldBack {
-        HeldBack {
+    fn held_back(&self, read: Offset) -> HeldEvents {
+        HeldEvents {
             hub: self.hub.clone(),
             connection: self.connection.clone(),
             room: self.room.clone(),
@@ -111,201 +110,209 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for PendingJoin {
     fn drop(&mut self) {
         let (hub, connection) = (&self.hub, &self.connection);
-        match self.end {
-            End::Complete => {}
-            End::Live(read) => {
+        match self.on_drop {
+            OnDrop::Complete => {}
+            OnDrop::Live(read) => {
                 hub.announce_presence(connection, &connection.key(&self.room));
                 self.held_back(read).release();
             }
-            End::Undone if self.entered => {
+            OnDrop::Undo if self.entered => {
                 connection.remove_room(&self.room);
-                hub.0
-                    .rooms
+                hub.rooms()
                     .remove_member(&connection.key(&self.room), connection);
             }
-            // It was a member before and stays one, from where it stood.
-            End::Undone => connection.subscriber().release_room(&self.room, Offset(0)),
+            // It was a member before and stays one, at its old offset.
+            OnDrop::Undo => connection.subscriber().release_room(&self.room, Offset(0)),
         }
     }
 }
 
-/// The events of a room, and all behind them, that a member is not given before it has the answer to its join. They are let
-/// through once, when this is dropped at the latest: nobody may ever give that answer.
+/// Events of a room, and everything after them, that are held until the client has the reply to its join. They are released
+/// once, at the latest when this is dropped: the reply may never be sent.
 #[derive(Debug)]
-struct HeldBack {
+struct HeldEvents {
     hub: Hub,
     connection: Arc<Connection>,
     room: RoomName,
-    /// The offset that the answer's `seq` has.
+    /// The offset of the reply's `seq`.
     read: Offset,
     released: AtomicBool,
 }
 
-impl HeldBack {
+impl HeldEvents {
     fn release(&self) {
         if self.released.swap(true, Ordering::Relaxed) {
             return;
         }
         let (hub, connection) = (&self.hub, &self.connection);
         hub.let_through(connection, &self.room, self.read);
-        hub.0.rooms.with(&connection.key(&self.room), |room| {
+        hub.rooms().with(&connection.key(&self.room), |room| {
             room.send_typists(connection.id(), Instant::now());
         });
     }
 }
 
-impl Drop for HeldBack {
+impl Drop for HeldEvents {
     fn drop(&mut self) {
         self.release();
     }
 }
 
-/// What was before a member is live.
-struct Past {
+/// The room's log as the reply shows it.
+struct JoinHistory {
     page: Page,
     recovered: bool,
     unread: u64,
 }
 
 impl Hub {
-    /// Makes `connection` a member of a room. Send the answer to the client, then call [`Hub::go_live`].
+    /// Makes `connection` a member of a room. Send the reply to the client, then call [`Hub::go_live`].
+    ///
+    /// # Errors
+    /// `forbidden`, `bad_request` for a name that is too long, `limit_reached` if it is in too many rooms, `unavailable` if the
+    /// log or the session store cannot serve it.
     pub async fn join(&self, connection: &Arc<Connection>, request: Join) -> Result<Joined> {
-        self.check_join(connection, &request)?;
+        let reads_history = request.replay != Replay::Nothing;
+        self.check_join(connection, &request.room, reads_history)?;
         let turn = connection.lock_memberships().await;
         let room = request.room;
-        let most = self.0.limits.rooms_per_connection;
+        let max = self.limits().rooms_per_connection;
         let entered = connection
-            .begin_join(&room, most)
+            .begin_join(&room, max)
             .map_err(|refused| match refused {
-                JoinError::RoomLimit => reached(
+                JoinError::RoomLimit => limit_reached(
                     Limit::RoomsPerConnection,
-                    format!("a connection may be in {most} rooms; leave one first"),
+                    format!("a connection may be in {max} rooms; leave one first"),
                 ),
                 JoinError::Closing => connection_closing(),
             })?;
         let key = connection.key(&room);
-        let mut entry = Entry {
+        let mut pending = PendingJoin {
             hub: self.clone(),
             connection: connection.clone(),
             room: room.clone(),
             entered,
-            end: End::Undone,
+            on_drop: OnDrop::Undo,
         };
         connection.subscriber().hold_room(&room);
-        self.0.rooms.add_member(&key, connection);
-        self.leave_if_gone(connection, &room);
-        let past = self
-            .past(connection, &key, &request.replay, &mut entry)
+        self.rooms().add_member(&key, connection);
+        self.leave_if_disconnected(connection, &room);
+        let history = self
+            .read_history(connection, &key, &request.replay, &mut pending)
             .await?;
-        self.charge_messages(&**connection, &past.page.messages, Instant::now());
-        self.0.rooms.wait_for_roster(&key).await;
+        self.rates()
+            .charge_messages(&**connection, &history.page.messages, Instant::now());
+        self.rooms().wait_for_roster(&key).await;
         self.announce_presence(connection, &key);
         Ok(Joined {
             members: self.members_for(connection, &room),
             room,
-            epoch: past.page.epoch,
-            seq: past.page.head,
-            messages: past.page.messages,
-            recovered: past.recovered,
-            unread: past.unread,
-            held: entry.complete(past.page.offset),
+            epoch: history.page.epoch,
+            seq: history.page.head,
+            messages: history.page.messages,
+            recovered: history.recovered,
+            unread: history.unread,
+            held: pending.complete(history.page.offset),
             _turn: turn,
         })
     }
 
-    /// Reads what a member is to be told of before it is live, and notes that it is one.
-    async fn past(
+    /// Reads the room's log for the reply, and notes the connection as a member in its session.
+    async fn read_history(
         &self,
         connection: &Connection,
         key: &RoomKey,
         replay: &Replay,
-        entry: &mut Entry,
-    ) -> Result<Past> {
-        self.0.rooms.subscribed(key).await?;
+        pending: &mut PendingJoin,
+    ) -> Result<JoinHistory> {
+        self.rooms().subscribed(key).await?;
         let (page, recovered) = self.replay(key, replay).await?;
-        if !entry.entered {
+        if !pending.entered {
             self.flush_before_reply(connection, key, &page).await?;
         }
         let user = connection.principal().user.clone();
-        let mark = self.0.backend.read_markers.get(key, &user).await?;
+        let mark = self.backend().read_markers.get(key, &user).await?;
         if !connection.complete_join(&key.room, page.offset) {
             return Err(connection_closing());
         }
-        if entry.entered {
-            entry.end = End::Live(page.offset);
+        if pending.entered {
+            pending.on_drop = OnDrop::Live(page.offset);
             self.save_session(connection, None)
                 .await
-                .inspect_err(|_| entry.end = End::Undone)?;
+                .inspect_err(|_| pending.on_drop = OnDrop::Undo)?;
         }
-        Ok(Past {
+        Ok(JoinHistory {
             unread: page.head.0.saturating_sub(mark.seq.0),
             page,
             recovered,
         })
     }
 
-    /// Gives a member that joins again what is on its way to it and not in the answer, so that the answer comes behind
-    /// all that is before it.
+    /// Sends a member that joins again what is on its way to it and not in the reply, so that the reply comes after everything
+    /// that is older.
     async fn flush_before_reply(
         &self,
         connection: &Connection,
         key: &RoomKey,
         page: &Page,
     ) -> Result<()> {
-        // Whatever the page shows has come to the feed then.
-        self.0.backend.bus.flush().await;
+        // The subscriber has everything that the page shows after this.
+        self.backend().bus.flush().await;
         let first = page.messages.first();
         let first = first.map_or(Offset(u64::MAX), |first| first.offset);
-        let feed = connection.subscriber();
-        if feed.flush_before_reply(&key.room, first, page.offset) || self.catch_up(connection).await
+        let subscriber = connection.subscriber();
+        if subscriber.flush_before_reply(&key.room, first, page.offset)
+            || self.catch_up(connection).await
         {
             return Ok(());
         }
         Err(connection_closing())
     }
 
-    /// Starts the live stream of a member that has been sent the answer to its join: what was held meanwhile comes
-    /// first.
+    /// Undoes the entry of a connection that was disconnected meanwhile: its end has not seen the room.
+    fn leave_if_disconnected(&self, connection: &Connection, room: &RoomName) {
+        if !connection.is_in(room) {
+            self.rooms()
+                .remove_member(&connection.key(room), connection);
+        }
+    }
+
+    /// Starts the live events of a member that has been sent the reply to its join; what was held meanwhile comes first.
     pub fn go_live(&self, joined: &Joined) {
         joined.held.release();
     }
 
-    /// Gives what a room has after `read` from now on.
+    /// Sends messages of a room that come after `read` from now on.
     pub(in crate::hub) fn let_through(
         &self,
         connection: &Connection,
         room: &RoomName,
         read: Offset,
     ) {
-        // In this order: what the feed has let through would not be looked at again.
-        self.0.rooms.with(&connection.key(room), |room| {
+        // In this order: the room must know the offset before the subscriber passes events on.
+        self.rooms().with(&connection.key(room), |room| {
             room.skip_until(connection.id(), read);
         });
         connection.subscriber().release_room(room, read);
     }
 
-    fn check_join(&self, connection: &Connection, request: &Join) -> Result<()> {
-        let past = request.replay != Replay::Nothing;
-        self.check_entry(connection, &request.room, past)
-    }
-
-    /// Whether an identity may become a member of a room and, if it wants that, be given some of its past.
-    pub(in crate::hub) fn check_entry(
+    /// Checks that a caller may become a member of a room and, if it asks for that, read its history.
+    pub(in crate::hub) fn check_join(
         &self,
-        who: &impl Caller,
+        caller: &impl Caller,
         room: &RoomName,
-        past: bool,
+        reads_history: bool,
     ) -> Result<()> {
-        self.check_name(room.bytes())?;
-        if !who.may(Permission::Join, room) {
+        self.limiter().check_name(room.bytes())?;
+        if !caller.may(Permission::Join, room) {
             return Err(Error::forbidden(format!(
                 "this identity may not join {room}"
             )));
         }
-        if past && !who.may(Permission::History, room) {
+        if reads_history && !caller.may(Permission::History, room) {
             return Err(Error::forbidden(format!(
                 "this identity may not read the history of {room}"
             )));
@@ -313,24 +320,29 @@ impl Hub {
         Ok(())
     }
 
-    /// Reads what was asked for, and whether that is all there was.
+    /// Reads the messages that were asked for, and whether they are complete.
     async fn replay(&self, key: &RoomKey, replay: &Replay) -> Result<(Page, bool)> {
-        let log = &self.0.backend.log;
+        let log = &self.backend().log;
         match replay {
             Replay::Nothing => Ok((log.read(key, Range::Last, PageSize::NOTHING).await?, false)),
             Replay::Last(count) => Ok((
-                log.read(key, Range::Last, self.page(Some(*count))).await?,
+                log.read(key, Range::Last, self.limiter().page_size(Some(*count)))
+                    .await?,
                 false,
             )),
-            Replay::Since(position, otherwise) => {
+            Replay::Since(position, fallback) => {
                 let page = log
-                    .read(key, Range::After(position.seq), self.page(None))
+                    .read(
+                        key,
+                        Range::After(position.seq),
+                        self.limiter().page_size(None),
+                    )
                     .await?;
-                if page.epoch == position.epoch && complete(&page, position.seq) {
+                if page.epoch == position.epoch && is_complete(&page, position.seq) {
                     return Ok((page, true));
                 }
-                // Something is missing whatever we send: the newest messages are of the most use.
-                let size = self.page(*otherwise);
+                // Something is missing in any case: the newest messages are of the most use.
+                let size = self.limiter().page_size(*fallback);
                 Ok((log.read(key, Range::Last, size).await?, false))
             }
         }
@@ -338,11 +350,11 @@ impl Hub {
 }
 
 /// Whether the page holds every message after `since` up to the head.
-fn complete(page: &Page, since: Seq) -> bool {
+fn is_complete(page: &Page, since: Seq) -> bool {
     follows(page, since) && !page.more
 }
 
-/// Whether a page of what comes after `since` begins with that.
+/// Whether a page of messages after `since` misses none at its beginning.
 pub(in crate::hub) fn follows(page: &Page, since: Seq) -> bool {
     since <= page.head && page.oldest <= since.next()
 }

@@ -1,4 +1,4 @@
-//! Which rooms there are: those with members now, a page at a time, and the state of one.
+//! Lists live rooms a page at a time, and returns the state of one room.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -8,7 +8,6 @@ use serde::Serialize;
 use crate::hub::{
     Caller, Hub,
     rooms::presence_query::USERS_PER_PERMIT,
-    rooms::room::Room,
     rooms::search::{RoomSearch, SearchResult},
 };
 use crate::{
@@ -18,52 +17,52 @@ use crate::{
     model::{Epoch, RoomName, Seq},
 };
 
-/// Rooms that one answer lists, unless it is asked for another number, and at most.
-const LISTED_ROOMS: usize = 100;
-const PAGE_ROOMS: usize = 1000;
-/// Patterns that are compared with names for one permit of the caller's rate.
-const COMPARISONS_A_PERMIT: usize = 1000;
-/// Rooms of other nodes that are asked about for one permit.
-const ASKED_A_PERMIT: usize = 10;
-/// Rooms that are asked about at the same time for one answer.
-const AT_ONCE: usize = 32;
+/// Rooms on a page, unless the request says otherwise, and at most.
+const DEFAULT_PAGE: usize = 100;
+const MAX_PAGE: usize = 1000;
+/// Names that are compared with patterns for one permit of the caller's rate.
+const COMPARISONS_PER_PERMIT: usize = 1000;
+/// Rooms whose members on other nodes are counted for one permit.
+const ROOMS_PER_PERMIT: usize = 10;
+/// Rooms whose members are counted at the same time for one page.
+const CONCURRENT_COUNTS: usize = 32;
 
 /// Which of the live rooms to list.
 #[derive(Clone, Debug, Default)]
-pub struct LiveRooms {
+pub struct RoomsRequest {
     /// Only names that begin with this. Personal rooms are listed only where it begins with `user:`.
     pub prefix: String,
-    /// Only names behind this one.
+    /// Only names after this one.
     pub after: Option<RoomName>,
     /// At most so many.
     pub limit: Option<usize>,
 }
 
-/// A room with members, or users who have only just gone.
+/// A room with members, or with users who have only just left.
 #[derive(Clone, Debug, Serialize)]
 pub struct LiveRoom {
     /// Its name.
     pub room: RoomName,
-    /// How many are there; nothing if this identity may not know.
+    /// Its members; `None` if this identity may not see them.
     #[serde(flatten)]
-    pub attendance: Option<Attendance>,
+    pub counts: Option<RoomCounts>,
 }
 
-/// How many are in a room.
+/// Members of a room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Attendance {
+pub struct RoomCounts {
     /// Users, each counted once.
     pub users: usize,
     /// Their connections.
     pub connections: usize,
 }
 
-/// A part of the live rooms.
+/// A page of the live rooms.
 #[derive(Clone, Debug, Serialize)]
 pub struct RoomsPage {
-    /// In the order of their names.
+    /// The rooms, by name.
     pub rooms: Vec<LiveRoom>,
-    /// Ask for those behind this to go on. Not always one of the rooms: there may be more even if none are here.
+    /// Request the rooms after this name next. It is not always one of the rooms: there may be more even if this page is empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<RoomName>,
 }
@@ -75,24 +74,32 @@ pub struct RoomState {
     pub room: RoomName,
     /// Its epoch.
     pub epoch: Epoch,
-    /// Its last number.
+    /// The number of its last message.
     pub seq: Seq,
-    /// How many are there; nothing if this identity may not know.
+    /// Its members; `None` if this identity may not see them.
     #[serde(flatten)]
-    pub attendance: Option<Attendance>,
+    pub counts: Option<RoomCounts>,
 }
 
 impl Hub {
-    /// The live rooms that `caller` may join, by name. A caller that may join few of many rooms is answered before all of them
-    /// have been looked at: with less than it asked for, or nothing, and with where to go on.
-    pub async fn live_rooms(&self, caller: &impl Caller, request: &LiveRooms) -> Result<RoomsPage> {
-        let limit = request.limit.unwrap_or(LISTED_ROOMS).clamp(1, PAGE_ROOMS);
-        let mut found = vec![self.live_here(caller, request, limit + 1)];
-        if let Some(nodes) = &self.0.backend.cluster {
-            found.push(live_elsewhere(&**nodes, caller, request, limit + 1).await?);
+    /// The live rooms that `caller` may join, by name. For a caller that may join few of many rooms this returns before all of them
+    /// have been examined: with fewer than it asked for, or none, and with the name to continue after.
+    ///
+    /// # Errors
+    /// `unavailable` if the rooms of other nodes cannot be listed.
+    pub async fn live_rooms(
+        &self,
+        caller: &impl Caller,
+        request: &RoomsRequest,
+    ) -> Result<RoomsPage> {
+        let limit = request.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
+        let mut found = vec![self.local_rooms(caller, request, limit + 1)];
+        if let Some(nodes) = self.cluster().nodes() {
+            found.push(cluster_rooms(nodes, caller, request, limit + 1).await?);
         }
         let comparisons = found.iter().map(|found| found.comparisons).sum::<usize>();
-        self.charge(caller, comparisons / COMPARISONS_A_PERMIT, Instant::now());
+        self.rates()
+            .charge(caller, comparisons / COMPARISONS_PER_PERMIT, Instant::now());
         let mut next = found
             .iter()
             .filter_map(|found| found.stopped_at.clone())
@@ -104,23 +111,29 @@ impl Hub {
             rooms.truncate(limit);
             next = rooms.last().cloned();
         }
-        if self.0.backend.cluster.is_some() {
-            self.charge(caller, rooms.len() / ASKED_A_PERMIT, Instant::now());
+        if self.backend().cluster.is_some() {
+            self.rates()
+                .charge(caller, rooms.len() / ROOMS_PER_PERMIT, Instant::now());
         }
         let rooms = futures_util::stream::iter(rooms).map(|room| async move {
-            let attendance = self.attendance(caller, &room).await?;
-            Ok(LiveRoom { room, attendance })
+            let counts = self.count_members(caller, &room).await?;
+            Ok(LiveRoom { room, counts })
         });
         Ok(RoomsPage {
-            rooms: rooms.buffered(AT_ONCE).try_collect().await?,
+            rooms: rooms.buffered(CONCURRENT_COUNTS).try_collect().await?,
             next,
         })
     }
 
-    /// The first of those that are live on this node.
-    fn live_here(&self, caller: &impl Caller, request: &LiveRooms, most: usize) -> SearchResult {
-        let rooms = &self.0.rooms;
-        let mut search = RoomSearch::new(caller, &request.prefix, request.after.as_ref(), most);
+    /// The first rooms that are live on this node.
+    fn local_rooms(
+        &self,
+        caller: &impl Caller,
+        request: &RoomsRequest,
+        max: usize,
+    ) -> SearchResult {
+        let rooms = self.rooms();
+        let mut search = RoomSearch::new(caller, &request.prefix, request.after.as_ref(), max);
         while let Some(query) = search.next_query() {
             let (namespace, after) = (caller.namespace(), query.after.as_ref());
             let names = rooms
@@ -133,65 +146,70 @@ impl Hub {
         search.finish()
     }
 
-    /// Where a room's log stands, and how many are there.
+    /// A room's position and its members.
+    ///
+    /// # Errors
+    /// `forbidden` if the caller may not join it, `unavailable` if its log or its members cannot be read.
     pub async fn room(&self, caller: &impl Caller, room: RoomName) -> Result<RoomState> {
         if !caller.may(Permission::Join, &room) {
             return Err(Error::forbidden(format!(
                 "this identity may not join {room}"
             )));
         }
-        self.check_name(room.bytes())?;
-        let log = &self.0.backend.log;
+        self.limiter().check_name(room.bytes())?;
+        let log = &self.backend().log;
         let page = log
             .read(&caller.key(&room), Range::Last, PageSize::NOTHING)
             .await?;
         Ok(RoomState {
             epoch: page.epoch,
             seq: page.head,
-            attendance: self.attendance(caller, &room).await?,
+            counts: self.count_members(caller, &room).await?,
             room,
         })
     }
 
-    async fn attendance(
+    /// The members of a room on all nodes; `None` if the caller may not see them.
+    async fn count_members(
         &self,
         caller: &impl Caller,
         room: &RoomName,
-    ) -> Result<Option<Attendance>> {
+    ) -> Result<Option<RoomCounts>> {
         if !caller.may(Permission::Presence, room) {
             return Ok(None);
         }
         let key = caller.key(room);
-        let found = self.0.rooms.with(&key, |room: &mut Room| {
-            room.is_roster_loaded().then(|| Attendance {
+        let found = self.rooms().with(&key, |room| {
+            room.is_roster_loaded().then(|| RoomCounts {
                 users: room.user_count(),
                 connections: room.connection_count(),
             })
         });
-        let attendance = match (found.flatten(), &self.0.backend.cluster) {
-            (Some(attendance), _) => attendance,
+        let counts = match (found.flatten(), &self.backend().cluster) {
+            (Some(counts), _) => counts,
             (None, Some(nodes)) => {
                 let census = nodes.room_users(&key, None, 0).await?;
-                self.charge(caller, census.count / USERS_PER_PERMIT, Instant::now());
-                Attendance {
+                self.rates()
+                    .charge(caller, census.count / USERS_PER_PERMIT, Instant::now());
+                RoomCounts {
                     users: census.count,
                     connections: census.connections,
                 }
             }
-            (None, None) => Attendance::default(),
+            (None, None) => RoomCounts::default(),
         };
-        Ok(Some(attendance))
+        Ok(Some(counts))
     }
 }
 
-/// The first of those that are live on any node.
-async fn live_elsewhere(
+/// The first rooms that are live on any node.
+async fn cluster_rooms(
     nodes: &dyn ClusterNodes,
     caller: &impl Caller,
-    request: &LiveRooms,
-    most: usize,
+    request: &RoomsRequest,
+    max: usize,
 ) -> Result<SearchResult> {
-    let mut search = RoomSearch::new(caller, &request.prefix, request.after.as_ref(), most);
+    let mut search = RoomSearch::new(caller, &request.prefix, request.after.as_ref(), max);
     while let Some(query) = search.next_query() {
         let (namespace, after) = (caller.namespace(), query.after.as_ref());
         let names = nodes.occupied_rooms(namespace, &query.prefix, after, query.limit);

@@ -1,20 +1,15 @@
-//! `poll`: what a room has after a place in its log, at once or as soon as there is something.
+//! Long polling: the messages after a position in a room's log, at once or as soon as there are any.
 //!
-//! Whoever polls is no member: it watches the room while it waits. What is delivered meanwhile is kept for all who poll the room
-//! ([`watched`](crate::hub::watched)), so that one of them reads the log and the others need not; what is not kept is read.
+//! A poller is not a member: it watches the room while it waits. What is delivered meanwhile is buffered for all pollers of the room
+//! ([`watched`](crate::hub::watched)), so that one of them reads the log and the others need not; what is not in the buffer is read.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::Future, pin::Pin, sync::Arc, time::Instant};
 
 use serde::{Serialize, Serializer};
 
 use crate::hub::{
     Caller, Hub, Visitor,
-    join::follows,
+    commands::join::follows,
     rooms::poll_buffer::{NewMessages, PollBuffer},
 };
 use crate::{
@@ -23,42 +18,42 @@ use crate::{
     model::{Epoch, Message, Position, RoomKey, RoomName, Seq, Timestamp},
 };
 
-/// What to wait for.
+/// The messages to wait for.
 #[derive(Clone, Debug)]
-pub struct Poll {
+pub struct PollRequest {
     /// The room.
     pub room: RoomName,
-    /// The place up to which everything is known; without one, the answer is the present one.
+    /// The position up to which the client has everything; without one, the reply is the present position.
     pub since: Option<Position>,
     /// At most so many messages.
     pub limit: Option<usize>,
-    /// To be answered at once, whatever there is.
+    /// Reply at once, even with no messages.
     pub at_once: bool,
 }
 
-/// What a room had after a place.
+/// The messages of a room after a position.
 #[derive(Clone, Debug, Serialize)]
-pub struct Polled {
+pub struct PollResponse {
     /// The room.
     pub room: RoomName,
     /// Its epoch.
     pub epoch: Epoch,
-    /// Its last number.
+    /// The number of its last message.
     pub seq: Seq,
-    /// The place behind the messages, to ask from next.
+    /// The position after the messages, to poll from next.
     #[serde(serialize_with = "as_text")]
     pub cursor: Position,
     /// The messages, oldest first.
     pub messages: Vec<Arc<Message>>,
-    /// Something is missing before the messages.
+    /// Messages before these are missing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reset: bool,
 }
 
-/// Ready when a poll is to be answered with nothing.
-pub type GiveUp = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Ready when a poll is to be replied to without messages.
+pub type PollTimeout = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Has a room's messages kept for as long as it lives.
+/// Buffers a room's messages until dropped.
 struct Watch<'a> {
     hub: &'a Hub,
     room: &'a RoomKey,
@@ -67,41 +62,45 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn new(hub: &'a Hub, room: &'a RoomKey) -> Self {
-        let watched = hub.0.rooms.add_poller(room);
+        let watched = hub.rooms().add_poller(room);
         Self { hub, room, watched }
     }
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        self.hub.0.rooms.remove_poller(self.room);
+        self.hub.rooms().remove_poller(self.room);
     }
 }
 
 impl Hub {
-    /// Answers as soon as a room has something after a place, or what `wait` returns is ready; that is asked for once, if the poll
-    /// has to wait, and may refuse. Needs what joining and reading need.
+    /// Returns as soon as a room has messages after a position, or the future that `wait` returns is ready. `wait` is called once,
+    /// if the poll has to wait, and may refuse that. The caller needs the grants to join the room and to read its history.
+    ///
+    /// # Errors
+    /// `forbidden` without these grants, the error of `wait`, `unavailable` if the log cannot be read.
     pub async fn poll(
         &self,
         visitor: &Visitor,
-        poll: Poll,
-        wait: impl FnOnce() -> Result<GiveUp>,
-    ) -> Result<Polled> {
-        self.check_entry(visitor, &poll.room, true)?;
+        poll: PollRequest,
+        wait: impl FnOnce() -> Result<PollTimeout>,
+    ) -> Result<PollResponse> {
+        self.check_join(visitor, &poll.room, true)?;
         let key = visitor.key(&poll.room);
         let watch = Watch::new(self, &key);
-        self.0.rooms.subscribed(&key).await?;
-        let (mut wait, mut give_up) = (Some(wait), None::<GiveUp>);
+        self.rooms().subscribed(&key).await?;
+        let (mut wait, mut give_up) = (Some(wait), None::<PollTimeout>);
         loop {
-            // Before it is looked for: what is delivered after that is told.
+            // Before looking for messages: those delivered after that wake this task.
             let mut told = std::pin::pin!(watch.watched.delivered());
             told.as_mut().enable();
-            let polled = self.polled(&watch, &poll).await?;
-            if !polled.waits(&poll) {
+            let polled = self.poll_now(&watch, &poll).await?;
+            if !polled.must_wait(&poll) {
                 if polled.reset {
-                    self.charge_visit(visitor, Instant::now());
+                    self.rates().charge_non_member(visitor, Instant::now());
                 }
-                self.charge_messages(visitor, &polled.messages, Instant::now());
+                let rates = self.rates();
+                rates.charge_messages(visitor, &polled.messages, Instant::now());
                 return Ok(polled);
             }
             if let Some(wait) = wait.take().filter(|_| !poll.at_once) {
@@ -117,39 +116,30 @@ impl Hub {
         }
     }
 
-    /// Takes a request's permits for a poll, and where it goes on from no place, those of joining the room. A place that turns
-    /// out to be none of the room's is charged afterwards, and keeps the user from polling until that is paid.
-    pub fn take_poll_permits(&self, visitor: &Visitor, poll: &Poll, now: Instant) -> Result<()> {
-        self.take_message_permit(visitor, now)?;
-        let rooms = u32::from(poll.since.is_none());
-        self.reserve_joins(visitor, rooms, now, Duration::ZERO)
-            .map(|_| ())
-    }
-
-    /// What the room has now. What has been delivered lately is kept for all who wait for more; the log tells the rest, and
-    /// whoever does not wait for what is stored and not delivered yet.
-    async fn polled(&self, watch: &Watch<'_>, poll: &Poll) -> Result<Polled> {
-        let (log, watched) = (&self.0.backend.log, &watch.watched);
-        let size = self.page(poll.limit);
+    /// What the room has now. What has been delivered lately is in the buffer; older messages are read from the log, and so are
+    /// those that are stored and not yet delivered, for a poll that does not wait.
+    async fn poll_now(&self, watch: &Watch<'_>, poll: &PollRequest) -> Result<PollResponse> {
+        let (log, watched) = (&self.backend().log, &watch.watched);
+        let size = self.limiter().page_size(poll.limit);
         let Some(since) = &poll.since else {
             let page = log.read(watch.room, Range::Last, PageSize::NOTHING).await?;
-            return Ok(Polled::new(watch.room, page, None));
+            return Ok(PollResponse::new(watch.room, page, None));
         };
-        let kept = || {
+        let buffered = || {
             let newest =
                 watched.messages_after(since, size, &log.incarnation(), Timestamp::now())?;
-            let polled = Polled::kept(watch.room, newest, since);
+            let polled = PollResponse::buffered(watch.room, newest, since);
             (!poll.at_once || !polled.messages.is_empty()).then_some(polled)
         };
-        if let Some(polled) = kept() {
+        if let Some(polled) = buffered() {
             return Ok(polled);
         }
-        // Of many who ask at once where the room is one reads that. What is older is read by each.
+        // Of many that poll at once, one reads the room's position. What is older is read by each.
         let _reading = match watched.is_positioned(&log.incarnation()) {
             false => Some(watched.lock_positioning().await),
             true => None,
         };
-        if let Some(polled) = kept() {
+        if let Some(polled) = buffered() {
             return Ok(polled);
         }
         let life = log.incarnation();
@@ -158,25 +148,25 @@ impl Hub {
             watched.position_after(&page, life);
         }
         if page.epoch == since.epoch && follows(&page, since.seq) {
-            return Ok(Polled::new(watch.room, page, Some(since.seq)));
+            return Ok(PollResponse::new(watch.room, page, Some(since.seq)));
         }
-        // Something is missing whatever we answer: the newest messages are of the most use.
+        // Something is missing in any case: the newest messages are of the most use.
         let page = log.read(watch.room, Range::Last, size).await?;
-        Ok(Polled {
+        Ok(PollResponse {
             reset: true,
-            ..Polled::new(watch.room, page, None)
+            ..PollResponse::new(watch.room, page, None)
         })
     }
 }
 
-impl Polled {
-    /// Whether there is nothing yet of what `poll` asked for.
-    pub fn waits(&self, poll: &Poll) -> bool {
+impl PollResponse {
+    /// Whether `poll` has to wait for messages.
+    pub fn must_wait(&self, poll: &PollRequest) -> bool {
         poll.since.is_some() && !self.reset && self.messages.is_empty()
     }
 
-    /// What was kept, as it follows a place.
-    fn kept(key: &RoomKey, newest: NewMessages, since: &Position) -> Self {
+    /// Buffered messages after a position.
+    fn buffered(key: &RoomKey, newest: NewMessages, since: &Position) -> Self {
         let last = newest.messages.last().map(|last| last.seq);
         Self {
             room: key.room.clone(),
@@ -191,7 +181,7 @@ impl Polled {
         }
     }
 
-    /// A page as it follows a number, or of the newest messages.
+    /// A page of messages after a number, or of the newest ones.
     fn new(key: &RoomKey, page: Page, after: Option<Seq>) -> Self {
         let last = page.messages.last().map(|last| last.seq);
         Self {

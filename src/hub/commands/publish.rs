@@ -1,4 +1,4 @@
-//! `message` and `publish`: sending to a room.
+//! `message` and `publish`: sending messages and events to a room.
 
 use std::{sync::Arc, time::Instant};
 
@@ -10,8 +10,7 @@ use crate::hub::{Caller, Connection, Hub};
 use crate::{
     auth::Permission,
     backend::{Appended, Draft, Receipt},
-    error::{Code, Error, Limit, Result},
-    limits::exceeds_depth,
+    error::{Code, Error, Result},
     model::{
         ConnectionId, Ephemeral, EventName, MessageId, Namespace, RoomKey, RoomName, Sender,
         Timestamp, UserId,
@@ -19,25 +18,25 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Something to send to a room.
+/// A message or an event for a room.
 #[derive(Clone, Debug)]
 pub struct Publish {
     /// The room.
     pub room: RoomName,
-    /// The name it is delivered under.
+    /// The name of the event that members get.
     pub event: EventName,
-    /// What to send, byte for byte.
+    /// Its data, byte for byte.
     pub data: Arc<RawValue>,
-    /// The sender's id for it.
+    /// The sender's id for it, by which repeats are dropped.
     pub id: Option<MessageId>,
-    /// Not numbered and not kept.
+    /// Neither numbered nor stored.
     pub ephemeral: bool,
-    /// Delivered to the sending connection too.
+    /// Delivered to the sending connection, too.
     pub echo: bool,
 }
 
 impl Publish {
-    /// `data` for `room` under an event's name: kept, delivered to everybody, with an id of the server's.
+    /// A message with `data`: stored, delivered to all members, with an id of the server's.
     ///
     /// # Errors
     /// `bad_request` if `event` is no event name, or `data` cannot be JSON.
@@ -53,10 +52,8 @@ impl Publish {
             echo: true,
         })
     }
-}
 
-impl Publish {
-    /// A notification for a user, absent or not: kept in the personal room until the log's retention ends.
+    /// A notification for a user, connected or not: stored in the personal room until retention trims it.
     ///
     /// # Errors
     /// `bad_request` if `data` cannot be JSON.
@@ -69,32 +66,32 @@ impl Publish {
     }
 }
 
-/// What became of a [`Publish`].
+/// The result of a [`Publish`].
 #[derive(Debug)]
-pub enum Publishing {
-    /// It has its place in the order; this tells when it is stored.
-    Accepted(Storing),
-    /// It was passed on and is not kept.
+pub enum PublishOutcome {
+    /// It has its place in the log's order, and is being stored.
+    Accepted(PendingAppend),
+    /// It was sent and is not stored.
     Sent,
 }
 
-/// A message on its way into the log. It is stored and counted whether or not this is waited for.
+/// A message on its way to the log. It is stored and counted whether or not this is waited for.
 #[derive(Debug)]
-pub struct Storing {
-    /// Taken once it has been settled.
+pub struct PendingAppend {
+    /// `None` once it is settled.
     receipt: Option<Receipt>,
     began: Instant,
     metrics: Arc<Metrics>,
 }
 
-impl Storing {
-    /// Waits until the message is stored and on its way to the members, or could not be.
+impl PendingAppend {
+    /// Waits until the message is stored and on its way to the members.
     ///
     /// # Errors
     /// `unavailable` if the log could not take it.
     pub async fn settled(mut self) -> Result<Appended> {
         let Some(receipt) = &mut self.receipt else {
-            return Err(Error::new(Code::Internal, "a message is settled once"));
+            return Err(Error::new(Code::Internal, "the message is settled already"));
         };
         let appended = receipt.wait_mut().await;
         self.receipt = None;
@@ -106,12 +103,12 @@ impl Storing {
     }
 }
 
-impl Drop for Storing {
+impl Drop for PendingAppend {
     fn drop(&mut self) {
         let (Some(mut receipt), Ok(runtime)) = (self.receipt.take(), Handle::try_current()) else {
             return;
         };
-        // Nobody waits any more: a request was broken off, or an application does not ask.
+        // The request was cancelled, or an application does not wait.
         let (began, metrics) = (self.began, self.metrics.clone());
         runtime.spawn(async move {
             if let Ok(appended) = receipt.wait_mut().await {
@@ -121,32 +118,37 @@ impl Drop for Storing {
     }
 }
 
-impl Publishing {
-    /// Waits until it is stored; what is not kept has no answer to wait for.
+impl PublishOutcome {
+    /// Waits until it is stored; `None` for an event, which is not.
     ///
     /// # Errors
     /// `unavailable` if the log could not take it.
     pub async fn settled(self) -> Result<Option<Appended>> {
         match self {
-            Publishing::Accepted(storing) => storing.settled().await.map(Some),
-            Publishing::Sent => Ok(None),
+            PublishOutcome::Accepted(storing) => storing.settled().await.map(Some),
+            PublishOutcome::Sent => Ok(None),
         }
     }
 }
 
 impl Hub {
-    /// Sends to a room in the caller's name, within its rate. Its place in the order is taken when this returns.
-    pub async fn publish(&self, caller: &impl Caller, request: Publish) -> Result<Publishing> {
+    /// Publishes to a room in the caller's name, within its rate. The message has its place in the log's order when this
+    /// returns.
+    ///
+    /// # Errors
+    /// `rate_limited`, `forbidden` if the caller may not publish there, `too_large` or `bad_request` for the message itself,
+    /// `unavailable` if the log cannot take it.
+    pub async fn publish(&self, caller: &impl Caller, request: Publish) -> Result<PublishOutcome> {
         self.take_message_permit(caller, Instant::now())?;
         self.publish_admitted(caller, request).await
     }
 
-    /// As [`publish`](Self::publish), for what has passed its sender's rate before.
+    /// As [`publish`](Self::publish), for a caller that has taken a permit already.
     pub(crate) async fn publish_admitted(
         &self,
         caller: &impl Caller,
         request: Publish,
-    ) -> Result<Publishing> {
+    ) -> Result<PublishOutcome> {
         if !caller.may(Permission::Publish, &request.room) {
             return Err(Error::forbidden(format!(
                 "this identity may not send to {}",
@@ -159,14 +161,17 @@ impl Hub {
         self.send(room, request, caller.sender(), except).await
     }
 
-    /// Sends to a room on behalf of the application itself: no grants and no rates apply, and `from` is whoever the
-    /// application says.
+    /// Publishes to a room on behalf of the application itself: no grants and no rates apply, and the application chooses the
+    /// sender.
+    ///
+    /// # Errors
+    /// `too_large` or `bad_request` for the message itself, `unavailable` if the log cannot take it.
     pub async fn publish_as(
         &self,
         namespace: &Namespace,
         request: Publish,
         from: Option<Sender>,
-    ) -> Result<Publishing> {
+    ) -> Result<PublishOutcome> {
         let room = RoomKey {
             namespace: namespace.clone(),
             room: request.room.clone(),
@@ -180,9 +185,9 @@ impl Hub {
         request: Publish,
         from: Option<Sender>,
         except: Option<ConnectionId>,
-    ) -> Result<Publishing> {
-        self.check_data(&request.data)?;
-        self.check_name(request.room.bytes())?;
+    ) -> Result<PublishOutcome> {
+        self.limiter().check_data(&request.data)?;
+        self.limiter().check_name(request.room.bytes())?;
         if request.event.is_notification() && (request.ephemeral || !request.room.is_personal()) {
             return Err(Error::bad_request(
                 "a notification is kept, and goes to a user's personal room, user:<id>",
@@ -190,7 +195,7 @@ impl Hub {
         }
         if request.ephemeral {
             self.send_ephemeral(room, request, from, except).await?;
-            return Ok(Publishing::Sent);
+            return Ok(PublishOutcome::Sent);
         }
         let draft = Draft {
             room,
@@ -201,36 +206,11 @@ impl Hub {
             except,
         };
         let began = Instant::now();
-        Ok(Publishing::Accepted(Storing {
-            receipt: Some(self.0.backend.log.append(draft).await?),
+        Ok(PublishOutcome::Accepted(PendingAppend {
+            receipt: Some(self.backend().log.append(draft).await?),
             began,
-            metrics: self.0.metrics.clone(),
+            metrics: self.metrics().clone(),
         }))
-    }
-
-    /// Refuses data that is larger or deeper than configured.
-    pub(in crate::hub) fn check_data(&self, data: &RawValue) -> Result<()> {
-        self.check_bytes(data.get().len())?;
-        self.check_nesting(data)
-    }
-
-    pub(in crate::hub) fn check_bytes(&self, bytes: usize) -> Result<()> {
-        let most = self.0.limits.message_bytes.bytes();
-        if bytes > most {
-            let message =
-                format!("the data of a message may have {most} bytes, this one has {bytes}");
-            return Err(Error::new(Code::TooLarge, message).for_limit(Limit::MessageBytes));
-        }
-        Ok(())
-    }
-
-    pub(in crate::hub) fn check_nesting(&self, data: &RawValue) -> Result<()> {
-        let levels = self.0.limits.nesting;
-        if exceeds_depth(data.get(), levels) {
-            let message = format!("the data of a message may nest {levels} arrays and objects");
-            return Err(Error::new(Code::TooLarge, message).for_limit(Limit::Nesting));
-        }
-        Ok(())
     }
 
     async fn send_ephemeral(
@@ -253,8 +233,8 @@ impl Hub {
             data: request.data,
             ts: Timestamp::now(),
         };
-        self.0.backend.bus.send(Arc::new(event), except).await?;
-        self.0.metrics.ephemeral.inc();
+        self.backend().bus.send(Arc::new(event), except).await?;
+        self.metrics().ephemeral.inc();
         Ok(())
     }
 }

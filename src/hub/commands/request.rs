@@ -1,4 +1,4 @@
-//! What a client can ask of its connection, and what it is answered: the same through every door.
+//! The requests of clients and their replies: the same through every transport.
 
 use std::sync::Arc;
 
@@ -6,98 +6,99 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::hub::{
-    History, HistoryPage, Join, Joined, PresencePage, Publish, ReadTo, Replies, Signal,
+    HistoryPage, HistoryRequest, Join, Joined, PresencePage, Publish, ReadPosition, Signal,
+    SignalReplies,
 };
 use crate::{
     backend::Appended,
     model::{RoomName, Seq, Timestamp, UserId},
 };
 
-/// Something that a client asks for.
+/// A request of a client.
 #[derive(Debug)]
 pub enum Request {
-    /// To become a member.
+    /// Join a room.
     Join(Join),
-    /// To be one no more.
+    /// Leave a room.
     Leave(RoomName),
-    /// To send.
+    /// Publish a message or an event.
     Publish(Publish),
-    /// To read.
-    History(History),
-    /// To go on with this token.
+    /// Read a room's log.
+    History(HistoryRequest),
+    /// Replace the token.
     Refresh(String),
-    /// To be told who is here.
-    Presence(Roll),
-    /// To be shown like this.
-    Status(Status),
-    /// To be shown as typing, or not any more.
+    /// List the users in a room.
+    Presence(PresenceRequest),
+    /// Change the user's status.
+    Status(SetStatus),
+    /// Start or stop typing.
     Typing(RoomName, bool),
-    /// To have read up to a number.
+    /// Mark a room as read up to a number.
     Read(RoomName, Seq),
-    /// To say a word to somebody.
+    /// Send a signal.
     Signal(Signal),
 }
 
-/// Which users of a room to show.
+/// Which users of a room to list.
 #[derive(Clone, Debug)]
-pub struct Roll {
+pub struct PresenceRequest {
     /// The room.
     pub room: RoomName,
     /// At most so many.
     pub limit: Option<usize>,
-    /// Those behind this one.
+    /// Only users after this one.
     pub after: Option<UserId>,
 }
 
-/// How a user says it is.
+/// The status that a user sets.
 #[derive(Debug)]
-pub struct Status {
-    /// In a word.
+pub struct SetStatus {
+    /// `online`, `away` or any other word.
     pub status: String,
-    /// What to show besides; `None` leaves it as it was.
+    /// A JSON object to show with it; `None` keeps the present one.
     pub info: Option<Box<RawValue>>,
 }
 
-/// What became of a [`Request`].
+/// The reply to a [`Request`].
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum Answer {
-    /// The room was joined; its live events come behind this.
+pub enum Reply {
+    /// The room was joined; its live events come after this.
     Joined(Joined),
     /// The room was left.
     Left {
-        /// Which.
+        /// The room.
         room: RoomName,
     },
     /// The message is stored.
     Stored {
-        /// Where.
+        /// The room.
         room: RoomName,
-        /// As what.
+        /// Its number and id.
         #[serde(flatten)]
         appended: Appended,
     },
-    /// It was passed on.
+    /// The event was sent.
     Sent {
-        /// Where.
+        /// The room.
         room: RoomName,
     },
-    /// What was read.
+    /// The messages that were read.
     History(HistoryPage),
-    /// The token is good.
+    /// The token was accepted.
     Refreshed {
-        /// Until when; `None`: for ever.
+        /// When it expires; `None`: never.
         expires_at: Option<Timestamp>,
     },
-    /// Who is here.
+    /// Users in the room.
     Presence(PresencePage),
-    /// The user is shown like this.
+    /// The user's status was changed.
     Status {
-        /// In a word.
+        /// The new status.
         status: Arc<str>,
     },
-    /// What counts as read.
-    Read(ReadTo),
-    /// What others answered.
-    Replies(Replies),
+    /// The room was marked as read.
+    Read(ReadPosition),
+    /// The receivers' replies to a signal.
+    Signal(SignalReplies),
 }

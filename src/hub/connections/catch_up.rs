@@ -55,9 +55,9 @@ impl Hub {
         let Some(pushed) = connection.subscriber().begin_catch_up() else {
             return true;
         };
-        self.0.metrics.catching_up.inc();
+        self.metrics().catching_up.inc();
         let caught_up = self.push_missed(connection, pushed).await;
-        self.0.metrics.catching_up.dec();
+        self.metrics().catching_up.dec();
         if let Err(error) = &caught_up {
             log_in_bursts!(warn, ?connection, %error, "failed to catch up: closing the connection");
             connection.subscriber().close();
@@ -71,9 +71,9 @@ impl Hub {
         let memberships = connection.memberships().unwrap_or_default();
         for room in memberships.keys() {
             let key = connection.key(room);
-            retry_unavailable(connection, || self.0.rooms.subscribed(&key)).await?;
+            retry_unavailable(connection, || self.rooms().subscribed(&key)).await?;
         }
-        let log = &self.0.backend.log;
+        let log = &self.backend().log;
         let log_end =
             retry_unavailable(connection, || log.last_offset(connection.namespace())).await?;
         if connection.is_stale(&log.incarnation()) {
@@ -104,7 +104,7 @@ impl Hub {
                 let share = reserved.as_mut().map(|held| held.split(message.cost()));
                 let event = Outgoing::for_one(Event::Message(message), share);
                 if connection.subscriber().push_replayed(&event) {
-                    self.0.metrics.replayed.inc();
+                    self.metrics().replayed.inc();
                 }
             }
             if complete_to >= log_end {
@@ -127,7 +127,7 @@ impl Hub {
             messages: (BATCH_MESSAGES / rooms.len().max(1)).max(1),
             bytes: BATCH_BYTES / rooms.len().max(1),
         };
-        let log = &self.0.backend.log;
+        let log = &self.backend().log;
         for replay in rooms.iter_mut() {
             if !replay.messages.is_empty() || replay.read >= log_end {
                 continue;
@@ -167,12 +167,12 @@ impl Hub {
         let mut counted = false;
         loop {
             // The semaphore is never closed. The permit is given back where there is no memory: other connections may have some.
-            let permit = self.0.catch_ups.acquire().await.ok();
+            let permit = self.sessions().catch_up_permit().await;
             match self.reserve_memory(connection, BATCH_BYTES) {
                 Ok(reserved) => return (permit, Some(reserved)),
                 Err(_) if connection.subscriber().is_closed() => return (permit, None),
                 Err(_) if !std::mem::replace(&mut counted, true) => {
-                    self.0.metrics.limited(Limit::Memory);
+                    self.metrics().limited(Limit::Memory);
                 }
                 Err(_) => {}
             }

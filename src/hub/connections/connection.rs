@@ -23,7 +23,7 @@ use super::{
 use crate::{
     auth::Principal,
     error::Result,
-    hub::{Entrant, Outgoing, lock, rooms::user_status::UserStatus},
+    hub::{AdmittedUser, Outgoing, lock, rooms::user_status::UserStatus},
     limits::Permit,
     model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
     retry::log_in_bursts,
@@ -52,7 +52,7 @@ pub struct Connection {
 impl Connection {
     /// A connection of `session`, a member of `rooms`, that receives its events through `subscriber`.
     pub(in crate::hub) fn new(
-        entrant: Entrant,
+        entrant: AdmittedUser,
         namespace: Namespace,
         session: (ConnectionId, Option<Pid>),
         rooms: Memberships,

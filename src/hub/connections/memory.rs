@@ -31,7 +31,7 @@ pub fn memory_exhausted(why: Exhausted) -> Error {
 impl Hub {
     /// The node's memory budget. Everything that is held for clients and can grow large is reserved from it.
     pub fn memory(&self) -> &Arc<Pool> {
-        &self.0.memory
+        self.limiter().memory()
     }
 
     /// Reserves bytes for a caller's request until the reservation is dropped.
@@ -39,15 +39,15 @@ impl Hub {
     /// # Errors
     /// `unavailable`, to be retried soon.
     pub fn reserve_memory(&self, caller: &impl Caller, bytes: usize) -> Result<Reservation> {
-        self.0
-            .memory
+        self.limiter()
+            .memory()
             .take(memory_holder(caller), bytes)
             .map_err(memory_exhausted)
     }
 
     /// A charge for something of a caller's that grows, of which `free` bytes are not charged.
     pub fn charge_memory(&self, caller: &impl Caller, free: usize) -> Charge {
-        Charge::new(self.0.memory.clone(), memory_holder(caller), free)
+        Charge::new(self.limiter().memory().clone(), memory_holder(caller), free)
     }
 }
 

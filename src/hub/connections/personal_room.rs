@@ -46,13 +46,13 @@ impl Hub {
     }
 
     fn set_personal_floor(&self, connection: &Connection, personal: &RoomName, floor: Offset) {
-        connection.set_incarnation(self.0.backend.log.incarnation());
+        connection.set_incarnation(self.backend().log.incarnation());
         connection.complete_join(personal, floor);
     }
 
     /// The end of the log, once this node is subscribed to the room: everything behind it will be delivered.
     async fn log_end(&self, room: &RoomKey) -> Result<Offset> {
-        self.0.rooms.subscribed(room).await?;
-        self.0.backend.log.last_offset(&room.namespace).await
+        self.rooms().subscribed(room).await?;
+        self.backend().log.last_offset(&room.namespace).await
     }
 }

@@ -19,7 +19,7 @@ const CLOSE_INTERVAL: Duration = Duration::from_millis(100);
 impl Hub {
     /// Closes connections of earlier incarnations. Runs until dropped.
     pub(in crate::hub) async fn close_stale_connections(&self) {
-        let log = &self.0.backend.log;
+        let log = &self.backend().log;
         let mut current = log.incarnation();
         loop {
             tokio::time::sleep(CHECK_INTERVAL).await;

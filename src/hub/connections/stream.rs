@@ -14,7 +14,7 @@ use crate::{
     auth::{Permission, Principal},
     backend::{GAP_DETECTION_WINDOW, PageSize, Range},
     error::{Limit, Result},
-    hub::{Caller, Hub, Visitor, join::follows, reached},
+    hub::{Caller, Hub, Visitor, commands::join::follows, limiter::limit_reached},
     model::{Cursor, Epoch, Namespace, Offset, Position, RoomKey, RoomName, Seq, Timestamp},
 };
 
@@ -86,8 +86,8 @@ impl Hub {
         let mut prepared = self
             .prepare_connection(namespace.clone(), principal, ResumeRequest::Unsupported)
             .await?;
-        let log_end = self.0.backend.log.last_offset(&namespace).await?;
-        let incarnation = self.0.backend.log.incarnation();
+        let log_end = self.backend().log.last_offset(&namespace).await?;
+        let incarnation = self.backend().log.incarnation();
         let (mut floors, mut resets) = (Memberships::new(), Vec::new());
         for room in rooms {
             let key = who.key(&room);
@@ -113,7 +113,7 @@ impl Hub {
     /// The cursor by which a client continues a stream after an offset that it received at `ts` or later.
     pub fn cursor(&self, offset: Offset, ts: Timestamp) -> Cursor {
         Cursor {
-            incarnation: self.0.backend.log.incarnation(),
+            incarnation: self.backend().log.incarnation(),
             offset,
             ts,
         }
@@ -123,10 +123,12 @@ impl Hub {
     /// rate of its user counts. EventSource does not reconnect after a refusal, so as few are refused as with connections.
     async fn acquire_stream_joins(&self, who: &Visitor, rooms: usize) -> Result<()> {
         let rooms = u32::try_from(rooms).unwrap_or(u32::MAX);
-        let max_wait = self.0.limits.backpressure;
-        let wait = self.reserve_user_joins(who, rooms, Instant::now(), max_wait)?;
+        let max_wait = self.limits().backpressure;
+        let wait = self
+            .rates()
+            .reserve_user_joins(who, rooms, Instant::now(), max_wait)?;
         if !wait.is_zero() {
-            self.0.metrics.held_back(wait);
+            self.metrics().held_back(wait);
             tokio::time::sleep(wait).await;
         }
         Ok(())
@@ -135,13 +137,13 @@ impl Hub {
     /// The rooms of a stream, if its user may join them.
     fn check_stream(&self, who: &Visitor, stream: &StreamRequest) -> Result<IndexSet<RoomName>> {
         let rooms = stream.rooms.clone();
-        let limit = self.0.limits.rooms_per_connection;
+        let limit = self.limits().rooms_per_connection;
         if limit != 0 && rooms.len() > limit {
             let message = format!("a connection may be in {limit} rooms");
-            return Err(reached(Limit::RoomsPerConnection, message));
+            return Err(limit_reached(Limit::RoomsPerConnection, message));
         }
         for room in &rooms {
-            self.check_entry(who, room, stream.history > 0)?;
+            self.check_join(who, room, stream.history > 0)?;
         }
         Ok(rooms)
     }
@@ -169,9 +171,9 @@ impl Hub {
             return Ok(RoomStart { floor, reset: None });
         }
         let history = if named { stream.history } else { 0 };
-        let log = &self.0.backend.log;
+        let log = &self.backend().log;
         let page = log
-            .read(room, Range::Last, self.page(Some(history)))
+            .read(room, Range::Last, self.limiter().page_size(Some(history)))
             .await?;
         let first = page.messages.first().map(|first| before(first.offset));
         let reset = since.is_some().then(|| RoomReset {
@@ -192,7 +194,7 @@ impl Hub {
         cursor: &Cursor,
         log_end: Offset,
     ) -> Result<Option<Offset>> {
-        let log = &self.0.backend.log;
+        let log = &self.backend().log;
         // A cursor from the far future was made while the clock was wrong, and tells nothing.
         let now = Timestamp::now();
         let recent = cursor.ts.until(now).max(now.until(cursor.ts)) < GAP_DETECTION_WINDOW;
@@ -219,7 +221,7 @@ impl Hub {
         log_end: Offset,
     ) -> Result<Option<Offset>> {
         let range = Range::After(position.seq);
-        let page = self.0.backend.log.read(room, range, PageSize::ONE).await?;
+        let page = self.backend().log.read(room, range, PageSize::ONE).await?;
         let next = page.messages.first().map(|next| before(next.offset));
         let known = page.epoch == position.epoch && follows(&page, position.seq);
         // Where nothing was missed it begins at the end of the log: its cursor would otherwise name an offset that lies far back for

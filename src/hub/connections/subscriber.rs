@@ -18,7 +18,7 @@ use std::{
 
 use super::event_sink::EventSink;
 use crate::hub::{
-    event::{Keep, Outgoing},
+    event::{DeliveryPolicy, Outgoing},
     lock,
 };
 use crate::model::{Offset, RoomName};
@@ -296,8 +296,8 @@ impl SubscriberState {
         }
         let held = self.held.len();
         if !self.fits(event) {
-            self.retain(|_, held| matches!(held.keep(), Keep::Always));
-            if !matches!(event.keep(), Keep::Always) {
+            self.retain(|_, held| matches!(held.delivery_policy(), DeliveryPolicy::Always));
+            if !matches!(event.delivery_policy(), DeliveryPolicy::Always) {
                 self.dropped += (held - self.held.len()) as u64 + 1;
                 return false;
             }

@@ -65,21 +65,23 @@ impl Hub {
         }
         let limit = limit.unwrap_or(DEFAULT_LISTED_USERS).min(MAX_LISTED_USERS);
         let key = caller.key(&room);
-        let local = self.0.rooms.with(&key, |room| {
+        let local = self.rooms().with(&key, |room| {
             let is_enough = room.is_roster_loaded() || caller.connection().is_some();
             is_enough.then(|| (room.shown_user_count(), room.user_page(after, limit)))
         });
-        let (count, page) = match (local.flatten(), &self.0.backend.cluster) {
+        let (count, page) = match (local.flatten(), &self.backend().cluster) {
             (Some(local), _) => local,
             (None, Some(nodes)) => {
                 let roster = nodes.room_users(&key, after, limit).await?;
                 // The store has read all of them.
-                self.charge(caller, roster.count / USERS_PER_PERMIT, Instant::now());
+                self.rates()
+                    .charge(caller, roster.count / USERS_PER_PERMIT, Instant::now());
                 (roster.count, UserPage::from_roster(&roster))
             }
             (None, None) => (0, UserPage::default()),
         };
-        self.charge(caller, page.users.len() / USERS_PER_PERMIT, Instant::now());
+        self.rates()
+            .charge(caller, page.users.len() / USERS_PER_PERMIT, Instant::now());
         Ok(PresencePage {
             room,
             count,
@@ -97,7 +99,7 @@ impl Hub {
         if !connection.principal().may(Permission::Presence, room) {
             return None;
         }
-        let members = self.0.rooms.with(&connection.key(room), |room| {
+        let members = self.rooms().with(&connection.key(room), |room| {
             let limit = match room.is_crowded() {
                 true => 0,
                 false => DEFAULT_LISTED_USERS,

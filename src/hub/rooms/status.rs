@@ -57,8 +57,8 @@ impl Hub {
 
     /// What this node knows of a user, over all namespaces.
     pub(in crate::hub) fn local_user_summary(&self, user: &UserId) -> UserSummary {
-        let connections = self.connections_of(user);
-        let last_seen = self.0.last_seen.get(user).map(|departed| departed.ts);
+        let connections = self.connection_table().of_user(user);
+        let last_seen = self.connection_table().last_seen(user);
         let rooms: IndexSet<_> = connections
             .iter()
             .flat_map(|connection| connection.rooms())
@@ -82,16 +82,14 @@ impl Hub {
 
     /// Records activity of a connection: a user shown as away for inactivity is back.
     pub fn record_activity(&self, connection: &Connection) {
-        if self.0.presence.away_after.is_some()
-            && connection.local_user().mark_active(Instant::now())
-        {
+        if self.away_after().is_some() && connection.local_user().mark_active(Instant::now()) {
             self.announce_status(connection, None);
         }
     }
 
     /// Shows users as away that have been inactive for the configured time; runs until dropped.
     pub(in crate::hub) async fn mark_idle_users(&self) {
-        let Some(after) = self.0.presence.away_after else {
+        let Some(after) = self.away_after() else {
             return std::future::pending().await;
         };
         loop {
@@ -111,7 +109,7 @@ impl Hub {
         if key.room.is_personal() {
             return;
         }
-        let newer = self.0.rooms.with(key, |room| {
+        let newer = self.rooms().with(key, |room| {
             // Read while the room is locked: a change at the same time is in it, or comes to the room after it.
             let (user, status) = (
                 connection.principal().user.clone(),
@@ -131,15 +129,15 @@ impl Hub {
     /// charged to the user's rate.
     pub(in crate::hub) fn announce_status(&self, one: &Connection, except: Option<ConnectionId>) {
         let (user, now) = (one.principal().user.clone(), Instant::now());
-        let connections = self.connections_of(&user);
+        let connections = self.connection_table().of_user(&user);
         let rooms = connections.iter().map(|one| (one, one.rooms()));
         let keys: IndexSet<RoomKey> = rooms
             .flat_map(|(one, rooms)| rooms.into_iter().map(|room| one.key(&room)))
             .collect();
-        self.charge(one, keys.len() / ROOMS_PER_PERMIT, now);
+        self.rates().charge(one, keys.len() / ROOMS_PER_PERMIT, now);
         let not_before = one.local_user().next_notice_at(now);
         for key in keys {
-            self.0.rooms.with(&key, |room| {
+            self.rooms().with(&key, |room| {
                 // Read while the room is locked: of changes at the same time, the one that comes here last shows the
                 // result of all of them.
                 room.update_status(

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     auth::{Grants, Principal},
     hub::{
-        Entrant, Outgoing,
+        AdmittedUser, Outgoing,
         connections::{
             CloseReason, Connection, Drained, EventSink, LocalUser, Memberships, PendingReply,
             Subscriber,
@@ -109,7 +109,7 @@ pub(in crate::hub) fn connection_with(user: &str, sink: Arc<dyn EventSink>) -> C
         expires_at: None,
     };
     Connection::new(
-        Entrant { principal, place },
+        AdmittedUser { principal, place },
         Namespace::root(),
         (ConnectionId::generate(), None),
         Memberships::new(),

@@ -175,7 +175,7 @@ async fn say(hub: &Hub, room: &str, number: u32) {
     let message = Publish::new(RoomName::parse(room).unwrap(), "message", &number).unwrap();
     let sent = hub.publish_as(&Namespace::root(), message, None).await;
     sent.unwrap().settled().await.unwrap();
-    hub.0.backend.bus.flush().await;
+    hub.backend().bus.flush().await;
 }
 
 fn back(connection: &Connection, client: &Client) -> ResumeRequest {

@@ -9,7 +9,7 @@ use super::{RoomBody, body, kept, read, room};
 use crate::{
     error::{Error, Result},
     http::json::{StringOrNumber, parse_optional},
-    hub::{Request, Roll, Signal, Status, To},
+    hub::{PresenceRequest, Request, SetStatus, Signal, SignalTarget},
     model::{MAX_EVENT_BYTES, RoomName, Seq, UserId},
 };
 
@@ -40,7 +40,7 @@ impl From<StringOrNumber<RoomName>> for PresenceBody {
 
 pub(super) fn presence(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
     let body: PresenceBody = body(value)?;
-    Ok(Request::Presence(Roll {
+    Ok(Request::Presence(PresenceRequest {
         room: room(body.room, known)?,
         limit: body.limit,
         after: parse_optional(body.after)?,
@@ -49,7 +49,7 @@ pub(super) fn presence(value: &RawValue, known: Option<&RoomName>) -> Result<Req
 
 pub(super) fn status(value: &RawValue, _: Option<&RoomName>) -> Result<Request> {
     let body: StatusBody = read(value)?;
-    Ok(Request::Status(Status {
+    Ok(Request::Status(SetStatus {
         status: body.status,
         info: body.info,
     }))
@@ -113,9 +113,11 @@ struct ToBody {
 pub(super) fn signal(value: &RawValue, _: Option<&RoomName>) -> Result<Request> {
     let body: SignalBody<'_> = read(value)?;
     let to = match (parse_optional(body.to.user)?, body.to.connection) {
-        (Some(user), None) => To::User(user),
+        (Some(user), None) => SignalTarget::User(user),
         // An id is opaque to clients: whatever it is, at worst nobody has it.
-        (None, Some(id)) => id.parse().map_or(To::Nobody, To::Connection),
+        (None, Some(id)) => id
+            .parse()
+            .map_or(SignalTarget::Nobody, SignalTarget::Connection),
         _ => {
             return Err(Error::bad_request(
                 "a signal goes to { user } or to { connection }, one of them",

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{error::Code, hub::To};
+use crate::{error::Code, hub::SignalTarget};
 
 fn parse(event: &str, value: &str) -> Result<Request> {
     let value: Box<RawValue> = serde_json::from_str(value).unwrap();
@@ -119,7 +119,7 @@ fn numbers_are_ids_and_fields_of_the_application_are_passed_over() {
     );
     let signal = parse("signal", r#"{"to":{"user":7},"event":"e","data":1}"#);
     assert!(
-        matches!(signal, Ok(Request::Signal(signal)) if matches!(&signal.to, To::User(user) if user.as_str() == "7"))
+        matches!(signal, Ok(Request::Signal(signal)) if matches!(&signal.to, SignalTarget::User(user) if user.as_str() == "7"))
     );
 }
 

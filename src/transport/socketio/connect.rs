@@ -53,7 +53,7 @@ impl SocketIoTransport {
             .take_request(namespace.as_str())
             .ok_or_else(ConnectError::suppressed)?;
         if let Some(rates) = session.previous_rates(&namespace) {
-            self.hub.pace_connect(&rates).await;
+            self.hub.wait_connect_permit(&rates).await;
         }
         loop {
             let credentials = Credentials::read(&auth);

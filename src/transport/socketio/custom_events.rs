@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::SocketRef;
 use crate::{
     error::{Code, Error, Result},
-    hub::{Connection, Hub, Publish, Publishing},
+    hub::{Connection, Hub, Publish, PublishOutcome},
     model::ConnectionId,
     transport::{json, requests::REQUESTS},
 };
@@ -65,7 +65,7 @@ impl EventContext {
     ///
     /// # Errors
     /// Those of [`Hub::publish`].
-    pub async fn publish(&self, publish: Publish) -> Result<Publishing> {
+    pub async fn publish(&self, publish: Publish) -> Result<PublishOutcome> {
         self.hub.publish_admitted(&self.connection, publish).await
     }
 }

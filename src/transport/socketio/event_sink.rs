@@ -19,8 +19,8 @@ use super::{
 use crate::{
     error::Error,
     hub::{
-        CloseReason, ConnectionRates, Drained, EventSink, Format, Keep, Outgoing, PendingReply,
-        memory_exhausted,
+        CloseReason, ConnectionRates, DeliveryPolicy, Drained, EventSink, Format, Outgoing,
+        PendingReply, memory_exhausted,
     },
     model::{Namespace, RoomName},
     transport::wire::{Frame, Outbox, OutboxOwner},
@@ -65,7 +65,7 @@ impl SocketEventSink {
             self.session.count_error(&error);
             Frame::ack(&self.namespace, id, &json!({ "ok": false, "error": error }))
         });
-        self.outbox.push(frame, &Keep::Always);
+        self.outbox.push(frame, &DeliveryPolicy::Always);
     }
 }
 
@@ -77,7 +77,7 @@ impl EventSink for SocketEventSink {
             frame.bytes().clone()
         });
         let frame = Frame::of(encoded).with_offset(event.offset());
-        self.outbox.push(frame, event.keep());
+        self.outbox.push(frame, event.delivery_policy());
     }
 
     fn push_with_reply(&self, event: &Outgoing, within: Duration) -> Option<PendingReply> {

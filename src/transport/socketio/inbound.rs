@@ -36,7 +36,7 @@ pub(super) use websocket::WebSocketReader;
 use super::MAX_ATTACHMENTS;
 use crate::{
     error::{Code, Error},
-    hub::{Keep, Outgoing},
+    hub::{DeliveryPolicy, Outgoing},
     limits::Account,
     model::Namespace,
     retry::log_in_bursts,
@@ -275,7 +275,7 @@ impl InboundFilter {
             }
             None => return,
         };
-        self.outbox.push(frame, &Keep::Always);
+        self.outbox.push(frame, &DeliveryPolicy::Always);
     }
 
     fn ignore<'a>(&self, kind: IgnoredPacket) -> PacketVerdict<'a> {

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::{Adapter, Socket, event_packet::EventPacket, inbound::RAW_EVENT};
 use crate::{
     error::{Code, Error, Limit},
-    hub::{Keep, Outgoing},
+    hub::{DeliveryPolicy, Outgoing},
     limits::Charge,
     model::Namespace,
     telemetry::Metrics,
@@ -186,7 +186,7 @@ impl InboxSender {
                 Frame::event(&self.namespace, &arguments.name, &arguments.values)
             }
         };
-        self.inbox.outbox.push(frame, &Keep::Always);
+        self.inbox.outbox.push(frame, &DeliveryPolicy::Always);
     }
 }
 

@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{
     error::{Code, Error, Result},
-    hub::{Answer, Connection, Desk, EventSink, Executor, Outgoing, Request, Toll, track_idle},
+    hub::{
+        Connection, EventSink, Executor, Outgoing, Reply, ReplySink, Request, RequestCost,
+        track_idle,
+    },
     model::RoomName,
     retry::log_in_bursts,
     transport::requests::{self, REQUESTS, room_of},
@@ -70,10 +73,10 @@ impl Worker {
     pub(super) async fn run(mut self) {
         let (mut ended, mut idle) = (false, false);
         loop {
-            let takes_more = self.executor.takes_more();
+            let takes_more = self.executor.accepts_requests();
             tokio::select! {
                 biased;
-                () = self.executor.go_on() => {}
+                () = self.executor.drive() => {}
                 () = self.ended.cancelled(), if !ended => {
                     // It stays in its rooms until what it sent before is handled: a page that is closed sends its read
                     // marker and disconnects, perhaps in one packet.
@@ -83,7 +86,7 @@ impl Worker {
                 packet = track_idle(&mut idle, self.inbox.next()), if takes_more => {
                     let Some(packet) = packet else { break };
                     if std::mem::take(&mut idle) {
-                        self.executor.caught_up();
+                        self.executor.note_caught_up();
                     }
                     self.handle(packet).await;
                     // Yields to other tasks, however much is queued here.
@@ -108,7 +111,7 @@ impl Worker {
                 let result = self.handle_other(&arguments, &packet).await;
                 self.executor.note(result.as_ref().err());
                 let result = result.as_deref();
-                self.executor.desk().send(target, result);
+                self.executor.sink().send(target, result);
             }
             Err(error) => self.executor.execute(target, Err(error)).await,
         }
@@ -123,10 +126,10 @@ impl Worker {
         let event = arguments.event.as_str();
         let relayed = self.transport.relayed_events.contains(event);
         let toll = match relayed && self.transport.custom.get(event).is_none() {
-            true => Toll::Event,
-            false => Toll::Message,
+            true => RequestCost::Event,
+            false => RequestCost::Message,
         };
-        self.executor.make_way(toll).await?;
+        self.executor.wait_turn(toll).await?;
         if let Some(handler) = self.transport.custom.get(event) {
             if packet.attachments.is_some() {
                 return Err(no_binary());
@@ -134,16 +137,16 @@ impl Worker {
             let context = EventContext {
                 hub: self.transport.hub.clone(),
                 connection: self.executor.connection().clone(),
-                socket: self.executor.desk().socket.clone(),
+                socket: self.executor.sink().socket.clone(),
             };
             let limit = self.transport.handler_timeout;
             let result = timeout(limit, handler(context, arguments.single()?));
-            let result = self.executor.meanwhile(result).await;
+            let result = self.executor.drive_while(result).await;
             let hub = &self.transport.hub;
             hub.save_application(self.executor.connection()).await;
             return result.unwrap_or_else(|_| Err(handler_timed_out(event, limit)));
         }
-        let (socket, connection) = (&self.executor.desk().socket, self.executor.connection());
+        let (socket, connection) = (&self.executor.sink().socket, self.executor.connection());
         if relayed {
             let limit = self.transport.hub.limits().message_bytes.bytes();
             let attachments = packet.attachments.as_ref();
@@ -161,13 +164,13 @@ impl Worker {
     }
 }
 
-impl Desk for SocketReplySink {
-    type Asked = AckTarget;
+impl ReplySink for SocketReplySink {
+    type Target = AckTarget;
 
-    fn answer(&self, target: AckTarget, result: Result<&Answer, &Error>) {
+    fn reply(&self, target: AckTarget, result: Result<&Reply, &Error>) {
         match result {
-            Ok(Answer::Joined(joined)) => self.event_sink.mirror_join(&joined.room),
-            Ok(Answer::Left { room }) => self.event_sink.room_left(room),
+            Ok(Reply::Joined(joined)) => self.event_sink.mirror_join(&joined.room),
+            Ok(Reply::Left { room }) => self.event_sink.room_left(room),
             _ => {}
         }
         let reply = match (&target.ack, result) {

@@ -35,7 +35,7 @@ use super::{
     write_queue::{QueuedWriter, WriteQueue},
 };
 use crate::{
-    hub::Keep,
+    hub::DeliveryPolicy,
     telemetry::{BEHIND, Metrics, NEWER},
     transport::lock,
 };
@@ -111,25 +111,25 @@ impl Outbox {
     }
 
     /// Queues one of the hub's packets.
-    pub(in crate::transport) fn push(self: &Arc<Self>, frame: Frame, keep: &Keep) {
+    pub(in crate::transport) fn push(self: &Arc<Self>, frame: Frame, keep: &DeliveryPolicy) {
         let mut state = self.lock();
         if state.ended || state.finishing {
             return;
         }
         match keep {
-            Keep::Always => {}
-            Keep::WhileInTime if self.is_past_half(state.bytes) => {
+            DeliveryPolicy::Always => {}
+            DeliveryPolicy::Droppable if self.is_past_half(state.bytes) => {
                 self.metrics.dropped(BEHIND, 1);
                 return;
             }
-            Keep::Newest(key) if self.is_past_half(state.bytes) => {
+            DeliveryPolicy::NewestOnly(key) if self.is_past_half(state.bytes) => {
                 let dropped = state.replace_newest(key, frame, self.limits.bytes / 4);
                 self.metrics.dropped(NEWER, dropped);
                 return self.apply_effects(state, Effects::default());
             }
             // An older one may be stored for when the client has caught up, which it has now.
-            Keep::Newest(key) => state.remove_newest(key),
-            Keep::WhileInTime => {}
+            DeliveryPolicy::NewestOnly(key) => state.remove_newest(key),
+            DeliveryPolicy::Droppable => {}
         }
         let mut effects = Effects::default();
         state.queue_or_hold(frame, &mut effects);

@@ -13,7 +13,7 @@ use tokio::task::{coop::unconstrained, yield_now};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::write_queue::WriteQueue;
-use crate::hub::Gather;
+use crate::hub::BatchWriter;
 
 /// Sessions that one task writes to before it yields to other tasks.
 const ROUND: usize = 128;
@@ -49,16 +49,16 @@ impl WriterPool {
     }
 }
 
-impl Gather for WriterPool {
-    fn begin(&self) {
+impl BatchWriter for WriterPool {
+    fn begin_batch(&self) {
         self.queue.set_batching(true);
     }
 
     /// A single event is written by all tasks, since the last recipient waits for all others. Several together are written
     /// by one, most likely on the core that just filled the queues: moving them to another core costs more than it saves.
-    fn end(&self, alone: bool) {
+    fn end_batch(&self, single: bool) {
         self.queue.set_batching(false);
-        for _ in 0..if alone { self.writers } else { 1 } {
+        for _ in 0..if single { self.writers } else { 1 } {
             self.queue.wake_writer();
         }
     }

@@ -10,7 +10,7 @@ use super::{prepare::PreparedConnection, resume::ResumedSession};
 use crate::{
     auth::Permission,
     hub::{
-        Connection, Entrant, EventSink, Hub,
+        AdmittedUser, Connection, EventSink, Hub,
         connections::{
             CatchUpTrigger, CloseReason, FORBIDDEN_REASON, Memberships, Subscriber, kicked_event,
         },
@@ -22,7 +22,7 @@ use crate::{
 /// Identity and destination of a connection that is being opened.
 struct NewConnection {
     namespace: Namespace,
-    entrant: Entrant,
+    entrant: AdmittedUser,
     session: (ConnectionId, Option<Pid>),
     sink: Arc<dyn EventSink>,
 }
@@ -59,7 +59,7 @@ impl Hub {
                 connection
             }
         };
-        if was_stored && !self.heed_removals(&connection).await {
+        if was_stored && !self.apply_missed_removals(&connection).await {
             return connection;
         }
         // A connection that has left meanwhile is not stored: its client is back already, or is gone for good.
@@ -67,7 +67,7 @@ impl Hub {
             && connection.memberships().is_some()
         {
             log_in_bursts!(warn, %error, "failed to store a session: it cannot be resumed");
-            if was_stored && self.0.backend.cluster.is_some() {
+            if was_stored && self.backend().cluster.is_some() {
                 // It still belongs to another node, and changes on this one would be refused.
                 connection.close(CloseReason::Unavailable);
                 return connection;
@@ -75,7 +75,7 @@ impl Hub {
         }
         self.ask_status(&connection);
         if was_stored {
-            self.have_let_go(&connection);
+            self.announce_session(&connection);
         }
         connection
     }
@@ -97,10 +97,9 @@ impl Hub {
         let entered = connection.begin_join(&personal, 0);
         debug_assert_eq!(entered, Ok(true));
         greet(&connection);
-        self.register(&connection);
+        self.connection_table().register(&connection);
         connection.subscriber().hold_room(&personal);
-        self.0
-            .rooms
+        self.rooms()
             .add_member(&connection.key(&personal), &connection);
         connection
     }
@@ -140,11 +139,11 @@ impl Hub {
         connection.restore_application(application.unwrap_or(resumed.application));
         let guard = connection.try_lock_memberships();
         greet(&connection);
-        self.register(&connection);
+        self.connection_table().register(&connection);
         self.enter_rooms(&connection, rooms.keys());
         if let Some(live) = &live {
             for room in forbidden.keys() {
-                self.0.rooms.remove_member(&connection.key(room), live);
+                self.rooms().remove_member(&connection.key(room), live);
             }
         }
         let forbidden = forbidden.into_keys();
@@ -163,7 +162,7 @@ impl Hub {
     fn take_over(&self, live: &Connection) -> Option<Memberships> {
         let left = live.leave_all()?;
         for room in left.joining {
-            self.0.rooms.remove_member(&live.key(&room), live);
+            self.rooms().remove_member(&live.key(&room), live);
         }
         live.close(CloseReason::Replaced);
         Some(left.joined)
@@ -177,11 +176,11 @@ impl Hub {
     ) {
         for room in rooms {
             let key = connection.key(room);
-            self.0.rooms.add_member(&key, connection);
+            self.rooms().add_member(&key, connection);
             // Also after a takeover: the old connection may have been a member that was not present yet, and its join has been
             // cancelled.
             self.announce_presence(connection, &key);
-            self.0.rooms.with(&key, |room| {
+            self.rooms().with(&key, |room| {
                 room.send_typists(connection.id(), Instant::now());
             });
         }
@@ -206,10 +205,10 @@ impl Hub {
 
     /// What a connection's subscriber calls when it has dropped messages.
     fn catch_up_trigger(&self, connection: &Weak<Connection>) -> CatchUpTrigger {
-        let (hub, connection) = (Arc::downgrade(&self.0), connection.clone());
+        let (hub, connection) = (self.downgrade(), connection.clone());
         Box::new(move || {
             if let (Some(hub), Some(connection)) = (hub.upgrade(), connection.upgrade()) {
-                tokio::spawn(Hub(hub).lock_and_catch_up(connection));
+                tokio::spawn(hub.lock_and_catch_up(connection));
             }
         })
     }

@@ -3,7 +3,7 @@
 use crate::{
     auth::Principal,
     error::Result,
-    hub::{Entrant, Hub, connections::Memberships},
+    hub::{AdmittedUser, Hub, connections::Memberships},
     model::{ConnectionId, Epoch, Namespace, Offset, Pid},
 };
 
@@ -14,7 +14,7 @@ use super::resume::{ResumeRequest, ResumedSession};
 #[derive(Debug)]
 pub struct PreparedConnection {
     pub(super) namespace: Namespace,
-    pub(super) entrant: Entrant,
+    pub(super) entrant: AdmittedUser,
     /// The id of the connection if it begins a new session.
     pub(super) new_id: ConnectionId,
     pub(super) pid: Option<Pid>,
@@ -74,8 +74,8 @@ impl Hub {
         principal: Principal,
         resume: ResumeRequest,
     ) -> Result<PreparedConnection> {
-        self.check_name(principal.user.as_str().len())?;
-        let resumable = resume != ResumeRequest::Unsupported && !self.0.recovery.window.is_zero();
+        self.limiter().check_name(principal.user.as_str().len())?;
+        let resumable = resume != ResumeRequest::Unsupported && !self.sessions().window().is_zero();
         let decision = match resumable {
             true => self.decide_resume(&namespace, &principal, resume).await?,
             false => None,
@@ -84,9 +84,9 @@ impl Hub {
         let takes_over = matches!(&decision, Some(Ok((_, resumed))) if resumed.live.is_some());
         let limit = match takes_over {
             true => 0,
-            false => self.0.limits.connections_per_user,
+            false => self.limits().connections_per_user,
         };
-        let entrant = self.admit(principal, limit)?;
+        let entrant = self.connection_table().admit(principal, limit)?;
         if let Some(decision) = &decision {
             let user = &entrant.principal.user;
             self.count_resume(&namespace, user, decision.as_ref().err().copied());

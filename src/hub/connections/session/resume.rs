@@ -210,17 +210,15 @@ impl Hub {
         claimant: &Claimant<'_>,
         pid: Pid,
     ) -> Result<Result<ResumedSession, ResumeRejection>> {
-        let claim = self.0.session_claims.claim(pid).await?;
+        let claim = self.sessions().claims().claim(pid).await?;
         // Before the session is read: its offsets are known then to belong to the log's current incarnation.
-        let log_end = self.0.backend.log.last_offset(claimant.namespace).await?;
-        let incarnation = self.0.backend.log.incarnation();
-        let Some(session) = self.0.backend.sessions.find(pid).await? else {
+        let log_end = self.backend().log.last_offset(claimant.namespace).await?;
+        let incarnation = self.backend().log.incarnation();
+        let Some(session) = self.backend().sessions.find(pid).await? else {
             return Ok(Err(ResumeRejection::Unknown));
         };
-        let live = self.0.connections.get(&session.connection);
-        let live = live
-            .map(|live| live.clone())
-            .filter(|live| live.pid() == Some(pid));
+        let live = self.connection_table().get(&session.connection);
+        let live = live.filter(|live| live.pid() == Some(pid));
         let removed = live.as_ref().is_some_and(|live| live.has_ended_session());
         let mut decision = claimant.check(&session, removed, log_end);
         let rooms = live
@@ -232,7 +230,7 @@ impl Hub {
         }
         if let Err(rejection) = decision {
             if rejection.deletes_session() {
-                self.0.backend.sessions.forget(pid).await?;
+                self.backend().sessions.forget(pid).await?;
             }
             return Ok(Err(rejection));
         }
@@ -256,7 +254,7 @@ impl Hub {
         rooms: &Memberships,
         log_end: Offset,
     ) -> Result<bool> {
-        let log = &self.0.backend.log;
+        let log = &self.backend().log;
         for (room, floor) in rooms {
             if !claimant.principal.may(Permission::Join, room) {
                 continue;
@@ -282,12 +280,12 @@ impl Hub {
         rejection: Option<ResumeRejection>,
     ) {
         let Some(rejection) = rejection else {
-            self.0.metrics.recovered.inc();
+            self.metrics().recovered.inc();
             return;
         };
         let reason = rejection.as_str();
         tracing::debug!(reason, %namespace, %user, "session not resumed");
-        self.0.metrics.not_recovered(reason);
+        self.metrics().not_recovered(reason);
     }
 
     /// The guest whose session a client without a user id names: the session's secret is the proof. Only for open mode.
@@ -303,12 +301,12 @@ impl Hub {
             ResumeRequest::Session { pid, .. } | ResumeRequest::Invalid { pid: Some(pid) } => pid,
             _ => return Ok(None),
         };
-        let session = match self.0.backend.sessions.find(pid).await {
+        let session = match self.backend().sessions.find(pid).await {
             Err(error) if error.code() == Code::Unavailable => return Err(error),
             session => session.unwrap_or_default(),
         };
         let guests = session.filter(|session| {
-            session.namespace == *namespace && self.0.authority.is_guest(&session.user)
+            session.namespace == *namespace && self.authority().is_guest(&session.user)
         });
         Ok(guests.map(|session| session.user))
     }

@@ -1,4 +1,4 @@
-//! Storing sessions, and noting their end.
+//! PendingAppend sessions, and noting their end.
 
 use std::time::Instant;
 
@@ -42,7 +42,7 @@ impl Hub {
             return Ok(());
         };
         let application = session.application.clone();
-        let sessions = &self.0.backend.sessions;
+        let sessions = &self.backend().sessions;
         let stored = match claim {
             true => sessions.claim(session).await,
             false => sessions.save(session).await,
@@ -71,7 +71,7 @@ impl Hub {
         if !rooms.contains_key(&RoomName::personal(&user)) {
             return Ok(None); // it is stored once the floor of its personal room is known
         }
-        if connection.is_stale(&self.0.backend.log.incarnation()) {
+        if connection.is_stale(&self.backend().log.incarnation()) {
             return Ok(None); // its offsets would be taken for those of the new incarnation
         }
         if let Some(room) = without {
@@ -112,13 +112,13 @@ impl Hub {
         let (hub, id) = (self.clone(), connection.id());
         let delete = connection.has_ended_session();
         let ending = async move {
-            let deadline = Instant::now() + hub.0.recovery.window;
+            let deadline = Instant::now() + hub.sessions().window();
             let mut retry = STORE_RETRY;
             loop {
-                if hub.0.connections.contains_key(&id) {
+                if hub.connection_table().contains(&id) {
                     return; // it has been resumed already
                 }
-                let sessions = &hub.0.backend.sessions;
+                let sessions = &hub.backend().sessions;
                 let ended = match delete {
                     true => sessions.forget(pid).await,
                     false => sessions.end(pid).await,
@@ -143,7 +143,7 @@ impl Hub {
     /// Whether the end of this connection's session need not be stored: the node is shutting down, and a store of its own ends all
     /// sessions when it is opened again, or is gone.
     pub(in crate::hub) fn ends_all_sessions(&self, connection: &Connection) -> bool {
-        let own_store = self.0.backend.cluster.is_none();
-        self.is_closing() && own_store && !connection.has_ended_session()
+        let own_store = self.backend().cluster.is_none();
+        self.connection_table().is_draining() && own_store && !connection.has_ended_session()
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     backend::{RemoteEvent, deliveries},
-    hub::{LiveRooms, PresencePage, PresenceSettings, TypingSettings, Visitor},
+    hub::{PresencePage, PresenceSettings, RoomsRequest, TypingSettings, Visitor},
     model::{NodeId, Seq},
 };
 
@@ -56,7 +56,7 @@ fn hub_of(backend: Backend, stream: Deliveries) -> Hub {
     let authority = Authority::new(AuthorityConfig::default()).unwrap();
     let hub = Hub::new(backend, authority, settings, Arc::default());
     tokio::spawn(hub.clone().deliver_all(stream));
-    tokio::spawn(hub.clone().tend());
+    tokio::spawn(hub.clone().run_maintenance());
     hub
 }
 
@@ -194,7 +194,7 @@ async fn a_join_does_not_wait_for_ever_for_other_nodes_and_its_member_is_told_of
     let (_alice, _) = watcher(&north, "alice", &["lobby"]).await;
     town.tells_nobody.store(true, Ordering::Relaxed);
     // What was said before anybody here could hear it has passed.
-    south.0.backend.bus.flush().await;
+    south.backend().bus.flush().await;
     let (bob, told) = watcher(&south, "bob", &["lobby"]).await;
     let page = south.presence(&bob, lobby(), None, None).await.unwrap();
     assert_eq!(page.count, 1);
@@ -204,7 +204,7 @@ async fn a_join_does_not_wait_for_ever_for_other_nodes_and_its_member_is_told_of
         .filter(|((_, user, _), _)| user.as_str() == "alice");
     let others = others.map(|((_, user, node), entry)| (node, user, entry));
     let present = RemoteEvent::Snapshot(others.collect());
-    south.hear(&bob.key(&lobby()), present);
+    south.apply_remote(&bob.key(&lobby()), present);
     told.is_told(&["join alice online 2"]).await;
 }
 
@@ -241,12 +241,12 @@ async fn users_who_come_back_together_on_another_node_are_no_news_to_each_other(
     let (carol, _) = watcher(&north, "carol", &["lobby"]).await;
     town.tells_nobody.store(true, Ordering::Relaxed);
     // What was said before anybody here could hear it has passed.
-    south.0.backend.bus.flush().await;
+    south.backend().bus.flush().await;
     let told = come_back(&south, &alice).await;
     come_back(&south, &bob).await;
     come_back(&south, &carol).await;
     // For all that is known here, carol had left.
-    south.hear(&alice.key(&lobby()), before);
+    south.apply_remote(&alice.key(&lobby()), before);
     told.is_told(&["join carol online 3"]).await;
 }
 
@@ -349,18 +349,15 @@ async fn rooms_and_users_are_listed_over_all_nodes_by_one_that_follows_none_of_t
     let (_again, _) = watcher(&south, "alice", &["lobby"]).await;
     let back_end = Visitor::back_end(Namespace::root());
     let list = async |hub: &Hub, after: Option<&str>| {
-        let request = LiveRooms {
+        let request = RoomsRequest {
             limit: Some(2),
             after: after.map(|after| RoomName::parse(after).unwrap()),
-            ..LiveRooms::default()
+            ..RoomsRequest::default()
         };
         let page = hub.live_rooms(&back_end, &request).await.unwrap();
         let rooms = page.rooms.iter().map(|live| {
-            let attendance = live.attendance.unwrap();
-            format!(
-                "{} {} {}",
-                live.room, attendance.users, attendance.connections
-            )
+            let counts = live.counts.unwrap();
+            format!("{} {} {}", live.room, counts.users, counts.connections)
         });
         (
             rooms.collect::<Vec<_>>(),
@@ -386,6 +383,6 @@ async fn rooms_and_users_are_listed_over_all_nodes_by_one_that_follows_none_of_t
     }
     let room = RoomName::parse("south").unwrap();
     let state = north.room(&back_end, room).await.unwrap();
-    assert_eq!(state.attendance.unwrap().users, 1);
+    assert_eq!(state.counts.unwrap().users, 1);
     assert!(seen(&north, "nobody").await.users.is_empty());
 }

@@ -113,15 +113,15 @@ async fn a_node_that_goes_down_closes_who_comes_and_notes_the_end_of_no_session_
     soon(|| lock(&gated.noted).contains(&"ended")).await;
     let arrived = arrive(&hub, "late", ResumeRequest::NewSession).await;
 
-    hub.close_newcomers();
+    hub.close_new_connections();
     let (late, client) = connect(&hub, arrived).await;
     client.is_closed(CloseReason::Draining).await;
     let returning = back(&late, &client);
     for one in members.iter().chain([&late]) {
-        assert!(!hub.is_deserted());
+        assert!(!hub.has_no_connections());
         hub.disconnect(one);
     }
-    assert!(hub.is_deserted());
+    assert!(hub.has_no_connections());
     let noted = |what| lock(&gated.noted).iter().filter(|it| **it == what).count();
     assert_eq!(noted("ended"), 1, "that of the one who went before");
     let ResumeRequest::Session { pid, .. } = returning else {

@@ -12,7 +12,7 @@ use crate::{
         ClusterNodes, Notice, PeerRequest, PresenceEntry, RosterPage, SessionStore, deliveries,
     },
     error::Code,
-    hub::{LimitSettings, Replies, Reply, Signal, To},
+    hub::{LimitSettings, Signal, SignalReplies, SignalReply, SignalTarget},
 };
 
 /// The way to the other hub.
@@ -48,7 +48,7 @@ impl ClusterNodes for Other {
         }
         let (answer, answered) = oneshot::channel();
         let question = PeerRequest { text, answer };
-        self.hub.get().unwrap().answer(question);
+        self.hub.get().unwrap().serve_request(question);
         let answered = tokio::time::timeout(within, answered).await;
         Ok(answered.into_iter().flatten().collect())
     }
@@ -146,7 +146,7 @@ fn user(id: &str) -> UserId {
     UserId::parse(id).unwrap()
 }
 
-async fn signal(hub: &Hub, from: &Connection, to: To) -> Result<Replies> {
+async fn signal(hub: &Hub, from: &Connection, to: SignalTarget) -> Result<SignalReplies> {
     let signal = Signal {
         to,
         event: "offer".into(),
@@ -156,12 +156,12 @@ async fn signal(hub: &Hub, from: &Connection, to: To) -> Result<Replies> {
     hub.signal(from, &signal)?.await
 }
 
-fn data(reply: &Reply) -> &str {
+fn data(reply: &SignalReply) -> &str {
     reply.data.as_deref().map_or("", RawValue::get)
 }
 
 /// Who answered what, and how many did not.
-fn said(replies: &Replies) -> (Vec<&str>, usize) {
+fn said(replies: &SignalReplies) -> (Vec<&str>, usize) {
     let answers = replies.replies.iter();
     (answers.map(data).collect(), replies.missing)
 }
@@ -174,13 +174,13 @@ async fn a_signal_reaches_a_users_connections_on_all_nodes_and_one_connection_wh
     let (there, far) = member(&two, "bob", &["a"]).await;
     *lock(&near.says) = Some(&["\"near\""]);
     *lock(&far.says) = Some(&["\"far\""]);
-    let bob = To::User(user("bob"));
+    let bob = SignalTarget::User(user("bob"));
     let replies = signal(&one, &alice, bob.clone()).await.unwrap();
     assert_eq!(said(&replies), (vec!["\"near\"", "\"far\""], 0));
     assert_eq!(replies.replies[1].connection, there.id());
-    let replies = signal(&one, &alice, To::Connection(there.id())).await;
+    let replies = signal(&one, &alice, SignalTarget::Connection(there.id())).await;
     assert_eq!(said(&replies.unwrap()), (vec!["\"far\""], 0));
-    let nobody = To::Connection(ConnectionId::generate());
+    let nobody = SignalTarget::Connection(ConnectionId::generate());
     let replies = signal(&one, &alice, nobody).await;
     assert_eq!(said(&replies.unwrap()), (vec![], 1));
     // Whoever cannot be reached is left out.
@@ -196,14 +196,14 @@ async fn one_users_signals_that_wait_for_other_nodes_leave_others_their_share() 
     let (alice, _) = member(&one, "alice", &["a"]).await;
     let (_bob, far) = member(&two, "bob", &["a"]).await;
     *lock(&far.says) = Some(&["\"far\""]);
-    let bob = To::User(user("bob"));
+    let bob = SignalTarget::User(user("bob"));
     let asked = Signal {
         to: bob.clone(),
         event: "offer".into(),
         data: to_raw_value("data").unwrap().into(),
         timeout: None,
     };
-    let waiting: Vec<_> = (0..crate::hub::cluster::rpc::SIGNALS / 2)
+    let waiting: Vec<_> = (0..crate::hub::cluster::client::MAX_SIGNALS / 2)
         .map(|_| one.signal(&greedy, &asked).ok().unwrap())
         .collect();
     let refused = signal(&one, &greedy, bob.clone()).await.unwrap_err();
@@ -235,7 +235,9 @@ async fn an_answer_comes_from_another_node_as_it_was_given() {
     ];
     for (says, told) in answers {
         *lock(&far.says) = Some(says);
-        let replies = signal(&one, &alice, To::User(user("bob"))).await.unwrap();
+        let replies = signal(&one, &alice, SignalTarget::User(user("bob")))
+            .await
+            .unwrap();
         let comma = if told.is_empty() { "" } else { "," };
         assert_eq!(
             serde_json::to_string(&replies).unwrap(),
@@ -256,13 +258,19 @@ async fn who_may_be_signalled_is_decided_where_it_is() {
     let (alice, _) = member(&one, "alice", &["a", "b"]).await;
     let (bob, client) = member(&two, "bob", &["c"]).await;
     *lock(&client.says) = Some(&["\"yes\""]);
-    for to in [To::User(user("bob")), To::Connection(bob.id())] {
+    for to in [
+        SignalTarget::User(user("bob")),
+        SignalTarget::Connection(bob.id()),
+    ] {
         let refused = signal(&one, &alice, to).await.unwrap_err();
         assert_eq!(refused.code(), Code::Forbidden);
     }
     client.is_given(&["session"]).await;
     join(&two, &bob, "b").await;
-    for to in [To::User(user("bob")), To::Connection(bob.id())] {
+    for to in [
+        SignalTarget::User(user("bob")),
+        SignalTarget::Connection(bob.id()),
+    ] {
         let replies = signal(&one, &alice, to).await.unwrap();
         assert_eq!(said(&replies), (vec!["\"yes\""], 0));
     }
@@ -271,13 +279,13 @@ async fn who_may_be_signalled_is_decided_where_it_is() {
         let mut principal = alice.principal().as_ref().clone();
         principal.grants = Arc::new(Grants::parse(grants).unwrap());
         alice.set_principal(principal);
-        let replies = signal(&one, &alice, To::Connection(bob.id())).await;
+        let replies = signal(&one, &alice, SignalTarget::Connection(bob.id())).await;
         assert_eq!(replies.is_ok(), allowed, "{grants}");
     }
     // A user's own connections are its own everywhere.
     let (_own, own) = member(&two, "alice", &[]).await;
     *lock(&own.says) = Some(&["\"me\""]);
-    let replies = signal(&one, &alice, To::User(user("alice"))).await;
+    let replies = signal(&one, &alice, SignalTarget::User(user("alice"))).await;
     assert_eq!(said(&replies.unwrap()), (vec!["\"me\""], 0));
 }
 
@@ -347,7 +355,7 @@ async fn a_session_that_goes_on_on_another_node_is_let_go_of_by_the_one_before()
     assert!(two.save_session(&again, None).await.is_ok());
     let (back_again, _) = connect(&one, arrive(&one, "alice", back(&again, &client)).await).await;
     // What was said before that comes late.
-    one.let_go(back_again.id()).await;
+    one.release_session(back_again.id()).await;
     assert_eq!(one.connections().len(), 1);
     assert!(back_again.is_in(&name("a")));
 }

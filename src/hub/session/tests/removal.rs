@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     error::Code,
-    hub::{LiveRooms, Visitor, connections::REMOVAL_NOTICE_TTL},
+    hub::{RoomsRequest, Visitor, connections::REMOVAL_NOTICE_TTL},
 };
 
 fn key(room: &str) -> RoomKey {
@@ -33,7 +33,7 @@ async fn a_user_who_is_kicked_is_told_and_others_see_it_leave_at_once() {
     seen.is_given(&["session", "presence", "presence"]).await;
     assert!(!one.is_in(&key("a").room) && !two.is_in(&key("a").room));
     assert!(one.is_in(&key("b").room) && bob.is_in(&key("a").room));
-    let stored = hub.0.backend.sessions.find(one.pid().unwrap()).await;
+    let stored = hub.backend().sessions.find(one.pid().unwrap()).await;
     let rooms = stored.unwrap().unwrap().rooms;
     assert!(rooms.iter().all(|(room, _)| *room != key("a").room));
     assert_eq!(
@@ -119,7 +119,7 @@ async fn a_client_that_has_heard_of_a_kick_is_not_told_again() {
     hub.kick(&key("a"), &user("alice"), "rude").await.unwrap();
     client.is_given(&["session", "kicked"]).await;
     let stored = async || {
-        let found = hub.0.backend.sessions.find(alice.pid().unwrap()).await;
+        let found = hub.backend().sessions.find(alice.pid().unwrap()).await;
         found.unwrap().unwrap().lost
     };
     assert_eq!(stored().await, [(key("a").room, "rude".to_owned())]);
@@ -134,7 +134,7 @@ async fn a_room_whose_last_user_is_kicked_is_kept_no_longer() {
     let hub = hub();
     let (_alice, _client) = member(&hub, "alice", &["a"]).await;
     hub.kick(&key("a"), &user("alice"), "rude").await.unwrap();
-    assert_eq!(hub.0.rooms.keys(), [key("user:alice")]);
+    assert_eq!(hub.rooms().keys(), [key("user:alice")]);
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn a_user_who_is_just_coming_back_stays_out_of_what_it_is_taken_out_of_mea
     let (again, client) = connect(&hub, arrived).await;
     client.is_given(&["session", "kicked"]).await;
     assert!(again.is_in(&key("b").room) && !again.is_in(&key("a").room));
-    let stored = hub.0.backend.sessions.find(again.pid().unwrap()).await;
+    let stored = hub.backend().sessions.find(again.pid().unwrap()).await;
     let rooms = stored.unwrap().unwrap().rooms;
     assert!(rooms.iter().all(|(room, _)| *room != key("a").room));
 
@@ -192,10 +192,10 @@ async fn rooms_are_listed_by_name_page_by_page_and_personal_ones_only_when_asked
     let hub = hub();
     let rooms = ["c", "a", "b", "d"];
     let (_alice, _client) = member(&hub, "alice", &rooms).await;
-    let _nobody_is_in_there = hub.0.rooms.add_poller(&key("aa"));
+    let _nobody_is_in_there = hub.rooms().add_poller(&key("aa"));
     let visitor = Visitor::back_end(Namespace::root());
     let list = async |prefix: &str, after: Option<&str>| {
-        let request = LiveRooms {
+        let request = RoomsRequest {
             prefix: prefix.into(),
             after: after.map(|after| RoomName::parse(after).unwrap()),
             limit: Some(3),

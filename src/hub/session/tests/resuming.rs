@@ -21,7 +21,7 @@ async fn a_client_that_a_back_end_took_off_has_no_session_any_more() {
     alice.close(CloseReason::Removed);
     hub.disconnect(&alice);
     let forgotten = async {
-        let sessions = &hub.0.backend.sessions;
+        let sessions = &hub.backend().sessions;
         while sessions.find(alice.pid().unwrap()).await.unwrap().is_some() {
             tokio::task::yield_now().await;
         }

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     auth::Permission,
     backend::{Draft, Log, Missed, Page, Range, Receipt},
-    hub::{GiveUp, Poll, Polled, PreparedStream, StreamRequest, StreamStart},
+    hub::{PollRequest, PollResponse, PollTimeout, PreparedStream, StreamRequest, StreamStart},
     model::{Cursor, Epoch, Position, Seq, Timestamp},
 };
 
@@ -239,20 +239,20 @@ async fn poll(
     hub: &Hub,
     since: Option<&Position>,
     wait: impl Future<Output = ()> + Send + 'static,
-) -> Polled {
+) -> PollResponse {
     let principal = hub.authority().open_principal(Some("eve")).unwrap();
-    let poll = Poll {
+    let poll = PollRequest {
         room: RoomName::parse("a").unwrap(),
         since: since.cloned(),
         limit: Some(2),
         at_once: false,
     };
     let visitor = hub.visitor(Namespace::root(), principal).unwrap();
-    let wait = || Ok(Box::pin(wait) as GiveUp);
+    let wait = || Ok(Box::pin(wait) as PollTimeout);
     hub.poll(&visitor, poll, wait).await.unwrap()
 }
 
-fn numbers(polled: &Polled) -> Vec<u32> {
+fn numbers(polled: &PollResponse) -> Vec<u32> {
     let number = |message: &Arc<crate::model::Message>| message.data.get().parse().unwrap();
     polled.messages.iter().map(number).collect()
 }
@@ -276,8 +276,8 @@ async fn a_poll_answers_at_once_what_there_is_page_by_page_and_else_waits() {
     say(&hub, "a", 4).await;
     assert_eq!(numbers(&waiting.await), [4]);
     let later = Instant::now() + Duration::from_secs(3);
-    hub.0.rooms.run_due(later);
-    assert!(hub.0.rooms.keys().is_empty(), "nobody watches any more");
+    hub.rooms().run_due(later);
+    assert!(hub.rooms().keys().is_empty(), "nobody watches any more");
 }
 
 #[tokio::test]

@@ -215,7 +215,7 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 #[test]
 fn a_write_error_ends_the_session() {
     let (outbox, queue, client) = scripted(1_000);
-    outbox.push(numbered(0, 100), &Keep::Always);
+    outbox.push(numbered(0, 100), &DeliveryPolicy::Always);
     queue.flush_all();
     client.fails();
     queue.flush_all();
@@ -227,9 +227,9 @@ fn a_write_error_ends_the_session() {
 #[test]
 fn a_blocked_client_is_not_retried_with_every_packet() {
     let (outbox, queue, client) = scripted(1 << 20);
-    outbox.push(numbered(0, 10), &Keep::Always);
+    outbox.push(numbered(0, 10), &DeliveryPolicy::Always);
     queue.flush_all();
-    outbox.push(numbered(1, 10), &Keep::Always);
+    outbox.push(numbered(1, 10), &DeliveryPolicy::Always);
     assert!(!queue.flush_all(), "its waker queues it");
     client.takes(100);
     assert!(queue.flush_all());
@@ -240,7 +240,7 @@ fn a_blocked_client_is_not_retried_with_every_packet() {
 fn an_emptied_queue_releases_its_memory() {
     let (outbox, queue, client) = scripted(1 << 20);
     for number in 0..10_000 {
-        outbox.push(numbered(number, 10), &Keep::Always);
+        outbox.push(numbered(number, 10), &DeliveryPolicy::Always);
     }
     client.takes(1 << 20);
     while queue.flush_all() {}

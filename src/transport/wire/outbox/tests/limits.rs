@@ -6,11 +6,11 @@ use super::*;
 fn a_client_past_twice_its_limit_is_closed_at_once() {
     let (outbox, _queue, client) = scripted(1_000);
     for number in 0..18 {
-        outbox.push(numbered(number, 96), &Keep::Always);
+        outbox.push(numbered(number, 96), &DeliveryPolicy::Always);
     }
     assert!(!outbox.has_ended());
     for number in 18..20 {
-        outbox.push(numbered(number, 96), &Keep::Always);
+        outbox.push(numbered(number, 96), &DeliveryPolicy::Always);
     }
     assert!(outbox.has_ended() && client.peer().gone);
 }
@@ -18,17 +18,17 @@ fn a_client_past_twice_its_limit_is_closed_at_once() {
 #[test]
 fn a_client_that_takes_nothing_is_closed_after_the_stall_timeout_and_sooner_past_its_limit() {
     let (outbox, queue, _client) = scripted(1_000);
-    outbox.push(numbered(0, 400), &Keep::Always);
+    outbox.push(numbered(0, 400), &DeliveryPolicy::Always);
     queue.flush_all();
     let now = Instant::now();
     assert!(outbox.check_stall(now + 9 * SECOND));
-    outbox.push(numbered(1, 700), &Keep::Always);
+    outbox.push(numbered(1, 700), &DeliveryPolicy::Always);
     assert!(outbox.check_stall(now + SECOND));
     assert!(!outbox.check_stall(now + 6 * SECOND));
     assert!(outbox.has_ended());
 
     let (outbox, queue, _client) = scripted(1_000);
-    outbox.push(numbered(0, 400), &Keep::Always);
+    outbox.push(numbered(0, 400), &DeliveryPolicy::Always);
     queue.flush_all();
     assert!(!outbox.check_stall(Instant::now() + 11 * SECOND));
     assert!(outbox.has_ended());
@@ -37,7 +37,7 @@ fn a_client_that_takes_nothing_is_closed_after_the_stall_timeout_and_sooner_past
 #[test]
 fn a_client_that_takes_a_little_now_and_then_is_not_closed() {
     let (outbox, queue, client) = scripted(1_000);
-    outbox.push(numbered(0, 1_500), &Keep::Always);
+    outbox.push(numbered(0, 1_500), &DeliveryPolicy::Always);
     queue.flush_all();
     for _ in 0..100 {
         let before = outbox.lock().waiting_since.expect("bytes are queued");
@@ -52,7 +52,7 @@ fn a_client_that_takes_a_little_now_and_then_is_not_closed() {
 #[test]
 fn a_client_with_an_empty_queue_is_not_watched() {
     let (outbox, queue, client) = scripted(1_000);
-    outbox.push(numbered(0, 400), &Keep::Always);
+    outbox.push(numbered(0, 400), &DeliveryPolicy::Always);
     queue.flush_all();
     client.takes(1_000);
     queue.flush_all();
@@ -60,7 +60,7 @@ fn a_client_with_an_empty_queue_is_not_watched() {
     assert!(!outbox.has_ended() && !outbox.lock().watched);
     // A later stall is still noticed.
     client.peer().room = 0;
-    outbox.push(numbered(1, 400), &Keep::Always);
+    outbox.push(numbered(1, 400), &DeliveryPolicy::Always);
     queue.flush_all();
     assert!(!outbox.check_stall(Instant::now() + 11 * SECOND));
     assert!(outbox.has_ended());
@@ -70,7 +70,7 @@ fn a_client_with_an_empty_queue_is_not_watched() {
 fn a_session_whose_barrier_never_passes_is_closed() {
     let queue = Arc::default();
     let outbox = outbox(1_000, &queue);
-    outbox.push(numbered(0, 1), &Keep::Always);
+    outbox.push(numbered(0, 1), &DeliveryPolicy::Always);
     assert!(outbox.check_stall(Instant::now() + 9 * SECOND));
     assert!(!outbox.check_stall(Instant::now() + 11 * SECOND));
     assert!(outbox.has_ended());
@@ -79,10 +79,10 @@ fn a_session_whose_barrier_never_passes_is_closed() {
 #[test]
 fn a_client_that_is_behind_gets_the_newest_events_once_it_has_caught_up() {
     let (outbox, queue, client) = scripted(1_000);
-    outbox.push(numbered(0, 600), &Keep::Always);
+    outbox.push(numbered(0, 600), &DeliveryPolicy::Always);
     assert!(outbox.is_behind());
-    let key = |key: &str| Keep::Newest(key.into());
-    outbox.push(ours("in time"), &Keep::WhileInTime);
+    let key = |key: &str| DeliveryPolicy::NewestOnly(key.into());
+    outbox.push(ours("in time"), &DeliveryPolicy::Droppable);
     outbox.push(ours("a1"), &key("a"));
     outbox.push(ours("b1"), &key("b"));
     outbox.push(ours("a2"), &key("a"));
@@ -97,7 +97,7 @@ fn a_client_that_is_behind_gets_the_newest_events_once_it_has_caught_up() {
     assert!(!outbox.is_behind());
     // A newer one replaces a stored event before that is sent.
     outbox.push(ours("b2"), &key("b"));
-    outbox.push(ours("in time"), &Keep::WhileInTime);
+    outbox.push(ours("in time"), &DeliveryPolicy::Droppable);
     client.takes(1_000);
     while queue.flush_all() {
         check(&outbox);
@@ -109,9 +109,9 @@ fn a_client_that_is_behind_gets_the_newest_events_once_it_has_caught_up() {
 #[test]
 fn newest_events_of_a_client_that_is_behind_are_bounded() {
     let (outbox, queue, client) = scripted(1_000);
-    outbox.push(numbered(0, 600), &Keep::Always);
+    outbox.push(numbered(0, 600), &DeliveryPolicy::Always);
     for number in 0..100 {
-        let key = Keep::Newest(number.to_string().into());
+        let key = DeliveryPolicy::NewestOnly(number.to_string().into());
         outbox.push(ours(&format!("k{number:02} {}", "z".repeat(44))), &key);
         check(&outbox);
         assert!(outbox.lock().newest_bytes <= 250);
@@ -130,7 +130,7 @@ fn newest_events_of_a_client_that_is_behind_are_bounded() {
 async fn draining_wakes_waiting_tasks() {
     let (outbox, queue, client) = scripted(1_000);
     soon(outbox.clone().drained()).await;
-    outbox.push(numbered(0, 600), &Keep::Always);
+    outbox.push(numbered(0, 600), &DeliveryPolicy::Always);
     let mut drained = Box::pin(outbox.clone().drained());
     assert!(futures_util::poll!(&mut drained).is_pending());
     client.takes(300);
@@ -142,7 +142,7 @@ async fn draining_wakes_waiting_tasks() {
     client.takes(100);
     queue.flush_all();
     assert!(futures_util::poll!(&mut drained).is_ready());
-    outbox.push(numbered(1, 600), &Keep::Always);
+    outbox.push(numbered(1, 600), &DeliveryPolicy::Always);
     let drained = tokio::spawn(outbox.clone().drained());
     tokio::task::yield_now().await;
     outbox.end();

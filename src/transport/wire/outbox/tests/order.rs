@@ -112,7 +112,7 @@ impl ScriptedSession {
             Step::Push(size) => {
                 let offset = Offset(self.pushed as u64 + 1);
                 let packet = numbered(self.pushed, size).with_offset(Some(offset));
-                self.outbox.push(packet, &Keep::Always);
+                self.outbox.push(packet, &DeliveryPolicy::Always);
                 self.required.push(self.before_barrier);
                 self.pushed += 1;
             }

@@ -15,9 +15,9 @@ fn a_poll_that_leaves_packets_behind_needs_another_barrier() {
     // Without an owner no barrier can be sent, and it is not counted as in flight either: it would be waited for for ever.
     let needs_barrier = || outbox.lock().gate.hold_packet();
     for number in 0..5 {
-        outbox.push(numbered(number, 100), &Keep::Always);
+        outbox.push(numbered(number, 100), &DeliveryPolicy::Always);
     }
-    outbox.push(ours("newest"), &Keep::Newest("key".into()));
+    outbox.push(ours("newest"), &DeliveryPolicy::NewestOnly("key".into()));
     assert!(outbox.lock().newest.len() == 1);
     assert_eq!(outbox.take_at_barrier(330).len(), 3);
     check(&outbox);
@@ -63,7 +63,7 @@ async fn a_polling_session_gets_all_queued_packets_poll_by_poll() {
     let outbox = session.outbox();
     let mut arrived = Vec::new();
     for number in 0..20 {
-        outbox.push(numbered(number, 50), &Keep::Always);
+        outbox.push(numbered(number, 50), &DeliveryPolicy::Always);
     }
     let mut polls = 0;
     while arrived.len() < 20 {
@@ -86,9 +86,9 @@ async fn waiting_tasks_are_woken_when_held_packets_lose_their_recipient() {
     // A barrier is in flight, and its namespace has been left meanwhile.
     assert!(outbox.lock().gate.hold_packet());
     for number in 0..6 {
-        outbox.push(numbered(number, bound / 10), &Keep::Always);
+        outbox.push(numbered(number, bound / 10), &DeliveryPolicy::Always);
     }
-    outbox.push(ours("newest"), &Keep::Newest("key".into()));
+    outbox.push(ours("newest"), &DeliveryPolicy::NewestOnly("key".into()));
     let mut drained = std::pin::pin!(outbox.clone().drained());
     assert!(futures_util::poll!(&mut drained).is_pending());
     assert_eq!(outbox.take_at_barrier(1).len(), 1);
@@ -101,12 +101,12 @@ async fn waiting_tasks_are_woken_when_held_packets_lose_their_recipient() {
 fn an_ended_session_is_drained_to_its_websocket_but_not_by_polling() {
     let queue = Arc::default();
     let polling = outbox(1_000, &queue);
-    polling.push(numbered(0, 1), &Keep::Always);
+    polling.push(numbered(0, 1), &DeliveryPolicy::Always);
     polling.end_unless_attached();
     assert!(polling.has_ended() && polling.take_at_barrier(1_000).is_empty());
 
     let (outbox, queue, client) = scripted(1_000);
-    outbox.push(numbered(0, 1), &Keep::Always);
+    outbox.push(numbered(0, 1), &DeliveryPolicy::Always);
     outbox.end_unless_attached();
     client.takes(1_000);
     outbox.finish();

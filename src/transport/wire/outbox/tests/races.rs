@@ -40,7 +40,7 @@ async fn queued_packets_are_written_as_the_client_reads() {
         .map(|number| {
             let packet = numbered(number, 100);
             let bytes = packet.len();
-            outbox.push(packet, &Keep::Always);
+            outbox.push(packet, &DeliveryPolicy::Always);
             bytes
         })
         .sum();
@@ -53,7 +53,7 @@ fn a_sender_that_never_pauses_writes_by_itself() {
     let (outbox, _queue, client) = scripted(1 << 20);
     client.takes(usize::MAX / 2);
     for number in 0..10_000 {
-        outbox.push(numbered(number, 1_000), &Keep::Always);
+        outbox.push(numbered(number, 1_000), &DeliveryPolicy::Always);
         assert!(!outbox.has_ended());
     }
     assert!(!client.peer().taken.is_empty());
@@ -75,7 +75,7 @@ async fn race(
         tokio::spawn(async move {
             for number in 0..EACH {
                 let packet = format!("{kind}{number} {}", "x".repeat(size));
-                outbox.push(ours(&packet), &Keep::Always);
+                outbox.push(ours(&packet), &DeliveryPolicy::Always);
                 if number % 7 == 0 {
                     tokio::task::yield_now().await;
                 }
@@ -158,9 +158,9 @@ async fn a_session_that_is_always_ready_does_not_starve_others() {
     }
     let pool = WriterPool::start(1, 10 * SECOND);
     let restless = open(1 << 20, &pool.queue(), Box::new(Restless));
-    restless.push(numbered(0, 1), &Keep::Always);
+    restless.push(numbered(0, 1), &DeliveryPolicy::Always);
     let (outbox, client) = pooled(&pool, 16);
-    outbox.push(numbered(0, 40), &Keep::Always);
+    outbox.push(numbered(0, 40), &DeliveryPolicy::Always);
     assert_eq!(numbers(&texts(&read(client, 45).await), 'o'), [0]);
 }
 
@@ -169,11 +169,11 @@ async fn a_finished_stream_ends_after_its_last_byte() {
     let pool = WriterPool::start(1, SECOND / 5);
     let (outbox, mut client) = pooled(&pool, 16);
     for number in 0..20 {
-        outbox.push(numbered(number, 50), &Keep::Always);
+        outbox.push(numbered(number, 50), &DeliveryPolicy::Always);
     }
     outbox.flush();
     outbox.finish();
-    outbox.push(numbered(20, 50), &Keep::Always);
+    outbox.push(numbered(20, 50), &DeliveryPolicy::Always);
     assert!(!outbox.has_ended(), "the client has not read yet");
     let outbox = downgrade(outbox);
     let mut arrived = Vec::new();
@@ -223,7 +223,7 @@ async fn an_ended_session_is_dropped_whatever_happens_at_its_end() {
                 }
             }));
         };
-        spawn(|outbox| outbox.push(numbered(0, 30), &Keep::Always));
+        spawn(|outbox| outbox.push(numbered(0, 30), &DeliveryPolicy::Always));
         spawn(|outbox| drop(outbox.queue_engine_bytes(&text("n0"))));
         spawn(Outbox::flush);
         spawn(|outbox| {

@@ -1,0 +1,75 @@
+//! The requests that the hubs of nodes send each other: about connections, which only their own node knows.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::client::encode;
+use crate::{
+    backend::PeerRequest,
+    error::{Error, Result},
+    hub::{Hub, commands::signal::request::SignalRequest},
+    model::{ConnectionId, Namespace, RoomKey, RoomName, UserId},
+    retry::log_rarely,
+};
+
+/// A request. ClusterNodes of different versions may run together for a while: a request that a node cannot decode gets no response.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::hub) enum ClusterRequest {
+    /// Deliver a signal. The response is a `SignalOutcome`.
+    Signal(Arc<SignalRequest>),
+    /// Remove a user from a room. The response is the number of its connections that were in there.
+    Kick {
+        namespace: Namespace,
+        room: RoomName,
+        user: UserId,
+        reason: String,
+    },
+    /// Close a user's connections. The response is their number.
+    Disconnect { user: UserId },
+    /// Look a user up. The response is a `UserSummary`.
+    User { user: UserId },
+    /// A connection's session has been resumed on another node. There is no response.
+    #[serde(rename = "LetGo")]
+    ReleaseSession { connection: ConnectionId },
+}
+
+impl Hub {
+    /// Serves a request of another node on a task of its own: deliveries do not wait for it.
+    pub(in crate::hub) fn serve_request(&self, question: PeerRequest) {
+        let Some(permit) = self.cluster().request_permit() else {
+            log_rarely!(warn, "peer request limit reached; request dropped");
+            return;
+        };
+        let hub = self.clone();
+        tokio::spawn(async move {
+            let _permit = permit;
+            match hub.respond(&question.text).await {
+                // The other node may have stopped waiting.
+                Ok(Some(response)) => drop(question.answer.send(response)),
+                Ok(None) => {}
+                Err(error) => log_rarely!(warn, %error, "request of another node failed"),
+            }
+        });
+    }
+
+    async fn respond(&self, text: &str) -> Result<Option<String>> {
+        let request = serde_json::from_str(text)
+            .map_err(|error| Error::bad_request("unknown request").caused_by(error))?;
+        Ok(Some(match request {
+            ClusterRequest::Signal(signal) => encode(&self.deliver_remote_signal(&signal).await?)?,
+            ClusterRequest::Kick {
+                namespace,
+                room,
+                user,
+                reason,
+            } => encode(&self.kick_here(&RoomKey { namespace, room }, &user, &reason))?,
+            ClusterRequest::Disconnect { user } => encode(&self.disconnect_here(&user))?,
+            ClusterRequest::User { user } => encode(&self.local_user_summary(&user))?,
+            ClusterRequest::ReleaseSession { connection } => {
+                self.release_session(connection).await;
+                return Ok(None);
+            }
+        }))
+    }
+}

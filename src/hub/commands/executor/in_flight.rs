@@ -1,0 +1,93 @@
+//! Requests of one connection that have been started and not been replied to.
+
+use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc};
+
+use futures_util::{
+    StreamExt,
+    stream::{FuturesOrdered, FuturesUnordered},
+};
+
+use crate::{
+    error::Result,
+    hub::commands::{Reply, signal::reply_budget::ReplyBudget},
+};
+
+/// Messages of one connection that may be on their way to the log.
+const MAX_MESSAGES: usize = 1024;
+
+type PendingReply<T> = Pin<Box<dyn Future<Output = (T, Result<Reply>)> + Send>>;
+
+/// What waits for the log and for other clients.
+pub(super) struct InFlight<T> {
+    /// Messages on their way to the log, replied to in order.
+    stored: FuturesOrdered<PendingReply<T>>,
+    /// Signals that wait for their receivers, replied to as these reply.
+    signals: FuturesUnordered<PendingReply<T>>,
+    /// Replies to signals that are sent once the client reads what it has been sent: others must not make it slow.
+    signal_replies: VecDeque<(T, Result<Reply>)>,
+    /// Bytes that all of those replies may have together.
+    signal_budget: Arc<ReplyBudget>,
+}
+
+impl<T: Send + 'static> InFlight<T> {
+    pub(super) fn new(signal_budget: Arc<ReplyBudget>) -> Self {
+        Self {
+            stored: FuturesOrdered::new(),
+            signals: FuturesUnordered::new(),
+            signal_replies: VecDeque::new(),
+            signal_budget,
+        }
+    }
+
+    /// Whether one more message may be on its way to the log.
+    pub(super) fn has_room(&self) -> bool {
+        self.stored.len() < MAX_MESSAGES
+    }
+
+    /// Adds a reply that comes behind those to all messages before it.
+    pub(super) fn push_stored(
+        &mut self,
+        reply: impl Future<Output = (T, Result<Reply>)> + Send + 'static,
+    ) {
+        self.stored.push_back(Box::pin(reply));
+    }
+
+    /// The reply to the next message, once it is stored; `None` if none is on its way.
+    pub(super) async fn next_stored(&mut self) -> Option<(T, Result<Reply>)> {
+        self.stored.next().await
+    }
+
+    pub(super) fn push_signal(
+        &mut self,
+        replies: impl Future<Output = (T, Result<Reply>)> + Send + 'static,
+    ) {
+        self.signals.push(Box::pin(replies));
+    }
+
+    /// Waits until a message is stored, and returns its reply, or until a signal is replied to: its replies are queued then.
+    pub(super) async fn progress(&mut self) -> Option<(T, Result<Reply>)> {
+        tokio::select! {
+            biased;
+            Some(stored) = self.stored.next() => Some(stored),
+            Some(replies) = self.signals.next() => {
+                self.signal_replies.push_back(replies);
+                None
+            }
+            else => std::future::pending().await,
+        }
+    }
+
+    /// The replies to a signal that are to be sent next.
+    pub(super) fn next_signal_reply(&mut self) -> Option<(T, Result<Reply>)> {
+        self.signal_replies.pop_front()
+    }
+
+    /// Signals that have not been replied to.
+    pub(super) fn signals(&self) -> usize {
+        self.signals.len() + self.signal_replies.len()
+    }
+
+    pub(super) fn signal_budget(&self) -> Arc<ReplyBudget> {
+        self.signal_budget.clone()
+    }
+}

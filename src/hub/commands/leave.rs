@@ -1,0 +1,31 @@
+//! `leave`: a connection stops being a member of a room.
+
+use crate::{
+    error::{Error, Result},
+    hub::{Connection, Hub, connections::connection_closing, rooms::status::check_joined},
+    model::RoomName,
+};
+
+impl Hub {
+    /// Removes `connection` from `room`. What was stored there before is delivered to it first.
+    ///
+    /// # Errors
+    /// `forbidden` for the personal room, `not_joined` if it is not in the room, `unavailable` if its session cannot be stored.
+    pub async fn leave(&self, connection: &Connection, room: &RoomName) -> Result<()> {
+        if room.belongs_to(&connection.principal().user) {
+            return Err(Error::forbidden("the personal room cannot be left"));
+        }
+        check_joined(connection, room)?;
+        let _turn = connection.lock_memberships().await;
+        self.backend().bus.flush().await;
+        if !self.catch_up(connection).await {
+            return Err(connection_closing());
+        }
+        self.save_session(connection, Some(room)).await?;
+        if connection.remove_room(room) {
+            self.rooms()
+                .remove_member(&connection.key(room), connection);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,34 @@
+//! `typing`: a member starts or stops typing.
+
+use std::time::Instant;
+
+use crate::{
+    auth::Permission,
+    error::{Error, Limit, Result},
+    hub::{Connection, Hub, rooms::status::check_joined},
+    model::RoomName,
+};
+
+impl Hub {
+    /// Tells the other members that a member has started or stopped typing.
+    ///
+    /// # Errors
+    /// `forbidden` if it may not publish in the room, `not_joined` if it is not in it.
+    pub fn typing(&self, connection: &Connection, room: &RoomName, typing: bool) -> Result<()> {
+        let principal = connection.principal();
+        if !principal.may(Permission::Publish, room) {
+            return Err(Error::forbidden(format!(
+                "this identity may not send to {room}"
+            )));
+        }
+        check_joined(connection, room)?;
+        self.rooms().with(&connection.key(room), |room| {
+            let (user, name) = (&principal.user, principal.name.clone());
+            if typing && room.rejects_typist(user) {
+                self.metrics().limited(Limit::Typists);
+            }
+            room.set_typing(connection.id(), user, name, typing, Instant::now());
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,40 @@
+//! What resuming sessions shares on this node: claims on sessions, and permits to read what connections have missed.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::SessionClaims;
+use crate::hub::RecoverySettings;
+
+/// The state of resuming sessions on this node.
+pub(in crate::hub) struct SessionTable {
+    window: Duration,
+    claims: Arc<SessionClaims>,
+    catch_up_permits: Semaphore,
+}
+
+impl SessionTable {
+    pub(in crate::hub) fn new(recovery: &RecoverySettings) -> Self {
+        Self {
+            window: recovery.window,
+            claims: Arc::default(),
+            catch_up_permits: Semaphore::new(recovery.at_once),
+        }
+    }
+
+    /// How long a session can be resumed after its connection has ended; zero: not at all.
+    pub(in crate::hub) fn window(&self) -> Duration {
+        self.window
+    }
+
+    pub(super) fn claims(&self) -> &Arc<SessionClaims> {
+        &self.claims
+    }
+
+    /// Waits for a permit to read what a connection has missed.
+    pub(super) async fn catch_up_permit(&self) -> Option<SemaphorePermit<'_>> {
+        // Never closed, so there is always a permit to wait for.
+        self.catch_up_permits.acquire().await.ok()
+    }
+}

@@ -1,0 +1,152 @@
+//! What a hub is made of. Each part keeps its fields to itself; this file alone knows how they are put together.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use super::{
+    Hub, HubSettings, LimitSettings, ResumeRejection,
+    cluster::Cluster,
+    connections::{ConnectionTable, SessionTable, memory_pool},
+    delivery::BatchWriters,
+    limiter::Limiter,
+    rates::RateLimiter,
+    rooms::{fan_out::FanOutBudget, registry::RoomRegistry, room::RoomPolicy},
+};
+use crate::{auth::Authority, backend::Backend, limits::Rate, telemetry::Metrics};
+
+/// The parts of a hub.
+pub(super) struct Parts {
+    backend: Backend,
+    authority: Authority,
+    rooms: RoomRegistry,
+    connections: ConnectionTable,
+    sessions: SessionTable,
+    cluster: Cluster,
+    limiter: Limiter,
+    rates: RateLimiter,
+    batch_writers: BatchWriters,
+    away_after: Option<Duration>,
+    token_grace: Duration,
+    metrics: Arc<Metrics>,
+}
+
+/// A hub that this does not keep alive.
+pub(super) struct WeakHub(Weak<Parts>);
+
+impl WeakHub {
+    pub(super) fn upgrade(&self) -> Option<Hub> {
+        self.0.upgrade().map(Hub)
+    }
+}
+
+impl Hub {
+    /// A hub over `backend`, with identities from `authority`.
+    pub fn new(
+        backend: Backend,
+        authority: Authority,
+        settings: HubSettings,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let HubSettings {
+            limits,
+            pages,
+            recovery,
+            presence,
+            typing,
+            grace,
+        } = settings;
+        metrics.show_not_recovered(ResumeRejection::ALL.map(ResumeRejection::as_str));
+        let notices = Rate::new(limits.notices_per_second, limits.notices_burst);
+        let fan_out = Arc::new(FanOutBudget::new(notices));
+        let policy = RoomPolicy {
+            grace: presence.grace,
+            max_announced_users: presence.room_users,
+            typing_timeout: typing.timeout,
+            max_typists: typing.room_users,
+            fan_out: fan_out.clone(),
+        };
+        let (bus, nodes) = (backend.bus.clone(), backend.cluster.clone());
+        let memory = memory_pool(&limits, &metrics);
+        Self(Arc::new(Parts {
+            rooms: RoomRegistry::new(policy, bus, nodes.clone(), metrics.clone()),
+            connections: ConnectionTable::new(presence.grace, metrics.clone()),
+            sessions: SessionTable::new(&recovery),
+            cluster: Cluster::new(nodes),
+            rates: RateLimiter::new(&limits, fan_out),
+            limiter: Limiter::new(limits, pages, memory),
+            batch_writers: BatchWriters::default(),
+            away_after: presence.away_after,
+            token_grace: grace,
+            backend,
+            authority,
+            metrics,
+        }))
+    }
+
+    fn parts(&self) -> &Parts {
+        &self.0
+    }
+
+    /// The metrics of this node.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.parts().metrics
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &LimitSettings {
+        self.parts().limiter.settings()
+    }
+
+    /// How long a connection stays after its token has expired, waiting for a new one.
+    pub fn grace(&self) -> Duration {
+        self.parts().token_grace
+    }
+
+    /// Verifies tokens.
+    pub fn authority(&self) -> &Authority {
+        &self.parts().authority
+    }
+
+    pub(super) fn backend(&self) -> &Backend {
+        &self.parts().backend
+    }
+
+    pub(super) fn rooms(&self) -> &RoomRegistry {
+        &self.parts().rooms
+    }
+
+    pub(super) fn connection_table(&self) -> &ConnectionTable {
+        &self.parts().connections
+    }
+
+    pub(super) fn sessions(&self) -> &SessionTable {
+        &self.parts().sessions
+    }
+
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.parts().cluster
+    }
+
+    pub(super) fn limiter(&self) -> &Limiter {
+        &self.parts().limiter
+    }
+
+    pub(super) fn rates(&self) -> &RateLimiter {
+        &self.parts().rates
+    }
+
+    pub(super) fn batch_writers(&self) -> &BatchWriters {
+        &self.parts().batch_writers
+    }
+
+    /// After how long without activity a user is shown as away; `None`: never.
+    pub(super) fn away_after(&self) -> Option<Duration> {
+        self.parts().away_after
+    }
+
+    pub(super) fn downgrade(&self) -> WeakHub {
+        WeakHub(Arc::downgrade(&self.0))
+    }
+}

@@ -1,4 +1,4 @@
-//! Switchboard inside an application: one typed event and one route of its own, beside everything the server does.
+//! Switchboard embedded in an application, with a typed event and a route of its own.
 //!
 //! `cargo run --example custom_events`; then, in a client, `socket.emitWithAck("roll", { room: "table", sides: 6 })`,
 //! or in a shell `curl -X POST http://127.0.0.1:3000/bell/table`.
@@ -24,7 +24,7 @@ struct PresenceRequest {
     sides: u32,
 }
 
-/// Rolls a die on the server and tells the room, in the name of whoever asked.
+/// Rolls a die on the server and publishes the result in the name of the caller.
 async fn roll(context: EventContext, roll: PresenceRequest) -> Result<Value> {
     if roll.sides == 0 {
         return Err(Error::bad_request("a die has at least one side"));
@@ -32,12 +32,12 @@ async fn roll(context: EventContext, roll: PresenceRequest) -> Result<Value> {
     let rolled = rand::random_range(1..=roll.sides);
     let publish = Publish::new(roll.room, "rolled", &rolled)?;
     context.publish(publish).await?.settled().await?;
-    // Kept with the connection, also over a recovery: `context.state` reads it.
+    // Stored with the session, so it survives a recovery; `context.state` reads it.
     context.set_state(&json!({ "rolled": rolled }))?;
     Ok(json!({ "value": rolled }))
 }
 
-/// Rings in a room, in nobody's name.
+/// Publishes to a room without a sender.
 async fn bell(State(hub): State<Hub>, Path(room): Path<RoomName>) -> Result<()> {
     let publish = Publish::new(room, "bell", &"ding")?;
     let publishing = hub.publish_as(&Namespace::root(), publish, None).await?;

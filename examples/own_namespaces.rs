@@ -1,9 +1,9 @@
-//! Namespaces of an application's own, beside the server's: their events are handled by socketioxide alone, with any number of
-//! arguments, binary anywhere, and acks of any form.
+//! Custom namespaces next to the server's: socketioxide alone handles their events, with any number of arguments, binary
+//! anywhere, and acks of any form.
 //!
-//! `SWITCHBOARD_SOCKETIO_NAMESPACES=/rooms cargo run --example own_namespaces`: everything that the server does is in `/rooms`,
-//! and `/` and `/custom` are the application's. `message` comes back as `message-back`, `message-with-ack` in its ack. What a
-//! client sends along with CONNECT it is told by `auth`.
+//! `SWITCHBOARD_SOCKETIO_NAMESPACES=/rooms cargo run --example own_namespaces`: the server itself is in `/rooms`,
+//! and `/` and `/custom` belong to the application. `message` is echoed as `message-back`, `message-with-ack` in its ack, and
+//! the auth payload of CONNECT as `auth`.
 
 #![allow(
     clippy::needless_pass_by_value,
@@ -22,13 +22,12 @@ use serde::{
 };
 use socketioxide::extract::{AckSender, Data, TryData};
 use switchboard::{
-    App, SocketRef,
+    Adapter, App, SocketRef,
     app::stop_signal,
     config::{ConfigSources, load},
-    transport::socketio::Adapter,
 };
 
-/// All arguments of an event, whatever they are.
+/// All arguments of an event, of any type.
 struct Arguments(Vec<rmpv::Value>);
 
 impl<'de> Deserialize<'de> for Arguments {
@@ -51,7 +50,7 @@ impl<'de> Deserialize<'de> for Arguments {
             }
         }
 
-        // A tuple is what socketioxide takes for several arguments; its length is not looked at.
+        // socketioxide passes several arguments as a tuple, and ignores its length.
         deserializer.deserialize_tuple(0, All)
     }
 }
@@ -73,7 +72,7 @@ async fn connected(socket: SocketRef, auth: TryData<serde_json::Value>) {
     report(socket.emit("auth", &auth));
 }
 
-// Not async: the body runs as the event comes, so that answers are in the order of the events.
+// Not async: the body runs as the event arrives, so replies keep the order of events.
 fn echo(socket: SocketRef, Data(arguments): Data<Arguments>) -> Ready<()> {
     report(socket.emit("message-back", &arguments));
     ready(())
@@ -86,7 +85,7 @@ fn acknowledge(Data(arguments): Data<Arguments>, ack: AckSender<Adapter>) -> Rea
 
 fn report(sent: Result<(), impl fmt::Display>) {
     if let Err(error) = sent {
-        eprintln!("an event was not sent: {error}");
+        eprintln!("sending an event failed: {error}");
     }
 }
 

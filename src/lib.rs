@@ -1,19 +1,19 @@
 //! Switchboard: a realtime server you run instead of write.
 //!
-//! Any socket.io client connects unchanged and finds rooms, acknowledged and numbered messages, history and identity.
+//! Any socket.io client connects unchanged and gets rooms, acknowledged and numbered messages, history and identity.
 //!
 //! ```text
-//! socket.io                      doors: speak a protocol, know no rules
+//! socket.io | ws | sse | poll    transports: speak a protocol, know no rules
 //!     |
-//!    hub                         the rules: who may, who is here, in what order
+//!    hub                         the rules: permissions, presence, order
 //!     |
-//!  backend                       one log + bus: orders, keeps, delivers
+//!  backend                       the log and the bus: orders, stores, delivers
 //! memory | sqlite | redis
 //! ```
 //!
 //! # Embedding
 //!
-//! The binary is a thin wrapper around [`App`]. An application that needs events or routes of its own runs it itself:
+//! The binary is a thin wrapper around [`App`]. An application that needs events or routes of its own embeds it:
 //!
 //! ```no_run
 //! use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@
 //!     .event("roll", async |_context, roll: PresenceRequest| Ok(Rolled { value: roll.sides }))
 //!     .build()
 //!     .await?;
-//! // What it emits itself reaches the sockets of all nodes.
+//! // An event emitted by the application reaches the sockets of all nodes.
 //! let io: switchboard::SocketIo = app.io().clone();
 //! tokio::spawn(async move { io.to("lobby").emit("news", "the dice are out").await });
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
@@ -43,22 +43,30 @@
 mod api;
 pub mod app;
 pub mod auth;
-pub mod backend;
-pub mod cli;
 pub mod config;
 pub mod error;
-pub mod http;
 pub mod hub;
-pub mod limits;
+mod limits;
 pub mod model;
 mod options;
 pub mod pattern;
-pub mod retry;
+mod retry;
+
+// Not part of the API: used by the binary, the benchmarks and the integration tests.
+#[doc(hidden)]
+pub mod backend;
+#[doc(hidden)]
+pub mod cli;
+#[doc(hidden)]
+pub mod http;
+#[doc(hidden)]
 pub mod telemetry;
+#[doc(hidden)]
 pub mod transport;
 
-pub use app::{App, StartError};
+pub use app::{App, AppBuilder, StartError};
 pub use error::{Code, Error, Result};
 #[cfg(fuzzing)]
+#[doc(hidden)]
 pub use transport::fuzzing;
-pub use transport::socketio::{EventContext, SocketIo, SocketRef};
+pub use transport::socketio::{Adapter, EventContext, SocketIo, SocketRef};

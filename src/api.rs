@@ -1,7 +1,7 @@
-//! REST: what back ends, scripts and users without a connection ask over HTTP, and what operators do.
+//! The REST API: for back ends, scripts and users without a connection, and the endpoints for operators.
 //!
-//! The router is the table of contents; one file a subject. A call reads what it is asked into the hub's types and answers
-//! with what the hub says; it knows no rule. `/v1/openapi.json` is made from the same lines as the routes.
+//! The router is the table of contents; each subject has a file. A call parses its request into the hub's types and returns what
+//! the hub returns; it knows no rules. `/v1/openapi.json` is generated from the same items as the routes.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{
     error::{Code, Error},
     http::{StaticBody, error_response, method_not_allowed, traced},
     hub::Hub,
-    transport::Doorway,
+    transport::AdmissionControl,
 };
 
 mod access;
@@ -28,33 +28,34 @@ mod docs;
 mod health;
 mod messages;
 mod params;
+mod pending_publish;
 mod rooms;
 mod schema;
-mod settling;
 mod users;
 
-/// What the API's calls need.
+/// The API's shared state.
 #[derive(Clone)]
 struct Api {
     hub: Hub,
-    doorway: Arc<Doorway>,
+    admission: Arc<AdmissionControl>,
 }
 
-/// Everything under `/v1`, and `/healthz`, `/readyz`, `/metrics`, the last perhaps elsewhere: in the routes for operators alone.
+/// The public routes (`/v1`, `/healthz`, `/readyz`, `/metrics`) and those for operators alone. With an internal address, `/metrics`
+/// is only among the latter.
 pub(crate) fn routes(
-    doorway: &Arc<Doorway>,
+    admission: &Arc<AdmissionControl>,
     metrics_key: ApiKeys,
     has_internal: bool,
 ) -> (Router, Router) {
     let api = Api {
-        hub: doorway.hub().clone(),
-        doorway: doorway.clone(),
+        hub: admission.hub().clone(),
+        admission: admission.clone(),
     };
     let probes = health::probes(&api);
     let metrics = health::metrics(&api, metrics_key);
     let internal = probes.clone().merge(metrics.clone());
     let internal = internal
-        .fallback(nothing_here)
+        .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     let mut public = probes.merge(traced(v1(&api)));
     if !has_internal {
@@ -63,8 +64,8 @@ pub(crate) fn routes(
     (public, internal)
 }
 
-/// The calls that can stand alone and in a batch.
-fn calls(api: &Api) -> OpenApiRouter<Api> {
+/// The calls that can be made alone and in a batch.
+fn call_routes(api: &Api) -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(messages::send, messages::list))
         .routes(routes!(rooms::list))
@@ -74,52 +75,52 @@ fn calls(api: &Api) -> OpenApiRouter<Api> {
         .routes(routes!(users::show))
         .routes(routes!(users::notify))
         .routes(routes!(users::disconnect))
-        .route_layer(from_fn_with_state(api.clone(), access::pace))
+        .route_layer(from_fn_with_state(api.clone(), access::limit_rate))
 }
 
 fn v1(api: &Api) -> Router {
-    let (inner, _) = calls(api).split_for_parts();
-    let inner = batch::Calls::new(finished(inner.fallback(nothing_here), api));
-    let (router, mut document) = OpenApiRouter::with_openapi(docs::begin())
-        .merge(calls(api))
+    let (inner, _) = call_routes(api).split_for_parts();
+    let inner = batch::CallRouter::new(with_common_layers(inner.fallback(not_found), api));
+    let (router, mut document) = OpenApiRouter::with_openapi(docs::base_document())
+        .merge(call_routes(api))
         .routes(routes!(batch::run))
         .layer(Extension(inner))
         .route_layer(from_fn_with_state(api.clone(), access::identify))
         .routes(routes!(docs::openapi))
         .routes(routes!(docs::page))
         .split_for_parts();
-    docs::complete(&mut document, api.hub.authority().is_open());
+    docs::add_common_responses(&mut document, api.hub.authority().is_open());
     let router = router
         .route("/v1/docs/{file}", axum::routing::get(docs::file))
-        .route("/v1/{*elsewhere}", any(nothing_here))
+        .route("/v1/{*unknown}", any(not_found))
         .layer(Extension(docs::Document::new(&document)));
-    finished(router, api)
+    with_common_layers(router, api)
 }
 
-/// Adds what every answer of the API goes through.
-fn finished(router: Router<Api>, api: &Api) -> Router {
+/// Adds the layers that all responses of the API pass through.
+fn with_common_layers(router: Router<Api>, api: &Api) -> Router {
     router
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(api.clone(), access::record))
+        .layer(from_fn_with_state(api.clone(), access::record_response))
         .with_state(api.clone())
 }
 
-/// What the page about this server may load: nothing but the style that is in it.
+/// The welcome page may load nothing; its style is inlined.
 const WELCOME_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                               frame-ancestors 'none'";
 
-/// The answer where no route is: a page about this server at its root, unless an application has one there.
-pub(crate) async fn no_route(method: Method, uri: Uri) -> Response {
+/// The response where no route matches: the welcome page at `/`, unless an application has a route there.
+pub(crate) async fn fallback_page(method: Method, uri: Uri) -> Response {
     if uri.path() == "/" && (method == Method::GET || method == Method::HEAD) {
         let policy = [(header::CONTENT_SECURITY_POLICY, WELCOME_POLICY)];
         let page = Html(include_str!("api/welcome.html"));
         return (policy, Extension(StaticBody), page).into_response();
     }
-    nothing_here(uri).await
+    not_found(uri).await
 }
 
-/// The answer where nothing else answers.
-pub(crate) async fn nothing_here(uri: Uri) -> Response {
+/// 404.
+pub(crate) async fn not_found(uri: Uri) -> Response {
     error_response(&Error::new(
         Code::NotFound,
         format!("there is nothing at {}", uri.path()),

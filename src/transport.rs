@@ -1,28 +1,26 @@
 //! Transports: each speaks one protocol, sends requests to the hub, and knows no rules.
 
-mod admission_queue;
-mod auth_failures;
+mod admission;
 mod close_codes;
-mod doorway;
 mod envelope;
+mod framed_client;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-mod greeting;
+mod message_memory;
 mod packet_rate;
-mod parts;
-mod peer;
 pub(crate) mod poll;
 mod requests;
+mod room_query;
+mod session_event;
 mod settings;
 pub mod socketio;
 pub(crate) mod sse;
-mod wanted;
 pub(crate) mod websocket;
 mod wire;
 
-pub(crate) use doorway::{Doorway, DoorwayConfig};
-
-use crate::http::{buffered_body, client_address, json, lock};
+pub(crate) use admission::{AdmissionConfig, AdmissionControl};
 pub use settings::{
     EventsSettings, HttpSettings, PollSettings, SocketIoSettings, Transport, WebSocketSettings,
 };
+
+use crate::http::{buffered_body, client_address, json, lock};

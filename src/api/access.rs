@@ -1,4 +1,4 @@
-//! Who calls, and what is noted of every call.
+//! Middleware of all calls: who calls, at what rate, and metrics.
 
 use std::time::Instant;
 
@@ -19,16 +19,16 @@ use crate::{
     model::Namespace,
 };
 
-/// Finds out who calls, for the call to find among the request's extensions.
+/// Identifies the caller, and stores it as [`Visitor`] in the request's extensions.
 pub(super) async fn identify(State(api): State<Api>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     match visitor(&api, &parts).await {
         Ok(visitor) => {
             let identity = visitor.identity();
-            let charged = api.doorway.charge(&mut parts, identity.as_deref());
+            let charged = api.admission.charge(&mut parts, identity.as_deref());
             parts.extensions.insert(visitor);
             let response = next.run(Request::from_parts(parts, body)).await;
-            charged.answered(response)
+            charged.finish(response)
         }
         Err(error) => error.into_response(),
     }
@@ -37,16 +37,16 @@ pub(super) async fn identify(State(api): State<Api>, request: Request, next: Nex
 async fn visitor(api: &Api, request: &Parts) -> Result<Visitor> {
     let headers = &request.headers;
     let authority = api.hub.authority();
-    // Only there: a key is for programs, and must not stand in addresses.
+    // Only from that header: a key is for programs, and must not be in URLs.
     let bearer = find_token(headers, None, None);
     let has_key = bearer
         .as_ref()
         .is_some_and(|token| authority.api_keys().contains(&token.text));
-    // No page sends a key by accident, and none that is cross-site sends one without saying where it is from: a back end
-    // may reach a server in open mode by any name.
+    // No page sends a key by accident, and no cross-site page sends one without an `Origin`. A back end may reach the server in
+    // open mode by any host name.
     let is_program = has_key && !headers.contains_key(header::ORIGIN);
     if !is_program {
-        api.doorway.check_origin(headers, &request.extensions)?;
+        api.admission.check_origin(headers, &request.extensions)?;
     }
     let namespace = Namespace::root();
     if has_key {
@@ -55,14 +55,14 @@ async fn visitor(api: &Api, request: &Parts) -> Result<Visitor> {
     if authority.is_open() && bearer.is_some() && !authority.api_keys().is_empty() {
         let error = Error::unauthorized("this is no API key of this server");
         let address = client_address(&request.extensions).ip;
-        return Err(api.doorway.note_failure(address, error));
+        return Err(api.admission.authenticator().record_failure(address, error));
     }
-    let principal = api.doorway.principal(request).await?;
+    let principal = api.admission.authenticator().principal(request).await?;
     api.hub.visitor(namespace, principal)
 }
 
-/// Holds users to their rate, as with what they ask by a connection; sending takes its permit where it is done.
-pub(super) async fn pace(
+/// Applies the user's request rate, as on a connection. PublishOutcome takes its permit in the hub.
+pub(super) async fn limit_rate(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
     request: Request,
@@ -76,16 +76,23 @@ pub(super) async fn pace(
     next.run(request).await
 }
 
-/// Refuses whoever is no back end.
-pub(super) fn only_back_ends(visitor: &Visitor) -> Result<()> {
+/// Refuses callers without an API key.
+///
+/// # Errors
+/// `forbidden`.
+pub(super) fn require_api_key(visitor: &Visitor) -> Result<()> {
     match visitor.identity() {
         None => Ok(()),
-        Some(_) => Err(Error::forbidden("this takes an API key")),
+        Some(_) => Err(Error::forbidden("this requires an API key")),
     }
 }
 
-/// Counts an answer, and has nobody keep it.
-pub(super) async fn record(State(api): State<Api>, request: Request, next: Next) -> Response {
+/// Counts a response, and forbids caching it.
+pub(super) async fn record_response(
+    State(api): State<Api>,
+    request: Request,
+    next: Next,
+) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let mut response = next.run(request).await;
     let metrics = api.hub.metrics();

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::{
     Api,
-    settling::{Later, Sending},
+    pending_publish::{DeferredPublish, PendingPublish},
 };
 use crate::{
     error::{Code, Error, Result},
@@ -26,23 +26,23 @@ use crate::{
     hub::Visitor,
 };
 
-/// Calls that one batch may hold.
-const MOST: usize = 100;
+/// CallRouter that one batch may hold.
+const MAX_CALLS: usize = 100;
 
-/// Bytes of answers that cost nothing of the node's memory.
-const FREE: usize = 16 << 10;
+/// Bytes of responses that are not charged to the memory budget.
+const UNCHARGED_BYTES: usize = 16 << 10;
 
-/// Bytes of an answer that is kept whatever there is of memory.
-const SMALL: u64 = 4 << 10;
+/// Bytes of a response that is kept even if memory is exhausted.
+const ALWAYS_KEPT_BYTES: u64 = 4 << 10;
 
-/// Bytes of answers behind which a batch does nothing more: they are held until the last is there.
-const ANSWER_BYTES: u64 = 8 << 20;
+/// Bytes of responses after which a batch executes nothing more: they are held until the last one is there.
+const MAX_RESPONSE_BYTES: u64 = 8 << 20;
 
-/// The calls that may stand in a batch.
+/// Routes the calls of a batch.
 #[derive(Clone)]
-pub(super) struct Calls(Router);
+pub(super) struct CallRouter(Router);
 
-impl Calls {
+impl CallRouter {
     pub(super) fn new(router: Router) -> Self {
         Self(router)
     }
@@ -56,7 +56,7 @@ impl Calls {
     { "method": "GET", "path": "/v1/rooms/lobby" }
 ] }))]
 pub(super) struct Batch {
-    /// In the order in which they are done; at most 100.
+    /// Executed in this order; at most 100.
     #[schema(max_items = 100)]
     requests: Vec<Call>,
 }
@@ -66,7 +66,7 @@ pub(super) struct Batch {
 #[serde(expecting = "{ method, path, body? }")]
 pub(super) struct Call {
     method: CallMethod,
-    /// The path, with its query if it has one, as a request of its own would have it.
+    /// The path, with its query if there is one, as in a request of its own.
     #[schema(example = "/v1/rooms/lobby/messages")]
     path: String,
     /// The body, if the call takes one.
@@ -74,7 +74,7 @@ pub(super) struct Call {
     body: Option<Box<RawValue>>,
 }
 
-/// A method of HTTP.
+/// An HTTP method.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum CallMethod {
@@ -82,20 +82,22 @@ pub(super) enum CallMethod {
     Get,
     /// Sends.
     Post,
-    /// Takes away.
+    /// Deletes.
     Delete,
 }
 
-/// What the calls were answered.
+/// The responses to a batch.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Answers {
+#[schema(as = Answers)]
+pub(super) struct BatchResponse {
     /// In the order of the requests.
-    responses: Vec<Answer>,
+    responses: Vec<CallResponse>,
 }
 
-/// What one call was answered.
+/// The response to one call.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Answer {
+#[schema(as = Answer)]
+pub(super) struct CallResponse {
     /// The status that it would have had alone.
     #[schema(minimum = 200, maximum = 599, example = 201)]
     status: u16,
@@ -106,130 +108,131 @@ pub(super) struct Answer {
 
 /// Do several calls at once.
 ///
-/// In order, in the name of whoever sends the batch; one that fails does not keep the others from being done. Messages
-/// that follow each other are stored together. Behind 8 MiB of answers nothing more is done: the calls that are left are
-/// answered 413.
+/// In order, in the name of the caller; a call that fails does not stop the others. Consecutive messages are stored together.
+/// After 8 MiB of responses nothing more is executed: the remaining calls fail with 413.
 #[utoipa::path(
     post,
     path = "/v1/batch",
     operation_id = "run_batch",
     tag = "batch",
     request_body = Batch,
-    responses((status = 200, description = "Every call was answered, each with its own status.", body = Answers))
+    responses((status = 200, description = "Every call has a response with its own status.", body = BatchResponse))
 )]
 pub(super) async fn run(
     State(api): State<Api>,
-    Extension(calls): Extension<Calls>,
+    Extension(calls): Extension<CallRouter>,
     Extension(visitor): Extension<Visitor>,
     Extension(limits): Extension<BodyLimits>,
     JsonBody(batch): JsonBody<Batch>,
-) -> Result<Json<Answers>> {
-    if batch.requests.len() > MOST {
+) -> Result<Json<BatchResponse>> {
+    if batch.requests.len() > MAX_CALLS {
         let count = batch.requests.len();
-        let message = format!("a batch holds at most {MOST} requests, this one has {count}");
+        let message = format!("a batch holds at most {MAX_CALLS} requests, this one has {count}");
         return Err(Error::bad_request(message));
     }
-    // Besides what its calls take: those that are none would come at no rate at all.
+    // In addition to the permits of its calls: malformed ones take none.
     api.hub.take_message_permit(&visitor, Instant::now())?;
     let mut done = Vec::with_capacity(batch.requests.len());
-    let mut held = api.hub.charge_memory(&visitor, FREE);
+    let mut held = api.hub.charge_memory(&visitor, UNCHARGED_BYTES);
     let mut bytes = 0;
     for call in batch.requests {
-        if !call.joins_messages() {
-            settle(&mut done).await;
+        if !call.can_follow_unstored_messages() {
+            wait_until_stored(&mut done).await;
         }
-        let begun = match bytes > ANSWER_BYTES {
-            true => Begun::Answered(too_much().into_response()),
-            false => calls.begin(call, &visitor, &limits).await,
+        let result = match bytes > MAX_RESPONSE_BYTES {
+            true => CallResult::Done(too_large().into_response()),
+            false => calls.execute(call, &visitor, &limits).await,
         };
-        let more = begun.bytes();
+        let more = result.bytes();
         let covered = held.cover(usize::try_from(bytes + more).unwrap_or(usize::MAX));
         done.push(match covered {
-            // What was read can be read again; what was done is told of in few bytes.
-            Err(why) if more > SMALL => Begun::Answered(why.into_memory_error().into_response()),
+            // A read can be repeated; the result of a write is small.
+            Err(why) if more > ALWAYS_KEPT_BYTES => {
+                CallResult::Done(why.into_memory_error().into_response())
+            }
             _ => {
                 bytes += more;
-                begun
+                result
             }
         });
     }
-    settle(&mut done).await;
+    wait_until_stored(&mut done).await;
     let mut responses = Vec::with_capacity(done.len());
-    for begun in done {
-        if let Begun::Answered(response) = begun {
-            responses.push(Answer::of(response).await?);
+    for result in done {
+        if let CallResult::Done(response) = result {
+            responses.push(CallResponse::of(response).await?);
         }
     }
-    Ok(Json(Answers { responses }))
+    Ok(Json(BatchResponse { responses }))
 }
 
-fn too_much() -> Error {
+fn too_large() -> Error {
     let message = format!(
-        "not done: the answers before this one have more than {ANSWER_BYTES} bytes; send it in another batch"
+        "not executed: the responses before this one have more than {MAX_RESPONSE_BYTES} bytes; send it in another batch"
     );
     Error::new(Code::TooLarge, message)
 }
 
 impl Call {
-    /// Whether it need not wait until the messages before it are stored. A reader is to find those, and what is not kept
-    /// would be delivered ahead of them.
-    fn joins_messages(&self) -> bool {
+    /// Whether it may run before the messages ahead of it are stored: only if it stores one, too. A read has to see them, and an
+    /// ephemeral event would be delivered ahead of them.
+    fn can_follow_unstored_messages(&self) -> bool {
         #[derive(Deserialize)]
-        struct Kept {
+        struct PublishBody {
             ephemeral: Option<serde::de::IgnoredAny>,
         }
         let body = self.body.as_deref().map_or("", RawValue::get);
         matches!(self.method, CallMethod::Post)
-            && serde_json::from_str::<Kept>(body).is_ok_and(|kept| kept.ephemeral.is_none())
+            && serde_json::from_str::<PublishBody>(body).is_ok_and(|body| body.ephemeral.is_none())
     }
 }
 
-/// A call that is done, or a message on its way to the log.
-enum Begun {
-    Answered(Response),
-    Sending(Sending),
+/// A call's response, or its message on the way to the log.
+enum CallResult {
+    Done(Response),
+    PublishOutcome(PendingPublish),
 }
 
-impl Begun {
-    /// What is held of it until the others are done.
+impl CallResult {
+    /// Bytes that are held until the batch is done.
     fn bytes(&self) -> u64 {
         match self {
-            Begun::Answered(response) => response.body().size_hint().lower(),
-            Begun::Sending(_) => 0,
+            CallResult::Done(response) => response.body().size_hint().lower(),
+            CallResult::PublishOutcome(_) => 0,
         }
     }
 }
 
-/// Waits for every message that is on its way.
-async fn settle(done: &mut [Begun]) {
-    for begun in done {
-        let taken = std::mem::replace(begun, Begun::Answered(Response::default()));
-        *begun = Begun::Answered(match taken {
-            Begun::Answered(response) => response,
-            Begun::Sending(sending) => sending.answer().await.into_response(),
+/// Waits until all messages are stored.
+async fn wait_until_stored(done: &mut [CallResult]) {
+    for result in done {
+        let taken = std::mem::replace(result, CallResult::Done(Response::default()));
+        *result = CallResult::Done(match taken {
+            CallResult::Done(response) => response,
+            CallResult::PublishOutcome(pending) => pending.respond().await.into_response(),
         });
     }
 }
 
-impl Calls {
-    async fn begin(&self, call: Call, visitor: &Visitor, limits: &BodyLimits) -> Begun {
+impl CallRouter {
+    async fn execute(&self, call: Call, visitor: &Visitor, limits: &BodyLimits) -> CallResult {
         let request = match request(call) {
             Ok(request) => request,
-            Err(error) => return Begun::Answered(error.into_response()),
+            Err(error) => return CallResult::Done(error.into_response()),
         };
-        let later = Later::default();
+        let deferred = DeferredPublish::default();
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(visitor.clone());
         parts.extensions.insert(limits.clone());
-        parts.extensions.insert(later.clone());
+        parts.extensions.insert(deferred.clone());
         let request = Request::from_parts(parts, body);
         let response = match self.0.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        match later.take() {
-            Some(sending) => Begun::Sending(sending),
-            None => Begun::Answered(response),
+        match deferred.take() {
+            Some(pending) => CallResult::PublishOutcome(pending),
+            None => CallResult::Done(response),
         }
     }
 }
@@ -260,11 +263,11 @@ fn request(call: Call) -> Result<Request> {
     Ok(request)
 }
 
-impl Answer {
+impl CallResponse {
     async fn of(response: Response) -> Result<Self> {
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.map_err(|error| {
-            Error::new(Code::Internal, "an answer could not be read").caused_by(error)
+            Error::new(Code::Internal, "a response could not be read").caused_by(error)
         })?;
         Ok(Self {
             status,
@@ -275,7 +278,7 @@ impl Answer {
 
 fn json(body: &Bytes) -> Result<Box<RawValue>> {
     serde_json::from_slice(body)
-        .map_err(|error| Error::new(Code::Internal, "an answer is no JSON").caused_by(error))
+        .map_err(|error| Error::new(Code::Internal, "a response is not JSON").caused_by(error))
 }
 
 #[cfg(test)]

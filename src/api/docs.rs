@@ -1,6 +1,6 @@
-//! The API's description of itself, and a page to read and to try it.
+//! The OpenAPI document, and a page to read it and to try the calls.
 //!
-//! The page and all that it needs is in the binary; its policy forbids the browser to fetch anything from elsewhere.
+//! The page and its files are embedded in the binary; its content security policy forbids loading anything from elsewhere.
 
 use std::{
     borrow::Cow,
@@ -28,11 +28,11 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, serve};
 
-use super::{nothing_here, schema};
+use super::{not_found, schema};
 use crate::http::StaticBody;
 
-/// What the page may load: itself, and images that are in its style sheet.
-const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; \
+/// The page may load its own files, and images inlined in its style sheet.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; \
                       base-uri 'self'; frame-ancestors 'none'";
 
 const PAGE: &str = r#"<!DOCTYPE html>
@@ -71,16 +71,16 @@ const PAGE: &str = r#"<!DOCTYPE html>
         (name = "batch", description = "Several calls in one request"),
         (name = "description", description = "This description"),
     ),
-    components(schemas(schema::Refusal)),
-    modifiers(&Identity),
+    components(schemas(schema::RefusalSchema)),
+    modifiers(&SecuritySchemes),
     security(("api_key" = []), ("token" = []), ("query_token" = [])),
 )]
-struct Begun;
+struct BaseDocument;
 
-/// How callers say who they are.
-struct Identity;
+/// How callers authenticate.
+struct SecuritySchemes;
 
-impl Modify for Identity {
+impl Modify for SecuritySchemes {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let bearer = |format: Option<&str>, description: &str| {
             let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
@@ -100,80 +100,84 @@ impl Modify for Identity {
     }
 }
 
-/// The description before any call stands in it.
-pub(super) fn begin() -> utoipa::openapi::OpenApi {
-    Begun::openapi()
+/// The document without any calls.
+pub(super) fn base_document() -> utoipa::openapi::OpenApi {
+    BaseDocument::openapi()
 }
 
-/// A way in which calls are refused.
-struct Refusal {
+/// An error response that calls share.
+struct ErrorResponse {
     status: &'static str,
     name: &'static str,
     description: &'static str,
-    /// Only calls that have a body are refused so.
-    of_bodies: bool,
+    /// Applies only to calls that have a body.
+    for_bodies: bool,
 }
 
-impl Refusal {
-    const fn of_calls(status: &'static str, name: &'static str, description: &'static str) -> Self {
-        Self {
-            status,
-            name,
-            description,
-            of_bodies: false,
-        }
-    }
-
-    const fn of_bodies(
+impl ErrorResponse {
+    const fn for_all_calls(
         status: &'static str,
         name: &'static str,
         description: &'static str,
     ) -> Self {
         Self {
-            of_bodies: true,
-            ..Self::of_calls(status, name, description)
+            status,
+            name,
+            description,
+            for_bodies: false,
+        }
+    }
+
+    const fn for_bodies(
+        status: &'static str,
+        name: &'static str,
+        description: &'static str,
+    ) -> Self {
+        Self {
+            for_bodies: true,
+            ..Self::for_all_calls(status, name, description)
         }
     }
 }
 
-const REFUSALS: [Refusal; 9] = [
-    Refusal::of_calls(
+const ERROR_RESPONSES: [ErrorResponse; 9] = [
+    ErrorResponse::for_all_calls(
         "400",
         "BadRequest",
         "Malformed: the message says what was expected.",
     ),
-    Refusal::of_calls(
+    ErrorResponse::for_all_calls(
         "401",
         "Unauthorized",
         "No API key and no token, or one that is not good (any more).",
     ),
-    Refusal::of_calls(
+    ErrorResponse::for_all_calls(
         "403",
         "Forbidden",
         "Not allowed to this identity, or to pages of this origin.",
     ),
-    Refusal::of_bodies("408", "TooSlow", "The body took too long to arrive."),
-    Refusal::of_bodies(
+    ErrorResponse::for_bodies("408", "TooSlow", "The body took too long to arrive."),
+    ErrorResponse::for_bodies(
         "413",
         "TooLarge",
         "The body, or the data in it, is larger than configured.",
     ),
-    Refusal::of_bodies("415", "NotJson", "The body is not declared as JSON."),
-    Refusal::of_calls("429", "RateLimited", "Faster than a configured rate."),
-    Refusal::of_calls("500", "Internal", "A defect of the server."),
-    Refusal::of_calls(
+    ErrorResponse::for_bodies("415", "NotJson", "The body is not declared as JSON."),
+    ErrorResponse::for_all_calls("429", "RateLimited", "Faster than a configured rate."),
+    ErrorResponse::for_all_calls("500", "Internal", "A defect of the server."),
+    ErrorResponse::for_all_calls(
         "503",
         "Unavailable",
         "Storage, or the keys that tokens are checked with, cannot be reached now. Repeat it with the same id.",
     ),
 ];
 
-/// Adds what is true of every call.
-pub(super) fn complete(document: &mut utoipa::openapi::OpenApi, open: bool) {
+/// Adds the error responses of all calls, and the open mode's security.
+pub(super) fn add_common_responses(document: &mut utoipa::openapi::OpenApi, open: bool) {
     let components = document.components.get_or_insert_default();
-    for Refusal {
+    for ErrorResponse {
         name, description, ..
-    } in REFUSALS
+    } in ERROR_RESPONSES
     {
         let body = ContentBuilder::new()
             .schema(Some(Ref::from_schema_name("Refusal")))
@@ -187,34 +191,37 @@ pub(super) fn complete(document: &mut utoipa::openapi::OpenApi, open: bool) {
             .insert(name.to_owned(), response.into());
     }
     if open {
-        // Anybody may call, as a guest.
+        // Calls without credentials are made as a guest.
         let security = document.security.get_or_insert_default();
         security.push(SecurityRequirement::default());
     }
     for item in document.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.post, &mut item.delete];
-        operations.into_iter().flatten().for_each(refusals);
+        operations
+            .into_iter()
+            .flatten()
+            .for_each(add_error_responses);
     }
 }
 
-/// The description's own calls ask nobody who they are and cannot fail.
-fn refusals(operation: &mut Operation) {
+/// The document's own calls need no authentication and cannot fail.
+fn add_error_responses(operation: &mut Operation) {
     if operation.security.is_some() {
         return;
     }
     let has_body = operation.request_body.is_some();
-    for refusal in REFUSALS {
-        if has_body || !refusal.of_bodies {
-            let response = RefOr::Ref(Ref::from_response_name(refusal.name));
+    for response in ERROR_RESPONSES {
+        if has_body || !response.for_bodies {
+            let reference = RefOr::Ref(Ref::from_response_name(response.name));
             operation
                 .responses
                 .responses
-                .insert(refusal.status.to_owned(), response);
+                .insert(response.status.to_owned(), reference);
         }
     }
 }
 
-/// The description as it is sent.
+/// The encoded document.
 #[derive(Clone)]
 pub(super) struct Document(Bytes);
 
@@ -248,26 +255,26 @@ pub(super) async fn openapi(Extension(document): Extension<Document>) -> Respons
     responses((status = 200, description = "A page for browsers.", body = String, content_type = "text/html"))
 )]
 pub(super) async fn page() -> Response {
-    let policy = [(header::CONTENT_SECURITY_POLICY, POLICY)];
+    let policy = [(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY)];
     (policy, Extension(StaticBody), Html(PAGE)).into_response()
 }
 
-/// A file of the page's, as it is given to whoever asks: the same bytes for all.
+/// A file of the page; all responses share its bytes.
 #[derive(Clone)]
-struct File {
+struct PageFile {
     bytes: Bytes,
     kind: HeaderValue,
     compressed: bool,
 }
 
-impl File {
+impl PageFile {
     /// The file of this name, if there is one.
     fn named(name: &str) -> Option<Self> {
-        static FILES: LazyLock<DashMap<String, File>> = LazyLock::new(DashMap::new);
+        static FILES: LazyLock<DashMap<String, PageFile>> = LazyLock::new(DashMap::new);
         if let Some(file) = FILES.get(name) {
             return Some(file.clone());
         }
-        // Only what there is is kept: the names are those of the page's files.
+        // Only existing files are cached, so their number is bounded.
         let file = Self::read(name)?;
         FILES.insert(name.to_owned(), file.clone());
         Some(file)
@@ -292,10 +299,10 @@ impl File {
     }
 }
 
-/// A file of the page's.
+/// Serves a file of the page.
 pub(super) async fn file(Path(name): Path<String>, uri: Uri) -> Response {
-    let Some(file) = File::named(&name) else {
-        return nothing_here(uri).await;
+    let Some(file) = PageFile::named(&name) else {
+        return not_found(uri).await;
     };
     let mut response = (Extension(StaticBody), file.bytes).into_response();
     let headers = response.headers_mut();
@@ -305,7 +312,7 @@ pub(super) async fn file(Path(name): Path<String>, uri: Uri) -> Response {
     }
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(POLICY),
+        HeaderValue::from_static(CONTENT_SECURITY_POLICY),
     );
     response
 }

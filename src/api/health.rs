@@ -1,4 +1,4 @@
-//! What operators ask over HTTP: is it alive, can it serve, what has it counted.
+//! Endpoints for operators: liveness, readiness, metrics.
 
 use axum::{
     Json, Router,
@@ -16,7 +16,7 @@ use crate::{
     http::{client_address, error_response},
 };
 
-/// `/healthz` and `/readyz`. Monitors and load balancers ask with a slash at the end, too.
+/// `/healthz` and `/readyz`, with and without a trailing slash, because load balancers use both.
 pub(super) fn probes(api: &Api) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
@@ -26,11 +26,11 @@ pub(super) fn probes(api: &Api) -> Router {
         .with_state(api.clone())
 }
 
-/// `/metrics`, for whoever has the key if there is one.
+/// `/metrics`, protected by the key if there is one.
 pub(super) fn metrics(api: &Api, key: ApiKeys) -> Router {
     let page = get(async move |State(api): State<Api>, request: Request| {
         let (request, _) = request.into_parts();
-        match check(&api, &key, &request) {
+        match check_key(&api, &key, &request) {
             Ok(()) => render(&api),
             Err(error) => {
                 api.hub.metrics().error(&error);
@@ -44,24 +44,24 @@ pub(super) fn metrics(api: &Api, key: ApiKeys) -> Router {
         .with_state(api.clone())
 }
 
-fn check(api: &Api, key: &ApiKeys, request: &Parts) -> Result<()> {
+fn check_key(api: &Api, key: &ApiKeys, request: &Parts) -> Result<()> {
     let presented = find_token(&request.headers, None, None);
     if key.is_empty() || presented.is_some_and(|presented| key.contains(&presented.text)) {
         return Ok(());
     }
     let error = Error::unauthorized("the key of http.metrics_key is needed: Authorization: Bearer");
     let address = client_address(&request.extensions).ip;
-    Err(api.doorway.note_failure(address, error))
+    Err(api.admission.authenticator().record_failure(address, error))
 }
 
-/// The process lives.
+/// The process is alive.
 async fn healthz() -> Response {
     Json(json!({ "ok": true })).into_response()
 }
 
 /// New clients can be served: storage is usable and the node is not going down.
 async fn readyz(State(api): State<Api>) -> Response {
-    if api.doorway.draining().is_cancelled() {
+    if api.admission.draining().is_cancelled() {
         return error_response(&Error::new(Code::Draining, "this node is going down"));
     }
     match api.hub.ready().await {
@@ -70,7 +70,7 @@ async fn readyz(State(api): State<Api>) -> Response {
     }
 }
 
-/// Prometheus' text format.
+/// The metrics in OpenMetrics text format.
 fn render(api: &Api) -> Response {
     let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, format)], api.hub.metrics().render()).into_response()

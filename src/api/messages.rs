@@ -1,4 +1,4 @@
-//! Messages: sending to a room, and reading what was sent.
+//! Messages: sending to a room, and reading its history.
 
 use std::time::Instant;
 
@@ -9,10 +9,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Api,
-    access::only_back_ends,
-    params::{AnyNumber, Bounded, GivenId, GivenUser, InRoom},
+    access::require_api_key,
+    params::{Bounded, MessageIdParam, RoomPath, SafeInteger, UserIdParam},
+    pending_publish::{PendingPublish, PublishResponder},
     schema,
-    settling::{Sending, Settling},
 };
 use crate::{
     auth::parse_name,
@@ -32,7 +32,7 @@ use crate::{
 #[serde(expecting = "{ data, event?, id?, from?, ephemeral? }")]
 #[schema(example = json!({ "data": { "text": "hello" } }))]
 pub(super) struct NewMessage {
-    /// Any JSON; it is kept and delivered byte for byte.
+    /// Any JSON; it is stored and delivered byte for byte.
     #[schema(value_type = serde_json::Value)]
     data: Box<RawValue>,
     /// The name it is delivered under, `message` if not given. Names that the server itself uses are refused.
@@ -44,20 +44,20 @@ pub(super) struct NewMessage {
     )]
     event: Option<String>,
     /// Your own id for it: the same id again in the same room is the same message.
-    id: Option<GivenId>,
-    /// Whom members see as the sender; takes an API key. Without it a back end's message is from nobody.
+    id: Option<MessageIdParam>,
+    /// The sender that members see; requires an API key. Without it a back end's message is from nobody.
     from: Option<SentBy>,
-    /// Passed on to whoever is there, neither numbered nor kept. Takes an event of another name than `message`.
+    /// Delivered to the current members only, without a number, and not stored. Needs an event name other than `message`.
     #[serde(default)]
     ephemeral: bool,
 }
 
-/// In whose name a back end sends: a user's id, or that and a name to show.
+/// The user in whose name a back end sends: an id, or an id and a name to show.
 #[derive(Deserialize, ToSchema)]
 #[serde(untagged, expecting = "a user's id or { user, name? } is expected")]
 pub(super) enum SentBy {
     /// A user's id.
-    User(GivenUser),
+    User(UserIdParam),
     /// A user's id and the name to show.
     Sender(NamedSender),
 }
@@ -66,7 +66,7 @@ pub(super) enum SentBy {
 #[derive(Deserialize, ToSchema)]
 pub(super) struct NamedSender {
     /// The user.
-    user: GivenUser,
+    user: UserIdParam,
     /// The name to show, in at most 128 bytes.
     #[schema(max_length = 128, example = "Alice")]
     name: Option<String>,
@@ -88,25 +88,25 @@ impl SentBy {
 
 /// Send a message to a room.
 ///
-/// Answered once it is stored. Members get it in the order of its number, whatever door they use.
+/// The response comes once it is stored. Members get it in the order of its number, on every transport.
 #[utoipa::path(
     post,
     path = "/v1/rooms/{room}/messages",
     operation_id = "send_message",
     tag = "messages",
-    params(InRoom),
+    params(RoomPath),
     request_body = NewMessage,
     responses(
-        (status = 201, description = "Stored.", body = schema::Sent),
-        (status = 200, description = "The room has a message of this id already: nothing was stored.", body = schema::Sent),
-        (status = 202, description = "Passed on: it is ephemeral.", body = schema::Passed),
+        (status = 201, description = "Stored.", body = schema::SentSchema),
+        (status = 200, description = "The room has a message of this id already: nothing was stored.", body = schema::SentSchema),
+        (status = 202, description = "Delivered, not stored: it is ephemeral.", body = schema::PassedSchema),
     )
 )]
 pub(super) async fn send(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
-    settling: Settling,
-    PathParams(InRoom { room }): PathParams<InRoom>,
+    responder: PublishResponder,
+    PathParams(RoomPath { room }): PathParams<RoomPath>,
     JsonBody(message): JsonBody<NewMessage>,
 ) -> Result<Response> {
     let event = match message.event.as_deref() {
@@ -121,48 +121,48 @@ pub(super) async fn send(
         ephemeral: message.ephemeral,
         echo: true,
     };
-    let sending = publish_for(&api, &visitor, publish, message.from).await?;
-    settling.answer(sending).await
+    let pending = publish_for(&api, &visitor, publish, message.from).await?;
+    responder.respond(pending).await
 }
 
-/// Sends in the name of whoever calls, or of whom a back end names.
+/// Publishes in the name of the caller, or of the user that a back end names.
 pub(super) async fn publish_for(
     api: &Api,
     visitor: &Visitor,
     publish: Publish,
     from: Option<SentBy>,
-) -> Result<Sending> {
+) -> Result<PendingPublish> {
     let room = publish.room.clone();
     let publishing = match from {
         None => api.hub.publish(visitor, publish).await?,
         Some(from) => {
-            only_back_ends(visitor)?;
+            require_api_key(visitor)?;
             let sender = Some(from.sender()?);
             let namespace = visitor.namespace();
             api.hub.publish_as(namespace, publish, sender).await?
         }
     };
-    Ok(Sending { room, publishing })
+    Ok(PendingPublish { room, publishing })
 }
 
-/// Which messages.
+/// Query of a message list.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Part {
+pub(super) struct MessagesQuery {
     /// Those after this number, oldest first.
     #[param(value_type = Option<u64>, minimum = 0, maximum = 9007199254740991u64)]
-    after: Option<AnyNumber>,
+    after: Option<SafeInteger>,
     /// The last ones before this number.
     #[param(value_type = Option<u64>, minimum = 0, maximum = 9007199254740991u64)]
-    before: Option<AnyNumber>,
+    before: Option<SafeInteger>,
     /// At most so many; the server's own limit is `history.page`.
     #[param(value_type = Option<u64>, minimum = 1, maximum = 10000, example = 100)]
     limit: Option<Bounded<1, 10_000>>,
 }
 
-/// The messages, and where to go on.
+/// A page of messages, and where the next one begins.
 #[derive(Serialize)]
-pub(super) struct Answer {
+pub(super) struct MessagesPage {
     #[serde(flatten)]
     page: HistoryPage,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,18 +177,18 @@ pub(super) struct Answer {
     path = "/v1/rooms/{room}/messages",
     operation_id = "list_messages",
     tag = "messages",
-    params(InRoom, Part),
-    responses((status = 200, description = "The messages, oldest first.", body = schema::History))
+    params(RoomPath, MessagesQuery),
+    responses((status = 200, description = "The messages, oldest first.", body = schema::HistorySchema))
 )]
 pub(super) async fn list(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
-    PathParams(InRoom { room }): PathParams<InRoom>,
-    QueryParams(part): QueryParams<Part>,
-) -> Result<Json<Answer>> {
-    let number = |given: Option<AnyNumber>| given.map(|given| Seq(given.get()));
-    let range = Range::of(number(part.before), number(part.after))?;
-    let limit = part.limit.map(Bounded::count);
+    PathParams(RoomPath { room }): PathParams<RoomPath>,
+    QueryParams(query): QueryParams<MessagesQuery>,
+) -> Result<Json<MessagesPage>> {
+    let number = |given: Option<SafeInteger>| given.map(|given| Seq(given.get()));
+    let range = Range::of(number(query.before), number(query.after))?;
+    let limit = query.limit.map(Bounded::count);
     api.hub.take_non_member_permit(&visitor, Instant::now())?;
     let request = HistoryRequest { room, range, limit };
     let page = api.hub.history(&visitor, request).await?;
@@ -197,5 +197,5 @@ pub(super) async fn list(
         Range::Before(_) | Range::Last => page.messages.first(),
     };
     let next = edge.filter(|_| page.more).map(|message| message.seq);
-    Ok(Json(Answer { page, next }))
+    Ok(Json(MessagesPage { page, next }))
 }

@@ -1,4 +1,4 @@
-//! What stands in the addresses and bodies of several calls.
+//! Path parameters and values that several calls share.
 
 use serde::{Deserialize, Deserializer, de};
 use utoipa::IntoParams;
@@ -8,54 +8,54 @@ use crate::{
     model::{MessageId, RoomName, UserId},
 };
 
-/// A message's id as its sender gives it. Descriptions take no parameters, so it has a name of its own.
-pub(super) type GivenId = StringOrNumber<MessageId>;
+/// A message's id as a client sends it. An alias, because OpenAPI schemas have no generic parameters.
+pub(super) type MessageIdParam = StringOrNumber<MessageId>;
 
-/// A user as somebody names it.
-pub(super) type GivenUser = StringOrNumber<UserId>;
+/// A user's id as a client sends it.
+pub(super) type UserIdParam = StringOrNumber<UserId>;
 
-/// The room that a call is about.
+/// The room in a call's path.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
-pub(super) struct InRoom {
+pub(super) struct RoomPath {
     /// The room.
     pub(super) room: RoomName,
 }
 
-/// The user that a call is about.
+/// The user in a call's path.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
-pub(super) struct OfUser {
+pub(super) struct UserPath {
     /// The user.
     pub(super) user: UserId,
 }
 
-/// A number from `LEAST` to `MOST`.
+/// A number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounded<const LEAST: u64, const MOST: u64>(u64);
+pub(super) struct Bounded<const MIN: u64, const MAX: u64>(u64);
 
 /// A number that JSON carries safely everywhere (RFC 8259, section 6).
-pub(super) type AnyNumber = Bounded<0, { (1 << 53) - 1 }>;
+pub(super) type SafeInteger = Bounded<0, { (1 << 53) - 1 }>;
 
-impl<const LEAST: u64, const MOST: u64> Bounded<LEAST, MOST> {
+impl<const MIN: u64, const MAX: u64> Bounded<MIN, MAX> {
     /// The number.
     pub(super) fn get(self) -> u64 {
         self.0
     }
 
-    /// The number, of things.
+    /// The number as a count.
     pub(super) fn count(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
 
-impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Bounded<LEAST, MOST> {
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bounded<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let number = u64::deserialize(deserializer)?;
-        if (LEAST..=MOST).contains(&number) {
+        if (MIN..=MAX).contains(&number) {
             return Ok(Self(number));
         }
-        let expected = format!("a number from {LEAST} to {MOST} is expected, not {number}");
+        let expected = format!("a number from {MIN} to {MAX} is expected, not {number}");
         Err(de::Error::custom(expected))
     }
 }

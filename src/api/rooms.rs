@@ -1,4 +1,4 @@
-//! Rooms: which there are, who is in one, and taking somebody out.
+//! Rooms: listing them, who is in one, and kicking a member.
 
 use std::time::Instant;
 
@@ -8,8 +8,8 @@ use utoipa::IntoParams;
 
 use super::{
     Api,
-    access::only_back_ends,
-    params::{Bounded, InRoom},
+    access::require_api_key,
+    params::{Bounded, RoomPath},
     schema,
 };
 use crate::{
@@ -19,18 +19,18 @@ use crate::{
     model::{MAX_NAME_BYTES, PERSONAL_ROOM_PREFIX, RoomName, UserId},
 };
 
-/// Which rooms.
+/// Query of a room list.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Listed {
-    /// Only those whose names begin with this. Personal rooms are listed only where it begins with `user:`.
+pub(super) struct RoomsQuery {
+    /// Only those whose names begin with this. Personal rooms are query only where it begins with `user:`.
     #[serde(default)]
     #[param(required = false, max_length = 133)]
     prefix: String,
-    /// At most so many.
+    /// Page size.
     #[param(value_type = Option<u64>, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<Bounded<1, 1000>>,
-    /// `next` of the answer before.
+    /// `next` of the previous page.
     #[param(
         value_type = Option<String>,
         min_length = 1,
@@ -40,66 +40,65 @@ pub(super) struct Listed {
     cursor: Option<RoomName>,
 }
 
-/// List the rooms that somebody is in.
+/// List the rooms that have members.
 ///
-/// By name. A user sees those that it may join. One answer looks at a bounded number of rooms, and the more are looked at the
-/// more it counts against the user's rate: a page may be short, or empty, and have a `next` all the same. Only a page without
-/// `next` is the last.
+/// By name. A user sees those that it may join. One request scans a bounded number of rooms, and counts against the user's rate
+/// by how many it scans: a page may be short or empty and still have a `next`. Only a page without `next` is the last.
 #[utoipa::path(
     get,
     path = "/v1/rooms",
     operation_id = "list_rooms",
     tag = "rooms",
-    params(Listed),
-    responses((status = 200, description = "Some of the rooms.", body = schema::Rooms))
+    params(RoomsQuery),
+    responses((status = 200, description = "Some of the rooms.", body = schema::RoomsSchema))
 )]
 pub(super) async fn list(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
-    QueryParams(listed): QueryParams<Listed>,
+    QueryParams(query): QueryParams<RoomsQuery>,
 ) -> Result<Json<RoomsPage>> {
-    let most = PERSONAL_ROOM_PREFIX.len() + MAX_NAME_BYTES;
-    if listed.prefix.chars().count() > most {
+    let max_bytes = PERSONAL_ROOM_PREFIX.len() + MAX_NAME_BYTES;
+    if query.prefix.chars().count() > max_bytes {
         return Err(Error::bad_request(format!(
-            "no room's name has more than {most} bytes"
+            "no room's name has more than {max_bytes} bytes"
         )));
     }
     let request = RoomsRequest {
-        prefix: listed.prefix,
-        after: listed.cursor,
-        limit: listed.limit.map(Bounded::count),
+        prefix: query.prefix,
+        after: query.cursor,
+        limit: query.limit.map(Bounded::count),
     };
     api.hub.live_rooms(&visitor, &request).await.map(Json)
 }
 
 /// Look at one room.
 ///
-/// Whether or not anybody is in it. Takes the `join` grant.
+/// Whether or not it has members. Requires the `join` grant.
 #[utoipa::path(
     get,
     path = "/v1/rooms/{room}",
     operation_id = "get_room",
     tag = "rooms",
-    params(InRoom),
-    responses((status = 200, description = "Where its log stands, and how many are in it.", body = schema::RoomState))
+    params(RoomPath),
+    responses((status = 200, description = "The end of its log, and its number of members.", body = schema::RoomStateSchema))
 )]
 pub(super) async fn show(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
-    PathParams(InRoom { room }): PathParams<InRoom>,
+    PathParams(RoomPath { room }): PathParams<RoomPath>,
 ) -> Result<Json<RoomState>> {
     api.hub.take_non_member_permit(&visitor, Instant::now())?;
     api.hub.room(&visitor, room).await.map(Json)
 }
 
-/// Which users.
+/// Query of a presence list.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct PresenceRequest {
-    /// At most so many.
+pub(super) struct PresenceQuery {
+    /// Page size.
     #[param(value_type = Option<u64>, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<Bounded<1, 1000>>,
-    /// `next` of the answer before.
+    /// `next` of the previous page.
     #[param(
         value_type = Option<String>,
         min_length = 1,
@@ -111,79 +110,81 @@ pub(super) struct PresenceRequest {
 
 /// List who is in a room.
 ///
-/// By id. Takes the `presence` grant.
+/// By id. Requires the `presence` grant.
 #[utoipa::path(
     get,
     path = "/v1/rooms/{room}/presence",
     operation_id = "list_presence",
     tag = "rooms",
-    params(InRoom, PresenceRequest),
-    responses((status = 200, description = "Some of the users.", body = schema::Presence))
+    params(RoomPath, PresenceQuery),
+    responses((status = 200, description = "Some of the users.", body = schema::PresenceSchema))
 )]
 pub(super) async fn presence(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
-    PathParams(InRoom { room }): PathParams<InRoom>,
-    QueryParams(roll): QueryParams<PresenceRequest>,
+    PathParams(RoomPath { room }): PathParams<RoomPath>,
+    QueryParams(query): QueryParams<PresenceQuery>,
 ) -> Result<Json<PresencePage>> {
     api.hub.take_non_member_permit(&visitor, Instant::now())?;
-    let limit = roll.limit.map(Bounded::count);
-    let page = api.hub.presence(&visitor, room, limit, roll.after.as_ref());
+    let limit = query.limit.map(Bounded::count);
+    let page = api
+        .hub
+        .presence(&visitor, room, limit, query.after.as_ref());
     page.await.map(Json)
 }
 
 /// A user in a room.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
-pub(super) struct Member {
+pub(super) struct MemberPath {
     /// The room.
     room: RoomName,
     /// The user.
     user: UserId,
 }
 
-/// Why.
+/// Query of a kick.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Because {
-    /// What the user is told; `removed` if not given.
+pub(super) struct KickQuery {
+    /// The reason that the user gets; `removed` if not given.
     #[param(min_length = 1, max_length = 128, example = "spam")]
     reason: Option<String>,
 }
 
-/// What came of a kick.
+/// Result of a kick.
 #[derive(Serialize)]
-pub(super) struct Kicked {
+pub(super) struct KickResponse {
     room: RoomName,
     user: UserId,
     connections: usize,
 }
 
-/// Take a user out of a room.
+/// Remove a user from a room.
 ///
-/// All its connections, which are told `kicked`; the others see it leave. It may join again, unless its grants say
-/// otherwise. Takes an API key.
+/// All its connections leave the room and get the event `kicked`; the other members see it leave. It may join again, unless its
+/// grants forbid it. Requires an API key.
 #[utoipa::path(
     delete,
     path = "/v1/rooms/{room}/members/{user}",
     operation_id = "kick_member",
     tag = "rooms",
-    params(Member, Because),
-    responses((status = 200, description = "It is not in the room any more.", body = schema::Kicked))
+    params(MemberPath, KickQuery),
+    responses((status = 200, description = "It is not in the room any more.", body = schema::KickedSchema))
 )]
 pub(super) async fn kick(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
-    PathParams(Member { room, user }): PathParams<Member>,
-    QueryParams(because): QueryParams<Because>,
-) -> Result<Json<Kicked>> {
-    only_back_ends(&visitor)?;
-    let reason = because.reason.as_deref().unwrap_or("removed");
+    PathParams(MemberPath { room, user }): PathParams<MemberPath>,
+    QueryParams(query): QueryParams<KickQuery>,
+) -> Result<Json<KickResponse>> {
+    require_api_key(&visitor)?;
+    let reason = query.reason.as_deref().unwrap_or("removed");
     if !(1..=128).contains(&reason.chars().count()) {
         return Err(Error::bad_request("a reason has 1 to 128 characters"));
     }
     let connections = api.hub.kick(&visitor.key(&room), &user, reason).await?;
-    Ok(Json(Kicked {
+    Ok(Json(KickResponse {
         room,
         user,
         connections,

@@ -1,6 +1,6 @@
-//! The words of the API as its description has them. What is answered is written by the hub's own types; these say what
-//! that looks like, and a test compares both.
-#![expect(dead_code, reason = "described, never made")]
+//! OpenAPI schemas of responses. The hub's own types write the responses; the types here only describe them, and a test
+//! compares the two.
+#![expect(dead_code, reason = "only described, never constructed")]
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use utoipa::{
 
 use crate::{error::Code, http::json::StringOrNumber, model};
 
-/// Has a type that is parsed described by one that is not.
+/// Describes a parsed type by its schema type.
 macro_rules! describe {
     ($($type:ty => $as:ident),*) => {$(
         impl PartialSchema for $type {
@@ -29,9 +29,9 @@ macro_rules! describe {
     )*};
 }
 
-describe!(model::RoomName => Room, model::UserId => User, model::MessageId => MessageId);
+describe!(model::RoomName => RoomSchema, model::UserId => UserSchema, model::MessageId => MessageIdSchema);
 
-/// A name or the number that stands for it, by its digits.
+/// A name, or a number that stands for its digits.
 impl<T: PartialSchema> PartialSchema for StringOrNumber<T> {
     fn schema() -> RefOr<Schema> {
         let number = ObjectBuilder::new()
@@ -51,53 +51,57 @@ impl<T: ToSchema> ToSchema for StringOrNumber<T> {
 /// room; its id alone has up to 128 bytes.
 #[derive(ToSchema)]
 #[schema(
+    as = Room,
     min_length = 1,
     max_length = 133,
     pattern = r"^[^\s\u0000-\u001f\u007f-\u009f]+$",
     example = "lobby"
 )]
-pub(super) struct Room(String);
+pub(super) struct RoomSchema(String);
 
 /// A user's id: 1 to 128 bytes of UTF-8 without white space or control characters.
 #[derive(ToSchema)]
 #[schema(
+    as = User,
     min_length = 1,
     max_length = 128,
     pattern = r"^[^\s\u0000-\u001f\u007f-\u009f]+$",
     example = "alice"
 )]
-pub(super) struct User(String);
+pub(super) struct UserSchema(String);
 
 /// A message's id, chosen by its sender or given by the server. The same id again in the same room is the same message.
 #[derive(ToSchema)]
 #[schema(
+    as = MessageId,
     min_length = 1,
     max_length = 64,
     pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$",
     example = "order-7-paid"
 )]
-pub(super) struct MessageId(String);
+pub(super) struct MessageIdSchema(String);
 
-/// Names the life of a room's log: numbers compare only within one.
+/// Names one incarnation of a room's log: numbers compare only within one epoch.
 #[derive(ToSchema)]
-#[schema(min_length = 1, example = "k3v9x0ad")]
-pub(super) struct Epoch(String);
+#[schema(as = Epoch, min_length = 1, example = "k3v9x0ad")]
+pub(super) struct EpochSchema(String);
 
 /// A message's number in its room: 1, 2, 3 … without holes; 0 is before the first.
 #[derive(ToSchema)]
-#[schema(minimum = 0, example = 42)]
-pub(super) struct Seq(u64);
+#[schema(as = Seq, minimum = 0, example = 42)]
+pub(super) struct SeqSchema(u64);
 
 /// Server time, in milliseconds since the Unix epoch.
 #[derive(ToSchema)]
-#[schema(minimum = 0, example = 1711000000123u64)]
-pub(super) struct Timestamp(u64);
+#[schema(as = Timestamp, minimum = 0, example = 1711000000123u64)]
+pub(super) struct TimestampSchema(u64);
 
 /// Who sent a message.
 #[derive(ToSchema)]
-pub(super) struct Sender {
+#[schema(as = Sender)]
+pub(super) struct SenderSchema {
     /// The user.
-    user: User,
+    user: UserSchema,
     /// The name to show.
     #[schema(required = false, nullable = false, example = "Alice")]
     name: Option<String>,
@@ -105,73 +109,78 @@ pub(super) struct Sender {
 
 /// A stored message.
 #[derive(ToSchema)]
-pub(super) struct Message {
+#[schema(as = Message)]
+pub(super) struct MessageSchema {
     /// Its room.
-    room: Room,
+    room: RoomSchema,
     /// Its id.
-    id: MessageId,
+    id: MessageIdSchema,
     /// Its number in the room.
-    seq: Seq,
+    seq: SeqSchema,
     /// The name it was delivered under.
     #[schema(example = "message")]
     event: String,
-    /// Who sent it; null: a back end, in nobody's name.
+    /// Its sender; null: a back end, in nobody's name.
     #[schema(required)]
-    from: Option<Sender>,
+    from: Option<SenderSchema>,
     /// What was sent, byte for byte.
     data: Value,
     /// When it was stored.
-    ts: Timestamp,
+    ts: TimestampSchema,
 }
 
 /// A message that was stored.
 #[derive(ToSchema)]
-pub(super) struct Sent {
+#[schema(as = Sent)]
+pub(super) struct SentSchema {
     /// Its room.
-    room: Room,
+    room: RoomSchema,
     /// Its id.
-    id: MessageId,
+    id: MessageIdSchema,
     /// Its number in the room.
-    seq: Seq,
+    seq: SeqSchema,
     /// The room's epoch.
-    epoch: Epoch,
+    epoch: EpochSchema,
     /// When it was stored; of a repeat, when it was stored first.
-    ts: Timestamp,
+    ts: TimestampSchema,
     /// It had been stored before: nothing was stored or delivered now.
     #[schema(required = false, nullable = false)]
     duplicate: Option<bool>,
 }
 
-/// An event that was passed on.
+/// An ephemeral event that was delivered.
 #[derive(ToSchema)]
-pub(super) struct Passed {
+#[schema(as = Passed)]
+pub(super) struct PassedSchema {
     /// Its room.
-    room: Room,
+    room: RoomSchema,
 }
 
 /// A part of a room's log.
 #[derive(ToSchema)]
-pub(super) struct History {
+#[schema(as = History)]
+pub(super) struct HistorySchema {
     /// The room.
-    room: Room,
+    room: RoomSchema,
     /// Its epoch.
-    epoch: Epoch,
+    epoch: EpochSchema,
     /// Its last number.
-    seq: Seq,
+    seq: SeqSchema,
     /// The messages, oldest first.
-    messages: Vec<Message>,
-    /// There are more in the direction that was asked for.
+    messages: Vec<MessageSchema>,
+    /// There are more in the requested direction.
     more: bool,
-    /// What to give as `after` or `before`, whichever was given, to go on; as `before` if neither was.
+    /// The value for `after` or `before`, whichever was given, of the next request; for `before` if neither was.
     #[schema(required = false, nullable = false)]
-    next: Option<Seq>,
+    next: Option<SeqSchema>,
 }
 
-/// A room in which somebody is.
+/// A room with members.
 #[derive(ToSchema)]
-pub(super) struct LiveRoom {
+#[schema(as = LiveRoom)]
+pub(super) struct LiveRoomSchema {
     /// Its name.
-    room: Room,
+    room: RoomSchema,
     /// Users in it, each counted once; only with the `presence` grant.
     #[schema(required = false, nullable = false)]
     users: Option<u64>,
@@ -182,23 +191,25 @@ pub(super) struct LiveRoom {
 
 /// A part of the live rooms.
 #[derive(ToSchema)]
-pub(super) struct Rooms {
+#[schema(as = Rooms)]
+pub(super) struct RoomsSchema {
     /// By name.
-    rooms: Vec<LiveRoom>,
-    /// What to give as `cursor` to go on, unless this is the end: there may be more even if `rooms` is short or empty.
+    rooms: Vec<LiveRoomSchema>,
+    /// The value for `cursor` of the next request; missing on the last page. A short or empty page is not the last one.
     #[schema(required = false, nullable = false)]
-    next: Option<Room>,
+    next: Option<RoomSchema>,
 }
 
 /// One room.
 #[derive(ToSchema)]
-pub(super) struct RoomState {
+#[schema(as = RoomState)]
+pub(super) struct RoomStateSchema {
     /// Its name.
-    room: Room,
+    room: RoomSchema,
     /// Its epoch.
-    epoch: Epoch,
+    epoch: EpochSchema,
     /// Its last number.
-    seq: Seq,
+    seq: SeqSchema,
     /// Users in it, each counted once; only with the `presence` grant.
     #[schema(required = false, nullable = false)]
     users: Option<u64>,
@@ -209,81 +220,87 @@ pub(super) struct RoomState {
 
 /// A user in a room.
 #[derive(ToSchema)]
-pub(super) struct Present {
-    /// Who.
-    user: User,
+#[schema(as = Present)]
+pub(super) struct PresentSchema {
+    /// The user.
+    user: UserSchema,
     /// The name to show.
     #[schema(required = false, nullable = false)]
     name: Option<String>,
     /// `online`, `away`, `busy` or any other word.
     #[schema(max_length = 32, example = "online")]
     status: String,
-    /// Whatever the user shows of itself besides.
+    /// More information that the user shows.
     #[schema(required = false, nullable = false, value_type = Object)]
     info: Option<Value>,
-    /// Connections it has in the room; 0 while it may still come back unnoticed.
+    /// Its connections in the room; 0 during the grace period after the last one closed.
     connections: u64,
-    /// When it came.
-    since: Timestamp,
+    /// When it joined.
+    since: TimestampSchema,
 }
 
 /// A part of a room's users.
 #[derive(ToSchema)]
-pub(super) struct Presence {
+#[schema(as = Presence)]
+pub(super) struct PresenceSchema {
     /// The room.
-    room: Room,
+    room: RoomSchema,
     /// Users in it, each counted once.
     count: u64,
     /// Some of them, by id.
-    users: Vec<Present>,
-    /// What to give as `after` to go on.
+    users: Vec<PresentSchema>,
+    /// The value for `after` of the next request.
     #[schema(required = false, nullable = false)]
-    next: Option<User>,
+    next: Option<UserSchema>,
 }
 
-/// Whom a room was rid of.
+/// A user that was removed from a room.
 #[derive(ToSchema)]
-pub(super) struct Kicked {
+#[schema(as = Kicked)]
+pub(super) struct KickedSchema {
     /// The room.
-    room: Room,
+    room: RoomSchema,
     /// The user.
-    user: User,
-    /// Connections that were taken out; 0 if it had none there.
+    user: UserSchema,
+    /// Connections that were removed; 0 if it had none there.
     connections: u64,
 }
 
 /// A user over all rooms.
 #[derive(ToSchema)]
-pub(super) struct UserState {
-    /// Who.
-    user: User,
-    /// Whether it has a connection.
+#[schema(as = UserState)]
+pub(super) struct UserStateSchema {
+    /// The user.
+    user: UserSchema,
+    /// Whether it is connected.
     online: bool,
-    /// How many.
+    /// Number of its connections.
     connections: u64,
     /// The rooms they are in.
-    rooms: Vec<Room>,
-    /// What it shows; null while it is not online.
+    rooms: Vec<RoomSchema>,
+    /// Its status; null while it is offline.
     #[schema(required, example = "online")]
     status: Option<String>,
-    /// When it went; now, while it is online; null if that is not known.
+    /// When it was last online; now, while it is online; null if unknown.
     #[schema(required)]
-    last_seen: Option<Timestamp>,
+    last_seen: Option<TimestampSchema>,
 }
 
-/// Whose connections were ended.
+/// A user whose connections were closed.
 #[derive(ToSchema)]
-pub(super) struct Disconnected {
+#[schema(as = Disconnected)]
+pub(super) struct DisconnectedSchema {
     /// The user.
-    user: User,
-    /// Connections that were ended; 0 if it had none.
+    user: UserSchema,
+    /// Connections that were closed; 0 if it had none.
     connections: u64,
 }
 
-/// Why a call was refused.
+/// Why a request was refused.
 #[derive(ToSchema)]
-pub(super) struct Refusal {
-    /// A stable word to branch on.
+#[schema(as = Refusal)]
+pub(super) struct RefusalSchema {
+    /// A stable code to branch on.
     code: ErrorCode,
     /// A sentence for a human.
     message: String,
@@ -292,7 +309,7 @@ pub(super) struct Refusal {
     retry_after_ms: Option<u64>,
 }
 
-/// A stable word for a kind of failure.
+/// A stable code for a kind of failure.
 pub(super) struct ErrorCode;
 
 impl PartialSchema for ErrorCode {

@@ -1,4 +1,4 @@
-//! Users: what is known of one, notifying one, and ending its connections.
+//! Users: looking one up, notifying it, and closing its connections.
 
 use axum::{Extension, Json, extract::State, response::Response};
 use serde::{Deserialize, Serialize};
@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 
 use super::{
     Api,
-    access::only_back_ends,
+    access::require_api_key,
     messages::{SentBy, publish_for},
-    params::{GivenId, OfUser},
+    params::{MessageIdParam, UserPath},
+    pending_publish::PublishResponder,
     schema,
-    settling::Settling,
 };
 use crate::{
     error::{Error, Result},
@@ -22,63 +22,63 @@ use crate::{
 
 /// Look at a user.
 ///
-/// Takes an API key, or the user's own token.
+/// Requires an API key, or the user's own token.
 #[utoipa::path(
     get,
     path = "/v1/users/{user}",
     operation_id = "get_user",
     tag = "users",
-    params(OfUser),
-    responses((status = 200, description = "What is known of it; of one that was never here, nothing.", body = schema::UserState))
+    params(UserPath),
+    responses((status = 200, description = "What is known about it; an unknown user is offline.", body = schema::UserStateSchema))
 )]
 pub(super) async fn show(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
-    PathParams(OfUser { user }): PathParams<OfUser>,
+    PathParams(UserPath { user }): PathParams<UserPath>,
 ) -> Result<Json<UserSummary>> {
     if visitor.identity().is_some_and(|own| own.user != user) {
         return Err(Error::forbidden(
-            "a user may look at itself; others take an API key",
+            "a user may look at itself; others require an API key",
         ));
     }
     api.hub.user(&user).await.map(Json)
 }
 
-/// What to notify a user of.
+/// A notification for a user.
 #[derive(Deserialize, ToSchema)]
 #[serde(expecting = "{ data, id?, from? }")]
 #[schema(example = json!({ "data": { "title": "Your order is on its way" } }))]
 pub(super) struct Notification {
-    /// Any JSON; it is kept and delivered byte for byte.
+    /// Any JSON; it is stored and delivered byte for byte.
     #[schema(value_type = serde_json::Value)]
     data: Box<RawValue>,
     /// Your own id for it: the same id again for the same user is the same notification.
-    id: Option<GivenId>,
-    /// Whom the user sees as the sender; takes an API key.
+    id: Option<MessageIdParam>,
+    /// The sender that the user sees; requires an API key.
     from: Option<SentBy>,
 }
 
-/// Notify a user, absent or not.
+/// Notify a user, online or not.
 ///
-/// All its connections get the event `notification`; it is kept in the room `user:<id>`, where the user reads it later.
-/// Takes an API key, or the `publish` grant in that room.
+/// All its connections get the event `notification`; it is stored in the room `user:<id>`, where the user can read it later.
+/// Requires an API key, or the `publish` grant in that room.
 #[utoipa::path(
     post,
     path = "/v1/users/{user}/notifications",
     operation_id = "notify_user",
     tag = "users",
-    params(OfUser),
+    params(UserPath),
     request_body = Notification,
     responses(
-        (status = 201, description = "Stored.", body = schema::Sent),
-        (status = 200, description = "The user has a notification of this id already.", body = schema::Sent),
+        (status = 201, description = "Stored.", body = schema::SentSchema),
+        (status = 200, description = "The user has a notification of this id already.", body = schema::SentSchema),
     )
 )]
 pub(super) async fn notify(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
-    settling: Settling,
-    PathParams(OfUser { user }): PathParams<OfUser>,
+    responder: PublishResponder,
+    PathParams(UserPath { user }): PathParams<UserPath>,
     JsonBody(notification): JsonBody<Notification>,
 ) -> Result<Response> {
     let publish = Publish {
@@ -89,35 +89,35 @@ pub(super) async fn notify(
         ephemeral: false,
         echo: true,
     };
-    let sending = publish_for(&api, &visitor, publish, notification.from).await?;
-    settling.answer(sending).await
+    let pending = publish_for(&api, &visitor, publish, notification.from).await?;
+    responder.respond(pending).await
 }
 
-/// What came of ending a user's connections.
+/// Result of closing a user's connections.
 #[derive(Serialize)]
-pub(super) struct Disconnected {
+pub(super) struct DisconnectResponse {
     user: UserId,
     connections: usize,
 }
 
-/// End a user's connections.
+/// Close a user's connections.
 ///
-/// Its clients do not come back by themselves and cannot resume their sessions; it may connect again for as long as its
-/// token is good. Takes an API key.
+/// Its clients do not reconnect by themselves and cannot resume their sessions; it may connect again as long as its token is
+/// valid. Requires an API key.
 #[utoipa::path(
     delete,
     path = "/v1/users/{user}/connections",
     operation_id = "disconnect_user",
     tag = "users",
-    params(OfUser),
-    responses((status = 200, description = "They are being closed.", body = schema::Disconnected))
+    params(UserPath),
+    responses((status = 200, description = "They are being closed.", body = schema::DisconnectedSchema))
 )]
 pub(super) async fn disconnect(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,
-    PathParams(OfUser { user }): PathParams<OfUser>,
-) -> Result<Json<Disconnected>> {
-    only_back_ends(&visitor)?;
+    PathParams(UserPath { user }): PathParams<UserPath>,
+) -> Result<Json<DisconnectResponse>> {
+    require_api_key(&visitor)?;
     let connections = api.hub.disconnect_user(&user).await?;
-    Ok(Json(Disconnected { user, connections }))
+    Ok(Json(DisconnectResponse { user, connections }))
 }

@@ -22,7 +22,7 @@ use crate::{
     hub::{Hub, HubSettings, PageLimits},
     telemetry::{ClusterStats, Metrics},
     transport::{
-        Doorway, DoorwayConfig, poll,
+        AdmissionConfig, AdmissionControl, poll,
         socketio::{self, CustomEvents, EventContext, PubSubDriver, SocketIoConfig},
         sse, websocket,
     },
@@ -85,9 +85,9 @@ impl AppBuilder {
         let origins = origins(&config, &authority);
         let hub = Hub::new(backend.clone(), authority, hub_settings(&config), metrics);
         let draining = CancellationToken::new();
-        let doorway = Arc::new(Doorway::new(
+        let doorway = Arc::new(AdmissionControl::new(
             &hub,
-            DoorwayConfig {
+            AdmissionConfig {
                 origins: origins.clone(),
                 cookie: config.auth.cookie.clone(),
                 early_tokens: config.auth.http,
@@ -130,7 +130,7 @@ impl AppBuilder {
             memory: hub.memory().clone(),
         };
         let router = router
-            .fallback(api::no_route)
+            .fallback(api::fallback_page)
             .method_not_allowed_fallback(http::method_not_allowed)
             .layer(Extension(bodies))
             .layer(cors(origins));

@@ -1,4 +1,4 @@
-//! The codes that a WebSocket is closed with, on every transport that has WebSockets.
+//! Close codes of WebSockets, on every transport that has WebSockets.
 
 use super::wire::Frame;
 use crate::{error::Code, hub::CloseReason};
@@ -13,9 +13,9 @@ pub(super) const SLOW: u16 = 4008;
 pub(super) const TOO_LARGE: u16 = 4009;
 pub(super) const RATE_LIMITED: u16 = 4029;
 
-/// The last frame of a WebSocket that is closed for this reason.
-pub(super) fn frame(why: CloseReason) -> Frame {
-    let code = match why {
+/// The close frame for a reason.
+pub(super) fn close_frame(reason: CloseReason) -> Frame {
+    let code = match reason {
         CloseReason::Slow => SLOW,
         CloseReason::Draining => GOING_AWAY,
         CloseReason::Expired | CloseReason::Refused(Code::TokenExpired) => UNAUTHORIZED,
@@ -28,5 +28,5 @@ pub(super) fn frame(why: CloseReason) -> Frame {
         | CloseReason::Replaced
         | CloseReason::Refused(_) => TRY_AGAIN,
     };
-    Frame::close(code, why.as_str())
+    Frame::close(code, reason.as_str())
 }

@@ -1,7 +1,6 @@
-//! The frames of plain WebSockets: one JSON object each, `{ type, id?, room?, data?, timestamp? }`.
+//! Frames of plain WebSockets: one JSON object each, `{ type, id?, room?, data?, timestamp? }`.
 //!
-//! `timestamp` is in seconds, with fraction. Knows nothing of rules: requests come out as the hub's own, events go in as they
-//! are.
+//! `timestamp` is in seconds, with fraction. This only converts: frames to the hub's requests, and the hub's events to frames.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -15,7 +14,7 @@ use crate::{
     model::{EventName, MessageId, RoomName, Sender, Seq, Timestamp},
 };
 
-/// What a server's frame says.
+/// A server's frame.
 #[derive(Serialize)]
 pub(super) struct Envelope<'a, D> {
     #[serde(rename = "type")]
@@ -28,13 +27,13 @@ pub(super) struct Envelope<'a, D> {
     pub(super) timestamp: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<Seq>,
-    /// Of what somebody sent; `null` if a back end did so in nobody's name.
+    /// The sender of a message or event; `null` if a back end sent it in nobody's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<Option<&'a Sender>>,
 }
 
 impl<'a, D: Serialize> Envelope<'a, D> {
-    /// A frame of the server's own.
+    /// A frame with the current time.
     pub(super) fn new(kind: &'a str, room: Option<&'a RoomName>, data: D) -> Self {
         Self {
             kind,
@@ -47,12 +46,12 @@ impl<'a, D: Serialize> Envelope<'a, D> {
         }
     }
 
-    /// With the id of the frame that it answers.
+    /// Adds the id of the frame that this one replies to.
     pub(super) fn with_id(self, id: Option<&'a MessageId>) -> Self {
         Self { id, ..self }
     }
 
-    /// Its frame.
+    /// Encodes it.
     pub(super) fn frame(&self) -> Frame {
         let text =
             serde_json::to_vec(self).expect("strings, numbers and raw JSON always serialize");
@@ -65,14 +64,14 @@ fn seconds(ts: Timestamp) -> f64 {
     ts.0 as f64 / 1000.0
 }
 
-/// A published event of a name of its own.
+/// Data of an event with a name of its own.
 #[derive(Serialize)]
-struct Published<'a> {
+struct PublishedEvent<'a> {
     event: &'a str,
     data: &'a RawValue,
 }
 
-/// The frame of an event.
+/// Encodes an event.
 pub(super) fn frame(event: &Outgoing) -> Bytes {
     let frame = match event.event() {
         Event::Message(message) if message.event.is_message() => Envelope {
@@ -107,19 +106,19 @@ fn published<'a>(
     room: &'a RoomName,
     event: &'a EventName,
     data: &'a RawValue,
-) -> Envelope<'a, Published<'a>> {
+) -> Envelope<'a, PublishedEvent<'a>> {
     let event = event.as_str();
-    Envelope::new("event", Some(room), Published { event, data })
+    Envelope::new("event", Some(room), PublishedEvent { event, data })
 }
 
-/// The frame of what the server says itself.
+/// The frame of one of the server's own events.
 fn notice(name: &str, room: Option<&RoomName>, argument: &RawValue) -> Frame {
     match name {
         "session" => Envelope::new("system", room, named_in("connected", argument)).frame(),
         "kicked" | "draining" => Envelope::new("system", room, named_in(name, argument)).frame(),
         "typing" | "presence" | "read" | "error" => Envelope::new(name, room, argument).frame(),
         _ => {
-            let data = Published {
+            let data = PublishedEvent {
                 event: name,
                 data: argument,
             };
@@ -128,7 +127,7 @@ fn notice(name: &str, room: Option<&RoomName>, argument: &RawValue) -> Frame {
     }
 }
 
-/// An object with the name of what it tells in it: `{"event":"kicked","room":…}`.
+/// Inserts the event's name into its object: `{"event":"kicked","room":…}`.
 fn named_in(event: &str, object: &RawValue) -> Box<RawValue> {
     let rest = object.get().trim_start_matches('{');
     let text = match rest {
@@ -141,40 +140,40 @@ fn named_in(event: &str, object: &RawValue) -> Box<RawValue> {
 /// A client's frame.
 #[derive(Deserialize)]
 #[serde(expecting = "an object { type, id?, room?, data?, timestamp? }")]
-struct Asking<'a> {
+struct ClientFrame<'a> {
     #[serde(rename = "type", borrow)]
     kind: std::borrow::Cow<'a, str>,
     id: Option<StringOrNumber<MessageId>>,
     room: Option<StringOrNumber<RoomName>>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
-    /// Clients may say when they sent it; the server's time is what counts.
+    /// Accepted from clients and ignored; the server's time counts.
     #[serde(rename = "timestamp")]
     _timestamp: Option<serde::de::IgnoredAny>,
 }
 
-/// What a client asks for, and the names that its answer has.
-pub(super) struct Asked {
+/// A client's request, with the id and room of its reply.
+pub(super) struct EnvelopeRequest {
     pub(super) id: Option<MessageId>,
     pub(super) room: Option<RoomName>,
     pub(super) request: Result<Request>,
 }
 
-/// Reads a client's frame; `room` is for one that names none.
-pub(super) fn read(text: &str, room: Option<&RoomName>) -> Asked {
-    let refused = |error| Asked {
+/// Parses a client's frame; `room` is used for one that names none.
+pub(super) fn read(text: &str, room: Option<&RoomName>) -> EnvelopeRequest {
+    let refused = |error| EnvelopeRequest {
         id: id_of(text),
         room: None,
         request: Err(error),
     };
-    let Asking {
+    let ClientFrame {
         kind,
         id,
         room: named_room,
         data,
         _timestamp: _,
     } = match json::read(text) {
-        Ok(asking) => asking,
+        Ok(frame) => frame,
         Err(error) => return refused(error),
     };
     let (id, named_room) = match (parse_optional(id), parse_optional(named_room)) {
@@ -183,14 +182,14 @@ pub(super) fn read(text: &str, room: Option<&RoomName>) -> Asked {
     };
     let room = named_room.as_ref().or(room);
     let request = request(&kind, id.as_ref(), room, data);
-    Asked {
+    EnvelopeRequest {
         id,
         room: room.cloned(),
         request,
     }
 }
 
-/// The id of a frame that is wrong otherwise: whoever waits for its answer is to get one.
+/// The id of a frame that is malformed otherwise, so that its client gets a reply.
 fn id_of(text: &str) -> Option<MessageId> {
     #[derive(Deserialize)]
     struct Named {
@@ -225,7 +224,7 @@ fn request(
     let parsed = requests::parse(name, data.unwrap_or(&empty), room);
     let request = parsed.unwrap_or_else(|| Err(Error::bad_request("this is no request")))?;
     Ok(match request {
-        // Of what is kept, the frame's id is its own; what is not kept has none, unless its sender says so.
+        // A stored message takes the frame's id; an ephemeral one has an id only if its data contains one.
         Request::Publish(publish) if !publish.ephemeral => Request::Publish(Publish {
             id: publish.id.or_else(|| id.cloned()),
             ..publish
@@ -234,7 +233,7 @@ fn request(
     })
 }
 
-/// A message: its frame's id is its own, so that sending it again is safe.
+/// A message. It takes its frame's id, so that sending it again is safe.
 fn text(
     id: Option<&MessageId>,
     room: Option<&RoomName>,

@@ -3,7 +3,9 @@
 
 use ::http::Uri;
 
-use super::{envelope, socketio::fuzzing as socketio, wanted::Wanted, wire::fuzzing::split_frames};
+use super::{
+    envelope, room_query::RoomQuery, socketio::fuzzing as socketio, wire::fuzzing::split_frames,
+};
 
 /// WebSocket frames, of clients and of socketioxide.
 pub fn frames(input: &[u8]) {
@@ -33,7 +35,7 @@ pub fn query(input: &[u8]) {
     let Ok(uri) = Uri::try_from([b"/socket.io/?", input].concat()) else {
         return;
     };
-    let _ = Wanted::read(None, &uri);
+    let _ = RoomQuery::parse(None, &uri);
     socketio::parse_engine_query(&uri);
 }
 

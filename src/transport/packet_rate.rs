@@ -1,8 +1,8 @@
-//! The rate of what a client sends that carries no event: pings, pongs, fragments, packets that are dropped.
+//! Rate of packets that carry no event: pings, pongs, fragments, packets that are dropped.
 //!
-//! They take no permit of a rate of messages, and cost their sender next to nothing. A client that sends many of them is read
-//! more slowly: [`PacedReader`] counts the frames of a WebSocket as they come, and whoever finds a packet without an event
-//! adds it. Work on what one client sends is also cut short here for the other tasks of the same thread.
+//! They take no permit of a message rate, and cost their sender next to nothing. A client that sends many of them is read more
+//! slowly: [`PacedReader`] counts the frames of a WebSocket as they arrive, and the parser of packets adds those without an event.
+//! The reader also yields to other tasks of its thread after a number of frames.
 
 use std::{
     pin::Pin,
@@ -26,11 +26,11 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// What one client has sent of them.
+/// The packets of one client.
 pub(super) struct PacketRate {
     rate: Rate,
     bucket: Mutex<Bucket>,
-    /// Counted and not charged yet.
+    /// Counted, but not charged to the bucket yet.
     owed: AtomicU32,
     metrics: Arc<Metrics>,
 }
@@ -45,12 +45,12 @@ impl PacketRate {
         })
     }
 
-    /// Counts one.
+    /// Counts one packet.
     pub(super) fn note(&self) {
         self.owed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How long the client is not to be read for what was counted; zero almost always.
+    /// How long reading from the client has to pause for what was counted; almost always zero.
     pub(super) fn pause(&self) -> Duration {
         let owed = match self.owed.load(Ordering::Relaxed) {
             0 => return Duration::ZERO,
@@ -70,16 +70,16 @@ impl PacketRate {
     }
 }
 
-/// Frames after which a reader counts as having done as much as one step of any other task.
-const FRAMES_A_STEP: u32 = 16;
+/// Frames that use up one unit of the task's cooperative budget.
+const FRAMES_PER_BUDGET_UNIT: u32 = 16;
 
-/// A client's WebSocket, read no faster than its frames may come.
+/// Reads a client's WebSocket no faster than its packet rate allows.
 pub(super) struct PacedReader<R> {
     reader: R,
     rate: Arc<PacketRate>,
-    frames: Frames,
-    /// Frames that were read and not set off against the task's budget.
-    done: u32,
+    frames: FrameCounter,
+    /// Frames read that have not been charged to the task's budget yet.
+    unbudgeted: u32,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
@@ -88,13 +88,13 @@ impl<R> PacedReader<R> {
         Self {
             reader,
             rate,
-            frames: Frames::default(),
-            done: 0,
+            frames: FrameCounter::default(),
+            unbudgeted: 0,
             pause: None,
         }
     }
 
-    /// Bytes of a message that has not come whole.
+    /// Bytes of the message that is incomplete.
     pub(super) fn unfinished(&self) -> usize {
         self.frames.message
     }
@@ -117,35 +117,35 @@ impl<R: AsyncRead + Unpin> AsyncRead for PacedReader<R> {
             ready!(pause.as_mut().poll(context));
             this.pause = None;
         }
-        while this.done >= FRAMES_A_STEP {
+        while this.unbudgeted >= FRAMES_PER_BUDGET_UNIT {
             ready!(poll_proceed(context)).made_progress();
-            this.done -= FRAMES_A_STEP;
+            this.unbudgeted -= FRAMES_PER_BUDGET_UNIT;
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.reader).poll_read(context, buffer))?;
         let (all, light) = this.frames.count(&buffer.filled()[before..]);
-        this.done += all;
+        this.unbudgeted += all;
         (0..light).for_each(|_| this.rate.note());
         Poll::Ready(Ok(()))
     }
 }
 
-/// Follows the frames of a stream (RFC 6455, 5.2) by their heads alone.
+/// Counts the frames of a stream (RFC 6455, 5.2) by their headers.
 #[derive(Default)]
-struct Frames {
+struct FrameCounter {
     head: [u8; 14],
-    /// Bytes of the next head that are there.
+    /// Bytes of the next header that have arrived.
     len: usize,
-    /// Bytes of a payload that are still to come.
+    /// Bytes of the payload that are missing.
     payload: u64,
-    /// Bytes that have come of a message which is not whole.
+    /// Bytes of the incomplete message that have arrived.
     message: usize,
-    /// Whether the frame that is under way is one of a message, and its last.
-    of_message: Option<bool>,
+    /// Whether the current frame belongs to a message, and is its last.
+    is_last_of_message: Option<bool>,
 }
 
-impl Frames {
-    /// How many frames begin in `bytes`, and how many of those bring no whole message: control frames, fragments, empty ones.
+impl FrameCounter {
+    /// How many frames begin in `bytes`, and how many of those complete no message: control frames, fragments, empty ones.
     fn count(&mut self, mut bytes: &[u8]) -> (u32, u32) {
         let (mut all, mut light) = (0, 0);
         loop {
@@ -154,10 +154,10 @@ impl Frames {
                 .min(self.payload.try_into().unwrap_or(usize::MAX));
             self.payload -= passed as u64;
             bytes = &bytes[passed..];
-            if let Some(last) = self.of_message {
+            if let Some(last) = self.is_last_of_message {
                 self.message += passed;
                 if last && self.payload == 0 {
-                    (self.message, self.of_message) = (0, None);
+                    (self.message, self.is_last_of_message) = (0, None);
                 }
             }
             let Some((byte, rest)) = bytes.split_first() else {
@@ -166,14 +166,14 @@ impl Frames {
             bytes = rest;
             self.head[self.len] = *byte;
             self.len += 1;
-            let Some(payload) = payload_of(&self.head[..self.len]) else {
+            let Some(payload) = payload_len(&self.head[..self.len]) else {
                 continue;
             };
             (self.len, self.payload) = (0, payload);
             let (last, opcode) = (self.head[0] & 0x80 != 0, self.head[0] & 0x0f);
-            self.of_message = (opcode < 8).then_some(last);
-            if self.of_message == Some(true) && payload == 0 {
-                (self.message, self.of_message) = (0, None);
+            self.is_last_of_message = (opcode < 8).then_some(last);
+            if self.is_last_of_message == Some(true) && payload == 0 {
+                (self.message, self.is_last_of_message) = (0, None);
             }
             all += 1;
             light += u32::from(!last || payload == 0 || !matches!(opcode, 1 | 2));
@@ -181,8 +181,8 @@ impl Frames {
     }
 }
 
-/// The length of a payload, once its head is complete.
-fn payload_of(head: &[u8]) -> Option<u64> {
+/// The length of a payload, once the frame's header is complete.
+fn payload_len(head: &[u8]) -> Option<u64> {
     let second = *head.get(1)?;
     let extended = match second & 0x7f {
         126 => 2,

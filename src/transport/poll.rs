@@ -1,4 +1,4 @@
-//! The long-poll door: `/poll/{room}`, for clients that can do nothing but ask.
+//! Long polling: `/poll/{room}`, for clients that can only send requests.
 
 use std::{
     sync::Arc,
@@ -15,7 +15,7 @@ use axum::{
 use http::{Method, Request, header, request::Parts};
 use serde::Deserialize;
 
-use super::{Doorway, PollSettings};
+use super::{AdmissionControl, PollSettings};
 use crate::{
     error::{Code, Error, Limit, Result},
     http::{
@@ -29,65 +29,70 @@ use crate::{
     telemetry::Gauge,
 };
 
-/// How long a poll waits if it does not say so, and at most; in seconds.
-const WAIT: f64 = 25.0;
-const MOST_WAIT: f64 = 60.0;
+/// How long a poll waits by default.
+const DEFAULT_WAIT_SECS: f64 = 25.0;
 
-/// Messages of an answer, if the poll does not say so.
-const MESSAGES: usize = 100;
+/// How long a poll waits at most.
+const MAX_WAIT_SECS: f64 = 60.0;
 
-/// What every poll shares.
+/// Messages in a response by default.
+const DEFAULT_MESSAGES: usize = 100;
+
+/// When a client should retry after `poll.waiters` was reached.
+const WAITERS_RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// The transport's shared state.
 #[derive(Clone)]
-struct Door {
-    doorway: Arc<Doorway>,
+struct LongPollTransport {
+    admission: Arc<AdmissionControl>,
     waiters: Arc<Pool>,
 }
 
-/// What a poll's query says; what else it has (a token, a user) is read elsewhere.
+/// A poll's query. Other parameters (a token, a user) are read elsewhere.
 #[derive(Deserialize)]
-struct Asked {
+struct PollQuery {
     since: Option<String>,
     wait: Option<f64>,
     limit: Option<usize>,
 }
 
-/// The door's routes.
-pub(crate) fn routes(doorway: &Arc<Doorway>, settings: &PollSettings) -> Router {
-    let door = Door {
-        doorway: doorway.clone(),
+/// The transport's routes.
+pub(crate) fn routes(admission: &Arc<AdmissionControl>, settings: &PollSettings) -> Router {
+    let transport = LongPollTransport {
+        admission: admission.clone(),
         waiters: Pool::new(settings.waiters),
     };
-    let poll = async |State(door): State<Door>, PathParams(room): PathParams<String>, request| {
-        door.answer(&room, request).await
-    };
+    let poll = async |State(transport): State<LongPollTransport>,
+                      PathParams(room): PathParams<String>,
+                      request| { transport.respond(&room, request).await };
     traced(
         Router::new()
             .route("/poll/{room}", get(poll))
-            .with_state(door),
+            .with_state(transport),
     )
 }
 
-impl Door {
-    async fn answer(self, room: &str, request: Request<Body>) -> Response {
+impl LongPollTransport {
+    async fn respond(self, room: &str, request: Request<Body>) -> Response {
         let (mut parts, _) = request.into_parts();
         let mut response = match self.poll(room, &mut parts).await {
             Ok(polled) => ([(header::CACHE_CONTROL, "no-store")], Json(polled)).into_response(),
-            Err(error) => self.doorway.refuse(&error),
+            Err(error) => self.admission.reject(&error),
         };
         response.extensions_mut().insert(holder(&parts.extensions));
         response
     }
 
     async fn poll(&self, room: &str, request: &mut Parts) -> Result<PollResponse> {
-        self.doorway
+        self.admission
             .check_origin(&request.headers, &request.extensions)?;
-        self.doorway.check_open()?;
-        let asked: Asked = parse_query(&request.uri)?;
-        let since = asked.since.filter(|since| !since.is_empty());
+        self.admission.check_not_draining()?;
+        let query: PollQuery = parse_query(&request.uri)?;
+        let since = query.since.filter(|since| !since.is_empty());
         let wait = match request.method {
-            // Whoever asks for the head alone is not to wait for what it will not be given.
+            // A HEAD request has no use for messages, so it does not wait for them.
             Method::HEAD => 0.0,
-            _ => asked.wait.unwrap_or(WAIT),
+            _ => query.wait.unwrap_or(DEFAULT_WAIT_SECS),
         };
         if wait.is_nan() || wait < 0.0 {
             return Err(Error::bad_request("wait: seconds are expected, 0 to 60"));
@@ -95,31 +100,31 @@ impl Door {
         let poll = PollRequest {
             room: room.parse()?,
             since: since.as_deref().map(Position::parse).transpose()?,
-            limit: Some(asked.limit.unwrap_or(MESSAGES)),
+            limit: Some(query.limit.unwrap_or(DEFAULT_MESSAGES)),
             at_once: wait == 0.0,
         };
         if poll.limit == Some(0) {
             return Err(Error::bad_request("limit: at least 1 is expected"));
         }
-        let principal = self.doorway.principal(request).await?;
+        let principal = self.admission.authenticator().principal(request).await?;
         let ends = principal.expires_at;
-        let holder = self.doorway.holder(request, Some(&principal));
+        let holder = self.admission.holder(request, Some(&principal));
         request.extensions.insert(holder.clone());
-        let hub = self.doorway.hub();
+        let hub = self.admission.hub();
         let visitor = hub.visitor(Namespace::root(), principal)?;
         hub.take_poll_permits(&visitor, &poll, Instant::now())?;
-        let mut most = Duration::from_secs_f64(wait.min(MOST_WAIT));
+        let mut max_wait = Duration::from_secs_f64(wait.min(MAX_WAIT_SECS));
         if let Some(end) = ends {
-            most = most.min(Timestamp::now().until(end));
+            max_wait = max_wait.min(Timestamp::now().until(end));
         }
         let wait = || -> Result<PollTimeout> {
-            let place = self.place(holder)?;
-            let waiting = Waiting::new(&hub.metrics().polls);
-            let draining = self.doorway.draining().clone();
+            let waiter = self.reserve_waiter(holder)?;
+            let gauge = WaitingGauge::new(&hub.metrics().polls);
+            let draining = self.admission.draining().clone();
             Ok(Box::pin(async move {
-                let _held = (place, waiting);
+                let _guards = (waiter, gauge);
                 tokio::select! {
-                    () = tokio::time::sleep(most) => {}
+                    () = tokio::time::sleep(max_wait) => {}
                     () = draining.cancelled() => {}
                 }
             }))
@@ -127,32 +132,34 @@ impl Door {
         hub.poll(&visitor, poll, wait).await
     }
 
-    /// A place among those that wait.
-    fn place(&self, holder: Holder) -> Result<Reservation> {
+    /// Reserves one of `poll.waiters`.
+    fn reserve_waiter(&self, holder: Holder) -> Result<Reservation> {
         self.waiters.take(holder, 1).map_err(|exhausted| {
-            let most = self.waiters.size();
+            let max_waiters = self.waiters.size();
             let message = match exhausted {
-                Exhausted::Pool => format!("{most} polls wait already: poll.waiters is reached"),
+                Exhausted::Pool => {
+                    format!("{max_waiters} polls wait already: poll.waiters is reached")
+                }
                 Exhausted::Share => "too many polls of this client wait already".to_owned(),
             };
             Error::new(Code::LimitReached, message)
                 .for_limit(Limit::PollWaiters)
-                .retry_after(Duration::from_secs(5))
+                .retry_after(WAITERS_RETRY_DELAY)
         })
     }
 }
 
-/// Counts as a poll that waits while it lives.
-struct Waiting(Gauge);
+/// Counts a waiting poll until dropped.
+struct WaitingGauge(Gauge);
 
-impl Waiting {
+impl WaitingGauge {
     fn new(polls: &Gauge) -> Self {
         polls.inc();
         Self(polls.clone())
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitingGauge {
     fn drop(&mut self) {
         self.0.dec();
     }

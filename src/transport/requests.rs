@@ -1,14 +1,14 @@
-//! What clients ask by the name of an event and one value, parsed into the hub's own types: the same for every door.
+//! Client requests, an event name with one JSON value, parsed into the hub's types: the same for every transport.
 //!
-//! A bare string stands for `{ room: <string> }`; a door may know a room for a value that names none. Fields that are not known are
-//! ignored: front ends are newer or older than their server, and have fields of their own.
+//! A bare string stands for `{ room: <string> }`; a transport may supply the room for a value that names none. Unknown fields are
+//! ignored: clients may be newer or older than the server, and have fields of their own.
 
 use std::{borrow::Cow, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-mod people;
+mod users;
 
 use crate::{
     backend::Range,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The events that are requests.
-pub(super) const REQUESTS: [&str; 13] = [
+pub(super) const REQUEST_EVENTS: [&str; 13] = [
     "join",
     "leave",
     "message",
@@ -35,7 +35,7 @@ pub(super) const REQUESTS: [&str; 13] = [
     "signal",
 ];
 
-/// Reads an event's value; `None` if the event is none of [`REQUESTS`]. `room` is for a value that names none.
+/// Parses an event's value; `None` if the event is none of [`REQUEST_EVENTS`]. `room` is used for a value that names none.
 pub(super) fn parse(
     event: &str,
     value: &RawValue,
@@ -48,20 +48,20 @@ pub(super) fn parse(
         "publish" => publish,
         "history" => history,
         "refresh" => refresh,
-        "presence" => people::presence,
-        "status" => people::status,
-        "typing" => people::typing,
-        "typing_start" => people::typing_start,
-        "typing_stop" => people::typing_stop,
-        "read" => people::read_to,
-        "signal" => people::signal,
+        "presence" => users::presence,
+        "status" => users::status,
+        "typing" => users::typing,
+        "typing_start" => users::typing_start,
+        "typing_stop" => users::typing_stop,
+        "read" => users::read_to,
+        "signal" => users::signal,
         _ => return None,
     };
     Some(parse(value, room))
 }
 
-/// The requests that take a room's name for `{ room }`.
-const OF_A_ROOM: [&str; 6] = [
+/// The requests that accept a room's name instead of `{ room }`.
+const EVENTS_WITH_BARE_ROOM: [&str; 6] = [
     "join",
     "leave",
     "history",
@@ -70,30 +70,33 @@ const OF_A_ROOM: [&str; 6] = [
     "typing_stop",
 ];
 
-/// The room that a request names, for the error that answers it; what other events hold is nobody's room.
-pub(super) fn room_of(event: &str, value: &RawValue) -> Option<RoomName> {
+/// The room that a request names, for its error reply; `None` for other events.
+pub(super) fn named_room(event: &str, value: &RawValue) -> Option<RoomName> {
     #[derive(Deserialize)]
     struct Named {
         room: StringOrNumber<RoomName>,
     }
     let room = match is_bare(value) {
-        true if OF_A_ROOM.contains(&event) => {
+        true if EVENTS_WITH_BARE_ROOM.contains(&event) => {
             json::read::<StringOrNumber<RoomName>>(value.get()).ok()?
         }
-        false if REQUESTS.contains(&event) => json::read::<Named>(value.get()).ok()?.room,
+        false if REQUEST_EVENTS.contains(&event) => json::read::<Named>(value.get()).ok()?.room,
         _ => return None,
     };
     room.get().ok()
 }
 
-/// Whether a value is a name alone, or the number that stands for one.
+/// Whether a value is just a name, or a number that stands for one.
 fn is_bare(value: &RawValue) -> bool {
     let start = value.get().bytes().next();
     start.is_some_and(|byte| byte == b'"' || byte.is_ascii_digit())
 }
 
-/// The room that a value names, or the one that its door knows.
-fn room(named: Option<StringOrNumber<RoomName>>, known: Option<&RoomName>) -> Result<RoomName> {
+/// The room that a value names, or else the one its transport supplies.
+fn resolve_room(
+    named: Option<StringOrNumber<RoomName>>,
+    known: Option<&RoomName>,
+) -> Result<RoomName> {
     match (named, known) {
         (Some(named), _) => named.get(),
         (None, Some(known)) => Ok(known.clone()),
@@ -101,15 +104,17 @@ fn room(named: Option<StringOrNumber<RoomName>>, known: Option<&RoomName>) -> Re
     }
 }
 
-/// Reads `{ room, … }`, or a bare name as its room.
-fn body<'a, T: Deserialize<'a> + From<StringOrNumber<RoomName>>>(value: &'a RawValue) -> Result<T> {
+/// Parses `{ room, … }`, or a bare name as its room.
+fn parse_body<'a, T: Deserialize<'a> + From<StringOrNumber<RoomName>>>(
+    value: &'a RawValue,
+) -> Result<T> {
     if is_bare(value) {
-        return read::<StringOrNumber<RoomName>>(value).map(T::from);
+        return parse_value::<StringOrNumber<RoomName>>(value).map(T::from);
     }
-    read(value)
+    parse_value(value)
 }
 
-fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Result<T> {
+fn parse_value<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Result<T> {
     json::read(value.get())
 }
 
@@ -144,9 +149,9 @@ impl From<StringOrNumber<RoomName>> for JoinBody {
 }
 
 fn join(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
-    let body: JoinBody = body(value)?;
+    let body: JoinBody = parse_body(value)?;
     Ok(Request::Join(Join {
-        room: room(body.room, known)?,
+        room: resolve_room(body.room, known)?,
         replay: match (body.since, body.history) {
             (Some(since), otherwise) => Replay::Since(since, otherwise),
             (None, Some(count)) if count > 0 => Replay::Last(count),
@@ -156,10 +161,13 @@ fn join(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
 }
 
 fn leave(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
-    Ok(Request::Leave(room(body::<RoomBody>(value)?.room, known)?))
+    Ok(Request::Leave(resolve_room(
+        parse_body::<RoomBody>(value)?.room,
+        known,
+    )?))
 }
 
-fn yes() -> bool {
+fn default_true() -> bool {
     true
 }
 
@@ -170,16 +178,16 @@ struct MessageBody<'a> {
     #[serde(borrow)]
     data: &'a RawValue,
     id: Option<StringOrNumber<MessageId>>,
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     echo: bool,
 }
 
 fn message(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
-    let body: MessageBody<'_> = read(value)?;
+    let body: MessageBody<'_> = parse_value(value)?;
     Ok(Request::Publish(Publish {
-        room: room(body.room, known)?,
+        room: resolve_room(body.room, known)?,
         event: EventName::message(),
-        data: kept(body.data),
+        data: own_copy(body.data),
         id: parse_optional(body.id)?,
         ephemeral: false,
         echo: body.echo,
@@ -197,24 +205,24 @@ struct PublishBody<'a> {
     id: Option<StringOrNumber<MessageId>>,
     #[serde(default)]
     ephemeral: bool,
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     echo: bool,
 }
 
 fn publish(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
-    let body: PublishBody<'_> = read(value)?;
+    let body: PublishBody<'_> = parse_value(value)?;
     Ok(Request::Publish(Publish {
-        room: room(body.room, known)?,
+        room: resolve_room(body.room, known)?,
         event: EventName::parse_sent(&body.event)?,
-        data: kept(body.data),
+        data: own_copy(body.data),
         id: parse_optional(body.id)?,
         ephemeral: body.ephemeral,
         echo: body.echo,
     }))
 }
 
-/// A copy of its own: the packet's text may be a slice of a larger buffer.
-fn kept(data: &RawValue) -> Arc<RawValue> {
+/// Copies the data: the packet's text may be a slice of a larger buffer.
+fn own_copy(data: &RawValue) -> Arc<RawValue> {
     data.to_owned().into()
 }
 
@@ -239,10 +247,10 @@ impl From<StringOrNumber<RoomName>> for HistoryBody {
 }
 
 fn history(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
-    let body: HistoryBody = body(value)?;
+    let body: HistoryBody = parse_body(value)?;
     let range = Range::of(body.before, body.after)?;
     Ok(Request::History(HistoryRequest {
-        room: room(body.room, known)?,
+        room: resolve_room(body.room, known)?,
         range,
         limit: body.limit,
     }))
@@ -255,7 +263,7 @@ struct RefreshBody {
 }
 
 fn refresh(value: &RawValue, _: Option<&RoomName>) -> Result<Request> {
-    Ok(Request::Refresh(read::<RefreshBody>(value)?.token))
+    Ok(Request::Refresh(parse_value::<RefreshBody>(value)?.token))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What can be set about the doors: HTTP, and Socket.IO on it.
+//! Options of the transports, and of HTTP beneath them.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -20,14 +20,14 @@ section! {
         origins: Vec<Pattern> = "",
         /// Proxies whose `X-Forwarded-*`, or else `Forwarded`, are believed: addresses and networks.
         trusted_proxies: Vec<IpNet> = "",
-        /// How long a request's head may take.
+        /// Time within which a request's head has to arrive.
         header_timeout: Duration = "10s",
-        /// How long a request's body may take.
+        /// Time within which a request's body has to arrive.
         body_timeout: Duration = "15s",
         /// Largest body of an API request.
         body_bytes: ByteSize = "1 MiB",
-        /// The key that `/metrics` asks for, as `Authorization: Bearer`: at least 20 characters, or `sha256:` and the 64 hexadecimal
-        /// digits of its SHA-256. None: everybody may read it.
+        /// The key that `/metrics` requires, as `Authorization: Bearer`: at least 20 characters, or `sha256:` and the 64 hexadecimal
+        /// digits of its SHA-256. None: `/metrics` is public.
         metrics_key: Option<Secret> = "",
         /// A second address, for operators alone: `/metrics`, which `listen` then has no more, `/healthz` and `/readyz`. It has to be
         /// one that clients cannot reach, such as `127.0.0.1:9090`.
@@ -41,29 +41,29 @@ section! {
         /// Where clients connect, their `path`.
         path: String = "/socket.io",
         /// Where pages that ask for `/socket.io/socket.io.js` and the other bundles are sent: the URL of a folder that has them,
-        /// such as `https://cdn.jsdelivr.net/npm/socket.io-client@4/dist`. None: they are told that the client is not here.
+        /// such as `https://cdn.jsdelivr.net/npm/socket.io-client@4/dist`. None: they get a script that logs that no client is served here.
         client: Option<String> = "",
         /// Namespaces that exist; rooms of different namespaces are different rooms.
         namespaces: Vec<Namespace> = "/",
-        /// Events that are passed on as they are to the other sockets of the sender's rooms.
+        /// Events that are relayed unchanged to the other sockets in the sender's rooms.
         relay: Vec<String> = "",
         /// Transports that clients may use.
         transports: Vec<Transport> = "polling, websocket",
-        /// How often a connection is asked whether it lives.
+        /// How often a connection is pinged.
         ping_interval: Duration = "25s",
-        /// How long its answer may take.
+        /// How long the pong may take.
         ping_timeout: Duration = "20s",
         /// How long an upgrade to WebSocket may take.
         upgrade_timeout: Duration = "10s",
         /// How long a session may take to join a namespace.
         connect_timeout: Duration = "10s",
-        /// How long an application's handler of an event may take. Then its client is told that it failed, and goes on.
+        /// How long an application's event handler may run. After that its client gets an error, and the connection goes on.
         handler_timeout: Duration = "30s",
-        /// Largest payload that a client may send in one go.
+        /// Largest payload that a client may send at once.
         max_payload: ByteSize = "1 MiB",
-        /// Packets that are relayed to one connection, or emitted by an application, and may wait to be encoded.
+        /// Most packets relayed to one connection, or emitted by an application, that are queued for encoding.
         buffer: usize = "16384",
-        /// Memory that each connection reads into.
+        /// Size of each connection's read buffer.
         read_buffer: ByteSize = "4 KiB",
     }
 }
@@ -71,9 +71,9 @@ section! {
 section! {
     /// Plain WebSockets.
     pub struct WebSocketSettings at "websocket" {
-        /// How often a connection that says nothing is asked whether it lives.
+        /// How often a silent connection is pinged.
         ping_interval: Duration = "25s",
-        /// How long its answer may take.
+        /// How long the pong may take.
         ping_timeout: Duration = "20s",
         /// Largest message that a client may send.
         max_payload: ByteSize = "1 MiB",
@@ -83,9 +83,9 @@ section! {
 section! {
     /// Server-Sent Events.
     pub struct EventsSettings at "events" {
-        /// How often a stream on which nothing happens is kept open by a comment.
+        /// How often an idle stream is kept open by a comment.
         heartbeat: Duration = "15s",
-        /// How long after the end of a stream its client is to come back; each is told half as much to half as much more.
+        /// Reconnect delay of clients whose stream ended, varied by half in both directions.
         retry: Duration = "2s",
     }
 }
@@ -93,8 +93,8 @@ section! {
 section! {
     /// Long polling.
     pub struct PollSettings at "poll" {
-        /// Polls of this node that may wait at the same time. Half of them are there for everybody, the rest for users that have
-        /// less than a sixteenth waiting. 0 turns this off.
+        /// Most polls that may wait on this node at once. Half of them are available to everybody, the rest to users with less than a
+        /// sixteenth of them. 0: unlimited.
         waiters: usize = "10000",
     }
 }
@@ -122,8 +122,8 @@ choice! {
     }
 }
 
-/// What the server itself handles when a client sends it, and so cannot pass on as it is.
-const CLIENT_EVENTS: [&str; 14] = [
+/// Events that the server handles itself, and so cannot relay.
+const RESERVED_EVENTS: [&str; 14] = [
     "join",
     "leave",
     "message",
@@ -141,10 +141,10 @@ const CLIENT_EVENTS: [&str; 14] = [
 ];
 
 impl HttpSettings {
-    /// What `/metrics` asks for.
+    /// The key that `/metrics` requires.
     ///
     /// # Errors
-    /// What is wrong with the key.
+    /// The key is malformed; the message says how.
     pub(crate) fn metrics_key(&self) -> Result<ApiKeys, String> {
         ApiKeys::parse(self.metrics_key.iter().map(Secret::expose))
     }
@@ -173,7 +173,8 @@ impl HttpSettings {
     }
 }
 
-/// Browsers send a scheme, a host and perhaps a port, never a path; pages out of files and applications may have no host.
+/// Whether a pattern can match an origin. Browsers send a scheme, a host and perhaps a port, never a path; pages from files and
+/// apps may have no host.
 fn is_origin(pattern: &str) -> bool {
     if pattern.contains(|c: char| c == ',' || c.is_whitespace()) {
         return false;
@@ -222,7 +223,7 @@ impl SocketIoSettings {
         }
         self.check_lists(problems);
         for name in &self.relay {
-            if let Some(wrong) = wrong_with_relay(name) {
+            if let Some(wrong) = relay_problem(name) {
                 problems.push(Problem::rule(
                     &["socketio.relay"],
                     format!("{name:?} cannot be passed on: {wrong}"),
@@ -266,8 +267,8 @@ fn is_url(text: &str) -> bool {
     visible && start.iter().any(|start| text.starts_with(start))
 }
 
-fn wrong_with_relay(name: &str) -> Option<String> {
-    if CLIENT_EVENTS.contains(&name) {
+fn relay_problem(name: &str) -> Option<String> {
+    if RESERVED_EVENTS.contains(&name) {
         return Some("the server handles this event itself".to_owned());
     }
     if name.trim().is_empty() || name.len() > MAX_EVENT_BYTES {
@@ -276,8 +277,8 @@ fn wrong_with_relay(name: &str) -> Option<String> {
     if name == EVENT_SOURCE_OPEN {
         return None; // relayed events come to no EventSource
     }
-    // Servers that only broadcast like names with blanks, such as `chat message`; otherwise the rules are those of
-    // published events.
+    // Applications that only broadcast use names with blanks, such as `chat message`; otherwise the rules for published events
+    // apply.
     EventName::parse(&name.replace(' ', "_"))
         .err()
         .map(|error| error.message().to_owned())

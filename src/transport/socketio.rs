@@ -40,7 +40,7 @@ pub use adapter::{Adapter, Socket, SocketIo, SocketRef};
 pub(crate) use custom_events::CustomEvents;
 pub use custom_events::EventContext;
 
-use super::{Doorway, SocketIoSettings, Transport};
+use super::{AdmissionControl, SocketIoSettings, Transport};
 use crate::{hub::Hub, model::Namespace};
 use connect::ConnectingSocket;
 use endpoint::EngineEndpoint;
@@ -60,7 +60,7 @@ pub(crate) struct SocketIoConfig<'a> {
 /// State shared by all Socket.IO connections.
 struct SocketIoTransport {
     hub: Hub,
-    doorway: Arc<Doorway>,
+    admission: Arc<AdmissionControl>,
     nesting: usize,
     inbox_limits: InboxLimits,
     relayed_events: HashSet<String>,
@@ -69,14 +69,17 @@ struct SocketIoTransport {
 }
 
 /// Starts the transport: its routes, and socketioxide's handle for what an application emits itself.
-pub(crate) async fn open(doorway: &Arc<Doorway>, config: SocketIoConfig<'_>) -> (Router, SocketIo) {
-    let hub = doorway.hub();
+pub(crate) async fn open(
+    admission: &Arc<AdmissionControl>,
+    config: SocketIoConfig<'_>,
+) -> (Router, SocketIo) {
+    let hub = admission.hub();
     let limits = hub.limits();
     let adapter = config.pubsub.adapter();
     let (engine, io) = builder(config.settings).with_adapter(adapter).build_svc();
     let transport = Arc::new(SocketIoTransport {
         hub: hub.clone(),
-        doorway: doorway.clone(),
+        admission: admission.clone(),
         nesting: limits.nesting,
         inbox_limits: InboxLimits {
             events: limits.inbox,
@@ -92,7 +95,7 @@ pub(crate) async fn open(doorway: &Arc<Doorway>, config: SocketIoConfig<'_>) -> 
     }
     let namespaces = config.settings.namespaces.iter().map(ToString::to_string);
     let endpoint = Arc::new(EngineEndpoint {
-        doorway: doorway.clone(),
+        admission: admission.clone(),
         engine,
         sessions: Arc::default(),
         transports: config.settings.transports.clone(),

@@ -1,8 +1,8 @@
-//! The door of Server-Sent Events: `/events/{room}` and `/events?room=a&room=b`, for pages that only listen.
+//! Server-Sent Events: `/events/{room}` and `/events?room=a&room=b`, for pages that only listen.
 //!
-//! A stream is a connection that begins at a place in the log (the hub's [`StreamRequest`]) and is only written to: into an outbox
-//! as every client, from there through a small pipe into the answer's body. Each stored message carries a cursor, which
-//! browsers give back by themselves when they come back.
+//! A stream is a connection that starts at a position in the log (the hub's [`StreamRequest`]) and is only written to: into an
+//! outbox like every client's, and from there through a small pipe into the response's body. Each stored message has a cursor
+//! as its id, which browsers send back when they reconnect.
 
 use std::{
     fmt::Write as _,
@@ -20,7 +20,7 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
-use futures_util::Stream as Chunks;
+use futures_util::Stream as ByteStream;
 use http::{HeaderName, Method, Request, header, request::Parts};
 use rand::RngExt;
 use serde::Serialize;
@@ -34,10 +34,10 @@ use tokio_util::{
 };
 
 use super::{
-    Doorway, EventsSettings,
-    greeting::session,
-    peer::{Framing, LAST_WORD, Peer},
-    wanted::Wanted,
+    AdmissionControl, EventsSettings,
+    framed_client::{CLOSE_TIMEOUT, FramedClient, Framing},
+    room_query::RoomQuery,
+    session_event::session_event,
     wire::Frame,
 };
 use crate::{
@@ -50,55 +50,58 @@ use crate::{
     model::{Cursor, Epoch, Namespace, Offset, Position, RoomName, Timestamp},
 };
 
-/// Bytes between outbox and body: what waits is to wait in the outbox, where it is counted.
-const PIPE: usize = 8 << 10;
+/// Bytes between outbox and body: small, because what is queued should be in the outbox, where it is bounded and counted.
+const PIPE_BYTES: usize = 8 << 10;
 
-/// How a stream is answered.
+/// Headers of a stream's response.
 const HEADERS: [(HeaderName, &str); 3] = [
     (header::CONTENT_TYPE, "text/event-stream"),
     (header::CACHE_CONTROL, "no-store, no-transform"),
-    // What a proxy gathers comes late.
+    // Keeps proxies from buffering, which delays events.
     (HeaderName::from_static("x-accel-buffering"), "no"),
 ];
 
-/// What every stream shares.
+/// The transport's shared state.
 #[derive(Clone)]
-struct Door {
-    doorway: Arc<Doorway>,
+struct EventStreamTransport {
+    admission: Arc<AdmissionControl>,
     settings: Arc<EventsSettings>,
 }
 
-/// The door's routes.
-pub(crate) fn routes(doorway: &Arc<Doorway>, settings: &EventsSettings) -> Router {
-    let door = Door {
-        doorway: doorway.clone(),
+/// The transport's routes.
+pub(crate) fn routes(admission: &Arc<AdmissionControl>, settings: &EventsSettings) -> Router {
+    let transport = EventStreamTransport {
+        admission: admission.clone(),
         settings: Arc::new(settings.clone()),
     };
-    let stream = async |State(door): State<Door>, room: Option<PathParams<String>>, request| {
-        door.answer(room.map(|PathParams(room)| room), request)
+    let stream = async |State(transport): State<EventStreamTransport>,
+                        room: Option<PathParams<String>>,
+                        request| {
+        transport
+            .respond(room.map(|PathParams(room)| room), request)
             .await
     };
     let routes = Router::new()
         .route("/events", get(stream))
         .route("/events/", get(stream))
         .route("/events/{room}", get(stream));
-    traced(routes.with_state(door))
+    traced(routes.with_state(transport))
 }
 
-impl Door {
-    async fn answer(self, room: Option<String>, request: Request<Body>) -> Response {
+impl EventStreamTransport {
+    async fn respond(self, room: Option<String>, request: Request<Body>) -> Response {
         let (parts, _) = request.into_parts();
-        let doorway = self.doorway.clone();
-        let begun = self.begin(room, &parts).await;
-        begun.unwrap_or_else(|error| doorway.refuse(&error))
+        let admission = self.admission.clone();
+        let opened = self.open_stream(room, &parts).await;
+        opened.unwrap_or_else(|error| admission.reject(&error))
     }
 
-    async fn begin(self, room: Option<String>, request: &Parts) -> Result<Response> {
-        self.doorway
+    async fn open_stream(self, room: Option<String>, request: &Parts) -> Result<Response> {
+        self.admission
             .check_origin(&request.headers, &request.extensions)?;
-        let stream = wanted(room.as_deref(), request)?;
-        let (admitted, principal) = self.doorway.admit(request).await?;
-        let hub = self.doorway.hub();
+        let stream = stream_request(room.as_deref(), request)?;
+        let (permit, principal) = self.admission.admit(request).await?;
+        let hub = self.admission.hub();
         if request.method == Method::HEAD {
             return Ok(HEADERS.into_response());
         }
@@ -111,25 +114,25 @@ impl Door {
             last_reset: beginning.resets.last().map(|reset| reset.room.clone()),
         };
         let streams = &hub.metrics().event_streams;
-        let peer = Peer::new(framing, &self.doorway, admitted, streams);
-        let (writer, reader) = tokio::io::duplex(PIPE);
-        peer.outbox().attach_plain(Box::new(writer));
-        peer.send(Frame::of(retry(self.settings.retry)));
+        let client = FramedClient::new(framing, &self.admission, permit, streams);
+        let (writer, reader) = tokio::io::duplex(PIPE_BYTES);
+        client.outbox().attach_plain(Box::new(writer));
+        client.send(Frame::of(retry(self.settings.retry)));
         let gone = CancellationToken::new();
-        let body = Piped {
+        let body = PipeBody {
             pipe: ReaderStream::new(reader),
             _gone: gone.clone().drop_guard(),
         };
         let abort = request.extensions.get::<ConnectionAbort>().cloned();
-        tokio::spawn(self.serve(beginning, peer, gone, abort));
+        tokio::spawn(self.serve(beginning, client, gone, abort));
         Ok((HEADERS, Body::from_stream(body)).into_response())
     }
 
-    /// Looks after one stream until somebody ends it.
+    /// Looks after single_room stream until somebody ends it.
     async fn serve(
         self,
         beginning: PreparedStream,
-        peer: Arc<Peer<EventStream>>,
+        client: Arc<FramedClient<EventStream>>,
         gone: CancellationToken,
         abort: Option<ConnectionAbort>,
     ) {
@@ -138,85 +141,85 @@ impl Door {
             cursor,
             resets,
         } = beginning;
-        let (hub, node) = (self.doorway.hub(), self.doorway.node());
+        let (hub, node) = (self.admission.hub(), self.admission.node());
         let greet = |connection: &Connection| {
-            // Where rooms are reset, only whoever has heard of that has a place to go on from.
-            let begins = Some(&cursor).filter(|_| resets.is_empty());
-            connection.push(&session(connection, hub, node, begins));
+            // Where rooms were reset, a client must not continue from the cursor before it has received the resets.
+            let start = Some(&cursor).filter(|_| resets.is_empty());
+            connection.push(&session_event(connection, hub, node, start));
             for reset in &resets {
                 connection.push(&Outgoing::room_notice("reset", &reset.room, reset));
             }
         };
-        let connection = hub.connect(prepared, peer.clone(), greet).await;
+        let connection = hub.connect(prepared, client.clone(), greet).await;
         let departure = DisconnectGuard::new(hub, &connection);
-        self.watch(&connection, &peer, &gone).await;
+        self.keep_alive(&connection, &client, &gone).await;
         drop(departure);
-        if timeout(LAST_WORD, gone.cancelled()).await.is_err() {
-            // What it has not taken by now it will not take; hyper does not look at the body any more.
-            peer.outbox().end();
+        if timeout(CLOSE_TIMEOUT, gone.cancelled()).await.is_err() {
+            // The client does not read, and hyper does not poll the body any more.
+            client.outbox().end();
             if let Some(abort) = abort {
                 abort.abort();
             }
         }
     }
 
-    /// Keeps a stream alive; ready when it is to end.
-    async fn watch(
+    /// Sends heartbeats; returns when the stream has to end.
+    async fn keep_alive(
         &self,
         connection: &Connection,
-        peer: &Peer<EventStream>,
+        client: &FramedClient<EventStream>,
         gone: &CancellationToken,
     ) {
-        // It cannot be given another token.
+        // A stream cannot refresh its token.
         let mut expiry = TokenExpiry::new(connection, Duration::ZERO);
-        let mut beat = Instant::now() + self.settings.heartbeat;
+        let mut next_heartbeat = Instant::now() + self.settings.heartbeat;
         loop {
             tokio::select! {
                 biased;
                 () = gone.cancelled() => return,
-                () = peer.ending() => return,
+                () = client.closing() => return,
                 () = expiry.due() => expiry.advance(connection),
-                () = sleep_until(beat) => {
-                    peer.send(Frame::of(Bytes::from_static(b":\n\n")));
-                    beat = Instant::now() + self.settings.heartbeat;
+                () = sleep_until(next_heartbeat) => {
+                    client.send(Frame::of(Bytes::from_static(b":\n\n")));
+                    next_heartbeat = Instant::now() + self.settings.heartbeat;
                 }
             }
         }
     }
 }
 
-/// The stream that a request asks for.
-fn wanted(room: Option<&str>, request: &Parts) -> Result<StreamRequest> {
-    let Wanted {
+/// The stream that a request describes.
+fn stream_request(room: Option<&str>, request: &Parts) -> Result<StreamRequest> {
+    let RoomQuery {
         rooms,
         since,
         last_event,
         history,
-    } = Wanted::read(room, &request.uri)?;
+    } = RoomQuery::parse(room, &request.uri)?;
     if rooms.is_empty() {
         return Err(Error::bad_request(
             "no room is named: /events/{room}, or /events?room=a&room=b",
         ));
     }
-    let one = rooms.len() == 1;
-    let place = |text: &str| match (Cursor::parse(text), Position::parse(text)) {
+    let single_room = rooms.len() == 1;
+    let parse_start = |text: &str| match (Cursor::parse(text), Position::parse(text)) {
         (Some(cursor), _) => Ok(StreamStart::Cursor(cursor)),
-        (None, Ok(position)) if one => Ok(StreamStart::Position(position)),
+        (None, Ok(position)) if single_room => Ok(StreamStart::Position(position)),
         _ => Err(Error::bad_request(
-            "since is the id of an event, or for one room \"epoch:seq\"",
+            "since is the id of an event, or for single_room room \"epoch:seq\"",
         )),
     };
-    // What a client gives back by itself is never an error: it would not come again. It is newer than `since`, which a page
-    // wrote into the address at its start; and a header, which no page writes there, is the newest.
+    // An id that a client resends by itself is never an error: the client would not reconnect. It is newer than `since`, which
+    // the page wrote into the URL at its start; the header, which no page can set, is the newest.
     let header = request.headers.get("last-event-id");
     let header = header.filter(|id| !id.is_empty());
-    let given_back = match header {
+    let last_event_id = match header {
         Some(id) => Some(id.to_str().unwrap_or_default()),
         None => last_event.as_deref(),
     };
-    let since = match given_back {
-        Some(id) => Some(place(id).unwrap_or(StreamStart::Unknown)),
-        None => since.as_deref().map(place).transpose()?,
+    let since = match last_event_id {
+        Some(id) => Some(parse_start(id).unwrap_or(StreamStart::Unknown)),
+        None => since.as_deref().map(parse_start).transpose()?,
     };
     Ok(StreamRequest {
         rooms,
@@ -225,19 +228,19 @@ fn wanted(room: Option<&str>, request: &Parts) -> Result<StreamRequest> {
     })
 }
 
-/// When to come back, for each a little different: streams that end together are not to come back together.
+/// The reconnect delay, different for each stream: those that end together must not come back together.
 fn retry(base: Duration) -> Bytes {
     let wait = base.mul_f64(rand::rng().random_range(0.5..1.5));
     format!("retry: {}\n\n", wait.as_millis()).into()
 }
 
-/// How streams are written to.
+/// How events are written to a stream.
 struct EventStream {
     life: Epoch,
-    /// Where this one begins.
+    /// Where this stream starts.
     cursor: Cursor,
-    /// The room of which it is told last that it begins anew: whoever is abort before that comes back to where it was, and
-    /// is told again.
+    /// The room whose reset is sent last. Only that event has the cursor: a client that is disconnected before it comes back to
+    /// where it was, and gets the resets again.
     last_reset: Option<RoomName>,
 }
 
@@ -262,17 +265,17 @@ impl Framing for EventStream {
             }
             Event::Ephemeral(event) => block(event.event.as_str(), &encode(event), None),
             Event::Notice(name, room, argument) => {
-                let begins = match *name {
+                let start = match *name {
                     "session" => self.last_reset.is_none(),
                     "reset" => *room == self.last_reset,
                     _ => false,
                 };
-                block(name, argument.get(), begins.then_some(&self.cursor))
+                block(name, argument.get(), start.then_some(&self.cursor))
             }
         }
     }
 
-    fn last_word(&self, _: CloseReason) -> Option<Frame> {
+    fn close_frame(&self, _: CloseReason) -> Option<Frame> {
         None
     }
 }
@@ -281,7 +284,7 @@ fn encode(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("strings, numbers and raw JSON always serialize")
 }
 
-/// One event of a stream. JSON that a client wrote over several lines stays so: each is a line of data.
+/// One event of a stream. JSON with line breaks becomes several lines of data.
 fn block(event: &str, data: &str, id: Option<&Cursor>) -> Bytes {
     let mut text = String::with_capacity(event.len() + data.len() + 64);
     let _ = writeln!(text, "event: {event}");
@@ -295,13 +298,13 @@ fn block(event: &str, data: &str, id: Option<&Cursor>) -> Bytes {
     text.into()
 }
 
-/// An answer's body out of a pipe; whoever waits for it is told when nobody takes it any more.
-struct Piped {
+/// A response's body that reads from a pipe; dropping it cancels the guard's token.
+struct PipeBody {
     pipe: ReaderStream<DuplexStream>,
     _gone: DropGuard,
 }
 
-impl Chunks for Piped {
+impl ByteStream for PipeBody {
     type Item = std::io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

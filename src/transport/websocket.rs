@@ -1,115 +1,115 @@
-//! The plain WebSocket door: `/ws` and `/ws/{room}`, one JSON object a frame, for clients without a library.
+//! Plain WebSockets: `/ws` and `/ws/{room}`, one JSON object a frame, for clients without a library.
 //!
-//! The doorway decides who comes in, then the WebSocket is upgraded. One task a connection reads frames
-//! ([`envelope`](super::envelope)) and has the hub's executor carry them out; what goes out is framed once for all who get
-//! it, and waits in the same kind of outbox as for Socket.IO.
+//! After admission the connection is upgraded. One task per connection reads frames ([`envelope`](super::envelope)) and passes
+//! requests to the hub's executor. Outgoing events are encoded once for all receivers, and queued in the same kind of outbox
+//! as for Socket.IO.
+
+mod conversation;
+mod replies;
 
 use std::sync::Arc;
 
 use axum::{Router, body::Body, extract::State, response::Response, routing::get};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use http::Request;
 use hyper::upgrade::OnUpgrade;
-use serde::Serialize;
-use tokio::{
-    task::consume_budget,
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::time::timeout;
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{
-        self, Message,
-        protocol::{Role, WebSocketConfig},
-    },
+    tungstenite::protocol::{Role, WebSocketConfig},
 };
 
+use self::{
+    conversation::{ClosedBy, Conversation},
+    replies::EnvelopeReplySink,
+};
 use super::{
-    Doorway, WebSocketSettings, close_codes as code,
-    envelope::{self, Envelope},
-    greeting::session,
+    AdmissionControl, WebSocketSettings, close_codes, envelope,
+    framed_client::{CLOSE_TIMEOUT, FramedClient, Framing},
+    message_memory::{MemoryLimitedReader, ReaderContext},
     packet_rate::PacedReader,
-    parts::{Bearer, HeldReader},
-    peer::{Framing, LAST_WORD, Peer},
-    wanted::Wanted,
+    room_query::RoomQuery,
+    session_event::session_event,
     wire::{Frame, OutboxStream},
 };
 use crate::{
-    error::{Code, Error, Result},
+    error::{Error, Result},
     http::{
         params::PathParams,
         traced,
-        upgrade::{StreamReader, accept_upgrade, split_upgraded, switching_protocols},
+        upgrade::{accept_upgrade, split_upgraded, switching_protocols},
     },
     hub::{
-        CloseReason, Connection, Executor, Format, Join, Joined, Members, Outgoing,
-        PreparedConnection, Replay, Reply, ReplySink, Request as Wish, ResumeRequest,
-        memory_exhausted, track_idle,
+        CloseReason, Connection, Executor, Format, Join, Outgoing, PreparedConnection, Replay,
+        ResumeRequest,
     },
     limits::Account,
-    model::{Epoch, Message as Kept, MessageId, Namespace, Position, RoomName, Seq},
+    model::{Namespace, Position},
 };
 
-/// What every connection of the door shares.
+/// The transport's shared state.
 #[derive(Clone)]
-struct Door {
-    doorway: Arc<Doorway>,
+struct WebSocketTransport {
+    admission: Arc<AdmissionControl>,
     settings: Arc<WebSocketSettings>,
-    /// Memory that each connection reads into.
+    /// Bytes of each connection's read buffer.
     read_buffer: usize,
 }
 
-/// The door's routes.
+/// The transport's routes.
 pub(crate) fn routes(
-    doorway: &Arc<Doorway>,
+    admission: &Arc<AdmissionControl>,
     settings: &WebSocketSettings,
     read_buffer: usize,
 ) -> Router {
-    let door = Door {
-        doorway: doorway.clone(),
+    let transport = WebSocketTransport {
+        admission: admission.clone(),
         settings: Arc::new(settings.clone()),
         read_buffer,
     };
-    let upgrade = async |State(door): State<Door>, room: Option<PathParams<String>>, request| {
-        door.answer(room.map(|PathParams(room)| room), request)
+    let upgrade = async |State(transport): State<WebSocketTransport>,
+                         room: Option<PathParams<String>>,
+                         request| {
+        transport
+            .respond(room.map(|PathParams(room)| room), request)
             .await
     };
     let routes = Router::new()
         .route("/ws", get(upgrade))
         .route("/ws/", get(upgrade))
         .route("/ws/{room}", get(upgrade));
-    traced(routes.with_state(door))
+    traced(routes.with_state(transport))
 }
 
-impl Door {
-    async fn answer(self, room: Option<String>, request: Request<Body>) -> Response {
-        let doorway = self.doorway.clone();
+impl WebSocketTransport {
+    async fn respond(self, room: Option<String>, request: Request<Body>) -> Response {
+        let admission = self.admission.clone();
         let upgraded = self.upgrade(room, request).await;
-        upgraded.unwrap_or_else(|error| doorway.refuse(&error))
+        upgraded.unwrap_or_else(|error| admission.reject(&error))
     }
 
     async fn upgrade(self, room: Option<String>, mut request: Request<Body>) -> Result<Response> {
-        self.doorway
-            .check_page(request.headers(), request.extensions())?;
+        self.admission
+            .check_websocket_origin(request.headers(), request.extensions())?;
         let accept = accept_upgrade(&request)?;
-        let wanted = Wanted::read(room.as_deref(), request.uri())?;
-        let joins = joins(wanted)?;
+        let query = RoomQuery::parse(room.as_deref(), request.uri())?;
+        let joins = joins(query)?;
         let upgrading = hyper::upgrade::on(&mut request);
         let (parts, _) = request.into_parts();
-        let (admitted, principal) = self.doorway.admit(&parts).await?;
-        let holder = self.doorway.holder(&parts, Some(&principal));
-        let hub = self.doorway.hub();
+        let (permit, principal) = self.admission.admit(&parts).await?;
+        let holder = self.admission.holder(&parts, Some(&principal));
+        let hub = self.admission.hub();
         let arrived = hub
             .prepare_connection(Namespace::root(), principal, ResumeRequest::Unsupported)
             .await?;
-        let peer = Peer::new(
+        let client = FramedClient::new(
             Envelopes,
-            &self.doorway,
-            admitted,
+            &self.admission,
+            permit,
             &hub.metrics().websockets,
         );
         let account = Account::new(hub.memory().clone(), holder);
-        tokio::spawn(self.serve(upgrading, arrived, (peer, account), joins));
+        tokio::spawn(self.serve(upgrading, arrived, (client, account), joins));
         Ok(switching_protocols(accept))
     }
 
@@ -117,69 +117,69 @@ impl Door {
         self,
         upgrading: OnUpgrade,
         arrived: PreparedConnection,
-        (peer, account): (Arc<Peer<Envelopes>>, Arc<Account>),
+        (client, account): (Arc<FramedClient<Envelopes>>, Arc<Account>),
         joins: Vec<Join>,
     ) {
         let Ok(upgraded) = upgrading.await else {
-            return; // the peer went away between its request and our answer
+            return; // the client disconnected between its request and our response
         };
         let (reader, writer) = split_upgraded(upgraded);
-        let bearer = Bearer {
+        let context = ReaderContext {
             account: account.clone(),
-            outbox: peer.outbox().clone(),
-            metrics: self.doorway.hub().metrics().clone(),
-            stall: self.doorway.hub().limits().stall,
+            outbox: client.outbox().clone(),
+            metrics: self.admission.hub().metrics().clone(),
+            stall: self.admission.hub().limits().stall,
         };
-        let paced = PacedReader::new(reader, self.doorway.packet_rate());
-        let reader = HeldReader::new(paced, bearer);
-        let wire = OutboxStream::for_plain(reader, writer, peer.outbox().clone());
-        let most = Some(self.settings.max_payload.bytes());
+        let paced = PacedReader::new(reader, self.admission.packet_rate());
+        let reader = MemoryLimitedReader::new(paced, context);
+        let wire = OutboxStream::for_plain(reader, writer, client.outbox().clone());
+        let max_bytes = Some(self.settings.max_payload.bytes());
         let config = WebSocketConfig::default()
             .read_buffer_size(self.read_buffer)
-            .max_message_size(most)
-            .max_frame_size(most);
+            .max_message_size(max_bytes)
+            .max_frame_size(max_bytes);
         let mut socket = WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await;
-        let (hub, node) = (self.doorway.hub(), self.doorway.node());
+        let (hub, node) = (self.admission.hub(), self.admission.node());
         let greet = |connection: &Connection| {
-            connection.push(&session(connection, hub, node, None));
+            connection.push(&session_event(connection, hub, node, None));
         };
-        let connection = hub.connect(arrived, peer.clone(), greet).await;
+        let connection = hub.connect(arrived, client.clone(), greet).await;
         let mut conversation = Conversation {
             executor: Executor::new(
                 hub.clone(),
                 connection,
-                EnvelopeDesk {
-                    peer: peer.clone(),
+                EnvelopeReplySink {
+                    client: client.clone(),
                     account,
                 },
-                peer.ended().clone(),
+                client.close_token().clone(),
             ),
             room: match joins.as_slice() {
                 [only] => Some(only.room.clone()),
                 _ => None,
             },
-            peer: &peer,
+            client: &client,
             settings: &self.settings,
         };
-        conversation.enter(joins).await;
-        let ended = conversation.run(&mut socket).await;
+        conversation.join_rooms(joins).await;
+        let closed_by = conversation.run(&mut socket).await;
         conversation.executor.finish().await;
         drop(conversation);
-        if ended == Ended::Here {
-            let _ = timeout(LAST_WORD, socket.get_mut().drain_reader()).await;
-            peer.outbox().end();
+        if closed_by == ClosedBy::Server {
+            let _ = timeout(CLOSE_TIMEOUT, socket.get_mut().drain_reader()).await;
+            client.outbox().end();
         }
     }
 }
 
-/// The joins that an address asks for.
-fn joins(wanted: Wanted) -> Result<Vec<Join>> {
-    let Wanted {
+/// The joins for the rooms of a URL.
+fn joins(query: RoomQuery) -> Result<Vec<Join>> {
+    let RoomQuery {
         rooms,
         since,
         history,
         last_event: _,
-    } = wanted;
+    } = query;
     let replay = match since {
         Some(_) if rooms.len() != 1 => {
             return Err(Error::bad_request("since goes with one room"));
@@ -195,266 +195,7 @@ fn joins(wanted: Wanted) -> Result<Vec<Join>> {
     Ok(rooms.into_iter().map(join).collect())
 }
 
-/// Who ended a conversation.
-#[derive(PartialEq, Eq)]
-enum Ended {
-    /// The server; the client is to have a moment to take its last word.
-    Here,
-    /// The client, or nobody is there any more.
-    There,
-}
-
-type Socket = WebSocketStream<OutboxStream<HeldReader<StreamReader>>>;
-
-/// What one connection's task works with.
-struct Conversation<'a> {
-    executor: Executor<EnvelopeDesk>,
-    /// For frames that name no room.
-    room: Option<RoomName>,
-    peer: &'a Arc<Peer<Envelopes>>,
-    settings: &'a WebSocketSettings,
-}
-
-impl Conversation<'_> {
-    /// Joins the rooms of the address; a client that may not is closed.
-    async fn enter(&mut self, joins: Vec<Join>) {
-        for join in joins {
-            let asked = Asked {
-                id: None,
-                room: Some(join.room.clone()),
-                entry: true,
-            };
-            self.executor.execute(asked, Ok(Wish::Join(join))).await;
-            if self.peer.is_ending() {
-                return;
-            }
-        }
-    }
-
-    /// Carries out what the client asks, frame by frame, until somebody ends this.
-    async fn run(&mut self, socket: &mut Socket) -> Ended {
-        let (interval, patience) = (self.settings.ping_interval, self.settings.ping_timeout);
-        let (mut heard, mut pinged, mut idle) = (Instant::now(), false, false);
-        loop {
-            let takes_more = self.executor.accepts_requests();
-            if !takes_more {
-                // What it says to a ping is not read meanwhile.
-                (heard, pinged) = (Instant::now(), false);
-            }
-            let due = heard
-                + if pinged {
-                    interval + patience
-                } else {
-                    interval
-                };
-            tokio::select! {
-                biased;
-                () = self.peer.ending() => return Ended::Here,
-                () = self.executor.drive() => {}
-                next = track_idle(&mut idle, socket.next()), if takes_more => {
-                    (heard, pinged) = (Instant::now(), false);
-                    if std::mem::take(&mut idle) {
-                        self.executor.note_caught_up();
-                    }
-                    match next {
-                        Some(Ok(message)) => {
-                            self.hear(message).await;
-                            // Several came in one go perhaps, and others are to have their turn.
-                            consume_budget().await;
-                        }
-                        Some(Err(error)) => return self.misheard(&error),
-                        None => return Ended::There,
-                    }
-                }
-                () = sleep_until(due), if takes_more => {
-                    if pinged {
-                        self.peer.count_end("ping_timeout");
-                        self.peer.outbox().end();
-                        return Ended::There;
-                    }
-                    self.peer.send(Frame::ping());
-                    pinged = true;
-                }
-            }
-        }
-    }
-
-    async fn hear(&mut self, message: Message) {
-        let (asked, request) = match message {
-            Message::Text(text) => {
-                let asked = envelope::read(&text, self.room.as_ref());
-                (Asked::of(asked.id, asked.room), asked.request)
-            }
-            Message::Binary(_) => {
-                let error = Error::bad_request("frames are text here: one JSON object each");
-                (Asked::of(None, None), Err(error))
-            }
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return,
-        };
-        self.executor.execute(asked, request).await;
-    }
-
-    /// Ends a client whose bytes are no frames that can be taken.
-    fn misheard(&self, error: &tungstenite::Error) -> Ended {
-        let (code, why) = match error {
-            tungstenite::Error::Capacity(_) => (code::TOO_LARGE, "too_large"),
-            tungstenite::Error::Protocol(
-                tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-            )
-            | tungstenite::Error::ConnectionClosed
-            | tungstenite::Error::AlreadyClosed
-            | tungstenite::Error::Io(_) => return Ended::There,
-            tungstenite::Error::Utf8(_) => (code::NOT_UTF8, "bad_request"),
-            _ => (code::PROTOCOL, "bad_request"),
-        };
-        tracing::debug!(%error, "a WebSocket is closed for what it sent");
-        let reason = match code {
-            code::TOO_LARGE => CloseReason::TooLarge,
-            _ => CloseReason::Malformed,
-        };
-        self.peer.count_end(reason.as_str());
-        self.peer.end(Some(Frame::close(code, why)), true);
-        Ended::Here
-    }
-}
-
-/// Whom to answer.
-struct Asked {
-    id: Option<MessageId>,
-    room: Option<RoomName>,
-    /// It was asked by the address; there is no connection without it.
-    entry: bool,
-}
-
-impl Asked {
-    fn of(id: Option<MessageId>, room: Option<RoomName>) -> Self {
-        Self {
-            id,
-            room,
-            entry: false,
-        }
-    }
-}
-
-/// Writes answers into one connection.
-struct EnvelopeDesk {
-    peer: Arc<Peer<Envelopes>>,
-    account: Arc<Account>,
-}
-
-impl EnvelopeDesk {
-    /// Sends an answer, or says that there is no memory for it.
-    fn send(&self, answer: &Envelope<'_, impl Serialize>, asked: &Asked) {
-        let frame = answer.frame().charged(&self.account);
-        self.peer.send(frame.unwrap_or_else(|why| {
-            let error = memory_exhausted(why);
-            self.peer.count_error(&error);
-            let refused = Envelope::new("error", asked.room.as_ref(), error);
-            refused.with_id(asked.id.as_ref()).frame()
-        }));
-    }
-}
-
-/// What an `ack` says.
-#[derive(Serialize)]
-struct Delivered<'a> {
-    status: &'static str,
-    #[serde(flatten)]
-    answer: Option<&'a Reply>,
-}
-
-/// What `system` says of a room that was joined.
-#[derive(Serialize)]
-struct Entered<'a> {
-    event: &'static str,
-    room: &'a RoomName,
-    epoch: &'a Epoch,
-    seq: Seq,
-    recovered: bool,
-    unread: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    members: Option<&'a Members>,
-    /// Of the past, if no `ack` has told them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    messages: Option<&'a [Arc<Kept>]>,
-}
-
-impl<'a> Entered<'a> {
-    fn of(joined: &'a Joined, acknowledged: bool) -> Self {
-        Self {
-            event: "joined",
-            room: &joined.room,
-            epoch: &joined.epoch,
-            seq: joined.seq,
-            recovered: joined.recovered,
-            unread: joined.unread,
-            members: joined.members.as_ref(),
-            messages: (!acknowledged).then_some(&*joined.messages),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Gone<'a> {
-    event: &'static str,
-    room: &'a RoomName,
-}
-
-impl ReplySink for EnvelopeDesk {
-    type Target = Asked;
-
-    fn reply(&self, asked: Asked, result: Result<&Reply, &Error>) {
-        let room = asked.room.as_ref();
-        let answer = match result {
-            Ok(answer) => answer,
-            Err(error) => {
-                let refused = Envelope::new("error", room, error);
-                self.peer.send(refused.with_id(asked.id.as_ref()).frame());
-                if asked.entry {
-                    let reason = error.code().as_str();
-                    let last = Frame::close(entry_code(error.code()), reason);
-                    self.peer.count_end(reason);
-                    self.peer.end(Some(last), true);
-                }
-                return;
-            }
-        };
-        if let Some(id) = &asked.id {
-            let status = "delivered";
-            // The status of a user would take the place of that of the frame.
-            let answer = Some(answer).filter(|it| !matches!(it, Reply::Status { .. }));
-            let ack = Envelope::new("ack", room, Delivered { status, answer });
-            self.send(&ack.with_id(Some(id)), &asked);
-        }
-        match answer {
-            Reply::Joined(joined) => {
-                let entered = Entered::of(joined, asked.id.is_some());
-                let told = Envelope::new("system", Some(&joined.room), entered);
-                self.send(&told, &asked);
-            }
-            Reply::Left { room } => {
-                let gone = Gone {
-                    event: "left",
-                    room,
-                };
-                self.peer
-                    .send(Envelope::new("system", Some(room), gone).frame());
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Why there is no connection to the rooms of an address.
-fn entry_code(code: Code) -> u16 {
-    match code {
-        Code::Forbidden => code::FORBIDDEN,
-        Code::RateLimited => code::RATE_LIMITED,
-        _ => code::TRY_AGAIN,
-    }
-}
-
-/// How plain WebSockets are written to.
+/// How events are written to a plain WebSocket.
 struct Envelopes;
 
 impl Framing for Envelopes {
@@ -464,7 +205,7 @@ impl Framing for Envelopes {
         envelope::frame(event)
     }
 
-    fn last_word(&self, why: CloseReason) -> Option<Frame> {
-        Some(code::frame(why))
+    fn close_frame(&self, reason: CloseReason) -> Option<Frame> {
+        Some(close_codes::close_frame(reason))
     }
 }

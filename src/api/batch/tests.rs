@@ -1,14 +1,18 @@
+//! Which calls of a batch wait for the messages before them.
+
 use super::*;
 
 #[test]
-fn a_message_that_is_not_kept_is_known_however_it_is_written() {
-    let joins = |body: &str| {
+fn an_ephemeral_message_is_recognized_in_every_spelling() {
+    let can_follow = |body: &str| {
         let text = format!(r#"{{"method":"POST","path":"/","body":{body}}}"#);
         let call: Call = serde_json::from_str(&text).unwrap();
-        call.joins_messages()
+        call.can_follow_unstored_messages()
     };
-    assert!(joins(r#"{"data":1}"#));
-    assert!(joins(r#"{"data":{"ephemeral":true}}"#));
-    assert!(!joins(r#"{"data":1,"event":"e","ephemeral":true}"#));
-    assert!(!joins(r#"{"data":1,"event":"e","\u0065phemeral":true}"#));
+    assert!(can_follow(r#"{"data":1}"#));
+    assert!(can_follow(r#"{"data":{"ephemeral":true}}"#));
+    assert!(!can_follow(r#"{"data":1,"event":"e","ephemeral":true}"#));
+    assert!(!can_follow(
+        r#"{"data":1,"event":"e","\u0065phemeral":true}"#
+    ));
 }

@@ -1,3 +1,5 @@
+//! JSON bodies: content types, sizes, time.
+
 use axum::body::Body;
 use bytes::Bytes;
 
@@ -20,7 +22,7 @@ async fn refused(request: http::request::Builder, body: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn json_is_read_and_everything_else_is_refused_with_its_reason() {
+async fn json_is_parsed_and_everything_else_is_refused_with_a_reason() {
     let typed = |kind| Request::builder().header("content-type", kind);
     let seven = (200, "7".to_owned());
     for kind in [
@@ -81,7 +83,7 @@ async fn json_is_read_and_everything_else_is_refused_with_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_end_is_refused_when_its_time_is_over() {
+async fn an_unfinished_body_is_refused_after_its_timeout() {
     let endless = Body::from_stream(futures_util::stream::pending::<Result<Bytes, Error>>());
     let limits = BodyLimits {
         bytes: 20,

@@ -1,3 +1,5 @@
+//! Bodies within their bounds of size, time and memory.
+
 use std::convert::Infallible;
 
 use bytes::Bytes;
@@ -20,7 +22,7 @@ fn in_parts(parts: usize, size: usize) -> Body {
 }
 
 #[tokio::test]
-async fn a_body_is_reserved_before_it_is_kept_and_given_back_with_it() {
+async fn a_body_is_reserved_before_it_is_stored_and_released_with_it() {
     let pool = Pool::new(MOST);
     for (parts, size) in [
         (1, 1),
@@ -42,7 +44,7 @@ async fn a_body_is_reserved_before_it_is_kept_and_given_back_with_it() {
 }
 
 #[tokio::test]
-async fn a_body_for_which_there_is_no_memory_is_not_read_any_further() {
+async fn a_body_without_memory_is_not_read_any_further() {
     let pool = Pool::new(100_000);
     let (parts, taken) = (Body::from_stream, Arc::new(()));
     let counted = taken.clone();
@@ -58,7 +60,7 @@ async fn a_body_for_which_there_is_no_memory_is_not_read_any_further() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_end_holds_its_memory_for_its_time() {
+async fn an_unfinished_body_holds_memory_until_its_timeout() {
     let pool = Pool::new(MOST);
     let begun = stream::iter([Ok::<_, Infallible>(Bytes::from(vec![7; 100_000]))]);
     let endless = Body::from_stream(begun.chain(stream::pending()));

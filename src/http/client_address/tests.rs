@@ -1,3 +1,5 @@
+//! The address of a client, behind trusted proxies and others.
+
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
@@ -44,7 +46,7 @@ fn the_client_is_the_nearest_address_that_is_no_trusted_proxy() {
 }
 
 #[test]
-fn a_proxy_that_says_nothing_readable_is_known_as_such() {
+fn a_proxy_without_readable_addresses_is_marked_unknown() {
     assert!(from("127.0.0.1", &["unknown"]).unknown);
     assert!(from("127.0.0.1", &[]).unknown);
     for known in [
@@ -69,7 +71,7 @@ fn written(address: Ipv4Addr, form: u8) -> String {
 
 proptest! {
     #[test]
-    fn forms_and_headers_do_not_change_who_the_client_is(
+    fn spelling_and_headers_do_not_change_the_client(
         // Every other address is a proxy's.
         chain in proptest::collection::vec((any::<bool>(), any::<[u8; 3]>(), any::<u8>()), 0..8),
         standard in any::<bool>(),

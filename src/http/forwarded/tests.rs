@@ -1,3 +1,5 @@
+//! Forwarding headers in all their forms.
+
 use super::*;
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
@@ -16,7 +18,7 @@ fn read(name: &'static str, value: &str) -> Vec<String> {
 }
 
 #[test]
-fn addresses_are_read_in_every_form_that_proxies_write() {
+fn addresses_are_read_in_all_forms_that_proxies_write() {
     for (value, expected) in [
         ("203.0.113.7", vec!["203.0.113.7"]),
         ("203.0.113.7:5123", vec!["203.0.113.7"]),
@@ -36,7 +38,7 @@ fn addresses_are_read_in_every_form_that_proxies_write() {
 }
 
 #[test]
-fn forwarded_is_read_as_its_grammar_says() {
+fn forwarded_is_parsed_by_its_grammar() {
     for (value, expected) in [
         (
             "for=192.0.2.60;proto=http;by=203.0.113.43",
@@ -73,7 +75,7 @@ fn forwarded_is_read_as_its_grammar_says() {
 }
 
 #[test]
-fn a_chain_that_somebody_made_up_is_read_no_further_than_any_is() {
+fn only_a_bounded_number_of_entries_is_read() {
     assert_eq!(
         read("x-forwarded-for", &"1.1.1.1,".repeat(10_000)).len(),
         MAX_ENTRIES
@@ -81,7 +83,7 @@ fn a_chain_that_somebody_made_up_is_read_no_further_than_any_is() {
 }
 
 #[test]
-fn host_port_and_scheme_are_those_that_the_client_used() {
+fn host_port_and_scheme_are_the_clients() {
     let forwarded = headers(&[
         ("x-forwarded-host", "chat.example:8443, inner.example"),
         ("x-forwarded-port", "8443"),

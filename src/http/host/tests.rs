@@ -1,9 +1,11 @@
+//! Hosts, ports and origins in all their spellings.
+
 use proptest::prelude::*;
 
 use super::*;
 
 #[test]
-fn a_host_is_the_same_however_it_is_written() {
+fn spellings_of_a_host_are_equal() {
     let same = [
         vec![
             "chat.example",
@@ -30,7 +32,7 @@ fn a_host_is_the_same_however_it_is_written() {
 }
 
 #[test]
-fn the_default_port_of_an_origin_need_not_be_written() {
+fn the_default_port_of_an_origin_is_implied() {
     for (one, other, same) in [
         ("https://a.example", "HTTPS://A.example:443", true),
         ("http://a.example", "http://a.example:80", true),
@@ -56,7 +58,7 @@ fn the_default_port_of_an_origin_need_not_be_written() {
 }
 
 #[test]
-fn only_names_of_this_machine_are_loopback() {
+fn only_loopback_names_and_addresses_are_loopback() {
     let loopback = |text: &str| HostPort::parse(text).unwrap().host.is_loopback();
     for name in [
         "localhost",
@@ -82,7 +84,7 @@ fn only_names_of_this_machine_are_loopback() {
 
 proptest! {
     #[test]
-    fn what_was_parsed_is_written_and_read_again_as_the_same(
+    fn a_parsed_host_survives_a_round_trip(
         host in prop_oneof!["[a-zA-Z0-9._-]{1,20}", any::<Ipv6Addr>().prop_map(|it| format!("[{it}]")), any::<std::net::Ipv4Addr>().prop_map(|it| it.to_string())],
         port in any::<Option<u16>>(),
     ) {
@@ -99,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_too_strange_to_be_read(text in "\\PC{0,40}") {
+    fn parsing_never_panics(text in "\\PC{0,40}") {
         let _ = HostPort::parse(&text);
         let _ = WebOrigin::parse(&text);
     }

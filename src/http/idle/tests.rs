@@ -1,3 +1,5 @@
+//! Which idle connections are closed when there are too many.
+
 use futures_util::FutureExt;
 
 use super::*;
@@ -16,7 +18,7 @@ fn is_closed(activity: &ConnectionActivity) -> bool {
 }
 
 #[test]
-fn the_oldest_of_the_address_that_has_most_is_closed() {
+fn the_oldest_connection_of_the_busiest_address_is_closed() {
     let all = idle_connections(4);
     let other = from(&all, "192.0.2.1");
     let proxied: Vec<_> = (0..2).map(|_| from(&all, "10.0.0.1")).collect();

@@ -1,3 +1,5 @@
+//! Parsing of client JSON, and the messages about what is wrong with it.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -32,7 +34,7 @@ enum Way {
 }
 
 #[test]
-fn what_is_wrong_names_its_field_and_what_is_expected_in_plain_words() {
+fn errors_name_the_field_and_the_expected_type_in_plain_words() {
     for (text, words) in [
         (
             r#"{"room":true}"#,
@@ -96,7 +98,7 @@ fn what_is_wrong_names_its_field_and_what_is_expected_in_plain_words() {
 }
 
 #[test]
-fn a_number_is_a_name_by_its_digits() {
+fn a_number_stands_for_its_digits() {
     let name = |text| {
         read::<StringOrNumber<MessageId>>(text)
             .unwrap()
@@ -120,7 +122,7 @@ fn a_number_is_a_name_by_its_digits() {
 }
 
 #[test]
-fn a_mark_of_the_order_of_bytes_is_passed_over_and_what_is_no_utf8_is_said() {
+fn a_byte_order_mark_is_skipped_and_invalid_utf8_is_reported() {
     assert_eq!(read_bytes::<u8>(b"\xef\xbb\xbf7").unwrap(), 7);
     let utf16 = read_bytes::<u8>(b"\xff\xfe7\0").unwrap_err();
     assert_eq!(utf16.message(), "invalid JSON: it is not UTF-8");
@@ -128,7 +130,7 @@ fn a_mark_of_the_order_of_bytes_is_passed_over_and_what_is_no_utf8_is_said() {
 
 proptest! {
     #[test]
-    fn no_sentence_of_rusts_reaches_a_client(text in r#"[\{\}\[\]"a-z:,0-9.\-]{0,30}|\{"(room|seq|echo|way|inner)":("r"|7|-1|1\.5|null|true|\[\]|\{\})\}"#) {
+    fn no_serde_message_reaches_a_client(text in r#"[\{\}\[\]"a-z:,0-9.\-]{0,30}|\{"(room|seq|echo|way|inner)":("r"|7|-1|1\.5|null|true|\[\]|\{\})\}"#) {
         if let Err(error) = read::<Body>(&text) {
             for rust in ["invalid type", "invalid value", "missing field", "u64", "struct", "line ", "column", "`"] {
                 prop_assert!(!error.message().contains(rust), "{}: {}", text, error.message());

@@ -1,9 +1,11 @@
+//! Which origins are logged, and which pages may connect.
+
 mod pages;
 
 use super::*;
 
 #[test]
-fn each_origin_is_logged_once_an_hour_and_only_so_many() {
+fn each_origin_is_logged_once_an_hour_up_to_a_limit() {
     let mut refused = RefusedOrigins::default();
     let now = Instant::now();
     assert!(refused.is_new("a", now));

@@ -1,3 +1,5 @@
+//! Query and path parameters, and the errors about them.
+
 use axum::{Router, body::Body, routing::get};
 use http::Request;
 use http_body_util::BodyExt;
@@ -29,7 +31,7 @@ async fn answer(path: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn an_address_is_read_or_refused_in_words_about_it() {
+async fn errors_about_parameters_name_them() {
     let bad = |what: &str| {
         let error = Error::bad_request(what.to_owned());
         (400, serde_json::to_string(&error).unwrap())

@@ -1,3 +1,5 @@
+//! Request ids, and the log lines of a request.
+
 use std::{
     io,
     sync::{Arc, Mutex},
@@ -38,7 +40,7 @@ async fn answer(path: &str, id: Option<&str>) -> String {
 }
 
 #[tokio::test]
-async fn an_id_that_may_stand_in_a_log_is_echoed_and_any_other_is_replaced() {
+async fn a_loggable_id_is_echoed_and_any_other_is_replaced() {
     let longest = "x".repeat(64);
     for good in ["a", "Order_7.retry-2", longest.as_str()] {
         assert_eq!(answer("/v1/here", Some(good)).await, good);
@@ -51,7 +53,7 @@ async fn an_id_that_may_stand_in_a_log_is_echoed_and_any_other_is_replaced() {
 }
 
 #[tokio::test]
-async fn the_log_tells_which_request_without_its_query() {
+async fn log_lines_name_the_request_without_its_query() {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()

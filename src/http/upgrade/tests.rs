@@ -1,3 +1,5 @@
+//! Subprotocols of WebSocket upgrades.
+
 use super::*;
 
 fn respond(offers: &[&str]) -> Option<Option<String>> {
@@ -16,7 +18,7 @@ fn respond(offers: &[&str]) -> Option<Option<String>> {
 }
 
 #[test]
-fn the_first_subprotocol_that_a_client_offers_is_accepted() {
+fn the_first_offered_subprotocol_is_accepted() {
     let accepted = |name: &str| Some(Some(name.to_owned()));
     assert_eq!(respond(&[]), Some(None));
     assert_eq!(respond(&["my-app"]), accepted("my-app"));
@@ -26,7 +28,7 @@ fn the_first_subprotocol_that_a_client_offers_is_accepted() {
 }
 
 #[test]
-fn a_list_of_subprotocols_that_is_none_is_refused() {
+fn malformed_subprotocols_are_refused() {
     for malformed in [
         "a b",
         "a/b",

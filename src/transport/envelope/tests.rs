@@ -1,3 +1,5 @@
+//! Frames of plain WebSockets, in both directions.
+
 use super::*;
 
 fn text_of(event: &Outgoing) -> String {
@@ -6,12 +8,12 @@ fn text_of(event: &Outgoing) -> String {
     String::from_utf8(bytes[start..].to_vec()).unwrap()
 }
 
-fn asked(text: &str) -> Asked {
+fn asked(text: &str) -> EnvelopeRequest {
     read(text, Some(&RoomName::parse("here").unwrap()))
 }
 
 #[test]
-fn what_the_server_says_of_a_room_names_it_outside_and_inside() {
+fn notices_name_their_room_in_the_frame_and_in_the_data() {
     let room = RoomName::parse("lobby").unwrap();
     let told = serde_json::json!({ "room": "lobby", "reason": "forbidden" });
     let kicked = text_of(&Outgoing::room_notice("kicked", &room, &told));
@@ -25,7 +27,7 @@ fn what_the_server_says_of_a_room_names_it_outside_and_inside() {
 }
 
 #[test]
-fn a_text_is_a_message_whose_id_is_that_of_its_frame() {
+fn a_text_frame_is_a_message_with_the_frames_id() {
     let asked = asked(r#"{"type":"text","id":"m1","data":1.0}"#);
     assert_eq!(asked.id.unwrap().as_str(), "m1");
     let Ok(Request::Publish(publish)) = asked.request else {
@@ -37,13 +39,13 @@ fn a_text_is_a_message_whose_id_is_that_of_its_frame() {
 }
 
 #[test]
-fn a_room_in_the_frame_counts_more_than_that_of_the_address() {
+fn the_frames_room_overrides_the_urls() {
     let asked = asked(r#"{"type":"leave","room":"there"}"#);
     assert!(matches!(asked.request, Ok(Request::Leave(room)) if room.as_str() == "there"));
 }
 
 #[test]
-fn what_is_wrong_is_said_and_answers_its_frame() {
+fn errors_name_the_problem_and_reply_to_their_frame() {
     for (text, part, id) in [
         ("nonsense", "invalid JSON", None),
         ("7", "an object { type", None),

@@ -1,3 +1,5 @@
+//! Counting of frames, and the pace of reading.
+
 use proptest::prelude::*;
 use tokio::io::AsyncReadExt;
 
@@ -26,13 +28,13 @@ const PING: u8 = 0x89;
 
 proptest! {
     #[test]
-    fn frames_are_counted_however_the_stream_is_parted(
+    fn frames_are_counted_however_the_stream_is_split(
         frames in prop::collection::vec(
             (prop::sample::select(vec![TEXT, PING, 0x01, 0x80, 0x82]), prop_oneof![0..130usize, 65_500..65_600usize]), 0..20),
         parts in prop::collection::vec(1..5_000usize, 1..50),
     ) {
         let stream: Vec<u8> = frames.iter().flat_map(|(first, payload)| frame(*first, *payload)).collect();
-        let (mut counter, mut rest, mut counted) = (Frames::default(), &stream[..], (0, 0));
+        let (mut counter, mut rest, mut counted) = (FrameCounter::default(), &stream[..], (0, 0));
         for part in parts.iter().cycle() {
             let (now, later) = rest.split_at((*part).min(rest.len()));
             let (all, light) = counter.count(now);
@@ -49,7 +51,7 @@ proptest! {
 
 #[test]
 fn a_message_is_unfinished_until_the_last_byte_of_its_last_frame() {
-    let mut frames = Frames::default();
+    let mut frames = FrameCounter::default();
     let mut after = |bytes: &[u8]| {
         frames.count(bytes);
         frames.message
@@ -65,7 +67,7 @@ fn a_message_is_unfinished_until_the_last_byte_of_its_last_frame() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_pings_on_and_on_is_read_at_the_rate_and_one_that_sends_messages_at_once() {
+async fn pings_are_read_at_the_rate_and_messages_at_once() {
     let metrics: Arc<Metrics> = Arc::default();
     for (first, seconds) in [(PING, 9), (TEXT, 0)] {
         let stream = frame(first, 4).repeat(1_000);
@@ -86,7 +88,7 @@ async fn a_client_that_pings_on_and_on_is_read_at_the_rate_and_one_that_sends_me
 }
 
 #[tokio::test]
-async fn a_stream_of_frames_leaves_others_their_turn() {
+async fn reading_many_frames_yields_to_other_tasks() {
     let rate = PacketRate::new(Rate::new(0, 0), Arc::default());
     let stream = frame(PING, 0).repeat(100_000);
     let mut reader = PacedReader::new(&stream[..], rate);

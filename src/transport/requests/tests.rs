@@ -1,3 +1,5 @@
+//! Parsing of client requests.
+
 use super::*;
 use crate::{error::Code, hub::SignalTarget};
 
@@ -20,7 +22,7 @@ fn a_bare_string_is_a_room() {
 }
 
 #[test]
-fn a_position_comes_as_text_or_as_an_object() {
+fn a_position_is_a_string_or_an_object() {
     for since in [r#""abc:7""#, r#"{"epoch":"abc","seq":7}"#] {
         let request = parse("join", &format!(r#"{{"room":"r","since":{since}}}"#)).unwrap();
         assert!(
@@ -31,7 +33,7 @@ fn a_position_comes_as_text_or_as_an_object() {
 }
 
 #[test]
-fn data_is_whatever_json_it_was_even_null() {
+fn data_is_any_json_even_null() {
     for data in [
         "null",
         "12345678901234567890",
@@ -65,7 +67,7 @@ fn names_may_be_written_with_any_escapes() {
 }
 
 #[test]
-fn what_is_wrong_is_said_without_a_place_in_a_text_nobody_saw() {
+fn errors_mention_no_line_and_column() {
     for (event, value, part) in [
         ("join", "[]", "a room's name or { room, since?, history? }"),
         ("join", r#"{"room":"a b"}"#, "white space"),
@@ -97,7 +99,7 @@ fn what_is_wrong_is_said_without_a_place_in_a_text_nobody_saw() {
 }
 
 #[test]
-fn numbers_are_ids_and_fields_of_the_application_are_passed_over() {
+fn numbers_are_accepted_as_ids_and_unknown_fields_are_ignored() {
     let room = |request| match request {
         Ok(Request::Join(join)) => join.room.as_str().to_owned(),
         _ => panic!("a join"),
@@ -140,7 +142,7 @@ fn an_error_names_a_room_only_where_the_request_does() {
         ("chat message", r#"{"room":"lobby"}"#, None),
     ] {
         let value: Box<RawValue> = serde_json::from_str(value).unwrap();
-        let named = room_of(event, &value);
+        let named = named_room(event, &value);
         assert_eq!(
             named.as_ref().map(RoomName::as_str),
             room,
@@ -150,8 +152,8 @@ fn an_error_names_a_room_only_where_the_request_does() {
 }
 
 #[test]
-fn every_request_has_its_name() {
-    for event in REQUESTS {
+fn every_request_event_is_parsed() {
+    for event in REQUEST_EVENTS {
         assert!(
             super::parse(event, RawValue::NULL, None).is_some(),
             "{event}"

@@ -209,7 +209,10 @@ impl SocketIoTransport {
             }
             Some(principal) => Ok(principal.clone()),
             None => {
-                let other = self.doorway.early_token(socket.req_parts());
+                let other = self
+                    .admission
+                    .authenticator()
+                    .early_token(socket.req_parts());
                 let message = match other {
                     None => "a token is needed, in auth.token for instance",
                     Some(_) => {
@@ -229,7 +232,12 @@ impl SocketIoTransport {
         token: &str,
         now: Timestamp,
     ) -> Result<Principal, ConnectFailure> {
-        let error = match self.doorway.verify(session.address(), token).await {
+        let error = match self
+            .admission
+            .authenticator()
+            .verify(session.address(), token)
+            .await
+        {
             Ok(principal) => return Ok(principal),
             Err(error) => error,
         };
@@ -241,7 +249,10 @@ impl SocketIoTransport {
             }
         }
         // The client gets the error itself, even past the limit of failures.
-        let noted = self.doorway.note_failure(session.address(), error.clone());
+        let noted = self
+            .admission
+            .authenticator()
+            .record_failure(session.address(), error.clone());
         if let Some(limit) = noted.limit() {
             self.hub.metrics().limited(limit);
         }

@@ -24,7 +24,7 @@ use crate::{
     error::{Code, Error, Result},
     hub::PreparedConnection,
     model::Namespace,
-    transport::{greeting::session, lock, wire::ConnectReply},
+    transport::{lock, session_event::session_event, wire::ConnectReply},
 };
 
 /// What the middleware leaves for the connect handler. It holds nothing that holds the socket: if the handler never runs,
@@ -140,7 +140,12 @@ impl SocketIoTransport {
         let connection = self
             .hub
             .connect(pending.arrived, sink.clone(), |connection| {
-                connection.push(&session(connection, &self.hub, self.doorway.node(), None));
+                connection.push(&session_event(
+                    connection,
+                    &self.hub,
+                    self.admission.node(),
+                    None,
+                ));
             })
             .await;
         // The rooms of a resumed session are mirrored as joining them would have done.

@@ -10,7 +10,7 @@ use crate::{
     error::{Code, Error, Result},
     hub::{Connection, Hub, Publish, PublishOutcome},
     model::ConnectionId,
-    transport::{json, requests::REQUESTS},
+    transport::{json, requests::REQUEST_EVENTS},
 };
 
 /// The context of a handler for an application's event.
@@ -90,7 +90,7 @@ impl CustomEvents {
         R: Serialize + 'static,
     {
         assert!(
-            !REQUESTS.contains(&event),
+            !REQUEST_EVENTS.contains(&event),
             "{event} is an event of the server itself; choose another name"
         );
         let handler: EventHandler =

@@ -26,9 +26,9 @@ use crate::{
     http::upgrade::{AcceptedUpgrade, StreamReader, accept_upgrade},
     retry::log_rarely,
     transport::{
-        Doorway, Transport,
+        AdmissionControl, Transport,
+        message_memory::{MemoryLimitedReader, ReaderContext},
         packet_rate::PacedReader,
-        parts::{Bearer, HeldReader},
         wire::OutboxStream,
     },
 };
@@ -39,7 +39,7 @@ mod upgrade;
 
 /// Checks requests and passes them on to socketioxide.
 pub(super) struct EngineEndpoint {
-    pub(super) doorway: Arc<Doorway>,
+    pub(super) admission: Arc<AdmissionControl>,
     pub(super) engine: Engine,
     pub(super) sessions: Arc<EngineSessions>,
     /// Engine.IO transports that clients may use.
@@ -61,7 +61,7 @@ impl EngineEndpoint {
     /// Handles one request under the Socket.IO path.
     pub(super) async fn handle(self: Arc<Self>, request: Request<Body>) -> Response {
         let result = self.clone().route(request).await;
-        let mut response = result.unwrap_or_else(|error| self.doorway.refuse(&error));
+        let mut response = result.unwrap_or_else(|error| self.admission.reject(&error));
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let no_store = HeaderValue::from_static("no-store");
             response
@@ -72,8 +72,8 @@ impl EngineEndpoint {
     }
 
     async fn route(self: Arc<Self>, mut request: Request<Body>) -> Result<Response> {
-        self.doorway
-            .check_page(request.headers(), request.extensions())?;
+        self.admission
+            .check_websocket_origin(request.headers(), request.extensions())?;
         let query = match EngineQuery::parse(request.method(), request.uri(), &self.transports) {
             Ok(query) => query,
             Err(error) => return Ok(error.into_response()),
@@ -162,13 +162,13 @@ impl EngineEndpoint {
     fn inbound_reader(&self, reader: StreamReader, session: &EngineSession) -> StreamReader {
         let inbound = session.inbound();
         let paced = PacedReader::new(reader, inbound.rate().clone());
-        let bearer = Bearer {
+        let bearer = ReaderContext {
             account: session.account().clone(),
             outbox: session.outbox().clone(),
-            metrics: self.doorway.hub().metrics().clone(),
-            stall: self.doorway.hub().limits().stall,
+            metrics: self.admission.hub().metrics().clone(),
+            stall: self.admission.hub().limits().stall,
         };
-        let limited = HeldReader::new(paced, bearer);
+        let limited = MemoryLimitedReader::new(paced, bearer);
         Box::new(WebSocketReader::new(Box::new(limited), inbound.clone()))
     }
 

@@ -231,7 +231,7 @@ impl OutboxOwner for EngineSession {
         if !self.closed.swap(true, Ordering::Relaxed) {
             self.record_close(why);
             // What is queued for the client is still sent, as far as it takes it at once.
-            self.outbox.end_after(close_codes::frame(why));
+            self.outbox.end_after(close_codes::close_frame(why));
             self.end_polling();
         }
     }

@@ -26,7 +26,7 @@ use crate::{
     },
     model::RoomName,
     retry::log_in_bursts,
-    transport::requests::{self, REQUESTS, room_of},
+    transport::requests::{self, REQUEST_EVENTS, named_room},
 };
 
 /// State of the task.
@@ -158,7 +158,7 @@ impl Worker {
             Code::NotFound,
             format!(
                 "nothing here listens to this event: it is none of {}, and socketio.relay does not name it",
-                REQUESTS.join(", ")
+                REQUEST_EVENTS.join(", ")
             ),
         ))
     }
@@ -214,7 +214,7 @@ enum ParsedEvent<'a> {
 
 impl<'a> ParsedEvent<'a> {
     fn parse(arguments: EventArguments<'a>, has_attachments: bool) -> Result<Self> {
-        if !REQUESTS.contains(&arguments.event.as_str()) {
+        if !REQUEST_EVENTS.contains(&arguments.event.as_str()) {
             return Ok(ParsedEvent::Other(arguments));
         }
         if has_attachments {
@@ -235,7 +235,7 @@ impl AckTarget {
             // Parsing it is a good part of a message's cost, and acks do not name it.
             room: match ack {
                 None => arguments
-                    .and_then(|arguments| room_of(&arguments.event, arguments.values.first()?)),
+                    .and_then(|arguments| named_room(&arguments.event, arguments.values.first()?)),
                 Some(_) => None,
             },
             ack,

@@ -1,3 +1,5 @@
+//! Event stream encoding, start positions, reconnect delays.
+
 use super::*;
 
 fn request(uri: &str, last: Option<&str>) -> Parts {
@@ -9,7 +11,7 @@ fn request(uri: &str, last: Option<&str>) -> Parts {
 }
 
 #[test]
-fn an_event_is_a_block_of_lines_whatever_lines_its_data_has() {
+fn line_breaks_in_data_become_lines_of_data() {
     let cursor = Cursor::parse("abc~7~9").unwrap();
     assert_eq!(
         block("price", "{\n\"a\":\r\n1}", Some(&cursor)),
@@ -19,34 +21,34 @@ fn an_event_is_a_block_of_lines_whatever_lines_its_data_has() {
 }
 
 #[test]
-fn what_a_client_gives_back_by_itself_wins_and_is_never_an_error() {
-    let asked = |uri: &str, last| wanted(None, &request(uri, last)).map(|it| it.since);
+fn an_id_that_a_client_resends_wins_and_is_never_an_error() {
+    let start = |uri: &str, last| stream_request(None, &request(uri, last)).map(|it| it.since);
     let cursor = StreamStart::Cursor(Cursor::parse("abc~7~9").unwrap());
     let one = "/events?room=a&since=abc:1";
-    assert_eq!(asked(one, Some("abc~7~9")).unwrap(), Some(cursor.clone()));
+    assert_eq!(start(one, Some("abc~7~9")).unwrap(), Some(cursor.clone()));
     assert_eq!(
-        asked(one, Some("rubbish")).unwrap(),
+        start(one, Some("rubbish")).unwrap(),
         Some(StreamStart::Unknown)
     );
     assert!(matches!(
-        asked(one, Some("")).unwrap(),
+        start(one, Some("")).unwrap(),
         Some(StreamStart::Position(_))
     ));
     assert_eq!(
-        asked("/events?room=a&since=abc~7~9", None).unwrap(),
+        start("/events?room=a&since=abc~7~9", None).unwrap(),
         Some(cursor.clone())
     );
     let newer = "/events?room=a&since=abc:1&lastEventId=abc~7~9";
-    assert_eq!(asked(newer, None).unwrap(), Some(cursor.clone()));
+    assert_eq!(start(newer, None).unwrap(), Some(cursor.clone()));
     assert_eq!(
-        asked(newer, Some("abc~8~9")).unwrap(),
+        start(newer, Some("abc~8~9")).unwrap(),
         Some(StreamStart::Cursor(Cursor::parse("abc~8~9").unwrap()))
     );
     let rubbish = "/events?room=a&last-event-id=rubbish";
-    assert_eq!(asked(rubbish, None).unwrap(), Some(StreamStart::Unknown));
+    assert_eq!(start(rubbish, None).unwrap(), Some(StreamStart::Unknown));
     let two = "/events?room=a&room=b";
     assert_eq!(
-        asked(two, Some("abc:1")).unwrap(),
+        start(two, Some("abc:1")).unwrap(),
         Some(StreamStart::Unknown)
     );
     for bad in [
@@ -56,12 +58,12 @@ fn what_a_client_gives_back_by_itself_wins_and_is_never_an_error() {
         "/events?since=abc:1",
         "/events?room=a%20b",
     ] {
-        assert!(asked(bad, None).is_err(), "{bad}");
+        assert!(start(bad, None).is_err(), "{bad}");
     }
 }
 
 #[test]
-fn clients_are_told_to_come_back_at_different_times() {
+fn streams_get_different_reconnect_delays() {
     let base = Duration::from_secs(2);
     let times: std::collections::HashSet<_> = (0..50).map(|_| retry(base)).collect();
     assert!(times.len() > 10);

@@ -56,7 +56,7 @@ impl Origins {
 }
 
 #[test]
-fn a_page_is_the_servers_own_however_host_and_origin_are_written() {
+fn the_servers_own_pages_are_recognized_in_every_spelling() {
     let origins = origins(&[], OWN);
     for (host, origin, own) in [
         ("chat.example", CHAT, true),
@@ -88,7 +88,7 @@ fn a_page_is_the_servers_own_however_host_and_origin_are_written() {
 }
 
 #[test]
-fn a_trusted_proxy_says_by_which_address_the_server_was_asked() {
+fn a_trusted_proxy_reports_the_requested_host() {
     let origins = origins(&[], OWN);
     let inner = ("host", "127.0.0.1:3000");
     for (lines, origin, own) in [
@@ -162,7 +162,7 @@ fn a_trusted_proxy_says_by_which_address_the_server_was_asked() {
 }
 
 #[test]
-fn a_browser_that_says_that_the_page_is_the_servers_own_is_believed() {
+fn sec_fetch_site_same_origin_is_trusted() {
     let request = |site, origin| {
         asked(&[
             ("host", "upstream:3000"),
@@ -180,7 +180,7 @@ fn a_browser_that_says_that_the_page_is_the_servers_own_is_believed() {
 }
 
 #[test]
-fn pages_of_this_machine_may_connect_to_a_server_that_is_open_to_this_machine_alone() {
+fn local_pages_may_connect_to_a_server_on_loopback() {
     let pages = [
         "http://localhost",
         "http://localhost:5173",
@@ -225,7 +225,7 @@ fn pages_of_this_machine_may_connect_to_a_server_that_is_open_to_this_machine_al
 }
 
 #[test]
-fn a_foreign_name_pointed_at_an_open_server_is_not_its_own_host() {
+fn dns_rebinding_to_an_open_server_is_refused() {
     let origins = origins(&[], UnlistedOrigins::OfThisMachine);
     let rebound = ("host", "rebound.example:3000");
     let own = ("origin", "http://rebound.example:3000");
@@ -245,7 +245,7 @@ fn a_foreign_name_pointed_at_an_open_server_is_not_its_own_host() {
 }
 
 #[test]
-fn a_page_that_is_listed_reaches_an_open_server_through_the_proxy_of_its_own_host() {
+fn a_listed_page_reaches_an_open_server_through_its_own_proxy() {
     let origins = origins(&["http://box.lan:5173"], UnlistedOrigins::OfThisMachine);
     let trusts = |host| origins.trusts(&asked(&[("host", host)])).is_some();
     assert!(trusts("box.lan:5173"));
@@ -280,7 +280,7 @@ fn any_origin_can_be_listed() {
 }
 
 #[test]
-fn a_page_that_nothing_vouches_for_has_no_use_of_what_its_browser_adds() {
+fn cookies_and_headers_of_unlisted_pages_are_ignored() {
     let request = asked(&[("host", "chat.example"), ("origin", "https://evil.example")]);
     let trust = |list: &[&str], others| origins(list, others).trusts(&request);
     assert_eq!(
@@ -303,7 +303,7 @@ fn a_page_that_nothing_vouches_for_has_no_use_of_what_its_browser_adds() {
 }
 
 #[test]
-fn what_a_page_embeds_from_elsewhere_is_refused_though_it_names_no_origin() {
+fn cross_site_embeds_are_refused_even_without_an_origin() {
     for others in [OWN, UnlistedOrigins::WithToken] {
         for (site, expected) in [
             ("cross-site", false),
@@ -322,7 +322,7 @@ fn what_a_page_embeds_from_elsewhere_is_refused_though_it_names_no_origin() {
 }
 
 #[test]
-fn a_refusal_says_what_was_seen_and_what_to_do() {
+fn the_error_names_origin_host_and_remedy() {
     let origins = origins(&[], UnlistedOrigins::OfThisMachine);
     let long = format!("https://{}.example", "x".repeat(5000));
     let message = |lines: &[(&'static str, &str)]| {
@@ -340,7 +340,7 @@ fn a_refusal_says_what_was_seen_and_what_to_do() {
 }
 
 #[test]
-fn a_page_of_another_site_is_told_that_and_nothing_of_hosts() {
+fn the_error_for_cross_site_embeds_names_no_hosts() {
     for others in [OWN, UnlistedOrigins::OfThisMachine] {
         let asked = asked(&[("host", "127.0.0.1:3000"), ("sec-fetch-site", "cross-site")]);
         let refused = origins(&[], others).refuse(&asked.headers);

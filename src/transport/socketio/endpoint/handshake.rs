@@ -46,9 +46,9 @@ impl EngineEndpoint {
 
     /// Admits a new session.
     async fn admit(&self, request: &Parts, protocol: u8) -> Result<Arc<EngineSession>> {
-        let (admitted, principal) = self.doorway.admit_early(request).await?;
-        let holder = self.doorway.holder(request, principal.as_ref());
-        let metrics = self.doorway.hub().metrics().clone();
+        let (admitted, principal) = self.admission.admit_early(request).await?;
+        let holder = self.admission.holder(request, principal.as_ref());
+        let metrics = self.admission.hub().metrics().clone();
         let inbound = InboundConfig {
             protocol: match protocol {
                 3 => EngineProtocol::V3,
@@ -56,14 +56,14 @@ impl EngineEndpoint {
             },
             served_namespaces: self.served_namespaces.clone(),
             max_packet: self.max_payload,
-            rate: self.doorway.packet_rate(),
-            account: Account::new(self.doorway.hub().memory().clone(), holder),
+            rate: self.admission.packet_rate(),
+            account: Account::new(self.admission.hub().memory().clone(), holder),
         };
         Ok(EngineSession::new(
             self.engine.clone(),
             principal,
             (admitted, client_address(&request.extensions).ip),
-            self.doorway.way_out(),
+            self.admission.outbox_config(),
             &inbound,
             metrics,
         ))

@@ -1,4 +1,4 @@
-//! What the address of a request asks for that is to be a connection: rooms, and from where on.
+//! The rooms that a request's URL names for a new connection, and where in their history to begin.
 
 use http::Uri;
 use indexmap::IndexSet;
@@ -9,43 +9,46 @@ use crate::{
     model::RoomName,
 };
 
-/// Rooms by the path and by `?room=`, as often as one likes, and what of their past is wanted.
+/// Rooms from the path and from any number of `?room=`, and how much of their history to send.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
-    /// Each once, in the order of the address.
+pub(super) struct RoomQuery {
+    /// Without duplicates, in the order of the URL.
     pub(super) rooms: IndexSet<RoomName>,
     pub(super) since: Option<String>,
-    /// What a client that cannot set headers gives back instead of `Last-Event-ID`.
+    /// Sent instead of `Last-Event-ID` by clients that cannot set headers.
     pub(super) last_event: Option<String>,
     pub(super) history: usize,
 }
 
-impl Wanted {
-    /// Reads an address; `room` is what its path names. What else the query says is for others.
-    pub(super) fn read(room: Option<&str>, uri: &Uri) -> Result<Self> {
-        let mut wanted = Self::default();
+impl RoomQuery {
+    /// Parses a URL; `room` is the one in its path. Other query parameters are ignored.
+    ///
+    /// # Errors
+    /// `bad_request`: a room's name or `history` is malformed.
+    pub(super) fn parse(room: Option<&str>, uri: &Uri) -> Result<Self> {
+        let mut query = Self::default();
         if let Some(room) = room {
-            wanted.rooms.insert(room.parse()?);
+            query.rooms.insert(room.parse()?);
         }
         for (name, value) in parse_query::<Vec<(String, String)>>(uri)? {
             match name.as_str() {
                 "room" => {
-                    wanted.rooms.insert(value.parse()?);
+                    query.rooms.insert(value.parse()?);
                 }
-                "since" if !value.is_empty() => wanted.since = Some(value),
+                "since" if !value.is_empty() => query.since = Some(value),
                 "history" => {
-                    wanted.history = value
+                    query.history = value
                         .parse()
                         .map_err(|_| Error::bad_request("history: a number is expected"))?;
                 }
-                // Clients that come back put it behind what they were given, which is older.
+                // Reconnecting clients append it to their original URL, so the last one is the newest.
                 name if is_last_event(name) && !value.is_empty() => {
-                    wanted.last_event = Some(value);
+                    query.last_event = Some(value);
                 }
                 _ => {}
             }
         }
-        Ok(wanted)
+        Ok(query)
     }
 }
 

@@ -1,3 +1,5 @@
+//! Order, rate and bounds of waiting connections.
+
 use super::*;
 use crate::{error::Code, model::UserId};
 use std::sync::Arc;
@@ -21,14 +23,14 @@ fn waiting(queue: &AdmissionQueue) -> usize {
 }
 
 #[tokio::test]
-async fn whoever_comes_too_early_is_let_in_in_order_and_at_the_rate() {
+async fn early_connections_are_admitted_in_order_at_the_rate() {
     let queue = queue(100, 5, 10 * SECOND);
     let (began, order) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
     let mut tasks = Vec::new();
     for number in 0..25 {
         let (queue, order) = (queue.clone(), order.clone());
         tasks.push(tokio::spawn(async move {
-            queue.turn(&user(&number.to_string())).await.unwrap();
+            queue.wait(&user(&number.to_string())).await.unwrap();
             lock(&order).push(number);
         }));
         tokio::task::yield_now().await;
@@ -42,12 +44,12 @@ async fn whoever_comes_too_early_is_let_in_in_order_and_at_the_rate() {
 }
 
 #[tokio::test]
-async fn one_that_stands_for_all_is_let_in_at_nearly_the_whole_rate() {
+async fn a_single_address_gets_nearly_the_whole_rate() {
     let queue = queue(100, 6, 10 * SECOND);
     let began = Instant::now();
     let all = (0..25).map(|_| {
         let queue = queue.clone();
-        tokio::spawn(async move { queue.turn(&user("proxy")).await })
+        tokio::spawn(async move { queue.wait(&user("proxy")).await })
     });
     for task in all.collect::<Vec<_>>() {
         task.await.unwrap().unwrap();
@@ -62,7 +64,7 @@ async fn nobody_waits_behind_a_client_that_floods() {
     let flood: Vec<_> = (0..500)
         .map(|_| {
             let queue = queue.clone();
-            tokio::spawn(async move { queue.turn(&user("flood")).await })
+            tokio::spawn(async move { queue.wait(&user("flood")).await })
         })
         .collect();
     while waiting(&queue) < 480 {
@@ -70,19 +72,19 @@ async fn nobody_waits_behind_a_client_that_floods() {
     }
     let began = Instant::now();
     for number in 0..10 {
-        queue.turn(&user(&number.to_string())).await.unwrap();
+        queue.wait(&user(&number.to_string())).await.unwrap();
     }
     assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
     flood.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_over_its_share_that_others_go_before_waits_no_longer_than_is_allowed() {
+async fn a_client_over_its_share_waits_a_bounded_time() {
     let queue = queue(1, 1, SECOND);
-    queue.turn(&user("flood")).await.unwrap();
+    queue.wait(&user("flood")).await.unwrap();
     let late = tokio::spawn({
         let queue = queue.clone();
-        async move { queue.turn(&user("flood")).await }
+        async move { queue.wait(&user("flood")).await }
     });
     while waiting(&queue) < 1 {
         tokio::task::yield_now().await;
@@ -94,20 +96,20 @@ async fn a_client_over_its_share_that_others_go_before_waits_no_longer_than_is_a
 }
 
 #[tokio::test]
-async fn whoever_would_wait_too_long_is_told_at_once_when_to_come_again() {
+async fn a_connection_that_would_wait_too_long_is_refused_at_once() {
     for users in [["a"; 4], ["a", "b", "c", "d"]] {
         let queue = queue(1, 1, SECOND);
-        queue.turn(&user(users[0])).await.unwrap();
+        queue.wait(&user(users[0])).await.unwrap();
         let held: Vec<_> = (1..3)
             .map(|at| {
                 let (queue, user) = (queue.clone(), user(users[at]));
-                tokio::spawn(async move { queue.turn(&user).await })
+                tokio::spawn(async move { queue.wait(&user).await })
             })
             .collect();
         while waiting(&queue) < 2 {
             tokio::task::yield_now().await;
         }
-        let error = queue.turn(&user(users[3])).await.unwrap_err();
+        let error = queue.wait(&user(users[3])).await.unwrap_err();
         assert_eq!(error.code(), Code::Unavailable);
         assert!(error.retry_after_ms().unwrap() >= 2_000);
         held.iter().for_each(tokio::task::JoinHandle::abort);
@@ -115,14 +117,14 @@ async fn whoever_would_wait_too_long_is_told_at_once_when_to_come_again() {
 }
 
 #[tokio::test]
-async fn whoever_goes_away_keeps_nobody_waiting() {
+async fn a_client_that_leaves_the_queue_delays_nobody() {
     let queue = queue(10, 1, 60 * SECOND);
-    queue.turn(&user("first")).await.unwrap();
+    queue.wait(&user("first")).await.unwrap();
     let began = Instant::now();
     let gone: Vec<_> = (0..100)
         .map(|number| {
             let queue = queue.clone();
-            tokio::spawn(async move { queue.turn(&user(&number.to_string())).await })
+            tokio::spawn(async move { queue.wait(&user(&number.to_string())).await })
         })
         .collect();
     while waiting(&queue) < 100 {
@@ -130,7 +132,7 @@ async fn whoever_goes_away_keeps_nobody_waiting() {
     }
     let last = tokio::spawn({
         let queue = queue.clone();
-        async move { queue.turn(&user("last")).await }
+        async move { queue.wait(&user("last")).await }
     });
     gone.iter().for_each(tokio::task::JoinHandle::abort);
     last.await.unwrap().unwrap();
@@ -142,6 +144,6 @@ async fn whoever_goes_away_keeps_nobody_waiting() {
 async fn without_a_rate_nobody_waits() {
     let queue = queue(0, 0, Duration::ZERO);
     for _ in 0..100 {
-        queue.turn(&user("a")).await.unwrap();
+        queue.wait(&user("a")).await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! `session`: the first thing that a client of any door is told.
+//! `session`: the first event of every connection, on every transport.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::{
     model::{ConnectionId, Cursor, RoomName, Timestamp, UserId},
 };
 
-/// What a connection to `node` is told first; of a stream, with the place where it begins.
-pub(super) fn session(
+/// The first event for a connection to `node`; a stream's contains the cursor where it begins.
+pub(super) fn session_event(
     connection: &Connection,
     hub: &Hub,
     node: &str,
@@ -19,7 +19,7 @@ pub(super) fn session(
     let principal = connection.principal();
     Outgoing::notice(
         "session",
-        &Session {
+        &SessionEvent {
             user: &principal.user,
             name: principal.name.as_deref(),
             connection: connection.id(),
@@ -34,9 +34,9 @@ pub(super) fn session(
     )
 }
 
-/// The first event of every connection.
+/// The event's data.
 #[derive(Serialize)]
-struct Session<'a> {
+struct SessionEvent<'a> {
     user: &'a UserId,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
@@ -51,7 +51,7 @@ struct Session<'a> {
     cursor: Option<String>,
 }
 
-/// The limits a client can keep to; 0 is no limit.
+/// The limits a client should respect; 0: unlimited.
 #[derive(Serialize)]
 struct SessionLimits {
     message_bytes: usize,

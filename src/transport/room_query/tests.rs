@@ -1,13 +1,15 @@
+//! Rooms and history in a URL.
+
 use super::*;
 
 #[test]
-fn rooms_come_by_the_path_and_the_query_with_whatever_their_names_hold() {
-    let read = |uri: &str| Wanted::read(Some("here"), &uri.parse().unwrap());
-    let wanted =
+fn rooms_are_read_from_path_and_query_with_all_characters() {
+    let read = |uri: &str| RoomQuery::parse(Some("here"), &uri.parse().unwrap());
+    let query =
         read("/?room=a%2Bb%2Fc&room=here&x&token=t&room=r%C3%A4ume&history=7&since=").unwrap();
-    let rooms: Vec<_> = wanted.rooms.iter().map(RoomName::as_str).collect();
+    let rooms: Vec<_> = query.rooms.iter().map(RoomName::as_str).collect();
     assert_eq!(rooms, ["here", "a+b/c", "räume"]);
-    assert_eq!((wanted.since, wanted.history), (None, 7));
+    assert_eq!((query.since, query.history), (None, 7));
     for name in [
         "lastEventId",
         "Last-Event-ID",
@@ -15,9 +17,9 @@ fn rooms_come_by_the_path_and_the_query_with_whatever_their_names_hold() {
         "lastEventID",
         "last_event_id",
     ] {
-        let wanted = read(&format!("/?{name}=1&since=2&{name}=3&{name}=")).unwrap();
-        assert_eq!(wanted.last_event.as_deref(), Some("3"), "{name}");
-        assert_eq!(wanted.since.as_deref(), Some("2"));
+        let query = read(&format!("/?{name}=1&since=2&{name}=3&{name}=")).unwrap();
+        assert_eq!(query.last_event.as_deref(), Some("3"), "{name}");
+        assert_eq!(query.since.as_deref(), Some("2"));
     }
     for name in ["event", "lastEvent", "lastEventIds"] {
         assert_eq!(

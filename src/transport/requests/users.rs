@@ -1,11 +1,11 @@
-//! What clients ask and say about people: who is here, who is typing, how far somebody has read, a word to somebody.
+//! Requests about users: presence, status, typing, read markers, signals.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{RoomBody, body, kept, read, room};
+use super::{RoomBody, own_copy, parse_body, parse_value, resolve_room};
 use crate::{
     error::{Error, Result},
     http::json::{StringOrNumber, parse_optional},
@@ -39,16 +39,16 @@ impl From<StringOrNumber<RoomName>> for PresenceBody {
 }
 
 pub(super) fn presence(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
-    let body: PresenceBody = body(value)?;
+    let body: PresenceBody = parse_body(value)?;
     Ok(Request::Presence(PresenceRequest {
-        room: room(body.room, known)?,
+        room: resolve_room(body.room, known)?,
         limit: body.limit,
         after: parse_optional(body.after)?,
     }))
 }
 
 pub(super) fn status(value: &RawValue, _: Option<&RoomName>) -> Result<Request> {
-    let body: StatusBody = read(value)?;
+    let body: StatusBody = parse_value(value)?;
     Ok(Request::Status(SetStatus {
         status: body.status,
         info: body.info,
@@ -63,20 +63,23 @@ struct TypingBody {
 }
 
 pub(super) fn typing(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
-    let body: TypingBody = read(value)?;
-    Ok(Request::Typing(room(body.room, known)?, body.typing))
+    let body: TypingBody = parse_value(value)?;
+    Ok(Request::Typing(
+        resolve_room(body.room, known)?,
+        body.typing,
+    ))
 }
 
 pub(super) fn typing_start(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
     Ok(Request::Typing(
-        room(body::<RoomBody>(value)?.room, known)?,
+        resolve_room(parse_body::<RoomBody>(value)?.room, known)?,
         true,
     ))
 }
 
 pub(super) fn typing_stop(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
     Ok(Request::Typing(
-        room(body::<RoomBody>(value)?.room, known)?,
+        resolve_room(parse_body::<RoomBody>(value)?.room, known)?,
         false,
     ))
 }
@@ -89,8 +92,8 @@ struct ReadBody {
 }
 
 pub(super) fn read_to(value: &RawValue, known: Option<&RoomName>) -> Result<Request> {
-    let body: ReadBody = read(value)?;
-    Ok(Request::Read(room(body.room, known)?, body.seq))
+    let body: ReadBody = parse_value(value)?;
+    Ok(Request::Read(resolve_room(body.room, known)?, body.seq))
 }
 
 #[derive(Deserialize)]
@@ -111,10 +114,10 @@ struct ToBody {
 }
 
 pub(super) fn signal(value: &RawValue, _: Option<&RoomName>) -> Result<Request> {
-    let body: SignalBody<'_> = read(value)?;
+    let body: SignalBody<'_> = parse_value(value)?;
     let to = match (parse_optional(body.to.user)?, body.to.connection) {
         (Some(user), None) => SignalTarget::User(user),
-        // An id is opaque to clients: whatever it is, at worst nobody has it.
+        // Ids are opaque to clients; one that cannot be parsed belongs to nobody.
         (None, Some(id)) => id
             .parse()
             .map_or(SignalTarget::Nobody, SignalTarget::Connection),
@@ -132,7 +135,7 @@ pub(super) fn signal(value: &RawValue, _: Option<&RoomName>) -> Result<Request> 
     Ok(Request::Signal(Signal {
         to,
         event: body.event,
-        data: kept(body.data),
+        data: own_copy(body.data),
         timeout: body.timeout_ms.map(Duration::from_millis),
     }))
 }

@@ -1,0 +1,140 @@
+//! Who a request speaks for: finds its token, as far as its page is trusted, and has it verified.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, request::Parts};
+
+use super::{AdmissionConfig, AuthFailures};
+use crate::{
+    auth::{HttpToken, Principal, find_token, query_user},
+    error::{Code, Error, Result},
+    http::{
+        client_address,
+        origins::{Origins, Trust},
+    },
+    hub::Hub,
+    limits::Rate,
+    model::Timestamp,
+};
+
+/// Identifies the sender of a request.
+pub(crate) struct Authenticator {
+    hub: Hub,
+    origins: Origins,
+    failures: AuthFailures,
+    cookie: Option<String>,
+    early_tokens: bool,
+}
+
+impl Authenticator {
+    pub(super) fn new(hub: &Hub, config: &AdmissionConfig) -> Self {
+        let limits = hub.limits();
+        Self {
+            hub: hub.clone(),
+            origins: config.origins.clone(),
+            failures: AuthFailures::new(Rate::new(
+                limits.auth_failures_per_second,
+                limits.auth_failures_burst,
+            )),
+            cookie: config.cookie.clone(),
+            early_tokens: config.early_tokens,
+        }
+    }
+
+    /// Who the request speaks for, where an identity is required; in open mode, who it says it is.
+    ///
+    /// # Errors
+    /// There is no token, or it is wrong.
+    pub(crate) async fn principal(&self, request: &Parts) -> Result<Principal> {
+        let authority = self.hub.authority();
+        if authority.is_open() {
+            return authority.open_principal(query_user(request.uri.query()).as_deref());
+        }
+        let identified = self.identify(request).await?;
+        identified.ok_or_else(|| {
+            let trust = self.origins.trust(&request.headers, &request.extensions);
+            let error = Error::unauthorized(match trust {
+                Some(Trust::Full) => {
+                    "a token is needed: Authorization: Bearer, the configured cookie, or ?token="
+                }
+                _ => {
+                    "a token is needed: ?token=; cookies and Authorization are read only of pages whose origin \
+                     http.origins lists, and of the server's own"
+                }
+            });
+            self.record_failure(client_address(&request.extensions).ip, error)
+        })
+    }
+
+    /// Who the request's own token speaks for, if it has one.
+    async fn identify(&self, request: &Parts) -> Result<Option<Principal>> {
+        let authority = self.hub.authority();
+        if authority.is_open() {
+            return Ok(None);
+        }
+        match self.token(request) {
+            Some(token) => {
+                let address = client_address(&request.extensions).ip;
+                let verified = self.verify(address, &token.text).await;
+                let verified = verified.map_err(|error| self.record_failure(address, error));
+                verified.map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Who the HTTP request speaks for of a client that may send its token later, with its CONNECT. A text that is not a JSON
+    /// Web Token belongs to a proxy or to the application, and is ignored: if the client has nothing better, its CONNECT
+    /// is refused.
+    pub(super) async fn identify_early(&self, request: &Parts) -> Result<Option<Principal>> {
+        match self.early_token(request) {
+            Some(token) if token.is_jwt() => self.identify(request).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// The token of such a request, if tokens are read that early.
+    pub(crate) fn early_token(&self, request: &Parts) -> Option<HttpToken> {
+        self.token(request).filter(|_| self.early_tokens)
+    }
+
+    /// The request's own token. On requests of an unlisted page, what the browser or a proxy has added is ignored.
+    fn token(&self, request: &Parts) -> Option<HttpToken> {
+        let query = request.uri.query();
+        let (headers, cookie) = (&request.headers, self.cookie.as_deref());
+        match self.origins.trust(headers, &request.extensions) {
+            Some(Trust::Full) => find_token(headers, query, cookie),
+            Some(Trust::WithoutCookies) => find_token(headers, query, None),
+            Some(Trust::WithoutHeaders) | None => find_token(&HeaderMap::new(), query, None),
+        }
+    }
+
+    /// Verifies a token that was sent from an address.
+    ///
+    /// # Errors
+    /// The token is wrong, or the address sent too many wrong signatures that are expensive to verify.
+    pub(crate) async fn verify(&self, address: IpAddr, token: &str) -> Result<Principal> {
+        let authority = self.hub.authority();
+        let is_expensive = authority.needs_public_key(token);
+        if is_expensive {
+            self.failures.check_forged(address)?;
+        }
+        let verified = authority.verify(token, Timestamp::now()).await;
+        if let Err(error) = &verified
+            && is_expensive
+            && error.code() == Code::Unauthorized
+        {
+            self.failures.record_forged(address);
+        }
+        verified
+    }
+
+    /// Records that a token or key was wrong. Returns why the request is refused: `error`, or that its address has failed too
+    /// often.
+    pub(crate) fn record_failure(&self, address: IpAddr, error: Error) -> Error {
+        match error.code() {
+            Code::Unauthorized | Code::TokenExpired => self.failures.record(address, error),
+            _ => error,
+        }
+    }
+}

@@ -35,7 +35,7 @@ impl Hub {
         }
         for room in connection.rooms() {
             self.rooms().with(&connection.key(&room), |room| {
-                room.update_permissions(connection)
+                room.update_permissions(connection);
             });
         }
         let left = self.remove_from(connection, &lost, FORBIDDEN_REASON);

@@ -28,7 +28,8 @@ impl ApplicationData {
     pub(super) fn new(mut rooms: Vec<String>, state: Option<Arc<RawValue>>) -> Self {
         let mut left = ROOM_NAMES_BYTES;
         let fitting = rooms.iter().take_while(|room| {
-            let bytes = room.len() + r#""",""#.len();
+            // With its quotes and a comma.
+            let bytes = room.len() + 3;
             let fits = bytes <= left;
             left = left.saturating_sub(bytes);
             fits
@@ -101,3 +102,6 @@ impl ApplicationState {
         self.stored = text;
     }
 }
+
+#[cfg(test)]
+mod tests;

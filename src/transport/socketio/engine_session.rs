@@ -193,7 +193,7 @@ impl EngineSession {
         let reason = why.as_str();
         match why {
             CloseReason::Draining | CloseReason::Replaced => {
-                tracing::debug!(reason, "a connection is closed")
+                tracing::debug!(reason, "a connection is closed");
             }
             _ => log_in_bursts!(info, reason, "a connection is closed by the server"),
         }

@@ -12,7 +12,7 @@ use std::{
 use tokio::task::{coop::unconstrained, yield_now};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::write_queue::WriteQueue;
+use super::write_queue::{QueuedWriter, WriteQueue};
 use crate::hub::BatchWriter;
 
 /// Sessions that one task writes to before it yields to other tasks.
@@ -73,7 +73,7 @@ async fn run_writer(queue: Arc<WriteQueue>) {
         while !queue.is_batching() && queue.take_round(&mut round, ROUND) {
             // Counted over all rounds: one short round may follow the other without end.
             flushed += round.len();
-            round.drain(..).for_each(|outbox| outbox.write_queued());
+            round.drain(..).for_each(QueuedWriter::write_queued);
             if flushed >= ROUND {
                 flushed = 0;
                 yield_now().await;

@@ -189,7 +189,7 @@ impl WebSocketReader {
     fn apply(&mut self, verdict: PacketVerdict<'_>) {
         match verdict {
             PacketVerdict::Pass(text) => {
-                client_frame::put(&mut self.output, TEXT, &[text.as_bytes()])
+                client_frame::put(&mut self.output, TEXT, &[text.as_bytes()]);
             }
             PacketVerdict::PassBinary(BinaryPacket { text, attachments }) => {
                 client_frame::put(&mut self.output, TEXT, &[text.as_bytes()]);

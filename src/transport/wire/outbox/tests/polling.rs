@@ -52,7 +52,7 @@ async fn a_polling_session_gets_all_queued_packets_poll_by_poll() {
     let (session, engine, io) = session();
     let in_handler = session.clone();
     let served = io.ns("/", async move |connecting: ConnectingSocket| {
-        in_handler.add_socket(connecting.0)
+        in_handler.add_socket(connecting.0);
     });
     served.await.unwrap();
     let open = String::from_utf8(polled(&engine, "", None).await).unwrap();

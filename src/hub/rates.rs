@@ -181,7 +181,7 @@ impl RateLimiter {
             &self.connectionless_joins,
             &self.user_joins,
         ] {
-            buckets.sweep(now);
+            buckets.remove_full(now);
         }
         self.fan_out.sweep(now);
     }

@@ -1,4 +1,4 @@
-//! Rates: token buckets, alone and one a key.
+//! Rates: token buckets, alone and per key.
 
 use std::{
     hash::Hash,
@@ -8,17 +8,17 @@ use std::{
 
 use dashmap::DashMap;
 
-/// A rate with a burst, fixed for a run.
+/// A rate with a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Time one permit takes to come back; zero: no limit.
+    /// The time in which one permit is refilled; zero is unlimited.
     interval: Duration,
-    /// How far ahead of its schedule a sender may be.
+    /// How far ahead of schedule a sender may be.
     tolerance: Duration,
 }
 
 impl Rate {
-    /// `per_second` permits a second, `burst` at once; 0 a second turns the limit off, a burst of 0 means 1.
+    /// `per_second` permits per second, and `burst` at once. A rate of 0 is unlimited, a burst of 0 means 1.
     pub fn new(per_second: u32, burst: u32) -> Self {
         let interval = if per_second == 0 {
             Duration::ZERO
@@ -31,12 +31,12 @@ impl Rate {
         }
     }
 
-    /// How long it takes for so many permits to come back.
+    /// The time in which so many permits are refilled.
     pub fn time_of(self, permits: u32) -> Duration {
         self.interval.saturating_mul(permits)
     }
 
-    /// What each of so many senders may have of it: the part of its permits, at once and a second.
+    /// The share of each of `senders`: that part of the permits, both at once and per second.
     #[must_use]
     pub fn share(self, senders: u32) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl Rate {
         }
     }
 
-    /// The same rate for senders that leave the lower half of the burst to others.
+    /// The same rate with half of the burst, for senders that leave the other half to others.
     #[must_use]
     pub fn upper_half(self) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Rate {
         }
     }
 
-    /// The same rate for what counts half.
+    /// The same rate for requests that cost half a permit.
     #[must_use]
     pub fn halved(self) -> Self {
         Self {
@@ -64,38 +64,46 @@ impl Rate {
     }
 }
 
-/// What is left of a [`Rate`]: the generic cell rate algorithm (ITU-T I.371), one instant of state.
+/// A token bucket: the generic cell rate algorithm (ITU-T I.371), with one instant of state.
 #[derive(Debug, Default)]
 pub struct Bucket {
-    /// When a sender that kept to the rate would send next.
+    /// When a sender that keeps to the rate would send next.
     due: Option<Instant>,
 }
 
 impl Bucket {
-    /// Takes one permit, or says how long until there is one.
+    /// Takes one permit.
+    ///
+    /// # Errors
+    /// The time until one is available.
     pub fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
         self.reserve(rate, now, Duration::ZERO).map(|_| ())
     }
 
-    /// Takes the next permit, and says how long until it may be used. If that is longer than `patience`, none is taken, and
-    /// the error says how long it would be.
+    /// Reserves the next permit, and returns the time until it may be used.
+    ///
+    /// # Errors
+    /// That time, if it exceeds `max_wait`; nothing is reserved then.
     pub fn reserve(
         &mut self,
         rate: Rate,
         now: Instant,
-        patience: Duration,
+        max_wait: Duration,
     ) -> Result<Duration, Duration> {
-        self.reserve_many(rate, 1, now, patience)
+        self.reserve_many(rate, 1, now, max_wait)
     }
 
-    /// Takes the next `permits` as [`reserve`](Self::reserve) takes one. More than a burst are waited for as long as a burst is,
-    /// and paid for by whoever asks next; none are refused only where that is still to be paid.
+    /// Reserves `permits`, as [`reserve`](Self::reserve) does one. More than a burst wait as long as a burst does, and the next
+    /// reservation waits for the rest; zero permits fail only while that debt is open.
+    ///
+    /// # Errors
+    /// The time until they may be used, if it exceeds `max_wait`; nothing is reserved then.
     pub fn reserve_many(
         &mut self,
         rate: Rate,
         permits: u32,
         now: Instant,
-        patience: Duration,
+        max_wait: Duration,
     ) -> Result<Duration, Duration> {
         if rate.interval.is_zero() {
             return Ok(Duration::ZERO);
@@ -104,14 +112,14 @@ impl Bucket {
         let full = rate.tolerance + rate.interval;
         let needed = due.duration_since(now) + rate.time_of(permits).min(full);
         let wait = needed.saturating_sub(full);
-        if wait > patience {
+        if wait > max_wait {
             return Err(wait);
         }
         self.due = Some(due + rate.time_of(permits));
         Ok(wait)
     }
 
-    /// How long until the next permit may be used.
+    /// The time until the next permit is available.
     fn wait(&self, rate: Rate, now: Instant) -> Duration {
         let early = self
             .due
@@ -119,80 +127,89 @@ impl Bucket {
         early.saturating_sub(rate.tolerance)
     }
 
-    /// Takes permits for what has been done already: whoever asks next waits until they have come back.
+    /// Takes permits for work that is done already; the next reservation waits until they are refilled.
     pub fn charge(&mut self, rate: Rate, permits: u32, now: Instant) {
         let due = self.due.map_or(now, |due| due.max(now));
         self.due = Some(due + rate.time_of(permits));
     }
 
-    /// Whether nothing is known of it that a new one would not know.
+    /// Whether it is in the same state as a new one.
     fn is_full(&self, now: Instant) -> bool {
         self.due.is_none_or(|due| due <= now)
     }
 }
 
-/// A [`Bucket`] a key, whether or not anything else is known of the key: kept from its first permit until it is full again.
+/// A [`Bucket`] per key, created with the first permit and removed when it is full again.
 #[derive(Debug)]
 pub struct Buckets<K: Eq + Hash> {
     rate: Rate,
     buckets: DashMap<K, Bucket>,
-    /// Permits asked for since full buckets were forgotten.
-    asked: AtomicUsize,
+    /// Calls since full buckets were last removed.
+    calls: AtomicUsize,
 }
 
-/// Permits that are asked for, at the least, before full buckets are forgotten again.
-const SWEEP: usize = 1024;
+/// The minimum number of calls between two removals of full buckets.
+const MIN_CALLS_BETWEEN_REMOVALS: usize = 1024;
 
 impl<K: Eq + Hash + Clone> Buckets<K> {
-    /// Full buckets for whatever key comes.
+    /// Full buckets for all keys.
     pub fn new(rate: Rate) -> Self {
         Self {
             rate,
             buckets: DashMap::new(),
-            asked: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
         }
     }
 
-    /// Takes one permit of a key's, or says how long until there is one.
+    /// Takes one permit of a key.
+    ///
+    /// # Errors
+    /// The time until one is available.
     pub fn take(&self, key: &K, now: Instant) -> Result<(), Duration> {
         self.reserve(key, self.rate, now, Duration::ZERO)
             .map(|_| ())
     }
 
-    /// Takes the next permit of a key's as [`Bucket::reserve`] does, at `rate`: that of all, or its half.
+    /// Reserves the next permit of a key as [`Bucket::reserve`] does, at `rate`: the common one, or a variant of it.
+    ///
+    /// # Errors
+    /// The time until it may be used, if it exceeds `max_wait`.
     pub fn reserve(
         &self,
         key: &K,
         rate: Rate,
         now: Instant,
-        patience: Duration,
+        max_wait: Duration,
     ) -> Result<Duration, Duration> {
         if rate.interval.is_zero() {
             return Ok(Duration::ZERO);
         }
         if let Some(mut bucket) = self.buckets.get_mut(key) {
-            return bucket.reserve(rate, now, patience);
+            return bucket.reserve(rate, now, max_wait);
         }
         let mut bucket = self.buckets.entry(key.clone()).or_default();
-        bucket.reserve(rate, now, patience)
+        bucket.reserve(rate, now, max_wait)
     }
 
-    /// Takes the next permits of a key's as [`Bucket::reserve_many`] does.
+    /// Reserves permits of a key as [`Bucket::reserve_many`] does.
+    ///
+    /// # Errors
+    /// The time until they may be used, if it exceeds `max_wait`.
     pub fn reserve_many(
         &self,
         key: &K,
         permits: u32,
         now: Instant,
-        patience: Duration,
+        max_wait: Duration,
     ) -> Result<Duration, Duration> {
         if self.rate.interval.is_zero() {
             return Ok(Duration::ZERO);
         }
         let mut bucket = self.buckets.entry(key.clone()).or_default();
-        bucket.reserve_many(self.rate, permits, now, patience)
+        bucket.reserve_many(self.rate, permits, now, max_wait)
     }
 
-    /// Takes permits of a key's for what has been done already, as [`Bucket::charge`] does.
+    /// Takes permits of a key for work that is done already, as [`Bucket::charge`] does.
     pub fn charge(&self, key: &K, permits: u32, now: Instant) {
         if permits > 0 && !self.rate.interval.is_zero() {
             let mut bucket = self.buckets.entry(key.clone()).or_default();
@@ -200,23 +217,23 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         }
     }
 
-    /// How long until there is a permit of a key's; none is taken.
+    /// The time until a permit of a key is available; takes none.
     pub fn wait(&self, key: &K, now: Instant) -> Duration {
         let bucket = self.buckets.get(key);
         bucket.map_or(Duration::ZERO, |bucket| bucket.wait(self.rate, now))
     }
 
-    /// Forgets what is full again, as often as costs each permit the same. To be called with each of them where nobody calls
-    /// [`sweep`](Self::sweep) by the clock.
-    pub fn sweep_in_turn(&self, now: Instant) {
-        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
-        if asked >= SWEEP && 2 * asked >= self.buckets.len() {
-            self.asked.store(0, Ordering::Relaxed);
-            self.sweep(now);
+    /// Removes full buckets now and then, at amortized constant cost. Call this with each permit if nothing calls
+    /// [`remove_full`](Self::remove_full) periodically.
+    pub fn remove_full_amortized(&self, now: Instant) {
+        let calls = self.calls.fetch_add(1, Ordering::Relaxed);
+        if calls >= MIN_CALLS_BETWEEN_REMOVALS && 2 * calls >= self.buckets.len() {
+            self.calls.store(0, Ordering::Relaxed);
+            self.remove_full(now);
         }
     }
 
-    /// Takes so many permits of a key's, and says how long until they may be used.
+    /// Takes permits of a key, and returns the time until they may be used.
     pub fn spend(&self, key: &K, permits: u32, now: Instant) -> Duration {
         if permits == 0 || self.rate.interval.is_zero() {
             return Duration::ZERO;
@@ -232,9 +249,8 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         self.rate
     }
 
-    /// Forgets what is full again. To be called now and then: a bucket that is not taken from is full after the time that
-    /// its burst takes.
-    pub fn sweep(&self, now: Instant) {
+    /// Removes full buckets. Call this periodically; an unused bucket is full after the time in which its burst is refilled.
+    pub fn remove_full(&self, now: Instant) {
         self.buckets.retain(|_, bucket| !bucket.is_full(now));
     }
 }

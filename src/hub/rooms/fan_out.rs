@@ -46,7 +46,7 @@ impl FanOutBudget {
 
     /// Forgets budgets that are full again.
     pub(in crate::hub) fn sweep(&self, now: Instant) {
-        self.0.sweep(now);
+        self.0.remove_full(now);
     }
 }
 

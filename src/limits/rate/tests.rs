@@ -96,14 +96,14 @@ proptest! {
         let start = Instant::now();
         let mut bucket = Bucket::default();
         let (mut now, mut used, mut last) = (start, 0.0, start);
-        for (gap, patience, half) in steps {
+        for (gap, max_wait, half) in steps {
             now += Duration::from_millis(gap);
-            let patience = Duration::from_millis(patience);
+            let max_wait = Duration::from_millis(max_wait);
             let taken = if half { rate.halved() } else { rate };
-            let Ok(wait) = bucket.reserve(taken, now, patience) else {
+            let Ok(wait) = bucket.reserve(taken, now, max_wait) else {
                 continue;
             };
-            prop_assert!(wait <= patience);
+            prop_assert!(wait <= max_wait);
             prop_assert!(now + wait >= last, "in the order in which they were reserved");
             last = now + wait;
             used += if half { 0.5 } else { 1.0 };
@@ -129,7 +129,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn keyed_buckets_answer_as_if_none_was_ever_forgotten(
+    fn keyed_buckets_behave_as_if_none_was_ever_removed(
         steps in proptest::collection::vec((0u64..200, 0u8..4, any::<bool>()), 1..200),
     ) {
         let rate = Rate::new(10, 5);
@@ -139,13 +139,13 @@ proptest! {
         for (gap, key, sweeps) in steps {
             now += Duration::from_millis(gap);
             if sweeps {
-                buckets.sweep(now);
+                buckets.remove_full(now);
                 let full = kept.iter().filter(|bucket| bucket.is_full(now)).count();
                 prop_assert_eq!(buckets.buckets.len(), kept.len() - full);
             }
             prop_assert_eq!(buckets.take(&key, now), kept[usize::from(key)].take(rate, now));
         }
-        buckets.sweep(now + Duration::from_millis(500));
+        buckets.remove_full(now + Duration::from_millis(500));
         prop_assert!(buckets.buckets.is_empty());
     }
 }
@@ -174,7 +174,7 @@ fn a_share_is_the_part_of_what_comes_at_once_and_a_second() {
 }
 
 #[test]
-fn buckets_that_are_full_are_forgotten_in_turn() {
+fn full_buckets_are_removed_now_and_then() {
     let buckets = Buckets::new(Rate::new(1000, 1));
     let mut now = Instant::now();
     for key in 0..100_000u32 {
@@ -182,10 +182,10 @@ fn buckets_that_are_full_are_forgotten_in_turn() {
         assert!(buckets.wait(&key, now).is_zero());
         buckets.take(&key, now).unwrap();
         assert!(!buckets.wait(&key, now).is_zero());
-        buckets.sweep_in_turn(now);
+        buckets.remove_full_amortized(now);
     }
     assert!(
-        buckets.buckets.len() <= 2 * SWEEP,
+        buckets.buckets.len() <= 2 * MIN_CALLS_BETWEEN_REMOVALS,
         "{}",
         buckets.buckets.len()
     );

@@ -45,7 +45,7 @@ impl AuthFailures {
     /// Records a wrong signature that was expensive to verify.
     pub(super) fn record_forged(&self, address: IpAddr) {
         let now = Instant::now();
-        self.forged.sweep_in_turn(now);
+        self.forged.remove_full_amortized(now);
         // One that was verified at the same time as the last permitted one exceeds the rate, at no further cost.
         let _ = self.forged.take(&Holder::address(address), now);
     }
@@ -53,7 +53,7 @@ impl AuthFailures {
     /// Records a failure of an address. Returns why its request is refused: `error`, or that it has failed too often.
     pub(super) fn record(&self, address: IpAddr, error: Error) -> Error {
         let now = Instant::now();
-        self.all.sweep_in_turn(now);
+        self.all.remove_full_amortized(now);
         match self.all.take(&Holder::address(address), now) {
             Ok(()) => error,
             Err(wait) => too_many_failures(wait),

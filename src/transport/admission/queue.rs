@@ -70,7 +70,7 @@ impl AdmissionQueue {
     /// `unavailable`: at once if the wait would be too long, or when it was.
     pub(super) async fn wait(&self, holder: &Holder) -> Result<()> {
         let now = Instant::now();
-        self.shares.sweep_in_turn(now);
+        self.shares.remove_full_amortized(now);
         if self.shares.take(holder, now).is_ok() {
             return self.wait_in(&self.within_share, self.rate, 0).await;
         }

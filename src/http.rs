@@ -18,6 +18,7 @@ pub mod params;
 mod request_memory;
 mod response_memory;
 mod server;
+mod server_config;
 mod trace;
 pub(crate) mod upgrade;
 
@@ -27,7 +28,8 @@ pub use abort::ConnectionAbort;
 pub use client_address::{ClientAddress, client_address, holder};
 pub use error_response::{HttpError, error_response, method_not_allowed, status_of};
 pub use response_memory::StaticBody;
-pub use server::{ServerConfig, serve};
+pub use server::serve;
+pub use server_config::ServerConfig;
 pub use trace::{REQUEST_ID, traced};
 
 /// Locks a mutex whose data stays consistent even if a holder panicked.

@@ -3,20 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use ipnet::IpNet;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    ServerConfig,
     connection::{self, ConnectionContext},
     idle::{ConnectionActivity, IdleConnections},
     response_memory::PendingResponses,
 };
-use crate::{
-    limits::Pool,
-    retry::{Backoff, log_rarely},
-    telemetry::Metrics,
-};
+use crate::retry::{Backoff, log_rarely};
 
 /// TCP connections that may be open beyond the configured number of realtime connections: health checks, metrics, and
 /// polling clients that use several.
@@ -27,26 +23,6 @@ const ACCEPT_BACKOFF: [Duration; 2] = [Duration::from_millis(10), Duration::from
 
 /// Idle connections that are closed after such a failure, to free descriptors for new clients.
 const CLOSED_ON_ACCEPT_FAILURE: usize = 64;
-
-/// Bounds of the HTTP server, and what its connections share.
-#[derive(Clone, Debug)]
-pub struct ServerConfig {
-    /// Time within which a request's head has to arrive. An HTTP/2 connection without a request is closed after the same time.
-    pub header_timeout: Duration,
-    /// How long sent data may stay unacknowledged (`TCP_USER_TIMEOUT`). Without it, a peer that vanished while it only listens
-    /// to an event stream would be kept until the system gives up, a quarter of an hour.
-    pub tcp_user_timeout: Duration,
-    /// Proxies whose `X-Forwarded-*` and `Forwarded` are trusted.
-    pub trusted_proxies: Arc<[IpNet]>,
-    /// Maximum number of realtime connections; 0: unlimited.
-    pub connections: usize,
-    /// Maximum number of TCP connections without a request; 0: unlimited.
-    pub idle_connections: usize,
-    /// Memory budget that requests and responses in flight reserve from.
-    pub memory: Arc<Pool>,
-    /// Where connections are counted.
-    pub metrics: Arc<Metrics>,
-}
 
 /// Accepts and serves connections until `stop`. Then no new connection is accepted; open ones go on until `end`.
 pub async fn serve(

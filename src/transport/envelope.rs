@@ -140,7 +140,7 @@ fn named_in(event: &str, object: &RawValue) -> Box<RawValue> {
 /// A client's frame.
 #[derive(Deserialize)]
 #[serde(expecting = "an object { type, id?, room?, data?, timestamp? }")]
-struct ClientFrame<'a> {
+struct ClientEnvelope<'a> {
     #[serde(rename = "type", borrow)]
     kind: std::borrow::Cow<'a, str>,
     id: Option<StringOrNumber<MessageId>>,
@@ -166,7 +166,7 @@ pub(super) fn read(text: &str, room: Option<&RoomName>) -> EnvelopeRequest {
         room: None,
         request: Err(error),
     };
-    let ClientFrame {
+    let ClientEnvelope {
         kind,
         id,
         room: named_room,

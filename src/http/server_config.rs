@@ -1,0 +1,27 @@
+//! Configuration of the HTTP server.
+
+use std::{sync::Arc, time::Duration};
+
+use ipnet::IpNet;
+
+use crate::{limits::Pool, telemetry::Metrics};
+
+/// Bounds of the HTTP server, and what its connections share.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Time within which a request's head has to arrive. An HTTP/2 connection without a request is closed after the same time.
+    pub header_timeout: Duration,
+    /// How long sent data may stay unacknowledged (`TCP_USER_TIMEOUT`). Without it, a peer that vanished while it only listens
+    /// to an event stream would be kept until the system gives up, a quarter of an hour.
+    pub tcp_user_timeout: Duration,
+    /// Proxies whose `X-Forwarded-*` and `Forwarded` are trusted.
+    pub trusted_proxies: Arc<[IpNet]>,
+    /// Maximum number of realtime connections; 0: unlimited.
+    pub connections: usize,
+    /// Maximum number of TCP connections without a request; 0: unlimited.
+    pub idle_connections: usize,
+    /// Memory budget that requests and responses in flight reserve from.
+    pub memory: Arc<Pool>,
+    /// Where connections are counted.
+    pub metrics: Arc<Metrics>,
+}

@@ -34,13 +34,13 @@ mod maintenance;
 mod parts;
 mod rates;
 mod rooms;
-#[cfg(test)]
-mod session;
 mod settings;
+#[cfg(test)]
+mod testing;
 
 pub use commands::{
     Caller, Executor, HistoryPage, HistoryRequest, Join, Joined, LiveRoom, PendingAppend,
-    PollRequest, PollResponse, PollTimeout, PresenceRequest, Publish, PublishOutcome, ReadPosition,
+    PollReply, PollRequest, PollTimeout, PresenceRequest, Publish, PublishOutcome, ReadPosition,
     Replay, Reply, ReplySink, Request, RequestCost, RoomCounts, RoomState, RoomsPage, RoomsRequest,
     SetStatus, Signal, SignalError, SignalReplies, SignalReply, SignalTarget, Visitor,
 };
@@ -92,7 +92,7 @@ pub struct AdmittedUser {
 
 /// The rules over one backend; cheap to clone.
 #[derive(Clone)]
-pub struct Hub(Arc<parts::Parts>);
+pub struct Hub(Arc<parts::HubParts>);
 
 impl std::fmt::Debug for Hub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

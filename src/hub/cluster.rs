@@ -6,4 +6,4 @@ pub(super) mod request;
 mod session_handover;
 mod user_lookup;
 
-pub(super) use client::Cluster;
+pub(super) use client::ClusterClient;

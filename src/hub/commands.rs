@@ -22,7 +22,7 @@ pub use history::{HistoryPage, HistoryRequest};
 pub use join::{Join, Joined, Replay};
 pub use list_rooms::{LiveRoom, RoomCounts, RoomState, RoomsPage, RoomsRequest};
 pub use permits::RequestCost;
-pub use poll::{PollRequest, PollResponse, PollTimeout};
+pub use poll::{PollReply, PollRequest, PollTimeout};
 pub use publish::{PendingAppend, Publish, PublishOutcome};
 pub use read::ReadPosition;
 pub use request::{PresenceRequest, Reply, Request, SetStatus};

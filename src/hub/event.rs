@@ -1,4 +1,4 @@
-//! What the hub hands to connections: an event, turned into its arguments once however many members it has.
+//! Events on their way to connections: each is encoded once per format, however many members receive it.
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -15,25 +15,25 @@ use crate::{
     },
 };
 
-/// Something that happened, as the hub knows it.
+/// An event as the hub knows it.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A stored message of a room.
     Message(Arc<Message>),
-    /// An event of a room that is not kept.
+    /// An ephemeral event of a room: it is not stored.
     Ephemeral(Arc<Ephemeral>),
-    /// Something the server says: an event name and one argument, and the room it is about, if any.
+    /// A notice of the server: an event name and one argument, and the room it is about, if any.
     Notice(&'static str, Option<RoomName>, Arc<RawValue>),
 }
 
-/// What may become of an event for a connection that is behind.
+/// What happens to an event for a connection that is behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryPolicy {
-    /// It has to arrive.
+    /// It is always delivered.
     Always,
-    /// Of use at its time alone: it may be dropped.
+    /// It is useful only at once, and may be dropped.
     Droppable,
-    /// The newest of its key takes the place of those before it.
+    /// It replaces older events with the same key.
     NewestOnly(Arc<str>),
 }
 
@@ -44,11 +44,11 @@ pub struct Outgoing {
     delivery_policy: DeliveryPolicy,
     arguments: OnceLock<Arguments>,
     encoded: [OnceLock<(Namespace, Bytes)>; Format::COUNT],
-    /// What is reserved for it, until that goes with its bytes.
+    /// Memory that is reserved for it, until the encoded bytes take that over.
     held: Mutex<Option<Reservation>>,
 }
 
-/// How doors encode events; each event is encoded once a format, however many members it has.
+/// How transports encode events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Socket.IO packets.
@@ -79,18 +79,18 @@ impl Outgoing {
             Event::Ephemeral(_) => DeliveryPolicy::Droppable,
             Event::Message(_) | Event::Notice(..) => DeliveryPolicy::Always,
         };
-        Self::kept(event, delivery_policy)
+        Self::with_policy(event, delivery_policy)
     }
 
-    /// Wraps an event of which only the newest of the same kind, sender and room counts.
+    /// Wraps an event that replaces older ones of the same kind, sender and room.
     pub fn newest(event: Event, room: &RoomName, kind: &str, from: Option<&UserId>) -> Arc<Self> {
         // None of the parts has a line break in it.
         let from = from.map_or("", UserId::as_str);
         let key = format!("{room}\n{kind}\n{from}");
-        Self::kept(event, DeliveryPolicy::NewestOnly(key.into()))
+        Self::with_policy(event, DeliveryPolicy::NewestOnly(key.into()))
     }
 
-    fn kept(event: Event, delivery_policy: DeliveryPolicy) -> Arc<Self> {
+    fn with_policy(event: Event, delivery_policy: DeliveryPolicy) -> Arc<Self> {
         Arc::new(Self {
             event,
             delivery_policy,
@@ -100,7 +100,7 @@ impl Outgoing {
         })
     }
 
-    /// An event for one connection alone, whose bytes are reserved for as long as they wait to be taken.
+    /// An event for one connection alone, whose bytes stay reserved until they are sent.
     pub(super) fn for_one(event: Event, held: Option<Reservation>) -> Arc<Self> {
         let mut outgoing = Self::new(event);
         if let Some(outgoing) = Arc::get_mut(&mut outgoing) {
@@ -124,7 +124,7 @@ impl Outgoing {
         Self::new(Event::Notice(name, Some(room.clone()), argument))
     }
 
-    /// A notice of which only the newest that one room has of one user counts.
+    /// A notice that replaces older ones about the same user in the same room.
     pub fn newest_notice(
         name: &'static str,
         room: &RoomName,
@@ -135,17 +135,17 @@ impl Outgoing {
         Self::newest(event, room, name, Some(user))
     }
 
-    /// What may become of it for a connection that is behind.
+    /// What happens to it for a connection that is behind.
     pub fn delivery_policy(&self) -> &DeliveryPolicy {
         &self.delivery_policy
     }
 
-    /// What happened.
+    /// The event itself.
     pub fn event(&self) -> &Event {
         &self.event
     }
 
-    /// The place in the order of the namespace, of a stored message.
+    /// The offset of a stored message: its place in the order of the namespace.
     pub fn offset(&self) -> Option<Offset> {
         match &self.event {
             Event::Message(message) => Some(message.offset),
@@ -162,7 +162,7 @@ impl Outgoing {
         }
     }
 
-    /// The event in a format, encoded by the first call for a namespace: members of a room are all of one.
+    /// The event in a format. It is encoded by the first call; members of a room are all in one namespace.
     pub fn encoded(
         &self,
         format: Format,
@@ -177,7 +177,7 @@ impl Outgoing {
         encode(self)
     }
 
-    /// Has what is reserved for the event go with its bytes.
+    /// Hands the event's reservation over to its bytes.
     fn hold(&self, bytes: Bytes) -> Bytes {
         match lock(&self.held).take() {
             None => bytes,
@@ -185,7 +185,7 @@ impl Outgoing {
         }
     }
 
-    /// The event as clients get it, encoded at the first call.
+    /// The event's name and arguments, encoded by the first call.
     pub fn arguments(&self) -> &Arguments {
         self.arguments.get_or_init(|| Arguments::of(&self.event))
     }
@@ -235,12 +235,12 @@ impl Arguments {
     }
 }
 
-/// Whether a message of this event is shown as one object, and not as its data and the rest.
+/// Whether a message of this event is sent as one object, and not as its data followed by its metadata.
 fn is_whole(event: &EventName) -> bool {
     event.is_message() || event.is_notification()
 }
 
-/// A message without its data.
+/// A message's metadata.
 #[derive(Serialize)]
 struct Meta<'a> {
     room: &'a RoomName,

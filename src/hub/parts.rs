@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Hub, HubSettings, LimitSettings, ResumeRejection,
-    cluster::Cluster,
+    cluster::ClusterClient,
     connections::{ConnectionTable, SessionTable, memory_pool},
     delivery::BatchWriters,
     limiter::Limiter,
@@ -17,13 +17,13 @@ use super::{
 use crate::{auth::Authority, backend::Backend, limits::Rate, telemetry::Metrics};
 
 /// The parts of a hub.
-pub(super) struct Parts {
+pub(super) struct HubParts {
     backend: Backend,
     authority: Authority,
     rooms: RoomRegistry,
     connections: ConnectionTable,
     sessions: SessionTable,
-    cluster: Cluster,
+    cluster: ClusterClient,
     limiter: Limiter,
     rates: RateLimiter,
     batch_writers: BatchWriters,
@@ -33,7 +33,7 @@ pub(super) struct Parts {
 }
 
 /// A hub that this does not keep alive.
-pub(super) struct WeakHub(Weak<Parts>);
+pub(super) struct WeakHub(Weak<HubParts>);
 
 impl WeakHub {
     pub(super) fn upgrade(&self) -> Option<Hub> {
@@ -69,11 +69,11 @@ impl Hub {
         };
         let (bus, nodes) = (backend.bus.clone(), backend.cluster.clone());
         let memory = memory_pool(&limits, &metrics);
-        Self(Arc::new(Parts {
+        Self(Arc::new(HubParts {
             rooms: RoomRegistry::new(policy, bus, nodes.clone(), metrics.clone()),
             connections: ConnectionTable::new(presence.grace, metrics.clone()),
             sessions: SessionTable::new(&recovery),
-            cluster: Cluster::new(nodes),
+            cluster: ClusterClient::new(nodes),
             rates: RateLimiter::new(&limits, fan_out),
             limiter: Limiter::new(limits, pages, memory),
             batch_writers: BatchWriters::default(),
@@ -85,7 +85,7 @@ impl Hub {
         }))
     }
 
-    fn parts(&self) -> &Parts {
+    fn parts(&self) -> &HubParts {
         &self.0
     }
 
@@ -125,7 +125,7 @@ impl Hub {
         &self.parts().sessions
     }
 
-    pub(super) fn cluster(&self) -> &Cluster {
+    pub(super) fn cluster(&self) -> &ClusterClient {
         &self.parts().cluster
     }
 

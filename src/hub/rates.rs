@@ -186,3 +186,6 @@ impl RateLimiter {
         self.fan_out.sweep(now);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ use crate::{
         params::{PathParams, parse_query},
         traced,
     },
-    hub::{PollRequest, PollResponse, PollTimeout},
+    hub::{PollReply, PollRequest, PollTimeout},
     limits::{Exhausted, Holder, Pool, Reservation},
     model::{Namespace, Position, Timestamp},
     telemetry::Gauge,
@@ -83,7 +83,7 @@ impl LongPollTransport {
         response
     }
 
-    async fn poll(&self, room: &str, request: &mut Parts) -> Result<PollResponse> {
+    async fn poll(&self, room: &str, request: &mut Parts) -> Result<PollReply> {
         self.admission
             .check_origin(&request.headers, &request.extensions)?;
         self.admission.check_not_draining()?;

@@ -23,14 +23,14 @@ const MAX_REQUESTS: usize = 4096;
 pub(in crate::hub) const MAX_SIGNALS: usize = MAX_REQUESTS / 4 * 3;
 
 /// The other nodes, if there are any. Every request goes to all of them, and each responds for itself.
-pub(in crate::hub) struct Cluster {
+pub(in crate::hub) struct ClusterClient {
     nodes: Option<Arc<dyn ClusterNodes>>,
     /// Signals that wait for other nodes, or that are delivered for them.
     signals: Arc<Pool>,
     request_permits: Arc<Semaphore>,
 }
 
-impl Cluster {
+impl ClusterClient {
     pub(in crate::hub) fn new(nodes: Option<Arc<dyn ClusterNodes>>) -> Self {
         Self {
             nodes,

@@ -119,3 +119,6 @@ fn statuses(event: &RemoteEvent) -> Vec<(UserId, UserStatus)> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

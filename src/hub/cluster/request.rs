@@ -73,3 +73,6 @@ impl Hub {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;

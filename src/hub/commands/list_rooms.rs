@@ -219,3 +219,6 @@ async fn cluster_rooms(
     }
     Ok(search.finish())
 }
+
+#[cfg(test)]
+mod tests;

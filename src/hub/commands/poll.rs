@@ -33,7 +33,7 @@ pub struct PollRequest {
 
 /// The messages of a room after a position.
 #[derive(Clone, Debug, Serialize)]
-pub struct PollResponse {
+pub struct PollReply {
     /// The room.
     pub room: RoomName,
     /// Its epoch.
@@ -84,7 +84,7 @@ impl Hub {
         visitor: &Visitor,
         poll: PollRequest,
         wait: impl FnOnce() -> Result<PollTimeout>,
-    ) -> Result<PollResponse> {
+    ) -> Result<PollReply> {
         self.check_join(visitor, &poll.room, true)?;
         let key = visitor.key(&poll.room);
         let watch = Watch::new(self, &key);
@@ -118,17 +118,17 @@ impl Hub {
 
     /// What the room has now. What has been delivered lately is in the buffer; older messages are read from the log, and so are
     /// those that are stored and not yet delivered, for a poll that does not wait.
-    async fn poll_now(&self, watch: &Watch<'_>, poll: &PollRequest) -> Result<PollResponse> {
+    async fn poll_now(&self, watch: &Watch<'_>, poll: &PollRequest) -> Result<PollReply> {
         let (log, watched) = (&self.backend().log, &watch.watched);
         let size = self.limiter().page_size(poll.limit);
         let Some(since) = &poll.since else {
             let page = log.read(watch.room, Range::Last, PageSize::NOTHING).await?;
-            return Ok(PollResponse::new(watch.room, page, None));
+            return Ok(PollReply::new(watch.room, page, None));
         };
         let buffered = || {
             let newest =
                 watched.messages_after(since, size, &log.incarnation(), Timestamp::now())?;
-            let polled = PollResponse::buffered(watch.room, newest, since);
+            let polled = PollReply::buffered(watch.room, newest, since);
             (!poll.at_once || !polled.messages.is_empty()).then_some(polled)
         };
         if let Some(polled) = buffered() {
@@ -148,18 +148,18 @@ impl Hub {
             watched.position_after(&page, life);
         }
         if page.epoch == since.epoch && follows(&page, since.seq) {
-            return Ok(PollResponse::new(watch.room, page, Some(since.seq)));
+            return Ok(PollReply::new(watch.room, page, Some(since.seq)));
         }
         // Something is missing in any case: the newest messages are of the most use.
         let page = log.read(watch.room, Range::Last, size).await?;
-        Ok(PollResponse {
+        Ok(PollReply {
             reset: true,
-            ..PollResponse::new(watch.room, page, None)
+            ..PollReply::new(watch.room, page, None)
         })
     }
 }
 
-impl PollResponse {
+impl PollReply {
     /// Whether `poll` has to wait for messages.
     pub fn must_wait(&self, poll: &PollRequest) -> bool {
         poll.since.is_some() && !self.reset && self.messages.is_empty()
@@ -201,3 +201,6 @@ impl PollResponse {
 fn as_text<S: Serializer>(position: &Position, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(position)
 }
+
+#[cfg(test)]
+mod tests;

@@ -209,3 +209,6 @@ impl Hub {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,3 +25,6 @@ pub(in crate::hub) use self::claims::SessionClaims;
 /// at random.
 pub(in crate::hub) const STORE_RETRY: Backoff =
     Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
+
+#[cfg(test)]
+mod tests;

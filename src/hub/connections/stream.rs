@@ -234,3 +234,6 @@ impl Hub {
 fn before(offset: Offset) -> Offset {
     Offset(offset.0 - 1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,14 +15,14 @@ use crate::{
 /// Messages of one connection that may be on their way to the log.
 const MAX_MESSAGES: usize = 1024;
 
-type PendingReply<T> = Pin<Box<dyn Future<Output = (T, Result<Reply>)> + Send>>;
+type ReplyFuture<T> = Pin<Box<dyn Future<Output = (T, Result<Reply>)> + Send>>;
 
 /// What waits for the log and for other clients.
 pub(super) struct InFlight<T> {
     /// Messages on their way to the log, replied to in order.
-    stored: FuturesOrdered<PendingReply<T>>,
+    stored: FuturesOrdered<ReplyFuture<T>>,
     /// Signals that wait for their receivers, replied to as these reply.
-    signals: FuturesUnordered<PendingReply<T>>,
+    signals: FuturesUnordered<ReplyFuture<T>>,
     /// Replies to signals that are sent once the client reads what it has been sent: others must not make it slow.
     signal_replies: VecDeque<(T, Result<Reply>)>,
     /// Bytes that all of those replies may have together.

@@ -1,20 +1,20 @@
-//! Bytes of answers to signals that are held for one asker until it has been sent them.
+//! A budget for the replies to one connection's signals, which are held until they have been sent to it.
 //!
-//! Who answers does not know how much others answer. So an answer takes its bytes here first, and one for which none are left
-//! is not kept: its receiver counts as one that did not answer.
+//! A receiver does not know how much others reply. So each reply takes its bytes out of the budget first; a reply for which none
+//! are left is dropped, and its receiver counts as one that did not reply.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// What may be held.
+/// Bytes that replies may still take.
 #[derive(Debug)]
 pub(in crate::hub) struct ReplyBudget {
     left: AtomicUsize,
 }
 
-/// Bytes that were taken; given back when dropped.
+/// Bytes of one reply; given back on drop.
 #[derive(Debug)]
 pub(in crate::hub) struct HeldReply {
     budget: Arc<ReplyBudget>,
@@ -28,7 +28,7 @@ impl ReplyBudget {
         })
     }
 
-    /// Takes so many bytes, if they are left.
+    /// Takes so many bytes; `None` if fewer are left.
     pub(in crate::hub) fn take(self: &Arc<Self>, bytes: usize) -> Option<HeldReply> {
         let taken = self
             .left

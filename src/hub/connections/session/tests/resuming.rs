@@ -1,6 +1,13 @@
 //! Who a client that comes back is, and what its session outlives.
 
-use super::*;
+use std::time::Duration;
+
+use crate::{
+    backend::{Retention, RetentionPolicy, memory},
+    hub::testing::{arrive, connect, hub, hub_with_memory, member, publish, resume_of},
+    hub::{CloseReason, ResumeRequest},
+    model::Namespace,
+};
 
 #[tokio::test]
 async fn a_client_whose_token_has_expired_goes_on_with_its_session_by_a_new_one() {
@@ -8,10 +15,14 @@ async fn a_client_whose_token_has_expired_goes_on_with_its_session_by_a_new_one(
     let (alice, client) = member(&hub, "alice", &["a"]).await;
     alice.close(CloseReason::Expired);
     hub.disconnect(&alice);
-    say(&hub, "a", 1).await;
-    let (again, fresh) = connect(&hub, arrive(&hub, "alice", back(&alice, &client)).await).await;
+    publish(&hub, "a", 1).await;
+    let (again, fresh) = connect(
+        &hub,
+        arrive(&hub, "alice", resume_of(&alice, &client)).await,
+    )
+    .await;
     assert_eq!((again.id(), again.pid()), (alice.id(), alice.pid()));
-    fresh.is_given(&["session", "a 1"]).await;
+    fresh.receives(&["session", "a 1"]).await;
 }
 
 #[tokio::test]
@@ -28,7 +39,7 @@ async fn a_client_that_a_back_end_took_off_has_no_session_any_more() {
     };
     let forgotten = tokio::time::timeout(Duration::from_secs(10), forgotten);
     assert!(forgotten.await.is_ok());
-    let arrived = arrive(&hub, "alice", back(&alice, &client)).await;
+    let arrived = arrive(&hub, "alice", resume_of(&alice, &client)).await;
     assert_ne!(arrived.pid(), alice.pid());
 }
 
@@ -38,7 +49,7 @@ async fn a_client_without_a_name_is_the_guest_whose_session_it_brings_and_nobody
         messages: 1,
         age: Duration::from_secs(60),
     };
-    let hub = hub_with(memory::MemoryConfig {
+    let hub = hub_with_memory(memory::MemoryConfig {
         retention: Retention {
             default: keep,
             ..Retention::default()
@@ -49,10 +60,10 @@ async fn a_client_without_a_name_is_the_guest_whose_session_it_brings_and_nobody
     let guest = hub.authority().open_principal(None).unwrap().user;
     let (visitor, client) = member(&hub, guest.as_str(), &["a"]).await;
     let (alice, alices) = member(&hub, "alice", &["a"]).await;
-    let named = back(&visitor, &client);
+    let named = resume_of(&visitor, &client);
     let who = async |namespace: &Namespace, resume| hub.resumed_guest(namespace, resume).await;
     assert_eq!(who(&root, named).await.unwrap(), Some(guest.clone()));
-    assert_eq!(who(&root, back(&alice, &alices)).await.unwrap(), None);
+    assert_eq!(who(&root, resume_of(&alice, &alices)).await.unwrap(), None);
     let chat = Namespace::parse("/chat").unwrap();
     assert_eq!(who(&chat, named).await.unwrap(), None);
     for nobody in [
@@ -64,8 +75,8 @@ async fn a_client_without_a_name_is_the_guest_whose_session_it_brings_and_nobody
     }
     // Also where it cannot be given all that it missed: a new session, and still the same guest.
     hub.disconnect(&visitor);
-    say(&hub, "a", 1).await;
-    say(&hub, "a", 2).await;
+    publish(&hub, "a", 1).await;
+    publish(&hub, "a", 2).await;
     let unreadable = ResumeRequest::Invalid { pid: visitor.pid() };
     for resume in [unreadable, named] {
         assert_eq!(who(&root, resume).await.unwrap(), Some(guest.clone()));

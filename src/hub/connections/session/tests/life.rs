@@ -1,11 +1,16 @@
 //! What becomes of connections when the log that they are given has lost something, and begins another life.
 
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
 use async_trait::async_trait;
 
-use super::*;
 use crate::{
-    backend::{Deliveries, Draft, Log, Missed, Page, Range, Receipt, memory},
-    model::Epoch,
+    backend::{Backend, Deliveries, Draft, Log, Missed, Page, PageSize, Range, Receipt, memory},
+    error::Result,
+    hub::testing::{hub_with_backend, join, member, publish},
+    hub::{CloseReason, Hub, LimitSettings, lock},
+    model::{Epoch, Namespace, Offset, RoomKey},
 };
 
 /// A log that may lose something.
@@ -25,7 +30,7 @@ impl Fragile {
             log: fragile.clone(),
             ..backend
         };
-        let hub = hub_over(backend, deliveries, crate::hub::LimitSettings::default());
+        let hub = hub_with_backend(backend, deliveries, LimitSettings::default());
         (hub, fragile)
     }
 }
@@ -74,9 +79,9 @@ async fn a_connection_that_is_behind_when_the_log_begins_another_life_is_closed(
     let (_live, quick) = member(&hub, "bob", &["a"]).await;
     *lock(&log.life) = Epoch::generate();
     client.slow.store(true, Ordering::Relaxed);
-    say(&hub, "a", 1).await;
+    publish(&hub, "a", 1).await;
     client.is_closed(CloseReason::Unavailable).await;
-    quick.is_given(&["session", "a 1"]).await;
+    quick.receives(&["session", "a 1"]).await;
 }
 
 #[tokio::test]

@@ -1,64 +1,19 @@
 //! Who is here, typing, reading and saying how it is, over two hubs that share a log, with clients that keep what they are given.
 
-use super::*;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use crate::{
-    backend::{RemoteEvent, deliveries},
-    hub::{PresencePage, PresenceSettings, RoomsRequest, TypingSettings, Visitor},
-    model::{NodeId, Seq},
+    backend::RemoteEvent,
+    hub::testing::fake_cluster::{FakeCluster, two_hubs},
+    hub::testing::{arrive, join, publish},
+    hub::{
+        CloseReason, Connection, Drained, EventSink, Hub, Join, Outgoing, PendingReply,
+        PresencePage, Replay, ResumeRequest, RoomsRequest, Visitor, lock,
+    },
+    model::{Namespace, RoomName, Seq},
 };
-
-mod town;
-
-use town::{Node, Town, share};
-
-fn two_hubs() -> (Arc<Town>, [Hub; 2]) {
-    let (backend, from) = memory::open(memory::MemoryConfig::default());
-    let (town, mut to) = (Arc::<Town>::default(), Vec::new());
-    let hubs = [(); 2].map(|()| {
-        let (own, stream) = deliveries();
-        let node = Arc::new(Node {
-            id: NodeId::generate(),
-            town: town.clone(),
-            own: own.clone(),
-            log: backend.bus.clone(),
-        });
-        lock(&town.streams).push((node.id, own.clone()));
-        to.push(own);
-        let backend = Backend {
-            bus: node.clone(),
-            cluster: Some(node),
-            ..backend.clone()
-        };
-        hub_of(backend, stream)
-    });
-    tokio::spawn(share(from, to));
-    (town, hubs)
-}
-
-fn hub_of(backend: Backend, stream: Deliveries) -> Hub {
-    let settings = HubSettings {
-        limits: crate::hub::LimitSettings::default(),
-        pages: PageLimits {
-            messages: 100,
-            bytes: 1 << 20,
-        },
-        recovery: RecoverySettings::default(),
-        presence: PresenceSettings {
-            grace: Duration::from_millis(50),
-            ..PresenceSettings::default()
-        },
-        typing: TypingSettings {
-            timeout: Duration::from_secs(1),
-            ..TypingSettings::default()
-        },
-        grace: Duration::from_secs(25),
-    };
-    let authority = Authority::new(AuthorityConfig::default()).unwrap();
-    let hub = Hub::new(backend, authority, settings, Arc::default());
-    tokio::spawn(hub.clone().deliver_all(stream));
-    tokio::spawn(hub.clone().run_maintenance());
-    hub
-}
 
 /// A client that keeps what it is told of people.
 #[derive(Default)]
@@ -190,15 +145,15 @@ async fn a_member_is_not_told_of_those_that_the_answer_to_its_join_lists() {
 
 #[tokio::test(start_paused = true)]
 async fn a_join_does_not_wait_for_ever_for_other_nodes_and_its_member_is_told_of_them_later() {
-    let (town, [north, south]) = two_hubs();
+    let (cluster, [north, south]) = two_hubs();
     let (_alice, _) = watcher(&north, "alice", &["lobby"]).await;
-    town.tells_nobody.store(true, Ordering::Relaxed);
+    cluster.sends_no_snapshots.store(true, Ordering::Relaxed);
     // What was said before anybody here could hear it has passed.
     south.backend().bus.flush().await;
     let (bob, told) = watcher(&south, "bob", &["lobby"]).await;
     let page = south.presence(&bob, lobby(), None, None).await.unwrap();
     assert_eq!(page.count, 1);
-    let entries = lock(&town.entries).clone();
+    let entries = lock(&cluster.entries).clone();
     let others = entries
         .into_iter()
         .filter(|((_, user, _), _)| user.as_str() == "alice");
@@ -209,8 +164,8 @@ async fn a_join_does_not_wait_for_ever_for_other_nodes_and_its_member_is_told_of
 }
 
 /// What the nodes have in the lobby.
-fn in_lobby(town: &Town) -> RemoteEvent {
-    let entries = lock(&town.entries).clone().into_iter();
+fn in_lobby(cluster: &FakeCluster) -> RemoteEvent {
+    let entries = lock(&cluster.entries).clone().into_iter();
     let here = entries.filter(|((room, ..), _)| room.room == lobby());
     RemoteEvent::Snapshot(
         here.map(|((_, user, node), entry)| (node, user, entry))
@@ -234,12 +189,12 @@ async fn come_back(hub: &Hub, connection: &Connection) -> Arc<Watcher> {
 
 #[tokio::test]
 async fn users_who_come_back_together_on_another_node_are_no_news_to_each_other() {
-    let (town, [north, south]) = two_hubs();
+    let (cluster, [north, south]) = two_hubs();
     let (alice, _) = watcher(&north, "alice", &["lobby"]).await;
     let (bob, _) = watcher(&north, "bob", &["lobby"]).await;
-    let before = in_lobby(&town);
+    let before = in_lobby(&cluster);
     let (carol, _) = watcher(&north, "carol", &["lobby"]).await;
-    town.tells_nobody.store(true, Ordering::Relaxed);
+    cluster.sends_no_snapshots.store(true, Ordering::Relaxed);
     // What was said before anybody here could hear it has passed.
     south.backend().bus.flush().await;
     let told = come_back(&south, &alice).await;
@@ -279,12 +234,12 @@ async fn a_user_that_comes_to_a_second_node_is_shown_there_as_it_said_on_the_fir
 
 #[tokio::test]
 async fn a_user_that_moves_to_another_node_is_no_news_to_anybody() {
-    let (town, [north, south]) = two_hubs();
+    let (cluster, [north, south]) = two_hubs();
     let (_bob, told) = watcher(&north, "bob", &["lobby"]).await;
     let (before, _) = watcher(&north, "alice", &["lobby"]).await;
     let (_after, _) = watcher(&south, "alice", &["lobby"]).await;
     north.disconnect(&before);
-    let left = async || lock(&town.entries).len() == 2;
+    let left = async || lock(&cluster.entries).len() == 2;
     until("the first node to let go of it", left).await;
     let (_carol, _) = watcher(&south, "carol", &["lobby"]).await;
     told.is_told(&["join alice online 2", "join carol online 3"])
@@ -329,7 +284,7 @@ async fn members_on_other_nodes_are_told_once_how_far_somebody_has_read() {
     let (alice, own) = watcher(&north, "alice", &["lobby"]).await;
     let (_bob, told) = watcher(&south, "bob", &["lobby"]).await;
     for number in 1..=2 {
-        say(&north, "lobby", number).await;
+        publish(&north, "lobby", number).await;
     }
     for seq in [2, 1, 2] {
         north.read(&alice, lobby(), Seq(seq)).await.unwrap();

@@ -1,18 +1,27 @@
 //! Two hubs over one log, which ask each other: who is on the other node is reached there.
 
-use std::{collections::HashMap, sync::OnceLock};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::oneshot;
 
-use super::*;
 use crate::{
+    auth::Grants,
     backend::{
-        ClusterNodes, Notice, PeerRequest, PresenceEntry, RosterPage, SessionStore, deliveries,
+        Backend, ClusterNodes, Notice, PeerRequest, PresenceEntry, RosterPage, SessionStore,
+        StoredSession, deliveries, memory,
     },
-    error::Code,
-    hub::{LimitSettings, Signal, SignalReplies, SignalReply, SignalTarget},
+    error::{Code, Error, Result},
+    hub::testing::{arrive, connect, hub_with_backend, join, member, name, resume_of, user},
+    hub::{
+        CloseReason, Connection, Hub, LimitSettings, Signal, SignalReplies, SignalReply,
+        SignalTarget, lock,
+    },
+    model::{ConnectionId, Namespace, Pid, RoomKey, RoomName, UserId},
 };
 
 /// The way to the other hub.
@@ -128,7 +137,7 @@ fn two() -> (Hub, Hub, Arc<Other>) {
             cluster: Some(others[node].clone()),
             ..backend.clone()
         };
-        hub_over(backend, stream, LimitSettings::default())
+        hub_with_backend(backend, stream, LimitSettings::default())
     });
     let (one, two) = (hubs.next().unwrap(), hubs.next().unwrap());
     drop(hubs);
@@ -136,14 +145,6 @@ fn two() -> (Hub, Hub, Arc<Other>) {
     to_two.hub.set(two.clone()).unwrap();
     to_one.hub.set(one.clone()).unwrap();
     (one, two, to_two)
-}
-
-fn name(room: &str) -> RoomName {
-    RoomName::parse(room).unwrap()
-}
-
-fn user(id: &str) -> UserId {
-    UserId::parse(id).unwrap()
 }
 
 async fn signal(hub: &Hub, from: &Connection, to: SignalTarget) -> Result<SignalReplies> {
@@ -172,8 +173,8 @@ async fn a_signal_reaches_a_users_connections_on_all_nodes_and_one_connection_wh
     let (alice, _) = member(&one, "alice", &["a"]).await;
     let (_here, near) = member(&one, "bob", &["a"]).await;
     let (there, far) = member(&two, "bob", &["a"]).await;
-    *lock(&near.says) = Some(&["\"near\""]);
-    *lock(&far.says) = Some(&["\"far\""]);
+    *lock(&near.replies_with) = Some(&["\"near\""]);
+    *lock(&far.replies_with) = Some(&["\"far\""]);
     let bob = SignalTarget::User(user("bob"));
     let replies = signal(&one, &alice, bob.clone()).await.unwrap();
     assert_eq!(said(&replies), (vec!["\"near\"", "\"far\""], 0));
@@ -195,7 +196,7 @@ async fn one_users_signals_that_wait_for_other_nodes_leave_others_their_share() 
     let (greedy, _) = member(&one, "greedy", &["a"]).await;
     let (alice, _) = member(&one, "alice", &["a"]).await;
     let (_bob, far) = member(&two, "bob", &["a"]).await;
-    *lock(&far.says) = Some(&["\"far\""]);
+    *lock(&far.replies_with) = Some(&["\"far\""]);
     let bob = SignalTarget::User(user("bob"));
     let asked = Signal {
         to: bob.clone(),
@@ -234,7 +235,7 @@ async fn an_answer_comes_from_another_node_as_it_was_given() {
         (&["1"], r#""data":1"#),
     ];
     for (says, told) in answers {
-        *lock(&far.says) = Some(says);
+        *lock(&far.replies_with) = Some(says);
         let replies = signal(&one, &alice, SignalTarget::User(user("bob")))
             .await
             .unwrap();
@@ -247,7 +248,7 @@ async fn an_answer_comes_from_another_node_as_it_was_given() {
             )
         );
     }
-    let told = far.given();
+    let told = far.received();
     let errors = told.iter().filter(|name| *name == "error").count();
     assert_eq!(errors, 1, "who answered too deeply is told: {told:?}");
 }
@@ -257,7 +258,7 @@ async fn who_may_be_signalled_is_decided_where_it_is() {
     let (one, two, _) = two();
     let (alice, _) = member(&one, "alice", &["a", "b"]).await;
     let (bob, client) = member(&two, "bob", &["c"]).await;
-    *lock(&client.says) = Some(&["\"yes\""]);
+    *lock(&client.replies_with) = Some(&["\"yes\""]);
     for to in [
         SignalTarget::User(user("bob")),
         SignalTarget::Connection(bob.id()),
@@ -265,7 +266,7 @@ async fn who_may_be_signalled_is_decided_where_it_is() {
         let refused = signal(&one, &alice, to).await.unwrap_err();
         assert_eq!(refused.code(), Code::Forbidden);
     }
-    client.is_given(&["session"]).await;
+    client.receives(&["session"]).await;
     join(&two, &bob, "b").await;
     for to in [
         SignalTarget::User(user("bob")),
@@ -284,7 +285,7 @@ async fn who_may_be_signalled_is_decided_where_it_is() {
     }
     // A user's own connections are its own everywhere.
     let (_own, own) = member(&two, "alice", &[]).await;
-    *lock(&own.says) = Some(&["\"me\""]);
+    *lock(&own.replies_with) = Some(&["\"me\""]);
     let replies = signal(&one, &alice, SignalTarget::User(user("alice"))).await;
     assert_eq!(said(&replies.unwrap()), (vec!["\"me\""], 0));
 }
@@ -300,7 +301,7 @@ async fn a_kick_and_a_disconnect_count_over_all_nodes_and_say_if_some_could_not_
     let (there, far) = member(&two, "alice", &["a"]).await;
     assert_eq!(one.kick(&table, &user("alice"), "rude").await.unwrap(), 2);
     for client in [&near, &far] {
-        client.is_given(&["session", "kicked"]).await;
+        client.receives(&["session", "kicked"]).await;
     }
     assert!(!here.is_in(&name("a")) && !there.is_in(&name("a")));
     assert_eq!(one.disconnect_user(&user("alice")).await.unwrap(), 2);
@@ -344,7 +345,7 @@ async fn what_is_known_of_a_user_is_what_all_nodes_know() {
 async fn a_session_that_goes_on_on_another_node_is_let_go_of_by_the_one_before() {
     let (one, two, _) = two();
     let (alice, dead) = member(&one, "alice", &["a"]).await;
-    let arrived = arrive(&two, "alice", back(&alice, &dead)).await;
+    let arrived = arrive(&two, "alice", resume_of(&alice, &dead)).await;
     assert_eq!(arrived.pid(), alice.pid());
     let (again, client) = connect(&two, arrived).await;
     dead.is_closed(CloseReason::Replaced).await;
@@ -353,7 +354,11 @@ async fn a_session_that_goes_on_on_another_node_is_let_go_of_by_the_one_before()
     // Its end on the first node is no end of the session, whose client may go where it likes.
     one.disconnect(&alice);
     assert!(two.save_session(&again, None).await.is_ok());
-    let (back_again, _) = connect(&one, arrive(&one, "alice", back(&again, &client)).await).await;
+    let (back_again, _) = connect(
+        &one,
+        arrive(&one, "alice", resume_of(&again, &client)).await,
+    )
+    .await;
     // What was said before that comes late.
     one.release_session(back_again.id()).await;
     assert_eq!(one.connections().len(), 1);
@@ -365,13 +370,17 @@ async fn a_client_whose_session_cannot_be_made_this_nodes_is_to_come_again() {
     let (one, two, store) = two();
     let (alice, client) = member(&two, "alice", &["a"]).await;
     two.disconnect(&alice);
-    let arrived = arrive(&one, "alice", back(&alice, &client)).await;
+    let arrived = arrive(&one, "alice", resume_of(&alice, &client)).await;
     store.away.store(true, Ordering::Relaxed);
     let (second, refused) = connect(&one, arrived).await;
     refused.is_closed(CloseReason::Unavailable).await;
     one.disconnect(&second);
     store.away.store(false, Ordering::Relaxed);
-    let (third, _) = connect(&one, arrive(&one, "alice", back(&alice, &client)).await).await;
+    let (third, _) = connect(
+        &one,
+        arrive(&one, "alice", resume_of(&alice, &client)).await,
+    )
+    .await;
     assert_eq!(third.id(), alice.id());
     assert!(one.save_session(&third, None).await.is_ok());
 }

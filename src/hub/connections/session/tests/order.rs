@@ -1,9 +1,17 @@
 //! Sessions whose saving takes its time, while they end or go on.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use tokio::sync::Semaphore;
 
-use super::*;
-use crate::backend::SessionStore;
+use crate::{
+    backend::{SessionStore, StoredSession, memory},
+    error::Result,
+    hub::testing::{arrive, connect, hub_with_backend, member, resume_of},
+    hub::{CloseReason, Hub, Join, LimitSettings, Replay, ResumeRequest, lock},
+    model::{Pid, RoomKey, RoomName, UserId},
+};
 
 /// Sessions that are saved when they are let through, and what became of them.
 struct Gated {
@@ -50,8 +58,8 @@ fn gated() -> (Hub, Arc<Gated>) {
         noted: Mutex::default(),
     });
     backend.sessions = gated.clone();
-    let limits = crate::hub::LimitSettings::default();
-    (hub_over(backend, deliveries, limits), gated)
+    let limits = LimitSettings::default();
+    (hub_with_backend(backend, deliveries, limits), gated)
 }
 
 async fn soon(what: impl Fn() -> bool) {
@@ -90,7 +98,7 @@ async fn a_member_that_is_taken_over_before_its_join_was_stored_is_shown() {
     };
     let joining = tokio::spawn(async move { joining.join(&joined, request).await.is_ok() });
     soon(|| alice.memberships().unwrap().contains_key(&room)).await;
-    let arrived = arrive(&hub, "alice", back(&alice, &client)).await;
+    let arrived = arrive(&hub, "alice", resume_of(&alice, &client)).await;
     joining.abort();
     assert!(joining.await.is_err());
     gated.gate.add_permits(1);
@@ -116,7 +124,7 @@ async fn a_node_that_goes_down_closes_who_comes_and_notes_the_end_of_no_session_
     hub.close_new_connections();
     let (late, client) = connect(&hub, arrived).await;
     client.is_closed(CloseReason::Draining).await;
-    let returning = back(&late, &client);
+    let returning = resume_of(&late, &client);
     for one in members.iter().chain([&late]) {
         assert!(!hub.has_no_connections());
         hub.disconnect(one);

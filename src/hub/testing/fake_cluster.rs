@@ -1,40 +1,50 @@
-//! Other nodes as the hub's tests have them: in one process, over one log in memory.
+//! A cluster in one process, over one log in memory.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
-use super::*;
 use crate::{
-    backend::{Bus, ClusterNodes, Delivery, Notice, PresenceEntry, RosterPage, Subscribing},
-    model::Ephemeral,
+    auth::{Authority, AuthorityConfig},
+    backend::{
+        Backend, Bus, ClusterNodes, Deliveries, Delivery, Notice, PresenceEntry, RemoteEvent,
+        RosterPage, Subscribing, deliveries, memory,
+    },
+    hub::{
+        Hub, HubSettings, LimitSettings, PageLimits, PresenceSettings, RecoverySettings,
+        TypingSettings, lock,
+    },
+    model::{ConnectionId, Ephemeral, Namespace, NodeId, RoomKey, RoomName, UserId},
 };
 
 /// What each node has of each user in each room.
-pub(super) type Entries = BTreeMap<(RoomKey, UserId, NodeId), PresenceEntry>;
+pub(in crate::hub) type Entries = BTreeMap<(RoomKey, UserId, NodeId), PresenceEntry>;
 
 /// What the nodes share besides the log.
 #[derive(Default)]
-pub(super) struct Town {
-    pub(super) entries: Mutex<Entries>,
-    pub(super) streams: Mutex<Vec<(NodeId, mpsc::Sender<Delivery>)>>,
+pub(in crate::hub) struct FakeCluster {
+    pub(in crate::hub) entries: Mutex<Entries>,
+    pub(in crate::hub) streams: Mutex<Vec<(NodeId, mpsc::Sender<Delivery>)>>,
     /// Nodes are not told who is in the rooms that they begin to follow.
-    pub(super) tells_nobody: AtomicBool,
+    pub(in crate::hub) sends_no_snapshots: AtomicBool,
 }
 
 /// One of them: hears of what the others say of any room, whether or not it follows that.
 #[derive(Clone)]
-pub(super) struct Node {
-    pub(super) id: NodeId,
-    pub(super) town: Arc<Town>,
-    pub(super) own: mpsc::Sender<Delivery>,
-    pub(super) log: Arc<dyn Bus>,
+pub(in crate::hub) struct FakeNode {
+    pub(in crate::hub) id: NodeId,
+    pub(in crate::hub) cluster: Arc<FakeCluster>,
+    pub(in crate::hub) own: mpsc::Sender<Delivery>,
+    pub(in crate::hub) log: Arc<dyn Bus>,
 }
 
-impl Node {
+impl FakeNode {
     fn tell_others(&self, room: &RoomKey, said: impl Fn() -> RemoteEvent) {
-        for (id, stream) in &*lock(&self.town.streams) {
+        for (id, stream) in &*lock(&self.cluster.streams) {
             if *id != self.id {
                 let told = Delivery::Remote(room.clone(), said());
                 stream.try_send(told).expect("the tests are short");
@@ -43,7 +53,7 @@ impl Node {
     }
 
     fn tell_present(&self, room: &RoomKey) {
-        let entries = lock(&self.town.entries);
+        let entries = lock(&self.cluster.entries);
         let others = entries
             .iter()
             .filter(|((of, _, node), _)| of == room && *node != self.id);
@@ -55,10 +65,10 @@ impl Node {
 }
 
 #[async_trait]
-impl ClusterNodes for Node {
+impl ClusterNodes for FakeNode {
     fn set_presence(&self, room: &RoomKey, user: &UserId, attending: Option<PresenceEntry>) {
         // Locked until the others are told, so that whoever reads all is told of everything later.
-        let mut entries = lock(&self.town.entries);
+        let mut entries = lock(&self.cluster.entries);
         let place = (room.clone(), user.clone(), self.id);
         match &attending {
             Some(entry) => entries.insert(place, entry.clone()),
@@ -79,7 +89,7 @@ impl ClusterNodes for Node {
         after: Option<&UserId>,
         limit: usize,
     ) -> crate::error::Result<RosterPage> {
-        let entries = lock(&self.town.entries);
+        let entries = lock(&self.cluster.entries);
         let here = entries.iter().filter(|((of, ..), _)| of == room);
         let here: Vec<_> = here
             .map(|((_, user, _), entry)| (user.clone(), entry.clone()))
@@ -110,7 +120,7 @@ impl ClusterNodes for Node {
         after: Option<&RoomName>,
         limit: usize,
     ) -> crate::error::Result<Vec<RoomName>> {
-        let mut rooms: Vec<_> = lock(&self.town.entries)
+        let mut rooms: Vec<_> = lock(&self.cluster.entries)
             .keys()
             .filter(|(key, ..)| key.namespace == *namespace)
             .map(|(key, ..)| key.room.clone())
@@ -128,7 +138,7 @@ impl ClusterNodes for Node {
 }
 
 #[async_trait]
-impl Bus for Node {
+impl Bus for FakeNode {
     async fn send(
         &self,
         event: Arc<Ephemeral>,
@@ -142,7 +152,7 @@ impl Bus for Node {
     }
 
     fn subscribe(&self, room: &RoomKey) -> Subscribing {
-        if !self.town.tells_nobody.load(Ordering::Relaxed) {
+        if !self.cluster.sends_no_snapshots.load(Ordering::Relaxed) {
             self.tell_present(room);
         }
         Box::pin(std::future::ready(Ok(())))
@@ -152,7 +162,7 @@ impl Bus for Node {
 }
 
 /// Gives every node what the log delivers.
-pub(super) async fn share(mut from: Deliveries, to: Vec<mpsc::Sender<Delivery>>) {
+pub(in crate::hub) async fn share(mut from: Deliveries, to: Vec<mpsc::Sender<Delivery>>) {
     while let Some(delivery) = from.recv().await {
         let mut marks = Vec::new();
         for stream in &to {
@@ -177,4 +187,54 @@ pub(super) async fn share(mut from: Deliveries, to: Vec<mpsc::Sender<Delivery>>)
             });
         }
     }
+}
+
+/// Two hubs over one log.
+pub(in crate::hub) fn two_hubs() -> (Arc<FakeCluster>, [Hub; 2]) {
+    let (backend, from) = memory::open(memory::MemoryConfig::default());
+    let (cluster, mut to) = (Arc::<FakeCluster>::default(), Vec::new());
+    let hubs = [(); 2].map(|()| {
+        let (own, stream) = deliveries();
+        let node = Arc::new(FakeNode {
+            id: NodeId::generate(),
+            cluster: cluster.clone(),
+            own: own.clone(),
+            log: backend.bus.clone(),
+        });
+        lock(&cluster.streams).push((node.id, own.clone()));
+        to.push(own);
+        let backend = Backend {
+            bus: node.clone(),
+            cluster: Some(node),
+            ..backend.clone()
+        };
+        hub_with_timers(backend, stream)
+    });
+    tokio::spawn(share(from, to));
+    (cluster, hubs)
+}
+
+fn hub_with_timers(backend: Backend, stream: Deliveries) -> Hub {
+    let settings = HubSettings {
+        limits: LimitSettings::default(),
+        pages: PageLimits {
+            messages: 100,
+            bytes: 1 << 20,
+        },
+        recovery: RecoverySettings::default(),
+        presence: PresenceSettings {
+            grace: Duration::from_millis(50),
+            ..PresenceSettings::default()
+        },
+        typing: TypingSettings {
+            timeout: Duration::from_secs(1),
+            ..TypingSettings::default()
+        },
+        grace: Duration::from_secs(25),
+    };
+    let authority = Authority::new(AuthorityConfig::default()).unwrap();
+    let hub = Hub::new(backend, authority, settings, Arc::default());
+    tokio::spawn(hub.clone().deliver_all(stream));
+    tokio::spawn(hub.clone().run_maintenance());
+    hub
 }

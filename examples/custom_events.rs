@@ -19,13 +19,13 @@ use switchboard::{
 };
 
 #[derive(Deserialize)]
-struct PresenceRequest {
+struct Roll {
     room: RoomName,
     sides: u32,
 }
 
 /// Rolls a die on the server and publishes the result in the name of the caller.
-async fn roll(context: EventContext, roll: PresenceRequest) -> Result<Value> {
+async fn roll(context: EventContext, roll: Roll) -> Result<Value> {
     if roll.sides == 0 {
         return Err(Error::bad_request("a die has at least one side"));
     }

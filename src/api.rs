@@ -92,7 +92,7 @@ fn v1(api: &Api) -> Router {
     docs::add_common_responses(&mut document, api.hub.authority().is_open());
     let router = router
         .route("/v1/docs/{file}", axum::routing::get(docs::file))
-        .route("/v1/{*unknown}", any(not_found))
+        .route("/v1/{*elsewhere}", any(not_found))
         .layer(Extension(docs::Document::new(&document)));
     with_common_layers(router, api)
 }

@@ -20,14 +20,14 @@
 //! use switchboard::{App, config::Config};
 //!
 //! #[derive(Deserialize)]
-//! struct PresenceRequest { sides: u32 }
+//! struct Roll { sides: u32 }
 //!
 //! #[derive(Serialize)]
 //! struct Rolled { value: u32 }
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let app = App::builder(Config::default())
-//!     .event("roll", async |_context, roll: PresenceRequest| Ok(Rolled { value: roll.sides }))
+//!     .event("roll", async |_context, roll: Roll| Ok(Rolled { value: roll.sides }))
 //!     .build()
 //!     .await?;
 //! // An event emitted by the application reaches the sockets of all nodes.
@@ -66,6 +66,11 @@ pub mod transport;
 
 pub use app::{App, AppBuilder, StartError};
 pub use error::{Code, Error, Result};
+// Its examples run as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/embedding.md")]
+mod embedding_guide {}
+
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use transport::fuzzing;

@@ -20,12 +20,12 @@ use switchboard::{
 use tokio::net::TcpListener;
 
 #[derive(Deserialize)]
-struct PresenceRequest {
+struct Roll {
     room: RoomName,
     sides: u32,
 }
 
-async fn roll(context: EventContext, roll: PresenceRequest) -> Result<Value> {
+async fn roll(context: EventContext, roll: Roll) -> Result<Value> {
     if roll.sides == 0 {
         return Err(Error::bad_request("a die has at least one side"));
     }

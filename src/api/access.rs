@@ -61,7 +61,7 @@ async fn visitor(api: &Api, request: &Parts) -> Result<Visitor> {
     api.hub.visitor(namespace, principal)
 }
 
-/// Applies the user's request rate, as on a connection. PublishOutcome takes its permit in the hub.
+/// Applies the user's request rate, as on a connection. Publishing takes its permit in the hub.
 pub(super) async fn limit_rate(
     State(api): State<Api>,
     Extension(visitor): Extension<Visitor>,

@@ -26,7 +26,7 @@ use crate::{
     hub::Visitor,
 };
 
-/// CallRouter that one batch may hold.
+/// Maximum calls in one batch.
 const MAX_CALLS: usize = 100;
 
 /// Bytes of responses that are not charged to the memory budget.
@@ -190,7 +190,7 @@ impl Call {
 /// A call's response, or its message on the way to the log.
 enum CallResult {
     Done(Response),
-    PublishOutcome(PendingPublish),
+    Pending(PendingPublish),
 }
 
 impl CallResult {
@@ -198,7 +198,7 @@ impl CallResult {
     fn bytes(&self) -> u64 {
         match self {
             CallResult::Done(response) => response.body().size_hint().lower(),
-            CallResult::PublishOutcome(_) => 0,
+            CallResult::Pending(_) => 0,
         }
     }
 }
@@ -209,7 +209,7 @@ async fn wait_until_stored(done: &mut [CallResult]) {
         let taken = std::mem::replace(result, CallResult::Done(Response::default()));
         *result = CallResult::Done(match taken {
             CallResult::Done(response) => response,
-            CallResult::PublishOutcome(pending) => pending.respond().await.into_response(),
+            CallResult::Pending(pending) => pending.respond().await.into_response(),
         });
     }
 }
@@ -231,7 +231,7 @@ impl CallRouter {
             Err(never) => match never {},
         };
         match deferred.take() {
-            Some(pending) => CallResult::PublishOutcome(pending),
+            Some(pending) => CallResult::Pending(pending),
             None => CallResult::Done(response),
         }
     }

@@ -23,7 +23,7 @@ use crate::{
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct RoomsQuery {
-    /// Only those whose names begin with this. Personal rooms are query only where it begins with `user:`.
+    /// Only those whose names begin with this. Personal rooms are listed only if it begins with `user:`.
     #[serde(default)]
     #[param(required = false, max_length = 133)]
     prefix: String,

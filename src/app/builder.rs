@@ -85,7 +85,7 @@ impl AppBuilder {
         let origins = origins(&config, &authority);
         let hub = Hub::new(backend.clone(), authority, hub_settings(&config), metrics);
         let draining = CancellationToken::new();
-        let doorway = Arc::new(AdmissionControl::new(
+        let admission = Arc::new(AdmissionControl::new(
             &hub,
             AdmissionConfig {
                 origins: origins.clone(),
@@ -96,7 +96,7 @@ impl AppBuilder {
             },
         ));
         let (socketio, io) = socketio::open(
-            &doorway,
+            &admission,
             SocketIoConfig {
                 settings: &config.socketio,
                 body_timeout: config.http.body_timeout,
@@ -106,17 +106,20 @@ impl AppBuilder {
         )
         .await;
         let metrics_key = config.http.metrics_key().unwrap_or_default();
-        let (public, operators) =
-            api::routes(&doorway, metrics_key, config.http.internal_listen.is_some());
+        let (public, operators) = api::routes(
+            &admission,
+            metrics_key,
+            config.http.internal_listen.is_some(),
+        );
         let internal = match config.http.internal_listen {
             Some(address) => Some(InternalListener::bind(address, operators).await?),
             None => None,
         };
         let mut router = socketio
-            .merge(sse::routes(&doorway, &config.events))
-            .merge(poll::routes(&doorway, &config.poll))
+            .merge(sse::routes(&admission, &config.events))
+            .merge(poll::routes(&admission, &config.poll))
             .merge(websocket::routes(
-                &doorway,
+                &admission,
                 &config.websocket,
                 config.socketio.read_buffer.bytes(),
             ))

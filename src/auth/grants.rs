@@ -26,7 +26,7 @@ pub enum Permission {
     History,
     /// See who is in the room.
     Presence,
-    /// Send a signal to other connections and receive their reply. Not tied to a room: only a rule for `*` grants it.
+    /// Send signals to users in the room and receive their replies; a rule for `user:*` permits it without a common room.
     Signal,
 }
 

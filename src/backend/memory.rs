@@ -26,7 +26,7 @@ mod read_markers;
 mod sessions;
 
 use read_markers::RoomMarkers;
-use sessions::SessionTable;
+use sessions::StoredSessions;
 
 /// How many rooms and sessions each call trims, and how many read markers of each room: a round robin that reaches all of
 /// them, and keeps every call short.
@@ -102,7 +102,7 @@ struct MemoryRooms {
     offsets: HashMap<Namespace, Offset>,
     /// Remembered message ids, in the order in which they expire.
     ids: VecDeque<(Timestamp, RoomKey, MessageId)>,
-    sessions: SessionTable,
+    sessions: StoredSessions,
     /// Index of the room to trim next.
     trim_cursor: usize,
 }
@@ -227,7 +227,7 @@ impl MemoryRooms {
             rooms: IndexMap::new(),
             offsets: HashMap::new(),
             ids: VecDeque::new(),
-            sessions: SessionTable::default(),
+            sessions: StoredSessions::default(),
             trim_cursor: 0,
         }
     }

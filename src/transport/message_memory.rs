@@ -34,7 +34,7 @@ const MEMORY_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// How long the rest of a message may take that holds reserved memory.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// WebSocket's code for "try retry later" (RFC 6455, 7.4.1).
+/// WebSocket's code for "try again later" (RFC 6455, 7.4.1).
 const TRY_AGAIN: u16 = 1013;
 
 /// What a reader needs of its connection.

@@ -109,7 +109,7 @@ impl EventStreamTransport {
             .prepare_stream(Namespace::root(), principal, stream)
             .await?;
         let framing = EventStream {
-            life: beginning.cursor.incarnation.clone(),
+            incarnation: beginning.cursor.incarnation.clone(),
             cursor: beginning.cursor.clone(),
             last_reset: beginning.resets.last().map(|reset| reset.room.clone()),
         };
@@ -128,7 +128,7 @@ impl EventStreamTransport {
         Ok((HEADERS, Body::from_stream(body)).into_response())
     }
 
-    /// Looks after single_room stream until somebody ends it.
+    /// Serves one stream until it ends.
     async fn serve(
         self,
         beginning: PreparedStream,
@@ -206,7 +206,7 @@ fn stream_request(room: Option<&str>, request: &Parts) -> Result<StreamRequest> 
         (Some(cursor), _) => Ok(StreamStart::Cursor(cursor)),
         (None, Ok(position)) if single_room => Ok(StreamStart::Position(position)),
         _ => Err(Error::bad_request(
-            "since is the id of an event, or for single_room room \"epoch:seq\"",
+            "since is the id of an event, or for one room \"epoch:seq\"",
         )),
     };
     // An id that a client resends by itself is never an error: the client would not reconnect. It is newer than `since`, which
@@ -236,7 +236,7 @@ fn retry(base: Duration) -> Bytes {
 
 /// How events are written to a stream.
 struct EventStream {
-    life: Epoch,
+    incarnation: Epoch,
     /// Where this stream starts.
     cursor: Cursor,
     /// The room whose reset is sent last. Only that event has the cursor: a client that is disconnected before it comes back to
@@ -247,7 +247,7 @@ struct EventStream {
 impl EventStream {
     fn cursor(&self, offset: Offset, ts: Timestamp) -> Cursor {
         Cursor {
-            incarnation: self.life.clone(),
+            incarnation: self.incarnation.clone(),
             offset,
             ts,
         }

@@ -26,7 +26,8 @@ pub(super) use engine_frame::BARRIER_EVENT;
 pub(super) use frame::Frame;
 pub(super) use outbox::{Outbox, OutboxLimits};
 pub(super) use payload::{
-    PollEncoding, PollResponse, noop_response, rewrite_poll_response, strip_ping, websocket_frames,
+    PollEncoding, PollingResponse, noop_response, rewrite_poll_response, strip_ping,
+    websocket_frames,
 };
 pub(super) use refusal::{SUPPRESSED_REFUSAL, encode_refusal};
 pub(super) use rewrite::ConnectReply;

@@ -205,7 +205,6 @@ fn begins_word(line: &str, name: &str) -> bool {
 }
 
 #[test]
-#[ignore = "the last circles are being taken apart"]
 fn no_files_import_each_other_in_a_circle() {
     let circles = imports::Imports::read(&files()).circles();
     assert!(circles.is_empty(), "{circles:#?}");

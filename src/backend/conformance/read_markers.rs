@@ -20,9 +20,9 @@ fn retention(age: Duration) -> Retention {
 }
 
 /// A mark's number, how many are unread, and whether it moved.
-type Parts = (u64, u64, bool);
+type MarkerTuple = (u64, u64, bool);
 
-fn parts(mark: ReadMarker) -> Parts {
+fn parts(mark: ReadMarker) -> MarkerTuple {
     (mark.seq.0, mark.unread, mark.moved)
 }
 
@@ -41,12 +41,12 @@ impl Fixture {
         }
     }
 
-    async fn advance(&self, room: &str, id: &str, seq: u64) -> Parts {
+    async fn advance(&self, room: &str, id: &str, seq: u64) -> MarkerTuple {
         let mark = self.log.advance(&key("/", room), &user(id), Seq(seq)).await;
         parts(mark.unwrap())
     }
 
-    async fn marker(&self, room: &str, id: &str) -> Parts {
+    async fn marker(&self, room: &str, id: &str) -> MarkerTuple {
         let mark = self.log.get(&key("/", room), &user(id)).await;
         parts(mark.unwrap())
     }

@@ -16,7 +16,7 @@ use crate::{
 
 /// All sessions, active and ended ones.
 #[derive(Default)]
-pub(super) struct SessionTable {
+pub(super) struct StoredSessions {
     sessions: HashMap<Pid, SessionEntry>,
     /// The ended ones, in the order in which they ended. A session that was saved again or deleted since is still listed.
     ended: VecDeque<(Timestamp, Pid)>,
@@ -87,7 +87,7 @@ impl SessionStore for MemoryLog {
     }
 }
 
-impl SessionTable {
+impl StoredSessions {
     fn save(&mut self, session: StoredSession) {
         let kept = SessionEntry {
             session,

@@ -13,7 +13,7 @@ use crate::{
     retry::log_rarely,
 };
 
-/// A request. ClusterNodes of different versions may run together for a while: a request that a node cannot decode gets no response.
+/// A request. Nodes of different versions may run together for a while: a request that a node cannot decode gets no response.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::hub) enum ClusterRequest {
     /// Deliver a signal. The response is a `SignalOutcome`.

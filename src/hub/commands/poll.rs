@@ -1,7 +1,7 @@
 //! Long polling: the messages after a position in a room's log, at once or as soon as there are any.
 //!
 //! A poller is not a member: it watches the room while it waits. What is delivered meanwhile is buffered for all pollers of the room
-//! ([`watched`](crate::hub::watched)), so that one of them reads the log and the others need not; what is not in the buffer is read.
+//! ([`PollBuffer`]), so that one of them reads the log and the others need not; what is not in the buffer is read.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Instant};
 

@@ -235,13 +235,13 @@ const PING: u8 = 9;
 const PONG: u8 = 10;
 
 /// A client's frame, unmasked.
-struct ClientFrame {
+struct ProbeFrame {
     opcode: u8,
     bytes: [u8; MAX_PAYLOAD],
     len: usize,
 }
 
-impl ClientFrame {
+impl ProbeFrame {
     fn payload(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
@@ -254,7 +254,7 @@ struct ProbeStream {
 }
 
 impl ProbeStream {
-    async fn read_frame(&mut self) -> Result<ClientFrame, ProbeError> {
+    async fn read_frame(&mut self) -> Result<ProbeFrame, ProbeError> {
         let mut head = [0; 2];
         self.reader.read_exact(&mut head).await?;
         let (opcode, len) = (head[0] & 0x0f, usize::from(head[1] & 0x7f));
@@ -269,7 +269,7 @@ impl ProbeStream {
         for (byte, mask) in bytes[..len].iter_mut().zip(mask.iter().cycle()) {
             *byte ^= mask;
         }
-        Ok(ClientFrame { opcode, bytes, len })
+        Ok(ProbeFrame { opcode, bytes, len })
     }
 
     async fn write(&mut self, frame: &[u8]) -> io::Result<()> {

@@ -29,7 +29,7 @@ pub(in crate::transport) enum PollEncoding {
 
 /// The body of a poll response.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::transport) struct PollResponse {
+pub(in crate::transport) struct PollingResponse {
     pub(in crate::transport) bytes: Vec<u8>,
     /// Binary, not text.
     pub(in crate::transport) binary: bool,
@@ -66,7 +66,7 @@ pub(in crate::transport) fn rewrite_poll_response(
     encoding: PollEncoding,
     outbox: &Arc<Outbox>,
     budget: usize,
-) -> Option<PollResponse> {
+) -> Option<PollingResponse> {
     let rewrite_packet = |packet: &str| outbox.rewrite_packet(packet);
     let last = outbox.has_ended();
     rewrite(
@@ -84,7 +84,7 @@ fn rewrite(
     mut take_held: impl FnMut() -> Vec<Frame>,
     rewrite_packet: impl Fn(&str) -> Option<String>,
     last: bool,
-) -> Option<PollResponse> {
+) -> Option<PollingResponse> {
     let contains = |kind: &[u8]| body.windows(kind.len()).any(|window| window == kind);
     let unchanged = match encoding {
         PollEncoding::Separated => ![b"40", b"42", b"44", b"45"]
@@ -158,12 +158,12 @@ pub(in crate::transport) fn websocket_frames(body: &[u8], encoding: PollEncoding
 }
 
 /// A response with a no-op packet only.
-pub(in crate::transport) fn noop_response(encoding: PollEncoding) -> PollResponse {
+pub(in crate::transport) fn noop_response(encoding: PollEncoding) -> PollingResponse {
     encode(&[], encoding)
 }
 
 /// Encodes the packets of a response.
-fn encode(packets: &[Cow<'_, str>], encoding: PollEncoding) -> PollResponse {
+fn encode(packets: &[Cow<'_, str>], encoding: PollEncoding) -> PollingResponse {
     let noop = [Cow::Borrowed(NOOP)];
     let packets = if packets.is_empty() { &noop } else { packets };
     let has_bytes = || {
@@ -180,7 +180,7 @@ fn encode(packets: &[Cow<'_, str>], encoding: PollEncoding) -> PollResponse {
             (encode_length_prefixed(packets).into_bytes(), false)
         }
     };
-    PollResponse { bytes, binary }
+    PollingResponse { bytes, binary }
 }
 
 /// Text encoding of Engine.IO 3.

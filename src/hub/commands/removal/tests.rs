@@ -140,7 +140,7 @@ async fn a_user_who_is_disconnected_cannot_go_on_with_its_session() {
     let (alice, client) = member(&hub, "alice", &["a"]).await;
     assert_eq!(hub.disconnect_user(&user("alice")).await.unwrap(), 1);
     assert_eq!(*lock(&client.closed), Some(CloseReason::Removed));
-    // Before and after its door has noticed.
+    // Before and after its transport has noticed.
     for _ in 0..2 {
         let arrived = arrive(&hub, "alice", resume_of(&alice, &client)).await;
         assert_ne!(arrived.pid(), alice.pid());

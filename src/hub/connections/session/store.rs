@@ -1,4 +1,4 @@
-//! PendingAppend sessions, and noting their end.
+//! Storing sessions, and recording their end.
 
 use std::time::Instant;
 

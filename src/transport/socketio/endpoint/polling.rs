@@ -20,7 +20,7 @@ use crate::{
             inbound::{self, PostEncoding, ProtocolError},
             query::EngineRequestError,
         },
-        wire::{PollResponse, noop_response, rewrite_poll_response},
+        wire::{PollingResponse, noop_response, rewrite_poll_response},
     },
 };
 
@@ -70,9 +70,11 @@ impl EngineEndpoint {
         }
         let budget = self.max_payload.min(MAX_POLL_RESPONSE);
         let rewritten = rewrite_poll_response(&body, encoding, session.outbox(), budget);
-        Ok(poll_response(rewritten.unwrap_or_else(|| PollResponse {
-            bytes: body.into(),
-            binary: false,
+        Ok(poll_response(rewritten.unwrap_or_else(|| {
+            PollingResponse {
+                bytes: body.into(),
+                binary: false,
+            }
         })))
     }
 
@@ -132,7 +134,7 @@ impl EngineEndpoint {
     }
 }
 
-fn poll_response(response: PollResponse) -> Response {
+fn poll_response(response: PollingResponse) -> Response {
     let content_type = match response.binary {
         true => "application/octet-stream",
         false => "text/plain; charset=UTF-8",

@@ -25,7 +25,7 @@ pub(super) enum PacketVerdict<'a> {
     Retry(&'a str),
     /// Drop it.
     Drop,
-    /// CloseReason the client.
+    /// Close the client.
     Close(ProtocolError),
 }
 

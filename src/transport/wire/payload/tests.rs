@@ -14,13 +14,13 @@ fn held_packets() -> Vec<Frame> {
     vec![event(), event()]
 }
 
-fn rewrite_body(body: &str, encoding: PollEncoding, frames: Vec<Frame>) -> Option<PollResponse> {
+fn rewrite_body(body: &str, encoding: PollEncoding, frames: Vec<Frame>) -> Option<PollingResponse> {
     let mut frames = Some(frames);
     let take_held = || frames.take().unwrap_or_default();
     rewrite(body.as_bytes(), encoding, take_held, |_| None, false)
 }
 
-fn text(response: PollResponse) -> String {
+fn text(response: PollingResponse) -> String {
     assert!(!response.binary);
     String::from_utf8(response.bytes).unwrap()
 }

@@ -158,9 +158,9 @@ fn listening_on_other_addresses_without_a_key_is_refused_with_advice() {
 }
 
 #[test]
-fn a_good_configuration_is_called_good() {
+fn a_valid_configuration_is_called_valid() {
     let ended = Place::new().run(&["config", "--check", "--listen", "localhost:80"]);
-    assert_eq!(ended.printed(), "configuration is good\n");
+    assert_eq!(ended.printed(), "configuration is valid\n");
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn a_token_needs_a_secret_a_user_and_rooms_that_can_be_understood() {
             "--auth-jwks",
             "https://example.com/keys",
         ])
-        .refused(&["signed by whoever has the private key"]);
+        .refused(&["must be signed with the private key"]);
     place.run(&["token"]).refused(&["--sub <SUB>"]);
     place
         .run(&["token", "--sub", "a b"])

@@ -105,6 +105,6 @@ test("a named user's session secret does not authenticate that user, and a guest
     bad_pid: 1,
     bad_offset: 1,
   });
-  const said = () => server.log.match(/DEBUG.* a session is not resumed reason="other_user"/g)?.length === 2;
+  const said = () => server.log.match(/DEBUG.* session not resumed reason="other_user"/g)?.length === 2;
   await eventually(said, "a line in the log for each");
 });

@@ -49,7 +49,7 @@ for (const [name, parser] of Object.entries(PARSERS)) {
       assert.deepEqual(events.items, ["open", "close"]);
       assert.deepEqual(sockets.map(({ active }) => active), [false, false]);
     }
-    const lines = server.log.match(/the client has another parser/g);
+    const lines = server.log.match(/the client uses another parser/g);
     assert.equal(lines.length, TRANSPORTS.length, "one line in the log for each client");
     assert.equal(await closings(server, "malformed"), 0);
   });

@@ -320,9 +320,13 @@ fn a_token_needs_a_secret_a_user_and_rooms_that_can_be_understood() {
     place.run(&["token"]).refused(&["--sub <SUB>"]);
     place
         .run(&["token", "--sub", "a b"])
-        .refused(&["no white space"]);
+        .refused(&["must not contain white space"]);
     for (flag, value, expected) in [
-        ("--room", "team", "a rule is written pattern=word,word"),
+        (
+            "--room",
+            "team",
+            "a rule is written pattern=permission,permission",
+        ),
         ("--room", "team=fly", "join, publish, history, presence"),
         ("--info", "[]", "object"),
         ("--ttl", "1", "expected a duration"),

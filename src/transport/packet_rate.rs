@@ -71,7 +71,7 @@ impl PacketRate {
 }
 
 /// Frames that use up one unit of the task's cooperative budget.
-const FRAMES_PER_BUDGET_UNIT: u32 = 16;
+const FRAMES_PER_BUDGET_UNIT: u32 = 2;
 
 /// Reads a client's WebSocket no faster than its packet rate allows.
 pub(super) struct PacedReader<R> {

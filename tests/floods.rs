@@ -21,8 +21,8 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-/// The longest turn of a task, in a debug build on a slow machine. A turn without bound would take seconds here.
-const LONGEST_TURN: Duration = Duration::from_millis(60);
+/// The longest turn of a task, in a debug build. A turn without bound would take seconds here.
+const LONGEST_TURN: Duration = Duration::from_millis(30);
 
 /// Does the same several times, unless no turn was long at once: the machine has others to serve, too. The server has one
 /// thread, and its client another one.

@@ -168,7 +168,7 @@ impl Authority {
         Some(tokio::spawn(Arc::clone(jwks).refresh_until(stop)))
     }
 
-    /// Whether no key is configured, so that users are whoever they claim to be.
+    /// Whether no key is configured, so that user names are not verified.
     pub fn is_open(&self) -> bool {
         self.0.keys.is_empty() && self.0.jwks.is_none()
     }

@@ -1,5 +1,4 @@
-//! Appends a second, by backend, by safety of a commit, and by how many senders wait at once. Each case runs for half
-//! a second; `cargo bench --bench append`.
+//! Appends a second, by backend, durability, and number of concurrent senders. Each case runs for half a second; `cargo bench --bench append`.
 
 use std::{
     sync::Arc,
@@ -16,7 +15,7 @@ use switchboard::{
     model::{EventName, Namespace, RoomKey, RoomName},
 };
 
-const CASE: Duration = Duration::from_millis(500);
+const CASE_DURATION: Duration = Duration::from_millis(500);
 const ROOMS: usize = 16;
 
 fn draft(sender: usize) -> Result<Draft, Box<dyn std::error::Error>> {
@@ -33,7 +32,7 @@ fn draft(sender: usize) -> Result<Draft, Box<dyn std::error::Error>> {
     })
 }
 
-/// Appends until the time is up, each only when the one before is settled.
+/// Appends until `end`, one message at a time.
 async fn send(log: Arc<dyn Log>, draft: Draft, end: Instant) -> u64 {
     let mut sent = 0;
     while Instant::now() < end {
@@ -54,17 +53,21 @@ async fn measure(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let drain = tokio::spawn(async move { while deliveries.recv().await.is_some() {} });
     for senders in [1, 64, 1024] {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut tasks = Vec::new();
         for sender in 0..senders {
             let draft = draft(sender)?;
-            tasks.push(tokio::spawn(send(backend.log.clone(), draft, begun + CASE)));
+            tasks.push(tokio::spawn(send(
+                backend.log.clone(),
+                draft,
+                started + CASE_DURATION,
+            )));
         }
         let mut sent = 0;
         for task in tasks {
             sent += task.await?;
         }
-        let rate = sent as f64 / begun.elapsed().as_secs_f64();
+        let rate = sent as f64 / started.elapsed().as_secs_f64();
         println!("{name:<14} {senders:>5} senders {rate:>10.0} appends/s");
     }
     backend.log.close().await;

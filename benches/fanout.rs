@@ -34,14 +34,14 @@ use support::{
 };
 
 /// How long each load lasts.
-const LASTING: Duration = Duration::from_secs(2);
+const LOAD_DURATION: Duration = Duration::from_secs(2);
 /// How often two servers take turns.
 const ROUNDS: usize = 5;
-/// How long memory is given to settle: allocators return it late.
-const SETTLING: Duration = Duration::from_secs(3);
+/// How long to wait before memory is measured: allocators return it late.
+const SETTLE_TIME: Duration = Duration::from_secs(3);
 /// Connections that publish.
 const SENDERS: usize = 50;
-/// Connections that do nothing.
+/// Idle connections.
 const IDLE: usize = 2000;
 /// Open files that the largest load needs, in the server and here.
 const FILES: usize = IDLE + 100;
@@ -63,11 +63,11 @@ fn main() -> Result<()> {
         .block_on(measure())
 }
 
-/// Tells this program to be the server to compare with.
+/// The environment variable that makes this program the server to compare with.
 const PLAIN: &str = "SWITCHBOARD_BENCH_PLAIN";
 
-/// A server as people write it with socketioxide alone: it passes each message on to a room by `io.to(room).emit`. What it
-/// sends has the form and the size of what Switchboard sends.
+/// A server with socketioxide alone: it relays each message to a room by `io.to(room).emit`, in packets of the form and size
+/// of Switchboard's.
 async fn serve_plain() -> Result<()> {
     let (layer, io) = SocketIo::builder().max_buffer_size(16384).build_layer();
     io.ns("/", async |socket: SocketRef| {
@@ -114,7 +114,7 @@ async fn measure() -> Result<()> {
     for members in [200, 1000] {
         for in_flight in [1, 8] {
             let name = format!("fanout: {members} members, {in_flight} in flight");
-            if wanted(&name) {
+            if is_selected(&name) {
                 compare_fan_out(&name, members, in_flight).await?;
             }
         }
@@ -125,18 +125,18 @@ async fn measure() -> Result<()> {
         ("publish: sqlite full, 64 in flight each", FULL, 64),
         ("publish: sqlite full, 1 in flight each", FULL, 1),
     ] {
-        if wanted(name) {
+        if is_selected(name) {
             publish(name, store, window).await?;
         }
     }
-    if wanted("idle") {
+    if is_selected("idle") {
         idle().await?;
     }
     Ok(())
 }
 
-/// Whether the command line asks for this one: by a part of its name, or by no name at all.
-fn wanted(name: &str) -> bool {
+/// Whether the command line selects this benchmark: by a part of its name, or by naming none.
+fn is_selected(name: &str) -> bool {
     let mut parts = env::args()
         .skip(1)
         .filter(|part| !part.starts_with("--"))
@@ -150,12 +150,12 @@ async fn compare_fan_out(name: &str, members: u64, in_flight: u64) -> Result<()>
     for _ in 0..ROUNDS {
         let one = fan_out(Server::start(MEMORY)?, members, in_flight).await?;
         let other = fan_out(start_plain()?, members, in_flight).await?;
-        ratios.push(one.each() / other.each());
+        ratios.push(one.cpu_each() / other.cpu_each());
         ours.push(one);
         plain.push(other);
     }
     for loads in [&mut ours, &mut plain] {
-        loads.sort_by(|one, other| one.each().total_cmp(&other.each()));
+        loads.sort_by(|one, other| one.cpu_each().total_cmp(&other.cpu_each()));
     }
     ratios.sort_by(f64::total_cmp);
     println!("{name:<42} {}", ours[ROUNDS / 2]);
@@ -164,7 +164,7 @@ async fn compare_fan_out(name: &str, members: u64, in_flight: u64) -> Result<()>
     Ok(())
 }
 
-/// CPU time per delivery to members of one room, with some messages on their way at a time.
+/// CPU time per delivery to members of one room, with `in_flight` messages at a time.
 async fn fan_out(server: Server, members: u64, in_flight: u64) -> Result<Load> {
     let counter = Arc::new(Counter::new(members));
     for number in 0..members {
@@ -174,31 +174,31 @@ async fn fan_out(server: Server, members: u64, in_flight: u64) -> Result<Load> {
     }
     let mut sender = Client::connect(&server.address, "sender").await?;
     let packet = format!(r#"42["message",{}]"#, body("room"));
-    let (cpu, began) = (server.cpu()?, Instant::now());
+    let (cpu, started) = (server.cpu()?, Instant::now());
     let mut sent: u64 = 0;
-    while began.elapsed() < LASTING {
+    while started.elapsed() < LOAD_DURATION {
         sender.send(&packet).await?;
         sent += 1;
-        counter.reaches((sent + 1).saturating_sub(in_flight)).await;
+        counter.wait_for((sent + 1).saturating_sub(in_flight)).await;
     }
-    counter.reaches(sent).await;
+    counter.wait_for(sent).await;
     Ok(Load {
         cpu: server.cpu()? - cpu,
         count: sent * members,
-        took: began.elapsed(),
+        took: started.elapsed(),
     })
 }
 
-/// CPU time per acknowledged message and how long acks take, each sender with a room of its own.
+/// CPU time per acknowledged message and ack latencies; each sender has a room of its own.
 async fn publish(name: &str, store: &[&str], window: usize) -> Result<()> {
     let server = Server::start(store)?;
     let mut senders = Vec::new();
     for number in 0..SENDERS {
         senders.push(Client::connect(&server.address, &format!("sender-{number}")).await?);
     }
-    let (cpu, began) = (server.cpu()?, Instant::now());
+    let (cpu, started) = (server.cpu()?, Instant::now());
     let loads = senders.into_iter().enumerate().map(|(number, sender)| {
-        tokio::spawn(sender.publish(format!("room-{number}"), window, began + LASTING))
+        tokio::spawn(sender.publish(format!("room-{number}"), window, started + LOAD_DURATION))
     });
     let mut latencies = Vec::new();
     for of_one in try_join_all(loads).await? {
@@ -207,7 +207,7 @@ async fn publish(name: &str, store: &[&str], window: usize) -> Result<()> {
     let load = Load {
         cpu: server.cpu()? - cpu,
         count: latencies.len() as u64,
-        took: began.elapsed(),
+        took: started.elapsed(),
     };
     latencies.sort_unstable();
     let (median, p99) = (quantile(&latencies, 50), quantile(&latencies, 99));
@@ -215,23 +215,23 @@ async fn publish(name: &str, store: &[&str], window: usize) -> Result<()> {
     Ok(())
 }
 
-/// Memory per connection that does nothing, and what stays when all have gone.
+/// Memory per idle connection, and memory that remains when all are closed.
 async fn idle() -> Result<()> {
     let server = Server::start(MEMORY)?;
     drop(Client::connect(&server.address, "first").await?);
-    tokio::time::sleep(SETTLING).await;
+    tokio::time::sleep(SETTLE_TIME).await;
     let before = server.resident()?;
     let mut tasks = Vec::new();
     for number in 0..IDLE {
         let mut member = Client::connect(&server.address, &format!("member-{number}")).await?;
         member.join("room").await?;
-        tasks.push(tokio::spawn(member.read_on()));
+        tasks.push(tokio::spawn(member.drain()));
     }
-    tokio::time::sleep(SETTLING).await;
+    tokio::time::sleep(SETTLE_TIME).await;
     let each = (server.resident()? - before) / IDLE as f64;
     println!("idle: {IDLE} connections, {each:.1} kB each");
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
-    tokio::time::sleep(SETTLING).await;
+    tokio::time::sleep(SETTLE_TIME).await;
     println!(
         "idle: {:.0} kB at the start, {:.0} kB after they have gone",
         before,
@@ -240,7 +240,7 @@ async fn idle() -> Result<()> {
     Ok(())
 }
 
-/// What a load cost the server.
+/// The cost of a load for the server.
 struct Load {
     cpu: Duration,
     count: u64,
@@ -248,15 +248,15 @@ struct Load {
 }
 
 impl Load {
-    /// CPU time of one, in µs.
-    fn each(&self) -> f64 {
+    /// CPU time for each, in µs.
+    fn cpu_each(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.count as f64
     }
 }
 
 impl std::fmt::Display for Load {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let each = self.each();
+        let each = self.cpu_each();
         let rate = self.count as f64 / self.took.as_secs_f64();
         write!(f, "{each:>8.2} {rate:>10.0}")
     }
@@ -269,16 +269,16 @@ fn start_plain() -> Result<Server> {
 
 /// Counts messages until the connection ends.
 async fn count(mut client: Client, counter: Arc<Counter>) {
-    while client.until(r#"42["message""#).await.is_ok() {
+    while client.wait_for(r#"42["message""#).await.is_ok() {
         counter.add();
     }
 }
 
-/// How many messages all members of a room have.
+/// Counts the messages that the members of a room have received.
 struct Counter {
     members: u64,
     received: AtomicU64,
-    grown: Notify,
+    changed: Notify,
 }
 
 impl Counter {
@@ -286,21 +286,21 @@ impl Counter {
         Self {
             members,
             received: AtomicU64::new(0),
-            grown: Notify::new(),
+            changed: Notify::new(),
         }
     }
 
     fn add(&self) {
         let received = self.received.fetch_add(1, Ordering::Relaxed) + 1;
         if received.is_multiple_of(self.members) {
-            self.grown.notify_one();
+            self.changed.notify_one();
         }
     }
 
-    /// Waits until as many messages have been received by all; one waits at a time.
-    async fn reaches(&self, messages: u64) {
+    /// Waits until all members have received so many messages. One task waits at a time.
+    async fn wait_for(&self, messages: u64) {
         while self.received.load(Ordering::Relaxed) < messages * self.members {
-            self.grown.notified().await;
+            self.changed.notified().await;
         }
     }
 }

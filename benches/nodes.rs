@@ -1,9 +1,9 @@
-//! What many nodes over one Redis are good for: messages a second, how long a message takes to another node, what rooms,
-//! messages and connections cost them and Redis.
+//! Nodes over one Redis: messages a second, latency to another node, and what rooms, messages and connections cost the nodes
+//! and Redis.
 //!
 //! `cargo bench --bench nodes` starts Redis and nodes on loopback and loads them, some minutes in all; with `-- --short`
-//! for a moment each, to see that it works. Everything is on one machine, the load too: CPU time says more than what
-//! comes out a second. Needs `redis-server` and `redis-cli`; Linux only: the numbers are read from `/proc`.
+//! for a moment each, to see that it works. Everything is on one machine, the load too, so CPU time says more than
+//! throughput. Needs `redis-server` and `redis-cli`; Linux only: the numbers are read from `/proc`.
 
 use std::{
     env,
@@ -26,50 +26,50 @@ use support::{
 
 /// Connections that publish, each in a room of its own.
 const SENDERS: usize = 50;
-/// Messages of each that may be on their way, where as many are to be stored as possible.
-const MANY: usize = 64;
-/// And where it is about the cost of each.
-const SOME: usize = 8;
+/// Messages in flight per sender, for the highest throughput.
+const FULL_WINDOW: usize = 64;
+/// Messages in flight per sender, for the cost of each.
+const SMALL_WINDOW: usize = 8;
 /// Connections that join.
 const JOINERS: usize = 50;
-/// Time between two messages whose way is measured.
-const PACE: Duration = Duration::from_millis(20);
-/// Connections that do nothing.
+/// Time between two messages whose latency is measured.
+const LATENCY_INTERVAL: Duration = Duration::from_millis(20);
+/// Idle connections.
 const IDLE: usize = 2000;
-/// The rooms that those are in.
+/// Rooms of the idle connections.
 const ROOMS: usize = 500;
-/// How long memory is given to settle: allocators return it late.
-const SETTLING: Duration = Duration::from_secs(3);
+/// How long to wait before memory is measured: allocators return it late.
+const SETTLE_TIME: Duration = Duration::from_secs(3);
 /// Open files that the largest load needs, in a server and here.
 const FILES: usize = IDLE + 100;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// How much of everything.
+/// How long and how large the loads are.
 struct Scale {
     /// How long each load lasts.
-    lasting: Duration,
-    /// Messages whose way is measured.
-    ways: usize,
+    load_duration: Duration,
+    /// Messages whose latency is measured.
+    latencies: usize,
     /// Rooms that each joiner joins.
     joins: usize,
-    /// How long those that do nothing are watched.
-    watching: Duration,
+    /// How long idle connections are observed.
+    idle_duration: Duration,
 }
 
 const FULL: Scale = Scale {
-    lasting: Duration::from_secs(8),
-    ways: 1000,
+    load_duration: Duration::from_secs(8),
+    latencies: 1000,
     joins: 150,
-    watching: Duration::from_secs(60),
+    idle_duration: Duration::from_secs(60),
 };
 
 const SHORT: Scale = Scale {
-    lasting: Duration::from_millis(500),
-    ways: 25,
+    load_duration: Duration::from_millis(500),
+    latencies: 25,
     joins: 5,
-    watching: Duration::from_secs(2),
+    idle_duration: Duration::from_secs(2),
 };
 
 /// What nodes share in one measurement.
@@ -110,19 +110,22 @@ fn main() -> Result<()> {
 }
 
 async fn measure(scale: &Scale) -> Result<()> {
-    println!("Stored, {SENDERS} senders with {MANY} messages on their way each:");
-    println!("{}", Stored::HEADING);
+    println!("Stored, {SENDERS} senders with {FULL_WINDOW} messages on their way each:");
+    println!("{}", StoreCosts::HEADING);
     for kind in KINDS {
         for senders_on in [1, 2] {
             let name = format!("{}, through {senders_on}", kind.name);
-            println!("{name:<32} {}", stored(kind, senders_on, scale).await?);
+            println!(
+                "{name:<32} {}",
+                measure_storing(kind, senders_on, scale).await?
+            );
         }
     }
 
-    println!("\nFrom sending to arriving, one message every {PACE:?}, in ms:");
+    println!("\nFrom sending to arriving, one message every {LATENCY_INTERVAL:?}, in ms:");
     println!("{:<32} {:>9} {:>9}", "", "median", "p99");
     for kind in KINDS {
-        let (near, far) = ways(kind, scale).await?;
+        let (near, far) = measure_latencies(kind, scale).await?;
         for (place, times) in [("same node", near), ("other node", far)] {
             let name = format!("{}, {place}", kind.name);
             let (median, p99) = (quantile(&times, 50), quantile(&times, 99));
@@ -130,21 +133,23 @@ async fn measure(scale: &Scale) -> Result<()> {
         }
     }
 
-    println!("\nDelivered to two members, {SENDERS} senders with {SOME} on their way each:");
+    println!(
+        "\nDelivered to two members, {SENDERS} senders with {SMALL_WINDOW} on their way each:"
+    );
     println!("{}", Costs::HEADING);
     for (name, second) in [("both on the sender's node", 0), ("one on each node", 1)] {
-        println!("{name:<32} {}", delivered(second, scale).await?);
+        println!("{name:<32} {}", measure_delivery(second, scale).await?);
     }
 
     println!("\nJoins into new rooms on one of two nodes, {JOINERS} connections at once:");
-    joins(scale).await?;
+    measure_joins(scale).await?;
 
     println!("\n{IDLE} connections in {ROOMS} rooms that do nothing, on one node:");
     idle_over_redis(scale).await?;
     idle_over_sqlite().await
 }
 
-/// Two nodes over one Redis; dropped in this order, so that they do not complain of its end.
+/// Two nodes over one Redis. The nodes are dropped first, so that they do not log its end.
 struct Nodes {
     nodes: [Server; 2],
     redis: Redis,
@@ -161,15 +166,15 @@ impl Nodes {
         Client::connect(&self.nodes[node].address, user).await
     }
 
-    fn spent(&self) -> Result<Spent> {
-        Ok(Spent {
+    fn cpu_now(&self) -> Result<CpuReading> {
+        Ok(CpuReading {
             nodes: [self.nodes[0].cpu()?, self.nodes[1].cpu()?],
             masters: self.redis.cpu()?,
             at: Instant::now(),
         })
     }
 
-    /// Has a sender in each of as many rooms publish, on this many nodes; answers what that cost and how long acks took.
+    /// Publishes with a sender in each room, spread over so many nodes. Returns the costs and the ack latencies.
     async fn publish(
         &self,
         senders_on: usize,
@@ -181,8 +186,8 @@ impl Nodes {
             let user = format!("sender-{number}");
             senders.push(self.connect(number % senders_on, &user).await?);
         }
-        let before = self.spent()?;
-        let end = Instant::now() + scale.lasting;
+        let before = self.cpu_now()?;
+        let end = Instant::now() + scale.load_duration;
         let loads = senders.into_iter().enumerate().map(|(number, sender)| {
             tokio::spawn(sender.publish(format!("room-{number}"), window, end))
         });
@@ -191,7 +196,7 @@ impl Nodes {
             latencies.extend(of_one?);
         }
         let costs = Costs {
-            spent: &self.spent()? - &before,
+            cpu: &self.cpu_now()? - &before,
             count: latencies.len(),
         };
         latencies.sort_unstable();
@@ -203,26 +208,26 @@ fn node(redis: &Redis) -> Result<Server> {
     Server::start(&["--redis-url", &redis.url()])
 }
 
-/// CPU time of all up to a moment.
-struct Spent {
+/// CPU time of all processes up to a moment.
+struct CpuReading {
     nodes: [Duration; 2],
     masters: Vec<Duration>,
     at: Instant,
 }
 
-/// CPU time of all, and the time that went by.
-struct Between {
+/// CPU time of all processes during a load, and its duration.
+struct CpuUse {
     nodes: [Duration; 2],
     masters: Vec<Duration>,
     took: Duration,
 }
 
-impl Sub for &Spent {
-    type Output = Between;
+impl Sub for &CpuReading {
+    type Output = CpuUse;
 
-    fn sub(self, before: &Spent) -> Between {
+    fn sub(self, before: &CpuReading) -> CpuUse {
         let masters = self.masters.iter().zip(&before.masters);
-        Between {
+        CpuUse {
             nodes: [0, 1].map(|node| self.nodes[node] - before.nodes[node]),
             masters: masters.map(|(after, before)| *after - *before).collect(),
             took: self.at - before.at,
@@ -230,9 +235,9 @@ impl Sub for &Spent {
     }
 }
 
-/// What something cost that was done some times.
+/// The cost of an operation that was repeated `count` times.
 struct Costs {
-    spent: Between,
+    cpu: CpuUse,
     count: usize,
 }
 
@@ -241,7 +246,7 @@ impl Costs {
         "CPU-µs of                         a second    node A    node B     Redis";
 
     fn rate(&self) -> f64 {
-        self.count as f64 / self.spent.took.as_secs_f64()
+        self.count as f64 / self.cpu.took.as_secs_f64()
     }
 
     /// CPU time for each, in µs.
@@ -249,18 +254,18 @@ impl Costs {
         time.as_secs_f64() * 1e6 / self.count as f64
     }
 
-    /// How often it could be done in a second if nothing but Redis's CPU time were in the way, not even its
-    /// disk. Each of its servers is one thread; the busiest is what counts.
+    /// How often a second it could be done if only Redis's CPU time were the limit, not even its disk. Each server is one
+    /// thread, so the busiest one counts.
     fn limit(&self) -> f64 {
-        let busiest = self.spent.masters.iter().max();
+        let busiest = self.cpu.masters.iter().max();
         busiest.map_or(0.0, |busiest| self.count as f64 / busiest.as_secs_f64())
     }
 }
 
 impl std::fmt::Display for Costs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [one, other] = self.spent.nodes.map(|time| self.each(time));
-        let redis = self.each(self.spent.masters.iter().sum());
+        let [one, other] = self.cpu.nodes.map(|time| self.each(time));
+        let redis = self.each(self.cpu.masters.iter().sum());
         write!(
             f,
             "{:>9.0} {one:>9.2} {other:>9.2} {redis:>9.2}",
@@ -269,20 +274,20 @@ impl std::fmt::Display for Costs {
     }
 }
 
-/// What storing messages cost.
-struct Stored {
+/// The cost of storing messages.
+struct StoreCosts {
     costs: Costs,
     /// Memory of Redis for each, in bytes.
     bytes: f64,
     latencies: Vec<Duration>,
 }
 
-impl Stored {
+impl StoreCosts {
     const HEADING: &str = "CPU-µs of                         a second    node A    node B     Redis \
                             Redis full  bytes  ack ms    p99";
 }
 
-impl std::fmt::Display for Stored {
+impl std::fmt::Display for StoreCosts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (costs, limit, bytes) = (&self.costs, self.costs.limit(), self.bytes);
         let (median, p99) = (quantile(&self.latencies, 50), quantile(&self.latencies, 99));
@@ -293,20 +298,20 @@ impl std::fmt::Display for Stored {
     }
 }
 
-async fn stored(kind: Kind, senders_on: usize, scale: &Scale) -> Result<Stored> {
+async fn measure_storing(kind: Kind, senders_on: usize, scale: &Scale) -> Result<StoreCosts> {
     let all = Nodes::start(kind)?;
     let before = all.redis.info("used_memory")?;
-    let (costs, latencies) = all.publish(senders_on, MANY, scale).await?;
+    let (costs, latencies) = all.publish(senders_on, FULL_WINDOW, scale).await?;
     let bytes = (all.redis.info("used_memory")? - before) / costs.count as f64;
-    Ok(Stored {
+    Ok(StoreCosts {
         costs,
         bytes,
         latencies,
     })
 }
 
-/// How long messages take from a connection on one node to members on the same and on the other.
-async fn ways(kind: Kind, scale: &Scale) -> Result<(Vec<Duration>, Vec<Duration>)> {
+/// Latencies from a connection on one node to members on the same node and on the other.
+async fn measure_latencies(kind: Kind, scale: &Scale) -> Result<(Vec<Duration>, Vec<Duration>)> {
     let all = Nodes::start(kind)?;
     let mut sender = all.connect(0, "sender").await?;
     let mut near = all.connect(0, "near").await?;
@@ -316,13 +321,13 @@ async fn ways(kind: Kind, scale: &Scale) -> Result<(Vec<Duration>, Vec<Duration>
     }
     let packet = format!(r#"42["message",{}]"#, body("room"));
     let (mut to_near, mut to_far) = (Vec::new(), Vec::new());
-    let mut pace = tokio::time::interval(PACE);
-    for _ in 0..scale.ways {
-        pace.tick().await;
+    let mut interval = tokio::time::interval(LATENCY_INTERVAL);
+    for _ in 0..scale.latencies {
+        interval.tick().await;
         let sent = Instant::now();
         sender.send(&packet).await?;
         let arrives = async |member: &mut Client| {
-            member.until(r#"42["message""#).await?;
+            member.wait_for(r#"42["message""#).await?;
             Result::Ok(sent.elapsed())
         };
         let (one, other) = try_join(arrives(&mut near), arrives(&mut far)).await?;
@@ -334,27 +339,27 @@ async fn ways(kind: Kind, scale: &Scale) -> Result<(Vec<Duration>, Vec<Duration>
     Ok((to_near, to_far))
 }
 
-/// What a message costs that has one member on the sender's node, and another on the node `second`.
-async fn delivered(second: usize, scale: &Scale) -> Result<Costs> {
+/// The cost of a message with one member on the sender's node and another on the node `second`.
+async fn measure_delivery(second: usize, scale: &Scale) -> Result<Costs> {
     let all = Nodes::start(EVERY_SECOND)?;
     for number in 0..SENDERS {
         for node in [0, second] {
             let mut member = all.connect(node, &format!("member-{number}")).await?;
             member.join(&format!("room-{number}")).await?;
-            tokio::spawn(member.read_on());
+            tokio::spawn(member.drain());
         }
     }
-    Ok(all.publish(1, SOME, scale).await?.0)
+    Ok(all.publish(1, SMALL_WINDOW, scale).await?.0)
 }
 
-/// What it costs to begin a room: following it, and telling who is in it.
-async fn joins(scale: &Scale) -> Result<()> {
+/// The cost of joining a new room: following it, and publishing its roster.
+async fn measure_joins(scale: &Scale) -> Result<()> {
     let all = Nodes::start(EVERY_SECOND)?;
     let mut joiners = Vec::new();
     for number in 0..JOINERS {
         joiners.push(all.connect(0, &format!("joiner-{number}")).await?);
     }
-    let (memory, before) = (all.redis.info("used_memory")?, all.spent()?);
+    let (memory, before) = (all.redis.info("used_memory")?, all.cpu_now()?);
     let joined = joiners
         .iter_mut()
         .enumerate()
@@ -366,10 +371,10 @@ async fn joins(scale: &Scale) -> Result<()> {
         });
     try_join_all(joined).await?;
     let costs = Costs {
-        spent: &all.spent()? - &before,
+        cpu: &all.cpu_now()? - &before,
         count: JOINERS * scale.joins,
     };
-    tokio::time::sleep(SETTLING).await;
+    tokio::time::sleep(SETTLE_TIME).await;
     let bytes = (all.redis.info("used_memory")? - memory) / costs.count as f64;
     println!("{}\n{:<32} {costs}", Costs::HEADING, "join");
     println!(
@@ -379,63 +384,63 @@ async fn joins(scale: &Scale) -> Result<()> {
     Ok(())
 }
 
-/// What connections and rooms take in a node's memory and in Redis's, and what they cost while nothing happens.
+/// Memory of connections and rooms in a node and in Redis, and their CPU time while idle.
 async fn idle_over_redis(scale: &Scale) -> Result<()> {
     let redis = (EVERY_SECOND.start)()?;
     let node = node(&redis)?;
     drop(Client::connect(&node.address, "first").await?);
-    tokio::time::sleep(SETTLING).await;
+    tokio::time::sleep(SETTLE_TIME).await;
     let memory = || redis.info("used_memory");
     let (resident, empty) = (node.resident()?, memory()?);
-    let members = connected(&node).await?;
-    tokio::time::sleep(SETTLING).await;
+    let members = connect_members(&node).await?;
+    tokio::time::sleep(SETTLE_TIME).await;
     let with_sessions = memory()?;
-    settle_in(members).await?;
-    say(
+    join_and_drain(members).await?;
+    print_row(
         "a connection and its room",
         (node.resident()? - resident) / IDLE as f64,
         "kB of the node",
     );
-    say(
+    print_row(
         "a connection and its session",
         (with_sessions - empty) / IDLE as f64,
         "bytes of Redis",
     );
-    say(
+    print_row(
         "a room with 4 members",
         (memory()? - with_sessions) / ROOMS as f64,
         "bytes of Redis",
     );
 
-    let busy = || {
+    let load = || {
         Result::Ok((
             redis.cpu()?[0],
             node.cpu()?,
             redis.info("total_commands_processed")?,
         ))
     };
-    let (before, began) = (busy()?, Instant::now());
-    tokio::time::sleep(scale.watching).await;
-    let (after, seconds) = (busy()?, began.elapsed().as_secs_f64());
+    let (before, started) = (load()?, Instant::now());
+    tokio::time::sleep(scale.idle_duration).await;
+    let (after, seconds) = (load()?, started.elapsed().as_secs_f64());
     let part = |after: Duration, before: Duration| (after - before).as_secs_f64() * 100.0 / seconds;
-    say(
+    print_row(
         "while nothing happens",
         (after.2 - before.2) / seconds,
         "commands of Redis a second",
     );
-    say("", part(after.0, before.0), "% of a core, Redis");
-    say("", part(after.1, before.1), "% of a core, the node");
+    print_row("", part(after.0, before.0), "% of a core, Redis");
+    print_row("", part(after.1, before.1), "% of a core, the node");
     Ok(())
 }
 
-/// The same memory of a node that is alone, with a log of its own.
+/// Memory of connections and rooms in a single node with SQLite.
 async fn idle_over_sqlite() -> Result<()> {
     let node = Server::start(&["--store", "sqlite"])?;
     drop(Client::connect(&node.address, "first").await?);
-    tokio::time::sleep(SETTLING).await;
+    tokio::time::sleep(SETTLE_TIME).await;
     let resident = node.resident()?;
-    settle_in(connected(&node).await?).await?;
-    say(
+    join_and_drain(connect_members(&node).await?).await?;
+    print_row(
         "the same over sqlite",
         (node.resident()? - resident) / IDLE as f64,
         "kB of the node",
@@ -443,17 +448,17 @@ async fn idle_over_sqlite() -> Result<()> {
     Ok(())
 }
 
-/// Has them enter their rooms, and read whatever comes from then on.
-async fn settle_in(mut members: Vec<Client>) -> Result<()> {
-    enter(&mut members).await?;
+/// Joins the rooms, and drains the connections from then on.
+async fn join_and_drain(mut members: Vec<Client>) -> Result<()> {
+    join_rooms(&mut members).await?;
     members
         .into_iter()
-        .for_each(|member| drop(tokio::spawn(member.read_on())));
-    tokio::time::sleep(SETTLING).await;
+        .for_each(|member| drop(tokio::spawn(member.drain())));
+    tokio::time::sleep(SETTLE_TIME).await;
     Ok(())
 }
 
-async fn connected(node: &Server) -> Result<Vec<Client>> {
+async fn connect_members(node: &Server) -> Result<Vec<Client>> {
     let mut members = Vec::new();
     for number in 0..IDLE {
         members.push(Client::connect(&node.address, &format!("member-{number}")).await?);
@@ -461,13 +466,13 @@ async fn connected(node: &Server) -> Result<Vec<Client>> {
     Ok(members)
 }
 
-async fn enter(members: &mut [Client]) -> Result<()> {
+async fn join_rooms(members: &mut [Client]) -> Result<()> {
     for (number, member) in members.iter_mut().enumerate() {
         member.join(&format!("room-{}", number % ROOMS)).await?;
     }
     Ok(())
 }
 
-fn say(what: &str, number: f64, of: &str) {
-    println!("{what:<32} {number:>9.1} {of}");
+fn print_row(label: &str, number: f64, unit: &str) {
+    println!("{label:<32} {number:>9.1} {unit}");
 }

@@ -1,8 +1,7 @@
-//! What a delivery costs on each transport that servers write to: Socket.IO, plain WebSocket, Server-Sent Events.
+//! The cost of a delivery on each transport: Socket.IO, plain WebSocket, Server-Sent Events.
 //!
 //! `cargo bench --bench transports` starts a server on loopback for each transport in turns, several rounds, and prints the median of
-//! its CPU time per delivery and of the ratio to Socket.IO's in the same round, and the memory of a connection that does
-//! nothing. Clients are raw: they count messages in what they read. Linux only: the numbers are read from `/proc`.
+//! its CPU time per delivery and of the ratio to Socket.IO's in the same round, and the memory of an idle connection. Clients are raw: they count messages in what they read. Linux only: the numbers are read from `/proc`.
 
 use std::{
     env,
@@ -25,7 +24,7 @@ mod support {
 use support::process::{Result, Server, check_open_files};
 
 /// How long each load lasts, and how often the transports take turns.
-const LASTING: Duration = Duration::from_secs(2);
+const LOAD_DURATION: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 5;
 /// Clients in the one room.
 const MEMBERS: u64 = 1000;
@@ -37,7 +36,7 @@ const FILES: usize = MEMBERS as usize + 100;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// The transports, by how a client connects.
+/// The transports.
 #[derive(Clone, Copy, PartialEq)]
 enum Transport {
     SocketIo,
@@ -102,10 +101,10 @@ async fn fan_out(transport: Transport, in_flight: u64) -> Result<(f64, f64)> {
     let received = Arc::new(Received::default());
     let before = server.resident()?;
     for number in 0..MEMBERS {
-        let mut stream = enter(&server.address, transport, Some(number)).await?;
+        let mut stream = join_room(&server.address, transport, Some(number)).await?;
         let received = received.clone();
         tokio::spawn(async move {
-            // The last byte of what was read before stands first: a message may come in parts.
+            // The last byte of the previous read comes first: a message may be split.
             let mut buffer = vec![0; 64 << 10];
             while let Ok(read @ 1..) = stream.read(&mut buffer[1..]).await {
                 received.add(&buffer[..=read]);
@@ -117,51 +116,51 @@ async fn fan_out(transport: Transport, in_flight: u64) -> Result<(f64, f64)> {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let each = (server.resident()? - before) / MEMBERS as f64;
-    let mut sender = enter(&server.address, Transport::WebSocket, None).await?;
+    let mut sender = join_room(&server.address, Transport::WebSocket, None).await?;
     let text = format!(
         r#"{{"type":"text","room":"room","data":"{}"}}"#,
         "x".repeat(DATA - 2)
     );
     let frame = masked(&text);
-    let (cpu, began, mut sent) = (server.cpu()?, Instant::now(), 0);
+    let (cpu, started, mut sent) = (server.cpu()?, Instant::now(), 0);
     let base = received.count.load(Ordering::Relaxed);
-    while began.elapsed() < LASTING {
+    while started.elapsed() < LOAD_DURATION {
         sender.write_all(&frame).await?;
         sent += 1;
         let expected = base + (sent + 1_u64).saturating_sub(in_flight) * MEMBERS;
-        received.reaches(expected).await;
+        received.wait_for(expected).await;
     }
-    received.reaches(base + sent * MEMBERS).await;
+    received.wait_for(base + sent * MEMBERS).await;
     let cpu = server.cpu()? - cpu;
     Ok((cpu.as_secs_f64() * 1e6 / (sent * MEMBERS) as f64, each))
 }
 
-/// Messages that all clients have been given.
+/// Counts the messages that all clients have received.
 #[derive(Default)]
 struct Received {
     count: AtomicU64,
-    more: Notify,
+    changed: Notify,
 }
 
 impl Received {
-    /// Counts messages by what each has once: the end of its data.
+    /// Counts messages by the end of their data, which each has once.
     fn add(&self, bytes: &[u8]) {
         let ends = bytes.windows(2).filter(|pair| pair == b"x\"").count() as u64;
         if ends > 0 {
             self.count.fetch_add(ends, Ordering::Relaxed);
-            self.more.notify_one();
+            self.changed.notify_one();
         }
     }
 
-    async fn reaches(&self, count: u64) {
+    async fn wait_for(&self, count: u64) {
         while self.count.load(Ordering::Relaxed) < count {
-            self.more.notified().await;
+            self.changed.notified().await;
         }
     }
 }
 
-/// A client that is in the room, or without a number one that is in none.
-async fn enter(address: &str, transport: Transport, number: Option<u64>) -> Result<TcpStream> {
+/// Connects a client that joins the room, or without a number one that joins none.
+async fn join_room(address: &str, transport: Transport, number: Option<u64>) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -178,11 +177,11 @@ async fn enter(address: &str, transport: Transport, number: Option<u64>) -> Resu
     if transport == Transport::SocketIo {
         let connect = format!(r#"40{{"user":"{user}"}}"#);
         stream.write_all(&masked(&connect)).await?;
-        // What comes before this is answered is no event yet.
-        let (mut begun, mut buffer) = (Vec::<u8>::new(), [0; 2048]);
-        while !begun.windows(9).any(|part| part == b"\"session\"") {
+        // Packets up to the session event are not counted.
+        let (mut received, mut buffer) = (Vec::<u8>::new(), [0; 2048]);
+        while !received.windows(9).any(|part| part == b"\"session\"") {
             let read = stream.read(&mut buffer).await?;
-            begun.extend(&buffer[..read]);
+            received.extend(&buffer[..read]);
         }
         stream.write_all(&masked(r#"42["join","room"]"#)).await?;
     }

@@ -41,12 +41,14 @@ mod settings;
 #[cfg(test)]
 mod testing;
 
-pub use api_keys::{ApiKeys, MIN_API_KEY_CHARS};
+pub use api_keys::MIN_API_KEY_CHARS;
 pub use authority::{Authority, AuthorityConfig, KeyProblem};
-pub use credentials::{HttpToken, TokenSource, find_token, id_text, query_user, strip_bearer};
 pub use grants::{Grants, MAX_RULES, Permission, Permissions};
 pub use issue::{TokenClaims, issue};
 pub use jwt::MAX_TOKEN_BYTES;
 pub use keys::MIN_SECRET_BYTES;
 pub use principal::{MAX_DISPLAY_NAME_BYTES, MAX_INFO_BYTES, Principal, parse_info, parse_name};
 pub use settings::AuthSettings;
+
+pub(crate) use api_keys::ApiKeys;
+pub(crate) use credentials::{HttpToken, find_token, id_text, query_user, strip_bearer};

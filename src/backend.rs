@@ -18,8 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     error::{Error, Result},
     model::{
-        ConnectionId, Ephemeral, Epoch, EventName, Message, MessageId, Namespace, Offset, RoomKey,
-        Sender, Seq, Timestamp,
+        ConnectionId, Ephemeral, Epoch, EventName, Incarnation, Message, MessageId, Namespace,
+        Offset, RoomKey, Sender, Seq, Timestamp,
     },
 };
 
@@ -41,7 +41,9 @@ mod settings;
 pub mod sqlite;
 
 use clock::{Clock, LogTime};
-pub use cluster::{ClusterNodes, Notice, PeerRequest, PresenceEntry, RemoteEvent, RosterPage};
+pub use cluster::{
+    ClusterNodes, ClusterNotice, PeerRequest, PresenceEntry, RemoteEvent, RosterPage,
+};
 pub use health::{FailedCheck, Health};
 pub use pubsub::{PubSub, PubSubMessages};
 pub use read_markers::{ReadMarker, ReadMarkers};
@@ -274,7 +276,7 @@ pub trait Log: Send + Sync + 'static {
 
     /// Names the incarnation of this log: offsets are comparable only within one. It changes only if the log was lost or
     /// reset, which can happen at any time to a log that nodes share.
-    fn incarnation(&self) -> Epoch;
+    fn incarnation(&self) -> Incarnation;
 
     /// Checks that appends and reads can be served now, with a probe unless there was one a moment ago.
     ///

@@ -21,10 +21,13 @@ mod suggest;
 mod tests;
 
 pub use load::{ConfigSources, DEFAULT_FILE, LoadedConfig, ValueSources, load};
-pub use print::{print, table};
+pub(crate) use print::print;
+#[doc(hidden)]
+pub use print::table;
 pub use root::{Config, DrainSettings, LogFormat, LogSettings, Store};
 
 pub use crate::options::{
-    ByteSize, ConfigError, ConfigWarning, InvalidValue, OptionSpec, OptionValue, Problem, Secret,
-    SecretUrl, Section, Value, ValueSource, format_duration, parse_duration,
+    ByteSize, ConfigError, ConfigWarning, InvalidValue, Problem, Secret, SecretUrl, Value,
+    ValueSource,
 };
+pub(crate) use crate::options::{OptionSpec, OptionValue, Section, parse_duration};

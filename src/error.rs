@@ -11,6 +11,12 @@ use serde::{Serialize, ser::SerializeStruct};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The kind of a failure, stable so that clients can branch on it.
+///
+/// ```
+/// use switchboard::Code;
+///
+/// assert_eq!(Code::RateLimited.as_str(), "rate_limited");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Code {
@@ -196,13 +202,18 @@ pub const UNAVAILABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A failure with its [`Code`], a message for people, and optionally a time after which to retry.
 ///
-/// Serializes as `{ "code", "message", "retry_after_ms"? }`.
+/// Serializes as `{ "code", "message", "retry_after_ms"? }`. As the error of an axum handler it is a response with the matching
+/// status.
 ///
 /// ```
+/// use std::time::Duration;
 /// use switchboard::{Code, Error};
 ///
 /// let error = Error::bad_request("a die has at least one side");
 /// assert_eq!(error.code(), Code::BadRequest);
+///
+/// let busy = Error::unavailable("all tables are taken").retry_after(Duration::from_secs(5));
+/// assert_eq!(busy.retry_after_ms(), Some(5000));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Error {

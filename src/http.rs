@@ -19,10 +19,9 @@ mod request_memory;
 mod response_memory;
 mod server;
 mod server_config;
+mod settings;
 mod trace;
 pub(crate) mod upgrade;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use abort::ConnectionAbort;
 pub use client_address::{ClientAddress, client_address, holder};
@@ -30,9 +29,5 @@ pub use error_response::{HttpError, error_response, method_not_allowed, status_o
 pub use response_memory::StaticBody;
 pub use server::serve;
 pub use server_config::ServerConfig;
+pub use settings::HttpSettings;
 pub use trace::{REQUEST_ID, traced};
-
-/// Locks a mutex whose data stays consistent even if a holder panicked.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

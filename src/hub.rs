@@ -1,7 +1,7 @@
 //! The rules: who may do what, who is in which room, in what order events are delivered.
 //!
 //! A transport calls one method per request ([`join`](Hub::join), [`leave`](Hub::leave), [`publish`](Hub::publish),
-//! [`history`](Hub::history), ...) and passes the [`Connection`] that it comes by, or a [`Visitor`] where any [`Caller`] will
+//! [`history`](Hub::history), ...) and passes the [`Connection`] that it comes by, or a [`StatelessCaller`] where any [`Caller`] will
 //! do. The backend's stream of events comes in by [`deliver_all`](Hub::deliver_all) and goes out through each connection's
 //! [`EventSink`]. The hub knows no protocol, and no transport knows a rule.
 //!
@@ -17,10 +17,7 @@
 //! | `limiter`, `rates` | limits of one request, and rates of many |
 //! | `parts`, `maintenance` | how all this is put together, and what is due in time |
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use crate::{auth::Principal, error::Result, limits::Permit, model::UserId};
 
@@ -39,27 +36,32 @@ mod settings;
 mod testing;
 
 pub use commands::{
-    Caller, Executor, HistoryPage, HistoryRequest, Join, Joined, LiveRoom, PendingAppend,
-    PollReply, PollRequest, PollTimeout, PresenceRequest, Publish, PublishOutcome, ReadPosition,
-    Replay, Reply, ReplySink, Request, RequestCost, RoomCounts, RoomState, RoomsPage, RoomsRequest,
-    SetStatus, Signal, SignalError, SignalReplies, SignalReply, SignalTarget, Visitor,
+    Caller, HistoryPage, HistoryRequest, Join, Joined, LiveRoom, PendingAppend, Publish,
+    PublishOutcome, ReadPosition, Replay, RoomCounts, RoomState, RoomsPage, RoomsRequest, Signal,
+    SignalError, SignalReplies, SignalReply, SignalTarget, StatelessCaller,
 };
-
-pub use connections::{
-    CloseReason, Connection, ConnectionRates, DisconnectGuard, Drained, EventSink, PendingReply,
-    PreparedConnection, PreparedStream, ResumeRejection, ResumeRequest, RoomReset, STATE_BYTES,
-    StreamRequest, StreamStart, TokenExpiry, memory_exhausted, track_idle,
-};
-pub use delivery::BatchWriter;
-pub use event::{Arguments, DeliveryPolicy, Event, Format, Outgoing};
-pub use rooms::PresentUser;
-pub use rooms::{Members, PresencePage, UserSummary};
-
+pub use connections::{CloseReason, Connection, STATE_BYTES};
+pub use rooms::{Members, PresencePage, PresentUser, UserSummary};
 pub use settings::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings};
+
+pub use crate::backend::{Appended, Range};
+
+// For transports.
+pub(crate) use commands::{
+    Executor, PollReply, PollRequest, PollTimeout, PresenceRequest, Reply, ReplySink, Request,
+    RequestCost, SetStatus,
+};
+pub(crate) use connections::{
+    ConnectionRates, DisconnectGuard, Drained, EventSink, PendingReply, PreparedConnection,
+    PreparedStream, ResumeRejection, ResumeRequest, StreamRequest, StreamStart, TokenExpiry,
+    track_idle,
+};
+pub(crate) use delivery::BatchWriter;
+pub(crate) use event::{DeliveryPolicy, Event, Format, OutgoingEvent};
 
 /// The bounds of one page of messages.
 #[derive(Clone, Copy, Debug)]
-pub struct PageLimits {
+pub(crate) struct PageLimits {
     /// Messages.
     pub messages: usize,
     /// Bytes of their data.
@@ -68,7 +70,7 @@ pub struct PageLimits {
 
 /// The hub's configuration.
 #[derive(Clone, Debug)]
-pub struct HubSettings {
+pub(crate) struct HubSettings {
     /// Limits and rates.
     pub limits: LimitSettings,
     /// The bounds of a page.
@@ -85,12 +87,30 @@ pub struct HubSettings {
 
 /// A user that may open one more connection; its permit is given back on drop.
 #[derive(Debug)]
-pub struct AdmittedUser {
+pub(crate) struct AdmittedUser {
     principal: Principal,
-    place: Permit<UserId, connections::LocalUser>,
+    permit: Permit<UserId, connections::LocalUser>,
 }
 
 /// The rules over one backend; cheap to clone.
+///
+/// An application gets it from [`App::hub`](crate::App::hub), or as the `hub` of an [`EventContext`](crate::EventContext).
+///
+/// ```no_run
+/// use switchboard::{
+///     Result,
+///     hub::{Hub, StatelessCaller},
+///     model::{Namespace, RoomKey, RoomName, UserId},
+/// };
+///
+/// /// Removes a user from a room and returns how many users are left.
+/// async fn remove(hub: &Hub, room: RoomName, user: &UserId) -> Result<usize> {
+///     let back_end = StatelessCaller::back_end(Namespace::root());
+///     let key = RoomKey { namespace: Namespace::root(), room: room.clone() };
+///     hub.kick(&key, user, "off topic").await?;
+///     Ok(hub.presence(&back_end, room, Some(0), None).await?.count)
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Hub(Arc<parts::HubParts>);
 
@@ -103,7 +123,7 @@ impl std::fmt::Debug for Hub {
 impl Hub {
     /// Closes every connection that is opened from now on at once: those that are not among
     /// [`connections`](Self::connections) after this.
-    pub fn close_new_connections(&self) {
+    pub(crate) fn close_new_connections(&self) {
         self.connection_table().drain();
     }
 
@@ -120,15 +140,9 @@ impl Hub {
     /// Checks that requests can be served now.
     ///
     /// # Errors
-    /// `unavailable` with what fails and why.
+    /// Fails with `unavailable` if tokens cannot be verified, or messages cannot be stored, read or received; the message says which and why.
     pub async fn ready(&self) -> Result<()> {
         self.authority().ready()?;
         self.backend().log.ready().await
     }
-}
-
-/// Locks a mutex whose data stays consistent even if a holder panicked: every critical section here is a few plain
-/// assignments.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -51,6 +51,7 @@ pub mod model;
 mod options;
 pub mod pattern;
 mod retry;
+mod sync;
 
 // Not part of the API: used by the binary, the benchmarks and the integration tests.
 #[doc(hidden)]

@@ -20,12 +20,16 @@ mod position;
 mod timestamp;
 
 pub use connection_id::ConnectionId;
-pub use message::{Ephemeral, Message, RoomKey, Sender};
+pub use message::{Message, RoomKey, Sender};
 pub use names::{
-    EVENT_SOURCE_OPEN, EventName, MAX_EVENT_BYTES, MAX_ID_CHARS, MAX_NAME_BYTES, MessageId,
-    Namespace, PERSONAL_ROOM_PREFIX, RoomName, UserId,
+    EventName, MAX_EVENT_BYTES, MAX_ID_CHARS, MAX_NAME_BYTES, MessageId, Namespace,
+    PERSONAL_ROOM_PREFIX, RoomName, UserId,
 };
-pub use node_id::NodeId;
-pub use pid::Pid;
-pub use position::{Cursor, Epoch, Offset, Position, Seq};
+pub use position::{Epoch, Offset, Position, Seq};
 pub use timestamp::Timestamp;
+
+pub(crate) use message::Ephemeral;
+pub(crate) use names::EVENT_SOURCE_OPEN;
+pub(crate) use node_id::NodeId;
+pub(crate) use pid::Pid;
+pub(crate) use position::{Cursor, Incarnation};

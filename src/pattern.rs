@@ -30,7 +30,7 @@ impl Pattern {
     /// Parses a pattern.
     ///
     /// # Errors
-    /// `bad_request`, with a message that says what is expected.
+    /// Fails with `bad_request` and a message that says what is expected.
     pub fn parse(text: &str) -> Result<Self> {
         if text.is_empty() || text.len() > MAX_PATTERN_BYTES {
             return Err(Error::bad_request(format!(

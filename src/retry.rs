@@ -4,9 +4,11 @@
 //! end goes through a [`LogLimiter`] (`log_rarely!`, `log_in_bursts!`).
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
+
+use crate::sync::lock;
 
 /// The minimum time between two lines about the same condition.
 pub const LOG_PERIOD: Duration = Duration::from_secs(30);
@@ -141,7 +143,7 @@ impl LogLimiter {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Ongoing>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

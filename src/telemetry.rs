@@ -5,24 +5,31 @@
 
 use std::{
     fmt::{self, Write as _},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::Mutex,
     time::Duration,
 };
 
 use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},
-    metrics::{
-        MetricType,
-        counter::{ConstCounter, Counter},
-        family::Family,
-        gauge::ConstGauge,
-        histogram::Histogram,
-    },
+    encoding::{EncodeMetric, text},
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::Registry,
 };
 
-use crate::error::{Code, Error, Limit};
+use crate::{
+    error::{Code, Error, Limit},
+    sync::lock,
+};
+
+mod collectors;
+mod labels;
+mod metric_info;
+mod reference;
+
+use collectors::{ClusterCollector, ReadinessCollector};
+pub use collectors::{ClusterStats, ReadinessChecks};
+use labels::{ByCode, ByLimit, ByReason, ByRoute};
+use metric_info::{APPLICATION, EVENTS, MetricInfo, POLL, REST, SOCKETIO, Trigger, WEBSOCKET};
+pub use reference::table;
 
 /// The reason for dropping an ephemeral event: it is too late.
 pub const BEHIND: &str = "behind";
@@ -31,47 +38,6 @@ pub const NEWER: &str = "newer";
 
 /// A value that can increase and decrease.
 pub type Gauge = prometheus_client::metrics::gauge::Gauge;
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByCode {
-    code: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByLimit {
-    limit: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByReason {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByRoute {
-    route: String,
-    status: &'static str,
-}
-
-/// The description of a metric, for the documentation.
-struct MetricInfo {
-    name: &'static str,
-    help: &'static str,
-    kind: MetricType,
-    labels: &'static [&'static str],
-    triggers: &'static [Trigger],
-}
-
-/// What can change a metric: a transport, an API, or another node.
-type Trigger = &'static str;
-
-const SOCKETIO: Trigger = "Socket.IO";
-const WEBSOCKET: Trigger = "`/ws`";
-const EVENTS: Trigger = "`/events`";
-const POLL: Trigger = "`/poll`";
-const REST: Trigger = "`/v1`";
-const APPLICATION: Trigger = "application";
-const NODES: Trigger = "other nodes";
 
 /// All transports with a persistent connection.
 const CONNECTIONS: &[Trigger] = &[SOCKETIO, WEBSOCKET, EVENTS];
@@ -86,14 +52,14 @@ const CLIENTS: &[Trigger] = &[SOCKETIO, WEBSOCKET, EVENTS, POLL, REST];
 macro_rules! catalogue {
     ($(
         #[doc = $help:literal]
-        $seen:vis $field:ident: $type:ty $(= $init:expr)?, $name:literal $labels:expr, $triggers:expr;
+        $visibility:vis $field:ident: $type:ty $(= $init:expr)?, $name:literal $labels:expr, $triggers:expr;
     )+) => {
         /// Every metric of one server.
         #[derive(Debug)]
         pub struct Metrics {
             registry: Mutex<Registry>,
             scrape_hooks: Mutex<Vec<ScrapeHook>>,
-            $(#[doc = $help] $seen $field: $type,)+
+            $(#[doc = $help] $visibility $field: $type,)+
         }
 
         impl Metrics {
@@ -319,123 +285,6 @@ impl fmt::Debug for ScrapeHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ScrapeHook")
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The state of the cluster as this node sees it.
-#[derive(Clone, Debug, Default)]
-pub struct ClusterStats {
-    /// Reachable nodes, this one included.
-    pub nodes: u32,
-    /// Pub/Sub messages dropped so far, by reason.
-    pub dropped: Vec<(&'static str, u64)>,
-}
-
-/// The metrics of the cluster.
-const CLUSTER_METRICS: [MetricInfo; 2] = [
-    MetricInfo {
-        name: "nodes",
-        help: "Reachable nodes, this one included",
-        kind: MetricType::Gauge,
-        labels: &[],
-        triggers: &[NODES],
-    },
-    MetricInfo {
-        name: "words_dropped",
-        help: "Pub/Sub messages between nodes (events that applications emit, relayed events, requests, responses) that were dropped: the send queue was full (`full`), the receive queue was full (`overrun`), Redis returned an error (`refused`), the connection was lost (`lost`)",
-        kind: MetricType::Counter,
-        labels: &["reason"],
-        triggers: &[NODES],
-    },
-];
-
-/// The readiness checks, and whether each passes.
-pub type ReadinessChecks = Vec<(&'static str, bool)>;
-
-/// The metric of the readiness checks.
-const READY_METRIC: MetricInfo = MetricInfo {
-    name: "ready",
-    help: "Whether a readiness check passes (1) or fails (0): storing messages (`write`), reading them from the embedded log (`read`), receiving what other nodes publish (`subscribe`), having keys to verify tokens with (`keys`)",
-    kind: MetricType::Gauge,
-    labels: &["check"],
-    triggers: &[],
-};
-
-struct ReadinessCollector(Box<dyn Fn() -> ReadinessChecks + Send + Sync>);
-
-impl fmt::Debug for ReadinessCollector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ReadinessCollector")
-    }
-}
-
-impl Collector for ReadinessCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let MetricInfo {
-            name, help, kind, ..
-        } = READY_METRIC;
-        let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
-        for (check, works) in (self.0)() {
-            let labels = [("check", check)];
-            ConstGauge::new(i64::from(works)).encode(metric.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-}
-
-struct ClusterCollector(Box<dyn Fn() -> ClusterStats + Send + Sync>);
-
-impl fmt::Debug for ClusterCollector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClusterCollector")
-    }
-}
-
-impl Collector for ClusterCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let ClusterStats { nodes, dropped } = (self.0)();
-        let [shown, lost] = CLUSTER_METRICS;
-        let metric = encoder.encode_descriptor(shown.name, shown.help, None, shown.kind)?;
-        ConstGauge::new(i64::from(nodes)).encode(metric)?;
-        let mut metric = encoder.encode_descriptor(lost.name, lost.help, None, lost.kind)?;
-        for (reason, count) in dropped {
-            let labels = [("reason", reason)];
-            ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-}
-
-/// Formats all metrics as a Markdown table for the documentation.
-pub fn table() -> String {
-    let mut table = String::from(
-        "| metric | type | labels | description | changed by |\n|---|---|---|---|---|\n",
-    );
-    let metrics = Metrics::unlabelled().infos();
-    for metric in metrics
-        .into_iter()
-        .chain(CLUSTER_METRICS)
-        .chain([READY_METRIC])
-    {
-        let (kind, total) = match metric.kind {
-            MetricType::Counter => ("counter", "_total"),
-            MetricType::Histogram => ("histogram", ""),
-            _ => ("gauge", ""),
-        };
-        let labels: Vec<_> = metric.labels.iter().map(|it| format!("`{it}`")).collect();
-        let _ = writeln!(
-            table,
-            "| `{PREFIX}_{}{total}` | {kind} | {} | {} | {} |",
-            metric.name,
-            labels.join(", "),
-            metric.help,
-            metric.triggers.join(", ")
-        );
-    }
-    table
 }
 
 /// Converts a doc comment to a help text.

@@ -19,8 +19,6 @@ pub(crate) mod websocket;
 mod wire;
 
 pub(crate) use admission::{AdmissionConfig, AdmissionControl};
-pub use settings::{
-    EventsSettings, HttpSettings, PollSettings, SocketIoSettings, Transport, WebSocketSettings,
-};
+pub use settings::{EventsSettings, PollSettings, SocketIoSettings, Transport, WebSocketSettings};
 
-use crate::http::{buffered_body, client_address, json, lock};
+use crate::http::{buffered_body, client_address, json};

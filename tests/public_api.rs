@@ -112,7 +112,7 @@ fn identifier(text: &str) -> &str {
     &text[..end.unwrap_or(text.len())]
 }
 
-/// The public methods in a file, each with the type it belongs to. The sources are formatted, so a block at the top level ends
+/// The public and documented methods in a file, each with the type it belongs to. The sources are formatted, so a block at the top level ends
 /// with the first brace at the start of a line.
 fn methods(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -129,7 +129,10 @@ fn methods(text: &str) -> Vec<(String, String)> {
         else {
             continue;
         };
-        let functions = body.lines().filter_map(|line| {
+        let lines: Vec<&str> = body.lines().collect();
+        let is_hidden = |nth: usize| nth > 0 && lines[nth - 1].contains("doc(hidden)");
+        let shown = lines.iter().enumerate().filter(|(nth, _)| !is_hidden(*nth));
+        let functions = shown.filter_map(|(_, line)| {
             let line = line.strip_prefix("    pub ")?;
             let line = line.strip_prefix("const ").unwrap_or(line);
             let line = line.strip_prefix("async ").unwrap_or(line);

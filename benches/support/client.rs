@@ -22,7 +22,7 @@ pub fn body(room: &str) -> String {
     format!(r#"{{"room":"{room}","data":"{}"}}"#, "x".repeat(DATA - 2))
 }
 
-/// Of times that were sorted, the one that so many percent are no longer than, in ms.
+/// A percentile of sorted durations, in ms.
 pub fn quantile(sorted: &[Duration], percent: usize) -> f64 {
     let found = sorted.get(sorted.len() * percent / 100);
     found.map_or(0.0, |time| time.as_secs_f64() * 1e3)
@@ -38,7 +38,7 @@ impl Client {
         let (socket, _) = connect_async_with_config(url, Some(config), true).await?;
         let mut client = Self(socket);
         client.send(&format!(r#"40{{"user":"{user}"}}"#)).await?;
-        client.until(r#"42["session""#).await?;
+        client.wait_for(r#"42["session""#).await?;
         Ok(client)
     }
 
@@ -46,7 +46,7 @@ impl Client {
         Ok(self.0.send(Message::text(packet)).await?)
     }
 
-    /// The next packet; pings are answered.
+    /// Returns the next packet; pings are answered.
     async fn packet(&mut self) -> Result<Utf8Bytes> {
         loop {
             let message = self.0.next().await;
@@ -58,28 +58,28 @@ impl Client {
         }
     }
 
-    /// Waits for a packet that begins so.
-    pub async fn until(&mut self, beginning: &str) -> Result<Utf8Bytes> {
+    /// Waits for a packet with this prefix.
+    pub async fn wait_for(&mut self, prefix: &str) -> Result<Utf8Bytes> {
         loop {
             let packet = self.packet().await?;
-            if packet.starts_with(beginning) {
+            if packet.starts_with(prefix) {
                 return Ok(packet);
             }
         }
     }
 
-    /// Reads on, so that pings are answered and nothing waits, until the connection ends.
-    pub async fn read_on(mut self) {
+    /// Reads and discards until the connection ends; pings are answered.
+    pub async fn drain(mut self) {
         while self.packet().await.is_ok() {}
     }
 
     pub async fn join(&mut self, room: &str) -> Result<()> {
         self.send(&format!(r#"420["join","{room}"]"#)).await?;
-        let ack = self.until("430").await?;
-        accepted(&ack)
+        let ack = self.wait_for("430").await?;
+        check_ack(&ack)
     }
 
-    /// Publishes until `end`, with `window` messages on their way at most; answers how long each ack took.
+    /// Publishes until `end`, with at most `window` messages in flight. Returns the latency of each ack.
     pub async fn publish(
         mut self,
         room: String,
@@ -87,30 +87,30 @@ impl Client {
         end: Instant,
     ) -> Result<Vec<Duration>> {
         let packet = Utf8Bytes::from(format!(r#"420["message",{}]"#, body(&room)));
-        let (mut waiting, mut latencies) = (VecDeque::new(), Vec::new());
+        let (mut in_flight, mut latencies) = (VecDeque::new(), Vec::new());
         loop {
-            // Several at once: a call of the system for each would cost more than the server needs for them.
-            if waiting.len() <= window / 2 && Instant::now() < end {
-                while waiting.len() < window {
-                    waiting.push_back(Instant::now());
+            // In batches: a system call for each would cost more than the server needs for them.
+            if in_flight.len() <= window / 2 && Instant::now() < end {
+                while in_flight.len() < window {
+                    in_flight.push_back(Instant::now());
                     self.0.feed(Message::Text(packet.clone())).await?;
                 }
                 self.0.flush().await?;
             }
             // Acks of one connection come in order.
-            let Some(sent) = waiting.pop_front() else {
+            let Some(sent) = in_flight.pop_front() else {
                 return Ok(latencies);
             };
-            let ack = self.until("430").await?;
-            accepted(&ack)?;
+            let ack = self.wait_for("430").await?;
+            check_ack(&ack)?;
             latencies.push(sent.elapsed());
         }
     }
 }
 
-fn accepted(ack: &str) -> Result<()> {
+fn check_ack(ack: &str) -> Result<()> {
     if ack.contains(r#""ok":true"#) {
         return Ok(());
     }
-    Err(format!("refused: {ack}").into())
+    Err(format!("rejected: {ack}").into())
 }

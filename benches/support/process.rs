@@ -1,4 +1,4 @@
-//! Processes that are measured: started with a benchmark and ended with it; what they cost is read from `/proc`.
+//! Processes that a benchmark starts, measures and kills; CPU time and memory are read from `/proc`.
 
 use std::{
     env, fs,
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub type Result<T> = std::result::Result<T, Failure>;
 
-/// Fails if this process, and so what it starts, may not have so many files open.
+/// Fails if this process and its children may not open so many files.
 pub fn check_open_files(needed: usize) -> Result<()> {
     let limits = fs::read_to_string("/proc/self/limits")?;
     let soft = field(&limits, "Max open files")?;
@@ -26,7 +26,7 @@ pub fn check_open_files(needed: usize) -> Result<()> {
 fn field<'a>(table: &'a str, name: &str) -> Result<&'a str> {
     let line = table.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.trim_start_matches(':').split_whitespace().next())
-        .ok_or_else(|| format!("/proc says nothing of {name}").into())
+        .ok_or_else(|| format!("no {name} in /proc").into())
 }
 
 /// A process, killed when this is dropped.
@@ -41,7 +41,7 @@ impl Process {
     pub fn cpu(&self) -> Result<Duration> {
         let stat = self.read("stat")?;
         // The command's name may have blanks; utime and stime are the 12th and 13th field behind it.
-        let (_, fields) = stat.rsplit_once(')').ok_or("an unknown form of stat")?;
+        let (_, fields) = stat.rsplit_once(')').ok_or("malformed stat")?;
         let mut ticks = 0;
         for field in fields.split_whitespace().skip(11).take(2) {
             ticks += field.parse::<u64>()?;
@@ -71,7 +71,7 @@ impl Drop for Process {
 pub struct Server {
     process: Process,
     pub address: String,
-    /// Kept open, or the server could not print.
+    /// Kept open: the server fails if it cannot print.
     _output: BufReader<ChildStdout>,
     _folder: TempDir,
 }
@@ -93,7 +93,7 @@ impl Server {
         Self::run(&mut command)
     }
 
-    /// Whatever says its address when it has begun.
+    /// Starts a server that prints its address first.
     pub fn run(command: &mut Command) -> Result<Self> {
         let folder = TempDir::new()?;
         command.current_dir(folder.path()).stdout(Stdio::piped());
@@ -103,7 +103,7 @@ impl Server {
         output.read_line(&mut line)?;
         let (_, address) = line
             .split_once("http://")
-            .ok_or("the server says no address")?;
+            .ok_or("the server prints no address")?;
         Ok(Self {
             process,
             address: address.trim().to_owned(),

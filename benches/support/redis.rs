@@ -12,17 +12,17 @@ use tempfile::TempDir;
 use super::process::{Process, Result};
 
 const SLOTS: usize = 16_384;
-/// How long it may take to begin.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The maximum time until Redis is up.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// When what was written is on disk.
+/// When a write is on disk.
 #[derive(Clone, Copy)]
 pub enum Fsync {
     EverySecond,
     Always,
 }
 
-/// What nodes share.
+/// The Redis that nodes share.
 pub struct Redis {
     masters: Vec<Master>,
     _folder: TempDir,
@@ -36,25 +36,26 @@ struct Master {
 impl Redis {
     pub fn start(fsync: Fsync) -> Result<Self> {
         let redis = Self::launch(1, fsync, false)?;
-        redis.all(|master| master.says(&["PING"], "PONG"))?;
+        redis.wait_for_all(|master| master.replies_with(&["PING"], "PONG"))?;
         Ok(redis)
     }
 
     pub fn start_cluster() -> Result<Self> {
         let cluster = Self::launch(3, Fsync::EverySecond, true)?;
-        cluster.all(|master| master.says(&["PING"], "PONG"))?;
+        cluster.wait_for_all(|master| master.replies_with(&["PING"], "PONG"))?;
         let masters = &cluster.masters;
         for (nth, master) in masters.iter().enumerate() {
             let edge = |nth| SLOTS * nth / masters.len();
             let (first, last) = (edge(nth).to_string(), (edge(nth + 1) - 1).to_string());
-            master.ask(&["CLUSTER", "ADDSLOTSRANGE", &first, &last])?;
-            master.ask(&["CLUSTER", "SET-CONFIG-EPOCH", &(nth + 1).to_string()])?;
+            master.execute(&["CLUSTER", "ADDSLOTSRANGE", &first, &last])?;
+            master.execute(&["CLUSTER", "SET-CONFIG-EPOCH", &(nth + 1).to_string()])?;
             let port = master.port.to_string();
-            masters[0].ask(&["CLUSTER", "MEET", "127.0.0.1", &port])?;
+            masters[0].execute(&["CLUSTER", "MEET", "127.0.0.1", &port])?;
         }
         let known = format!("cluster_known_nodes:{}", masters.len());
-        cluster.all(|master| master.says(&["CLUSTER", "INFO"], &known))?;
-        cluster.all(|master| master.says(&["CLUSTER", "INFO"], "cluster_state:ok"))?;
+        cluster.wait_for_all(|master| master.replies_with(&["CLUSTER", "INFO"], &known))?;
+        cluster
+            .wait_for_all(|master| master.replies_with(&["CLUSTER", "INFO"], "cluster_state:ok"))?;
         Ok(cluster)
     }
 
@@ -67,7 +68,7 @@ impl Redis {
         })
     }
 
-    /// As the option `redis.url` takes it.
+    /// The URL, in the form of the option `redis.url`.
     pub fn url(&self) -> String {
         let urls = self.masters.iter();
         let urls = urls.map(|master| format!("redis://127.0.0.1:{}", master.port));
@@ -80,11 +81,11 @@ impl Redis {
         masters.map(|master| master.process.cpu()).collect()
     }
 
-    /// A number in what `INFO` says, over all masters.
+    /// A number of `INFO`, summed over all masters.
     pub fn info(&self, name: &str) -> Result<f64> {
         let mut sum = 0.0;
         for master in &self.masters {
-            let info = master.ask(&["INFO"])?;
+            let info = master.execute(&["INFO"])?;
             let mut lines = info.lines();
             let number = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             sum += number
@@ -95,9 +96,9 @@ impl Redis {
         Ok(sum)
     }
 
-    /// Waits until something is true of all masters.
-    fn all(&self, is_true: impl Fn(&Master) -> bool) -> Result<()> {
-        let end = Instant::now() + PATIENCE;
+    /// Waits until a condition holds for all masters.
+    fn wait_for_all(&self, is_true: impl Fn(&Master) -> bool) -> Result<()> {
+        let end = Instant::now() + START_TIMEOUT;
         while !self.masters.iter().all(&is_true) {
             if Instant::now() > end {
                 return Err("Redis does not come up".into());
@@ -128,7 +129,7 @@ impl Master {
         command
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args(["--appendonly", "yes", "--appendfsync", fsync])
-            // A rewrite of the file would come at some moment, in one load and not in another.
+            // A rewrite of the file would slow down one load and not another.
             .args(["--auto-aof-rewrite-percentage", "0", "--save", ""])
             .args(["--cluster-enabled", if cluster { "yes" } else { "no" }])
             .arg("--dir")
@@ -140,21 +141,22 @@ impl Master {
         })
     }
 
-    /// What `redis-cli` prints for a command, which has to succeed.
-    fn ask(&self, command: &[&str]) -> Result<String> {
+    /// Executes a command with `redis-cli`. Returns the reply; fails if it is an error.
+    fn execute(&self, command: &[&str]) -> Result<String> {
         let port = self.port.to_string();
-        let asked = Command::new("redis-cli")
+        let output = Command::new("redis-cli")
             .args(["-e", "-p", &port])
             .args(command)
             .output()?;
-        let said = String::from_utf8(asked.stdout)?;
-        if asked.status.success() {
-            return Ok(said);
+        let reply = String::from_utf8(output.stdout)?;
+        if output.status.success() {
+            return Ok(reply);
         }
-        Err(format!("{command:?}: {said}").into())
+        Err(format!("{command:?}: {reply}").into())
     }
 
-    fn says(&self, command: &[&str], word: &str) -> bool {
-        self.ask(command).is_ok_and(|said| said.contains(word))
+    fn replies_with(&self, command: &[&str], part: &str) -> bool {
+        self.execute(command)
+            .is_ok_and(|reply| reply.contains(part))
     }
 }

@@ -15,18 +15,18 @@ use crate::{
     auth::find_token,
     error::{Error, Result},
     http::client_address,
-    hub::{Caller, Visitor},
+    hub::{Caller, StatelessCaller},
     model::Namespace,
 };
 
-/// Identifies the caller, and stores it as [`Visitor`] in the request's extensions.
+/// Identifies the caller, and stores it as [`StatelessCaller`] in the request's extensions.
 pub(super) async fn identify(State(api): State<Api>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match visitor(&api, &parts).await {
-        Ok(visitor) => {
-            let identity = visitor.identity();
+    match authenticate(&api, &parts).await {
+        Ok(caller) => {
+            let identity = caller.identity();
             let charged = api.admission.charge(&mut parts, identity.as_deref());
-            parts.extensions.insert(visitor);
+            parts.extensions.insert(caller);
             let response = next.run(Request::from_parts(parts, body)).await;
             charged.finish(response)
         }
@@ -34,7 +34,7 @@ pub(super) async fn identify(State(api): State<Api>, request: Request, next: Nex
     }
 }
 
-async fn visitor(api: &Api, request: &Parts) -> Result<Visitor> {
+async fn authenticate(api: &Api, request: &Parts) -> Result<StatelessCaller> {
     let headers = &request.headers;
     let authority = api.hub.authority();
     // Only from that header: a key is for programs, and must not be in URLs.
@@ -50,7 +50,7 @@ async fn visitor(api: &Api, request: &Parts) -> Result<Visitor> {
     }
     let namespace = Namespace::root();
     if has_key {
-        return Ok(Visitor::back_end(namespace));
+        return Ok(StatelessCaller::back_end(namespace));
     }
     if authority.is_open() && bearer.is_some() && !authority.api_keys().is_empty() {
         let error = Error::unauthorized("this is no API key of this server");
@@ -58,18 +58,18 @@ async fn visitor(api: &Api, request: &Parts) -> Result<Visitor> {
         return Err(api.admission.authenticator().record_failure(address, error));
     }
     let principal = api.admission.authenticator().principal(request).await?;
-    api.hub.visitor(namespace, principal)
+    api.hub.stateless_caller(namespace, principal)
 }
 
 /// Applies the user's request rate, as on a connection. Publishing takes its permit in the hub.
 pub(super) async fn limit_rate(
     State(api): State<Api>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(caller): Extension<StatelessCaller>,
     request: Request,
     next: Next,
 ) -> Response {
     if request.method() != Method::POST
-        && let Err(error) = api.hub.take_message_permit(&visitor, Instant::now())
+        && let Err(error) = api.hub.take_message_permit(&caller, Instant::now())
     {
         return error.into_response();
     }
@@ -80,8 +80,8 @@ pub(super) async fn limit_rate(
 ///
 /// # Errors
 /// `forbidden`.
-pub(super) fn require_api_key(visitor: &Visitor) -> Result<()> {
-    match visitor.identity() {
+pub(super) fn require_api_key(caller: &StatelessCaller) -> Result<()> {
+    match caller.identity() {
         None => Ok(()),
         Some(_) => Err(Error::forbidden("this requires an API key")),
     }

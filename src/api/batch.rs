@@ -23,7 +23,7 @@ use super::{
 use crate::{
     error::{Code, Error, Result},
     http::body::{BodyLimits, JsonBody},
-    hub::Visitor,
+    hub::StatelessCaller,
 };
 
 /// Maximum calls in one batch.
@@ -121,7 +121,7 @@ pub(super) struct CallResponse {
 pub(super) async fn run(
     State(api): State<Api>,
     Extension(calls): Extension<CallRouter>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(caller): Extension<StatelessCaller>,
     Extension(limits): Extension<BodyLimits>,
     JsonBody(batch): JsonBody<Batch>,
 ) -> Result<Json<BatchResponse>> {
@@ -131,9 +131,9 @@ pub(super) async fn run(
         return Err(Error::bad_request(message));
     }
     // In addition to the permits of its calls: malformed ones take none.
-    api.hub.take_message_permit(&visitor, Instant::now())?;
+    api.hub.take_message_permit(&caller, Instant::now())?;
     let mut done = Vec::with_capacity(batch.requests.len());
-    let mut held = api.hub.charge_memory(&visitor, UNCHARGED_BYTES);
+    let mut held = api.hub.charge_memory(&caller, UNCHARGED_BYTES);
     let mut bytes = 0;
     for call in batch.requests {
         if !call.can_follow_unstored_messages() {
@@ -141,11 +141,11 @@ pub(super) async fn run(
         }
         let result = match bytes > MAX_RESPONSE_BYTES {
             true => CallResult::Done(too_large().into_response()),
-            false => calls.execute(call, &visitor, &limits).await,
+            false => calls.execute(call, &caller, &limits).await,
         };
         let more = result.bytes();
-        let covered = held.cover(usize::try_from(bytes + more).unwrap_or(usize::MAX));
-        done.push(match covered {
+        let resized = held.resize(usize::try_from(bytes + more).unwrap_or(usize::MAX));
+        done.push(match resized {
             // A read can be repeated; the result of a write is small.
             Err(why) if more > ALWAYS_KEPT_BYTES => {
                 CallResult::Done(why.into_memory_error().into_response())
@@ -215,14 +215,19 @@ async fn wait_until_stored(done: &mut [CallResult]) {
 }
 
 impl CallRouter {
-    async fn execute(&self, call: Call, visitor: &Visitor, limits: &BodyLimits) -> CallResult {
+    async fn execute(
+        &self,
+        call: Call,
+        caller: &StatelessCaller,
+        limits: &BodyLimits,
+    ) -> CallResult {
         let request = match request(call) {
             Ok(request) => request,
             Err(error) => return CallResult::Done(error.into_response()),
         };
         let deferred = DeferredPublish::default();
         let (mut parts, body) = request.into_parts();
-        parts.extensions.insert(visitor.clone());
+        parts.extensions.insert(caller.clone());
         parts.extensions.insert(limits.clone());
         parts.extensions.insert(deferred.clone());
         let request = Request::from_parts(parts, body);

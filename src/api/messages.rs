@@ -23,7 +23,7 @@ use crate::{
         json::parse_optional,
         params::{PathParams, QueryParams},
     },
-    hub::{Caller, HistoryPage, HistoryRequest, Publish, Visitor},
+    hub::{Caller, HistoryPage, HistoryRequest, Publish, StatelessCaller},
     model::{EventName, Sender, Seq},
 };
 
@@ -104,7 +104,7 @@ impl SentBy {
 )]
 pub(super) async fn send(
     State(api): State<Api>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(caller): Extension<StatelessCaller>,
     responder: PublishResponder,
     PathParams(RoomPath { room }): PathParams<RoomPath>,
     JsonBody(message): JsonBody<NewMessage>,
@@ -121,24 +121,24 @@ pub(super) async fn send(
         ephemeral: message.ephemeral,
         echo: true,
     };
-    let pending = publish_for(&api, &visitor, publish, message.from).await?;
+    let pending = publish_for(&api, &caller, publish, message.from).await?;
     responder.respond(pending).await
 }
 
 /// Publishes in the name of the caller, or of the user that a back end names.
 pub(super) async fn publish_for(
     api: &Api,
-    visitor: &Visitor,
+    caller: &StatelessCaller,
     publish: Publish,
     from: Option<SentBy>,
 ) -> Result<PendingPublish> {
     let room = publish.room.clone();
     let publishing = match from {
-        None => api.hub.publish(visitor, publish).await?,
+        None => api.hub.publish(caller, publish).await?,
         Some(from) => {
-            require_api_key(visitor)?;
+            require_api_key(caller)?;
             let sender = Some(from.sender()?);
-            let namespace = visitor.namespace();
+            let namespace = caller.namespace();
             api.hub.publish_as(namespace, publish, sender).await?
         }
     };
@@ -182,16 +182,16 @@ pub(super) struct MessagesPage {
 )]
 pub(super) async fn list(
     State(api): State<Api>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(caller): Extension<StatelessCaller>,
     PathParams(RoomPath { room }): PathParams<RoomPath>,
     QueryParams(query): QueryParams<MessagesQuery>,
 ) -> Result<Json<MessagesPage>> {
     let number = |given: Option<SafeInteger>| given.map(|given| Seq(given.get()));
     let range = Range::of(number(query.before), number(query.after))?;
     let limit = query.limit.map(Bounded::count);
-    api.hub.take_non_member_permit(&visitor, Instant::now())?;
+    api.hub.take_non_member_permit(&caller, Instant::now())?;
     let request = HistoryRequest { room, range, limit };
-    let page = api.hub.history(&visitor, request).await?;
+    let page = api.hub.history(&caller, request).await?;
     let edge = match range {
         Range::After(_) => page.messages.last(),
         Range::Before(_) | Range::Last => page.messages.first(),

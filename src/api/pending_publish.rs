@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use axum::{
@@ -13,7 +13,7 @@ use axum::{
 use http::{StatusCode, request::Parts};
 use serde::Serialize;
 
-use crate::{backend::Appended, error::Result, hub::PublishOutcome, model::RoomName};
+use crate::{backend::Appended, error::Result, hub::PublishOutcome, model::RoomName, sync::lock};
 
 /// A message that was given to the log and may not be stored yet.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl DeferredPublish {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<PendingPublish>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

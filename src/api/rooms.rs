@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     http::params::{PathParams, QueryParams},
-    hub::{Caller, PresencePage, RoomState, RoomsPage, RoomsRequest, Visitor},
+    hub::{Caller, PresencePage, RoomState, RoomsPage, RoomsRequest, StatelessCaller},
     model::{MAX_NAME_BYTES, PERSONAL_ROOM_PREFIX, RoomName, UserId},
 };
 
@@ -54,7 +54,7 @@ pub(super) struct RoomsQuery {
 )]
 pub(super) async fn list(
     State(api): State<Api>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(caller): Extension<StatelessCaller>,
     QueryParams(query): QueryParams<RoomsQuery>,
 ) -> Result<Json<RoomsPage>> {
     let max_bytes = PERSONAL_ROOM_PREFIX.len() + MAX_NAME_BYTES;
@@ -68,7 +68,7 @@ pub(super) async fn list(
         after: query.cursor,
         limit: query.limit.map(Bounded::count),
     };
-    api.hub.live_rooms(&visitor, &request).await.map(Json)
+    api.hub.live_rooms(&caller, &request).await.map(Json)
 }
 
 /// Look at one room.
@@ -84,11 +84,11 @@ pub(super) async fn list(
 )]
 pub(super) async fn show(
     State(api): State<Api>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(caller): Extension<StatelessCaller>,
     PathParams(RoomPath { room }): PathParams<RoomPath>,
 ) -> Result<Json<RoomState>> {
-    api.hub.take_non_member_permit(&visitor, Instant::now())?;
-    api.hub.room(&visitor, room).await.map(Json)
+    api.hub.take_non_member_permit(&caller, Instant::now())?;
+    api.hub.room(&caller, room).await.map(Json)
 }
 
 /// Query of a presence list.
@@ -121,15 +121,13 @@ pub(super) struct PresenceQuery {
 )]
 pub(super) async fn presence(
     State(api): State<Api>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(caller): Extension<StatelessCaller>,
     PathParams(RoomPath { room }): PathParams<RoomPath>,
     QueryParams(query): QueryParams<PresenceQuery>,
 ) -> Result<Json<PresencePage>> {
-    api.hub.take_non_member_permit(&visitor, Instant::now())?;
+    api.hub.take_non_member_permit(&caller, Instant::now())?;
     let limit = query.limit.map(Bounded::count);
-    let page = api
-        .hub
-        .presence(&visitor, room, limit, query.after.as_ref());
+    let page = api.hub.presence(&caller, room, limit, query.after.as_ref());
     page.await.map(Json)
 }
 
@@ -174,16 +172,16 @@ pub(super) struct KickResponse {
 )]
 pub(super) async fn kick(
     State(api): State<Api>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(caller): Extension<StatelessCaller>,
     PathParams(MemberPath { room, user }): PathParams<MemberPath>,
     QueryParams(query): QueryParams<KickQuery>,
 ) -> Result<Json<KickResponse>> {
-    require_api_key(&visitor)?;
+    require_api_key(&caller)?;
     let reason = query.reason.as_deref().unwrap_or("removed");
     if !(1..=128).contains(&reason.chars().count()) {
         return Err(Error::bad_request("a reason has 1 to 128 characters"));
     }
-    let connections = api.hub.kick(&visitor.key(&room), &user, reason).await?;
+    let connections = api.hub.kick(&caller.room_key(&room), &user, reason).await?;
     Ok(Json(KickResponse {
         room,
         user,

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     http::{body::JsonBody, json::parse_optional, params::PathParams},
-    hub::{Caller, Publish, UserSummary, Visitor},
+    hub::{Caller, Publish, StatelessCaller, UserSummary},
     model::{EventName, RoomName, UserId},
 };
 
@@ -33,10 +33,10 @@ use crate::{
 )]
 pub(super) async fn show(
     State(api): State<Api>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(caller): Extension<StatelessCaller>,
     PathParams(UserPath { user }): PathParams<UserPath>,
 ) -> Result<Json<UserSummary>> {
-    if visitor.identity().is_some_and(|own| own.user != user) {
+    if caller.identity().is_some_and(|own| own.user != user) {
         return Err(Error::forbidden(
             "a user may look at itself; others require an API key",
         ));
@@ -76,7 +76,7 @@ pub(super) struct Notification {
 )]
 pub(super) async fn notify(
     State(api): State<Api>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(caller): Extension<StatelessCaller>,
     responder: PublishResponder,
     PathParams(UserPath { user }): PathParams<UserPath>,
     JsonBody(notification): JsonBody<Notification>,
@@ -89,7 +89,7 @@ pub(super) async fn notify(
         ephemeral: false,
         echo: true,
     };
-    let pending = publish_for(&api, &visitor, publish, notification.from).await?;
+    let pending = publish_for(&api, &caller, publish, notification.from).await?;
     responder.respond(pending).await
 }
 
@@ -114,10 +114,10 @@ pub(super) struct DisconnectResponse {
 )]
 pub(super) async fn disconnect(
     State(api): State<Api>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(caller): Extension<StatelessCaller>,
     PathParams(UserPath { user }): PathParams<UserPath>,
 ) -> Result<Json<DisconnectResponse>> {
-    require_api_key(&visitor)?;
+    require_api_key(&caller)?;
     let connections = api.hub.disconnect_user(&user).await?;
     Ok(Json(DisconnectResponse { user, connections }))
 }

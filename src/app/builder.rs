@@ -29,6 +29,36 @@ use crate::{
 };
 
 /// Configures a server before it starts: events and routes of the embedding application.
+///
+/// ```no_run
+/// use axum::{Router, extract::{Path, State}, routing::post};
+/// use switchboard::{
+///     App, EventContext, Result,
+///     config::Config,
+///     hub::{Hub, Publish},
+///     model::{Namespace, RoomName},
+/// };
+///
+/// async fn greet(context: EventContext, name: String) -> Result<()> {
+///     let publish = Publish::new(RoomName::parse("lobby")?, "greeting", &name)?;
+///     context.publish(publish).await?.settled().await.map(drop)
+/// }
+///
+/// async fn bell(State(hub): State<Hub>, Path(room): Path<RoomName>) -> Result<()> {
+///     let publish = Publish::new(room, "bell", &"ding")?;
+///     let outcome = hub.publish_as(&Namespace::root(), publish, None).await?;
+///     outcome.settled().await.map(drop)
+/// }
+///
+/// # async fn run() -> Result<(), switchboard::StartError> {
+/// let app = App::builder(Config::default())
+///     .event("greet", greet)
+///     .routes(|hub| Router::new().route("/bell/{room}", post(bell)).with_state(hub))
+///     .build()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct AppBuilder {
     config: Config,
     events: CustomEvents,
@@ -49,7 +79,7 @@ impl AppBuilder {
     /// is dropped at its current await point, and the client is told `unavailable`.
     ///
     /// # Panics
-    /// If `name` is an event of the server.
+    /// Panics if `name` is an event of the server.
     #[must_use]
     pub fn event<F, Fut, T, R>(mut self, name: &str, handler: F) -> Self
     where
@@ -72,7 +102,10 @@ impl AppBuilder {
     /// Checks the configuration, opens the log and builds the server. Call it within a tokio runtime.
     ///
     /// # Errors
-    /// If the configuration is invalid, the log cannot be opened, or `http.internal_listen` cannot be listened on.
+    /// Fails if the configuration is invalid, the log cannot be opened, or `http.internal_listen` cannot be listened on.
+    ///
+    /// # Panics
+    /// Panics outside of a tokio runtime.
     pub async fn build(self) -> Result<App, StartError> {
         let config = self.config;
         config.check()?;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::DrainSettings,
-    hub::{CloseReason, Connection, Hub, Outgoing},
+    hub::{CloseReason, Connection, Hub, OutgoingEvent},
 };
 
 /// The jitter of `reconnect_in_ms`, so that clients closed at the same moment do not reconnect together.
@@ -42,7 +42,7 @@ pub(crate) async fn drain(
     tracing::info!(connections = plan.len(), ?period, "draining");
     for (connection, at) in &plan {
         let reconnect_in = *at - begin + jitter();
-        connection.push(&Outgoing::notice(
+        connection.push(&OutgoingEvent::notice(
             "draining",
             &json!({ "reconnect_in_ms": reconnect_in.as_millis() }),
         ));

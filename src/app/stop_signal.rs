@@ -5,6 +5,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Completes when the process receives Ctrl-C or SIGTERM. A second signal exits at once.
 ///
 /// Signals are caught from this call on, so call it before anything that must not be interrupted.
+///
+/// # Panics
+/// Panics outside of a tokio runtime.
 pub fn stop_signal() -> impl Future<Output = ()> {
     let interrupt = signal(SignalKind::interrupt());
     let terminate = signal(SignalKind::terminate());

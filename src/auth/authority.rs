@@ -42,7 +42,7 @@ pub struct AuthorityConfig {
     pub public_key: Option<String>,
     /// The URL or path of a JSON Web Key Set.
     pub jwks: Option<SecretUrl>,
-    /// API keys of back ends, in a form that [`ApiKeys`] parses.
+    /// API keys of back ends: in plain text, or as `sha256:` and 64 hexadecimal digits of a key's digest.
     pub api_keys: Vec<Secret>,
     /// How often the key set is fetched again.
     pub jwks_refresh: Duration,
@@ -107,7 +107,7 @@ impl Authority {
     /// Reads the keys. Files are read now; a key set at a URL is first fetched by [`Authority::start`].
     ///
     /// # Errors
-    /// Every key that cannot be used.
+    /// Fails with every key that cannot be used.
     pub fn new(config: AuthorityConfig) -> Result<Self, Vec<KeyProblem>> {
         let mut problems = Vec::new();
         let mut keys = Vec::new();
@@ -159,7 +159,7 @@ impl Authority {
     ///
     /// Returns `None` if there is no key set or it was started before. A key set that cannot be fetched is logged as a
     /// warning; until it can be, tokens that need it fail with `unavailable`.
-    pub async fn start(&self, stop: CancellationToken) -> Option<JoinHandle<()>> {
+    pub(crate) async fn start(&self, stop: CancellationToken) -> Option<JoinHandle<()>> {
         let jwks = self.0.jwks.as_ref()?;
         if self.0.started.swap(true, Ordering::Relaxed) {
             return None;
@@ -177,7 +177,7 @@ impl Authority {
     ///
     /// # Errors
     /// `unavailable` until the key set has been fetched.
-    pub fn ready(&self) -> Result<()> {
+    pub(crate) fn ready(&self) -> Result<()> {
         match &self.0.jwks {
             Some(jwks) => jwks.ready(),
             None => Ok(()),
@@ -185,14 +185,14 @@ impl Authority {
     }
 
     /// The keys of back ends. They are valid for the REST API only, and do not end open mode.
-    pub fn api_keys(&self) -> &ApiKeys {
+    pub(crate) fn api_keys(&self) -> &ApiKeys {
         &self.0.api_keys
     }
 
     /// Verifies `token` and returns its principal.
     ///
     /// # Errors
-    /// `unauthorized` if the token is invalid, `token_expired` if it was valid before `now`, `unavailable` if it needs a key
+    /// Fails with `unauthorized` if the token is invalid, `token_expired` if it was valid before `now`, and `unavailable` if it needs a key
     /// set that has not been fetched yet.
     pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Principal> {
         if self.is_open() {
@@ -210,7 +210,7 @@ impl Authority {
     }
 
     /// Whether verifying the token takes a public-key operation, which costs many times the rest of a request.
-    pub fn needs_public_key(&self, token: &str) -> bool {
+    pub(crate) fn needs_public_key(&self, token: &str) -> bool {
         UnverifiedToken::parse(token).is_ok_and(|token| token.algorithm != Algorithm::HS256)
     }
 
@@ -228,7 +228,7 @@ impl Authority {
     ///
     /// # Errors
     /// `bad_request` if `user` is not a valid user id, `unauthorized` if a token is required.
-    pub fn open_principal(&self, user: Option<&str>) -> Result<Principal> {
+    pub(crate) fn open_principal(&self, user: Option<&str>) -> Result<Principal> {
         if !self.is_open() {
             return Err(Error::unauthorized("a token is required"));
         }
@@ -236,7 +236,7 @@ impl Authority {
     }
 
     /// Whether `user` is a guest: a generated name. Guests exist in open mode only.
-    pub fn is_guest(&self, user: &UserId) -> bool {
+    pub(crate) fn is_guest(&self, user: &UserId) -> bool {
         self.is_open() && open_mode::is_guest(user)
     }
 }

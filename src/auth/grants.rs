@@ -51,8 +51,8 @@ impl Permission {
         }
     }
 
-    fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|each| each.as_str() == word)
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|each| each.as_str() == name)
     }
 }
 
@@ -149,7 +149,7 @@ impl Grants {
     /// Parses `pattern=permission,permission; pattern=permission`. Empty text grants nothing.
     ///
     /// # Errors
-    /// `bad_request` if a rule is malformed or there are too many.
+    /// Fails with `bad_request` if a rule is malformed or there are too many.
     pub fn parse(text: &str) -> Result<Self> {
         let rules = text
             .split(|c: char| c == ';' || c.is_whitespace())
@@ -168,14 +168,17 @@ impl Grants {
     }
 
     /// Whether a rule for exactly `*` grants `permission`; for what belongs to no room.
-    pub fn allow_everywhere(&self, permission: Permission) -> bool {
+    pub(crate) fn allow_everywhere(&self, permission: Permission) -> bool {
         self.0
             .iter()
             .any(|rule| rule.pattern.is_any() && rule.permissions.contains(permission))
     }
 
     /// For each rule that grants `permission`, the literal prefix of the rooms it matches, and whether that is the whole name.
-    pub fn literal_prefixes(&self, permission: Permission) -> impl Iterator<Item = (&str, bool)> {
+    pub(crate) fn literal_prefixes(
+        &self,
+        permission: Permission,
+    ) -> impl Iterator<Item = (&str, bool)> {
         let granting = self.0.iter();
         granting
             .filter(move |rule| rule.permissions.contains(permission))
@@ -189,18 +192,18 @@ impl Grants {
 }
 
 fn parse_rule(text: &str) -> Result<Rule> {
-    let (pattern, words) = text.split_once('=').ok_or_else(|| {
+    let (pattern, names) = text.split_once('=').ok_or_else(|| {
         Error::bad_request(format!(
             "a rule is written pattern=permission,permission; there is no = in \"{text}\""
         ))
     })?;
-    let permissions = words
+    let permissions = names
         .split(',')
-        .map(|word| {
-            Permission::from_word(word).ok_or_else(|| {
+        .map(|name| {
+            Permission::from_name(name).ok_or_else(|| {
                 let known = Permission::ALL.map(Permission::as_str).join(", ");
                 Error::bad_request(format!(
-                    "\"{word}\" in \"{text}\" is not a permission; expected one of {known}"
+                    "\"{name}\" in \"{text}\" is not a permission; expected one of {known}"
                 ))
             })
         })
@@ -271,7 +274,7 @@ impl<'de> Deserialize<'de> for Grants {
             permissions: claim
                 .can
                 .iter()
-                .filter_map(|word| Permission::from_word(word))
+                .filter_map(|name| Permission::from_name(name))
                 .collect(),
         });
         Ok(Self(

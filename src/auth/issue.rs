@@ -81,7 +81,7 @@ struct TokenPayload<'a> {
 /// Issues a token with `claims`, signed with `secret` (HS256), that a server with the same secret accepts.
 ///
 /// # Errors
-/// `bad_request` if the secret is too short, `too_large` if the token would exceed [`MAX_TOKEN_BYTES`].
+/// Fails with `bad_request` if the secret is too short, and `too_large` if the token would exceed [`MAX_TOKEN_BYTES`].
 pub fn issue(secret: &str, claims: &TokenClaims, now: Timestamp) -> Result<String> {
     Key::from_secret(secret).map_err(|error| Error::bad_request(error.to_string()))?;
     let exp = claims.ttl.map(|ttl| {

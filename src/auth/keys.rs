@@ -128,7 +128,7 @@ impl Key {
     pub(super) fn fits(&self, algorithm: Algorithm, kid: Option<&str>) -> bool {
         self.algorithm == algorithm
             && match (&self.kid, kid) {
-                (Some(own), Some(asked)) => own == asked,
+                (Some(own), Some(requested)) => own == requested,
                 _ => true,
             }
     }
@@ -179,12 +179,16 @@ fn algorithm_for(parameters: &AlgorithmParameters) -> Result<Algorithm, KeyError
             Ok(Algorithm::RS256)
         }
         AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => {
-            let whole = component(&ec.x)?.len() == 32 && component(&ec.y)?.len() == 32;
-            whole.then_some(Algorithm::ES256).ok_or(KeyError::Malformed)
+            let has_valid_size = component(&ec.x)?.len() == 32 && component(&ec.y)?.len() == 32;
+            has_valid_size
+                .then_some(Algorithm::ES256)
+                .ok_or(KeyError::Malformed)
         }
         AlgorithmParameters::OctetKeyPair(okp) if okp.curve == EllipticCurve::Ed25519 => {
-            let whole = component(&okp.x)?.len() == 32;
-            whole.then_some(Algorithm::EdDSA).ok_or(KeyError::Malformed)
+            let has_valid_size = component(&okp.x)?.len() == 32;
+            has_valid_size
+                .then_some(Algorithm::EdDSA)
+                .ok_or(KeyError::Malformed)
         }
         AlgorithmParameters::OctetKey(_) => Err(KeyError::Symmetric),
         _ => Err(KeyError::UnsupportedKind),

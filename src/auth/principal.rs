@@ -18,6 +18,25 @@ pub const MAX_DISPLAY_NAME_BYTES: usize = 128;
 pub const MAX_INFO_BYTES: usize = 1024;
 
 /// A verified identity.
+///
+/// ```
+/// use std::sync::Arc;
+/// use switchboard::{
+///     auth::{Grants, Permission, Principal},
+///     model::{RoomName, UserId},
+/// };
+///
+/// let alice = Principal {
+///     user: UserId::parse("alice")?,
+///     name: None,
+///     info: None,
+///     grants: Arc::new(Grants::parse("team:*=join,publish")?),
+///     expires_at: None,
+/// };
+/// assert!(alice.may(Permission::Publish, &RoomName::parse("team:7")?));
+/// assert!(alice.may(Permission::Join, &RoomName::personal(&alice.user)));
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Principal {
     /// The user.
@@ -66,7 +85,7 @@ impl Principal {
 /// Parses a display name: at most [`MAX_DISPLAY_NAME_BYTES`] bytes without control characters. Empty text is no name.
 ///
 /// # Errors
-/// `bad_request` if it is too long or has control characters.
+/// Fails with `bad_request` if it is too long or has control characters.
 pub fn parse_name(text: &str) -> Result<Option<Arc<str>>> {
     if text.len() > MAX_DISPLAY_NAME_BYTES {
         return Err(Error::bad_request(format!(
@@ -85,7 +104,7 @@ pub fn parse_name(text: &str) -> Result<Option<Arc<str>>> {
 /// Parses an `info`: a JSON object of at most [`MAX_INFO_BYTES`] bytes.
 ///
 /// # Errors
-/// `bad_request` if it is not an object or too large.
+/// Fails with `bad_request` if it is not an object or too large.
 pub fn parse_info(json: Box<RawValue>) -> Result<Arc<RawValue>> {
     if !json.get().starts_with('{') {
         return Err(Error::bad_request("info is a JSON object"));

@@ -70,7 +70,7 @@ impl OptionValue for Grants {
 
 impl AuthSettings {
     /// Whether a key to verify tokens is configured; if not, the server is open.
-    pub fn has_key(&self) -> bool {
+    pub(crate) fn has_key(&self) -> bool {
         self.hmac_secret.is_some()
             || self.hmac_secret_file.is_some()
             || self.public_key.is_some()
@@ -81,7 +81,7 @@ impl AuthSettings {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn signing_secret(&self) -> io::Result<Option<Secret>> {
+    pub(crate) fn signing_secret(&self) -> io::Result<Option<Secret>> {
         match (&self.hmac_secret, &self.hmac_secret_file) {
             (Some(secret), _) => Ok(Some(secret.clone())),
             (None, Some(file)) => {
@@ -96,7 +96,7 @@ impl AuthSettings {
     ///
     /// # Errors
     /// Every key that cannot be used.
-    pub fn authority(&self) -> Result<Authority, Vec<KeyProblem>> {
+    pub(crate) fn authority(&self) -> Result<Authority, Vec<KeyProblem>> {
         Authority::new(AuthorityConfig {
             hmac_secret: self.hmac_secret.clone(),
             hmac_secret_file: self.hmac_secret_file.clone(),

@@ -12,13 +12,14 @@
 //! [`ClockGuard`] is pure; [`system_clock`] feeds it the clocks of the machine.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use crate::{
     model::Timestamp,
     retry::{LogLimiter, log_at, log_rarely},
+    sync::lock,
 };
 
 /// A smaller difference is not a jump: clocks are corrected, and machines pause.
@@ -63,19 +64,19 @@ pub(super) type Clock = Arc<dyn Fn() -> LogTime + Send + Sync>;
 
 /// The clock of a log whose retention clock was last saved at `retention_clock`.
 pub(super) fn system_clock(retention_clock: Option<Timestamp>) -> Clock {
-    by(retention_clock, || (Timestamp::now(), Instant::now()))
+    clock_from(retention_clock, || (Timestamp::now(), Instant::now()))
 }
 
 /// As [`system_clock`], with given clocks: one that may jump, and a monotonic one.
-fn by(
+fn clock_from(
     retention_clock: Option<Timestamp>,
     clocks: impl Fn() -> (Timestamp, Instant) + Send + Sync + 'static,
 ) -> Clock {
     let (wall, at) = clocks();
     let guard = Mutex::new(ClockGuard::new(retention_clock, wall, at));
-    let lines = LogLimiter::with_limit(1, LAG_LOG_INTERVAL);
+    let lag_limiter = LogLimiter::with_limit(1, LAG_LOG_INTERVAL);
     Arc::new(move || {
-        let mut guard = guard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = lock(&guard);
         // Under the lock, so that readings never go back.
         let (wall, at) = clocks();
         let (time, change) = guard.read(wall, at);
@@ -86,7 +87,7 @@ fn by(
         let behind = time.retention_clock.until(time.now);
         if behind > LAG_LIMIT {
             log_at!(
-                lines,
+                lag_limiter,
                 warn,
                 ?behind,
                 "retention is behind the clock: messages are kept longer than configured until it has caught up"
@@ -153,7 +154,7 @@ impl ClockGuard {
         let passed = at.saturating_duration_since(self.at);
         let expected = later(self.last.now, passed);
         let (ahead, behind) = (expected.until(wall), wall.until(expected));
-        let (now, news) = match (ahead.max(behind) > JUMP, self.jumped_since) {
+        let (now, change) = match (ahead.max(behind) > JUMP, self.jumped_since) {
             (false, jumped) => (wall, jumped.map(|_| ClockChange::Back)),
             (true, None) => (expected, Some(ClockChange::Jumped { ahead, behind })),
             (true, Some(since)) if at.saturating_duration_since(since) < ACCEPT_AFTER => {
@@ -161,14 +162,14 @@ impl ClockGuard {
             }
             (true, Some(_)) => (wall, Some(ClockChange::Accepted)),
         };
-        self.jumped_since = match news {
+        self.jumped_since = match change {
             Some(ClockChange::Jumped { .. }) => Some(at),
             Some(ClockChange::Back | ClockChange::Accepted) => None,
             None => self.jumped_since,
         };
         let retention_clock = later(self.last.retention_clock, passed * 2).min(now);
         // Timestamps are whole milliseconds: with faster calls the clock would never advance.
-        if passed >= Duration::from_millis(1) || now < self.last.now || news.is_some() {
+        if passed >= Duration::from_millis(1) || now < self.last.now || change.is_some() {
             (self.last, self.at) = (
                 LogTime {
                     now,
@@ -182,7 +183,7 @@ impl ClockGuard {
                 now,
                 retention_clock,
             },
-            news,
+            change,
         )
     }
 }
@@ -209,7 +210,7 @@ pub(super) mod testing {
         /// The clock of a log whose retention clock was last saved at `retention_clock`.
         pub(in crate::backend) fn clock(&self, retention_clock: Option<Timestamp>) -> Clock {
             let machine = self.0.clone();
-            by(retention_clock, move || *machine.lock().unwrap())
+            clock_from(retention_clock, move || *machine.lock().unwrap())
         }
 
         /// Lets time pass.

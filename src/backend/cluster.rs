@@ -38,9 +38,9 @@ pub struct PresenceEntry {
     pub changed: Timestamp,
 }
 
-/// Something that a node tells the others about a room, and that is not stored.
+/// Something that a node sends to the others about a room, and that is not stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Notice {
+pub enum ClusterNotice {
     /// A connection has started or stopped typing.
     Typing {
         /// The connection.
@@ -83,16 +83,16 @@ pub enum RemoteEvent {
     /// A node has left, with all users that it had in the room.
     NodeLeft(NodeId),
     /// A notice that is not stored.
-    Notice(Notice),
+    Notice(ClusterNotice),
 }
 
-/// A request from another node. Dropping `answer` replies nothing, which is allowed.
+/// A request from another node. Dropping `reply` sends no reply, which is allowed.
 #[derive(Debug)]
 pub struct PeerRequest {
     /// The request.
     pub text: String,
     /// Where the reply goes.
-    pub answer: oneshot::Sender<String>,
+    pub reply: oneshot::Sender<String>,
 }
 
 /// Some of the users of a room, over all nodes.
@@ -113,10 +113,10 @@ pub struct RosterPage {
 pub trait ClusterNodes: Send + Sync + 'static {
     /// Sets this node's entry for a user in a room, or removes it with `None`. The nodes that are subscribed to the room
     /// receive the changes in the order of the calls. Never waits: while the store is unreachable, changes are queued.
-    fn set_presence(&self, room: &RoomKey, user: &UserId, attending: Option<PresenceEntry>);
+    fn set_presence(&self, room: &RoomKey, user: &UserId, entry: Option<PresenceEntry>);
 
     /// Sends a notice to the other nodes that are subscribed to a room. It is lost if they cannot be reached now.
-    fn notify(&self, room: &RoomKey, notice: Notice);
+    fn notify(&self, room: &RoomKey, notice: ClusterNotice);
 
     /// Reads a page of a room's roster: `limit` users after `after`.
     async fn room_users(
@@ -135,7 +135,7 @@ pub trait ClusterNodes: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RoomName>>;
 
-    /// Sends a request to all other nodes, and waits for the replies of all live ones, at most for `within`; with zero, it
+    /// Sends a request to all other nodes, and waits for the responses of all live ones, at most for `within`; with zero, it
     /// does not wait.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ mod unwritten;
 use fixture::{Fixture, LogKind};
 pub(super) use fixture::{ManualClock, draft, key, named, policy, seqs};
 
-/// A log that can be told to trim at once what it would trim over time.
+/// A log that can trim everything at once instead of over time.
 #[async_trait]
 pub(super) trait LogUnderTest: Log + ReadMarkers + SessionStore {
     async fn trim_all(&self, now: Timestamp);

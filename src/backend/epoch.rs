@@ -4,11 +4,11 @@
 //! A room that is forgotten with all its messages must not get its old epoch back, because its numbers begin at 1 again. No
 //! row is kept for it. Instead, rooms share [`SLOTS`] counters: forgetting a room increments its counter, which the epoch is
 //! derived from, too. Unwritten rooms that share the counter change their epochs as well: a client with a position in one of
-//! them is told that the room starts anew, and has lost nothing.
+//! them receives a reset, and has lost nothing.
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use crate::model::{Epoch, RoomKey};
+use crate::model::{Epoch, Incarnation, RoomKey};
 
 /// How many counters there are: all that a log stores of forgotten rooms.
 pub(super) const SLOTS: u16 = 4096;
@@ -19,7 +19,7 @@ pub(super) fn slot(room: &RoomKey) -> u16 {
 }
 
 /// The epoch of a room in one incarnation of a log, whose counter is at `forgotten`.
-pub(super) fn derive(incarnation: &Epoch, room: &RoomKey, forgotten: u64) -> Epoch {
+pub(super) fn derive(incarnation: &Incarnation, room: &RoomKey, forgotten: u64) -> Epoch {
     let forgotten = forgotten.to_be_bytes();
     Epoch::from_bits(hash(room, &[incarnation.as_str().as_bytes(), &forgotten]))
 }

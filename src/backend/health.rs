@@ -8,13 +8,14 @@
 //! served.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
 use crate::{
     error::{Error, Result},
     retry::{Backoff, LogLimiter},
+    sync::lock,
 };
 
 /// A check is probed when it was not exercised for this long.
@@ -47,31 +48,31 @@ pub struct FailedCheck {
 
 impl Health {
     /// Adds a check. It passes until a failure is recorded.
-    pub(super) fn watch(&mut self, check: &'static str, shard: Option<u8>) -> Arc<HealthCheck> {
-        let watch = Arc::new(HealthCheck {
-            check,
+    pub(super) fn add_check(&mut self, name: &'static str, shard: Option<u8>) -> Arc<HealthCheck> {
+        let check = Arc::new(HealthCheck {
+            name,
             shard,
             // A store that keeps failing and recovering must not flood the log.
-            lines: LogLimiter::with_limit(10, Duration::from_secs(60)),
+            log_limiter: LogLimiter::with_limit(10, Duration::from_secs(60)),
             state: Mutex::default(),
         });
-        self.0.push(watch.clone());
-        watch
+        self.0.push(check.clone());
+        check
     }
 
     /// The checks that fail now.
     pub fn failing(&self) -> Vec<FailedCheck> {
-        self.0.iter().filter_map(|watch| watch.failing()).collect()
+        self.0.iter().filter_map(|check| check.failing()).collect()
     }
 
     /// Every check by name, and whether it passes in all shards.
     pub fn checks(&self) -> Vec<(&'static str, bool)> {
         let mut checks: Vec<(&'static str, bool)> = Vec::new();
-        for watch in &self.0 {
-            let works = watch.failing().is_none();
-            match checks.iter_mut().find(|(check, _)| *check == watch.check) {
-                Some((_, all)) => *all &= works,
-                None => checks.push((watch.check, works)),
+        for check in &self.0 {
+            let passes = check.failing().is_none();
+            match checks.iter_mut().find(|(name, _)| *name == check.name) {
+                Some((_, all_pass)) => *all_pass &= passes,
+                None => checks.push((check.name, passes)),
             }
         }
         checks
@@ -107,16 +108,16 @@ impl Health {
 /// One check.
 #[derive(Debug)]
 pub(super) struct HealthCheck {
-    check: &'static str,
+    name: &'static str,
     shard: Option<u8>,
-    lines: LogLimiter,
+    log_limiter: LogLimiter,
     // A std mutex: it is held for a few assignments, and never across an await.
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    worked: Option<Instant>,
+    last_success: Option<Instant>,
     failing: Option<Failure>,
 }
 
@@ -142,9 +143,9 @@ impl HealthCheck {
             failure.reason = reason;
             return;
         }
-        if let Some(suppressed) = self.lines.allow_at(now) {
+        if let Some(suppressed) = self.log_limiter.allow_at(now) {
             tracing::error!(
-                check = self.check,
+                check = self.name,
                 shard = self.shard,
                 reason,
                 suppressed,
@@ -166,14 +167,14 @@ impl HealthCheck {
 
     fn record_success_at(&self, now: Instant) {
         let mut state = self.lock();
-        state.worked = Some(now);
+        state.last_success = Some(now);
         let settled = |failure: &mut Failure| now.duration_since(failure.last) >= RECOVERY_TIME;
         if let Some(failure) = state.failing.take_if(settled) {
             let lasted = now.duration_since(failure.since);
             let Failure { times, reason, .. } = failure;
-            if let Some(suppressed) = self.lines.allow_at(now) {
+            if let Some(suppressed) = self.log_limiter.allow_at(now) {
                 tracing::info!(
-                    check = self.check,
+                    check = self.name,
                     shard = self.shard,
                     ?lasted,
                     times,
@@ -188,61 +189,59 @@ impl HealthCheck {
     /// Whether it succeeded within `time`, and does not fail.
     pub(super) fn succeeded_within(&self, time: Duration) -> bool {
         let state = self.lock();
-        let worked = state.worked.is_some_and(|worked| worked.elapsed() < time);
-        worked && state.failing.is_none()
+        let is_recent = state.last_success.is_some_and(|at| at.elapsed() < time);
+        is_recent && state.failing.is_none()
     }
 
     /// The failure, if the check fails.
     pub(super) fn failing(&self) -> Option<FailedCheck> {
         let state = self.lock();
         state.failing.as_ref().map(|failure| FailedCheck {
-            check: self.check,
+            check: self.name,
             shard: self.shard,
             reason: failure.reason.clone(),
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
 /// When to probe a check that nothing exercises.
 #[derive(Debug)]
 pub(super) struct ProbeSchedule {
-    watch: Arc<HealthCheck>,
+    check: Arc<HealthCheck>,
     backoff: Backoff,
 }
 
 impl ProbeSchedule {
-    pub(super) fn of(watch: Arc<HealthCheck>) -> Self {
+    pub(super) fn of(check: Arc<HealthCheck>) -> Self {
         Self {
-            watch,
+            check,
             backoff: RETRY_BACKOFF,
         }
     }
 
     /// How long to wait until [`is_due`](Self::is_due) is to be checked.
     pub(super) fn delay(&mut self) -> Duration {
-        if self.watch.failing().is_some() {
+        if self.check.failing().is_some() {
             return self.backoff.next_delay();
         }
         self.backoff.reset();
-        let worked = self.watch.lock().worked;
-        let left = worked.map_or(PROBE_IDLE, |worked| {
-            PROBE_IDLE.saturating_sub(worked.elapsed())
-        });
+        let last_success = self.check.lock().last_success;
+        let left = last_success.map_or(PROBE_IDLE, |at| PROBE_IDLE.saturating_sub(at.elapsed()));
         left.max(PROBE_IDLE / 100)
     }
 
     /// The check to probe.
-    pub(super) fn watch(&self) -> &HealthCheck {
-        &self.watch
+    pub(super) fn check(&self) -> &HealthCheck {
+        &self.check
     }
 
     /// Whether the check was not exercised lately, or fails.
     pub(super) fn is_due(&self) -> bool {
-        !self.watch.succeeded_within(PROBE_IDLE)
+        !self.check.succeeded_within(PROBE_IDLE)
     }
 }
 

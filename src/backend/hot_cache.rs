@@ -5,12 +5,13 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use crate::{
     backend::{Missed, Page, PageSize, Range, recent::RecentMessages},
     model::{Epoch, Message, Offset, RoomKey, Seq, Timestamp},
+    sync::lock,
 };
 
 /// Bytes that a cached message costs besides itself: its places in two queues and its share of the room's entry.
@@ -73,12 +74,12 @@ impl HotCache {
         self.lock().rooms.remove(room);
     }
 
-    /// Learns from a full read which message is the oldest that has not expired.
-    pub(super) fn learn(&self, room: &RoomKey, epoch: &Epoch, seq: Seq, ts: Timestamp) {
+    /// Records which message is the oldest that has not expired, as found by a full read.
+    pub(super) fn record_oldest(&self, room: &RoomKey, epoch: &Epoch, seq: Seq, ts: Timestamp) {
         if let Some(recent) = self.lock().rooms.get_mut(room)
             && recent.epoch() == epoch
         {
-            recent.learn(seq, ts);
+            recent.record_oldest(seq, ts);
         }
     }
 
@@ -114,7 +115,7 @@ impl HotCache {
     }
 
     fn lock(&self) -> MutexGuard<'_, Window> {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.window)
     }
 }
 

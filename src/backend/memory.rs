@@ -4,7 +4,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -19,7 +19,8 @@ use crate::{
         RetentionPolicy, clock, closed, deliveries, epoch, recent::RecentMessages,
     },
     error::Result,
-    model::{Epoch, Message, MessageId, Namespace, Offset, RoomKey, Seq, Timestamp},
+    model::{Epoch, Incarnation, Message, MessageId, Namespace, Offset, RoomKey, Seq, Timestamp},
+    sync::lock,
 };
 
 mod read_markers;
@@ -73,7 +74,7 @@ pub(super) fn open_with(
     clock: Clock,
 ) -> (Arc<MemoryLog>, mpsc::Sender<Delivery>, Deliveries) {
     let (stream, deliveries) = deliveries();
-    let incarnation = Epoch::generate();
+    let incarnation = Incarnation::generate();
     let log = MemoryLog {
         incarnation: incarnation.clone(),
         stream: stream.clone(),
@@ -86,7 +87,7 @@ pub(super) fn open_with(
 pub(super) struct MemoryLog {
     stream: mpsc::Sender<Delivery>,
     clock: Clock,
-    incarnation: Epoch,
+    incarnation: Incarnation,
     // A std mutex: it is held for a few map operations and never across an await. `None` once closed.
     rooms: Mutex<Option<MemoryRooms>>,
 }
@@ -94,7 +95,7 @@ pub(super) struct MemoryLog {
 struct MemoryRooms {
     config: MemoryConfig,
     /// What the epochs of unwritten rooms are derived from.
-    incarnation: Epoch,
+    incarnation: Incarnation,
     /// How many rooms were forgotten, by the counter that they share; absent means 0.
     forgotten: HashMap<u16, u64>,
     /// The rooms that were ever written to.
@@ -118,7 +119,7 @@ struct MemoryRoom {
 
 impl MemoryLog {
     fn lock(&self) -> MutexGuard<'_, Option<MemoryRooms>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rooms)
     }
 
     /// How many entries are stored.
@@ -205,7 +206,7 @@ impl Log for MemoryLog {
         Ok(rooms.offsets.get(namespace).copied().unwrap_or_default())
     }
 
-    fn incarnation(&self) -> Epoch {
+    fn incarnation(&self) -> Incarnation {
         self.incarnation.clone()
     }
 
@@ -219,7 +220,7 @@ impl Log for MemoryLog {
 }
 
 impl MemoryRooms {
-    fn new(config: MemoryConfig, incarnation: Epoch) -> Self {
+    fn new(config: MemoryConfig, incarnation: Incarnation) -> Self {
         Self {
             config,
             incarnation,

@@ -86,8 +86,8 @@ impl RecentMessages {
         }
     }
 
-    /// Learns which message is the oldest unexpired one, from a read of all of them.
-    pub(super) fn learn(&mut self, seq: Seq, ts: Timestamp) {
+    /// Records which message is the oldest unexpired one, as found by a read of all of them.
+    pub(super) fn record_oldest(&mut self, seq: Seq, ts: Timestamp) {
         if self.oldest_read.is_none_or(|(before, _)| before < seq) {
             self.oldest_read = Some((seq, ts));
         }
@@ -143,28 +143,30 @@ impl RecentMessages {
         size: PageSize,
         cutoff: Timestamp,
     ) -> Option<Missed> {
-        let all_kept_are_here = self.oldest >= self.first();
+        let all_in_memory = self.oldest >= self.first();
         let begins_before = self.front().is_some_and(|front| front.offset <= after);
-        if !all_kept_are_here && !begins_before && self.offset > after {
+        if !all_in_memory && !begins_before && self.offset > after {
             return None;
         }
-        let gone = |message: &Message| message.seq < self.oldest;
+        let is_deleted = |message: &Message| message.seq < self.oldest;
         let messages = &self.messages;
-        let start = messages.partition_point(|message| gone(message) || message.offset <= after);
-        let young = messages.partition_point(|message| gone(message) || message.ts < cutoff);
-        let from = start.max(young);
+        let start =
+            messages.partition_point(|message| is_deleted(message) || message.offset <= after);
+        let first_unexpired =
+            messages.partition_point(|message| is_deleted(message) || message.ts < cutoff);
+        let from = start.max(first_unexpired);
         let end = messages.partition_point(|message| message.offset <= until);
         let end = end.max(from);
-        let mut space = PageBudget::new(size);
+        let mut budget = PageBudget::new(size);
         let taken: Vec<_> = messages
             .range(from..end)
-            .take_while(|message| space.admits(message.data.get().len()))
+            .take_while(|message| budget.admits(message.data.get().len()))
             .cloned()
             .collect();
         Some(Missed {
             more: taken.len() < end - from,
             messages: taken,
-            complete: self.trimmed <= after && young <= start,
+            complete: self.trimmed <= after && first_unexpired <= start,
         })
     }
 
@@ -175,11 +177,11 @@ impl RecentMessages {
         if from < self.first() {
             return None;
         }
-        let mut space = PageBudget::new(size);
+        let mut budget = PageBudget::new(size);
         let taken: Vec<_> = self
             .messages
             .range(self.index(from)..)
-            .take_while(|message| space.admits(message.data.get().len()))
+            .take_while(|message| budget.admits(message.data.get().len()))
             .cloned()
             .collect();
         let more = taken.last().is_some_and(|last| last.seq < self.head);
@@ -190,23 +192,23 @@ impl RecentMessages {
         if end <= oldest || size.messages == 0 {
             return Some((Vec::new(), end > oldest));
         }
-        let mut space = PageBudget::new(size);
+        let mut budget = PageBudget::new(size);
         let start = self.index(oldest.max(self.first()));
         let end = self.index(end);
-        let mut cut = false;
+        let mut page_full = false;
         let mut taken: Vec<_> = self
             .messages
             .range(start.min(end)..end)
             .rev()
             .take_while(|message| {
-                cut = !space.admits(message.data.get().len());
-                !cut
+                page_full = !budget.admits(message.data.get().len());
+                !page_full
             })
             .cloned()
             .collect();
         taken.reverse();
         // The page ended at the first message in memory, and not because it was full or nothing older is stored.
-        if !cut && self.first() > oldest && !space.is_full() {
+        if !page_full && self.first() > oldest && !budget.is_full() {
             return None;
         }
         let more = taken.first().is_some_and(|first| first.seq > oldest);

@@ -49,8 +49,8 @@ impl RetentionPolicy {
         now.retention_clock.before(self.age)
     }
 
-    /// Whether a room that holds `oldest..=head` is far enough over its limit to be trimmed.
-    pub(super) fn overfull(self, oldest: Seq, head: Seq) -> bool {
+    /// Whether a room that holds `oldest..=head` exceeds its limit far enough to be trimmed.
+    pub(super) fn exceeds_limit(self, oldest: Seq, head: Seq) -> bool {
         let held = (head.0 + 1).saturating_sub(oldest.0);
         held > self.messages.saturating_add(SLACK.max(self.messages / 10))
     }
@@ -109,7 +109,7 @@ impl Retention {
         self.rules
             .iter()
             .find(|(pattern, _)| pattern.matches(room.as_str()))
-            .map_or(self.default, |(_, keep)| *keep)
+            .map_or(self.default, |(_, policy)| *policy)
     }
 }
 

@@ -24,10 +24,10 @@ pub struct StoredSession {
     pub rooms: Vec<(RoomName, Offset)>,
     /// State of an embedding application, as text that only the hub reads.
     pub application: Option<String>,
-    /// The rooms it was removed from, each with a reason that its client may not have received yet.
-    pub lost: Vec<(RoomName, String)>,
+    /// The rooms that it was removed from, each with a reason that its client may not have received yet.
+    pub removals: Vec<(RoomName, String)>,
     /// How often it had been claimed when it was found; 0 for a new session, and with a single node.
-    pub claims: u64,
+    pub claim_count: u64,
 }
 
 /// Stores sessions: active ones, and ended ones for a window of time.
@@ -58,7 +58,7 @@ pub trait SessionStore: Send + Sync + 'static {
     async fn forget_user(&self, user: UserId) -> Result<()>;
 
     /// Removes a room from all sessions of a user, active and ended ones, and stores the reason with each that was in it.
-    async fn expel(&self, user: UserId, room: RoomKey, reason: String) -> Result<()>;
+    async fn remove_from_room(&self, user: UserId, room: RoomKey, reason: String) -> Result<()>;
 
     /// Returns the session, unless it ended longer ago than the window. Sees every change that has returned before.
     ///

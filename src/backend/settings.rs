@@ -123,11 +123,11 @@ impl HistorySettings {
     /// What is kept of each room.
     pub fn retention(&self) -> Retention {
         let rule = |rule: &RetentionRule| {
-            let keep = RetentionPolicy {
+            let policy = RetentionPolicy {
                 messages: rule.messages,
                 age: rule.age,
             };
-            (rule.pattern.clone(), keep)
+            (rule.pattern.clone(), policy)
         };
         Retention {
             default: RetentionPolicy {

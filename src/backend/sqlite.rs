@@ -157,7 +157,7 @@ fn open_with(
         probes,
         checks: Arc::new(checks),
         queue,
-        space: Arc::new(Semaphore::new(MAX_QUEUED_BYTES as usize)),
+        queue_budget: Arc::new(Semaphore::new(MAX_QUEUED_BYTES as usize)),
         readers,
         cache,
         offsets,

@@ -12,7 +12,7 @@ impl Config {
     /// Checks that the values are consistent and that the files they name can be used.
     ///
     /// # Errors
-    /// Every violated rule, in one error.
+    /// Fails with every violated rule, in one error.
     pub fn check(&self) -> Result<(), ConfigError> {
         let mut problems = Vec::new();
         self.auth.check(&mut problems);

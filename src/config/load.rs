@@ -65,7 +65,7 @@ pub type ValueSources = BTreeMap<String, ValueSource>;
 /// ```
 ///
 /// # Errors
-/// Every problem of every source, in one error.
+/// Fails with every problem of every source, in one error.
 pub fn load(sources: &ConfigSources) -> Result<LoadedConfig, ConfigError> {
     let options = Config::options();
     let mut loader = Loader::default();

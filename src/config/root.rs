@@ -5,13 +5,24 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use crate::{
     auth::AuthSettings,
     backend::{HistorySettings, RedisSettings, SqliteSettings},
+    http::HttpSettings,
     hub::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings},
     options::{choice, section},
-    transport::{EventsSettings, HttpSettings, PollSettings, SocketIoSettings, WebSocketSettings},
+    transport::{EventsSettings, PollSettings, SocketIoSettings, WebSocketSettings},
 };
 
 section! {
     /// The whole configuration. The default serves this machine only, with a log in `./data`.
+    ///
+    /// ```
+    /// use switchboard::config::{Config, Secret, Store};
+    ///
+    /// let mut config = Config::default();
+    /// config.store = Some(Store::Memory);
+    /// config.auth.hmac_secret = Some(Secret::new("an example, at least 32 bytes long"));
+    /// config.check()?;
+    /// # Ok::<(), switchboard::config::ConfigError>(())
+    /// ```
     pub struct Config at "" {
         /// Address and port to serve.
         listen: SocketAddr = "127.0.0.1:3000",
@@ -63,7 +74,7 @@ const RESERVED_FILES: usize = 2048;
 impl Config {
     /// Open files that the node needs when every limit of connections, polls and idle sockets is reached; `None` if one of
     /// them is unlimited.
-    pub fn open_files(&self) -> Option<u64> {
+    pub(crate) fn open_files(&self) -> Option<u64> {
         let needed = [
             self.limits.connections,
             self.limits.idle_connections,
@@ -125,7 +136,7 @@ section! {
 
 impl LogSettings {
     /// The filter as `tracing` reads it. A bare `debug` or `trace` applies to this crate only; libraries stay at `info`.
-    pub fn directives(&self) -> String {
+    pub(crate) fn directives(&self) -> String {
         let mut own = Vec::new();
         let mut all = Vec::new();
         for directive in self.filter.split(',') {
@@ -152,12 +163,12 @@ const CLUSTER_DRAIN: Duration = Duration::from_secs(3);
 impl DrainSettings {
     /// Whether the drain is so short that new connections should be refused by the system rather than accepted and told to
     /// retry. `has_peers`: other nodes can take the clients.
-    pub fn is_brief(&self, has_peers: bool) -> bool {
+    pub(crate) fn is_brief(&self, has_peers: bool) -> bool {
         self.period(has_peers) <= SINGLE_NODE_DRAIN
     }
 
     /// The period over which connections are closed. `has_peers`: other nodes can take the clients.
-    pub fn period(&self, has_peers: bool) -> Duration {
+    pub(crate) fn period(&self, has_peers: bool) -> Duration {
         self.over.unwrap_or(match has_peers {
             true => CLUSTER_DRAIN,
             false => SINGLE_NODE_DRAIN,

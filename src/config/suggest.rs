@@ -1,9 +1,7 @@
-//! Guesses what a misspelt name was meant to be.
+//! Suggests an option for a misspelt name.
 
-/// The candidate that `name` was probably meant to be: the only one that ends in it, or the nearest of those that are
-/// a slip of the hand away.
-///
-/// `separator` stands between the parts of a name.
+/// Returns the candidate that `name` probably means: the only one that ends in it, or the nearest by edit distance if that
+/// is small enough. `separator` is what separates the parts of a name.
 pub fn suggest(name: &str, candidates: &[String], separator: char) -> Option<String> {
     let mut ending = candidates.iter().filter(|candidate| {
         candidate

@@ -15,7 +15,7 @@ const SECRET: &str = "hush, hush, hush, hush, hush, hush";
 
 mod rules;
 
-/// Loads what a folder's `switchboard.toml`, variables and flags say.
+/// Loads the configuration from a `switchboard.toml`, variables and flags.
 fn loaded(
     file: &str,
     environment: &[(&str, &str)],
@@ -40,21 +40,21 @@ fn owned<T: for<'a> From<&'a str>>(pairs: &[(&str, &str)]) -> Vec<(T, T)> {
         .collect()
 }
 
-/// The problems as the operator sees them.
+/// The error message for an invalid configuration.
 fn problems(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> String {
     loaded(file, environment, flags)
-        .expect_err("this configuration is wrong")
+        .expect_err("an invalid configuration")
         .to_string()
 }
 
-fn assert_says(said: &str, parts: &[&str]) {
+fn assert_contains(text: &str, parts: &[&str]) {
     for part in parts {
-        assert!(said.contains(part), "{part:?} is missing from:\n{said}");
+        assert!(text.contains(part), "{part:?} is missing from:\n{text}");
     }
 }
 
 #[test]
-fn nothing_set_is_the_default_and_the_defaults_go_together() {
+fn the_defaults_are_consistent() {
     let LoadedConfig {
         config,
         value_sources,
@@ -70,7 +70,7 @@ fn nothing_set_is_the_default_and_the_defaults_go_together() {
 }
 
 #[test]
-fn a_flag_comes_before_a_variable_before_the_file_before_the_default() {
+fn a_flag_overrides_a_variable_overrides_the_file_overrides_the_default() {
     let file = "node = 'file'\n[limits]\nconnections = 1\ninbox = 1\n[drain]\nover = '1s'\n";
     let environment = [
         ("SWITCHBOARD_LIMITS_CONNECTIONS", "2"),
@@ -97,7 +97,7 @@ fn a_flag_comes_before_a_variable_before_the_file_before_the_default() {
 }
 
 #[test]
-fn the_file_takes_numbers_truth_values_texts_and_arrays() {
+fn the_file_accepts_numbers_booleans_strings_and_arrays() {
     let file = r#"
         listen = "localhost:80"
         [auth]
@@ -123,7 +123,7 @@ fn the_file_takes_numbers_truth_values_texts_and_arrays() {
 }
 
 #[test]
-fn every_problem_is_listed_at_once_with_where_it_is_and_what_was_expected() {
+fn all_problems_are_reported_at_once_with_their_source_and_what_was_expected() {
     let file = "lisen = '127.0.0.1:1'\n[limits]\nmessage_bytes = 'lots'\n\n[socketio]\nping_timeout = '0s'\n";
     let environment = [
         ("SWITCHBOARD_STORE", "postgres"),
@@ -133,9 +133,9 @@ fn every_problem_is_listed_at_once_with_where_it_is_and_what_was_expected() {
         ("limits.connections", "-1"),
         ("socketio.namespaces", "/, chat"),
     ];
-    let said = problems(file, &environment, &flags);
-    assert_says(
-        &said,
+    let message = problems(file, &environment, &flags);
+    assert_contains(
+        &message,
         &[
             "7 problems",
             "switchboard.toml:1: unknown option lisen; did you mean listen?",
@@ -150,20 +150,20 @@ fn every_problem_is_listed_at_once_with_where_it_is_and_what_was_expected() {
 }
 
 #[test]
-fn a_bad_value_is_a_problem_even_where_a_better_source_overrides_it() {
-    let said = problems("[limits]\ninbox = 'x'\n", &[], &[("limits.inbox", "5")]);
-    assert_says(&said, &["limits.inbox is \"x\""]);
+fn an_invalid_value_is_a_problem_even_if_another_source_overrides_it() {
+    let message = problems("[limits]\ninbox = 'x'\n", &[], &[("limits.inbox", "5")]);
+    assert_contains(&message, &["limits.inbox is \"x\""]);
 }
 
 #[test]
 fn an_unknown_key_of_the_file_is_a_problem_with_a_suggestion() {
-    let said = problems(
+    let message = problems(
         "message_bytes = 1\n[limit]\nconnections = 5\n[colour]\n[colours]\nred = 1\n",
         &[],
         &[],
     );
-    assert_says(
-        &said,
+    assert_contains(
+        &message,
         &[
             "toml:1: unknown option message_bytes; did you mean limits.message_bytes?",
             "toml:3: unknown option limit.connections; did you mean limits.connections?",
@@ -174,33 +174,33 @@ fn an_unknown_key_of_the_file_is_a_problem_with_a_suggestion() {
 }
 
 #[test]
-fn a_file_that_is_not_toml_is_a_problem_with_its_line_and_hides_no_other() {
-    let said = problems(
+fn invalid_toml_is_a_problem_with_its_line_and_hides_no_other() {
+    let message = problems(
         "node = 'n'\nlisten = \n[limits\n",
         &[("SWITCHBOARD_STORE", "x")],
         &[],
     );
-    assert_says(
-        &said,
+    assert_contains(
+        &message,
         &["switchboard.toml:2: invalid TOML", "SWITCHBOARD_STORE"],
     );
 }
 
 #[test]
-fn a_table_or_a_nested_list_is_no_value() {
-    let said = problems(
+fn a_table_or_a_nested_array_is_not_a_value() {
+    let message = problems(
         "listen = { port = 1 }\n[http]\norigins = [['x']]\n",
         &[],
         &[],
     );
-    assert_says(
-        &said,
+    assert_contains(
+        &message,
         &["listen has a wrong value", "http.origins has a wrong value"],
     );
 }
 
 #[test]
-fn only_a_file_that_is_named_must_be_there() {
+fn only_a_named_file_must_exist() {
     let sources = |file: Option<&Path>, variable: &str| ConfigSources {
         environment: owned(&[("SWITCHBOARD_CONFIG", variable)]),
         file: file.map(Into::into),
@@ -212,13 +212,13 @@ fn only_a_file_that_is_named_must_be_there() {
         sources(Some(Path::new("/nowhere/a.toml")), ""),
         sources(None, "/nowhere/a.toml"),
     ] {
-        let said = load(&missing).unwrap_err().to_string();
-        assert_says(&said, &["/nowhere/a.toml: cannot be read"]);
+        let message = load(&missing).unwrap_err().to_string();
+        assert_contains(&message, &["/nowhere/a.toml: cannot be read"]);
     }
 }
 
 #[test]
-fn the_named_file_is_read_and_the_usual_one_is_not() {
+fn a_named_file_is_read_instead_of_the_default_one() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("switchboard.toml"), "node = 'usual'").unwrap();
     let named = folder.path().join("other.toml");
@@ -237,7 +237,7 @@ fn the_named_file_is_read_and_the_usual_one_is_not() {
 }
 
 #[test]
-fn an_unknown_variable_is_a_warning_only_when_it_is_nearly_a_known_one() {
+fn an_unknown_variable_is_a_warning_only_if_it_resembles_a_known_one() {
     let kubernetes = [
         "SWITCHBOARD_PORT",
         "SWITCHBOARD_PORT_3000_TCP",
@@ -253,7 +253,7 @@ fn an_unknown_variable_is_a_warning_only_when_it_is_nearly_a_known_one() {
     assert_eq!(loaded("", &environment, &[]).unwrap().warnings, []);
 
     let found = loaded("", &[("SWITCHBOARD_LIMIT_MESSAGE_BYTES", "5")], &[]).unwrap();
-    assert_says(
+    assert_contains(
         &found.warnings[0].to_string(),
         &[
             "SWITCHBOARD_LIMIT_MESSAGE_BYTES:",
@@ -283,7 +283,7 @@ fn the_names_of_an_option_derive_from_its_path() {
 }
 
 #[test]
-fn no_two_options_share_a_flag_or_a_variable_and_each_says_what_it_is_for() {
+fn options_have_distinct_flags_and_variables_and_a_description() {
     let options = Config::options();
     for of in [OptionSpec::flag, OptionSpec::env] {
         let names: std::collections::HashSet<_> = options.iter().map(of).collect();
@@ -301,10 +301,10 @@ fn no_two_options_share_a_flag_or_a_variable_and_each_says_what_it_is_for() {
 }
 
 #[test]
-fn the_printed_configuration_says_where_values_came_from() {
+fn the_printed_configuration_has_the_source_of_each_value() {
     let found = loaded("[limits]\ninbox = 7\n", &[("SWITCHBOARD_NODE", "n")], &[]).unwrap();
     let printed = print(&found.config, &found.value_sources);
-    assert_says(
+    assert_contains(
         &printed,
         &[
             "node = \"n\" # environment SWITCHBOARD_NODE\n",

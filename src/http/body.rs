@@ -45,8 +45,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
         let body = BufferedBody::read(request.into_body(), limits.bytes, limits.time, charge).await;
         let body = body.map_err(|reason| refused(&reason, limits.bytes))?;
         let read = json::read_bytes(&body)?;
-        if let Some(kept) = kept_reservation {
-            kept.keep(body.into_charge());
+        if let Some(reservation) = kept_reservation {
+            reservation.keep(body.into_charge());
         }
         Ok(Self(read))
     }

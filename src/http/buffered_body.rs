@@ -10,8 +10,10 @@ use axum::body::{Body, HttpBody};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
-use super::lock;
-use crate::limits::{Charge, Exhausted};
+use crate::{
+    limits::{Charge, Exhausted},
+    sync::lock,
+};
 
 /// Bytes of a body that are not charged: ordinary requests go through while others use up the budget.
 pub(crate) const UNCHARGED_BYTES: usize = 4 << 10;
@@ -97,7 +99,7 @@ impl BufferedBody {
             };
             let new_capacity = new_capacity.min(max_bytes);
             self.charge
-                .cover(new_capacity)
+                .resize(new_capacity)
                 .map_err(BodyError::Exhausted)?;
             self.bytes.reserve_exact(new_capacity - self.bytes.len());
         }

@@ -14,8 +14,7 @@ use ipnet::IpNet;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::lock;
-use crate::{error::Limit, limits::address_group, telemetry::Metrics};
+use crate::{error::Limit, limits::address_group, sync::lock, telemetry::Metrics};
 
 /// All idle connections of the node.
 pub(super) struct IdleConnections {

@@ -16,9 +16,8 @@ use http::{Extensions, HeaderMap, HeaderValue, header};
 use super::{
     client_address, forwarded,
     host::{HostPort, WebOrigin},
-    lock,
 };
-use crate::{error::Error, pattern::Pattern};
+use crate::{error::Error, pattern::Pattern, sync::lock};
 
 /// Which pages may connect to a server.
 #[derive(Clone, Debug)]

@@ -66,11 +66,11 @@ fn rejection_error(status: StatusCode, text: &str) -> Error {
         name.bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
-    let words = match what.split_once(": ").filter(|(name, _)| is_name(name)) {
-        Some((name, said)) => json::in_words(name, said),
+    let message = match what.split_once(": ").filter(|(name, _)| is_name(name)) {
+        Some((name, reason)) => json::in_words(name, reason),
         None => json::in_words("", what),
     };
-    Error::bad_request(words)
+    Error::bad_request(message)
 }
 
 #[cfg(test)]

@@ -24,9 +24,10 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, sleep};
 
-use super::{ConnectionAbort, error_response, lock};
+use super::{ConnectionAbort, error_response};
 use crate::{
     limits::{Exhausted, Holder, Pool, Reservation},
+    sync::lock,
     telemetry::Metrics,
 };
 

@@ -16,7 +16,7 @@ mod request;
 pub(super) mod signal;
 mod typing;
 
-pub use caller::{Caller, Visitor};
+pub use caller::{Caller, StatelessCaller};
 pub use executor::{Executor, ReplySink};
 pub use history::{HistoryPage, HistoryRequest};
 pub use join::{Join, Joined, Replay};

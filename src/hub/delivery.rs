@@ -7,12 +7,12 @@ use std::{
 
 use super::{
     Hub,
-    event::{Event, Outgoing},
-    lock,
+    event::{Event, OutgoingEvent},
 };
 use crate::{
     backend::{Deliveries, Delivery},
     model::Ephemeral,
+    sync::lock,
 };
 
 /// A transport that writes events that come together in one go.
@@ -49,7 +49,7 @@ const MAX_YIELDS: usize = 64;
 
 impl Hub {
     /// Tells `writer` when events come together. Call it before [`deliver_all`](Self::deliver_all).
-    pub fn register_batch_writer(&self, writer: Arc<dyn BatchWriter>) {
+    pub(crate) fn register_batch_writer(&self, writer: Arc<dyn BatchWriter>) {
         self.batch_writers().add(writer);
     }
 
@@ -57,7 +57,7 @@ impl Hub {
     ///
     /// One task a node runs this, so that every member sees the backend's order. It only pushes to event sinks, which never
     /// block, and yields between deliveries, so that a long backlog does not occupy a worker thread.
-    pub async fn deliver_all(self, mut deliveries: Deliveries) {
+    pub(crate) async fn deliver_all(self, mut deliveries: Deliveries) {
         let writers = self.batch_writers().all();
         while let Some(first) = deliveries.recv().await {
             writers.iter().for_each(|writer| writer.begin_batch());
@@ -84,7 +84,7 @@ impl Hub {
         let (room, event, except) = match delivery {
             Delivery::Message(message) => {
                 let (room, except) = (message.room.clone(), message.except);
-                (room, Outgoing::new(Event::Message(message)), except)
+                (room, OutgoingEvent::new(Event::Message(message)), except)
             }
             Delivery::Barrier(reached) => {
                 // The waiting task may have been dropped.
@@ -94,20 +94,20 @@ impl Hub {
             Delivery::Remote(room, event) => return self.apply_remote(&room, event),
             Delivery::Request(request) => return self.serve_request(request),
             Delivery::Ephemeral(event, except) => {
-                (event.room.clone(), self.outgoing(event), except)
+                (event.room.clone(), self.wrap_ephemeral(event), except)
             }
         };
         self.rooms().deliver(&room, &event, except);
     }
 
-    /// An ephemeral event with its delivery policy.
-    fn outgoing(&self, event: Arc<Ephemeral>) -> Arc<Outgoing> {
+    /// Wraps an ephemeral event with its delivery policy.
+    fn wrap_ephemeral(&self, event: Arc<Ephemeral>) -> Arc<OutgoingEvent> {
         if !self.limits().newest.contains(&event.event) {
-            return Outgoing::new(Event::Ephemeral(event));
+            return OutgoingEvent::new(Event::Ephemeral(event));
         }
-        let (kept, from) = (event.clone(), event.from.as_ref().map(|from| &from.user));
-        Outgoing::newest(
-            Event::Ephemeral(kept),
+        let from = event.from.as_ref().map(|from| &from.user);
+        OutgoingEvent::newest(
+            Event::Ephemeral(event.clone()),
             &event.room.room,
             event.event.as_str(),
             from,

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::lock;
 use crate::{
     limits::Reservation,
     model::{
         Ephemeral, EventName, Message, MessageId, Namespace, Offset, RoomName, Sender, Seq,
         Timestamp, UserId,
     },
+    sync::lock,
 };
 
 /// An event as the hub knows it.
@@ -39,13 +39,13 @@ pub enum DeliveryPolicy {
 
 /// An event on its way to connections.
 #[derive(Debug)]
-pub struct Outgoing {
+pub struct OutgoingEvent {
     event: Event,
     delivery_policy: DeliveryPolicy,
     arguments: OnceLock<Arguments>,
     encoded: [OnceLock<(Namespace, Bytes)>; Format::COUNT],
     /// Memory that is reserved for it, until the encoded bytes take that over.
-    held: Mutex<Option<Reservation>>,
+    reservation: Mutex<Option<Reservation>>,
 }
 
 /// How transports encode events.
@@ -72,7 +72,7 @@ pub struct Arguments {
     pub values: Vec<Box<RawValue>>,
 }
 
-impl Outgoing {
+impl OutgoingEvent {
     /// Wraps an event; nothing is encoded yet.
     pub fn new(event: Event) -> Arc<Self> {
         let delivery_policy = match event {
@@ -96,17 +96,17 @@ impl Outgoing {
             delivery_policy,
             arguments: OnceLock::new(),
             encoded: Default::default(),
-            held: Mutex::default(),
+            reservation: Mutex::default(),
         })
     }
 
-    /// An event for one connection alone, whose bytes stay reserved until they are sent.
-    pub(super) fn for_one(event: Event, held: Option<Reservation>) -> Arc<Self> {
-        let mut outgoing = Self::new(event);
-        if let Some(outgoing) = Arc::get_mut(&mut outgoing) {
-            outgoing.held = Mutex::new(held);
+    /// Wraps an event for one connection alone, whose bytes stay reserved until they are sent.
+    pub(super) fn with_reservation(event: Event, reservation: Option<Reservation>) -> Arc<Self> {
+        let mut event = Self::new(event);
+        if let Some(event) = Arc::get_mut(&mut event) {
+            event.reservation = Mutex::new(reservation);
         }
-        outgoing
+        event
     }
 
     /// A notice that is about no room.
@@ -170,7 +170,7 @@ impl Outgoing {
         encode: impl Fn(&Self) -> Bytes,
     ) -> Bytes {
         let (made_for, bytes) = self.encoded[format as usize]
-            .get_or_init(|| (namespace.clone(), self.hold(encode(self))));
+            .get_or_init(|| (namespace.clone(), self.attach_reservation(encode(self))));
         if made_for == namespace {
             return bytes.clone();
         }
@@ -178,10 +178,10 @@ impl Outgoing {
     }
 
     /// Hands the event's reservation over to its bytes.
-    fn hold(&self, bytes: Bytes) -> Bytes {
-        match lock(&self.held).take() {
+    fn attach_reservation(&self, bytes: Bytes) -> Bytes {
+        match lock(&self.reservation).take() {
             None => bytes,
-            Some(held) => held.attach_to(bytes),
+            Some(reservation) => reservation.attach_to(bytes),
         }
     }
 
@@ -194,7 +194,7 @@ impl Outgoing {
 impl Arguments {
     fn of(event: &Event) -> Self {
         match event {
-            Event::Message(message) if is_whole(&message.event) => Self {
+            Event::Message(message) if is_sent_as_object(&message.event) => Self {
                 name: message.event.as_str().into(),
                 values: vec![encode(message), encode(&message.offset.to_string())],
             },
@@ -236,7 +236,7 @@ impl Arguments {
 }
 
 /// Whether a message of this event is sent as one object, and not as its data followed by its metadata.
-fn is_whole(event: &EventName) -> bool {
+fn is_sent_as_object(event: &EventName) -> bool {
     event.is_message() || event.is_notification()
 }
 

@@ -13,7 +13,7 @@ const BUCKET_CLEANUP: Duration = Duration::from_secs(10);
 
 impl Hub {
     /// Runs everything that is due in time: users leave, typing ends, idle users are shown as away. Runs until dropped.
-    pub async fn run_maintenance(self) {
+    pub(crate) async fn run_maintenance(self) {
         tokio::join!(
             self.rooms().run_timers(),
             self.mark_idle_users(),

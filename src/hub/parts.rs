@@ -43,7 +43,7 @@ impl WeakHub {
 
 impl Hub {
     /// A hub over `backend`, with identities from `authority`.
-    pub fn new(
+    pub(crate) fn new(
         backend: Backend,
         authority: Authority,
         settings: HubSettings,
@@ -90,17 +90,18 @@ impl Hub {
     }
 
     /// The metrics of this node.
+    #[doc(hidden)]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.parts().metrics
     }
 
     /// The limits in force.
-    pub fn limits(&self) -> &LimitSettings {
+    pub(crate) fn limits(&self) -> &LimitSettings {
         self.parts().limiter.settings()
     }
 
     /// How long a connection stays after its token has expired, waiting for a new one.
-    pub fn grace(&self) -> Duration {
+    pub(crate) fn grace(&self) -> Duration {
         self.parts().token_grace
     }
 

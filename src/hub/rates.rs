@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Caller, ConnectionRates, LimitSettings, RequestCost, Visitor, limiter::rate_exceeded,
+    Caller, ConnectionRates, LimitSettings, RequestCost, StatelessCaller, limiter::rate_exceeded,
     rooms::fan_out::FanOutBudget,
 };
 use crate::{
@@ -69,7 +69,7 @@ impl RateLimiter {
             return self.reserve_joins(caller, 1, now, max_wait);
         }
         let share = |rate: Rate| match cost {
-            RequestCost::Event => rate.halved(),
+            RequestCost::Event => rate.at_half_cost(),
             _ => rate,
         };
         let mut wait = Duration::ZERO;
@@ -166,8 +166,8 @@ impl RateLimiter {
     }
 
     /// Charges a user without a connection, whose request has been carried out already, for reading a room.
-    pub(super) fn charge_non_member(&self, visitor: &Visitor, now: Instant) {
-        if let Some(principal) = visitor.identity() {
+    pub(super) fn charge_non_member(&self, caller: &StatelessCaller, now: Instant) {
+        if let Some(principal) = caller.identity() {
             let user = &principal.user;
             self.connectionless_joins.charge(user, 1, now);
             self.user_joins.charge(user, 1, now);

@@ -11,10 +11,11 @@ use crate::{
     backend::{Backend, Deliveries, memory},
     hub::{
         CloseReason, Connection, Drained, Event, EventSink, Hub, HubSettings, Join, LimitSettings,
-        Outgoing, PageLimits, PendingReply, PreparedConnection, PresenceSettings, Publish,
-        RecoverySettings, Replay, ResumeRequest, TypingSettings, lock,
+        OutgoingEvent, PageLimits, PendingReply, PreparedConnection, PresenceSettings, Publish,
+        RecoverySettings, Replay, ResumeRequest, TypingSettings,
     },
     model::{Namespace, Offset, RoomKey, RoomName, UserId},
+    sync::lock,
 };
 
 pub(in crate::hub) mod fake_cluster;
@@ -33,7 +34,7 @@ pub(in crate::hub) struct RecordingClient {
 }
 
 impl EventSink for RecordingClient {
-    fn push(&self, event: &Outgoing) {
+    fn push(&self, event: &OutgoingEvent) {
         let text = match event.event() {
             Event::Message(message) => {
                 *lock(&self.offset) = Some(message.offset);
@@ -44,13 +45,13 @@ impl EventSink for RecordingClient {
         lock(&self.received).push(text);
     }
 
-    fn push_with_reply(&self, event: &Outgoing, _: Duration) -> Option<PendingReply> {
-        let says = (*lock(&self.replies_with))?;
+    fn push_with_reply(&self, event: &OutgoingEvent, _: Duration) -> Option<PendingReply> {
+        let replies = (*lock(&self.replies_with))?;
         self.push(event);
         let raw =
             |text: &&str| serde_json::value::RawValue::from_string((*text).to_owned()).unwrap();
-        let answer = says.iter().map(raw).collect();
-        Some(Box::pin(async move { Some(Ok(answer)) }))
+        let reply = replies.iter().map(raw).collect();
+        Some(Box::pin(async move { Some(Ok(reply)) }))
     }
 
     fn is_behind(&self) -> bool {
@@ -129,25 +130,25 @@ pub(in crate::hub) fn hub_with_backend(
     hub
 }
 
-pub(in crate::hub) async fn arrive(
+pub(in crate::hub) async fn prepare(
     hub: &Hub,
     user: &str,
     resume: ResumeRequest,
 ) -> PreparedConnection {
     let principal = hub.authority().open_principal(Some(user)).unwrap();
-    let arrived = hub
+    let prepared = hub
         .prepare_connection(Namespace::root(), principal, resume)
         .await;
-    arrived.unwrap()
+    prepared.unwrap()
 }
 
 pub(in crate::hub) async fn connect(
     hub: &Hub,
-    arrived: PreparedConnection,
+    prepared: PreparedConnection,
 ) -> (Arc<Connection>, Arc<RecordingClient>) {
     let client = Arc::<RecordingClient>::default();
-    let greeting = |it: &Connection| it.push(&Outgoing::notice("session", &()));
-    let connection = hub.connect(arrived, client.clone(), greeting).await;
+    let greeting = |it: &Connection| it.push(&OutgoingEvent::notice("session", &()));
+    let connection = hub.connect(prepared, client.clone(), greeting).await;
     (connection, client)
 }
 
@@ -158,7 +159,7 @@ pub(in crate::hub) async fn member(
     rooms: &[&str],
 ) -> (Arc<Connection>, Arc<RecordingClient>) {
     let (connection, client) =
-        connect(hub, arrive(hub, user, ResumeRequest::NewSession).await).await;
+        connect(hub, prepare(hub, user, ResumeRequest::NewSession).await).await;
     for room in rooms {
         join(hub, &connection, room).await;
     }

@@ -1,11 +1,12 @@
 //! The holder that a connection's memory is charged to, who may become known only after the connection has begun.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{
     charge::Charge,
     pool::{Exhausted, Holder, Pool, Reservation},
 };
+use crate::sync::lock;
 
 /// The pool and the holder that a connection's bytes are charged to.
 #[derive(Debug)]
@@ -47,6 +48,6 @@ impl Account {
     }
 
     fn lock(&self) -> MutexGuard<'_, Holder> {
-        self.holder.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.holder)
     }
 }

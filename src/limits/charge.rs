@@ -1,4 +1,4 @@
-//! The memory of one thing that grows: a body, a message in parts, a queue.
+//! The memory reserved for one buffer that grows: a body, a fragmented message, a queue.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::pool::{Exhausted, Holder, Pool, Reservation};
 /// Reservations grow and shrink by this many bytes, so that the pool is not locked for each byte.
 const STEP: usize = 16 << 10;
 
-/// The bytes of one thing. Nothing is reserved while it is small; once it is not, all of it is, in steps.
+/// The bytes of one buffer. A small one is free; a larger one is reserved in full, in steps.
 #[derive(Debug)]
 pub struct Charge {
     pool: Arc<Pool>,
@@ -17,7 +17,7 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// An empty charge; up to `free` bytes are not charged.
+    /// An empty charge. Up to `free` bytes nothing is reserved.
     pub fn new(pool: Arc<Pool>, holder: Holder, free: usize) -> Self {
         Self {
             pool,
@@ -27,11 +27,11 @@ impl Charge {
         }
     }
 
-    /// Adjusts the reservation to a total of `bytes`, before the thing grows or after it has shrunk.
+    /// Resizes the reservation to a total of `bytes`. Call it before the buffer grows, and after it has shrunk.
     ///
     /// # Errors
     /// If the pool or the holder's share is exhausted; the reservation stays as it was.
-    pub fn cover(&mut self, bytes: usize) -> Result<(), Exhausted> {
+    pub fn resize(&mut self, bytes: usize) -> Result<(), Exhausted> {
         let target = match bytes <= self.free {
             true => 0,
             false => bytes.div_ceil(STEP).saturating_mul(STEP),
@@ -52,14 +52,9 @@ impl Charge {
         Ok(())
     }
 
-    /// Bytes that are reserved.
+    /// The number of bytes reserved.
     pub fn units(&self) -> usize {
         self.reservation.as_ref().map_or(0, Reservation::units)
-    }
-
-    /// The reservation, for the next owner of the bytes.
-    pub fn into_reservation(self) -> Option<Reservation> {
-        self.reservation
     }
 }
 

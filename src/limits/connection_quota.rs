@@ -2,7 +2,7 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     keyed_counter::{KeyedCounter, Permit},
     pool::{Holder, Pool, Reservation},
 };
-use crate::error::Limit;
+use crate::{error::Limit, sync::lock};
 
 /// Limits the connections of the node and of each address.
 #[derive(Debug)]
@@ -34,11 +34,7 @@ pub struct ConnectionPermit {
 impl ConnectionPermit {
     /// The client is identified and connected: its handshake is over.
     pub fn complete_handshake(&self) {
-        let mut handshake = self
-            .handshake
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        drop(handshake.take());
+        drop(lock(&self.handshake).take());
     }
 }
 

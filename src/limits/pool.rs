@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use super::address_group::address_group;
 use crate::{
     error::{Code, Error, Limit},
     model::UserId,
+    sync::lock,
 };
 
 /// A share is the pool divided by this: the number of holders that can use their whole share at the same time.
@@ -152,7 +153,7 @@ impl Pool {
     }
 
     fn usage(&self) -> MutexGuard<'_, Usage> {
-        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.usage)
     }
 }
 

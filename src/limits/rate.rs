@@ -47,7 +47,7 @@ impl Rate {
 
     /// The same rate with half of the burst, for senders that leave the other half to others.
     #[must_use]
-    pub fn upper_half(self) -> Self {
+    pub fn with_half_burst(self) -> Self {
         Self {
             tolerance: self.tolerance / 2,
             ..self
@@ -56,7 +56,7 @@ impl Rate {
 
     /// The same rate for requests that cost half a permit.
     #[must_use]
-    pub fn halved(self) -> Self {
+    pub fn at_half_cost(self) -> Self {
         Self {
             interval: self.interval / 2,
             ..self

@@ -56,7 +56,7 @@ pub struct Message {
 
 impl Message {
     /// The memory that the message takes, in bytes; an estimate, for bounds.
-    pub fn cost(&self) -> usize {
+    pub(crate) fn cost(&self) -> usize {
         let names = self.id.as_str().len() + self.event.as_str().len();
         let from = self.from.as_ref().map_or(0, |from| {
             from.user.as_str().len() + from.name.as_deref().map_or(0, str::len)

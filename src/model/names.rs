@@ -17,7 +17,7 @@ macro_rules! name {
             /// Parses a name.
             ///
             /// # Errors
-            /// `bad_request`, with a message that says what is expected.
+            /// Fails with `bad_request` and a message that says what is expected.
             pub fn parse(text: &str) -> Result<Self> {
                 $check(text)?;
                 Ok(Self(text.into()))
@@ -182,10 +182,29 @@ fn check_namespace(text: &str) -> Result<()> {
 name! {
     /// The name of a room: 1-128 bytes of UTF-8 without white space or control characters. In the name of a personal room,
     /// `user:` does not count.
+    ///
+    /// ```
+    /// use switchboard::model::{RoomName, UserId};
+    ///
+    /// let alice = UserId::parse("alice")?;
+    /// let personal = RoomName::personal(&alice);
+    /// assert_eq!(personal.as_str(), "user:alice");
+    /// assert!(personal.belongs_to(&alice));
+    /// assert!(!RoomName::parse("team:7")?.is_personal());
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
     RoomName, check_room
 }
 name! {
     /// The id of a user, of the same form as a room name.
+    ///
+    /// ```
+    /// use switchboard::{Code, model::UserId};
+    ///
+    /// assert_eq!(UserId::parse("alice@example.com")?.as_str(), "alice@example.com");
+    /// assert_eq!(UserId::parse("two words").unwrap_err().code(), Code::BadRequest);
+    /// # Ok::<(), switchboard::Error>(())
+    /// ```
     UserId, check_user
 }
 name! {
@@ -208,7 +227,7 @@ impl RoomName {
     }
 
     /// The length that limits apply to; for a personal room the length of the user id.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.0
             .strip_prefix(PERSONAL_ROOM_PREFIX)
             .unwrap_or(&self.0)
@@ -250,7 +269,7 @@ impl EventName {
     /// Parses the event of a message to send: any that can be published, or `notification`.
     ///
     /// # Errors
-    /// `bad_request`, with a message that says what is expected.
+    /// Fails with `bad_request` and a message that says what is expected.
     pub fn parse_sent(text: &str) -> Result<Self> {
         match text {
             Self::NOTIFICATION => Ok(Self::notification()),

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The secret of a session, Socket.IO's private session id (`pid`): 128 random bits as 32 lower-case hexadecimal digits.
 ///
-/// It resumes the session of the same user, so only the owner is told it, and `Debug` redacts it.
+/// It resumes the session of the same user, so only its owner receives it, and `Debug` redacts it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pid(u128);
 

@@ -70,7 +70,7 @@ impl Epoch {
     }
 
     /// An epoch as it was stored or as a client sent it; any text is valid.
-    pub fn from_text(text: &str) -> Self {
+    pub(crate) fn from_text(text: &str) -> Self {
         Self(text.into())
     }
 
@@ -81,6 +81,34 @@ impl Epoch {
 }
 
 impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Names one incarnation of a whole log. Offsets and sessions are comparable only within one; a log that has lost data begins
+/// the next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Incarnation(Arc<str>);
+
+impl Incarnation {
+    /// A new, random name, of the same form as an [`Epoch`].
+    pub fn generate() -> Self {
+        Self(Epoch::generate().0)
+    }
+
+    /// A name as it was stored or as a client sent it; any text is valid.
+    pub(crate) fn from_text(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Incarnation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -99,7 +127,7 @@ impl Position {
     /// Parses `epoch:seq`.
     ///
     /// # Errors
-    /// `bad_request` for any other text.
+    /// Fails with `bad_request` for any other text.
     pub fn parse(text: &str) -> Result<Self> {
         text.rsplit_once(':')
             .filter(|(epoch, _)| !epoch.is_empty() && epoch.len() <= MAX_ID_CHARS)
@@ -121,7 +149,7 @@ impl Position {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The incarnation of the log; offsets start anew in each.
-    pub incarnation: Epoch,
+    pub incarnation: Incarnation,
     /// Everything up to this offset was delivered.
     pub offset: Offset,
     /// The latest time at which that was so. The contents of rooms that were forgotten since are unknown.
@@ -140,7 +168,7 @@ impl Cursor {
             is_number.then(|| text.parse().ok()).flatten()
         };
         is_valid.then_some(Self {
-            incarnation: Epoch::from_text(incarnation),
+            incarnation: Incarnation::from_text(incarnation),
             offset: Offset(number(offset)?),
             ts: Timestamp(number(ts)?),
         })

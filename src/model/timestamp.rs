@@ -31,7 +31,7 @@ impl Timestamp {
 
     /// The current time, or the millisecond after `other` if that is later.
     #[must_use]
-    pub fn now_after(other: Self) -> Self {
+    pub(crate) fn now_after(other: Self) -> Self {
         Self::now().max(Self(other.0.saturating_add(1)))
     }
 

@@ -74,7 +74,7 @@ impl OptionValue for Secret {
 }
 
 /// A URL, or several separated by commas, whose user, password, query and fragment are never printed. Where an option also
-/// accepts a file path, the path is printed whole.
+/// accepts a file path, the path is printed in full.
 ///
 /// ```
 /// use switchboard::config::SecretUrl;

@@ -39,7 +39,7 @@ fn the_first_line_is_logged_at_once_and_then_one_per_period_with_the_number_supp
 }
 
 #[test]
-fn a_burst_within_the_limit_is_logged_whole() {
+fn a_burst_within_the_limit_is_logged_in_full() {
     let limiter = LogLimiter::with_limit(3, 10 * SECOND);
     let begin = Instant::now();
     let lines = |at| (0..5).filter(|_| limiter.allow_at(at).is_some()).count();

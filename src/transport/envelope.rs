@@ -10,7 +10,7 @@ use super::{requests, wire::Frame};
 use crate::{
     error::{Error, Result},
     http::json::{self, StringOrNumber, parse_optional},
-    hub::{Event, Outgoing, Publish, Request},
+    hub::{Event, OutgoingEvent, Publish, Request},
     model::{EventName, MessageId, RoomName, Sender, Seq, Timestamp},
 };
 
@@ -72,7 +72,7 @@ struct PublishedEvent<'a> {
 }
 
 /// Encodes an event.
-pub(super) fn frame(event: &Outgoing) -> Bytes {
+pub(super) fn frame(event: &OutgoingEvent) -> Bytes {
     let frame = match event.event() {
         Event::Message(message) if message.event.is_message() => Envelope {
             id: Some(&message.id),

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    hub::{CloseReason, DeliveryPolicy, Drained, EventSink, Format, Outgoing, PendingReply},
+    hub::{CloseReason, DeliveryPolicy, Drained, EventSink, Format, OutgoingEvent, PendingReply},
     limits::ConnectionPermit,
     model::Namespace,
     retry::log_in_bursts,
@@ -34,7 +34,7 @@ pub(super) trait Framing: Send + Sync + 'static {
     const FORMAT: Format;
 
     /// Encodes an event.
-    fn frame(&self, event: &Outgoing) -> Bytes;
+    fn frame(&self, event: &OutgoingEvent) -> Bytes;
 
     /// The last frame of a client that is closed, if the transport has one.
     fn close_frame(&self, reason: CloseReason) -> Option<Frame>;
@@ -145,7 +145,7 @@ impl<F: Framing> OutboxOwner for FramedClient<F> {
 }
 
 impl<F: Framing> EventSink for FramedClient<F> {
-    fn push(&self, event: &Outgoing) {
+    fn push(&self, event: &OutgoingEvent) {
         let encoded = event.encoded(F::FORMAT, &self.namespace, |event| {
             self.framing.frame(event)
         });
@@ -153,7 +153,7 @@ impl<F: Framing> EventSink for FramedClient<F> {
             .push(Frame::of(encoded), event.delivery_policy());
     }
 
-    fn push_with_reply(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {
+    fn push_with_reply(&self, _: &OutgoingEvent, _: Duration) -> Option<PendingReply> {
         None
     }
 

@@ -91,7 +91,7 @@ impl<R> MemoryLimitedReader<R> {
         }
         loop {
             // Twice, because the message is copied once when it is complete.
-            if reservation.charge.cover(2 * (unfinished + more)).is_ok() {
+            if reservation.charge.resize(2 * (unfinished + more)).is_ok() {
                 reservation.waiting = None;
                 return Poll::Ready(true);
             }

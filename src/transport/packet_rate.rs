@@ -20,9 +20,9 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::lock;
 use crate::{
     limits::{Bucket, Rate},
+    sync::lock,
     telemetry::Metrics,
 };
 
@@ -31,7 +31,7 @@ pub(super) struct PacketRate {
     rate: Rate,
     bucket: Mutex<Bucket>,
     /// Counted, but not charged to the bucket yet.
-    owed: AtomicU32,
+    uncharged: AtomicU32,
     metrics: Arc<Metrics>,
 }
 
@@ -40,25 +40,25 @@ impl PacketRate {
         Arc::new(Self {
             rate,
             bucket: Mutex::default(),
-            owed: AtomicU32::new(0),
+            uncharged: AtomicU32::new(0),
             metrics,
         })
     }
 
     /// Counts one packet.
     pub(super) fn note(&self) {
-        self.owed.fetch_add(1, Ordering::Relaxed);
+        self.uncharged.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How long reading from the client has to pause for what was counted; almost always zero.
     pub(super) fn pause(&self) -> Duration {
-        let owed = match self.owed.load(Ordering::Relaxed) {
+        let uncharged = match self.uncharged.load(Ordering::Relaxed) {
             0 => return Duration::ZERO,
-            _ => self.owed.swap(0, Ordering::Relaxed),
+            _ => self.uncharged.swap(0, Ordering::Relaxed),
         };
         let (now, mut bucket) = (Instant::now().into_std(), lock(&self.bucket));
         let mut wait = Duration::ZERO;
-        for _ in 0..owed {
+        for _ in 0..uncharged {
             wait = bucket
                 .reserve(self.rate, now, Duration::MAX)
                 .unwrap_or(Duration::MAX);
@@ -123,9 +123,9 @@ impl<R: AsyncRead + Unpin> AsyncRead for PacedReader<R> {
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.reader).poll_read(context, buffer))?;
-        let (all, light) = this.frames.count(&buffer.filled()[before..]);
+        let (all, non_message) = this.frames.count(&buffer.filled()[before..]);
         this.unbudgeted += all;
-        (0..light).for_each(|_| this.rate.note());
+        (0..non_message).for_each(|_| this.rate.note());
         Poll::Ready(Ok(()))
     }
 }
@@ -147,7 +147,7 @@ struct FrameCounter {
 impl FrameCounter {
     /// How many frames begin in `bytes`, and how many of those complete no message: control frames, fragments, empty ones.
     fn count(&mut self, mut bytes: &[u8]) -> (u32, u32) {
-        let (mut all, mut light) = (0, 0);
+        let (mut all, mut non_message) = (0, 0);
         loop {
             let passed = bytes
                 .len()
@@ -161,7 +161,7 @@ impl FrameCounter {
                 }
             }
             let Some((byte, rest)) = bytes.split_first() else {
-                return (all, light);
+                return (all, non_message);
             };
             bytes = rest;
             self.head[self.len] = *byte;
@@ -176,7 +176,7 @@ impl FrameCounter {
                 (self.message, self.is_last_of_message) = (0, None);
             }
             all += 1;
-            light += u32::from(!last || payload == 0 || !matches!(opcode, 1 | 2));
+            non_message += u32::from(!last || payload == 0 || !matches!(opcode, 1 | 2));
         }
     }
 }

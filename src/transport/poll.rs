@@ -111,8 +111,8 @@ impl LongPollTransport {
         let holder = self.admission.holder(request, Some(&principal));
         request.extensions.insert(holder.clone());
         let hub = self.admission.hub();
-        let visitor = hub.visitor(Namespace::root(), principal)?;
-        hub.take_poll_permits(&visitor, &poll, Instant::now())?;
+        let caller = hub.stateless_caller(Namespace::root(), principal)?;
+        hub.take_poll_permits(&caller, &poll, Instant::now())?;
         let mut max_wait = Duration::from_secs_f64(wait.min(MAX_WAIT_SECS));
         if let Some(end) = ends {
             max_wait = max_wait.min(Timestamp::now().until(end));
@@ -129,7 +129,7 @@ impl LongPollTransport {
                 }
             }))
         };
-        hub.poll(&visitor, poll, wait).await
+        hub.poll(&caller, poll, wait).await
     }
 
     /// Reserves one of `poll.waiters`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::{
-    hub::{Connection, Hub, LimitSettings, Outgoing},
+    hub::{Connection, Hub, LimitSettings, OutgoingEvent},
     model::{ConnectionId, Cursor, RoomName, Timestamp, UserId},
 };
 
@@ -15,9 +15,9 @@ pub(super) fn session_event(
     hub: &Hub,
     node: &str,
     cursor: Option<&Cursor>,
-) -> Arc<Outgoing> {
+) -> Arc<OutgoingEvent> {
     let principal = connection.principal();
-    Outgoing::notice(
+    OutgoingEvent::notice(
         "session",
         &SessionEvent {
             user: &principal.user,

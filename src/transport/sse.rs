@@ -44,10 +44,10 @@ use crate::{
     error::{Error, Result},
     http::{ConnectionAbort, params::PathParams, traced},
     hub::{
-        CloseReason, Connection, DisconnectGuard, Event, Format, Outgoing, PreparedStream,
+        CloseReason, Connection, DisconnectGuard, Event, Format, OutgoingEvent, PreparedStream,
         StreamRequest, StreamStart, TokenExpiry,
     },
-    model::{Cursor, Epoch, Namespace, Offset, Position, RoomName, Timestamp},
+    model::{Cursor, Incarnation, Namespace, Offset, Position, RoomName, Timestamp},
 };
 
 /// Bytes between outbox and body: small, because what is queued should be in the outbox, where it is bounded and counted.
@@ -105,13 +105,13 @@ impl EventStreamTransport {
         if request.method == Method::HEAD {
             return Ok(HEADERS.into_response());
         }
-        let beginning = hub
+        let stream = hub
             .prepare_stream(Namespace::root(), principal, stream)
             .await?;
         let framing = EventStream {
-            incarnation: beginning.cursor.incarnation.clone(),
-            cursor: beginning.cursor.clone(),
-            last_reset: beginning.resets.last().map(|reset| reset.room.clone()),
+            incarnation: stream.cursor.incarnation.clone(),
+            cursor: stream.cursor.clone(),
+            last_reset: stream.resets.last().map(|reset| reset.room.clone()),
         };
         let streams = &hub.metrics().event_streams;
         let client = FramedClient::new(framing, &self.admission, permit, streams);
@@ -124,14 +124,14 @@ impl EventStreamTransport {
             _gone: gone.clone().drop_guard(),
         };
         let abort = request.extensions.get::<ConnectionAbort>().cloned();
-        tokio::spawn(self.serve(beginning, client, gone, abort));
+        tokio::spawn(self.serve(stream, client, gone, abort));
         Ok((HEADERS, Body::from_stream(body)).into_response())
     }
 
     /// Serves one stream until it ends.
     async fn serve(
         self,
-        beginning: PreparedStream,
+        stream: PreparedStream,
         client: Arc<FramedClient<EventStream>>,
         gone: CancellationToken,
         abort: Option<ConnectionAbort>,
@@ -140,20 +140,20 @@ impl EventStreamTransport {
             prepared,
             cursor,
             resets,
-        } = beginning;
+        } = stream;
         let (hub, node) = (self.admission.hub(), self.admission.node());
         let greet = |connection: &Connection| {
             // Where rooms were reset, a client must not continue from the cursor before it has received the resets.
             let start = Some(&cursor).filter(|_| resets.is_empty());
             connection.push(&session_event(connection, hub, node, start));
             for reset in &resets {
-                connection.push(&Outgoing::room_notice("reset", &reset.room, reset));
+                connection.push(&OutgoingEvent::room_notice("reset", &reset.room, reset));
             }
         };
         let connection = hub.connect(prepared, client.clone(), greet).await;
-        let departure = DisconnectGuard::new(hub, &connection);
+        let disconnect_guard = DisconnectGuard::new(hub, &connection);
         self.keep_alive(&connection, &client, &gone).await;
-        drop(departure);
+        drop(disconnect_guard);
         if timeout(CLOSE_TIMEOUT, gone.cancelled()).await.is_err() {
             // The client does not read, and hyper does not poll the body any more.
             client.outbox().end();
@@ -236,7 +236,7 @@ fn retry(base: Duration) -> Bytes {
 
 /// How events are written to a stream.
 struct EventStream {
-    incarnation: Epoch,
+    incarnation: Incarnation,
     /// Where this stream starts.
     cursor: Cursor,
     /// The room whose reset is sent last. Only that event has the cursor: a client that is disconnected before it comes back to
@@ -257,7 +257,7 @@ impl EventStream {
 impl Framing for EventStream {
     const FORMAT: Format = Format::EventStream;
 
-    fn frame(&self, event: &Outgoing) -> Bytes {
+    fn frame(&self, event: &OutgoingEvent) -> Bytes {
         match event.event() {
             Event::Message(message) => {
                 let cursor = self.cursor(message.offset, message.ts);

@@ -1,7 +1,7 @@
 //! Plain WebSockets: `/ws` and `/ws/{room}`, one JSON object a frame, for clients without a library.
 //!
 //! After admission the connection is upgraded. One task per connection reads frames ([`envelope`](super::envelope)) and passes
-//! requests to the hub's executor. Outgoing events are encoded once for all receivers, and queued in the same kind of outbox
+//! requests to the hub's executor. OutgoingEvent events are encoded once for all receivers, and queued in the same kind of outbox
 //! as for Socket.IO.
 
 mod conversation;
@@ -40,7 +40,7 @@ use crate::{
         upgrade::{accept_upgrade, split_upgraded, switching_protocols},
     },
     hub::{
-        CloseReason, Connection, Executor, Format, Join, Outgoing, PreparedConnection, Replay,
+        CloseReason, Connection, Executor, Format, Join, OutgoingEvent, PreparedConnection, Replay,
         ResumeRequest,
     },
     limits::Account,
@@ -99,7 +99,7 @@ impl WebSocketTransport {
         let (permit, principal) = self.admission.admit(&parts).await?;
         let holder = self.admission.holder(&parts, Some(&principal));
         let hub = self.admission.hub();
-        let arrived = hub
+        let prepared = hub
             .prepare_connection(Namespace::root(), principal, ResumeRequest::Unsupported)
             .await?;
         let client = FramedClient::new(
@@ -109,14 +109,14 @@ impl WebSocketTransport {
             &hub.metrics().websockets,
         );
         let account = Account::new(hub.memory().clone(), holder);
-        tokio::spawn(self.serve(upgrading, arrived, (client, account), joins));
+        tokio::spawn(self.serve(upgrading, prepared, (client, account), joins));
         Ok(switching_protocols(accept))
     }
 
     async fn serve(
         self,
         upgrading: OnUpgrade,
-        arrived: PreparedConnection,
+        prepared: PreparedConnection,
         (client, account): (Arc<FramedClient<Envelopes>>, Arc<Account>),
         joins: Vec<Join>,
     ) {
@@ -143,7 +143,7 @@ impl WebSocketTransport {
         let greet = |connection: &Connection| {
             connection.push(&session_event(connection, hub, node, None));
         };
-        let connection = hub.connect(arrived, client.clone(), greet).await;
+        let connection = hub.connect(prepared, client.clone(), greet).await;
         let mut conversation = Conversation {
             executor: Executor::new(
                 hub.clone(),
@@ -201,7 +201,7 @@ struct Envelopes;
 impl Framing for Envelopes {
     const FORMAT: Format = Format::Envelope;
 
-    fn frame(&self, event: &Outgoing) -> Bytes {
+    fn frame(&self, event: &OutgoingEvent) -> Bytes {
         envelope::frame(event)
     }
 

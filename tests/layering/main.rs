@@ -9,18 +9,19 @@ use std::{
 };
 
 /// Each layer, and what it may use of the crate. `config`, `app` and `cli` are above all of them.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
+    ("sync", &[]),
     ("model", &["error"]),
     ("error", &[]),
     ("pattern", &["error"]),
-    ("retry", &[]),
-    ("limits", &["error", "model"]),
-    ("telemetry", &["error"]),
+    ("retry", &["sync"]),
+    ("limits", &["error", "model", "sync"]),
+    ("telemetry", &["error", "sync"]),
     ("options", &["model", "pattern"]),
     ("auth", &["error", "model", "pattern", "retry", "options"]),
     (
         "backend",
-        &["error", "model", "pattern", "retry", "options"],
+        &["error", "model", "pattern", "retry", "options", "sync"],
     ),
     (
         "hub",
@@ -33,11 +34,22 @@ const MAY_USE: [(&str, &[&str]); 13] = [
             "retry",
             "telemetry",
             "options",
+            "sync",
         ],
     ),
     (
         "http",
-        &["error", "model", "pattern", "limits", "retry", "telemetry"],
+        &[
+            "error",
+            "model",
+            "pattern",
+            "auth",
+            "limits",
+            "retry",
+            "telemetry",
+            "options",
+            "sync",
+        ],
     ),
     (
         "transport",
@@ -53,6 +65,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
             "retry",
             "telemetry",
             "options",
+            "sync",
         ],
     ),
     (
@@ -65,6 +78,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
             "hub",
             "http",
             "transport",
+            "sync",
         ],
     ),
 ];

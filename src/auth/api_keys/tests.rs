@@ -1,9 +1,9 @@
-//! Tests of api keys.
+//! Parsing and comparing API keys.
 
 use super::*;
 
 #[test]
-fn a_key_is_known_by_its_text_or_by_its_digest_and_nothing_else_is() {
+fn a_key_matches_by_its_text_or_digest_only() {
     // printf %s abc | sha256sum
     let digest = "sha256:BA7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let plain = "another-key-of-some-length";
@@ -16,7 +16,7 @@ fn a_key_is_known_by_its_text_or_by_its_digest_and_nothing_else_is() {
 }
 
 #[test]
-fn what_is_no_key_is_refused_without_being_said() {
+fn an_invalid_key_is_rejected_and_not_quoted() {
     let long = "x".repeat(MIN_API_KEY_CHARS);
     for bad in [
         "short-secret-key",

@@ -1,4 +1,4 @@
-//! Tests of authority.
+//! Verification with every kind of key, and open mode.
 
 mod rotation;
 
@@ -10,7 +10,7 @@ use crate::error::Code;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-fn verifying(config: AuthorityConfig) -> Authority {
+fn authority(config: AuthorityConfig) -> Authority {
     Authority::new(config).unwrap()
 }
 
@@ -36,10 +36,10 @@ async fn user(authority: &Authority, token: &str) -> Result<String, Code> {
 }
 
 #[tokio::test]
-async fn a_token_of_every_algorithm_is_good_with_its_key_and_with_no_other() {
+async fn a_token_of_each_algorithm_is_accepted_with_its_key_and_no_other() {
     let signers = [Signer::rsa(), Signer::ec(), Signer::ed()];
     for signer in &signers {
-        let authority = verifying(with_public(&signer.public_pem));
+        let authority = authority(with_public(&signer.public_pem));
         for other in &signers {
             let expected = if std::ptr::eq(signer, other) {
                 Ok("alice".to_owned())
@@ -55,7 +55,7 @@ async fn a_token_of_every_algorithm_is_good_with_its_key_and_with_no_other() {
             );
         }
     }
-    let authority = verifying(with_secret());
+    let authority = authority(with_secret());
     let good = Signer::secret(SECRET).token(Some("any"), "alice");
     assert_eq!(user(&authority, &good).await, Ok("alice".into()));
     let bad = Signer::secret(&SECRET.to_uppercase()).token(None, "alice");
@@ -63,13 +63,13 @@ async fn a_token_of_every_algorithm_is_good_with_its_key_and_with_no_other() {
 }
 
 #[tokio::test]
-async fn another_key_of_the_same_kind_signs_nothing_that_is_accepted() {
+async fn a_token_signed_with_another_key_of_the_same_kind_is_rejected() {
     for (ours, theirs) in [
         (Signer::rsa(), Signer::rsa()),
         (Signer::ec(), Signer::ec()),
         (Signer::ed(), Signer::ed()),
     ] {
-        let authority = verifying(with_public(&ours.public_pem));
+        let authority = authority(with_public(&ours.public_pem));
         let token = theirs.token(None, "alice");
         assert_eq!(user(&authority, &token).await, Err(Code::Unauthorized));
     }
@@ -84,7 +84,7 @@ async fn all_configured_keys_are_trusted_together() {
     std::fs::write(&file, format!("{second}\n")).unwrap();
     let pems = folder.path().join("keys.pem");
     std::fs::write(&pems, format!("{}{}", rsa.public_pem, ed.public_pem)).unwrap();
-    let authority = verifying(AuthorityConfig {
+    let authority = authority(AuthorityConfig {
         hmac_secret_file: Some(file),
         public_key: Some(pems.display().to_string()),
         ..with_secret()
@@ -101,13 +101,13 @@ async fn all_configured_keys_are_trusted_together() {
 }
 
 #[tokio::test]
-async fn a_public_key_is_never_taken_for_a_secret() {
+async fn a_public_key_is_not_accepted_as_an_hmac_secret() {
     let rsa = Signer::rsa();
-    let both = verifying(AuthorityConfig {
+    let both = authority(AuthorityConfig {
         hmac_secret: Some(SECRET.into()),
         ..with_public(&rsa.public_pem)
     });
-    for authority in [verifying(with_public(&rsa.public_pem)), both] {
+    for authority in [authority(with_public(&rsa.public_pem)), both] {
         for text in [rsa.public_pem.as_str(), rsa.public_pem.trim_end()] {
             let forged = Signer::secret(text).token(None, "admin");
             assert_eq!(user(&authority, &forged).await, Err(Code::Unauthorized));
@@ -116,8 +116,8 @@ async fn a_public_key_is_never_taken_for_a_secret() {
 }
 
 #[tokio::test]
-async fn an_unsigned_or_changed_token_is_refused() {
-    let authority = verifying(with_secret());
+async fn an_unsigned_or_modified_token_is_rejected() {
+    let authority = authority(with_secret());
     let good = Signer::secret(SECRET).token(None, "alice");
     let parts: Vec<&str> = good.split('.').collect();
     let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
@@ -142,8 +142,8 @@ async fn an_unsigned_or_changed_token_is_refused() {
 }
 
 #[tokio::test]
-async fn the_terms_hold_for_a_good_signature_only() {
-    let authority = verifying(AuthorityConfig {
+async fn claims_are_validated_only_after_the_signature() {
+    let authority = authority(AuthorityConfig {
         issuer: Some("https://id".into()),
         default_grants: Grants::parse("lobby=join").unwrap(),
         ..with_secret()
@@ -155,7 +155,7 @@ async fn the_terms_hold_for_a_good_signature_only() {
     assert_eq!(alice.expires_at, Some(Timestamp(10_000)));
     assert_eq!(alice.grants.to_string(), "lobby=join");
     assert_eq!(at(15_000).await.unwrap_err().code(), Code::TokenExpired);
-    // Whoever made it up is not told what it says.
+    // The error for a forged token reveals nothing about its claims.
     let forged = Signer::secret(&SECRET.to_uppercase()).sign(None, &old);
     let error = authority
         .verify(&forged, Timestamp(15_000))
@@ -165,7 +165,7 @@ async fn the_terms_hold_for_a_good_signature_only() {
 }
 
 #[test]
-fn every_problem_is_told_at_once_and_names_its_option() {
+fn all_key_problems_are_reported_at_once_with_their_options() {
     let problems = Authority::new(AuthorityConfig {
         hmac_secret: Some("short".into()),
         hmac_secret_file: Some("/no/such/file".into()),
@@ -193,12 +193,12 @@ fn every_problem_is_told_at_once_and_names_its_option() {
 fn no_secret_is_ever_printed() {
     let config = with_secret();
     assert!(!format!("{config:?}").contains(SECRET));
-    assert!(!format!("{:?}", verifying(config)).contains(SECRET));
+    assert!(!format!("{:?}", authority(config)).contains(SECRET));
 }
 
 #[tokio::test]
-async fn without_any_key_everybody_is_who_they_say_or_a_guest() {
-    let open = verifying(AuthorityConfig::default());
+async fn in_open_mode_a_user_has_the_given_name_or_is_a_guest() {
+    let open = authority(AuthorityConfig::default());
     assert!(open.is_open());
     assert_eq!(
         open.open_principal(Some("bob")).unwrap().user.as_str(),
@@ -209,10 +209,11 @@ async fn without_any_key_everybody_is_who_they_say_or_a_guest() {
         Code::BadRequest
     );
     let guest = open.open_principal(None).unwrap();
-    let tail = guest.user.as_str().strip_prefix("guest-").unwrap();
-    assert_eq!(tail.len(), 6);
+    let suffix = guest.user.as_str().strip_prefix("guest-").unwrap();
+    assert_eq!(suffix.len(), 6);
     assert!(
-        tail.chars()
+        suffix
+            .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
     );
     assert_ne!(guest.user, open.open_principal(None).unwrap().user);
@@ -222,8 +223,8 @@ async fn without_any_key_everybody_is_who_they_say_or_a_guest() {
 }
 
 #[test]
-fn with_a_key_nobody_gets_in_by_a_name() {
-    let authority = verifying(with_secret());
+fn with_a_key_a_user_name_alone_is_rejected() {
+    let authority = authority(with_secret());
     assert!(!authority.is_open());
     for name in [None, Some("bob")] {
         let error = authority.open_principal(name).unwrap_err();

@@ -1,4 +1,4 @@
-//! Tests of credentials.
+//! Where a token is found in a request.
 
 use http::{HeaderName, HeaderValue};
 
@@ -46,7 +46,7 @@ fn the_scheme_is_bearer_in_any_case_and_nothing_else() {
 }
 
 #[test]
-fn a_scheme_may_stand_in_front_of_a_token_anywhere_and_an_empty_token_is_none() {
+fn a_token_may_be_prefixed_with_its_scheme_anywhere_and_an_empty_one_is_none() {
     for (text, token) in [
         ("t", Some("t")),
         (" Bearer  t ", Some("t")),
@@ -73,7 +73,7 @@ fn a_scheme_may_stand_in_front_of_a_token_anywhere_and_an_empty_token_is_none() 
 }
 
 #[test]
-fn a_token_of_another_form_is_told_from_a_json_web_token() {
+fn a_token_of_another_form_is_not_a_jwt() {
     let is_jwt = |text: &str| {
         let token = HttpToken {
             text: text.to_owned(),
@@ -82,7 +82,7 @@ fn a_token_of_another_form_is_told_from_a_json_web_token() {
         token.is_jwt()
     };
     assert!(is_jwt("eyJh.e30.s-_9"));
-    assert!(is_jwt("eyJh.e30."), "one that is not signed");
+    assert!(is_jwt("eyJh.e30."), "unsigned");
     for text in ["abc", "a.b", "a.b.c.d", "a..c", ".b.c", "a.b c.d", "..", ""] {
         assert!(!is_jwt(text), "{text}");
     }
@@ -97,7 +97,7 @@ fn another_scheme_or_an_empty_token_does_not_hide_a_token_elsewhere() {
 }
 
 #[test]
-fn only_the_cookie_of_exactly_the_configured_name_is_looked_at() {
+fn only_the_cookie_of_exactly_the_configured_name_is_read() {
     let cookies = [
         (header::COOKIE, "xsession=1; session2=2"),
         (header::COOKIE, "session=\"a.b=.c\""),
@@ -107,7 +107,7 @@ fn only_the_cookie_of_exactly_the_configured_name_is_looked_at() {
 }
 
 #[test]
-fn query_values_are_percent_decoded_and_a_plus_stays_a_plus() {
+fn query_values_are_percent_decoded_and_a_plus_is_literal() {
     assert_eq!(found(&[], Some("token=a%2Eb%2ec")).unwrap().0, "a.b.c");
     assert_eq!(query_user(Some("user=a+b%40x")).as_deref(), Some("a+b@x"));
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Tests of grants.
+//! Which rules apply to which rooms, and the text forms of grants.
 
 use proptest::prelude::*;
 
@@ -22,7 +22,7 @@ fn any_matching_rule_with_the_permission_allows_it() {
 }
 
 #[test]
-fn only_a_rule_that_begins_with_user_reaches_into_personal_rooms() {
+fn only_a_pattern_that_begins_with_user_matches_personal_rooms() {
     let alice = room("user:alice");
     for text in [
         "*=publish",
@@ -40,7 +40,7 @@ fn only_a_rule_that_begins_with_user_reaches_into_personal_rooms() {
 }
 
 #[test]
-fn everywhere_takes_a_rule_for_exactly_everything() {
+fn allow_everywhere_needs_a_rule_for_exactly_a_star() {
     let everywhere = |text| {
         Grants::parse(text)
             .unwrap()
@@ -55,7 +55,7 @@ fn everywhere_takes_a_rule_for_exactly_everything() {
 }
 
 #[test]
-fn a_rule_that_is_not_understood_is_refused_with_what_was_expected() {
+fn an_invalid_rule_is_rejected_with_what_was_expected() {
     for (text, expected) in [
         ("lobby", "pattern=permission,permission"),
         ("lobby=join publish", "pattern=permission,permission"),
@@ -73,14 +73,14 @@ fn a_rule_that_is_not_understood_is_refused_with_what_was_expected() {
 }
 
 #[test]
-fn a_claim_may_hold_words_of_a_later_version() {
+fn unknown_permissions_in_a_claim_are_ignored() {
     let claim = r#"[{"match":"a","can":["join","fly"],"note":1},{"match":"b","can":["fly"]}]"#;
     let grants: Grants = serde_json::from_str(claim).unwrap();
     assert_eq!(grants, Grants::parse("a=join").unwrap());
 }
 
 #[test]
-fn a_claim_of_another_shape_is_refused() {
+fn a_claim_of_another_shape_is_rejected() {
     let rule = r#"{"match":"a","can":["join"]}"#;
     let many = |n: usize| format!("[{}]", vec![rule; n].join(","));
     assert!(serde_json::from_str::<Grants>(&many(64)).is_ok());
@@ -106,18 +106,18 @@ fn some_grants() -> impl Strategy<Value = Grants> {
 
 proptest! {
     #[test]
-    fn grants_read_back_as_they_were_printed(grants in some_grants()) {
+    fn printed_grants_parse_to_the_same(grants in some_grants()) {
         prop_assert_eq!(&Grants::parse(&grants.to_string()).unwrap(), &grants);
     }
 
     #[test]
-    fn grants_read_back_from_the_claim_they_make(grants in some_grants()) {
+    fn grants_round_trip_through_their_claim(grants in some_grants()) {
         let claim = serde_json::to_string(&grants).unwrap();
         prop_assert_eq!(&serde_json::from_str::<Grants>(&claim).unwrap(), &grants);
     }
 
     #[test]
-    fn no_text_makes_reading_grants_panic(text in "[a-z=,; *]{0,60}") {
+    fn parsing_arbitrary_text_does_not_panic(text in "[a-z=,; *]{0,60}") {
         if let Ok(grants) = Grants::parse(&text) {
             prop_assert_eq!(&Grants::parse(&grants.to_string()).unwrap(), &grants);
         }

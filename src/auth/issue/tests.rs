@@ -1,4 +1,4 @@
-//! Tests of issue.
+//! Issued tokens, as the server verifies them.
 
 use super::*;
 use crate::auth::{Authority, AuthorityConfig, parse_info, parse_name};
@@ -21,7 +21,7 @@ fn alice() -> TokenClaims {
 }
 
 #[tokio::test]
-async fn what_an_issued_token_says_is_what_the_server_reads() {
+async fn the_claims_of_an_issued_token_are_verified_as_issued() {
     let info = RawValue::from_string(r#"{"a":1.0}"#.into()).unwrap();
     let claims = TokenClaims {
         name: parse_name("Alice").unwrap(),
@@ -33,15 +33,15 @@ async fn what_an_issued_token_says_is_what_the_server_reads() {
         ..alice()
     };
     let token = issue(SECRET, &claims, Timestamp(1_000_400)).unwrap();
-    let read = authority()
+    let principal = authority()
         .verify(&token, Timestamp(1_060_999))
         .await
         .unwrap();
-    assert_eq!(read.sender().user, claims.sub);
-    assert_eq!(read.sender().name, claims.name);
-    assert_eq!(read.info.unwrap().get(), r#"{"a":1.0}"#);
-    assert_eq!(Some(&*read.grants), claims.rooms.as_ref());
-    assert_eq!(read.expires_at, Some(Timestamp(1_061_000)));
+    assert_eq!(principal.sender().user, claims.sub);
+    assert_eq!(principal.sender().name, claims.name);
+    assert_eq!(principal.info.unwrap().get(), r#"{"a":1.0}"#);
+    assert_eq!(Some(&*principal.grants), claims.rooms.as_ref());
+    assert_eq!(principal.expires_at, Some(Timestamp(1_061_000)));
     assert!(
         authority()
             .verify(&token, Timestamp(1_061_000))
@@ -51,25 +51,22 @@ async fn what_an_issued_token_says_is_what_the_server_reads() {
 }
 
 #[tokio::test]
-async fn a_token_for_a_user_alone_leaves_the_rest_to_the_server() {
-    let open_terms = Authority::new(AuthorityConfig {
+async fn a_token_with_only_a_user_gets_the_default_grants() {
+    let other = Authority::new(AuthorityConfig {
         hmac_secret: Some(SECRET.into()),
         default_grants: Grants::parse("lobby=join").unwrap(),
         ..AuthorityConfig::default()
     })
     .unwrap();
     let token = issue(SECRET, &alice(), Timestamp(0)).unwrap();
-    let read = open_terms
-        .verify(&token, Timestamp(u64::MAX))
-        .await
-        .unwrap();
-    assert_eq!(read.grants.to_string(), "lobby=join");
-    assert_eq!(read.expires_at, None);
+    let principal = other.verify(&token, Timestamp(u64::MAX)).await.unwrap();
+    assert_eq!(principal.grants.to_string(), "lobby=join");
+    assert_eq!(principal.expires_at, None);
     assert!(authority().verify(&token, Timestamp(0)).await.is_err());
 }
 
 #[test]
-fn a_token_that_no_server_would_take_is_not_made() {
+fn a_token_that_no_server_would_accept_is_not_issued() {
     let error = issue("short", &alice(), Timestamp(0)).unwrap_err();
     assert_eq!(error.code(), Code::BadRequest);
     let rule = format!("{}=join", "x".repeat(128));

@@ -1,4 +1,4 @@
-//! Tests of jwks.
+//! Rotation of a key set, and parsing one.
 
 use super::{super::testing::Signer, *};
 
@@ -13,7 +13,7 @@ fn check(set: &KeySet, token: &str, now: Instant) -> SignatureCheck {
 }
 
 #[test]
-fn a_key_that_left_the_set_is_accepted_for_a_while_and_then_unknown() {
+fn a_key_that_left_the_set_is_accepted_until_it_expires() {
     let (old, new) = (Signer::ed(), Signer::ed());
     let start = Instant::now();
     let set = KeySet::default()
@@ -38,7 +38,7 @@ fn a_key_that_left_the_set_is_accepted_for_a_while_and_then_unknown() {
 }
 
 #[test]
-fn a_key_that_comes_back_stays() {
+fn a_key_that_returns_to_the_set_is_current_again() {
     let signer = Signer::ed();
     let start = Instant::now();
     let set = KeySet::default()
@@ -51,7 +51,7 @@ fn a_key_that_comes_back_stays() {
 }
 
 #[test]
-fn a_key_id_that_is_given_has_to_be_the_keys_own() {
+fn a_key_id_selects_the_key_and_a_token_without_one_tries_all() {
     let (a, b) = (Signer::ed(), Signer::ed());
     let now = Instant::now();
     let set = KeySet::default().replaced_by(vec![key(&a, "a"), key(&b, "b")], now, KEEP);
@@ -80,7 +80,7 @@ fn a_key_id_that_is_given_has_to_be_the_keys_own() {
 }
 
 #[test]
-fn the_keys_remembered_after_they_left_are_bounded() {
+fn the_number_of_retired_keys_is_limited() {
     let signer = Signer::ed();
     let now = Instant::now();
     let mut set = KeySet::default();
@@ -93,7 +93,7 @@ fn the_keys_remembered_after_they_left_are_bounded() {
 }
 
 #[test]
-fn keys_of_a_set_that_cannot_be_used_do_not_keep_the_others_from_being_used() {
+fn unusable_keys_of_a_set_are_skipped() {
     let good = serde_json::to_value(Signer::ec().jwk("good")).unwrap();
     let set = serde_json::json!({ "keys": [
         {"kty": "oct", "k": "c2VjcmV0", "alg": "HS256"},
@@ -108,7 +108,7 @@ fn keys_of_a_set_that_cannot_be_used_do_not_keep_the_others_from_being_used() {
 }
 
 #[test]
-fn what_is_no_set_or_too_large_a_one_is_an_error() {
+fn an_invalid_or_too_large_set_is_an_error() {
     assert!(matches!(parse(b"[]"), Err(LoadError::NotASet(_))));
     assert!(matches!(parse(b"<html>"), Err(LoadError::NotASet(_))));
     let keys = |n| format!("{{\"keys\":[{}]}}", vec!["{}"; n].join(","));

@@ -1,9 +1,9 @@
-//! Tests of jwks source.
+//! Locations of key sets, and reading files.
 
 use super::*;
 
 #[test]
-fn a_place_is_a_url_or_a_path() {
+fn a_location_is_a_url_or_a_path() {
     assert!(matches!(
         JwksSource::parse("keys/jwks.json"),
         Ok(JwksSource::File(_))
@@ -19,7 +19,7 @@ fn a_place_is_a_url_or_a_path() {
 }
 
 #[test]
-fn plain_http_is_exposed_unless_it_stays_on_this_machine() {
+fn plain_http_is_exposed_unless_on_loopback() {
     let exposed = |location| JwksSource::parse(location).unwrap().is_exposed();
     assert!(exposed("http://id.example/jwks"));
     assert!(!exposed("http://127.0.0.1:8080/jwks"));
@@ -29,7 +29,7 @@ fn plain_http_is_exposed_unless_it_stays_on_this_machine() {
 }
 
 #[test]
-fn a_password_in_the_url_is_not_shown() {
+fn a_password_in_the_url_is_redacted() {
     let source = JwksSource::parse("https://me:secret@id.example/jwks?key=secret").unwrap();
     let shown = "https://***@id.example/jwks?***";
     assert_eq!(source.to_string(), shown);

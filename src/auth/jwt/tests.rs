@@ -1,4 +1,4 @@
-//! Tests of jwt.
+//! Parsing tokens and validating claims.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -28,7 +28,7 @@ fn code(policy: &ClaimPolicy, claims: &serde_json::Value, now_ms: u64) -> Option
 }
 
 #[test]
-fn a_token_ends_at_exp_and_is_endured_for_the_leeway() {
+fn a_token_expires_at_exp_plus_the_leeway() {
     let claims = json!({"sub": "alice", "exp": 1000});
     let alice = principal(&policy(), &claims, 1_004_999).unwrap();
     assert_eq!(alice.expires_at, Some(Timestamp(1_000_000)));
@@ -45,13 +45,13 @@ fn a_token_ends_at_exp_and_is_endured_for_the_leeway() {
 }
 
 #[test]
-fn a_token_without_exp_does_not_end() {
+fn a_token_without_exp_does_not_expire() {
     let alice = principal(&policy(), &json!({"sub": "alice"}), u64::MAX).unwrap();
     assert_eq!(alice.expires_at, None);
 }
 
 #[test]
-fn a_time_that_is_no_number_is_refused_and_a_strange_one_means_what_it_says() {
+fn a_time_that_is_not_a_number_is_rejected_and_extreme_ones_are_valid() {
     for exp in [json!(null), json!("1000"), json!([]), json!({})] {
         let claims = json!({"sub": "alice", "exp": exp});
         assert_eq!(
@@ -67,14 +67,14 @@ fn a_time_that_is_no_number_is_refused_and_a_strange_one_means_what_it_says() {
 }
 
 #[test]
-fn a_token_is_good_from_nbf_less_the_leeway_on() {
+fn a_token_is_valid_from_nbf_minus_the_leeway() {
     let claims = json!({"sub": "alice", "nbf": 1000});
     assert_eq!(code(&policy(), &claims, 994_999), Some(Code::Unauthorized));
     assert_eq!(code(&policy(), &claims, 995_000), None);
 }
 
 #[test]
-fn issuer_and_audience_have_to_be_the_configured_ones() {
+fn issuer_and_audience_must_match_the_configuration() {
     let policy = ClaimPolicy {
         issuer: Some("https://id".into()),
         audience: vec!["chat".into(), "app".into()],
@@ -102,7 +102,7 @@ fn issuer_and_audience_have_to_be_the_configured_ones() {
 }
 
 #[test]
-fn claims_become_the_principal_and_defaults_fill_what_is_missing() {
+fn claims_become_the_principal_with_defaults_for_missing_ones() {
     let text = r#"{"sub":"alice","name":"Alice","info":{"b":1.0,"a":[]},
             "rooms":[{"match":"team:*","can":["publish"]}],"other":{}}"#;
     let alice = policy()
@@ -117,13 +117,13 @@ fn claims_become_the_principal_and_defaults_fill_what_is_missing() {
     let bob = principal(&policy(), &bare, 0).unwrap();
     assert!(bob.name.is_none() && bob.info.is_none());
     assert_eq!(bob.grants.to_string(), "lobby=join");
-    // Saying "nothing" is not the same as saying nothing.
+    // An empty list of rooms grants nothing; a missing one grants the default.
     let nowhere = principal(&policy(), &json!({"sub": "bob", "rooms": []}), 0).unwrap();
     assert!(nowhere.grants.is_empty());
 }
 
 #[test]
-fn claims_that_name_no_user_or_hold_nonsense_are_refused_with_the_claim_named() {
+fn invalid_claims_are_rejected_with_the_name_of_the_claim() {
     for (claims, named) in [
         (json!({}), "sub"),
         (json!({"sub": "a b"}), "sub"),
@@ -152,7 +152,7 @@ fn claims_that_name_no_user_or_hold_nonsense_are_refused_with_the_claim_named() 
 }
 
 #[test]
-fn a_user_that_is_a_number_is_its_digits() {
+fn a_numeric_sub_becomes_its_digits() {
     for (sub, user) in [
         ("42", "42"),
         ("-7", "-7"),
@@ -170,7 +170,7 @@ fn a_user_that_is_a_number_is_its_digits() {
 }
 
 #[test]
-fn a_claim_that_is_there_twice_is_refused_by_its_name() {
+fn a_duplicate_claim_is_rejected_by_name() {
     for (twice, name) in [
         (r#"{"sub":"alice","sub":"admin"}"#, "sub"),
         (r#"{"sub":"a","rooms":[],"\u0072ooms":null}"#, "rooms"),
@@ -181,7 +181,7 @@ fn a_claim_that_is_there_twice_is_refused_by_its_name() {
 }
 
 #[test]
-fn what_is_no_token_is_refused_before_anything_is_checked() {
+fn a_malformed_token_is_rejected() {
     let header = |json: &str| URL_SAFE_NO_PAD.encode(json);
     let good = header(r#"{"alg":"HS256"}"#);
     assert!(UnverifiedToken::parse(&format!("{good}.e30.c2ln")).is_ok());
@@ -205,12 +205,12 @@ fn what_is_no_token_is_refused_before_anything_is_checked() {
 
 proptest! {
     #[test]
-    fn no_text_makes_taking_a_token_apart_panic(text in "[A-Za-z0-9._=-]{0,60}|\\PC{0,40}") {
+    fn parsing_arbitrary_text_does_not_panic(text in "[A-Za-z0-9._=-]{0,60}|\\PC{0,40}") {
         let _ = UnverifiedToken::parse(&text).map(|token| token.claims().is_ok());
     }
 
     #[test]
-    fn no_time_makes_judging_it_panic(exp: f64, nbf: f64, now: u64) {
+    fn validating_arbitrary_times_does_not_panic(exp: f64, nbf: f64, now: u64) {
         let claims = json!({"sub": "alice", "exp": exp, "nbf": nbf});
         let _ = principal(&policy(), &claims, now);
     }

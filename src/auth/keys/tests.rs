@@ -1,4 +1,4 @@
-//! Tests of keys.
+//! Parsing PEM, secrets and JWKs.
 
 use super::{
     super::testing::{Signer, pem},
@@ -11,7 +11,7 @@ fn algorithms(pem: &str) -> Vec<Algorithm> {
 }
 
 #[test]
-fn the_kind_of_each_pem_block_is_told_from_the_key_itself() {
+fn the_algorithm_of_each_pem_block_is_detected_from_the_key() {
     let (rsa, ec, ed) = (Signer::rsa(), Signer::ec(), Signer::ed());
     assert_eq!(algorithms(&rsa.public_pem), [Algorithm::RS256]);
     // The older form, PKCS #1, is what the newer wraps in 24 bytes of header.
@@ -28,7 +28,7 @@ fn the_kind_of_each_pem_block_is_told_from_the_key_itself() {
 }
 
 #[test]
-fn what_is_no_public_key_of_a_known_kind_is_refused() {
+fn a_pem_block_that_is_not_a_supported_public_key_is_rejected() {
     let ec = Signer::ec().public_pem;
     let secp256k1 = "-----BEGIN PUBLIC KEY-----\n\
             MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEsdifcaP3emq7XZNIUyIGrsrjKYZRXScA\n\
@@ -54,14 +54,14 @@ fn what_is_no_public_key_of_a_known_kind_is_refused() {
 }
 
 #[test]
-fn a_secret_shorter_than_its_hash_is_refused() {
+fn a_secret_shorter_than_its_hash_is_rejected() {
     assert!(Key::from_secret(&"s".repeat(32)).is_ok());
     let error = Key::from_secret(&"s".repeat(31)).unwrap_err();
     assert!(matches!(error, KeyError::ShortSecret(31)), "{error}");
 }
 
 #[test]
-fn a_jwk_for_another_purpose_is_refused() {
+fn a_jwk_for_another_use_is_rejected() {
     let jwk = |change: &dyn Fn(&mut serde_json::Value)| {
         let mut value = serde_json::to_value(Signer::rsa().jwk("k")).unwrap();
         change(&mut value);

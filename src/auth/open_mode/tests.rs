@@ -1,9 +1,9 @@
-//! Tests of open mode.
+//! Guest ids.
 
 use super::*;
 
 #[test]
-fn a_guest_is_known_by_its_id_and_nobody_else_is_taken_for_one() {
+fn only_generated_ids_are_guests() {
     assert!(is_guest(&UserId::parse(&guest_id()).unwrap()));
     for other in [
         "alice",

@@ -1,4 +1,4 @@
-//! Tests of principal.
+//! Permissions in personal and ordinary rooms, names and info.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn allowed(principal: &Principal, room: &str) -> Vec<Permission> {
 }
 
 #[test]
-fn a_user_may_be_in_and_read_its_own_personal_room_without_any_grant() {
+fn a_user_may_join_and_read_its_personal_room_without_grants() {
     use Permission::{History, Join, Presence, Publish};
     assert_eq!(allowed(&alice(""), "user:alice"), [Join, History, Presence]);
     assert_eq!(
@@ -31,7 +31,7 @@ fn a_user_may_be_in_and_read_its_own_personal_room_without_any_grant() {
 }
 
 #[test]
-fn nobody_joins_the_personal_room_of_another_whatever_the_grants_say() {
+fn a_personal_room_is_joined_by_its_user_only_whatever_the_grants() {
     use Permission::{History, Presence, Publish, Signal};
     assert_eq!(allowed(&alice("*=join,publish,history"), "user:bob"), []);
     assert_eq!(
@@ -49,12 +49,12 @@ fn nobody_joins_the_personal_room_of_another_whatever_the_grants_say() {
 fn in_ordinary_rooms_the_grants_decide() {
     assert_eq!(allowed(&alice("a*=join"), "ab"), [Permission::Join]);
     assert_eq!(allowed(&alice("a*=join"), "b"), []);
-    // Only the prefix with its colon is the mark of a personal room.
+    // Only the prefix with its colon marks a personal room.
     assert_eq!(allowed(&alice("*=join"), "users"), [Permission::Join]);
 }
 
 #[test]
-fn an_identity_ends_at_its_end_and_not_before() {
+fn an_identity_expires_at_its_end() {
     let mut alice = alice("");
     assert!(!alice.is_expired(Timestamp(u64::MAX)));
     alice.expires_at = Some(Timestamp(1000));
@@ -63,7 +63,7 @@ fn an_identity_ends_at_its_end_and_not_before() {
 }
 
 #[test]
-fn a_name_that_is_too_long_or_holds_control_characters_is_refused() {
+fn a_name_that_is_too_long_or_has_control_characters_is_rejected() {
     assert_eq!(parse_name("Alice Ä.").unwrap().as_deref(), Some("Alice Ä."));
     assert_eq!(parse_name("").unwrap(), None);
     assert!(parse_name(&"x".repeat(128)).is_ok());
@@ -72,7 +72,7 @@ fn a_name_that_is_too_long_or_holds_control_characters_is_refused() {
 }
 
 #[test]
-fn info_is_an_object_of_bounded_size() {
+fn info_is_an_object_of_limited_size() {
     let info = |text: String| parse_info(RawValue::from_string(text).unwrap());
     let sized = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
     assert_eq!(

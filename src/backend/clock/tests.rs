@@ -1,3 +1,5 @@
+//! Which jumps of the system clock are accepted, and how fast the retention clock runs.
+
 use super::*;
 use proptest::prelude::*;
 
@@ -6,99 +8,99 @@ const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A guard that is read once a second, `ahead` of the right time; what it said last.
-struct Watched {
+/// A guard that is read once a second, `ahead` of the true time, and the changes that it reported.
+struct ObservedGuard {
     guard: ClockGuard,
     begin: Instant,
     passed: Duration,
-    news: Vec<ClockChange>,
+    changes: Vec<ClockChange>,
 }
 
-impl Watched {
+impl ObservedGuard {
     fn new(retention_clock: Option<Timestamp>) -> Self {
         let begin = Instant::now();
         Self {
             guard: ClockGuard::new(retention_clock, NOON, begin),
             begin,
             passed: Duration::ZERO,
-            news: Vec::new(),
+            changes: Vec::new(),
         }
     }
 
-    fn go_on(&mut self, time: Duration, ahead: Duration) -> LogTime {
+    fn advance(&mut self, time: Duration, ahead: Duration) -> LogTime {
         let end = self.passed + time;
         loop {
             self.passed = (self.passed + SECOND).min(end);
             let wall = later(later(NOON, self.passed), ahead);
-            let (read, news) = self.guard.read(wall, self.begin + self.passed);
-            self.news.extend(news);
+            let (read, change) = self.guard.read(wall, self.begin + self.passed);
+            self.changes.extend(change);
             if self.passed == end {
                 return read;
             }
         }
     }
 
-    fn right(&self) -> Timestamp {
+    fn true_time(&self) -> Timestamp {
         later(NOON, self.passed)
     }
 }
 
 #[test]
 fn a_year_ahead_for_a_minute_leaves_nothing_behind() {
-    let mut clock = Watched::new(None);
-    clock.go_on(60 * SECOND, Duration::ZERO);
-    let time = clock.go_on(60 * SECOND, YEAR);
-    assert_eq!(time, clock.right().into());
-    let time = clock.go_on(SECOND, Duration::ZERO);
-    assert_eq!(time, clock.right().into());
+    let mut clock = ObservedGuard::new(None);
+    clock.advance(60 * SECOND, Duration::ZERO);
+    let time = clock.advance(60 * SECOND, YEAR);
+    assert_eq!(time, clock.true_time().into());
+    let time = clock.advance(SECOND, Duration::ZERO);
+    assert_eq!(time, clock.true_time().into());
     assert!(matches!(
-        clock.news[..],
+        clock.changes[..],
         [ClockChange::Jumped { .. }, ClockChange::Back]
     ));
 }
 
 #[test]
-fn a_jump_that_lasts_is_believed_and_nothing_gets_older_by_it_than_twice_the_time() {
-    let mut clock = Watched::new(None);
-    clock.go_on(60 * SECOND, Duration::ZERO);
-    let time = clock.go_on(ACCEPT_AFTER + 10 * SECOND, YEAR);
-    assert_eq!(time.now, later(clock.right(), YEAR));
-    assert!(time.retention_clock <= later(clock.right(), ACCEPT_AFTER + 10 * SECOND));
-    let time = clock.go_on(3600 * SECOND, YEAR);
+fn a_lasting_jump_is_accepted_and_the_retention_clock_runs_at_double_speed_at_most() {
+    let mut clock = ObservedGuard::new(None);
+    clock.advance(60 * SECOND, Duration::ZERO);
+    let time = clock.advance(ACCEPT_AFTER + 10 * SECOND, YEAR);
+    assert_eq!(time.now, later(clock.true_time(), YEAR));
+    assert!(time.retention_clock <= later(clock.true_time(), ACCEPT_AFTER + 10 * SECOND));
+    let time = clock.advance(3600 * SECOND, YEAR);
     assert!(NOON.until(time.retention_clock) <= 2 * clock.passed);
     assert!(matches!(
-        clock.news[..],
+        clock.changes[..],
         [ClockChange::Jumped { .. }, ClockChange::Accepted]
     ));
-    // Back again, and believed again.
-    let time = clock.go_on(ACCEPT_AFTER + 10 * SECOND, Duration::ZERO);
-    assert_eq!(time.now, clock.right());
+    // Set back, and accepted again.
+    let time = clock.advance(ACCEPT_AFTER + 10 * SECOND, Duration::ZERO);
+    assert_eq!(time.now, clock.true_time());
     assert!(time.retention_clock <= time.now);
 }
 
 #[test]
-fn a_log_that_is_opened_with_a_wrong_clock_deletes_nothing_for_it() {
+fn a_log_opened_with_a_wrong_clock_deletes_nothing_early() {
     let known = Timestamp(NOON.0 - 1000);
-    let mut clock = Watched::new(Some(known));
+    let mut clock = ObservedGuard::new(Some(known));
     // A year ahead from the start on.
     clock.guard = ClockGuard::new(Some(known), later(NOON, YEAR), clock.begin);
-    let time = clock.go_on(3600 * SECOND, YEAR);
+    let time = clock.advance(3600 * SECOND, YEAR);
     assert!(known.until(time.retention_clock) <= 2 * clock.passed);
 }
 
 #[test]
-fn what_was_closed_for_days_makes_up_for_it_by_a_day_a_day() {
-    let mut clock = Watched::new(Some(NOON.before(2 * DAY)));
-    let time = clock.go_on(DAY, Duration::ZERO);
+fn the_retention_clock_of_a_log_closed_for_days_catches_up_a_day_a_day() {
+    let mut clock = ObservedGuard::new(Some(NOON.before(2 * DAY)));
+    let time = clock.advance(DAY, Duration::ZERO);
     assert_eq!(time.retention_clock, time.now.before(DAY));
-    let time = clock.go_on(DAY + SECOND, Duration::ZERO);
+    let time = clock.advance(DAY + SECOND, Duration::ZERO);
     assert_eq!(time.retention_clock, time.now);
 }
 
 #[test]
-fn a_clock_that_is_turned_back_turns_nothing_older() {
-    let mut clock = Watched::new(None);
-    clock.go_on(60 * SECOND, Duration::ZERO);
+fn a_clock_that_is_set_back_does_not_advance_the_retention_clock() {
+    let mut clock = ObservedGuard::new(None);
+    clock.advance(60 * SECOND, Duration::ZERO);
     let wall = NOON.before(YEAR);
     for second in 61..=700 {
         let (time, _) =
@@ -110,7 +112,7 @@ fn a_clock_that_is_turned_back_turns_nothing_older() {
 
 proptest! {
     #[test]
-    fn nothing_ever_gets_older_than_by_twice_the_time_that_passed(
+    fn the_retention_clock_never_advances_by_more_than_twice_the_time_that_passed(
         steps in proptest::collection::vec((0u64..5_000_000, 0i64..40_000_000_000), 1..100),
     ) {
         let begin = Instant::now();

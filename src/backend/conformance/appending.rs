@@ -96,10 +96,10 @@ pub(super) async fn a_repeated_id_returns_the_first_result_and_is_stored_once(ki
     let other = fixture.send(named("r", "two")).await;
     assert_eq!((other.seq, other.duplicate), (Seq(2), false));
     assert_eq!(fixture.send(named("r", "one")).await, repeat);
-    let elsewhere = fixture.send(named("s", "one")).await;
-    assert_eq!((elsewhere.seq, elsewhere.duplicate), (Seq(1), false));
+    let other_room = fixture.send(named("s", "one")).await;
+    assert_eq!((other_room.seq, other_room.duplicate), (Seq(1), false));
 
-    assert_eq!(fixture.kept("r").await, [1, 2]);
+    assert_eq!(fixture.stored_seqs("r").await, [1, 2]);
     let ids: Vec<_> = std::iter::from_fn(|| fixture.delivered())
         .map(|(message, _)| format!("{} {}", message.room.room, message.id))
         .collect();
@@ -118,7 +118,7 @@ pub(super) async fn an_id_is_remembered_after_its_message_was_deleted_until_its_
     let first = fixture.send(named("r", "one")).await;
     fixture.clock.advance(DEFAULT_IDEMPOTENCY_WINDOW);
     fixture.log.trim_all(fixture.clock.now()).await;
-    assert_eq!(fixture.kept("r").await, [0; 0]);
+    assert_eq!(fixture.stored_seqs("r").await, [0; 0]);
     let again = fixture.send(named("r", "one")).await;
     assert_eq!(
         (again.seq, again.ts, again.duplicate),
@@ -126,12 +126,12 @@ pub(super) async fn an_id_is_remembered_after_its_message_was_deleted_until_its_
     );
 
     fixture.clock.advance(Duration::from_millis(1));
-    let anew = fixture.send(named("r", "one")).await;
-    assert_eq!((anew.seq, anew.duplicate), (Seq(2), false));
+    let second = fixture.send(named("r", "one")).await;
+    assert_eq!((second.seq, second.duplicate), (Seq(2), false));
     fixture.log.trim_all(fixture.clock.now()).await;
     assert!(
         fixture.send(named("r", "one")).await.duplicate,
-        "its window began anew"
+        "a new window has begun"
     );
 }
 
@@ -158,7 +158,7 @@ pub(super) async fn a_draft_whose_receipt_is_dropped_is_stored(kind: LogKind) {
     let fixture = kind.open(Retention::default()).await;
     drop(fixture.log.append(draft("r", "1")).await.unwrap());
     assert_eq!(fixture.send(draft("r", "2")).await.seq, Seq(2));
-    assert_eq!(fixture.kept("r").await, [1, 2]);
+    assert_eq!(fixture.stored_seqs("r").await, [1, 2]);
 }
 
 pub(super) async fn everything_about_a_message_comes_back_as_it_was_sent(kind: LogKind) {
@@ -236,7 +236,7 @@ pub(super) async fn appends_continue_when_the_deliveries_are_dropped(kind: LogKi
     let mut fixture = kind.open(Retention::default()).await;
     fixture.deliveries.close();
     assert_eq!(fixture.send(draft("r", "1")).await.seq, Seq(1));
-    assert_eq!(fixture.kept("r").await, [1]);
+    assert_eq!(fixture.stored_seqs("r").await, [1]);
 }
 
 pub(super) async fn closing_stores_what_was_accepted_and_rejects_the_rest(kind: LogKind) {

@@ -200,7 +200,7 @@ impl Fixture {
     }
 
     /// The numbers of all stored messages of a room.
-    pub(in crate::backend) async fn kept(&self, room: &str) -> Vec<u64> {
+    pub(in crate::backend) async fn stored_seqs(&self, room: &str) -> Vec<u64> {
         seqs(&self.page(room, Range::After(Seq(0)), usize::MAX).await)
     }
 

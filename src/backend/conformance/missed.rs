@@ -7,7 +7,7 @@ use crate::error::Code;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// No bound on what a read may return.
+/// No limit on what a read returns.
 const ALL: PageSize = PageSize {
     messages: usize::MAX,
     bytes: usize::MAX,
@@ -21,7 +21,7 @@ fn retention(messages: u64, age: Duration) -> Retention {
 }
 
 impl Fixture {
-    /// Which of all that was sent it is.
+    /// The position of each message among all that were sent.
     fn offsets(&self, missed: &Missed) -> Vec<u64> {
         let messages = missed.messages.iter();
         messages.map(|message| self.nth(message.offset)).collect()
@@ -121,23 +121,23 @@ pub(super) async fn messages_trimmed_by_count_make_earlier_offsets_incomplete(ki
         fixture.send(draft("s", "1")).await;
     }
     fixture.log.trim_all(fixture.clock.now()).await;
-    // The room's messages have the odd offsets; those from 191 on are kept.
-    let kept: Vec<u64> = (191..200).step_by(2).collect();
+    // The room's messages have the odd offsets; those from 191 on are stored.
+    let stored: Vec<u64> = (191..200).step_by(2).collect();
     for after in [0, 100, 188] {
         assert_eq!(
             fixture.missed("r", after).await,
-            (kept.clone(), false),
+            (stored.clone(), false),
             "{after}"
         );
     }
     for after in [189, 190] {
         assert_eq!(
             fixture.missed("r", after).await,
-            (kept.clone(), true),
+            (stored.clone(), true),
             "{after}"
         );
     }
-    assert_eq!(fixture.missed("r", 191).await, (kept[1..].to_vec(), true));
+    assert_eq!(fixture.missed("r", 191).await, (stored[1..].to_vec(), true));
     let missed = fixture.missed_between("r", 100, 193, ALL).await;
     assert_eq!(
         (fixture.offsets(&missed), missed.complete),
@@ -242,8 +242,8 @@ pub(super) async fn the_offset_of_a_namespace_matches_what_can_be_read_and_is_de
     let log = fixture.log.clone();
     let sender = tokio::spawn(async move {
         for nth in 0..500 {
-            let room = ["kept", "none"][nth % 2];
-            // Stored all the same when nobody waits for the receipt.
+            let room = ["some", "none"][nth % 2];
+            // The receipt is dropped; the draft is stored all the same.
             let _ = log.append(draft(room, "1")).await.unwrap();
         }
     });
@@ -279,13 +279,13 @@ pub(super) async fn a_closed_log_rejects_reads_of_missed_messages(kind: LogKind)
 /// A message as it was sent: its offset, and the bytes of its data.
 type Sent = (u64, usize);
 
-/// The offsets that should be read, whether there are more of them, and whether nothing is gone.
+/// The expected offsets, whether there are more of them, and whether none were deleted.
 fn expected(
-    (gone, kept): (&[Sent], &[Sent]),
+    (deleted, stored): (&[Sent], &[Sent]),
     (after, until): (u64, u64),
     size: PageSize,
 ) -> (Vec<u64>, bool, bool) {
-    let all = kept
+    let all = stored
         .iter()
         .filter(|(offset, _)| (after + 1..=until).contains(offset));
     let all: Vec<_> = all.collect();
@@ -296,7 +296,7 @@ fn expected(
     });
     let taken: Vec<_> = fitting.map(|(offset, _)| *offset).collect();
     let more = taken.len() < all.len();
-    let complete = gone.last().is_none_or(|(offset, _)| *offset <= after);
+    let complete = deleted.last().is_none_or(|(offset, _)| *offset <= after);
     (taken, more, complete)
 }
 
@@ -310,14 +310,14 @@ pub(super) async fn what_was_missed_matches_a_plain_list(kind: LogKind) {
             ..retention(10_000, Duration::from_secs(30))
         })
         .await;
-    let names = ["young", "few", "none", "quiet"];
+    let names = ["short", "few", "none", "quiet"];
     let mut sent: [Vec<Sent>; 4] = Default::default();
     let mut runner = TestRunner::deterministic();
     let messages = prop_oneof![Just(0), 1..8usize, Just(1000)];
     let bytes = prop_oneof![Just(0), 1..600usize, Just(usize::MAX)];
     let sizes = (messages, bytes).prop_map(|(messages, bytes)| PageSize { messages, bytes });
     let moves = (0..200u32, 1..120usize, 0..200u64, 0..60u64, 0..60u64, sizes);
-    // Writing, reading and the passing of time take turns; what is asked for is mostly near the end.
+    // Appends, reads and the clock take turns; most reads are near the end.
     for round in 0..3000u64 {
         let (dice, length, wait, back, span, size) = moves.new_tree(&mut runner).unwrap().current();
         fixture.clock.advance(Duration::from_millis(wait));

@@ -19,11 +19,11 @@ fn retention(age: Duration) -> Retention {
     }
 }
 
-/// A mark's number, how many are unread, and whether it moved.
+/// A marker's number, how many are unread, and whether it moved.
 type MarkerTuple = (u64, u64, bool);
 
-fn parts(mark: ReadMarker) -> MarkerTuple {
-    (mark.seq.0, mark.unread, mark.moved)
+fn parts(marker: ReadMarker) -> MarkerTuple {
+    (marker.seq.0, marker.unread, marker.moved)
 }
 
 impl Fixture {
@@ -42,13 +42,13 @@ impl Fixture {
     }
 
     async fn advance(&self, room: &str, id: &str, seq: u64) -> MarkerTuple {
-        let mark = self.log.advance(&key("/", room), &user(id), Seq(seq)).await;
-        parts(mark.unwrap())
+        let marker = self.log.advance(&key("/", room), &user(id), Seq(seq)).await;
+        parts(marker.unwrap())
     }
 
     async fn marker(&self, room: &str, id: &str) -> MarkerTuple {
-        let mark = self.log.get(&key("/", room), &user(id)).await;
-        parts(mark.unwrap())
+        let marker = self.log.get(&key("/", room), &user(id)).await;
+        parts(marker.unwrap())
     }
 }
 
@@ -106,14 +106,14 @@ pub(super) async fn markers_of_users_rooms_and_namespaces_are_separate(kind: Log
                 .await;
         }
     }
-    let places = || rooms.iter().flat_map(|room| ids.map(|id| (room, user(id))));
-    for ((room, user), seq) in places().zip(1..) {
-        let mark = fixture.log.advance(room, &user, Seq(seq)).await.unwrap();
-        assert_eq!(parts(mark), (seq, 10 - seq, true), "{user} in {room:?}");
+    let pairs = || rooms.iter().flat_map(|room| ids.map(|id| (room, user(id))));
+    for ((room, user), seq) in pairs().zip(1..) {
+        let marker = fixture.log.advance(room, &user, Seq(seq)).await.unwrap();
+        assert_eq!(parts(marker), (seq, 10 - seq, true), "{user} in {room:?}");
     }
-    for ((room, user), seq) in places().zip(1..) {
-        let mark = fixture.log.get(room, &user).await.unwrap();
-        assert_eq!(parts(mark), (seq, 10 - seq, false), "{user} in {room:?}");
+    for ((room, user), seq) in pairs().zip(1..) {
+        let marker = fixture.log.get(room, &user).await.unwrap();
+        assert_eq!(parts(marker), (seq, 10 - seq, false), "{user} in {room:?}");
     }
 }
 
@@ -147,15 +147,15 @@ pub(super) async fn a_marker_is_stored_in_order_with_the_drafts(kind: LogKind) {
         for _ in 0..10 {
             receipts.push(fixture.log.append(draft("r", "1")).await.unwrap());
         }
-        // The first is asked before the second, for which the runtime must not interrupt it.
+        // The first future must be polled before the second, so the cooperative budget must not be used up.
         tokio::task::yield_now().await;
-        let (mark, after) = tokio::join!(
+        let (marker, after) = tokio::join!(
             biased;
             fixture.log.advance(&room, &alice, Seq(u64::MAX)),
             fixture.log.append(draft("r", "1")),
         );
         let before = round * 11 - 1;
-        assert_eq!(parts(mark.unwrap()), (before, 0, true));
+        assert_eq!(parts(marker.unwrap()), (before, 0, true));
         let after = after.unwrap().wait().await.unwrap();
         assert_eq!(after.seq, Seq(before + 1));
         assert_eq!(fixture.marker("r", "alice").await, (before, 1, false));
@@ -208,7 +208,7 @@ pub(super) async fn a_marker_is_forgotten_when_it_was_not_set_for_a_month(kind: 
     fixture.pass("r", 1).await;
     fixture.advance("r", "moved", 2).await;
     assert_eq!(fixture.advance("r", "staying", 2).await, (2, 1, false));
-    // Reading a mark is not setting it.
+    // Reading a marker does not set it.
     fixture.marker("r", "behind").await;
 
     fixture.pass("r", 5).await;
@@ -218,8 +218,8 @@ pub(super) async fn a_marker_is_forgotten_when_it_was_not_set_for_a_month(kind: 
     fixture.clock.advance(DAY);
     fixture.log.trim_all(fixture.clock.now()).await;
     for user in &away {
-        let mark = fixture.log.get(&room, user).await.unwrap();
-        assert_eq!(parts(mark), (0, 8, false), "{user}");
+        let marker = fixture.log.get(&room, user).await.unwrap();
+        assert_eq!(parts(marker), (0, 8, false), "{user}");
     }
     assert_eq!(fixture.marker("r", "behind").await, (0, 8, false));
     assert_eq!(fixture.marker("r", "moved").await, (2, 6, false));
@@ -254,8 +254,8 @@ pub(super) async fn a_closed_log_rejects_markers(kind: LogKind) {
     fixture.send_many("r", 1).await;
     fixture.log.close().await;
     let (room, alice) = (key("/", "r"), user("alice"));
-    let mark = fixture.log.advance(&room, &alice, Seq(1)).await;
-    assert_eq!(mark.unwrap_err().code(), Code::Unavailable);
-    let marked = fixture.log.get(&room, &alice).await;
-    assert_eq!(marked.unwrap_err().code(), Code::Unavailable);
+    let marker = fixture.log.advance(&room, &alice, Seq(1)).await;
+    assert_eq!(marker.unwrap_err().code(), Code::Unavailable);
+    let found = fixture.log.get(&room, &alice).await;
+    assert_eq!(found.unwrap_err().code(), Code::Unavailable);
 }

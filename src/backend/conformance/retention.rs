@@ -1,4 +1,4 @@
-//! What is kept, for how long, and what stays when the messages are gone.
+//! Which messages are stored, for how long, and when a room is forgotten.
 
 use super::*;
 
@@ -28,7 +28,10 @@ pub(super) async fn each_room_keeps_the_number_of_its_first_matching_rule(kind: 
             (Seq(oldest), Seq(300), false)
         );
         assert_eq!(seqs(&page), (oldest..=300).collect::<Vec<_>>());
-        assert_eq!(fixture.kept(room).await, (oldest..=300).collect::<Vec<_>>());
+        assert_eq!(
+            fixture.stored_seqs(room).await,
+            (oldest..=300).collect::<Vec<_>>()
+        );
     }
 }
 
@@ -44,7 +47,7 @@ pub(super) async fn an_expired_message_is_not_returned_even_before_it_is_trimmed
     fixture.send(draft("r", "2")).await;
     fixture.clock.advance(HOUR / 2);
     assert_eq!(
-        fixture.kept("r").await,
+        fixture.stored_seqs("r").await,
         [1, 2],
         "an hour old is not too old"
     );
@@ -53,7 +56,7 @@ pub(super) async fn an_expired_message_is_not_returned_even_before_it_is_trimmed
         if trimmed {
             fixture.log.trim_all(fixture.clock.now()).await;
         }
-        assert_eq!(fixture.kept("r").await, [2], "trimmed: {trimmed}");
+        assert_eq!(fixture.stored_seqs("r").await, [2], "trimmed: {trimmed}");
         assert_eq!(fixture.page("r", Range::Last, 1).await.oldest, Seq(2));
         assert!(!fixture.page("r", Range::Last, 1).await.more);
     }
@@ -68,7 +71,7 @@ pub(super) async fn an_expired_message_is_not_returned_even_before_it_is_trimmed
         assert_eq!(page.epoch, first.epoch);
     }
     assert_eq!(fixture.send(draft("r", "3")).await.seq, Seq(3));
-    assert_eq!(fixture.kept("r").await, [3]);
+    assert_eq!(fixture.stored_seqs("r").await, [3]);
 }
 
 pub(super) async fn a_room_that_keeps_no_messages_still_numbers_and_delivers(kind: LogKind) {
@@ -160,5 +163,5 @@ pub(super) async fn timestamps_never_decrease_within_a_room(kind: LogKind) {
     fixture.clock.turn_back(HOUR);
     let second = fixture.send(draft("r", "1")).await;
     assert_eq!(second.ts, first.ts);
-    assert_eq!(fixture.kept("r").await, [1, 2]);
+    assert_eq!(fixture.stored_seqs("r").await, [1, 2]);
 }

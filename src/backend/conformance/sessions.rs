@@ -19,8 +19,8 @@ pub(in crate::backend) fn session(rooms: &[(&str, u64)]) -> StoredSession {
             .map(|(room, offset)| (RoomName::parse(room).unwrap(), Offset(*offset)))
             .collect(),
         application: None,
-        lost: Vec::new(),
-        claims: 0,
+        removals: Vec::new(),
+        claim_count: 0,
     }
 }
 
@@ -42,7 +42,7 @@ pub(super) async fn a_saved_session_is_found_as_it_was_saved_last(kind: LogKind)
     assert_eq!(fixture.find(&other).await.as_ref(), Some(&other));
 
     let (room, _) = alice.rooms.remove(1);
-    alice.lost = vec![(room, "\"rüde\"".to_owned())];
+    alice.removals = vec![(room, "\"rüde\"".to_owned())];
     alice.application = Some(r#"{"rooms":["a"],"state":{"n":1.0,"none":[]}}"#.to_owned());
     alice.connection = ConnectionId::generate();
     fixture.log.save(alice.clone()).await.unwrap();
@@ -83,7 +83,7 @@ pub(super) async fn a_session_is_found_while_active_and_for_a_window_after_its_e
     fixture.log.save(alice.clone()).await.unwrap();
     fixture.clock.advance(600 * MINUTE);
     fixture.log.trim_all(fixture.clock.now()).await;
-    assert!(fixture.find(&alice).await.is_some(), "it goes on");
+    assert!(fixture.find(&alice).await.is_some(), "it is active");
 
     fixture.log.end(alice.pid).await.unwrap();
     fixture.clock.advance(MINUTE);
@@ -194,14 +194,14 @@ pub(super) async fn removing_a_user_from_a_room_changes_all_of_its_sessions_and_
         let (user, room) = (goes_on.user.clone(), room.clone());
         fixture
             .log
-            .expel(user, room, reason.to_owned())
+            .remove_from_room(user, room, reason.to_owned())
             .await
             .unwrap();
     }
     for before in [goes_on, ended] {
         let after = StoredSession {
             rooms: vec![before.rooms[0].clone(), before.rooms[2].clone()],
-            lost: vec![(room.room.clone(), "\"rüde\"".to_owned())],
+            removals: vec![(room.room.clone(), "\"rüde\"".to_owned())],
             ..before.clone()
         };
         assert_eq!(fixture.find(&before).await, Some(after));

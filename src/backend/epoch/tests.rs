@@ -5,7 +5,7 @@ use crate::backend::conformance::key;
 
 #[test]
 fn an_epoch_is_of_one_incarnation_namespace_room_and_count() {
-    let [one, other] = ["one", "other"].map(Epoch::from_text);
+    let [one, other] = ["one", "other"].map(Incarnation::from_text);
     let room = key("/", "r");
     let all = [
         derive(&one, &room, 0),

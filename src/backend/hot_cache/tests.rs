@@ -37,7 +37,7 @@ fn after(cache: &HotCache, room: &str, seq: u64, cutoff: u64) -> Option<Vec<u64>
 }
 
 #[test]
-fn the_bound_in_bytes_holds_and_the_message_stored_longest_ago_leaves_first() {
+fn the_size_limit_holds_and_the_message_stored_longest_ago_is_evicted_first() {
     let one = stored("a", 1).message.cost() + MESSAGE_OVERHEAD;
     let cache = HotCache::new(3 * one);
     cache.extend([stored("a", 1), stored("b", 1), stored("b", 2)]);
@@ -46,19 +46,27 @@ fn the_bound_in_bytes_holds_and_the_message_stored_longest_ago_leaves_first() {
     cache.extend([stored("b", 3), stored("b", 4)]);
     assert_eq!(cache.bytes(), 3 * one);
     assert_eq!(after(&cache, "a", 0, 0), None);
-    assert_eq!(after(&cache, "b", 0, 0), None, "1 is kept, but not here");
-    cache.learn(&key("b"), &Epoch::from_text("e"), Seq(1), Timestamp(1));
-    assert_eq!(after(&cache, "b", 0, 0), None, "1 is kept, but not here");
+    assert_eq!(
+        after(&cache, "b", 0, 0),
+        None,
+        "1 is stored, but not in memory"
+    );
+    cache.record_oldest(&key("b"), &Epoch::from_text("e"), Seq(1), Timestamp(1));
+    assert_eq!(
+        after(&cache, "b", 0, 0),
+        None,
+        "1 is stored, but not in memory"
+    );
     assert_eq!(after(&cache, "b", 1, 0), Some(vec![2, 3, 4]));
     assert_eq!(after(&cache, "b", 4, 0), Some(vec![]));
 }
 
 #[test]
-fn a_full_page_that_begins_where_memory_does_needs_nothing_more() {
+fn a_full_page_that_begins_at_the_first_cached_message_is_served() {
     let one = stored("a", 1).message.cost() + MESSAGE_OVERHEAD;
     let cache = HotCache::new(2 * one);
     cache.extend((1..=4).map(|seq| stored("a", seq)));
-    cache.learn(&key("a"), &Epoch::from_text("e"), Seq(1), Timestamp(1));
+    cache.record_oldest(&key("a"), &Epoch::from_text("e"), Seq(1), Timestamp(1));
     let last = |messages| {
         let size = PageSize {
             messages,
@@ -72,7 +80,7 @@ fn a_full_page_that_begins_where_memory_does_needs_nothing_more() {
 }
 
 #[test]
-fn a_room_written_anew_shows_nothing_of_its_former_life() {
+fn a_deleted_room_that_is_written_again_has_only_new_messages() {
     let cache = HotCache::new(1 << 20);
     cache.extend([stored("a", 1), stored("a", 2)]);
     cache.remove_room(&key("a"));
@@ -82,7 +90,7 @@ fn a_room_written_anew_shows_nothing_of_its_former_life() {
 }
 
 #[test]
-fn which_message_is_the_oldest_is_told_only_as_long_as_it_is_certain() {
+fn the_oldest_message_is_known_only_while_it_cannot_have_changed() {
     let one = stored("a", 1).message.cost() + MESSAGE_OVERHEAD;
     let cache = HotCache::new(2 * one);
     cache.extend((1..=6).map(|seq| stored("a", seq)));
@@ -91,7 +99,7 @@ fn which_message_is_the_oldest_is_told_only_as_long_as_it_is_certain() {
         None,
         "2, 3 and 4 are out of sight"
     );
-    cache.learn(&key("a"), &Epoch::from_text("e"), Seq(2), Timestamp(2));
+    cache.record_oldest(&key("a"), &Epoch::from_text("e"), Seq(2), Timestamp(2));
     assert_eq!(after(&cache, "a", 4, 2), Some(vec![5, 6]));
     assert_eq!(after(&cache, "a", 4, 3), None, "2 has become too old");
     assert_eq!(

@@ -31,10 +31,10 @@ impl ReadMarkers for MemoryLog {
             return Ok(ReadMarker::default());
         };
         room.touch(now);
-        let mark = room.markers.set(user, seq, room.recent.head(), now);
+        let marker = room.markers.set(user, seq, room.recent.head(), now);
         // Besides the round robin over all rooms, so that a room cannot gain markers faster than they are checked.
         room.markers.trim_step(room.policy, now);
-        Ok(mark)
+        Ok(marker)
     }
 
     async fn get(&self, room: &RoomKey, user: &UserId) -> Result<ReadMarker> {
@@ -67,7 +67,7 @@ impl RoomMarkers {
                 self.trim_cursor = 0;
             }
             match self.users.get_index(self.trim_cursor) {
-                Some((_, mark)) if policy.marker_expired(mark.ts, now) => {
+                Some((_, marker)) if policy.marker_expired(marker.ts, now) => {
                     self.users.swap_remove_index(self.trim_cursor);
                 }
                 _ => self.trim_cursor += 1,
@@ -79,6 +79,6 @@ impl RoomMarkers {
     #[cfg(test)]
     pub(super) fn trim(&mut self, policy: RetentionPolicy, now: LogTime) {
         self.users
-            .retain(|_, mark| !policy.marker_expired(mark.ts, now));
+            .retain(|_, marker| !policy.marker_expired(marker.ts, now));
     }
 }

@@ -58,20 +58,20 @@ impl SessionStore for MemoryLog {
         let mut rooms = self.lock();
         let rooms = rooms.as_mut().ok_or_else(closed)?;
         let sessions = &mut rooms.sessions.sessions;
-        sessions.retain(|_, kept| kept.session.user != user);
+        sessions.retain(|_, entry| entry.session.user != user);
         Ok(())
     }
 
-    async fn expel(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
+    async fn remove_from_room(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
         let mut rooms = self.lock();
         let rooms = rooms.as_mut().ok_or_else(closed)?;
         let sessions = rooms.sessions.sessions.values_mut();
-        for session in sessions.map(|kept| &mut kept.session) {
+        for session in sessions.map(|entry| &mut entry.session) {
             if session.user == user && session.namespace == room.namespace {
                 let before = session.rooms.len();
                 session.rooms.retain(|(name, _)| *name != room.room);
                 if session.rooms.len() < before {
-                    session.lost.push((room.room.clone(), reason.clone()));
+                    session.removals.push((room.room.clone(), reason.clone()));
                 }
             }
         }
@@ -89,26 +89,26 @@ impl SessionStore for MemoryLog {
 
 impl StoredSessions {
     fn save(&mut self, session: StoredSession) {
-        let kept = SessionEntry {
+        let entry = SessionEntry {
             session,
             ended: None,
         };
-        self.sessions.insert(kept.session.pid, kept);
+        self.sessions.insert(entry.session.pid, entry);
     }
 
     fn end(&mut self, pid: Pid, now: LogTime) {
-        if let Some(kept) = self.sessions.get_mut(&pid)
-            && kept.ended.is_none()
+        if let Some(entry) = self.sessions.get_mut(&pid)
+            && entry.ended.is_none()
         {
-            kept.ended = Some(now.now);
+            entry.ended = Some(now.now);
             self.ended.push_back((now.now, pid));
         }
     }
 
     fn find(&self, pid: Pid, expired: Timestamp) -> Option<StoredSession> {
-        let kept = self.sessions.get(&pid)?;
-        let lives = kept.ended.is_none_or(|ended| ended >= expired);
-        lives.then(|| kept.session.clone())
+        let entry = self.sessions.get(&pid)?;
+        let is_live = entry.ended.is_none_or(|ended| ended >= expired);
+        is_live.then(|| entry.session.clone())
     }
 
     /// Deletes the next few that ended longer ago than `window`.
@@ -130,8 +130,8 @@ impl StoredSessions {
         let Some((ended, pid)) = self.ended.pop_front_if(|(ended, _)| *ended < expired) else {
             return false;
         };
-        if let Some(kept) = self.sessions.get(&pid)
-            && kept.ended == Some(ended)
+        if let Some(entry) = self.sessions.get(&pid)
+            && entry.ended == Some(ended)
         {
             self.sessions.remove(&pid);
         }

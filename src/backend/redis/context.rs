@@ -1,7 +1,7 @@
 //! What the tasks of a node share.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     backend::{Clock, Retention, RetentionPolicy},
-    model::{Epoch, NodeId},
+    model::{Incarnation, NodeId},
+    sync::lock,
 };
 
 pub(super) struct NodeContext {
@@ -25,7 +26,7 @@ pub(super) struct NodeContext {
     pub(super) retention: Retention,
     pub(super) idempotency: Duration,
     // A std mutex: it is held to copy a name, and never across an await.
-    incarnation: Mutex<Epoch>,
+    incarnation: Mutex<Incarnation>,
     pub(super) node: NodeId,
     pub(super) peers: LivePeers,
     /// Notified when this node has acquired a lease that it did not hold.
@@ -41,7 +42,7 @@ impl NodeContext {
         clock: Clock,
         retention: Retention,
         idempotency: Duration,
-        incarnation: Epoch,
+        incarnation: Incarnation,
     ) -> Self {
         Self {
             topology,
@@ -58,8 +59,8 @@ impl NodeContext {
     }
 
     /// For how many milliseconds an empty room is kept after its last use: longer than any of its message ids.
-    pub(super) fn forget_after(&self, keep: RetentionPolicy) -> u64 {
-        scripts::millis(keep.room_ttl().max(self.idempotency))
+    pub(super) fn forget_after(&self, policy: RetentionPolicy) -> u64 {
+        scripts::millis(policy.room_ttl().max(self.idempotency))
     }
 
     /// The command that scripts publish with: in a Cluster, sharded Pub/Sub.
@@ -79,15 +80,11 @@ impl NodeContext {
     }
 
     /// The log's incarnation, as far as this node knows.
-    pub(super) fn incarnation(&self) -> Epoch {
-        let incarnation = self.incarnation.lock();
-        incarnation.unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn incarnation(&self) -> Incarnation {
+        lock(&self.incarnation).clone()
     }
 
-    pub(super) fn set_incarnation(&self, incarnation: Epoch) {
-        *self
-            .incarnation
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = incarnation;
+    pub(super) fn set_incarnation(&self, incarnation: Incarnation) {
+        *lock(&self.incarnation) = incarnation;
     }
 }

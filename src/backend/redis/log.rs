@@ -27,7 +27,7 @@ use crate::{
         retention::ROOM_TOUCH_INTERVAL,
     },
     error::Result,
-    model::{Epoch, Namespace, Offset, RoomKey, Seq},
+    model::{Incarnation, Namespace, Offset, RoomKey, Seq},
 };
 
 mod bus;
@@ -102,7 +102,7 @@ impl Log for RedisLog {
     async fn read(&self, room: &RoomKey, range: Range, size: PageSize) -> Result<Page> {
         self.check_open()?;
         let now = (self.context.clock)();
-        let keep = self.context.retention.policy(&room.room);
+        let policy = self.context.retention.policy(&room.room);
         let (direction, seq) = match range {
             Range::After(seq) => ("after", seq),
             Range::Before(seq) => ("before", seq),
@@ -119,10 +119,10 @@ impl Log for RedisLog {
         ]);
         command
             .arg(now.retention_clock.0)
-            .arg(Epoch::generate().as_str())
+            .arg(Incarnation::generate().as_str())
             .arg(keys::room_name(room))
             .arg(epoch::slot(room))
-            .arg(keep.cutoff(now).0)
+            .arg(policy.cutoff(now).0)
             .arg(now.retention_clock.before(ROOM_TOUCH_INTERVAL).0)
             .arg(direction)
             .arg(number(seq.0))
@@ -142,8 +142,8 @@ impl Log for RedisLog {
         size: PageSize,
     ) -> Result<Missed> {
         self.check_open()?;
-        let keep = self.context.retention.policy(&room.room);
-        let cutoff = keep.cutoff((self.context.clock)());
+        let policy = self.context.retention.policy(&room.room);
+        let cutoff = policy.cutoff((self.context.clock)());
         let command = pages::missed_command(&self.context.keys, room, after, until, size, cutoff);
         let connection = self.connections.of(Partition::of(room));
         pages::parse_missed(room, connection.query(command).await?)
@@ -154,7 +154,7 @@ impl Log for RedisLog {
         self.shards.end().await
     }
 
-    fn incarnation(&self) -> Epoch {
+    fn incarnation(&self) -> Incarnation {
         self.context.incarnation()
     }
 

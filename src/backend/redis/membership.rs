@@ -24,13 +24,13 @@ use tokio::{
 use super::{client::ShardConnections, context::NodeContext, keys::Partition};
 use crate::error::Result;
 
-pub(super) mod census;
 pub(super) mod codec;
 mod lease;
 mod live_peers;
 mod local_roster;
 mod publisher;
 mod reaper;
+pub(super) mod roster_queries;
 #[cfg(test)]
 mod tests;
 

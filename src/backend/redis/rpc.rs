@@ -1,4 +1,4 @@
-//! What nodes say to each other directly: Pub/Sub messages that nobody stores, and requests to all other nodes over them.
+//! Direct communication between nodes: Pub/Sub messages that are not stored, and RPC over them.
 
 mod cluster_rpc;
 mod pubsub;

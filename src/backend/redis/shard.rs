@@ -113,17 +113,17 @@ impl Startup<'_> {
             self.connections.clone(),
             output,
             commands,
-            self.health.watch("subscribe", label),
+            self.health.add_check("subscribe", label),
         );
         tokio::spawn(task.run());
-        let writes = self.health.watch("write", label);
+        let writes = self.health.add_check("write", label);
         let task = ShardWriter {
             context: self.context.clone(),
             clock: clock.clone(),
             connection: RedisConnection::new(self.context.topology.clone(), shard),
             queue: writer_queue,
             subscription: subscription.clone(),
-            watch: writes.clone(),
+            health: writes.clone(),
         };
         self.writers.push(tokio::spawn(task.run()));
         Shard {
@@ -177,19 +177,19 @@ impl Shards {
 
     /// Returns an offset such that messages up to it can be read, and messages that are stored from now on have higher ones.
     ///
-    /// The log's incarnation is refreshed first: a caller that compares offsets asks for the end, then for the incarnation.
+    /// The log's incarnation is refreshed first: a caller that compares offsets reads the end, then the incarnation.
     ///
     /// # Errors
     /// `unavailable` while any shard is.
     pub(super) async fn end(&self) -> Result<Offset> {
-        let asked = Instant::now();
+        let requested = Instant::now();
         let mut last_round = self.last_round.lock().await;
-        if let Some((began, end)) = *last_round
-            && began >= asked
+        if let Some((started, end)) = *last_round
+            && started >= requested
         {
             return Ok(end);
         }
-        let began = Instant::now();
+        let started = Instant::now();
         let mut offsets = self.raise_all().await?;
         let end = offsets.iter().copied().max().unwrap_or_default();
         while offsets.iter().any(|offset| *offset < end) {
@@ -200,7 +200,7 @@ impl Shards {
         let first = self.connections.of(Partition::FIRST);
         let incarnation = incarnation::read(&self.context.keys, first).await?;
         self.context.set_incarnation(incarnation);
-        *last_round = Some((began, end));
+        *last_round = Some((started, end));
         Ok(end)
     }
 

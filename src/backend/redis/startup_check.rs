@@ -16,12 +16,12 @@ use super::{
     keys::{Keys, Partition},
     scripts,
 };
-use crate::{error::Result, model::Epoch};
+use crate::{error::Result, model::Incarnation};
 
 /// How long to wait before asking again whether another node has confirmed the process.
 const RECHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A process of Redis, as `INFO server` tells it.
+/// A process of Redis, as `INFO server` reports it.
 #[derive(Default)]
 struct ServerProcess {
     /// Empty if the server does not tell.
@@ -45,7 +45,7 @@ pub(super) async fn existing_shards(
     Ok(existing)
 }
 
-/// Checks each shard, and begins its next incarnation if it may have lost data, or if the operator says that it was restored
+/// Checks each shard, and begins its next incarnation if it may have lost data, or if the operator has marked it as restored
 /// (the flag). Waits for running nodes, but not longer than `timeout`.
 pub(super) async fn run(
     keys: &Keys,
@@ -69,7 +69,7 @@ pub(super) async fn run(
             check
                 .arg(process.run_id)
                 .arg(process.uptime.as_millis().to_string())
-                .arg(Epoch::generate().as_str())
+                .arg(Incarnation::generate().as_str())
                 .arg(u8::from(alone))
                 .arg(u8::from(is_restored));
             let verdict: String = reply::parse(connections.of(shard).query(check).await?)?;

@@ -26,7 +26,7 @@ use crate::{
         epoch,
     },
     error::{Code, Result},
-    model::{Epoch, EventName, MessageId, Namespace, NodeId, Seq, Timestamp},
+    model::{Epoch, EventName, Incarnation, MessageId, Namespace, NodeId, Seq, Timestamp},
 };
 
 mod clock_jumps;

@@ -33,9 +33,9 @@ pub(super) struct RedisTrimmer {
 impl RedisTrimmer {
     /// Trims step by step until the log is dropped.
     pub(super) async fn run(self, alive: Weak<()>) {
-        let mut rest = retention::trim_delay(false, Duration::ZERO);
+        let mut delay = retention::trim_delay(false, Duration::ZERO);
         loop {
-            tokio::time::sleep(rest).await;
+            tokio::time::sleep(delay).await;
             if alive.strong_count() == 0 {
                 return;
             }
@@ -44,7 +44,7 @@ impl RedisTrimmer {
             // Where this fails writing fails, too, which is logged there.
             let _ = self.store_retention_clock(now).await;
             let more = self.step(now).await;
-            rest = retention::trim_delay(more, began.elapsed());
+            delay = retention::trim_delay(more, began.elapsed());
         }
     }
 
@@ -59,7 +59,7 @@ impl RedisTrimmer {
         stored.map(|_| ())
     }
 
-    /// Trims a few sessions and rooms of each partition; whether there may be more.
+    /// Trims a few sessions and rooms of each partition. Returns whether there may be more.
     pub(super) async fn step(&self, now: LogTime) -> bool {
         let mut more = false;
         for partition in Partition::all() {
@@ -97,7 +97,7 @@ impl RedisTrimmer {
 
     fn trim_room(&self, room: &RoomKey, now: LogTime) -> Cmd {
         let keys = &self.context.keys;
-        let keep = self.context.retention.policy(&room.room);
+        let policy = self.context.retention.policy(&room.room);
         let mut command = scripts::trim([
             &keys.room(room),
             &keys.messages(room),
@@ -109,11 +109,11 @@ impl RedisTrimmer {
         command
             .arg(now.retention_clock.0)
             .arg(keys::room_name(room))
-            .arg(keep.cutoff(now).0)
-            .arg(number(keep.messages))
-            .arg(millis(keep.age))
-            .arg(self.context.forget_after(keep))
-            .arg(millis(keep.marker_ttl()))
+            .arg(policy.cutoff(now).0)
+            .arg(number(policy.messages))
+            .arg(millis(policy.age))
+            .arg(self.context.forget_after(policy))
+            .arg(millis(policy.marker_ttl()))
             .arg(epoch::slot(room));
         command
     }

@@ -1,3 +1,5 @@
+//! Which policy applies to a room, and when trimming starts.
+
 use super::*;
 
 #[test]
@@ -23,11 +25,11 @@ fn the_first_rule_that_matches_wins() {
 #[test]
 fn trimming_starts_a_tenth_or_64_above_the_limit() {
     let policy = |messages| RetentionPolicy { messages, age: DAY };
-    assert!(!policy(10).overfull(Seq(1), Seq(74)));
-    assert!(policy(10).overfull(Seq(1), Seq(75)));
-    assert!(!policy(1000).overfull(Seq(1), Seq(1100)));
-    assert!(policy(1000).overfull(Seq(1), Seq(1101)));
-    assert!(!policy(u64::MAX).overfull(Seq(1), Seq(u64::MAX - 1)));
+    assert!(!policy(10).exceeds_limit(Seq(1), Seq(74)));
+    assert!(policy(10).exceeds_limit(Seq(1), Seq(75)));
+    assert!(!policy(1000).exceeds_limit(Seq(1), Seq(1100)));
+    assert!(policy(1000).exceeds_limit(Seq(1), Seq(1101)));
+    assert!(!policy(u64::MAX).exceeds_limit(Seq(1), Seq(u64::MAX - 1)));
     assert_eq!(policy(10).first_by_count(Seq(75)), Seq(66));
     assert_eq!(policy(0).first_by_count(Seq(75)), Seq(76));
     assert_eq!(policy(10).first_by_count(Seq(3)), Seq(1));

@@ -1,7 +1,9 @@
+//! Parsing of retention rules.
+
 use super::*;
 
 #[test]
-fn rules_for_rooms_stand_between_semicolons_or_white_space() {
+fn retention_rules_are_separated_by_semicolons_or_white_space() {
     let rules = RetentionRules::parse("team:*=1000,30d; ab*=5,1h\nuser:*=0,1d").unwrap();
     let read: Vec<_> = rules
         .iter()
@@ -19,7 +21,7 @@ fn rules_for_rooms_stand_between_semicolons_or_white_space() {
 }
 
 #[test]
-fn a_rule_without_pattern_count_or_age_is_refused() {
+fn a_rule_without_pattern_count_or_age_is_rejected() {
     for text in [
         "team",
         "team=5",

@@ -1,4 +1,4 @@
-//! What the writer can be asked to do.
+//! The commands of the writer.
 
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -17,7 +17,7 @@ pub(super) enum WriteCommand {
         draft: Draft,
         reply: oneshot::Sender<Result<Appended>>,
         /// The draft's share of the bytes that may be queued; released on drop.
-        space: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     },
     /// Advance a user's read marker, in order with the drafts.
     AdvanceMarker {
@@ -33,7 +33,7 @@ pub(super) enum WriteCommand {
     },
     /// Record that a room is still in use.
     TouchRoom { room: RoomKey },
-    /// Take one step of a trim pass over all rooms. The reply says whether there is more to do.
+    /// Take one step of a trim pass over all rooms. The reply is whether there is more to do.
     Trim {
         now: LogTime,
         reply: oneshot::Sender<Result<bool>>,

@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -22,6 +22,7 @@ use crate::{
     },
     model::RoomKey,
     retry::log_rarely,
+    sync::lock,
 };
 
 /// The shortest time between two probes that failures cause.
@@ -35,23 +36,23 @@ pub(super) struct FileHealth {
     pub(super) read: Arc<HealthCheck>,
     commits: AtomicU64,
     // A std mutex: it is held for a few assignments, and never across an await.
-    suspect: Mutex<Suspect>,
+    state: Mutex<ProbeState>,
 }
 
-/// The room whose read failed last, and when other rooms were probed.
 #[derive(Default)]
-struct Suspect {
-    room: Option<RoomKey>,
-    probed: Option<Instant>,
+struct ProbeState {
+    /// The room whose read failed last; a probe reads other rooms.
+    failed_room: Option<RoomKey>,
+    probed_at: Option<Instant>,
 }
 
 impl FileHealth {
     pub(super) fn new(health: &mut Health) -> Self {
         Self {
-            write: health.watch("write", None),
-            read: health.watch("read", None),
+            write: health.add_check("write", None),
+            read: health.add_check("read", None),
             commits: AtomicU64::new(0),
-            suspect: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
@@ -98,14 +99,14 @@ impl FileHealth {
         if !may_concern_one_room(error) {
             self.read.record_failure(error.to_string());
         } else if self.may_probe() {
-            self.lock().room = room.cloned();
+            self.lock().failed_room = room.cloned();
             record_failure(&self.read, probe::read_rooms_except(db, room));
         }
     }
 
     /// Finds out whether reading works again.
     pub(super) fn probe_read(&self, db: &Connection) {
-        let room = self.lock().room.clone();
+        let room = self.lock().failed_room.clone();
         match probe::read_rooms_except(db, room.as_ref()) {
             Ok(()) => self.read.record_success(),
             Err(error) => self.read.record_failure(error.to_string()),
@@ -113,17 +114,18 @@ impl FileHealth {
     }
 
     fn may_probe(&self) -> bool {
-        let mut suspect = self.lock();
-        let last = suspect.probed;
-        let may = last.is_none_or(|probed| probed.elapsed() >= PROBE_INTERVAL);
-        if may {
-            suspect.probed = Some(Instant::now());
+        let mut state = self.lock();
+        let is_due = state
+            .probed_at
+            .is_none_or(|probed_at| probed_at.elapsed() >= PROBE_INTERVAL);
+        if is_due {
+            state.probed_at = Some(Instant::now());
         }
-        may
+        is_due
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Suspect> {
-        self.suspect.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, ProbeState> {
+        lock(&self.state)
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
         closed, epoch, hot_cache::HotCache,
     },
     error::{Error, Result},
-    model::{Epoch, Namespace, Offset, RoomKey},
+    model::{Incarnation, Namespace, Offset, RoomKey},
 };
 
 /// How many bytes of drafts may be queued before appends wait.
@@ -38,11 +38,11 @@ pub(super) struct SqliteLog {
     pub(super) checks: Arc<Health>,
     pub(super) queue: mpsc::Sender<WriteCommand>,
     /// Bytes of drafts that may still be queued.
-    pub(super) space: Arc<Semaphore>,
+    pub(super) queue_budget: Arc<Semaphore>,
     pub(super) readers: Arc<ReaderPool>,
     pub(super) cache: Arc<HotCache>,
     pub(super) offsets: Arc<Offsets>,
-    pub(super) incarnation: Epoch,
+    pub(super) incarnation: Incarnation,
     #[cfg(test)]
     pub(super) health: Arc<FileHealth>,
     pub(super) clock: Clock,
@@ -78,12 +78,12 @@ impl SqliteLog {
         result.await.map_err(|_| closed())?
     }
 
-    /// Passes on what a read from the database has shown: which message is the oldest, or that an empty room is in use.
-    fn learn(&self, room: &RoomKey, found: &FoundPage, now: LogTime) {
+    /// Records what a read from the database found: the oldest message in the cache, or that an empty room is in use.
+    fn record_read(&self, room: &RoomKey, found: &FoundPage, now: LogTime) {
         let policy = self.retention.policy(&room.room);
         if let Some(ts) = found.oldest_ts {
             self.cache
-                .learn(room, &found.page.epoch, found.page.oldest, ts);
+                .record_oldest(room, &found.page.epoch, found.page.oldest, ts);
         } else if policy.needs_touch(found.ts, now) {
             // If the writer is busy, a later read will do.
             let room = room.clone();
@@ -108,8 +108,8 @@ impl Log for SqliteLog {
     async fn append(&self, draft: Draft) -> Result<Receipt> {
         self.check_open()?;
         let bytes = u32::try_from(draft.data.get().len()).unwrap_or(u32::MAX);
-        let space = self
-            .space
+        let permit = self
+            .queue_budget
             .clone()
             .acquire_many_owned(bytes.min(MAX_QUEUED_BYTES))
             .await
@@ -118,7 +118,7 @@ impl Log for SqliteLog {
         let append = WriteCommand::Append {
             draft,
             reply,
-            space,
+            permit,
         };
         self.queue.send(append).await.map_err(|_| closed())?;
         Ok(receipt)
@@ -143,7 +143,7 @@ impl Log for SqliteLog {
         };
         match self.readers.page(request).await? {
             RoomRead::Found(found) => {
-                self.learn(room, &found, now);
+                self.record_read(room, &found, now);
                 Ok(found.page)
             }
             RoomRead::Unwritten { forgotten } => {
@@ -184,7 +184,7 @@ impl Log for SqliteLog {
         Ok(self.offsets.of(namespace))
     }
 
-    fn incarnation(&self) -> Epoch {
+    fn incarnation(&self) -> Incarnation {
         self.incarnation.clone()
     }
 

@@ -45,8 +45,8 @@ INSERT INTO clock SELECT 0, max(ts) FROM rooms HAVING max(ts) IS NOT NULL;
 
 /// The columns that tables of version 1 lack.
 ///
-/// The offsets of deleted messages are not known any more, so `trimmed` is set to the highest that is possible: a client is
-/// rather told that messages may be missing than that none are.
+/// The offsets of deleted messages are unknown, so `trimmed` is set to the highest that is possible: clients
+/// are told that messages may be missing, which is safe.
 pub(super) const FROM_1: &str = r#"
 ALTER TABLE messages ADD COLUMN "except" TEXT;
 ALTER TABLE rooms ADD COLUMN "offset" INTEGER NOT NULL DEFAULT 0;

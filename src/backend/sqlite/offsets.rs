@@ -2,13 +2,16 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use rusqlite::Connection;
 
 use super::tables::namespaces;
-use crate::model::{Message, Namespace, Offset};
+use crate::{
+    model::{Message, Namespace, Offset},
+    sync::lock,
+};
 
 /// Advanced by the writer after each commit, and read by everybody without a query.
 pub(super) struct Offsets {
@@ -48,6 +51,6 @@ impl Offsets {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Namespace, Offset>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.last)
     }
 }

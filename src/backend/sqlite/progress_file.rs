@@ -12,7 +12,7 @@ use std::{
 use rusqlite::Connection;
 
 use super::tables::log_state;
-use crate::{model::Epoch, retry::log_rarely};
+use crate::{model::Incarnation, retry::log_rarely};
 
 /// How many bytes of the file are read at most.
 const MAX_BYTES: u64 = 256;
@@ -43,19 +43,19 @@ impl ProgressFile {
     }
 
     /// Records how many messages were numbered, over all namespaces.
-    pub(super) fn record(&mut self, incarnation: &Epoch, total: u64) {
+    pub(super) fn record(&mut self, incarnation: &Incarnation, total: u64) {
         let text = format!("{incarnation} {total}\n");
         if let Err(error) = self.write(&text) {
             log_rarely!(warn, %error, "cannot record the log's progress in its lock file");
         }
     }
 
-    fn read(&mut self) -> Option<(Epoch, u64)> {
+    fn read(&mut self) -> Option<(Incarnation, u64)> {
         let mut text = String::new();
         self.0.rewind().ok()?;
         (&self.0).take(MAX_BYTES).read_to_string(&mut text).ok()?;
         let (incarnation, total) = text.strip_suffix('\n')?.split_once(' ')?;
-        Some((Epoch::from_text(incarnation), total.parse().ok()?))
+        Some((Incarnation::from_text(incarnation), total.parse().ok()?))
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {

@@ -97,13 +97,13 @@ pub(super) fn missed(db: &mut Connection, request: &MissedRequest) -> rusqlite::
     } else {
         messages::first_beyond(&db, id, start, head, request.until)?
     };
-    let young = messages::first_since(&db, id, oldest, head, request.cutoff)?;
-    let span = start.max(young)..end;
+    let first_unexpired = messages::first_since(&db, id, oldest, head, request.cutoff)?;
+    let span = start.max(first_unexpired)..end;
     let (room, size) = (&request.room, request.size);
     let (messages, more) = messages::page(&db, id, room, span, Direction::Forward, size)?;
     Ok(Missed {
         messages,
         more,
-        complete: row.trimmed <= request.after && young <= start,
+        complete: row.trimmed <= request.after && first_unexpired <= start,
     })
 }

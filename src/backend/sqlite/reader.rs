@@ -4,7 +4,7 @@
 use std::{
     io,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     thread::JoinHandle,
     time::Duration,
 };
@@ -22,6 +22,7 @@ use crate::{
     backend::{Missed, ReadMarker, StoredSession, closed},
     error::{Error, Result},
     model::{Pid, RoomKey, Timestamp, UserId},
+    sync::lock,
 };
 
 /// How many reads may be queued before callers wait.
@@ -143,11 +144,11 @@ impl Reader {
 
     fn next_job(&self) -> Option<ReadJob> {
         // One thread waits for a job, and the others for the lock.
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.queue);
         queue.blocking_recv()
     }
 
-    /// Does a job, and returns whether to go on. The caller may have gone away meanwhile.
+    /// Executes a job, and returns whether to continue. The caller may have been dropped meanwhile.
     fn run(&mut self, job: ReadJob) -> bool {
         match job {
             ReadJob::Page(request, reply) => {

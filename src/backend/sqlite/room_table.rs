@@ -19,7 +19,7 @@ use crate::{
         Appended, Draft, LogTime, ReadMarker, Retention, RetentionPolicy, epoch,
         hot_cache::CachedMessage, read_markers::StoredMarker,
     },
-    model::{Epoch, Message, MessageId, Namespace, Offset, RoomKey, Seq, Timestamp, UserId},
+    model::{Incarnation, Message, MessageId, Namespace, Offset, RoomKey, Seq, Timestamp, UserId},
 };
 
 /// How many rooms are cached before the cache is cleared; rows are read again when needed.
@@ -38,13 +38,13 @@ pub(super) struct RoomTable {
     pub(super) retention: Retention,
     idempotency: Duration,
     /// What the epochs of unwritten rooms are derived from.
-    incarnation: Epoch,
+    incarnation: Incarnation,
     namespaces: HashMap<Namespace, CachedNamespace>,
     rooms: HashMap<RoomKey, CachedRoom>,
     /// Rooms whose row is to be written before the commit.
     dirty: Vec<RoomKey>,
     /// Rooms that hold far more messages than their policy allows.
-    pub(super) overfull: IndexSet<RoomKey>,
+    pub(super) over_limit: IndexSet<RoomKey>,
 }
 
 struct CachedNamespace {
@@ -59,7 +59,11 @@ pub(super) struct CachedRoom {
 }
 
 impl RoomTable {
-    pub(super) fn new(retention: Retention, idempotency: Duration, incarnation: Epoch) -> Self {
+    pub(super) fn new(
+        retention: Retention,
+        idempotency: Duration,
+        incarnation: Incarnation,
+    ) -> Self {
         Self {
             retention,
             idempotency,
@@ -67,7 +71,7 @@ impl RoomTable {
             namespaces: HashMap::new(),
             rooms: HashMap::new(),
             dirty: Vec::new(),
-            overfull: IndexSet::new(),
+            over_limit: IndexSet::new(),
         }
     }
 
@@ -100,8 +104,8 @@ impl RoomTable {
         if !std::mem::replace(&mut room.dirty, true) {
             self.dirty.push(draft.room.clone());
         }
-        if policy.overfull(row.oldest, row.head) && !self.overfull.contains(&draft.room) {
-            self.overfull.insert(draft.room.clone());
+        if policy.exceeds_limit(row.oldest, row.head) && !self.over_limit.contains(&draft.room) {
+            self.over_limit.insert(draft.room.clone());
         }
         let message = message(draft, &row);
         if policy.messages > 0 {

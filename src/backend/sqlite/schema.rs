@@ -12,7 +12,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{migration, tables::log_state};
-use crate::{backend::Synchronous, model::Epoch};
+use crate::{backend::Synchronous, model::Incarnation};
 
 /// The version that this code writes, in `PRAGMA user_version`.
 const VERSION: i64 = 6;
@@ -231,7 +231,7 @@ fn migrate(db: &Connection) -> rusqlite::Result<()> {
     }
     if found < 3 {
         transaction.execute_batch(migration::LIFE)?;
-        log_state::insert_incarnation(&transaction, &Epoch::generate())?;
+        log_state::insert_incarnation(&transaction, &Incarnation::generate())?;
     }
     if found < 5 {
         transaction.execute_batch(migration::FORGOTTEN)?;

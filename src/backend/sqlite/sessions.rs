@@ -30,7 +30,7 @@ impl SessionStore for SqliteLog {
         self.change(SessionChange::DeleteOfUser(user)).await
     }
 
-    async fn expel(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
+    async fn remove_from_room(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
         self.change(SessionChange::RemoveRoom(user, room, reason))
             .await
     }

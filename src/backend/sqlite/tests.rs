@@ -1,4 +1,4 @@
-//! What only the embedded log promises: that it comes back as it was, and that trouble with the file is survived.
+//! What only the embedded log guarantees: it reopens as it was closed, and survives failures of its file.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ impl LogUnderTest for SqliteLog {
     }
 
     async fn stored(&self) -> usize {
-        let (found, count) = oneshot::channel();
+        let (reply, count) = oneshot::channel();
         self.with_connection(move |db| {
             let count = |table: &str| -> i64 {
                 let count = format!("SELECT count(*) FROM {table}");
@@ -53,14 +53,14 @@ impl LogUnderTest for SqliteLog {
                 "sessions",
                 "forgotten",
             ];
-            let _ = found.send(tables.into_iter().map(count).sum::<i64>());
+            let _ = reply.send(tables.into_iter().map(count).sum::<i64>());
         })
         .await;
         usize::try_from(count.await.unwrap()).unwrap()
     }
 }
 
-/// A log that is waited for only shortly, with nobody listening.
+/// A log with a short busy timeout, whose deliveries are dropped.
 pub(super) fn alone(folder: &Path, hot_bytes: usize) -> SqliteLog {
     let config = SqliteConfig {
         hot_bytes,
@@ -71,7 +71,7 @@ pub(super) fn alone(folder: &Path, hot_bytes: usize) -> SqliteLog {
         .0
 }
 
-/// A log whose clock can be moved, with nobody listening.
+/// A log with a given clock, whose deliveries are dropped.
 pub(super) fn at(folder: &Path, clock: &ManualClock) -> Result<SqliteLog, OpenError> {
     let opened = open_with(
         SqliteConfig::new(folder),
@@ -81,7 +81,7 @@ pub(super) fn at(folder: &Path, clock: &ManualClock) -> Result<SqliteLog, OpenEr
     opened.map(|(log, ..)| log)
 }
 
-/// The same after another one was dropped: its threads end by themselves, and until then the folder is theirs.
+/// As [`at`], after another log was dropped: its threads hold the folder until they have ended.
 pub(super) async fn when_free(folder: &Path, clock: &ManualClock) -> SqliteLog {
     loop {
         match at(folder, clock) {
@@ -103,7 +103,7 @@ pub(super) async fn send(log: &SqliteLog, draft: Draft) -> Result<crate::backend
     log.append(draft).await?.wait().await
 }
 
-pub(super) async fn kept(log: &SqliteLog, room: &str) -> Page {
+pub(super) async fn read_all(log: &SqliteLog, room: &str) -> Page {
     let size = PageSize {
         messages: usize::MAX,
         bytes: usize::MAX,
@@ -114,7 +114,7 @@ pub(super) async fn kept(log: &SqliteLog, room: &str) -> Page {
 }
 
 impl SqliteLog {
-    /// Has the writer do something to its connection before it does anything else.
+    /// Runs something on the writer's connection before its next command.
     pub(super) async fn with_connection(
         &self,
         with_connection: impl FnOnce(&Connection) + Send + 'static,
@@ -128,7 +128,7 @@ impl SqliteLog {
     }
 }
 
-/// Waits until it can serve again.
+/// Waits until the log is ready.
 pub(super) async fn ready(log: &SqliteLog) {
     while log.ready().await.is_err() {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -140,22 +140,22 @@ pub(super) fn with_database(folder: &Path) -> Connection {
 }
 
 #[tokio::test]
-async fn a_log_opened_again_goes_on_where_it_was() {
+async fn a_reopened_log_continues_where_it_was_closed() {
     let folder = tempfile::tempdir().unwrap();
     let log = alone(folder.path(), 1 << 20);
     let first = send(&log, named("r", "one")).await.unwrap();
     send(&log, draft("s", r#""ü""#)).await.unwrap();
-    let seen = kept(&log, "seen").await.epoch;
+    let seen = read_all(&log, "seen").await.epoch;
     log.close().await;
 
     let log = alone(folder.path(), 1 << 20);
-    assert_eq!(kept(&log, "seen").await.epoch, seen);
-    let page = kept(&log, "r").await;
+    assert_eq!(read_all(&log, "seen").await.epoch, seen);
+    let page = read_all(&log, "r").await;
     assert_eq!(
         (page.epoch.clone(), seqs(&page)),
         (first.epoch.clone(), vec![1])
     );
-    assert_eq!(kept(&log, "s").await.messages[0].data.get(), r#""ü""#);
+    assert_eq!(read_all(&log, "s").await.messages[0].data.get(), r#""ü""#);
     let again = send(&log, named("r", "one")).await.unwrap();
     assert!(again.duplicate);
     assert_eq!(
@@ -163,7 +163,7 @@ async fn a_log_opened_again_goes_on_where_it_was() {
         (first.seq, first.ts, first.epoch)
     );
     send(&log, named("r", "two")).await.unwrap();
-    let page = kept(&log, "r").await;
+    let page = read_all(&log, "r").await;
     let offsets: Vec<_> = page
         .messages
         .iter()
@@ -175,7 +175,7 @@ async fn a_log_opened_again_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_closed_log_is_one_file_that_people_can_read() {
+async fn a_closed_log_is_one_readable_file() {
     let folder = tempfile::tempdir().unwrap();
     let log = alone(folder.path(), 0);
     send(&log, draft("lobby", r#"{"text":"hello"}"#))
@@ -199,46 +199,46 @@ async fn a_log_dropped_without_closing_keeps_what_was_settled() {
     let appended = send(&log, draft("r", "1")).await.unwrap();
     drop(log);
     let log = when_free(folder.path(), &ManualClock::new()).await;
-    let page = kept(&log, "r").await;
+    let page = read_all(&log, "r").await;
     assert_eq!((page.epoch.clone(), seqs(&page)), (appended.epoch, vec![1]));
 }
 
 #[tokio::test]
-async fn reads_are_answered_while_the_writer_is_stuck() {
+async fn reads_are_served_while_the_writer_is_blocked() {
     let folder = tempfile::tempdir().unwrap();
     for hot_bytes in [0, 1 << 20] {
         let log = alone(folder.path(), hot_bytes);
         let room = format!("r{hot_bytes}");
         send(&log, draft(&room, "1")).await.unwrap();
-        let (release, stuck) = std::sync::mpsc::channel::<()>();
+        let (release, blocked) = std::sync::mpsc::channel::<()>();
         log.with_connection(move |_| {
-            let _ = stuck.recv();
+            let _ = blocked.recv();
         })
         .await;
         let waiting = log.append(draft(&room, "2")).await.unwrap();
         for _ in 0..100 {
-            assert_eq!(seqs(&kept(&log, &room).await), [1]);
+            assert_eq!(seqs(&read_all(&log, &room).await), [1]);
         }
         drop(release);
         assert_eq!(waiting.wait().await.unwrap().seq, Seq(2));
-        assert_eq!(seqs(&kept(&log, &room).await), [1, 2]);
+        assert_eq!(seqs(&read_all(&log, &room).await), [1, 2]);
         log.close().await;
     }
 }
 
 #[tokio::test]
-async fn appends_during_a_lock_of_another_process_are_refused_and_then_work_again() {
+async fn appends_fail_while_another_process_holds_the_lock_and_work_afterwards() {
     let folder = tempfile::tempdir().unwrap();
     let log = alone(folder.path(), 0);
     send(&log, named("r", "one")).await.unwrap();
     let other = with_database(folder.path());
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    assert_eq!(seqs(&kept(&log, "r").await), [1]);
+    assert_eq!(seqs(&read_all(&log, "r").await), [1]);
     let error = send(&log, named("r", "two")).await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
     assert!(
         std::error::Error::source(&error).is_some(),
-        "the cause is kept"
+        "the error has its cause"
     );
     assert_eq!(log.ready().await.unwrap_err().code(), Code::Unavailable);
 
@@ -246,12 +246,12 @@ async fn appends_during_a_lock_of_another_process_are_refused_and_then_work_agai
     ready(&log).await;
     let appended = send(&log, named("r", "two")).await.unwrap();
     assert_eq!((appended.seq, appended.duplicate), (Seq(2), false));
-    assert_eq!(seqs(&kept(&log, "r").await), [1, 2]);
+    assert_eq!(seqs(&read_all(&log, "r").await), [1, 2]);
     log.close().await;
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_messages_and_leaves_no_hole_when_there_is_space_again() {
+async fn messages_rejected_by_a_full_disk_leave_no_gap_in_the_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let log = alone(folder.path(), 1 << 20);
     send(&log, draft("r", "1")).await.unwrap();
@@ -273,11 +273,11 @@ async fn a_full_disk_refuses_messages_and_leaves_no_hole_when_there_is_space_aga
         assert_eq!(error.code(), Code::Unavailable);
         assert!(log.ready().await.is_err());
     }
-    let page = kept(&log, "r").await;
+    let page = read_all(&log, "r").await;
     assert_eq!(
         (page.head, seqs(&page)),
         (Seq(1), vec![1]),
-        "nothing refused is shown"
+        "a rejected message is not read"
     );
 
     log.with_connection(|db| {
@@ -287,8 +287,8 @@ async fn a_full_disk_refuses_messages_and_leaves_no_hole_when_there_is_space_aga
     .await;
     assert_eq!(send(&log, draft("r", &large)).await.unwrap().seq, Seq(2));
     ready(&log).await;
-    assert_eq!(seqs(&kept(&log, "r").await), [1, 2]);
-    let offsets: Vec<_> = kept(&log, "r")
+    assert_eq!(seqs(&read_all(&log, "r").await), [1, 2]);
+    let offsets: Vec<_> = read_all(&log, "r")
         .await
         .messages
         .iter()
@@ -299,7 +299,7 @@ async fn a_full_disk_refuses_messages_and_leaves_no_hole_when_there_is_space_aga
 }
 
 #[tokio::test]
-async fn a_log_in_use_is_refused_with_advice() {
+async fn opening_a_log_in_use_fails_with_advice() {
     let folder = tempfile::tempdir().unwrap();
     let log = alone(folder.path(), 0);
     let error = error_of(SqliteConfig::new(folder.path()));
@@ -310,7 +310,7 @@ async fn a_log_in_use_is_refused_with_advice() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_log_or_a_newer_one_is_refused_and_left_alone() {
+async fn a_file_that_is_not_a_log_or_of_a_newer_version_is_rejected_and_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("switchboard.db");
     let garbage = "not a database ".repeat(1000);
@@ -345,12 +345,12 @@ async fn a_file_that_is_no_log_or_a_newer_one_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn what_waits_is_stored_together() {
+async fn queued_drafts_are_stored_in_few_transactions() {
     let folder = tempfile::tempdir().unwrap();
     let log = Arc::new(alone(folder.path(), 1 << 20));
-    let (release, stuck) = std::sync::mpsc::channel::<()>();
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
     log.with_connection(move |_| {
-        let _ = stuck.recv();
+        let _ = blocked.recv();
     })
     .await;
     let mut receipts = Vec::new();
@@ -372,7 +372,7 @@ async fn what_waits_is_stored_together() {
 }
 
 #[tokio::test]
-async fn memory_stays_within_its_bound() {
+async fn the_hot_cache_stays_within_its_limit() {
     let folder = tempfile::tempdir().unwrap();
     let log = alone(folder.path(), 10_000);
     let data = format!("\"{}\"", "x".repeat(500));
@@ -382,12 +382,12 @@ async fn memory_stays_within_its_bound() {
             .unwrap();
         assert!(log.cache.bytes() <= 10_000);
     }
-    assert!(log.cache.bytes() > 5_000, "it is used");
+    assert!(log.cache.bytes() > 5_000, "the cache is used");
     log.close().await;
 }
 
 #[tokio::test]
-async fn limits_that_change_between_two_runs_hold_for_what_was_stored_before() {
+async fn limits_changed_between_two_runs_apply_to_messages_stored_before() {
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::new();
     let config = |messages| SqliteConfig {
@@ -403,10 +403,10 @@ async fn limits_that_change_between_two_runs_hold_for_what_was_stored_before() {
             send(&log, draft("r", "1")).await.unwrap();
         }
         let expected: Vec<u64> = expected.collect();
-        assert_eq!(seqs(&kept(&log, "r").await), expected, "limit {limit}");
+        assert_eq!(seqs(&read_all(&log, "r").await), expected, "limit {limit}");
         log.trim(clock.now()).await.unwrap();
         assert_eq!(
-            seqs(&kept(&log, "r").await),
+            seqs(&read_all(&log, "r").await),
             expected,
             "limit {limit}, trimmed"
         );

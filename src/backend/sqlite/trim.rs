@@ -45,7 +45,7 @@ pub(super) struct TrimPass {
 
 /// Trims rooms that are far over their limit. `appends` is how many drafts the transaction holds: at least as many rows
 /// are deleted, or a busy room would grow without bound.
-pub(super) fn trim_overfull(
+pub(super) fn trim_over_limit(
     db: &Connection,
     rooms: &mut RoomTable,
     appends: usize,
@@ -53,10 +53,10 @@ pub(super) fn trim_overfull(
 ) -> rusqlite::Result<()> {
     let mut budget = STEP.max(appends) as u64;
     while budget > 0
-        && let Some(key) = rooms.overfull.first().cloned()
+        && let Some(key) = rooms.over_limit.first().cloned()
     {
         // A failure here fails this transaction; it should not fail the next one, too.
-        rooms.overfull.swap_remove(&key);
+        rooms.over_limit.swap_remove(&key);
         let Some(room) = rooms.find(db, &key)? else {
             continue;
         };
@@ -69,7 +69,7 @@ pub(super) fn trim_overfull(
             trimmed.push(delete_messages(db, rooms, id, &key, end)?);
         }
         if end < target {
-            rooms.overfull.insert(key);
+            rooms.over_limit.insert(key);
         }
     }
     Ok(())
@@ -136,9 +136,11 @@ fn trim_room(
 ) -> rusqlite::Result<u64> {
     let policy = rooms.retention.policy(&key.room);
     let first = messages::first(db, row.id)?.unwrap_or(row.head.next());
-    let young = messages::first_since(db, row.id, first, row.head, policy.cutoff(now))?;
+    let first_unexpired = messages::first_since(db, row.id, first, row.head, policy.cutoff(now))?;
     // Messages before `oldest` are left from a time when the room's policy was another one.
-    let target = young.max(policy.first_by_count(row.head)).max(row.oldest);
+    let target = first_unexpired
+        .max(policy.first_by_count(row.head))
+        .max(row.oldest);
     let end = target.min(Seq(first.0 + budget));
     if end > row.head && policy.room_expired(row.ts, now) {
         rooms::delete(db, key, row)?;

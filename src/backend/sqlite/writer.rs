@@ -20,7 +20,7 @@ use super::{
 use crate::{
     backend::{Clock, Delivery, LogTime, ReadMarker, hot_cache::HotCache},
     error::Error,
-    model::Epoch,
+    model::Incarnation,
 };
 
 /// How many commands one transaction takes at most.
@@ -40,7 +40,7 @@ pub(super) struct LogWriter {
     pub(super) health: Arc<FileHealth>,
     pub(super) clock: Clock,
     /// The name of the log's incarnation.
-    pub(super) incarnation: Epoch,
+    pub(super) incarnation: Incarnation,
     /// Keeps other processes out until this thread ends.
     pub(super) progress: ProgressFile,
 }
@@ -122,7 +122,7 @@ impl LogWriter {
                 committed.more_to_trim = self.trim_pass.step(&db, rooms, *now, trimmed)?;
             }
         }
-        trim::trim_overfull(&db, &mut self.rooms, batch.len(), &mut committed.trimmed)?;
+        trim::trim_over_limit(&db, &mut self.rooms, batch.len(), &mut committed.trimmed)?;
         for command in batch {
             write(&db, &mut self.rooms, command, now, &mut committed)?;
         }
@@ -148,8 +148,8 @@ impl LogWriter {
         for command in batch {
             // The caller may have gone away; what it requested is done all the same.
             match command {
-                WriteCommand::Append { reply, space, .. } => {
-                    drop(space);
+                WriteCommand::Append { reply, permit, .. } => {
+                    drop(permit);
                     let outcome = appends.next().expect("one outcome for each append");
                     if let Some(message) = outcome.stored {
                         // Blocks while the hub is behind, and so do all appends.

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_slip_of_the_hand_is_noticed_and_a_stranger_is_not() {
+fn a_misspelt_name_has_a_suggestion_and_an_unrelated_one_has_none() {
     let options = ["listen", "node", "limits.message_bytes", "socketio.path"].map(String::from);
     for (name, meant) in [
         ("lisen", Some("listen")),
@@ -18,7 +18,7 @@ fn a_slip_of_the_hand_is_noticed_and_a_stranger_is_not() {
 }
 
 #[test]
-fn a_name_that_could_be_several_suggests_none() {
+fn an_ambiguous_name_has_no_suggestion() {
     let options = ["a.burst", "b.burst"].map(String::from);
     assert_eq!(suggest("burst", &options, '.'), None);
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use crate::{
-    backend::{Notice, RemoteEvent},
+    backend::{ClusterNotice, RemoteEvent},
     hub::{Connection, Hub, connections::LocalUser, rooms::user_status::UserStatus},
     model::{Namespace, RoomKey, RoomName, Timestamp, UserId},
 };
@@ -11,18 +11,18 @@ use crate::{
 impl Hub {
     /// Applies an event of another node to a room and its users.
     pub(in crate::hub) fn apply_remote(&self, key: &RoomKey, event: RemoteEvent) {
-        let words = statuses(&event);
-        if let RemoteEvent::Notice(Notice::Status { .. }) = &event {
-            for (user, word) in &words {
-                self.answer_status(key, user, word);
+        let statuses = statuses_of(&event);
+        if let RemoteEvent::Notice(ClusterNotice::Status { .. }) = &event {
+            for (user, status) in &statuses {
+                self.send_newer_status_to_nodes(key, user, status);
             }
         }
-        let is_newer = |(user, word): (UserId, UserStatus)| {
+        let is_newer = |(user, status): (UserId, UserStatus)| {
             let users = self.connection_table();
-            let newer = users.with_user(&user, |standing| standing.apply_remote_status(word));
+            let newer = users.with_user(&user, |local| local.apply_remote_status(status));
             (newer == Some(true)).then_some(user)
         };
-        let changed: Vec<_> = words.into_iter().filter_map(is_newer).collect();
+        let changed: Vec<_> = statuses.into_iter().filter_map(is_newer).collect();
         self.rooms().with(key, |room| {
             room.apply_remote(event, Instant::now(), Timestamp::now());
         });
@@ -33,12 +33,12 @@ impl Hub {
         }
     }
 
-    /// Tells the other nodes that have connections of a user its latest status.
-    pub(in crate::hub) fn tell_status(&self, namespace: &Namespace, user: &UserId) {
+    /// Sends a user's latest status to the other nodes that have connections of the user.
+    pub(in crate::hub) fn send_status_to_nodes(&self, namespace: &Namespace, user: &UserId) {
         let Some(nodes) = self.cluster().nodes() else {
             return;
         };
-        let Some(word) = self
+        let Some(latest) = self
             .connection_table()
             .with_user(user, LocalUser::last_update)
         else {
@@ -53,8 +53,8 @@ impl Hub {
             info,
             changed,
             ..
-        } = word;
-        let notice = Notice::Status {
+        } = latest;
+        let notice = ClusterNotice::Status {
             user: user.clone(),
             status,
             info,
@@ -63,8 +63,8 @@ impl Hub {
         nodes.notify(&personal, notice);
     }
 
-    /// Has other nodes tell what status a user has set there, if this is its first connection here.
-    pub(in crate::hub) fn ask_status(&self, connection: &Arc<Connection>) {
+    /// Makes other nodes send the status that a user has set there, if this is its first connection to this node.
+    pub(in crate::hub) fn request_status_from_nodes(&self, connection: &Arc<Connection>) {
         let is_first = connection.local_user().connections().len() == 1;
         if self.cluster().is_single_node() || !is_first {
             return;
@@ -72,27 +72,27 @@ impl Hub {
         let (hub, connection) = (self.clone(), connection.clone());
         tokio::spawn(async move {
             let user = connection.principal().user.clone();
-            let personal = connection.key(&RoomName::personal(&user));
-            // The notice goes to the nodes that have subscribed to the room.
+            let personal = connection.room_key(&RoomName::personal(&user));
+            // The notice goes to the nodes that are subscribed to the room. Those that know a newer status reply with it.
             if hub.rooms().subscribed(&personal).await.is_ok() {
-                hub.tell_status(connection.namespace(), &user);
+                hub.send_status_to_nodes(connection.namespace(), &user);
             }
         });
     }
 
-    /// Tells other nodes a user's status if this node has a newer one than they have.
-    fn answer_status(&self, key: &RoomKey, user: &UserId, word: &UserStatus) {
+    /// Sends a user's status to other nodes if it is newer than the one that they know.
+    fn send_newer_status_to_nodes(&self, key: &RoomKey, user: &UserId, known_there: &UserStatus) {
         let known = self
             .connection_table()
             .with_user(user, LocalUser::last_update);
-        if known.is_some_and(|known| known.changed > word.changed) {
-            self.tell_status(&key.namespace, user);
+        if known.is_some_and(|known| known.changed > known_there.changed) {
+            self.send_status_to_nodes(&key.namespace, user);
         }
     }
 }
 
 /// The statuses of users that an event of another node carries.
-fn statuses(event: &RemoteEvent) -> Vec<(UserId, UserStatus)> {
+fn statuses_of(event: &RemoteEvent) -> Vec<(UserId, UserStatus)> {
     match event {
         RemoteEvent::Snapshot(entries) => {
             let entries = entries.iter();
@@ -101,20 +101,20 @@ fn statuses(event: &RemoteEvent) -> Vec<(UserId, UserStatus)> {
                 .collect()
         }
         RemoteEvent::UserChanged(_, user, Some(entry)) => vec![(user.clone(), entry.into())],
-        RemoteEvent::Notice(Notice::Status {
+        RemoteEvent::Notice(ClusterNotice::Status {
             user,
             status,
             info,
             changed,
         }) => {
-            let word = UserStatus {
+            let status = UserStatus {
                 name: None,
                 idle: false,
                 status: status.clone(),
                 info: info.clone(),
                 changed: *changed,
             };
-            vec![(user.clone(), word)]
+            vec![(user.clone(), status)]
         }
         _ => Vec::new(),
     }

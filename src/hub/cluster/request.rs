@@ -36,7 +36,7 @@ pub(in crate::hub) enum ClusterRequest {
 
 impl Hub {
     /// Serves a request of another node on a task of its own: deliveries do not wait for it.
-    pub(in crate::hub) fn serve_request(&self, question: PeerRequest) {
+    pub(in crate::hub) fn serve_request(&self, request: PeerRequest) {
         let Some(permit) = self.cluster().request_permit() else {
             log_rarely!(warn, "peer request limit reached; request dropped");
             return;
@@ -44,9 +44,9 @@ impl Hub {
         let hub = self.clone();
         tokio::spawn(async move {
             let _permit = permit;
-            match hub.respond(&question.text).await {
+            match hub.respond(&request.text).await {
                 // The other node may have stopped waiting.
-                Ok(Some(response)) => drop(question.answer.send(response)),
+                Ok(Some(response)) => drop(request.reply.send(response)),
                 Ok(None) => {}
                 Err(error) => log_rarely!(warn, %error, "request of another node failed"),
             }
@@ -63,8 +63,8 @@ impl Hub {
                 room,
                 user,
                 reason,
-            } => encode(&self.kick_here(&RoomKey { namespace, room }, &user, &reason))?,
-            ClusterRequest::Disconnect { user } => encode(&self.disconnect_here(&user))?,
+            } => encode(&self.kick_locally(&RoomKey { namespace, room }, &user, &reason))?,
+            ClusterRequest::Disconnect { user } => encode(&self.disconnect_locally(&user))?,
             ClusterRequest::User { user } => encode(&self.local_user_summary(&user))?,
             ClusterRequest::ReleaseSession { connection } => {
                 self.release_session(connection).await;

@@ -11,7 +11,7 @@ impl Hub {
     /// What is known of a user, over all namespaces and nodes.
     ///
     /// # Errors
-    /// `unavailable` if other nodes cannot be reached: the user may be connected there.
+    /// Fails with `unavailable` if other nodes cannot be reached: the user may be connected there.
     pub async fn user(&self, user: &UserId) -> Result<UserSummary> {
         let request = ClusterRequest::User { user: user.clone() };
         let remote = self.cluster().request(&request, REQUEST_TIMEOUT).await?;

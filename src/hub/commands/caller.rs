@@ -32,7 +32,7 @@ pub trait Caller: Send + Sync {
     }
 
     /// A room's key in its namespace.
-    fn key(&self, room: &RoomName) -> RoomKey {
+    fn room_key(&self, room: &RoomName) -> RoomKey {
         RoomKey {
             namespace: self.namespace().clone(),
             room: room.clone(),
@@ -69,14 +69,35 @@ impl<C: Caller> Caller for Arc<C> {
 }
 
 /// A caller without a connection.
+///
+/// ```no_run
+/// use switchboard::{
+///     Result,
+///     hub::{HistoryRequest, Hub, Range, StatelessCaller},
+///     model::{Namespace, RoomName},
+/// };
+///
+/// # async fn run(hub: Hub) -> Result<()> {
+/// let back_end = StatelessCaller::back_end(Namespace::root());
+/// let request = HistoryRequest {
+///     room: RoomName::parse("news")?,
+///     range: Range::Last,
+///     limit: Some(10),
+/// };
+/// for message in hub.history(&back_end, request).await?.messages {
+///     println!("#{} {}", message.seq, message.data);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
-pub struct Visitor {
+pub struct StatelessCaller {
     namespace: Namespace,
     principal: Option<Arc<Principal>>,
 }
 
-impl Visitor {
-    /// A back end of the operator's own.
+impl StatelessCaller {
+    /// A back end of the operator's own: no grants and no rates apply.
     pub fn back_end(namespace: Namespace) -> Self {
         Self {
             namespace,
@@ -85,7 +106,7 @@ impl Visitor {
     }
 }
 
-impl Caller for Visitor {
+impl Caller for StatelessCaller {
     fn namespace(&self) -> &Namespace {
         &self.namespace
     }
@@ -103,10 +124,14 @@ impl Hub {
     /// A user without a connection, with what its identity grants.
     ///
     /// # Errors
-    /// `bad_request` if the user's id is longer than configured.
-    pub fn visitor(&self, namespace: Namespace, principal: Principal) -> Result<Visitor> {
+    /// Fails with `bad_request` if the user's id is longer than configured.
+    pub fn stateless_caller(
+        &self,
+        namespace: Namespace,
+        principal: Principal,
+    ) -> Result<StatelessCaller> {
         self.limiter().check_name(principal.user.as_str().len())?;
-        Ok(Visitor {
+        Ok(StatelessCaller {
             namespace,
             principal: Some(Arc::new(principal)),
         })

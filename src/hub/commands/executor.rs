@@ -308,9 +308,9 @@ impl<S: ReplySink> Executor<S> {
 
 /// Ready when a client that was behind has caught up.
 async fn drained(connection: &Connection) {
-    let outlet = connection.sink();
-    match outlet.is_behind() {
-        true => outlet.drained().await,
+    let sink = connection.sink();
+    match sink.is_behind() {
+        true => sink.drained().await,
         false => std::future::pending().await,
     }
 }

@@ -42,7 +42,8 @@ impl Hub {
     /// Reads a page of a room's log.
     ///
     /// # Errors
-    /// `forbidden` if the caller may not read it, `unavailable` if the log cannot be read.
+    /// Fails with `forbidden` if the caller may not read it, `bad_request` if the room's name is longer than configured, and
+    /// `unavailable` if the log cannot be read.
     pub async fn history(
         &self,
         caller: &impl Caller,
@@ -56,7 +57,7 @@ impl Hub {
         }
         self.limiter().check_name(request.room.bytes())?;
         let size = self.limiter().page_size(request.limit);
-        let (log, key) = (&self.backend().log, caller.key(&request.room));
+        let (log, key) = (&self.backend().log, caller.room_key(&request.room));
         let page = log.read(&key, request.range, size).await?;
         let rates = self.rates();
         rates.charge_messages(caller, &page.messages, Instant::now());

@@ -116,13 +116,13 @@ impl Drop for PendingJoin {
         match self.on_drop {
             OnDrop::Complete => {}
             OnDrop::Live(read) => {
-                hub.announce_presence(connection, &connection.key(&self.room));
+                hub.announce_presence(connection, &connection.room_key(&self.room));
                 self.held_back(read).release();
             }
             OnDrop::Undo if self.entered => {
                 connection.remove_room(&self.room);
                 hub.rooms()
-                    .remove_member(&connection.key(&self.room), connection);
+                    .remove_member(&connection.room_key(&self.room), connection);
             }
             // It was a member before and stays one, at its old offset.
             OnDrop::Undo => connection.subscriber().release_room(&self.room, Offset(0)),
@@ -148,8 +148,8 @@ impl HeldEvents {
             return;
         }
         let (hub, connection) = (&self.hub, &self.connection);
-        hub.let_through(connection, &self.room, self.read);
-        hub.rooms().with(&connection.key(&self.room), |room| {
+        hub.start_delivery(connection, &self.room, self.read);
+        hub.rooms().with(&connection.room_key(&self.room), |room| {
             room.send_typists(connection.id(), Instant::now());
         });
     }
@@ -172,8 +172,9 @@ impl Hub {
     /// Makes `connection` a member of a room. Send the reply to the client, then call [`Hub::go_live`].
     ///
     /// # Errors
-    /// `forbidden`, `bad_request` for a name that is too long, `limit_reached` if it is in too many rooms, `unavailable` if the
-    /// log or the session store cannot serve it.
+    /// Fails with `forbidden` if it may not join the room, or may not read its history and asks for a replay. Fails with `bad_request`
+    /// if the room's name is longer than configured, `limit_reached` if it is in too many rooms, and `unavailable` if the connection is
+    /// closing, or the log or its session cannot be read or stored.
     pub async fn join(&self, connection: &Arc<Connection>, request: Join) -> Result<Joined> {
         let reads_history = request.replay != Replay::Nothing;
         self.check_join(connection, &request.room, reads_history)?;
@@ -189,7 +190,7 @@ impl Hub {
                 ),
                 JoinError::Closing => connection_closing(),
             })?;
-        let key = connection.key(&room);
+        let key = connection.room_key(&room);
         let mut pending = PendingJoin {
             hub: self.clone(),
             connection: connection.clone(),
@@ -276,7 +277,7 @@ impl Hub {
     fn leave_if_disconnected(&self, connection: &Connection, room: &RoomName) {
         if !connection.is_in(room) {
             self.rooms()
-                .remove_member(&connection.key(room), connection);
+                .remove_member(&connection.room_key(room), connection);
         }
     }
 
@@ -285,15 +286,15 @@ impl Hub {
         joined.held.release();
     }
 
-    /// Sends messages of a room that come after `read` from now on.
-    pub(in crate::hub) fn let_through(
+    /// Starts to deliver messages of a room that come after `read`.
+    pub(in crate::hub) fn start_delivery(
         &self,
         connection: &Connection,
         room: &RoomName,
         read: Offset,
     ) {
         // In this order: the room must know the offset before the subscriber passes events on.
-        self.rooms().with(&connection.key(room), |room| {
+        self.rooms().with(&connection.room_key(room), |room| {
             room.skip_until(connection.id(), read);
         });
         connection.subscriber().release_room(room, read);

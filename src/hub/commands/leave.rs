@@ -10,7 +10,8 @@ impl Hub {
     /// Removes `connection` from `room`. What was stored there before is delivered to it first.
     ///
     /// # Errors
-    /// `forbidden` for the personal room, `not_joined` if it is not in the room, `unavailable` if its session cannot be stored.
+    /// Fails with `forbidden` for the personal room, `not_joined` if it is not in the room, and `unavailable` if the connection is closing
+    /// or its session cannot be stored.
     pub async fn leave(&self, connection: &Connection, room: &RoomName) -> Result<()> {
         if room.belongs_to(&connection.principal().user) {
             return Err(Error::forbidden("the personal room cannot be left"));
@@ -24,7 +25,7 @@ impl Hub {
         self.save_session(connection, Some(room)).await?;
         if connection.remove_room(room) {
             self.rooms()
-                .remove_member(&connection.key(room), connection);
+                .remove_member(&connection.room_key(room), connection);
         }
         Ok(())
     }

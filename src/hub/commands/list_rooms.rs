@@ -86,7 +86,7 @@ impl Hub {
     /// have been examined: with fewer than it asked for, or none, and with the name to continue after.
     ///
     /// # Errors
-    /// `unavailable` if the rooms of other nodes cannot be listed.
+    /// Fails with `unavailable` if the rooms or members of other nodes cannot be read.
     pub async fn live_rooms(
         &self,
         caller: &impl Caller,
@@ -140,7 +140,7 @@ impl Hub {
                 .index()
                 .page(namespace, &query.prefix, after, query.limit);
             search.add_names(&query, names, |room| {
-                caller.may(Permission::Join, room) && rooms.is_occupied(&caller.key(room))
+                caller.may(Permission::Join, room) && rooms.is_occupied(&caller.room_key(room))
             });
         }
         search.finish()
@@ -149,7 +149,8 @@ impl Hub {
     /// A room's position and its members.
     ///
     /// # Errors
-    /// `forbidden` if the caller may not join it, `unavailable` if its log or its members cannot be read.
+    /// Fails with `forbidden` if the caller may not join it, `bad_request` if its name is longer than configured, and `unavailable`
+    /// if its log or its members cannot be read.
     pub async fn room(&self, caller: &impl Caller, room: RoomName) -> Result<RoomState> {
         if !caller.may(Permission::Join, &room) {
             return Err(Error::forbidden(format!(
@@ -159,7 +160,7 @@ impl Hub {
         self.limiter().check_name(room.bytes())?;
         let log = &self.backend().log;
         let page = log
-            .read(&caller.key(&room), Range::Last, PageSize::NOTHING)
+            .read(&caller.room_key(&room), Range::Last, PageSize::NOTHING)
             .await?;
         Ok(RoomState {
             epoch: page.epoch,
@@ -178,7 +179,7 @@ impl Hub {
         if !caller.may(Permission::Presence, room) {
             return Ok(None);
         }
-        let key = caller.key(room);
+        let key = caller.room_key(room);
         let found = self.rooms().with(&key, |room| {
             room.is_roster_loaded().then(|| RoomCounts {
                 users: room.user_count(),
@@ -188,12 +189,12 @@ impl Hub {
         let counts = match (found.flatten(), &self.backend().cluster) {
             (Some(counts), _) => counts,
             (None, Some(nodes)) => {
-                let census = nodes.room_users(&key, None, 0).await?;
+                let roster = nodes.room_users(&key, None, 0).await?;
                 self.rates()
-                    .charge(caller, census.count / USERS_PER_PERMIT, Instant::now());
+                    .charge(caller, roster.count / USERS_PER_PERMIT, Instant::now());
                 RoomCounts {
-                    users: census.count,
-                    connections: census.connections,
+                    users: roster.count,
+                    connections: roster.connections,
                 }
             }
             (None, None) => RoomCounts::default(),

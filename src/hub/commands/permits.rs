@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Caller, PollRequest, Visitor};
+use super::{Caller, PollRequest, StatelessCaller};
 use crate::{
     error::Result,
     hub::{ConnectionRates, Hub},
@@ -25,7 +25,7 @@ impl Hub {
     ///
     /// # Errors
     /// `rate_limited` if there is none.
-    pub fn take_message_permit(&self, caller: &impl Caller, now: Instant) -> Result<()> {
+    pub(crate) fn take_message_permit(&self, caller: &impl Caller, now: Instant) -> Result<()> {
         let cost = RequestCost::Message;
         let reserved = self.rates().reserve(caller, cost, now, Duration::ZERO);
         reserved.map(|_| ())
@@ -35,7 +35,7 @@ impl Hub {
     ///
     /// # Errors
     /// `rate_limited` if there is none.
-    pub fn take_non_member_permit(&self, caller: &impl Caller, now: Instant) -> Result<()> {
+    pub(crate) fn take_non_member_permit(&self, caller: &impl Caller, now: Instant) -> Result<()> {
         let reserved = self.rates().reserve_joins(caller, 1, now, Duration::ZERO);
         reserved.map(|_| ())
     }
@@ -45,22 +45,22 @@ impl Hub {
     ///
     /// # Errors
     /// `rate_limited` if they are not there.
-    pub fn take_poll_permits(
+    pub(crate) fn take_poll_permits(
         &self,
-        visitor: &Visitor,
+        caller: &StatelessCaller,
         poll: &PollRequest,
         now: Instant,
     ) -> Result<()> {
-        self.take_message_permit(visitor, now)?;
+        self.take_message_permit(caller, now)?;
         let rooms = u32::from(poll.since.is_none());
         let rates = self.rates();
-        let reserved = rates.reserve_joins(visitor, rooms, now, Duration::ZERO);
+        let reserved = rates.reserve_joins(caller, rooms, now, Duration::ZERO);
         reserved.map(|_| ())
     }
 
     /// Waits until a transport that has connected before may do so once more: that takes a permit to send a message. A client
     /// could otherwise leave and enter a namespace again and again at no cost.
-    pub async fn wait_connect_permit(&self, rates: &ConnectionRates) {
+    pub(crate) async fn wait_connect_permit(&self, rates: &ConnectionRates) {
         let wait = self.rates().reserve_connect(rates, Instant::now());
         if !wait.is_zero() {
             self.metrics().held_back(wait);

@@ -8,7 +8,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Instant};
 use serde::{Serialize, Serializer};
 
 use crate::hub::{
-    Caller, Hub, Visitor,
+    Caller, Hub, StatelessCaller,
     commands::join::follows,
     rooms::poll_buffer::{NewMessages, PollBuffer},
 };
@@ -79,14 +79,14 @@ impl Hub {
     ///
     /// # Errors
     /// `forbidden` without these grants, the error of `wait`, `unavailable` if the log cannot be read.
-    pub async fn poll(
+    pub(crate) async fn poll(
         &self,
-        visitor: &Visitor,
+        caller: &StatelessCaller,
         poll: PollRequest,
         wait: impl FnOnce() -> Result<PollTimeout>,
     ) -> Result<PollReply> {
-        self.check_join(visitor, &poll.room, true)?;
-        let key = visitor.key(&poll.room);
+        self.check_join(caller, &poll.room, true)?;
+        let key = caller.room_key(&poll.room);
         let watch = Watch::new(self, &key);
         self.rooms().subscribed(&key).await?;
         let (mut wait, mut give_up) = (Some(wait), None::<PollTimeout>);
@@ -97,10 +97,10 @@ impl Hub {
             let polled = self.poll_now(&watch, &poll).await?;
             if !polled.must_wait(&poll) {
                 if polled.reset {
-                    self.rates().charge_non_member(visitor, Instant::now());
+                    self.rates().charge_non_member(caller, Instant::now());
                 }
                 let rates = self.rates();
-                rates.charge_messages(visitor, &polled.messages, Instant::now());
+                rates.charge_messages(caller, &polled.messages, Instant::now());
                 return Ok(polled);
             }
             if let Some(wait) = wait.take().filter(|_| !poll.at_once) {
@@ -142,10 +142,10 @@ impl Hub {
         if let Some(polled) = buffered() {
             return Ok(polled);
         }
-        let life = log.incarnation();
+        let incarnation = log.incarnation();
         let page = log.read(watch.room, Range::After(since.seq), size).await?;
-        if life == log.incarnation() {
-            watched.position_after(&page, life);
+        if incarnation == log.incarnation() {
+            watched.position_after(&page, incarnation);
         }
         if page.epoch == since.epoch && follows(&page, since.seq) {
             return Ok(PollReply::new(watch.room, page, Some(since.seq)));

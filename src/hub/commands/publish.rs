@@ -19,6 +19,25 @@ use crate::{
 };
 
 /// A message or an event for a room.
+///
+/// ```
+/// use switchboard::{
+///     hub::Publish,
+///     model::{MessageId, RoomName, UserId},
+/// };
+///
+/// let message = Publish {
+///     id: Some(MessageId::parse("order-7")?),
+///     ..Publish::new(RoomName::parse("orders")?, "message", &"on its way")?
+/// };
+/// let cursor = Publish {
+///     ephemeral: true,
+///     ..Publish::new(RoomName::parse("board")?, "cursor", &(3, 4))?
+/// };
+/// let notification = Publish::notification(&UserId::parse("alice")?, &"on its way")?;
+/// assert_eq!(notification.room, RoomName::parse("user:alice")?);
+/// # Ok::<(), switchboard::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Publish {
     /// The room.
@@ -36,10 +55,10 @@ pub struct Publish {
 }
 
 impl Publish {
-    /// A message with `data`: stored, delivered to all members, with an id of the server's.
+    /// A message with `data`: stored, delivered to all members, with an id that the server generates.
     ///
     /// # Errors
-    /// `bad_request` if `event` is no event name, or `data` cannot be JSON.
+    /// Fails with `bad_request` if `event` is not an event name or is reserved, or `data` cannot be JSON.
     pub fn new(room: RoomName, event: &str, data: &impl Serialize) -> Result<Self> {
         let data = to_raw_value(data)
             .map_err(|error| Error::bad_request("the data cannot be JSON").caused_by(error))?;
@@ -56,7 +75,7 @@ impl Publish {
     /// A notification for a user, connected or not: stored in the personal room until retention trims it.
     ///
     /// # Errors
-    /// `bad_request` if `data` cannot be JSON.
+    /// Fails with `bad_request` if `data` cannot be JSON.
     pub fn notification(user: &UserId, data: &impl Serialize) -> Result<Self> {
         let message = Self::new(RoomName::personal(user), EventName::MESSAGE, data)?;
         Ok(Self {
@@ -67,6 +86,26 @@ impl Publish {
 }
 
 /// The result of a [`Publish`].
+///
+/// ```no_run
+/// use switchboard::{
+///     Result,
+///     hub::{Hub, Publish, PublishOutcome},
+///     model::{Namespace, RoomName},
+/// };
+///
+/// # async fn run(hub: Hub) -> Result<()> {
+/// let publish = Publish::new(RoomName::parse("news")?, "message", &"hello")?;
+/// match hub.publish_as(&Namespace::root(), publish, None).await? {
+///     PublishOutcome::Accepted(pending) => {
+///         let stored = pending.settled().await?;
+///         println!("message {} of epoch {}", stored.seq, stored.epoch);
+///     }
+///     PublishOutcome::Sent => println!("an ephemeral event has no number"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub enum PublishOutcome {
     /// It has its place in the log's order, and is being stored.
@@ -88,7 +127,7 @@ impl PendingAppend {
     /// Waits until the message is stored and on its way to the members.
     ///
     /// # Errors
-    /// `unavailable` if the log could not take it.
+    /// Fails with `unavailable` if the log could not store it.
     pub async fn settled(mut self) -> Result<Appended> {
         let Some(receipt) = &mut self.receipt else {
             return Err(Error::new(Code::Internal, "the message is settled already"));
@@ -119,10 +158,10 @@ impl Drop for PendingAppend {
 }
 
 impl PublishOutcome {
-    /// Waits until it is stored; `None` for an event, which is not.
+    /// Waits until it is stored. Returns `None` for an ephemeral event, which is not.
     ///
     /// # Errors
-    /// `unavailable` if the log could not take it.
+    /// Fails with `unavailable` if the log could not store it.
     pub async fn settled(self) -> Result<Option<Appended>> {
         match self {
             PublishOutcome::Accepted(storing) => storing.settled().await.map(Some),
@@ -136,8 +175,10 @@ impl Hub {
     /// returns.
     ///
     /// # Errors
-    /// `rate_limited`, `forbidden` if the caller may not publish there, `too_large` or `bad_request` for the message itself,
-    /// `unavailable` if the log cannot take it.
+    /// Fails with `rate_limited` if the caller is over its rate, and `forbidden` if it may not publish in the room. Fails with
+    /// `too_large` if the data is larger or deeper than configured. Fails with `bad_request` if the room's name is longer than
+    /// configured, for an ephemeral `message`, and for a notification that is ephemeral or not for a personal room. Fails with
+    /// `unavailable` if the log cannot accept it.
     pub async fn publish(&self, caller: &impl Caller, request: Publish) -> Result<PublishOutcome> {
         self.take_message_permit(caller, Instant::now())?;
         self.publish_admitted(caller, request).await
@@ -157,7 +198,7 @@ impl Hub {
         }
         let own = caller.connection().map(Connection::id);
         let except = own.filter(|_| !request.echo);
-        let room = caller.key(&request.room);
+        let room = caller.room_key(&request.room);
         self.send(room, request, caller.sender(), except).await
     }
 
@@ -165,7 +206,7 @@ impl Hub {
     /// sender.
     ///
     /// # Errors
-    /// `too_large` or `bad_request` for the message itself, `unavailable` if the log cannot take it.
+    /// Those of [`publish`](Self::publish), but `rate_limited` and `forbidden`.
     pub async fn publish_as(
         &self,
         namespace: &Namespace,

@@ -25,7 +25,7 @@ impl Hub {
     /// Moves a member's read marker to `seq`. The other members are told if that is further than before.
     ///
     /// # Errors
-    /// `not_joined` if it is not in the room, `unavailable` if the marker cannot be stored.
+    /// Fails with `not_joined` if it is not in the room, and `unavailable` if the marker cannot be stored.
     pub async fn read(
         &self,
         connection: &Connection,
@@ -33,7 +33,10 @@ impl Hub {
         seq: Seq,
     ) -> Result<ReadPosition> {
         check_joined(connection, &room)?;
-        let (key, user) = (connection.key(&room), connection.principal().user.clone());
+        let (key, user) = (
+            connection.room_key(&room),
+            connection.principal().user.clone(),
+        );
         let markers = &self.backend().read_markers;
         let marker = markers.advance(&key, &user, seq).await?;
         if marker.moved {

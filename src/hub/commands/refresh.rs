@@ -14,7 +14,11 @@ impl Hub {
     /// # Errors
     /// `bad_request` if this server checks no tokens, `forbidden` for a token of another user, and whatever verifying it
     /// fails with.
-    pub async fn refresh(&self, connection: &Connection, token: &str) -> Result<Option<Timestamp>> {
+    pub(crate) async fn refresh(
+        &self,
+        connection: &Connection,
+        token: &str,
+    ) -> Result<Option<Timestamp>> {
         if self.authority().is_open() {
             return Err(Error::bad_request(
                 "this server checks no tokens: there is nothing to refresh",
@@ -27,19 +31,20 @@ impl Hub {
             ));
         }
         let expires_at = principal.expires_at;
-        let lost = forbidden_rooms(connection, &principal);
+        let forbidden = forbidden_rooms(connection, &principal);
         let shows_differently = shows_differently(&connection.principal(), &principal);
         connection.set_principal(principal);
         if shows_differently {
             connection.local_user().profile_changed();
         }
         for room in connection.rooms() {
-            self.rooms().with(&connection.key(&room), |room| {
+            self.rooms().with(&connection.room_key(&room), |room| {
                 room.update_permissions(connection);
             });
         }
-        let left = self.remove_from(connection, &lost, FORBIDDEN_REASON);
-        self.tell_lost(connection, &left, FORBIDDEN_REASON).await;
+        let left = self.remove_from(connection, &forbidden, FORBIDDEN_REASON);
+        self.notify_removals(connection, &left, FORBIDDEN_REASON)
+            .await;
         self.announce_status(connection, None);
         Ok(expires_at)
     }

@@ -17,7 +17,7 @@ use crate::{
     model::{RoomKey, RoomName, UserId},
 };
 
-/// The reason that a client is given if its session lost a room while it was coming back, and nothing else is known.
+/// The reason in `kicked` if the session was removed from a room while its client reconnected, and nothing else is known.
 const REMOVED: &str = "removed";
 
 impl Hub {
@@ -26,63 +26,69 @@ impl Hub {
     /// Returns how many connections were removed; the user may join again.
     ///
     /// # Errors
-    /// `unavailable` if other nodes or their sessions cannot be reached; on this node it is done all the same.
+    /// Fails with `bad_request` for the user's own personal room. Fails with `unavailable` if other nodes or stored sessions cannot be
+    /// reached; on this node the user is removed all the same.
     pub async fn kick(&self, room: &RoomKey, user: &UserId, reason: &str) -> Result<usize> {
         if room.room.belongs_to(user) {
             return Err(Error::bad_request("the personal room cannot be left"));
         }
-        let mut here = self.kick_here(room, user, reason);
+        let mut count = self.kick_locally(room, user, reason);
         // Sessions whose connections have ended are not stored again by them.
         let sessions = &self.backend().sessions;
-        let stored = sessions.expel(user.clone(), room.clone(), reason.to_owned());
+        let stored = sessions.remove_from_room(user.clone(), room.clone(), reason.to_owned());
         let stored = stored.await;
-        here += self.kick_here(room, user, reason);
+        count += self.kick_locally(room, user, reason);
         let request = ClusterRequest::Kick {
             namespace: room.namespace.clone(),
             room: room.room.clone(),
             user: user.clone(),
             reason: reason.to_owned(),
         };
-        self.on_all_nodes(here, stored, &request).await
+        self.on_all_nodes(count, stored, &request).await
     }
 
     /// Removes every connection of a user on this node from a room.
-    pub(in crate::hub) fn kick_here(&self, room: &RoomKey, user: &UserId, reason: &str) -> usize {
-        let there = self
+    pub(in crate::hub) fn kick_locally(
+        &self,
+        room: &RoomKey,
+        user: &UserId,
+        reason: &str,
+    ) -> usize {
+        let connections = self
             .connection_table()
             .of_user(user)
             .into_iter()
             .filter(|connection| *connection.namespace() == room.namespace);
-        let lost = std::slice::from_ref(&room.room);
+        let rooms = std::slice::from_ref(&room.room);
         let mut count = 0;
-        for connection in there {
-            count += usize::from(self.expel(&connection, lost, reason));
+        for connection in connections {
+            count += usize::from(self.kick_connection(&connection, rooms, reason));
         }
         self.rooms().end_grace(room, user);
         count
     }
 
-    /// Removes a connection from rooms and tells it; true if it was in one of them.
-    pub(in crate::hub) fn expel(
+    /// Removes a connection from rooms and sends it `kicked` events; true if it was in one of them.
+    pub(in crate::hub) fn kick_connection(
         &self,
         connection: &Arc<Connection>,
-        lost: &[RoomName],
+        rooms: &[RoomName],
         reason: &str,
     ) -> bool {
-        let left = self.remove_from(connection, lost, reason);
+        let left = self.remove_from(connection, rooms, reason);
         if left.is_empty() {
             return false;
         }
         // The caller does not wait until each client has read what it missed.
         let (hub, connection, reason) = (self.clone(), connection.clone(), reason.to_owned());
-        tokio::spawn(async move { hub.tell_lost(&connection, &left, &reason).await });
+        tokio::spawn(async move { hub.notify_removals(&connection, &left, &reason).await });
         true
     }
 
-    /// Has other nodes do what was done here, and adds up their counts.
+    /// Sends the request to the other nodes and adds their counts to `local`.
     async fn on_all_nodes(
         &self,
-        here: usize,
+        local: usize,
         stored: Result<()>,
         request: &ClusterRequest,
     ) -> Result<usize> {
@@ -91,7 +97,7 @@ impl Hub {
             .request::<usize>(request, REQUEST_TIMEOUT)
             .await;
         match stored.and(remote) {
-            Ok(counts) => Ok(counts.into_iter().fold(here, usize::saturating_add)),
+            Ok(counts) => Ok(counts.into_iter().fold(local, usize::saturating_add)),
             Err(error) => {
                 let message = "this was done on this node, but perhaps not on others; try again";
                 Err(Error::unavailable(message).caused_by(error))
@@ -100,7 +106,7 @@ impl Hub {
     }
 
     /// Removes a connection from rooms at once, without waiting for its turn: that comes when its client has read what it missed,
-    /// which is up to the client. Returns the rooms that it was in; call [`tell_lost`](Self::tell_lost) for these.
+    /// which is up to the client. Returns the rooms that it was in; call [`notify_removals`](Self::notify_removals) for these.
     pub(in crate::hub) fn remove_from(
         &self,
         connection: &Connection,
@@ -112,14 +118,14 @@ impl Hub {
         for room in &left {
             connection.note_removal(room, reason);
             self.rooms()
-                .remove_member(&connection.key(room), connection);
+                .remove_member(&connection.room_key(room), connection);
             connection.sink().room_left(room);
         }
         left
     }
 
-    /// Tells a connection why it is no longer in rooms, after the replies to joins that are in progress.
-    pub(in crate::hub) async fn tell_lost(
+    /// Sends a connection `kicked` events for rooms that it was removed from, after the replies to joins that are in progress.
+    pub(in crate::hub) async fn notify_removals(
         &self,
         connection: &Connection,
         left: &[RoomName],
@@ -138,12 +144,12 @@ impl Hub {
         if let Err(error) = self.save_session(connection, None).await {
             tracing::debug!(%error, "session not stored after its removal from rooms");
         }
-        self.forget_lost(connection);
+        self.schedule_removals_cleanup(connection);
     }
 
-    /// Stores a connection's session once more when its client has been told which rooms it was removed from. Until then a client
-    /// that comes back is told again.
-    pub(in crate::hub) fn forget_lost(&self, connection: &Connection) {
+    /// Stores a connection's session once more after [`REMOVAL_NOTICE_TTL`], without the removals that its client has been sent.
+    /// A client that resumes the session before that is sent them again.
+    pub(in crate::hub) fn schedule_removals_cleanup(&self, connection: &Connection) {
         let Some(connection) = self.connection_table().get(&connection.id()) else {
             return;
         };
@@ -163,19 +169,20 @@ impl Hub {
     /// have been resumed. Returns how many connections there were; the user may connect again.
     ///
     /// # Errors
-    /// `unavailable` if other nodes or their sessions cannot be reached; on this node it is done all the same.
+    /// Fails with `unavailable` if other nodes or stored sessions cannot be reached; on this node the connections are closed all the
+    /// same.
     pub async fn disconnect_user(&self, user: &UserId) -> Result<usize> {
-        let mut here = self.disconnect_here(user);
+        let mut count = self.disconnect_locally(user);
         // Sessions of connections that have just been closed are deleted again when these end: until then they may be stored
         // once more.
         let forgotten = self.backend().sessions.forget_user(user.clone()).await;
-        here += self.disconnect_here(user);
+        count += self.disconnect_locally(user);
         let request = ClusterRequest::Disconnect { user: user.clone() };
-        self.on_all_nodes(here, forgotten, &request).await
+        self.on_all_nodes(count, forgotten, &request).await
     }
 
     /// Closes every connection of a user on this node that is not about to end for good already.
-    pub(in crate::hub) fn disconnect_here(&self, user: &UserId) -> usize {
+    pub(in crate::hub) fn disconnect_locally(&self, user: &UserId) -> usize {
         let mut connections = self.connection_table().of_user(user);
         connections.retain(|connection| !connection.has_ended_session());
         for connection in &connections {
@@ -192,12 +199,12 @@ impl Hub {
         };
         match self.backend().sessions.find(pid).await {
             Ok(Some(session)) => {
-                let mut lost = connection.rooms();
-                lost.retain(|room| session.rooms.iter().all(|(kept, _)| kept != room));
-                for room in &lost {
-                    let noted = session.lost.iter().find(|(name, _)| name == room);
+                let mut removed = connection.rooms();
+                removed.retain(|room| session.rooms.iter().all(|(name, _)| name != room));
+                for room in &removed {
+                    let noted = session.removals.iter().find(|(name, _)| name == room);
                     let reason = noted.map_or(REMOVED, |(_, reason)| reason);
-                    self.expel(connection, std::slice::from_ref(room), reason);
+                    self.kick_connection(connection, std::slice::from_ref(room), reason);
                 }
             }
             Ok(None) => {

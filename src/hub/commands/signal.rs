@@ -44,8 +44,8 @@ impl Hub {
     /// has replied or the time is over. While other nodes cannot be reached, only receivers on this one get it.
     ///
     /// # Errors
-    /// `too_large` if the data is larger or deeper than configured, `limit_reached` if too many signals of the user wait for
-    /// other nodes; the future fails with `forbidden` if the sender may not signal the receivers.
+    /// Fails with `too_large` if the data is larger or deeper than configured, and `limit_reached` if too many signals of the user
+    /// wait for other nodes. The future fails with `forbidden` if the sender may not signal the receivers.
     pub fn signal(
         &self,
         connection: &Connection,

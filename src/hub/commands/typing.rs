@@ -13,7 +13,7 @@ impl Hub {
     /// Tells the other members that a member has started or stopped typing.
     ///
     /// # Errors
-    /// `forbidden` if it may not publish in the room, `not_joined` if it is not in it.
+    /// Fails with `forbidden` if it may not publish in the room, and `not_joined` if it is not in it.
     pub fn typing(&self, connection: &Connection, room: &RoomName, typing: bool) -> Result<()> {
         let principal = connection.principal();
         if !principal.may(Permission::Publish, room) {
@@ -22,7 +22,7 @@ impl Hub {
             )));
         }
         check_joined(connection, room)?;
-        self.rooms().with(&connection.key(room), |room| {
+        self.rooms().with(&connection.room_key(room), |room| {
             let (user, name) = (&principal.user, principal.name.clone());
             if typing && room.rejects_typist(user) {
                 self.metrics().limited(Limit::Typists);

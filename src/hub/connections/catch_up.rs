@@ -12,7 +12,7 @@ use super::{CloseReason, Connection, STORE_RETRY};
 use crate::{
     backend::PageSize,
     error::{Code, Error, Limit, Result},
-    hub::{Hub, event::Event, event::Outgoing},
+    hub::{Hub, event::Event, event::OutgoingEvent},
     limits::Reservation,
     model::{ConnectionId, Message, Offset, RoomKey},
     retry::log_in_bursts,
@@ -70,7 +70,7 @@ impl Hub {
     async fn push_missed(&self, connection: &Connection, pushed: Offset) -> Result<()> {
         let memberships = connection.memberships().unwrap_or_default();
         for room in memberships.keys() {
-            let key = connection.key(room);
+            let key = connection.room_key(room);
             retry_unavailable(connection, || self.rooms().subscribed(&key)).await?;
         }
         let log = &self.backend().log;
@@ -83,9 +83,9 @@ impl Hub {
         }
         let mut rooms: Vec<_> = memberships
             .into_iter()
-            .map(|(room, floor)| RoomReplay {
-                room: connection.key(&room),
-                read: floor.max(pushed),
+            .map(|(room, start_offset)| RoomReplay {
+                room: connection.room_key(&room),
+                read: start_offset.max(pushed),
                 messages: VecDeque::new(),
             })
             .collect();
@@ -102,7 +102,7 @@ impl Hub {
                     continue;
                 }
                 let share = reserved.as_mut().map(|held| held.split(message.cost()));
-                let event = Outgoing::for_one(Event::Message(message), share);
+                let event = OutgoingEvent::with_reservation(Event::Message(message), share);
                 if connection.subscriber().push_replayed(&event) {
                     self.metrics().replayed.inc();
                 }

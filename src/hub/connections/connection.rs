@@ -23,10 +23,11 @@ use super::{
 use crate::{
     auth::Principal,
     error::Result,
-    hub::{AdmittedUser, Outgoing, lock, rooms::user_status::UserStatus},
+    hub::{AdmittedUser, OutgoingEvent, rooms::user_status::UserStatus},
     limits::Permit,
-    model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
+    model::{ConnectionId, Incarnation, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
     retry::log_in_bursts,
+    sync::lock,
 };
 
 /// A connection of one user to one namespace.
@@ -40,10 +41,10 @@ pub struct Connection {
     memberships: MembershipTable,
     membership_lock: Arc<tokio::sync::Mutex<()>>,
     removals: RecentRemovals,
-    /// The incarnation of the log that the floors of its rooms belong to.
-    incarnation: OnceLock<Epoch>,
-    /// How many claims its session had when it was read.
-    claims: AtomicU64,
+    /// The incarnation of the log that the start offsets of its rooms belong to.
+    incarnation: OnceLock<Incarnation>,
+    /// How often its session had been claimed when it was read.
+    claim_count: AtomicU64,
     session_ended: AtomicBool,
     rates: ConnectionRates,
     application: Mutex<ApplicationState>,
@@ -52,7 +53,7 @@ pub struct Connection {
 impl Connection {
     /// A connection of `session`, a member of `rooms`, that receives its events through `subscriber`.
     pub(in crate::hub) fn new(
-        entrant: AdmittedUser,
+        admitted: AdmittedUser,
         namespace: Namespace,
         session: (ConnectionId, Option<Pid>),
         rooms: Memberships,
@@ -65,13 +66,13 @@ impl Connection {
             pid,
             namespace,
             subscriber: Arc::new(subscriber),
-            principal: Mutex::new(Arc::new(entrant.principal)),
-            user: entrant.place,
+            principal: Mutex::new(Arc::new(admitted.principal)),
+            user: admitted.permit,
             memberships: MembershipTable::new(rooms),
             membership_lock: Arc::default(),
             removals: RecentRemovals::default(),
             incarnation: OnceLock::new(),
-            claims: AtomicU64::new(0),
+            claim_count: AtomicU64::new(0),
             session_ended: AtomicBool::new(false),
             rates,
             application: Mutex::default(),
@@ -84,7 +85,7 @@ impl Connection {
     }
 
     /// The secret by which its client can resume its session, if it can.
-    pub fn pid(&self) -> Option<Pid> {
+    pub(crate) fn pid(&self) -> Option<Pid> {
         self.pid
     }
 
@@ -94,7 +95,7 @@ impl Connection {
     }
 
     /// A room's key in this connection's namespace.
-    pub fn key(&self, room: &RoomName) -> RoomKey {
+    pub fn room_key(&self, room: &RoomName) -> RoomKey {
         RoomKey {
             namespace: self.namespace.clone(),
             room: room.clone(),
@@ -125,7 +126,7 @@ impl Connection {
     }
 
     /// Sends an event that concerns this connection alone.
-    pub fn push(&self, event: &Outgoing) {
+    pub(crate) fn push(&self, event: &OutgoingEvent) {
         self.sink().push(event);
     }
 
@@ -150,25 +151,25 @@ impl Connection {
         &self.subscriber
     }
 
-    /// Sets the incarnation of the log that its floors belong to. Only the first call has an effect: a resumed session has
+    /// Sets the incarnation of the log that its start offsets belong to. Only the first call has an effect: a resumed session has
     /// one from the beginning.
-    pub(in crate::hub) fn set_incarnation(&self, incarnation: Epoch) {
+    pub(in crate::hub) fn set_incarnation(&self, incarnation: Incarnation) {
         let _ = self.incarnation.set(incarnation);
     }
 
-    /// Whether its floors belong to another incarnation of the log: messages that it had not received by then may be lost.
-    pub(in crate::hub) fn is_stale(&self, current: &Epoch) -> bool {
+    /// Whether its start offsets belong to another incarnation of the log: messages that it had not received by then may be lost.
+    pub(in crate::hub) fn is_stale(&self, current: &Incarnation) -> bool {
         self.incarnation.get().is_some_and(|own| own != current)
     }
 
-    /// Sets how many claims its session had when it was read.
-    pub(in crate::hub) fn set_claims(&self, claims: u64) {
-        self.claims.store(claims, Ordering::Relaxed);
+    /// Sets how often its session had been claimed when it was read.
+    pub(in crate::hub) fn set_claim_count(&self, count: u64) {
+        self.claim_count.store(count, Ordering::Relaxed);
     }
 
-    /// How many claims its session had when it was read; 0 for a new session.
-    pub(in crate::hub) fn claims(&self) -> u64 {
-        self.claims.load(Ordering::Relaxed)
+    /// How often its session had been claimed when it was read; 0 for a new session.
+    pub(in crate::hub) fn claim_count(&self) -> u64 {
+        self.claim_count.load(Ordering::Relaxed)
     }
 }
 
@@ -213,9 +214,9 @@ impl Connection {
         Ok(is_new)
     }
 
-    /// Sets the floor of `room` from the reply to its join, unless it has one. False if it is not in the room any more.
-    pub(in crate::hub) fn complete_join(&self, room: &RoomName, floor: Offset) -> bool {
-        self.memberships.complete_join(room, floor)
+    /// Sets the start offset of `room` from the reply to its join, unless it has one. False if it is not in the room any more.
+    pub(in crate::hub) fn complete_join(&self, room: &RoomName, start_offset: Offset) -> bool {
+        self.memberships.complete_join(room, start_offset)
     }
 
     /// Removes `room`; true if it was in the room.
@@ -224,7 +225,7 @@ impl Connection {
     }
 
     /// Leaves all rooms, joins none and receives nothing from now on. `None` if that was done before: the first caller
-    /// completes the departure.
+    /// cleans up after it.
     pub(super) fn leave_all(&self) -> Option<LeftRooms> {
         let left = self.memberships.leave_all()?;
         self.subscriber.close();
@@ -252,7 +253,7 @@ impl Connection {
     /// Replaces the state that the application keeps with this connection; `None` deletes it.
     ///
     /// # Errors
-    /// `bad_request` if it is not a JSON object, `too_large` if it has more than [`STATE_BYTES`](crate::hub::STATE_BYTES).
+    /// Fails with `bad_request` if it is not a JSON object, and `too_large` if it has more than [`STATE_BYTES`](crate::hub::STATE_BYTES).
     pub fn set_state(&self, state: Option<Box<RawValue>>) -> Result<()> {
         lock(&self.application).set(state)
     }

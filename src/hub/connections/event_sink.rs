@@ -7,18 +7,18 @@ use serde_json::value::RawValue;
 use super::ConnectionRates;
 use crate::{
     error::{Code, Result},
-    hub::Outgoing,
+    hub::OutgoingEvent,
     model::RoomName,
 };
 
 /// Receives the events of one connection and sends them to its client. Implemented by transports.
 pub trait EventSink: Send + Sync + 'static {
     /// Queues an event behind all earlier ones. Never blocks: a sink whose queue is full closes its connection.
-    fn push(&self, event: &Outgoing);
+    fn push(&self, event: &OutgoingEvent);
 
     /// Queues an event that expects a reply; the future waits for the reply `within` this time. `None` if clients of this
     /// transport cannot reply; nothing is sent then.
-    fn push_with_reply(&self, event: &Outgoing, within: Duration) -> Option<PendingReply>;
+    fn push_with_reply(&self, event: &OutgoingEvent, within: Duration) -> Option<PendingReply>;
 
     /// The connection is no longer in `room`.
     fn room_left(&self, _room: &RoomName) {}

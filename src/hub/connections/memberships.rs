@@ -1,4 +1,4 @@
-//! The rooms that a connection is in, each with its floor: the offset after which the connection is to receive the room's
+//! The rooms that a connection is in, each with its start offset: the offset after which the connection is to receive the room's
 //! messages.
 
 use std::sync::Mutex;
@@ -6,11 +6,11 @@ use std::sync::Mutex;
 use indexmap::IndexMap;
 
 use crate::{
-    hub::lock,
     model::{Offset, RoomName},
+    sync::lock,
 };
 
-/// Rooms in the order of joining, each with its floor.
+/// Rooms in the order of joining, each with its start offset.
 pub(in crate::hub) type Memberships = IndexMap<RoomName, Offset>;
 
 /// Held while a connection's memberships change or it catches up. Joins, leaves and catching up of one connection happen one
@@ -23,7 +23,7 @@ pub(super) struct MembershipTable(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    /// In the order of joining. A room has no floor while it is being joined.
+    /// In the order of joining. A room has no start offset while it is being joined.
     rooms: IndexMap<RoomName, Option<Offset>>,
     /// No room can be joined any more.
     closed: bool,
@@ -45,7 +45,9 @@ pub(super) struct LeftRooms {
 
 impl MembershipTable {
     pub(super) fn new(rooms: Memberships) -> Self {
-        let rooms = rooms.into_iter().map(|(room, floor)| (room, Some(floor)));
+        let rooms = rooms
+            .into_iter()
+            .map(|(room, start_offset)| (room, Some(start_offset)));
         Self(Mutex::new(Table {
             rooms: rooms.collect(),
             closed: false,
@@ -64,10 +66,10 @@ impl MembershipTable {
     /// The rooms that have been joined, not those that are being joined; `None` after [`leave_all`](Self::leave_all).
     pub(super) fn joined(&self) -> Option<Memberships> {
         let table = lock(&self.0);
-        (!table.closed).then(|| with_floor(table.rooms.clone()))
+        (!table.closed).then(|| with_start_offset(table.rooms.clone()))
     }
 
-    /// Adds `room` without a floor; true if it was not there before. The personal room does not count towards `limit`, and 0
+    /// Adds `room` without a start offset; true if it was not there before. The personal room does not count towards `limit`, and 0
     /// is no limit.
     pub(super) fn begin_join(&self, room: &RoomName, limit: usize) -> Result<bool, JoinError> {
         let mut table = lock(&self.0);
@@ -85,11 +87,13 @@ impl MembershipTable {
         Ok(true)
     }
 
-    /// Sets the floor of `room`, unless it has one. False if the connection is not in the room any more.
-    pub(super) fn complete_join(&self, room: &RoomName, floor: Offset) -> bool {
+    /// Sets the start offset of `room`, unless it has one. False if the connection is not in the room any more.
+    pub(super) fn complete_join(&self, room: &RoomName, start_offset: Offset) -> bool {
         let mut table = lock(&self.0);
         let membership = table.rooms.get_mut(room);
-        membership.map(|known| known.get_or_insert(floor)).is_some()
+        membership
+            .map(|known| known.get_or_insert(start_offset))
+            .is_some()
     }
 
     /// Removes `room`; true if it was there.
@@ -106,18 +110,20 @@ impl MembershipTable {
             }
             std::mem::take(&mut table.rooms)
         };
-        let joining = rooms.iter().filter(|(_, floor)| floor.is_none());
+        let joining = rooms
+            .iter()
+            .filter(|(_, start_offset)| start_offset.is_none());
         Some(LeftRooms {
             joining: joining.map(|(room, _)| room.clone()).collect(),
-            joined: with_floor(rooms),
+            joined: with_start_offset(rooms),
         })
     }
 }
 
-fn with_floor(rooms: IndexMap<RoomName, Option<Offset>>) -> Memberships {
+fn with_start_offset(rooms: IndexMap<RoomName, Option<Offset>>) -> Memberships {
     let rooms = rooms.into_iter();
     rooms
-        .filter_map(|(room, floor)| Some((room, floor?)))
+        .filter_map(|(room, start_offset)| Some((room, start_offset?)))
         .collect()
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     hub::{Caller, Hub, LimitSettings},
     limits::{Charge, Exhausted, Holder, Pool, Reservation},
     telemetry::Metrics,
@@ -23,14 +23,9 @@ pub(in crate::hub) fn memory_pool(limits: &LimitSettings, metrics: &Metrics) -> 
     pool
 }
 
-/// The error for a client for which no memory is left.
-pub fn memory_exhausted(why: Exhausted) -> Error {
-    why.into_memory_error()
-}
-
 impl Hub {
     /// The node's memory budget. Everything that is held for clients and can grow large is reserved from it.
-    pub fn memory(&self) -> &Arc<Pool> {
+    pub(crate) fn memory(&self) -> &Arc<Pool> {
         self.limiter().memory()
     }
 
@@ -38,15 +33,15 @@ impl Hub {
     ///
     /// # Errors
     /// `unavailable`, to be retried soon.
-    pub fn reserve_memory(&self, caller: &impl Caller, bytes: usize) -> Result<Reservation> {
+    pub(crate) fn reserve_memory(&self, caller: &impl Caller, bytes: usize) -> Result<Reservation> {
         self.limiter()
             .memory()
             .take(memory_holder(caller), bytes)
-            .map_err(memory_exhausted)
+            .map_err(Exhausted::into_memory_error)
     }
 
     /// A charge for something of a caller's that grows, of which `free` bytes are not charged.
-    pub fn charge_memory(&self, caller: &impl Caller, free: usize) -> Charge {
+    pub(crate) fn charge_memory(&self, caller: &impl Caller, free: usize) -> Charge {
         Charge::new(self.limiter().memory().clone(), memory_holder(caller), free)
     }
 }

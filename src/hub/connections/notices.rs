@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::{error::Error, hub::Outgoing, model::RoomName};
+use crate::{error::Error, hub::OutgoingEvent, model::RoomName};
 
 /// The reason that is sent when a connection may not be in a room any more.
 pub(in crate::hub) const FORBIDDEN_REASON: &str = "forbidden";
 
 /// The event that tells a connection that it was removed from a room.
-pub(in crate::hub) fn kicked_event(room: &RoomName, reason: &str) -> Arc<Outgoing> {
+pub(in crate::hub) fn kicked_event(room: &RoomName, reason: &str) -> Arc<OutgoingEvent> {
     let data = json!({ "room": room, "reason": reason });
-    Outgoing::room_notice("kicked", room, &data)
+    OutgoingEvent::room_notice("kicked", room, &data)
 }
 
 /// The connection has ended, or another one has resumed its session.

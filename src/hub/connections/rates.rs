@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::{hub::lock, limits::Bucket};
+use crate::{limits::Bucket, sync::lock};
 
 /// Rate buckets of one connection. A transport shares them among its consecutive connections to a namespace: leaving and
 /// entering it again does not refill them.

@@ -8,7 +8,7 @@ use crate::hub::Hub;
 impl Hub {
     /// Ends a connection: it leaves every room and joins none any more. Its session can be resumed for a while. Calling it
     /// again does nothing.
-    pub fn disconnect(&self, connection: &Arc<Connection>) {
+    pub(crate) fn disconnect(&self, connection: &Arc<Connection>) {
         if self.unregister(connection) && !self.ends_all_sessions(connection) {
             self.end_session(connection);
         }
@@ -22,7 +22,7 @@ impl Hub {
         };
         for room in left.joined.keys().chain(&left.joining) {
             self.rooms()
-                .remove_member(&connection.key(room), connection);
+                .remove_member(&connection.room_key(room), connection);
         }
         self.connection_table().remove(connection)
     }

@@ -4,7 +4,7 @@ use std::{sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::{hub::lock, model::RoomName};
+use crate::{model::RoomName, sync::lock};
 
 /// How long it takes at most until a client that was sent an event has received it, or has been found dead.
 pub(in crate::hub) const REMOVAL_NOTICE_TTL: Duration = Duration::from_secs(60);

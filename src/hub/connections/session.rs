@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use crate::retry::Backoff;
 
-mod claims;
 mod connect;
 mod prepare;
 mod resume;
+mod resume_lock;
 mod store;
 
 pub use self::prepare::PreparedConnection;
 pub use self::resume::{ResumeRejection, ResumeRequest};
 
-pub(in crate::hub) use self::claims::SessionClaims;
+pub(in crate::hub) use self::resume_lock::ResumeLocks;
 
 /// How soon an operation of the log or of the session store is retried. Every connection may have one to retry: they back off
 /// at random.

@@ -1,16 +1,16 @@
-//! What resuming sessions shares on this node: claims on sessions, and permits to read what connections have missed.
+//! What resuming sessions shares on this node: locks on sessions, and permits to read what connections have missed.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::SessionClaims;
+use super::ResumeLocks;
 use crate::hub::RecoverySettings;
 
 /// The state of resuming sessions on this node.
 pub(in crate::hub) struct SessionTable {
     window: Duration,
-    claims: Arc<SessionClaims>,
+    resume_locks: Arc<ResumeLocks>,
     catch_up_permits: Semaphore,
 }
 
@@ -18,7 +18,7 @@ impl SessionTable {
     pub(in crate::hub) fn new(recovery: &RecoverySettings) -> Self {
         Self {
             window: recovery.window,
-            claims: Arc::default(),
+            resume_locks: Arc::default(),
             catch_up_permits: Semaphore::new(recovery.at_once),
         }
     }
@@ -28,8 +28,8 @@ impl SessionTable {
         self.window
     }
 
-    pub(super) fn claims(&self) -> &Arc<SessionClaims> {
-        &self.claims
+    pub(super) fn resume_locks(&self) -> &Arc<ResumeLocks> {
+        &self.resume_locks
     }
 
     /// Waits for a permit to read what a connection has missed.

@@ -14,7 +14,7 @@ use crate::{
     auth::{Permission, Principal},
     backend::{GAP_DETECTION_WINDOW, PageSize, Range},
     error::{Limit, Result},
-    hub::{Caller, Hub, Visitor, commands::join::follows, limiter::limit_reached},
+    hub::{Caller, Hub, StatelessCaller, commands::join::follows, limiter::limit_reached},
     model::{Cursor, Epoch, Namespace, Offset, Position, RoomKey, RoomName, Seq, Timestamp},
 };
 
@@ -64,7 +64,7 @@ pub struct PreparedStream {
 
 /// Where a stream begins in one room.
 struct RoomStart {
-    floor: Offset,
+    offset: Offset,
     reset: Option<RoomReset>,
 }
 
@@ -73,36 +73,36 @@ impl Hub {
     ///
     /// # Errors
     /// `forbidden`, `limit_reached` or `rate_limited` if the user may not open it now, `unavailable` if storage fails.
-    pub async fn prepare_stream(
+    pub(crate) async fn prepare_stream(
         &self,
         namespace: Namespace,
         principal: Principal,
         stream: StreamRequest,
     ) -> Result<PreparedStream> {
-        let who = self.visitor(namespace.clone(), principal.clone())?;
-        let mut rooms = self.check_stream(&who, &stream)?;
-        self.acquire_stream_joins(&who, rooms.len()).await?;
+        let caller = self.stateless_caller(namespace.clone(), principal.clone())?;
+        let mut rooms = self.check_stream(&caller, &stream)?;
+        self.acquire_stream_joins(&caller, rooms.len()).await?;
         rooms.insert(RoomName::personal(&principal.user));
         let mut prepared = self
             .prepare_connection(namespace.clone(), principal, ResumeRequest::Unsupported)
             .await?;
         let log_end = self.backend().log.last_offset(&namespace).await?;
         let incarnation = self.backend().log.incarnation();
-        let (mut floors, mut resets) = (Memberships::new(), Vec::new());
+        let (mut start_offsets, mut resets) = (Memberships::new(), Vec::new());
         for room in rooms {
-            let key = who.key(&room);
+            let key = caller.room_key(&room);
             // A user who may not read history begins anew, and receives a reset.
-            let may = who.may(Permission::History, &room);
+            let may = caller.may(Permission::History, &room);
             let since = stream.since.as_ref().map(|since| match since {
                 since if may => since,
                 _ => &StreamStart::Unknown,
             });
             let start = self.start_in_room(&key, &stream, since, log_end).await?;
-            floors.insert(room, start.floor);
+            start_offsets.insert(room, start.offset);
             resets.extend(start.reset);
         }
-        let start = floors.values().min().copied().unwrap_or(log_end);
-        prepared.begin_in(floors, start, incarnation);
+        let start = start_offsets.values().min().copied().unwrap_or(log_end);
+        prepared.begin_in(start_offsets, start, incarnation);
         Ok(PreparedStream {
             prepared,
             cursor: self.cursor(start, Timestamp::now()),
@@ -111,7 +111,7 @@ impl Hub {
     }
 
     /// The cursor by which a client continues a stream after an offset that it received at `ts` or later.
-    pub fn cursor(&self, offset: Offset, ts: Timestamp) -> Cursor {
+    pub(crate) fn cursor(&self, offset: Offset, ts: Timestamp) -> Cursor {
         Cursor {
             incarnation: self.backend().log.incarnation(),
             offset,
@@ -121,12 +121,12 @@ impl Hub {
 
     /// Waits until a user may join this many more rooms. A stream is a connection of its own, which has a burst of joins, so only the
     /// rate of its user counts. EventSource does not reconnect after a refusal, so as few are refused as with connections.
-    async fn acquire_stream_joins(&self, who: &Visitor, rooms: usize) -> Result<()> {
+    async fn acquire_stream_joins(&self, caller: &StatelessCaller, rooms: usize) -> Result<()> {
         let rooms = u32::try_from(rooms).unwrap_or(u32::MAX);
         let max_wait = self.limits().backpressure;
         let wait = self
             .rates()
-            .reserve_user_joins(who, rooms, Instant::now(), max_wait)?;
+            .reserve_user_joins(caller, rooms, Instant::now(), max_wait)?;
         if !wait.is_zero() {
             self.metrics().held_back(wait);
             tokio::time::sleep(wait).await;
@@ -135,7 +135,11 @@ impl Hub {
     }
 
     /// The rooms of a stream, if its user may join them.
-    fn check_stream(&self, who: &Visitor, stream: &StreamRequest) -> Result<IndexSet<RoomName>> {
+    fn check_stream(
+        &self,
+        caller: &StatelessCaller,
+        stream: &StreamRequest,
+    ) -> Result<IndexSet<RoomName>> {
         let rooms = stream.rooms.clone();
         let limit = self.limits().rooms_per_connection;
         if limit != 0 && rooms.len() > limit {
@@ -143,7 +147,7 @@ impl Hub {
             return Err(limit_reached(Limit::RoomsPerConnection, message));
         }
         for room in &rooms {
-            self.check_join(who, room, stream.history > 0)?;
+            self.check_join(caller, room, stream.history > 0)?;
         }
         Ok(rooms)
     }
@@ -167,8 +171,11 @@ impl Hub {
             None if stream.history == 0 || !named => Some(log_end),
             None => None,
         };
-        if let Some(floor) = found {
-            return Ok(RoomStart { floor, reset: None });
+        if let Some(offset) = found {
+            return Ok(RoomStart {
+                offset,
+                reset: None,
+            });
         }
         let history = if named { stream.history } else { 0 };
         let log = &self.backend().log;
@@ -182,7 +189,7 @@ impl Hub {
             seq: page.head,
         });
         Ok(RoomStart {
-            floor: first.unwrap_or(log_end),
+            offset: first.unwrap_or(log_end),
             reset,
         })
     }

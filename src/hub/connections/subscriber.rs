@@ -17,11 +17,11 @@ use std::{
 };
 
 use super::event_sink::EventSink;
-use crate::hub::{
-    event::{DeliveryPolicy, Outgoing},
-    lock,
+use crate::{
+    hub::event::{DeliveryPolicy, OutgoingEvent},
+    model::{Offset, RoomName},
+    sync::lock,
 };
-use crate::model::{Offset, RoomName};
 
 /// Bounds of the events that are held for one connection. Beyond either of them the log is read instead.
 const MAX_HELD_EVENTS: usize = 1024;
@@ -37,7 +37,7 @@ pub(in crate::hub) struct Subscriber {
     /// sees what was pushed before.
     live: AtomicBool,
     /// Messages up to this offset have been pushed or must not be.
-    floor: AtomicU64,
+    skip_until: AtomicU64,
     state: Mutex<SubscriberState>,
     catch_up: CatchUpTrigger,
 }
@@ -52,23 +52,23 @@ struct SubscriberState {
     behind: Option<Offset>,
     /// Nothing is pushed any more.
     closed: bool,
-    held: VecDeque<(RoomName, Arc<Outgoing>)>,
+    held: VecDeque<(RoomName, Arc<OutgoingEvent>)>,
     bytes: usize,
     /// Ephemeral events that were dropped and not counted yet.
     dropped: u64,
 }
 
 impl Subscriber {
-    /// A subscriber that is live, for messages after `floor`.
+    /// A subscriber that is live and skips messages up to `skip_until`.
     pub(in crate::hub) fn live(
         sink: Arc<dyn EventSink>,
-        floor: Offset,
+        skip_until: Offset,
         catch_up: CatchUpTrigger,
     ) -> Self {
         Self {
             sink,
             live: AtomicBool::new(true),
-            floor: AtomicU64::new(floor.0),
+            skip_until: AtomicU64::new(skip_until.0),
             state: Mutex::default(),
             catch_up,
         }
@@ -93,7 +93,7 @@ impl Subscriber {
     /// Pushes or holds the next event of `room`; false if this subscriber drops it or has pushed it before.
     ///
     /// Messages must come in the order of their offsets, from one task.
-    pub(in crate::hub) fn push(&self, room: &RoomName, event: &Arc<Outgoing>) -> bool {
+    pub(in crate::hub) fn push(&self, room: &RoomName, event: &Arc<OutgoingEvent>) -> bool {
         let offset = event.offset();
         if self.live.load(Ordering::Acquire) {
             if self.is_old(offset) {
@@ -127,7 +127,7 @@ impl Subscriber {
         &self,
         state: &mut SubscriberState,
         room: &RoomName,
-        event: &Arc<Outgoing>,
+        event: &Arc<OutgoingEvent>,
     ) -> bool {
         let offset = event.offset();
         if state.behind.is_some() && offset.is_some() {
@@ -179,7 +179,7 @@ impl Subscriber {
         if state.behind.is_some() {
             return false;
         }
-        let up_to = |(_, event): &(RoomName, Arc<Outgoing>)| {
+        let up_to = |(_, event): &(RoomName, Arc<OutgoingEvent>)| {
             event.offset().is_some_and(|offset| offset <= last)
         };
         let count = state.held.iter().rposition(up_to).map_or(0, |at| at + 1);
@@ -212,7 +212,7 @@ impl Subscriber {
     }
 
     /// Pushes a message that was read from the log; false if the subscriber is closed.
-    pub(in crate::hub) fn push_replayed(&self, event: &Outgoing) -> bool {
+    pub(in crate::hub) fn push_replayed(&self, event: &OutgoingEvent) -> bool {
         let state = lock(&self.state);
         if !state.closed {
             self.sink.push(event);
@@ -225,7 +225,7 @@ impl Subscriber {
     pub(in crate::hub) fn finish_catch_up(&self, until: Offset) {
         let mut state = lock(&self.state);
         state.catching_up = false;
-        self.floor.store(until.0, Ordering::Relaxed);
+        self.skip_until.store(until.0, Ordering::Relaxed);
         if let Some(behind) = &mut state.behind {
             *behind = until;
         } else {
@@ -250,7 +250,7 @@ impl Subscriber {
     }
 
     fn is_old(&self, offset: Option<Offset>) -> bool {
-        offset.is_some_and(|offset| offset.0 <= self.floor.load(Ordering::Relaxed))
+        offset.is_some_and(|offset| offset.0 <= self.skip_until.load(Ordering::Relaxed))
     }
 
     /// Pushes what is held, up to the first event of a room that is being joined.
@@ -283,7 +283,7 @@ impl SubscriberState {
     /// Holds an event; false if it is dropped. Where space is short, messages are dropped first: they are in the log. Then
     /// droppable events. Joins and leaves of users are nowhere else, so they are held as long as they fit; of those that do not,
     /// the newest tells the most.
-    fn hold(&mut self, room: &RoomName, event: &Arc<Outgoing>) -> bool {
+    fn hold(&mut self, room: &RoomName, event: &Arc<OutgoingEvent>) -> bool {
         if !self.fits(event) {
             let first = self.held.iter().find_map(|(_, held)| held.offset());
             if let Some(first) = first.or(event.offset()) {
@@ -311,17 +311,17 @@ impl SubscriberState {
         true
     }
 
-    fn fits(&self, event: &Outgoing) -> bool {
+    fn fits(&self, event: &OutgoingEvent) -> bool {
         self.held.len() < MAX_HELD_EVENTS && self.bytes + event.cost() <= MAX_HELD_BYTES
     }
 
-    fn pop(&mut self) -> Option<(RoomName, Arc<Outgoing>)> {
+    fn pop(&mut self) -> Option<(RoomName, Arc<OutgoingEvent>)> {
         let (room, event) = self.held.pop_front()?;
         self.bytes -= event.cost();
         Some((room, event))
     }
 
-    fn retain(&mut self, keep: impl Fn(&RoomName, &Outgoing) -> bool) {
+    fn retain(&mut self, keep: impl Fn(&RoomName, &OutgoingEvent) -> bool) {
         self.held.retain(|(room, event)| keep(room, event));
         self.bytes = self.held.iter().map(|(_, event)| event.cost()).sum();
     }

@@ -56,11 +56,11 @@ impl ConnectionTable {
     /// `limit_reached` if the user has that many.
     pub(in crate::hub) fn admit(&self, principal: Principal, max: usize) -> Result<AdmittedUser> {
         let taken = self.users.take(principal.user.clone(), max);
-        let place = taken.ok_or_else(|| {
+        let permit = taken.ok_or_else(|| {
             let message = format!("a user may hold {max} connections");
             limit_reached(Limit::ConnectionsPerUser, message).retry_after(RETRY_AFTER)
         })?;
-        Ok(AdmittedUser { principal, place })
+        Ok(AdmittedUser { principal, permit })
     }
 
     /// Adds a connection, in place of the one whose session it resumes.
@@ -84,12 +84,12 @@ impl ConnectionTable {
 
     /// Removes a connection; false if another one has taken its place, or it was not there.
     pub(in crate::hub) fn remove(&self, connection: &Arc<Connection>) -> bool {
-        let mut departed = None;
+        let mut offline = None;
         let removed = self.connections.remove_if(&connection.id(), |_, found| {
             let is_same = Arc::ptr_eq(found, connection);
             if is_same {
                 let user = connection.local_user();
-                departed = user.remove_connection(connection.id(), Instant::now());
+                offline = user.remove_connection(connection.id(), Instant::now());
             }
             is_same
         });
@@ -97,9 +97,9 @@ impl ConnectionTable {
             return false;
         }
         self.metrics.connections.dec();
-        if let Some(departed) = departed {
+        if let Some(offline) = offline {
             let user = connection.principal().user.clone();
-            self.last_seen.insert(user, departed);
+            self.last_seen.insert(user, offline);
         }
         true
     }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{CloseReason, Connection};
 use crate::{
     error::{Code, Error},
-    hub::Outgoing,
+    hub::OutgoingEvent,
     model::Timestamp,
 };
 
@@ -56,7 +56,7 @@ impl TokenExpiry {
                     false => "the token has expired; send refresh with a new one",
                 };
                 let error = Error::new(Code::TokenExpired, message);
-                connection.push(&Outgoing::notice("error", &error));
+                connection.push(&OutgoingEvent::notice("error", &error));
                 self.state = ExpiryState::ClosesAt(Instant::now() + self.grace);
             }
             ExpiryState::ClosesAt(_) => {

@@ -1,6 +1,6 @@
 //! The users of this node: their connections, their status, and when they were last seen.
 //!
-//! The state that a user's connections share lives as long as one of them. Of users that have left a bounded number is
+//! The state that a user's connections share lives as long as one of them. A bounded number of offline users is
 //! remembered, so that a page reload keeps the status and others can be told when a user was last online.
 
 use std::{
@@ -14,15 +14,15 @@ use serde_json::value::RawValue;
 use crate::{
     auth::Principal,
     hub::{
-        lock,
         rooms::status_pacing::StatusPacing,
         rooms::user_status::{ONLINE, UserStatus},
     },
     model::{ConnectionId, Timestamp, UserId},
+    sync::lock,
 };
 
-/// Users that have left and are remembered, in each of two generations.
-const MAX_DEPARTED: usize = 50_000;
+/// Offline users that are remembered, in each of two generations.
+const MAX_OFFLINE_USERS: usize = 50_000;
 
 /// What all connections of a user to this node share.
 #[derive(Debug, Default)]
@@ -46,9 +46,9 @@ struct LocalUserState {
 
 /// A user whose last connection has ended.
 #[derive(Clone, Debug)]
-pub(in crate::hub) struct DepartedUser {
+pub(in crate::hub) struct OfflineUser {
     pub(in crate::hub) ts: Timestamp,
-    departed_at: Instant,
+    offline_since: Instant,
     status: Option<Arc<str>>,
     info: Option<Arc<RawValue>>,
     changed: Timestamp,
@@ -59,7 +59,7 @@ impl LocalUser {
     pub(in crate::hub) fn add_connection(
         &self,
         connection: ConnectionId,
-        returned: Option<DepartedUser>,
+        returned: Option<OfflineUser>,
         grace: Duration,
         now: Instant,
     ) {
@@ -72,12 +72,12 @@ impl LocalUser {
         {
             *state = LocalUserState::default();
         }
-        if let Some(departed) = returned
+        if let Some(offline) = returned
             && state.connections.is_empty()
         {
-            state.status = departed.status;
-            state.info = departed.info;
-            state.changed = departed.changed;
+            state.status = offline.status;
+            state.info = offline.info;
+            state.changed = offline.changed;
         }
         state.connections.push(connection);
         state.last_active = Some(now);
@@ -88,16 +88,16 @@ impl LocalUser {
         &self,
         connection: ConnectionId,
         now: Instant,
-    ) -> Option<DepartedUser> {
+    ) -> Option<OfflineUser> {
         let mut state = lock(&self.0);
         state.connections.retain(|other| *other != connection);
         if !state.connections.is_empty() {
             return None;
         }
         state.left = Some(now);
-        Some(DepartedUser {
+        Some(OfflineUser {
             ts: Timestamp::now(),
-            departed_at: now,
+            offline_since: now,
             status: state.status.clone(),
             info: state.info.clone(),
             changed: state.changed,
@@ -155,14 +155,14 @@ impl LocalUser {
     }
 
     /// Applies a status that the user has set on another node, if it is newer than the one known here; true if it is.
-    pub(in crate::hub) fn apply_remote_status(&self, word: UserStatus) -> bool {
+    pub(in crate::hub) fn apply_remote_status(&self, remote: UserStatus) -> bool {
         let mut state = lock(&self.0);
-        if word.changed <= state.changed {
+        if remote.changed <= state.changed {
             return false;
         }
-        state.status = Some(word.status);
-        state.info = word.info;
-        state.changed = word.changed;
+        state.status = Some(remote.status);
+        state.info = remote.info;
+        state.changed = remote.changed;
         state.idle = false;
         true
     }
@@ -198,36 +198,36 @@ impl LocalUser {
     }
 }
 
-/// The users that left last, in two generations: the older one is dropped when the newer one is full.
+/// The users that went offline last, in two generations: the older one is dropped when the newer one is full.
 #[derive(Debug, Default)]
-pub(in crate::hub) struct LastSeen(Mutex<[HashMap<UserId, DepartedUser>; 2]>);
+pub(in crate::hub) struct LastSeen(Mutex<[HashMap<UserId, OfflineUser>; 2]>);
 
 impl LastSeen {
-    pub(in crate::hub) fn insert(&self, user: UserId, departed: DepartedUser) {
+    pub(in crate::hub) fn insert(&self, user: UserId, offline: OfflineUser) {
         let mut generations = lock(&self.0);
         let [newer, older] = &mut *generations;
-        if newer.len() >= MAX_DEPARTED {
+        if newer.len() >= MAX_OFFLINE_USERS {
             *older = std::mem::take(newer);
         }
-        newer.insert(user, departed);
+        newer.insert(user, offline);
     }
 
-    pub(in crate::hub) fn get(&self, user: &UserId) -> Option<DepartedUser> {
+    pub(in crate::hub) fn get(&self, user: &UserId) -> Option<OfflineUser> {
         let generations = lock(&self.0);
         generations
             .iter()
             .find_map(|users| users.get(user).cloned())
     }
 
-    /// A user that left not longer than `grace` ago.
+    /// A user that went offline not longer than `grace` ago.
     pub(in crate::hub) fn within(
         &self,
         user: &UserId,
         grace: Duration,
         now: Instant,
-    ) -> Option<DepartedUser> {
+    ) -> Option<OfflineUser> {
         self.get(user)
-            .filter(|departed| now.duration_since(departed.departed_at) <= grace)
+            .filter(|offline| now.duration_since(offline.offline_since) <= grace)
     }
 }
 

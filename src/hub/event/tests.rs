@@ -24,8 +24,8 @@ fn message(event: &str) -> Arc<Message> {
 }
 
 fn texts(event: Event) -> (String, Vec<String>) {
-    let outgoing = Outgoing::new(event);
-    let arguments = outgoing.arguments();
+    let event = OutgoingEvent::new(event);
+    let arguments = event.arguments();
     (
         arguments.name.to_string(),
         arguments
@@ -64,12 +64,12 @@ fn a_published_event_is_its_data_then_the_rest_then_an_offset() {
 }
 
 #[test]
-fn an_event_that_is_not_kept_never_ends_in_a_string() {
-    let kept = message("cursor");
+fn an_event_that_is_not_stored_never_ends_in_a_string() {
+    let message = message("cursor");
     let (_, values) = texts(Event::Ephemeral(Arc::new(Ephemeral {
-        room: kept.room.clone(),
+        room: message.room.clone(),
         id: None,
-        event: kept.event.clone(),
+        event: message.event.clone(),
         from: None,
         data: RawValue::from_string("\"text\"".into()).unwrap().into(),
         ts: Timestamp(9),

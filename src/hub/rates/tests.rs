@@ -4,7 +4,7 @@ use crate::{
     backend::memory,
     error::{Code, Limit},
     hub::testing::{hub_with_backend, key, member},
-    hub::{LimitSettings, Publish, Visitor},
+    hub::{LimitSettings, Publish, StatelessCaller},
     model::Namespace,
 };
 
@@ -15,7 +15,7 @@ async fn a_user_without_a_connection_is_under_its_rate_and_a_back_end_is_not() {
     (limits.user_messages_per_second, limits.user_messages_burst) = (1, 2);
     let hub = hub_with_backend(backend, deliveries, limits);
     let principal = hub.authority().open_principal(Some("alice")).unwrap();
-    let alice = hub.visitor(Namespace::root(), principal).unwrap();
+    let alice = hub.stateless_caller(Namespace::root(), principal).unwrap();
     let message = || Publish::new(key("a").room, "message", &1).unwrap();
     for _ in 0..2 {
         hub.publish(&alice, message()).await.unwrap();
@@ -25,7 +25,7 @@ async fn a_user_without_a_connection_is_under_its_rate_and_a_back_end_is_not() {
     let (connection, _client) = member(&hub, "alice", &[]).await;
     let refused = hub.publish(&connection, message()).await.unwrap_err();
     assert_eq!(refused.limit(), Some(Limit::UserMessagesPerSecond));
-    let back_end = Visitor::back_end(Namespace::root());
+    let back_end = StatelessCaller::back_end(Namespace::root());
     for _ in 0..5 {
         hub.publish(&back_end, message()).await.unwrap();
     }

@@ -9,8 +9,10 @@ use std::{
     sync::Mutex,
 };
 
-use crate::hub::lock;
-use crate::model::{Namespace, PERSONAL_ROOM_PREFIX, RoomKey, RoomName};
+use crate::{
+    model::{Namespace, PERSONAL_ROOM_PREFIX, RoomKey, RoomName},
+    sync::lock,
+};
 
 /// Names by namespace, those of personal rooms apart.
 type Names = HashMap<(Namespace, bool), BTreeSet<RoomName>>;

@@ -11,8 +11,8 @@ use tokio::sync::{MutexGuard, Notify, futures::Notified};
 
 use crate::{
     backend::{Page, PageSize},
-    hub::lock,
-    model::{Epoch, Message, Offset, Position, Seq, Timestamp},
+    model::{Epoch, Incarnation, Message, Offset, Position, Seq, Timestamp},
+    sync::lock,
 };
 
 /// Messages that are kept for clients that come back for the next ones.
@@ -48,7 +48,7 @@ struct BufferedMessages {
 
 #[derive(Debug)]
 struct BufferStart {
-    incarnation: Epoch,
+    incarnation: Incarnation,
     epoch: Epoch,
     /// Everything after this is buffered.
     after: Seq,
@@ -113,7 +113,7 @@ impl PollBuffer {
     }
 
     /// Whether it is known where the messages start, in this incarnation of the log.
-    pub(in crate::hub) fn is_positioned(&self, incarnation: &Epoch) -> bool {
+    pub(in crate::hub) fn is_positioned(&self, incarnation: &Incarnation) -> bool {
         let buffered = lock(&self.messages);
         let start = buffered.start.as_ref();
         start.is_some_and(|start| start.incarnation == *incarnation)
@@ -124,7 +124,7 @@ impl PollBuffer {
         &self,
         since: &Position,
         size: PageSize,
-        incarnation: &Epoch,
+        incarnation: &Incarnation,
         now: Timestamp,
     ) -> Option<NewMessages> {
         let mut buffered = lock(&self.messages);
@@ -152,7 +152,7 @@ impl PollBuffer {
     }
 
     /// Positions the buffer after a page that was read while the room was polled.
-    pub(in crate::hub) fn position_after(&self, page: &Page, incarnation: Epoch) {
+    pub(in crate::hub) fn position_after(&self, page: &Page, incarnation: Incarnation) {
         let mut buffered = lock(&self.messages);
         while buffered
             .messages

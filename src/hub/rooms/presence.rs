@@ -234,8 +234,8 @@ impl Presence {
         may_publish: impl Fn(&UserId) -> bool,
     ) -> Vec<(UserId, Option<PresenceEntry>)> {
         let users = std::mem::take(&mut self.unpublished).into_iter();
-        let (published, kept): (BTreeSet<_>, _) = users.partition(may_publish);
-        self.unpublished = kept;
+        let (published, unpublished): (BTreeSet<_>, _) = users.partition(may_publish);
+        self.unpublished = unpublished;
         let published = published.into_iter().map(|user| {
             let entry = self.local_entry(&user).cloned();
             (user, entry)

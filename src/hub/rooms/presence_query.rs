@@ -46,8 +46,8 @@ impl Hub {
     /// The users of a room: `limit` of them after `after`. A connection must be in the room.
     ///
     /// # Errors
-    ///
-    /// `forbidden` without the permission `presence`, `not_joined` for a connection that is not in the room, and those of the store.
+    /// Fails with `forbidden` without the permission `presence`, `not_joined` for a connection that is not in the room, and `unavailable`
+    /// if the members on other nodes cannot be read.
     pub async fn presence(
         &self,
         caller: &impl Caller,
@@ -64,7 +64,7 @@ impl Hub {
             check_joined(connection, &room)?;
         }
         let limit = limit.unwrap_or(DEFAULT_LISTED_USERS).min(MAX_LISTED_USERS);
-        let key = caller.key(&room);
+        let key = caller.room_key(&room);
         let local = self.rooms().with(&key, |room| {
             let is_enough = room.is_roster_loaded() || caller.connection().is_some();
             is_enough.then(|| (room.shown_user_count(), room.user_page(after, limit)))
@@ -99,7 +99,7 @@ impl Hub {
         if !connection.principal().may(Permission::Presence, room) {
             return None;
         }
-        let members = self.rooms().with(&connection.key(room), |room| {
+        let members = self.rooms().with(&connection.room_key(room), |room| {
             let limit = match room.is_crowded() {
                 true => 0,
                 false => DEFAULT_LISTED_USERS,

@@ -21,8 +21,9 @@ use super::{
 use crate::{
     backend::{Bus, ClusterNodes},
     error::{Limit, Result},
-    hub::{connections::Connection, event::Outgoing, lock},
+    hub::{connections::Connection, event::OutgoingEvent},
     model::{ConnectionId, RoomKey, Timestamp, UserId},
+    sync::lock,
     telemetry::{Gauge, Metrics},
 };
 
@@ -169,7 +170,7 @@ impl RoomRegistry {
     pub(in crate::hub) fn deliver(
         &self,
         key: &RoomKey,
-        event: &Arc<Outgoing>,
+        event: &Arc<OutgoingEvent>,
         except: Option<ConnectionId>,
     ) {
         self.with(key, |room| room.deliver(event, except, Instant::now()));
@@ -199,7 +200,7 @@ impl RoomRegistry {
     ) -> Option<T> {
         let room = self.rooms.get(key).map(|room| room.clone())?;
         let mut room = lock(&room);
-        if room.bookkeeping.removed {
+        if room.registry_state.removed {
             return None;
         }
         let result = act(&mut room);
@@ -209,11 +210,11 @@ impl RoomRegistry {
         self.metrics
             .limited_by(Limit::NoticesPerSecond, sent.deferred);
         self.update_gauges(&mut room);
-        let scheduled = room.bookkeeping.scheduled;
+        let scheduled = room.registry_state.scheduled;
         if let Some(deadline) = room.next_deadline()
             && scheduled.is_none_or(|scheduled| deadline < scheduled)
         {
-            room.bookkeeping.scheduled = Some(deadline);
+            room.registry_state.scheduled = Some(deadline);
             self.timers.add(deadline, key);
         }
         Some(result)
@@ -221,7 +222,7 @@ impl RoomRegistry {
 
     fn update_gauges(&self, room: &mut Room) {
         let after = room.gauge_counts();
-        let before = std::mem::replace(&mut room.bookkeeping.counted, after);
+        let before = std::mem::replace(&mut room.registry_state.counted, after);
         adjust(&self.metrics.present, before.present, after.present);
         adjust(&self.metrics.typing, before.typing, after.typing);
     }
@@ -245,10 +246,10 @@ impl RoomRegistry {
             let is_unused = self.with(&key, |room| {
                 // An earlier deadline was added after this one: the room was run and scheduled again then. Running it here, too,
                 // would keep it scheduled twice as long as anything is due.
-                if room.bookkeeping.scheduled != Some(deadline) {
+                if room.registry_state.scheduled != Some(deadline) {
                     return false;
                 }
-                room.bookkeeping.scheduled = None;
+                room.registry_state.scheduled = None;
                 room.run_due(now, Timestamp::now());
                 room.is_unused()
             });
@@ -263,11 +264,11 @@ impl RoomRegistry {
         if let Entry::Occupied(entry) = self.rooms.entry(key.clone()) {
             let removed = {
                 let mut room = lock(entry.get());
-                room.bookkeeping.removed = room.is_unused();
-                if room.bookkeeping.removed {
+                room.registry_state.removed = room.is_unused();
+                if room.registry_state.removed {
                     self.update_gauges(&mut room);
                 }
-                room.bookkeeping.removed
+                room.registry_state.removed
             };
             if removed {
                 // Still locked, so that a room created anew subscribes after this.

@@ -30,7 +30,7 @@ use crate::{
     backend::Subscribing,
     hub::{
         connections::Connection,
-        event::{Event, Outgoing},
+        event::{Event, OutgoingEvent},
     },
     model::{ConnectionId, Offset, RoomName, Seq, Timestamp, UserId},
 };
@@ -68,12 +68,12 @@ pub(in crate::hub) struct Room {
     reads: ReadEvents,
     /// Clients that poll, without being members.
     pollers: Option<Pollers>,
-    pub(super) bookkeeping: Bookkeeping,
+    pub(super) registry_state: RegistryState,
 }
 
 /// What the registry keeps about a room.
 #[derive(Debug, Default)]
-pub(super) struct Bookkeeping {
+pub(super) struct RegistryState {
     /// The earliest time for which the room is scheduled.
     pub(super) scheduled: Option<Instant>,
     /// What the gauges count of it.
@@ -107,7 +107,7 @@ impl Room {
             typing: TypingEvents::new(typing),
             reads: ReadEvents::default(),
             pollers: None,
-            bookkeeping: Bookkeeping::default(),
+            registry_state: RegistryState::default(),
         }
     }
 
@@ -260,7 +260,7 @@ impl Room {
     /// Delivers an event to every member but `except`, and messages to pollers. A message ends its sender's typing.
     pub(in crate::hub) fn deliver(
         &mut self,
-        event: &Arc<Outgoing>,
+        event: &Arc<OutgoingEvent>,
         except: Option<ConnectionId>,
         now: Instant,
     ) {
@@ -316,7 +316,7 @@ impl Room {
 
     /// The users of this node; none if the room has been removed.
     pub(super) fn gauge_counts(&self) -> GaugeCounts {
-        if self.bookkeeping.removed {
+        if self.registry_state.removed {
             return GaugeCounts::default();
         }
         GaugeCounts {

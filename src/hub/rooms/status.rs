@@ -39,8 +39,8 @@ impl Hub {
     /// several changes the newest.
     ///
     /// # Errors
-    ///
-    /// `bad_request` if the status or `info` is invalid.
+    /// Fails with `bad_request` if the status has not 1 to 32 characters or contains control characters, or if `info` is not a JSON object of
+    /// at most 1 KiB.
     pub fn status(
         &self,
         connection: &Connection,
@@ -50,7 +50,7 @@ impl Hub {
         let status = parse_status(status)?;
         let info = info.map(crate::auth::parse_info).transpose()?;
         connection.local_user().set_status(status.clone(), info);
-        self.tell_status(connection.namespace(), &connection.principal().user);
+        self.send_status_to_nodes(connection.namespace(), &connection.principal().user);
         self.announce_status(connection, Some(connection.id()));
         Ok(status)
     }
@@ -81,7 +81,7 @@ impl Hub {
     }
 
     /// Records activity of a connection: a user shown as away for inactivity is back.
-    pub fn record_activity(&self, connection: &Connection) {
+    pub(crate) fn record_activity(&self, connection: &Connection) {
         if self.away_after().is_some() && connection.local_user().mark_active(Instant::now()) {
             self.announce_status(connection, None);
         }
@@ -132,7 +132,7 @@ impl Hub {
         let connections = self.connection_table().of_user(&user);
         let rooms = connections.iter().map(|one| (one, one.rooms()));
         let keys: IndexSet<RoomKey> = rooms
-            .flat_map(|(one, rooms)| rooms.into_iter().map(|room| one.key(&room)))
+            .flat_map(|(one, rooms)| rooms.into_iter().map(|room| one.room_key(&room)))
             .collect();
         self.rates().charge(one, keys.len() / ROOMS_PER_PERMIT, now);
         let not_before = one.local_user().next_notice_at(now);

@@ -14,15 +14,15 @@ use super::{
 use crate::{
     auth::{Grants, Principal},
     hub::{
-        AdmittedUser, Outgoing,
+        AdmittedUser, OutgoingEvent,
         connections::{
             CloseReason, Connection, Drained, EventSink, LocalUser, Memberships, PendingReply,
             Subscriber,
         },
-        lock,
     },
     limits::{KeyedCounter, Rate},
     model::{ConnectionId, Namespace, Offset, RoomName, Timestamp, UserId},
+    sync::lock,
 };
 
 /// Records the events it is sent: the name and the first argument.
@@ -52,13 +52,13 @@ impl RecordingSink {
 }
 
 impl EventSink for RecordingSink {
-    fn push(&self, event: &Outgoing) {
+    fn push(&self, event: &OutgoingEvent) {
         let arguments = event.arguments();
         let value = serde_json::from_str(arguments.values[0].get()).unwrap();
         lock(&self.0).push((arguments.name.to_string(), value));
     }
 
-    fn push_with_reply(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {
+    fn push_with_reply(&self, _: &OutgoingEvent, _: Duration) -> Option<PendingReply> {
         None
     }
 
@@ -100,7 +100,7 @@ pub(in crate::hub) fn connection(user: &str) -> Connection {
 pub(in crate::hub) fn connection_with(user: &str, sink: Arc<dyn EventSink>) -> Connection {
     let user = UserId::parse(user).unwrap();
     let users: Arc<KeyedCounter<UserId, LocalUser>> = Arc::default();
-    let place = users.take(user.clone(), 0).unwrap();
+    let permit = users.take(user.clone(), 0).unwrap();
     let principal = Principal {
         user,
         name: None,
@@ -109,7 +109,7 @@ pub(in crate::hub) fn connection_with(user: &str, sink: Arc<dyn EventSink>) -> C
         expires_at: None,
     };
     Connection::new(
-        AdmittedUser { principal, place },
+        AdmittedUser { principal, permit },
         Namespace::root(),
         (ConnectionId::generate(), None),
         Memberships::new(),
@@ -155,28 +155,32 @@ impl TestRoom {
         self.now = end;
     }
 
-    pub(in crate::hub) fn enter(&mut self, who: &Connection) {
-        self.room.add_member(who);
-        let (user, status) = (who.principal().user.clone(), who.user_status());
+    pub(in crate::hub) fn enter(&mut self, connection: &Connection) {
+        self.room.add_member(connection);
+        let (user, status) = (
+            connection.principal().user.clone(),
+            connection.user_status(),
+        );
         self.room
-            .show_user(who.id(), user, status, self.now, Timestamp(1));
+            .show_user(connection.id(), user, status, self.now, Timestamp(1));
     }
 
-    pub(in crate::hub) fn leave(&mut self, who: &Connection) {
-        self.room.remove_member(who, self.now, Timestamp(1));
+    pub(in crate::hub) fn leave(&mut self, connection: &Connection) {
+        self.room.remove_member(connection, self.now, Timestamp(1));
         self.advance(0);
     }
 
-    pub(in crate::hub) fn set_status(&mut self, who: &Connection, status: &str) {
-        who.local_user().set_status(status.into(), None);
-        let (user, now) = (who.principal().user.clone(), self.now);
-        let (status, time) = (who.user_status(), (now, None));
+    pub(in crate::hub) fn set_status(&mut self, connection: &Connection, status: &str) {
+        connection.local_user().set_status(status.into(), None);
+        let (user, now) = (connection.principal().user.clone(), self.now);
+        let (status, time) = (connection.user_status(), (now, None));
         self.room
-            .update_status(&user, status, Some(who.id()), time, Timestamp(1));
+            .update_status(&user, status, Some(connection.id()), time, Timestamp(1));
     }
 
-    pub(in crate::hub) fn exhaust_budget(&self, who: &Connection) {
-        self.fan_out.charge(&who.principal().user, 100, self.now);
+    pub(in crate::hub) fn exhaust_budget(&self, connection: &Connection) {
+        self.fan_out
+            .charge(&connection.principal().user, 100, self.now);
     }
 
     pub(in crate::hub) fn deliveries(&self) -> usize {

@@ -11,17 +11,18 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     auth::{Authority, AuthorityConfig},
     backend::{
-        Backend, Bus, ClusterNodes, Deliveries, Delivery, Notice, PresenceEntry, RemoteEvent,
-        RosterPage, Subscribing, deliveries, memory,
+        Backend, Bus, ClusterNodes, ClusterNotice, Deliveries, Delivery, PresenceEntry,
+        RemoteEvent, RosterPage, Subscribing, deliveries, memory,
     },
     hub::{
         Hub, HubSettings, LimitSettings, PageLimits, PresenceSettings, RecoverySettings,
-        TypingSettings, lock,
+        TypingSettings,
     },
     model::{ConnectionId, Ephemeral, Namespace, NodeId, RoomKey, RoomName, UserId},
+    sync::lock,
 };
 
-/// What each node has of each user in each room.
+/// The entry of each node for each user in each room.
 pub(in crate::hub) type Entries = BTreeMap<(RoomKey, UserId, NodeId), PresenceEntry>;
 
 /// What the nodes share besides the log.
@@ -29,11 +30,11 @@ pub(in crate::hub) type Entries = BTreeMap<(RoomKey, UserId, NodeId), PresenceEn
 pub(in crate::hub) struct FakeCluster {
     pub(in crate::hub) entries: Mutex<Entries>,
     pub(in crate::hub) streams: Mutex<Vec<(NodeId, mpsc::Sender<Delivery>)>>,
-    /// Nodes are not told who is in the rooms that they begin to follow.
+    /// Nodes receive no rosters of rooms that they subscribe to.
     pub(in crate::hub) sends_no_snapshots: AtomicBool,
 }
 
-/// One of them: hears of what the others say of any room, whether or not it follows that.
+/// One of the nodes. It receives the events of the others about every room, subscribed or not.
 #[derive(Clone)]
 pub(in crate::hub) struct FakeNode {
     pub(in crate::hub) id: NodeId,
@@ -43,44 +44,44 @@ pub(in crate::hub) struct FakeNode {
 }
 
 impl FakeNode {
-    fn tell_others(&self, room: &RoomKey, said: impl Fn() -> RemoteEvent) {
+    fn send_to_others(&self, room: &RoomKey, event: impl Fn() -> RemoteEvent) {
         for (id, stream) in &*lock(&self.cluster.streams) {
             if *id != self.id {
-                let told = Delivery::Remote(room.clone(), said());
-                stream.try_send(told).expect("the tests are short");
+                let delivery = Delivery::Remote(room.clone(), event());
+                stream.try_send(delivery).expect("the tests are short");
             }
         }
     }
 
-    fn tell_present(&self, room: &RoomKey) {
+    fn send_snapshot(&self, room: &RoomKey) {
         let entries = lock(&self.cluster.entries);
         let others = entries
             .iter()
             .filter(|((of, _, node), _)| of == room && *node != self.id);
         let others = others.map(|((_, user, node), entry)| (*node, user.clone(), entry.clone()));
-        let present = RemoteEvent::Snapshot(others.collect());
-        let told = Delivery::Remote(room.clone(), present);
-        self.own.try_send(told).expect("the tests are short");
+        let snapshot = RemoteEvent::Snapshot(others.collect());
+        let delivery = Delivery::Remote(room.clone(), snapshot);
+        self.own.try_send(delivery).expect("the tests are short");
     }
 }
 
 #[async_trait]
 impl ClusterNodes for FakeNode {
-    fn set_presence(&self, room: &RoomKey, user: &UserId, attending: Option<PresenceEntry>) {
-        // Locked until the others are told, so that whoever reads all is told of everything later.
+    fn set_presence(&self, room: &RoomKey, user: &UserId, entry: Option<PresenceEntry>) {
+        // Locked until the change is sent to the others, so that a node with a snapshot receives every later change.
         let mut entries = lock(&self.cluster.entries);
-        let place = (room.clone(), user.clone(), self.id);
-        match &attending {
-            Some(entry) => entries.insert(place, entry.clone()),
-            None => entries.remove(&place),
+        let key = (room.clone(), user.clone(), self.id);
+        match &entry {
+            Some(entry) => entries.insert(key, entry.clone()),
+            None => entries.remove(&key),
         };
-        self.tell_others(room, || {
-            RemoteEvent::UserChanged(self.id, user.clone(), attending.clone())
+        self.send_to_others(room, || {
+            RemoteEvent::UserChanged(self.id, user.clone(), entry.clone())
         });
     }
 
-    fn notify(&self, room: &RoomKey, notice: Notice) {
-        self.tell_others(room, || RemoteEvent::Notice(notice.clone()));
+    fn notify(&self, room: &RoomKey, notice: ClusterNotice) {
+        self.send_to_others(room, || RemoteEvent::Notice(notice.clone()));
     }
 
     async fn room_users(
@@ -90,22 +91,22 @@ impl ClusterNodes for FakeNode {
         limit: usize,
     ) -> crate::error::Result<RosterPage> {
         let entries = lock(&self.cluster.entries);
-        let here = entries.iter().filter(|((of, ..), _)| of == room);
-        let here: Vec<_> = here
+        let in_room = entries.iter().filter(|((of, ..), _)| of == room);
+        let in_room: Vec<_> = in_room
             .map(|((_, user, _), entry)| (user.clone(), entry.clone()))
             .collect();
-        let mut ids: Vec<_> = here.iter().map(|(user, _)| user.clone()).collect();
+        let mut ids: Vec<_> = in_room.iter().map(|(user, _)| user.clone()).collect();
         ids.dedup();
-        let behind: Vec<_> = ids
+        let following: Vec<_> = ids
             .iter()
             .filter(|user| after.is_none_or(|after| *user > after))
             .collect();
-        let listed = &behind[..limit.min(behind.len())];
+        let listed = &following[..limit.min(following.len())];
         Ok(RosterPage {
             count: ids.len(),
-            connections: here.iter().map(|(_, entry)| entry.connections).sum(),
-            more: behind.len() > limit,
-            users: here
+            connections: in_room.iter().map(|(_, entry)| entry.connections).sum(),
+            more: following.len() > limit,
+            users: in_room
                 .iter()
                 .filter(|(user, _)| listed.contains(&user))
                 .cloned()
@@ -153,7 +154,7 @@ impl Bus for FakeNode {
 
     fn subscribe(&self, room: &RoomKey) -> Subscribing {
         if !self.cluster.sends_no_snapshots.load(Ordering::Relaxed) {
-            self.tell_present(room);
+            self.send_snapshot(room);
         }
         Box::pin(std::future::ready(Ok(())))
     }
@@ -161,17 +162,17 @@ impl Bus for FakeNode {
     fn unsubscribe(&self, _: &RoomKey) {}
 }
 
-/// Gives every node what the log delivers.
+/// Sends every delivery of the log to every node.
 pub(in crate::hub) async fn share(mut from: Deliveries, to: Vec<mpsc::Sender<Delivery>>) {
     while let Some(delivery) = from.recv().await {
-        let mut marks = Vec::new();
+        let mut barriers = Vec::new();
         for stream in &to {
             let copy = match &delivery {
                 Delivery::Message(message) => Delivery::Message(message.clone()),
                 Delivery::Ephemeral(event, except) => Delivery::Ephemeral(event.clone(), *except),
                 Delivery::Barrier(_) => {
                     let (reached, waiting) = oneshot::channel();
-                    marks.push(waiting);
+                    barriers.push(waiting);
                     Delivery::Barrier(reached)
                 }
                 Delivery::Remote(..) | Delivery::Request(_) => continue,
@@ -180,8 +181,8 @@ pub(in crate::hub) async fn share(mut from: Deliveries, to: Vec<mpsc::Sender<Del
         }
         if let Delivery::Barrier(reached) = delivery {
             tokio::spawn(async move {
-                for mark in marks {
-                    let _ = mark.await;
+                for barrier in barriers {
+                    let _ = barrier.await;
                 }
                 let _ = reached.send(());
             });

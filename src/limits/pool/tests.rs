@@ -18,26 +18,29 @@ fn one_holder_leaves_half_of_the_pool_to_others_and_each_of_those_gets_a_share()
     assert_eq!(
         pool.take(user("late"), 1).unwrap_err(),
         Exhausted::Pool,
-        "nothing is left"
+        "the pool is exhausted"
     );
     drop(others);
     assert_eq!(pool.used(), 80);
 }
 
 #[test]
-fn a_part_of_a_reservation_is_given_back_by_itself() {
+fn a_split_reservation_is_released_separately() {
     let pool = Pool::new(100);
-    let mut whole = pool.take(user("a"), 50).unwrap();
-    let part = whole.split(20);
-    assert_eq!((whole.units(), part.units(), pool.used()), (30, 20, 50));
-    drop(whole);
+    let mut reservation = pool.take(user("a"), 50).unwrap();
+    let part = reservation.split(20);
+    assert_eq!(
+        (reservation.units(), part.units(), pool.used()),
+        (30, 20, 50)
+    );
+    drop(reservation);
     assert_eq!(pool.used(), 20);
     drop(part);
     assert_eq!(pool.used(), 0);
 }
 
 #[test]
-fn bytes_keep_what_is_reserved_for_them_until_their_last_part_is_gone() {
+fn a_reservation_attached_to_bytes_is_released_with_their_last_slice() {
     let pool = Pool::new(100);
     let held = pool.take(user("a"), 5).unwrap();
     let bytes = held.attach_to(Bytes::from_static(b"bytes"));
@@ -49,7 +52,7 @@ fn bytes_keep_what_is_reserved_for_them_until_their_last_part_is_gone() {
 }
 
 #[test]
-fn a_backend_is_bound_by_the_pool_alone() {
+fn a_backend_is_limited_by_the_pool_only() {
     let pool = Pool::new(100);
     let backend = pool.take(Holder::Backend, 100).unwrap();
     assert_eq!(pool.take(Holder::Backend, 1).unwrap_err(), Exhausted::Pool);
@@ -74,13 +77,13 @@ fn a_pool_of_size_zero_has_no_limit_and_counts() {
 
 proptest! {
     #[test]
-    fn what_is_held_is_the_sum_of_all_reservations_and_never_more_than_the_pool(
+    fn usage_is_the_sum_of_all_reservations_and_at_most_the_pool(
         steps in proptest::collection::vec((0u8..5, 0usize..40, any::<bool>()), 1..100),
     ) {
         let pool = Pool::new(100);
         let mut reservations: Vec<Reservation> = Vec::new();
-        for (holder, units, gives_back) in steps {
-            if gives_back && let Some(mut reservation) = reservations.pop() {
+        for (holder, units, release) in steps {
+            if release && let Some(mut reservation) = reservations.pop() {
                 reservation.shrink(units);
                 if units % 2 == 0 {
                     reservations.push(reservation);

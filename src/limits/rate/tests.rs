@@ -8,18 +8,21 @@ fn a_burst_can_be_taken_at_once_and_more_than_that_only_by_waiting() {
     let (rate, start) = (Rate::new(10, 20), Instant::now());
     let after = |tenths: u64| start + Duration::from_millis(100 * tenths);
     let wait = |tenths: u64| Duration::from_millis(100 * tenths);
-    let most = wait(200);
+    let max_wait = wait(200);
     let mut bucket = Bucket::default();
-    assert_eq!(bucket.reserve_many(rate, 20, start, most), Ok(wait(0)));
+    assert_eq!(bucket.reserve_many(rate, 20, start, max_wait), Ok(wait(0)));
     assert_eq!(
         bucket.reserve_many(rate, 20, start, wait(19)),
         Err(wait(20))
     );
-    assert_eq!(bucket.reserve_many(rate, 20, start, most), Ok(wait(20)));
-    // Paid for by now, and no burst gathered.
-    assert_eq!(bucket.reserve_many(rate, 1, after(20), most), Ok(wait(1)));
+    assert_eq!(bucket.reserve_many(rate, 20, start, max_wait), Ok(wait(20)));
+    // The debt is refilled by now, and no burst.
+    assert_eq!(
+        bucket.reserve_many(rate, 1, after(20), max_wait),
+        Ok(wait(1))
+    );
     let mut bucket = Bucket::default();
-    assert_eq!(bucket.reserve_many(rate, 50, start, most), Ok(wait(0)));
+    assert_eq!(bucket.reserve_many(rate, 50, start, max_wait), Ok(wait(0)));
     assert_eq!(bucket.reserve_many(rate, 0, start, wait(0)), Err(wait(30)));
     assert_eq!(
         bucket.reserve_many(rate, 0, after(30), wait(0)),
@@ -52,7 +55,7 @@ fn a_burst_passes_at_once_and_then_the_rate_holds() {
 }
 
 #[test]
-fn what_was_done_already_is_waited_for_by_what_comes_next() {
+fn a_charge_delays_the_next_permit() {
     let (rate, start) = (Rate::new(10, 3), Instant::now());
     let mut bucket = Bucket::default();
     bucket.charge(rate, 12, start);
@@ -69,7 +72,7 @@ fn a_rate_of_zero_is_no_limit() {
 
 proptest! {
     #[test]
-    fn no_window_ever_passes_more_than_burst_plus_rate(
+    fn no_window_passes_more_than_burst_plus_rate(
         per_second in 1u32..100,
         burst in 1u32..50,
         gaps in proptest::collection::vec(0u64..200, 1..200),
@@ -87,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn permits_used_when_they_were_reserved_for_keep_to_the_rate(
+    fn permits_used_at_their_reserved_time_keep_to_the_rate(
         per_second in 1u32..100,
         burst in 1u32..50,
         steps in proptest::collection::vec((0u64..200, 0u64..2_000, any::<bool>()), 1..200),
@@ -99,7 +102,7 @@ proptest! {
         for (gap, max_wait, half) in steps {
             now += Duration::from_millis(gap);
             let max_wait = Duration::from_millis(max_wait);
-            let taken = if half { rate.halved() } else { rate };
+            let taken = if half { rate.at_half_cost() } else { rate };
             let Ok(wait) = bucket.reserve(taken, now, max_wait) else {
                 continue;
             };
@@ -113,7 +116,7 @@ proptest! {
     }
 
     #[test]
-    fn waiting_as_long_as_told_is_always_enough(gaps in proptest::collection::vec(0u64..30, 1..100)) {
+    fn waiting_for_the_returned_time_is_enough(gaps in proptest::collection::vec(0u64..30, 1..100)) {
         let rate = Rate::new(20, 4);
         let mut now = Instant::now();
         let mut bucket = Bucket::default();
@@ -134,16 +137,16 @@ proptest! {
     ) {
         let rate = Rate::new(10, 5);
         let buckets = Buckets::new(rate);
-        let mut kept: [Bucket; 4] = Default::default();
+        let mut expected: [Bucket; 4] = Default::default();
         let mut now = Instant::now();
-        for (gap, key, sweeps) in steps {
+        for (gap, key, remove) in steps {
             now += Duration::from_millis(gap);
-            if sweeps {
+            if remove {
                 buckets.remove_full(now);
-                let full = kept.iter().filter(|bucket| bucket.is_full(now)).count();
-                prop_assert_eq!(buckets.buckets.len(), kept.len() - full);
+                let full = expected.iter().filter(|bucket| bucket.is_full(now)).count();
+                prop_assert_eq!(buckets.buckets.len(), expected.len() - full);
             }
-            prop_assert_eq!(buckets.take(&key, now), kept[usize::from(key)].take(rate, now));
+            prop_assert_eq!(buckets.take(&key, now), expected[usize::from(key)].take(rate, now));
         }
         buckets.remove_full(now + Duration::from_millis(500));
         prop_assert!(buckets.buckets.is_empty());
@@ -151,11 +154,11 @@ proptest! {
 }
 
 #[test]
-fn senders_that_leave_the_lower_half_find_nothing_where_others_still_do() {
+fn senders_limited_to_the_upper_half_leave_the_rest_to_others() {
     let rate = Rate::new(10, 10);
     let now = Instant::now();
     let mut bucket = Bucket::default();
-    let greedy = (0..20).filter(|_| bucket.take(rate.upper_half(), now).is_ok());
+    let greedy = (0..20).filter(|_| bucket.take(rate.with_half_burst(), now).is_ok());
     assert_eq!(greedy.count(), 5);
     assert_eq!(
         (0..20).filter(|_| bucket.take(rate, now).is_ok()).count(),
@@ -164,7 +167,7 @@ fn senders_that_leave_the_lower_half_find_nothing_where_others_still_do() {
 }
 
 #[test]
-fn a_share_is_the_part_of_what_comes_at_once_and_a_second() {
+fn a_share_is_a_part_of_both_burst_and_rate() {
     let share = Rate::new(160, 320).share(16);
     let now = Instant::now();
     let mut bucket = Bucket::default();
@@ -192,7 +195,7 @@ fn full_buckets_are_removed_now_and_then() {
 }
 
 #[test]
-fn keys_without_a_limit_are_not_kept() {
+fn unlimited_keys_have_no_buckets() {
     let buckets = Buckets::new(Rate::new(0, 0));
     let now = Instant::now();
     assert!((0..100).all(|key: u8| buckets.take(&key, now).is_ok()));

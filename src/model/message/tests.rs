@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn data_passes_byte_for_byte() {
+fn data_is_serialized_byte_for_byte() {
     for data in [
         "12345678901234567890",
         "1.0",

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn names_with_white_space_control_characters_or_no_fitting_length_are_refused() {
+fn names_with_white_space_control_characters_or_an_invalid_length_are_rejected() {
     for good in [
         "a",
         "team-7:general",
@@ -35,7 +35,7 @@ fn every_user_has_a_personal_room_that_is_a_valid_room_name() {
     assert!(RoomName::parse(&format!("{room}u")).is_err());
     assert!(
         RoomName::parse(&"user".repeat(33)).is_err(),
-        "no personal room"
+        "not a personal room"
     );
     assert!(room.belongs_to(&longest));
     assert!(!room.belongs_to(&UserId::parse("u").expect("valid")));

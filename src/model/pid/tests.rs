@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn only_what_was_given_out_is_read_and_nothing_shows_it_unasked() {
+fn only_revealed_text_parses_and_debug_redacts_it() {
     let pid = Pid::generate();
     assert_eq!(Pid::parse(&pid.reveal()), Some(pid));
     assert_ne!(Pid::generate(), pid);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_offset_is_read_back_and_no_other_text_is_one() {
+fn a_formatted_offset_parses_and_no_other_text_does() {
     assert_eq!(Offset::parse(&Offset(42).to_string()), Some(Offset(42)));
     for bad in [
         "",
@@ -21,9 +21,9 @@ fn an_offset_is_read_back_and_no_other_text_is_one() {
 }
 
 #[test]
-fn a_cursor_reads_back_as_it_was_written_and_is_no_position() {
+fn a_formatted_cursor_parses_and_is_not_a_position() {
     let cursor = Cursor {
-        incarnation: Epoch::generate(),
+        incarnation: Incarnation::generate(),
         offset: Offset(42),
         ts: Timestamp(1_711_000_000_123),
     };
@@ -37,7 +37,7 @@ fn a_cursor_reads_back_as_it_was_written_and_is_no_position() {
 }
 
 #[test]
-fn a_position_reads_back_as_it_was_written() {
+fn a_formatted_position_parses_to_the_same() {
     let position = Position {
         epoch: Epoch::generate(),
         seq: Seq(42),

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn a_length_of_time_is_numbers_with_units() {
+fn a_duration_is_numbers_with_units() {
     for (text, ms) in [
         ("500ms", 500),
         ("10s", 10_000),
@@ -38,7 +38,7 @@ fn a_length_of_time_is_numbers_with_units() {
 
 proptest! {
     #[test]
-    fn a_length_of_time_reads_back_as_it_was_written(ms: u64) {
+    fn a_formatted_duration_parses_to_the_same(ms: u64) {
         let time = Duration::from_millis(ms);
         prop_assert_eq!(parse_duration(&format_duration(time)), Some(time));
     }

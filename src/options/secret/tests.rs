@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn a_secret_is_not_shown_by_anything() {
+fn a_secret_is_redacted_in_every_format() {
     let secret = Secret::new("hush");
     assert_eq!(
         format!("{secret} {secret:?} {:#?}", Some(&secret)),
@@ -15,7 +15,7 @@ fn a_secret_is_not_shown_by_anything() {
 }
 
 #[test]
-fn of_a_url_everything_is_shown_but_user_password_query_and_fragment() {
+fn user_password_query_and_fragment_of_a_url_are_redacted() {
     for (url, shown) in [
         ("https://id.example/jwks", "https://id.example/jwks"),
         (
@@ -49,7 +49,7 @@ fn of_a_url_everything_is_shown_but_user_password_query_and_fragment() {
 
 proptest! {
     #[test]
-    fn a_password_never_shows_whatever_it_is_made_of(
+    fn a_password_of_any_characters_is_redacted(
         before in "[a-z]{0,4}",
         after in "[!-~]{0,12}",
         query in "[!-~]{0,12}",

@@ -28,7 +28,7 @@ fn a_size_is_bytes_or_a_number_with_a_unit() {
 }
 
 #[test]
-fn a_size_is_written_with_the_greatest_unit_that_divides_it() {
+fn a_size_is_formatted_with_the_largest_unit_that_divides_it() {
     for text in ["0 B", "1000 B", "1 KiB", "1025 B", "64 MiB", "3 GiB"] {
         assert_eq!(ByteSize::parse(text).unwrap().to_string(), text);
     }
@@ -47,25 +47,25 @@ fn localhost_with_a_port_is_an_address() {
 }
 
 #[test]
-fn a_bare_address_is_a_network_of_one() {
+fn an_address_is_a_network_of_one() {
     assert_eq!(IpNet::parse("10.0.0.7"), IpNet::parse("10.0.0.7/32"));
     assert_eq!(IpNet::parse("::1"), IpNet::parse("::1/128"));
     assert_eq!(IpNet::parse("10.0.0.0/33"), None);
 }
 
 #[test]
-fn a_list_is_text_with_commas_or_an_array_whose_items_stay_whole() {
+fn a_list_is_text_with_commas_or_an_array_whose_items_are_not_split() {
     let split = Vec::<String>::from_value(&Value::Text("a, b c,,d".into()));
     assert_eq!(split, Ok(vec!["a".into(), "b c".into(), "d".into()]));
-    let whole = Vec::<String>::from_value(&Value::Items(vec!["a, b".into()]));
-    assert_eq!(whole, Ok(vec!["a, b".into()]));
+    let array = Vec::<String>::from_value(&Value::Items(vec!["a, b".into()]));
+    assert_eq!(array, Ok(vec!["a, b".into()]));
     assert_eq!(Vec::<String>::parse(""), Some(vec![]));
     let wrong = Vec::<u32>::from_value(&Value::Text("1,x".into())).unwrap_err();
     assert_eq!(wrong.item.as_deref(), Some("x"));
 }
 
 #[test]
-fn empty_text_is_no_value() {
+fn empty_text_is_none() {
     assert_eq!(Option::<u32>::parse(""), Some(None));
     assert_eq!(Option::<u32>::parse("7"), Some(Some(7)));
     assert_eq!(Option::<u32>::parse("x"), None);

@@ -19,7 +19,7 @@ pub(super) struct AuthFailures {
     /// Requests without a good token or key.
     all: Buckets<Holder>,
     /// Signatures that were expensive to verify, and wrong.
-    forged: Buckets<Holder>,
+    bad_signatures: Buckets<Holder>,
 }
 
 /// The shortest wait a client is told: less would round to 0 in `Retry-After`.
@@ -30,24 +30,27 @@ impl AuthFailures {
     pub(super) fn new(rate: Rate) -> Self {
         Self {
             all: Buckets::new(rate),
-            forged: Buckets::new(rate),
+            bad_signatures: Buckets::new(rate),
         }
     }
 
     /// Refuses an address that has sent too many wrong signatures.
-    pub(super) fn check_forged(&self, address: IpAddr) -> Result<()> {
-        match self.forged.wait(&Holder::address(address), Instant::now()) {
+    pub(super) fn check_bad_signatures(&self, address: IpAddr) -> Result<()> {
+        match self
+            .bad_signatures
+            .wait(&Holder::address(address), Instant::now())
+        {
             Duration::ZERO => Ok(()),
             wait => Err(too_many_failures(wait)),
         }
     }
 
     /// Records a wrong signature that was expensive to verify.
-    pub(super) fn record_forged(&self, address: IpAddr) {
+    pub(super) fn record_bad_signature(&self, address: IpAddr) {
         let now = Instant::now();
-        self.forged.remove_full_amortized(now);
+        self.bad_signatures.remove_full_amortized(now);
         // One that was verified at the same time as the last permitted one exceeds the rate, at no further cost.
-        let _ = self.forged.take(&Holder::address(address), now);
+        let _ = self.bad_signatures.take(&Holder::address(address), now);
     }
 
     /// Records a failure of an address. Returns why its request is refused: `error`, or that it has failed too often.

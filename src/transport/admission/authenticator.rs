@@ -117,14 +117,14 @@ impl Authenticator {
         let authority = self.hub.authority();
         let is_expensive = authority.needs_public_key(token);
         if is_expensive {
-            self.failures.check_forged(address)?;
+            self.failures.check_bad_signatures(address)?;
         }
         let verified = authority.verify(token, Timestamp::now()).await;
         if let Err(error) = &verified
             && is_expensive
             && error.code() == Code::Unauthorized
         {
-            self.failures.record_forged(address);
+            self.failures.record_bad_signature(address);
         }
         verified
     }

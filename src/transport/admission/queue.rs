@@ -22,8 +22,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     error::{Error, Limit, Result},
-    http::lock,
     limits::{Bucket, Buckets, Holder, Rate, SHARES},
+    sync::lock,
 };
 
 /// New connections that wait to be admitted.
@@ -75,7 +75,7 @@ impl AdmissionQueue {
             return self.wait_in(&self.within_share, self.rate, 0).await;
         }
         let before = self.within_share.waiting.load(Ordering::Relaxed);
-        let waiting = self.wait_in(&self.over_share, self.rate.upper_half(), before);
+        let waiting = self.wait_in(&self.over_share, self.rate.with_half_burst(), before);
         match timeout(self.max_wait + EXTRA_WAIT_OVER_SHARE, waiting).await {
             Ok(admitted) => admitted,
             Err(_) => Err(self.queue_full(before)),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn text_of(event: &Outgoing) -> String {
+fn text_of(event: &OutgoingEvent) -> String {
     let bytes = frame(event);
     let start = bytes.iter().position(|byte| *byte == b'{').unwrap();
     String::from_utf8(bytes[start..].to_vec()).unwrap()
@@ -16,13 +16,13 @@ fn asked(text: &str) -> EnvelopeRequest {
 fn notices_name_their_room_in_the_frame_and_in_the_data() {
     let room = RoomName::parse("lobby").unwrap();
     let told = serde_json::json!({ "room": "lobby", "reason": "forbidden" });
-    let kicked = text_of(&Outgoing::room_notice("kicked", &room, &told));
+    let kicked = text_of(&OutgoingEvent::room_notice("kicked", &room, &told));
     let data = r#"{"event":"kicked","reason":"forbidden","room":"lobby"}"#;
     let expected = format!(r#"{{"type":"system","room":"lobby","data":{data},"timestamp":"#);
     assert!(kicked.starts_with(&expected), "{kicked}");
-    let typing = text_of(&Outgoing::room_notice("typing", &room, &told));
+    let typing = text_of(&OutgoingEvent::room_notice("typing", &room, &told));
     assert!(typing.starts_with(r#"{"type":"typing","room":"lobby","data":{"re"#));
-    let nothing = text_of(&Outgoing::notice("draining", &serde_json::json!({})));
+    let nothing = text_of(&OutgoingEvent::notice("draining", &serde_json::json!({})));
     assert!(nothing.contains(r#""data":{"event":"draining"}"#));
 }
 

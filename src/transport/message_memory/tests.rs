@@ -70,11 +70,11 @@ async fn reading_continues_once_there_is_memory() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_is_closed_if_no_memory_comes_or_its_message_never_ends() {
-    for (size, patience) in [(50_000, STALL), (0, MESSAGE_TIMEOUT)] {
+    for (size, timeout) in [(50_000, STALL), (0, MESSAGE_TIMEOUT)] {
         let memory = Pool::new(size);
         let (mut reader, _client) = reading(&memory).await;
         assert!(!read(&mut reader).await.1);
-        sleep(patience - Duration::from_secs(1)).await;
+        sleep(timeout - Duration::from_secs(1)).await;
         assert!(!read(&mut reader).await.1);
         sleep(Duration::from_secs(1)).await;
         assert_eq!(read(&mut reader).await, (0, true));

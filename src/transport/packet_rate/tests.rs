@@ -37,15 +37,15 @@ proptest! {
         let (mut counter, mut rest, mut counted) = (FrameCounter::default(), &stream[..], (0, 0));
         for part in parts.iter().cycle() {
             let (now, later) = rest.split_at((*part).min(rest.len()));
-            let (all, light) = counter.count(now);
-            counted = (counted.0 + all, counted.1 + light);
+            let (all, non_message) = counter.count(now);
+            counted = (counted.0 + all, counted.1 + non_message);
             rest = later;
             if rest.is_empty() {
                 break;
             }
         }
-        let light = frames.iter().filter(|(first, payload)| !matches!(first, 0x81 | 0x82) || *payload == 0);
-        prop_assert_eq!(counted, (frames.len() as u32, light.count() as u32));
+        let non_message = frames.iter().filter(|(first, payload)| !matches!(first, 0x81 | 0x82) || *payload == 0);
+        prop_assert_eq!(counted, (frames.len() as u32, non_message.count() as u32));
     }
 }
 

@@ -94,7 +94,7 @@ impl SocketIoTransport {
                 .try_authorize(socket, session, namespace, credentials)
                 .await;
             let failure = match result {
-                Ok(arrived) => return Ok(arrived),
+                Ok(prepared) => return Ok(prepared),
                 Err(failure) => failure,
             };
             if !std::mem::replace(&mut recorded, true) {
@@ -162,10 +162,10 @@ impl SocketIoTransport {
                 principal
             }
         };
-        let arrived = self
+        let prepared = self
             .hub
             .prepare_connection(namespace.clone(), principal, resume);
-        Ok(arrived.await?)
+        Ok(prepared.await?)
     }
 
     /// In open mode, the user that the client names. A client that gives no name is a guest, and the same guest as before if

@@ -24,13 +24,14 @@ use crate::{
     error::{Code, Error, Result},
     hub::PreparedConnection,
     model::Namespace,
-    transport::{lock, session_event::session_event, wire::ConnectReply},
+    sync::lock,
+    transport::{session_event::session_event, wire::ConnectReply},
 };
 
 /// What the middleware leaves for the connect handler. It holds nothing that holds the socket: if the handler never runs,
 /// everything is dropped with the socket.
 struct PendingConnection {
-    arrived: PreparedConnection,
+    prepared: PreparedConnection,
     inbox: InboxReceiver,
     rooms: Arc<SocketRooms>,
     ended: CancellationToken,
@@ -86,13 +87,13 @@ impl SocketIoTransport {
         credentials: Credentials,
     ) -> Result<(), ConnectError> {
         let session = session_of(socket)?;
-        let arrived = self
+        let prepared = self
             .authorize(socket, session, &namespace, &credentials)
             .await?;
         let reply = ConnectReply {
-            connection: arrived.connection(),
-            pid: arrived.pid(),
-            delivered: arrived.received(),
+            connection: prepared.connection(),
+            pid: prepared.pid(),
+            delivered: prepared.received(),
         };
         session.set_connect_reply(&namespace, reply);
         session.add_socket(connecting.0.clone());
@@ -105,7 +106,7 @@ impl SocketIoTransport {
         socket.on_fallback(sender);
         socket.on_disconnect(SocketEndHandler(rooms.clone(), ended.clone()));
         let pending: PendingSlot = Arc::new(Mutex::new(Some(PendingConnection {
-            arrived,
+            prepared,
             inbox: receiver,
             rooms,
             ended,
@@ -130,16 +131,16 @@ impl SocketIoTransport {
         engine_session.outbox().add_barrier();
         pending
             .rooms
-            .join_own(&socket, pending.arrived.connection());
+            .join_own(&socket, pending.prepared.connection());
         let sink = Arc::new(SocketEventSink::new(
-            pending.arrived.namespace().clone(),
+            pending.prepared.namespace().clone(),
             (socket.clone(), pending.rooms.clone()),
             engine_session,
         ));
         // The session event goes before anything from the rooms.
         let connection = self
             .hub
-            .connect(pending.arrived, sink.clone(), |connection| {
+            .connect(pending.prepared, sink.clone(), |connection| {
                 connection.push(&session_event(
                     connection,
                     &self.hub,

@@ -14,6 +14,24 @@ use crate::{
 };
 
 /// The context of a handler for an application's event.
+///
+/// ```
+/// use switchboard::{Error, EventContext, Result};
+///
+/// /// Counts the calls of a connection, also over recoveries.
+/// async fn count(context: EventContext, step: u32) -> Result<u32> {
+///     if step == 0 {
+///         return Err(Error::bad_request("a step is at least 1"));
+///     }
+///     #[derive(Default, serde::Serialize, serde::Deserialize)]
+///     struct Counter { total: u32 }
+///
+///     let mut counter: Counter = context.state()?.unwrap_or_default();
+///     counter.total += step;
+///     context.set_state(&counter)?;
+///     Ok(counter.total)
+/// }
+/// ```
 #[derive(Clone)]
 pub struct EventContext {
     /// The hub: publishes to rooms, reads history.
@@ -38,7 +56,7 @@ impl EventContext {
     /// handler's ack is sent, and is restored by a recovery.
     ///
     /// # Errors
-    /// `internal` if the state is not a `T`.
+    /// Fails with `internal` if the state is not a `T`.
     pub fn state<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         let Some(state) = self.connection.state() else {
             return Ok(None);
@@ -52,7 +70,7 @@ impl EventContext {
     /// Sets the state of the connection and replaces an earlier one.
     ///
     /// # Errors
-    /// `bad_request` if it is not a JSON object, `too_large` if it has more than 8 KiB, `internal` if it cannot be encoded.
+    /// Fails with `bad_request` if it is not a JSON object, `too_large` if it has more than 8 KiB, and `internal` if it cannot be encoded.
     pub fn set_state(&self, state: &impl Serialize) -> Result<()> {
         let state = to_raw_value(state).map_err(|error| {
             Error::new(Code::Internal, "a connection's state cannot be encoded").caused_by(error)
@@ -64,7 +82,7 @@ impl EventContext {
     /// has passed it.
     ///
     /// # Errors
-    /// Those of [`Hub::publish`].
+    /// Those of [`Hub::publish`], but `rate_limited`.
     pub async fn publish(&self, publish: Publish) -> Result<PublishOutcome> {
         self.hub.publish_admitted(&self.connection, publish).await
     }

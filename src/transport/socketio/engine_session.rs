@@ -29,9 +29,10 @@ use crate::{
     limits::{Account, ConnectionPermit},
     model::Namespace,
     retry::log_in_bursts,
+    sync::lock,
     telemetry::Metrics,
     transport::{
-        close_codes, lock,
+        close_codes,
         wire::{
             BARRIER_EVENT, ChannelFull, ConnectReply, Outbox, OutboxLimits, OutboxOwner, WriteQueue,
         },

@@ -19,8 +19,8 @@ use super::{
 use crate::{
     error::Error,
     hub::{
-        CloseReason, ConnectionRates, DeliveryPolicy, Drained, EventSink, Format, Outgoing,
-        PendingReply, memory_exhausted,
+        CloseReason, ConnectionRates, DeliveryPolicy, Drained, EventSink, Format, OutgoingEvent,
+        PendingReply,
     },
     model::{Namespace, RoomName},
     transport::wire::{Frame, Outbox, OutboxOwner},
@@ -61,7 +61,7 @@ impl SocketEventSink {
     pub(super) fn acknowledge(&self, id: i64, value: &(impl Serialize + ?Sized)) {
         let frame = Frame::ack(&self.namespace, id, value).charged(self.session.account());
         let frame = frame.unwrap_or_else(|limit| {
-            let error = memory_exhausted(limit);
+            let error = limit.into_memory_error();
             self.session.count_error(&error);
             Frame::ack(&self.namespace, id, &json!({ "ok": false, "error": error }))
         });
@@ -70,7 +70,7 @@ impl SocketEventSink {
 }
 
 impl EventSink for SocketEventSink {
-    fn push(&self, event: &Outgoing) {
+    fn push(&self, event: &OutgoingEvent) {
         let encoded = event.encoded(Format::Packet, &self.namespace, |event| {
             let arguments = event.arguments();
             let frame = Frame::event(&self.namespace, &arguments.name, &arguments.values);
@@ -80,7 +80,7 @@ impl EventSink for SocketEventSink {
         self.outbox.push(frame, event.delivery_policy());
     }
 
-    fn push_with_reply(&self, event: &Outgoing, within: Duration) -> Option<PendingReply> {
+    fn push_with_reply(&self, event: &OutgoingEvent, within: Duration) -> Option<PendingReply> {
         let arguments = event.arguments();
         let sent = self
             .socket

@@ -36,13 +36,13 @@ pub(super) use websocket::WebSocketReader;
 use super::MAX_ATTACHMENTS;
 use crate::{
     error::{Code, Error},
-    hub::{DeliveryPolicy, Outgoing},
+    hub::{DeliveryPolicy, OutgoingEvent},
     limits::Account,
     model::Namespace,
     retry::log_in_bursts,
+    sync::lock,
     telemetry::Metrics,
     transport::{
-        lock,
         packet_rate::PacketRate,
         wire::{Frame, Outbox, other_parser},
     },
@@ -269,7 +269,7 @@ impl InboundFilter {
         let frame = match ack {
             Some(id) => Frame::ack(&namespace, id, &json!({ "ok": false, "error": error })),
             None if event => {
-                let notice = Outgoing::notice("error", error);
+                let notice = OutgoingEvent::notice("error", error);
                 let arguments = notice.arguments();
                 Frame::event(&namespace, &arguments.name, &arguments.values)
             }

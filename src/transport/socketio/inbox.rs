@@ -17,14 +17,12 @@ use tokio::sync::Notify;
 use super::{Adapter, Socket, event_packet::EventPacket, inbound::RAW_EVENT};
 use crate::{
     error::{Code, Error, Limit},
-    hub::{DeliveryPolicy, Outgoing},
+    hub::{DeliveryPolicy, OutgoingEvent},
     limits::Charge,
     model::Namespace,
+    sync::lock,
     telemetry::Metrics,
-    transport::{
-        lock,
-        wire::{Frame, Outbox},
-    },
+    transport::wire::{Frame, Outbox},
 };
 
 /// Bounds of an inbox. Past half of `events` or `bytes` the client is not read any further.
@@ -110,7 +108,7 @@ impl InboxQueue {
     /// Charges the queued bytes. They are in memory already, so if the limit is exhausted they stay, and the client is not
     /// read any further.
     fn update_charge(&mut self) {
-        self.memory_exhausted = self.charge.cover(self.bytes).is_err();
+        self.memory_exhausted = self.charge.resize(self.bytes).is_err();
     }
 }
 
@@ -181,7 +179,7 @@ impl InboxSender {
         let frame = match packet.ack {
             Some(id) => Frame::ack(&self.namespace, id, &json!({ "ok": false, "error": error })),
             None => {
-                let notice = Outgoing::notice("error", &error);
+                let notice = OutgoingEvent::notice("error", &error);
                 let arguments = notice.arguments();
                 Frame::event(&self.namespace, &arguments.name, &arguments.values)
             }

@@ -13,7 +13,7 @@ use std::{
 use super::Socket;
 use crate::{
     model::{ConnectionId, RoomName},
-    transport::lock,
+    sync::lock,
 };
 
 /// The socketioxide rooms of one socket.

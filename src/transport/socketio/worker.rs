@@ -21,7 +21,7 @@ use super::{
 use crate::{
     error::{Code, Error, Result},
     hub::{
-        Connection, EventSink, Executor, Outgoing, Reply, ReplySink, Request, RequestCost,
+        Connection, EventSink, Executor, OutgoingEvent, Reply, ReplySink, Request, RequestCost,
         track_idle,
     },
     model::RoomName,
@@ -131,11 +131,11 @@ impl Worker {
     ) -> Result<Box<RawValue>> {
         let event = arguments.event.as_str();
         let relayed = self.transport.relayed_events.contains(event);
-        let toll = match relayed && self.transport.custom.get(event).is_none() {
+        let cost = match relayed && self.transport.custom.get(event).is_none() {
             true => RequestCost::Event,
             false => RequestCost::Message,
         };
-        self.executor.wait_turn(toll).await?;
+        self.executor.wait_turn(cost).await?;
         if let Some(handler) = self.transport.custom.get(event) {
             if packet.attachments.is_some() {
                 return Err(no_binary());
@@ -198,7 +198,7 @@ impl SocketReplySink {
                 .event_sink
                 .acknowledge(ack, &FailedAck { ok: false, error }),
             (None, Ok(_)) => {}
-            (None, Err(error)) => self.event_sink.push(&Outgoing::notice(
+            (None, Err(error)) => self.event_sink.push(&OutgoingEvent::notice(
                 "error",
                 &ErrorEvent {
                     event: &event,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Envelopes;
 use crate::{
     error::{Code, Error, Result},
-    hub::{Joined, Members, Reply, ReplySink, memory_exhausted},
+    hub::{Joined, Members, Reply, ReplySink},
     limits::Account,
     model::{Epoch, Message, MessageId, RoomName, Seq},
     transport::{
@@ -46,8 +46,8 @@ impl EnvelopeReplySink {
     /// Sends a reply, or an error if there is no memory for it.
     fn send(&self, answer: &Envelope<'_, impl Serialize>, asked: &FrameTarget) {
         let frame = answer.frame().charged(&self.account);
-        self.client.send(frame.unwrap_or_else(|why| {
-            let error = memory_exhausted(why);
+        self.client.send(frame.unwrap_or_else(|limit| {
+            let error = limit.into_memory_error();
             self.client.count_error(&error);
             let error_frame = Envelope::new("error", asked.room.as_ref(), error);
             error_frame.with_id(asked.id.as_ref()).frame()

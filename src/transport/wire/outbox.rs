@@ -36,8 +36,8 @@ use super::{
 };
 use crate::{
     hub::DeliveryPolicy,
+    sync::lock,
     telemetry::{BEHIND, Metrics, NEWER},
-    transport::lock,
 };
 use state::{Effects, OutboxState};
 

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::transport::lock;
+use crate::sync::lock;
 
 /// What the queue needs of an outbox.
 pub(super) trait QueuedWriter: Send + Sync {

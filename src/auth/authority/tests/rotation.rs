@@ -26,30 +26,30 @@ use crate::{
     model::Timestamp,
 };
 
-const OFTEN: Duration = Duration::from_millis(20);
-const SELDOM: Duration = Duration::from_secs(3600);
+const SHORT_REFRESH: Duration = Duration::from_millis(20);
+const LONG_REFRESH: Duration = Duration::from_secs(3600);
 
-/// An HTTP server that answers every request with the same text, which the test may change.
+/// An HTTP server that sends the same response to every request; the test may change it.
 #[derive(Clone)]
 struct KeyServer {
     address: SocketAddr,
-    answer: Arc<Mutex<Option<String>>>,
+    response: Arc<Mutex<Option<String>>>,
     delay: Duration,
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
 impl KeyServer {
-    async fn start(answer: Option<String>) -> Self {
-        Self::slow(answer, Duration::ZERO).await
+    async fn start(response: Option<String>) -> Self {
+        Self::slow(response, Duration::ZERO).await
     }
 
-    async fn slow(answer: Option<String>, delay: Duration) -> Self {
+    async fn slow(response: Option<String>, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Self {
             address: listener.local_addr().unwrap(),
-            answer: Arc::new(Mutex::new(answer)),
+            response: Arc::new(Mutex::new(response)),
             delay,
-            asked: Arc::default(),
+            requests: Arc::default(),
         };
         let serving = server.clone();
         tokio::spawn(async move {
@@ -67,10 +67,10 @@ impl KeyServer {
                 return;
             }
         }
-        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.requests.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(self.delay).await;
-        let answer = self.answer.lock().unwrap().clone();
-        let (status, body) = answer.map_or(("503 Busy", String::new()), |body| ("200 OK", body));
+        let body = self.response.lock().unwrap().clone();
+        let (status, body) = body.map_or(("503 Busy", String::new()), |body| ("200 OK", body));
         let head = format!(
             "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
             body.len()
@@ -79,12 +79,12 @@ impl KeyServer {
         let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
     }
 
-    fn change(&self, answer: Option<String>) {
-        *self.answer.lock().unwrap() = answer;
+    fn change(&self, response: Option<String>) {
+        *self.response.lock().unwrap() = response;
     }
 
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
     }
 
     fn authority(&self, refresh: Duration, keep: Duration) -> Authority {
@@ -116,11 +116,11 @@ async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut(
 }
 
 #[tokio::test]
-async fn tokens_of_every_kind_of_key_in_the_set_are_good() {
+async fn tokens_of_each_kind_of_key_in_the_set_are_accepted() {
     let signers = [Signer::rsa(), Signer::ec(), Signer::ed()];
     let set = key_set(&[("r", &signers[0]), ("e", &signers[1]), ("d", &signers[2])]);
     let server = KeyServer::start(Some(set)).await;
-    let authority = server.authority(SELDOM, SELDOM);
+    let authority = server.authority(LONG_REFRESH, LONG_REFRESH);
     let stop = CancellationToken::new();
     authority.start(stop.clone()).await;
     for (signer, kid) in signers.iter().zip(["r", "e", "d"]) {
@@ -130,24 +130,24 @@ async fn tokens_of_every_kind_of_key_in_the_set_are_good() {
         );
         assert_eq!(code(&authority, &signer.token(None, "alice")).await, None);
     }
-    assert_eq!(server.asked(), 1);
+    assert_eq!(server.requests(), 1);
     let forged = Signer::rsa().token(Some("r"), "alice");
     assert_eq!(code(&authority, &forged).await, Some(Code::Unauthorized));
-    assert_eq!(server.asked(), 1);
-    // The set's public key is no secret that a token could be signed with.
+    assert_eq!(server.requests(), 1);
+    // A public key of the set is not accepted as an HMAC secret.
     let forged = Signer::secret(&signers[0].public_pem).token(Some("r"), "alice");
     assert_eq!(code(&authority, &forged).await, Some(Code::Unauthorized));
-    assert_eq!(server.asked(), 1);
+    assert_eq!(server.requests(), 1);
     stop.cancel();
 }
 
 #[tokio::test]
-async fn after_a_rotation_both_keys_are_good_for_a_while_and_then_only_the_new_one() {
+async fn after_a_rotation_both_keys_are_accepted_until_the_old_one_expires() {
     let (old, new) = (Signer::ed(), Signer::ec());
     let (old_token, new_token) = (old.token(Some("1"), "u"), new.token(Some("2"), "u"));
     let server = KeyServer::start(Some(key_set(&[("1", &old)]))).await;
     let keep = Duration::from_secs(2);
-    let authority = server.authority(OFTEN, keep);
+    let authority = server.authority(SHORT_REFRESH, keep);
     let stop = CancellationToken::new();
     authority.start(stop.clone()).await;
     assert_eq!(code(&authority, &old_token).await, None);
@@ -162,7 +162,7 @@ async fn after_a_rotation_both_keys_are_good_for_a_while_and_then_only_the_new_o
     if rotated.elapsed() < keep {
         assert_eq!(meanwhile, None);
     }
-    eventually("the old key is refused", || async {
+    eventually("the old key is rejected", || async {
         code(&authority, &old_token).await == Some(Code::Unauthorized)
     })
     .await;
@@ -177,8 +177,12 @@ async fn a_key_file_is_read_again_when_it_changes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jwks.json");
     std::fs::write(&path, key_set(&[("1", &old)])).unwrap();
-    let authority = authority(path.to_str().unwrap(), OFTEN, Duration::from_millis(200));
-    // Good before `start`: a file is read at once.
+    let authority = authority(
+        path.to_str().unwrap(),
+        SHORT_REFRESH,
+        Duration::from_millis(200),
+    );
+    // Accepted before `start`: a file is read at once.
     let old_token = old.token(Some("1"), "u");
     assert_eq!(code(&authority, &old_token).await, None);
     let stop = CancellationToken::new();
@@ -189,12 +193,12 @@ async fn a_key_file_is_read_again_when_it_changes() {
         code(&authority, &new.token(Some("2"), "u")).await.is_none()
     })
     .await;
-    eventually("the old key is refused", || async {
+    eventually("the old key is rejected", || async {
         code(&authority, &old_token).await == Some(Code::Unauthorized)
     })
     .await;
 
-    // Broken and even gone, it does not take the key away.
+    // An invalid or missing file does not remove the key.
     std::fs::write(&path, "{").unwrap();
     assert_eq!(code(&authority, &old_token).await, Some(Code::Unauthorized));
     std::fs::remove_file(&path).unwrap();
@@ -204,7 +208,7 @@ async fn a_key_file_is_read_again_when_it_changes() {
 }
 
 #[test]
-fn a_key_file_that_is_broken_at_the_start_is_a_problem() {
+fn a_key_file_that_is_invalid_at_startup_is_a_problem() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jwks.json");
     for (text, expected) in [
@@ -224,39 +228,39 @@ fn a_key_file_that_is_broken_at_the_start_is_a_problem() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_has_the_set_read_once_for_all_who_ask() {
+async fn an_unknown_key_causes_one_refresh_for_all_requests() {
     let (old, new) = (Signer::ed(), Signer::ed());
     let delay = Duration::from_millis(100);
     let server = KeyServer::slow(Some(key_set(&[("1", &old)])), delay).await;
-    let authority = server.authority(SELDOM, SELDOM);
+    let authority = server.authority(LONG_REFRESH, LONG_REFRESH);
     let stop = CancellationToken::new();
     authority.start(stop.clone()).await;
     server.change(Some(key_set(&[("1", &old), ("2", &new)])));
 
     let token = new.token(Some("2"), "u");
-    // Whoever asks first and goes away does not spoil it for the others.
-    let impatient = tokio::time::timeout(delay / 10, code(&authority, &token)).await;
-    assert!(impatient.is_err());
-    let asking = (0..10).map(|_| code(&authority, &token));
-    assert_eq!(futures_util::future::join_all(asking).await, [None; 10]);
-    assert_eq!(server.asked(), 2);
+    // Cancelling the first request does not cancel the refresh.
+    let cancelled = tokio::time::timeout(delay / 10, code(&authority, &token)).await;
+    assert!(cancelled.is_err());
+    let requests = (0..10).map(|_| code(&authority, &token));
+    assert_eq!(futures_util::future::join_all(requests).await, [None; 10]);
+    assert_eq!(server.requests(), 2);
 
-    // Made-up key ids do not make it be read again and again.
+    // Made-up key ids cause one more refresh, not one each.
     let made_up: Vec<_> = (0..10)
         .map(|n| new.token(Some(&format!("made-up-{n}")), "u"))
         .collect();
-    let asking = made_up.iter().map(|token| code(&authority, token));
-    let refused = futures_util::future::join_all(asking).await;
-    assert_eq!(refused, [Some(Code::Unauthorized); 10]);
-    assert_eq!(server.asked(), 3);
+    let requests = made_up.iter().map(|token| code(&authority, token));
+    let rejected = futures_util::future::join_all(requests).await;
+    assert_eq!(rejected, [Some(Code::Unauthorized); 10]);
+    assert_eq!(server.requests(), 3);
     stop.cancel();
 }
 
 #[tokio::test]
-async fn made_up_keys_do_not_keep_a_new_key_from_being_found() {
+async fn made_up_keys_do_not_hide_a_new_key() {
     let (old, new) = (Signer::ed(), Signer::ed());
     let server = KeyServer::start(Some(key_set(&[("1", &old)]))).await;
-    let authority = server.authority(SELDOM, SELDOM);
+    let authority = server.authority(LONG_REFRESH, LONG_REFRESH);
     let made_up = new.token(Some("made-up"), "u");
     assert_eq!(code(&authority, &made_up).await, Some(Code::Unauthorized));
 
@@ -265,31 +269,32 @@ async fn made_up_keys_do_not_keep_a_new_key_from_being_found() {
 }
 
 #[tokio::test]
-async fn those_who_waited_for_a_reading_in_vain_do_not_cause_another() {
-    let delay = 5 * OFTEN;
+async fn requests_that_waited_for_a_refresh_do_not_cause_another() {
+    let delay = 5 * SHORT_REFRESH;
     let server = KeyServer::slow(Some(key_set(&[("1", &Signer::ed())])), delay).await;
-    // Not started, so that nothing but unknown keys has the set read; and when the reading ends, the next is due.
-    let authority = server.authority(OFTEN, SELDOM);
+    // Not started, so only unknown keys cause refreshes; and when one ends, the next is due.
+    let authority = server.authority(SHORT_REFRESH, LONG_REFRESH);
     let token = Signer::ed().token(Some("2"), "u");
-    let asking = (0..10).map(|_| code(&authority, &token));
-    let refused = futures_util::future::join_all(asking).await;
-    assert_eq!(refused, [Some(Code::Unauthorized); 10]);
-    assert_eq!(server.asked(), 1);
+    let requests = (0..10).map(|_| code(&authority, &token));
+    let rejected = futures_util::future::join_all(requests).await;
+    assert_eq!(rejected, [Some(Code::Unauthorized); 10]);
+    assert_eq!(server.requests(), 1);
     assert_eq!(code(&authority, &token).await, Some(Code::Unauthorized));
-    assert_eq!(server.asked(), 2);
+    assert_eq!(server.requests(), 2);
 }
 
 #[tokio::test]
-async fn while_the_set_cannot_be_read_the_known_keys_stay_and_none_is_unavailable() {
+async fn while_the_set_is_unavailable_known_keys_stay_and_without_any_verification_is_unavailable()
+{
     let signer = Signer::ed();
     let token = signer.token(Some("1"), "u");
     let server = KeyServer::start(None).await;
-    let authority = server.authority(OFTEN, OFTEN);
+    let authority = server.authority(SHORT_REFRESH, SHORT_REFRESH);
     assert_eq!(code(&authority, &token).await, Some(Code::Unavailable));
     let stop = CancellationToken::new();
     authority.start(stop.clone()).await;
     assert_eq!(code(&authority, &token).await, Some(Code::Unavailable));
-    // Nothing that is in the set could make such a token good.
+    // No key of a set could have signed such a token.
     let symmetric = Signer::secret("0123456789abcdef0123456789abcdef").token(None, "u");
     assert_eq!(code(&authority, &symmetric).await, Some(Code::Unauthorized));
 
@@ -299,11 +304,11 @@ async fn while_the_set_cannot_be_read_the_known_keys_stay_and_none_is_unavailabl
     })
     .await;
 
-    for broken in [None, Some("<html>".into()), Some(" ".repeat(300 * 1024))] {
-        server.change(broken);
-        let asked = server.asked();
-        eventually("it was read in vain", || async {
-            server.asked() > asked + 1
+    for invalid in [None, Some("<html>".into()), Some(" ".repeat(300 * 1024))] {
+        server.change(invalid);
+        let requests = server.requests();
+        eventually("a refresh has failed", || async {
+            server.requests() > requests + 1
         })
         .await;
         assert_eq!(code(&authority, &token).await, None);
@@ -314,16 +319,16 @@ async fn while_the_set_cannot_be_read_the_known_keys_stay_and_none_is_unavailabl
 }
 
 #[tokio::test]
-async fn an_empty_set_takes_the_keys_away() {
+async fn an_empty_set_removes_the_keys() {
     let signer = Signer::ed();
     let token = signer.token(Some("1"), "u");
     let server = KeyServer::start(Some(key_set(&[("1", &signer)]))).await;
-    let authority = server.authority(OFTEN, Duration::ZERO);
+    let authority = server.authority(SHORT_REFRESH, Duration::ZERO);
     let stop = CancellationToken::new();
     authority.start(stop.clone()).await;
     assert_eq!(code(&authority, &token).await, None);
     server.change(Some(key_set(&[])));
-    eventually("the key is refused", || async {
+    eventually("the key is rejected", || async {
         code(&authority, &token).await == Some(Code::Unauthorized)
     })
     .await;
@@ -331,13 +336,13 @@ async fn an_empty_set_takes_the_keys_away() {
 }
 
 #[tokio::test]
-async fn reading_ends_with_the_token_and_is_started_once() {
+async fn refreshing_starts_once_and_ends_with_the_cancellation_token() {
     let server = KeyServer::start(Some(key_set(&[("1", &Signer::ed())]))).await;
-    let authority = server.authority(OFTEN, OFTEN);
+    let authority = server.authority(SHORT_REFRESH, SHORT_REFRESH);
     let stop = CancellationToken::new();
     let task = authority.start(stop.clone()).await.expect("there is a set");
     assert!(authority.clone().start(stop.clone()).await.is_none());
-    eventually("it is read again", || async { server.asked() > 2 }).await;
+    eventually("it is refreshed", || async { server.requests() > 2 }).await;
     stop.cancel();
     tokio::time::timeout(Duration::from_secs(10), task)
         .await

@@ -1,8 +1,8 @@
 //! Where Redis is: one server, or the nodes of a Cluster and the slots that they own.
 //!
 //! The slot map is read again when a connection is to be opened and the owner is unknown or was invalidated, by a lost
-//! connection or a `MOVED`. The first node that replies and sees the whole Cluster is believed; if it was wrong, the next
-//! connection fails and the map is read again.
+//! connection or a `MOVED`. The map of the first node that replies with `cluster_state:ok` is used; if it is
+//! outdated, the next connection fails and the map is read again.
 
 use std::{collections::HashMap, pin::pin, time::Instant};
 
@@ -19,7 +19,7 @@ use crate::backend::redis::{
     keys::{Keys, Partition},
 };
 
-/// How many nodes of a Cluster are asked for the slot map at the same time.
+/// How many nodes of a Cluster are queried for the slot map at the same time.
 const MAX_QUERIED_NODES: usize = 8;
 
 pub(crate) struct Topology {
@@ -255,7 +255,7 @@ async fn read_slots(seed: &ConnectionInfo) -> Result<Option<HashMap<Partition, u
     Ok(Some(slots))
 }
 
-/// Asks one node which node owns which slots.
+/// Reads from one node which node owns which slots.
 async fn read_owners(node: &ConnectionInfo) -> Result<Vec<SlotRange>, RedisError> {
     let client = Client::open(node.clone())?;
     let mut connection = pin!(connect::open(&client, |_| Ok::<_, RedisError>(()))).await?;

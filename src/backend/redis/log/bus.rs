@@ -18,7 +18,7 @@ use crate::{
     model::{ConnectionId, Ephemeral, RoomKey},
 };
 
-/// How long a caller waits until a room is followed before it is told that it takes longer.
+/// The maximum time that a caller waits until a room is followed; the subscription is retried all the same.
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[async_trait]

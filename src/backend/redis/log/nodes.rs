@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::RedisLog;
 use crate::{
     backend::{
-        ClusterNodes, Notice, PresenceEntry, RosterPage,
-        redis::membership::{census, codec},
+        ClusterNodes, ClusterNotice, PresenceEntry, RosterPage,
+        redis::membership::{codec, roster_queries},
     },
     error::Result,
     model::{Namespace, RoomKey, RoomName, UserId},
@@ -25,7 +25,7 @@ impl ClusterNodes for RedisLog {
         }
     }
 
-    fn notify(&self, room: &RoomKey, notice: Notice) {
+    fn notify(&self, room: &RoomKey, notice: ClusterNotice) {
         match codec::encode_notice(self.context.node, &notice) {
             Ok(text) => self.context.roster.queue_notice(room, text),
             Err(error) => log_rarely!(error, %error, "cannot encode a notice"),
@@ -39,7 +39,7 @@ impl ClusterNodes for RedisLog {
         limit: usize,
     ) -> Result<RosterPage> {
         self.check_open()?;
-        census::read_users(&self.context.keys, &self.connections, room, after, limit).await
+        roster_queries::read_users(&self.context.keys, &self.connections, room, after, limit).await
     }
 
     async fn occupied_rooms(
@@ -51,7 +51,7 @@ impl ClusterNodes for RedisLog {
     ) -> Result<Vec<RoomName>> {
         self.check_open()?;
         let (keys, connections) = (&self.context.keys, &self.connections);
-        census::read_rooms(keys, connections, namespace, prefix, after, limit).await
+        roster_queries::read_rooms(keys, connections, namespace, prefix, after, limit).await
     }
 
     async fn request_all(&self, text: String, within: Duration) -> Result<Vec<String>> {

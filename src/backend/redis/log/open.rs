@@ -25,7 +25,7 @@ use crate::{
         },
     },
     error::Result,
-    model::{Epoch, Timestamp},
+    model::{Incarnation, Timestamp},
 };
 
 /// Opens the log at `config.url`, and begins one if there is none.
@@ -110,7 +110,7 @@ async fn find_incarnation(
     connections: &ShardConnections,
     topology: &Topology,
     lease: Duration,
-) -> Result<Epoch> {
+) -> Result<Incarnation> {
     let first = connections.of(Partition::FIRST);
     // An operator who has restored a backup deletes the log's incarnation. The shards are read before a new one is created:
     // once it is there, other nodes that start begin shards under it.

@@ -33,8 +33,8 @@ struct SessionRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     application: Option<String>,
     /// Omitted when empty: a script would encode an empty list as an object.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    lost: Vec<(RoomName, String)>,
+    #[serde(default, rename = "lost", skip_serializing_if = "Vec::is_empty")]
+    removals: Vec<(RoomName, String)>,
 }
 
 #[async_trait]
@@ -71,7 +71,7 @@ impl SessionStore for RedisLog {
         self.call_all(&["forget user", user.as_str()]).await
     }
 
-    async fn expel(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
+    async fn remove_from_room(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
         let (namespace, room) = (room.namespace.as_str(), room.room.as_str());
         self.call_all(&["expel", user.as_str(), namespace, room, &reason])
             .await
@@ -87,7 +87,7 @@ impl SessionStore for RedisLog {
             .arg("ended")
             .arg("claims");
         let connection = self.connections.of(Partition::of_session(pid));
-        let (body, ended, claims): (Option<String>, Option<u64>, Option<u64>) =
+        let (body, ended, claim_count): (Option<String>, Option<u64>, Option<u64>) =
             reply::parse(connection.query(command).await?)?;
         let Some(body) = body.filter(|_| ended.is_none_or(|ended| ended >= expired.0)) else {
             return Ok(None);
@@ -112,8 +112,8 @@ impl SessionStore for RedisLog {
                 .map(|(room, offset)| (room, Offset(offset)))
                 .collect(),
             application: record.application,
-            lost: record.lost,
-            claims: claims.unwrap_or(0),
+            removals: record.removals,
+            claim_count: claim_count.unwrap_or(0),
         }))
     }
 }
@@ -128,7 +128,7 @@ impl RedisLog {
                 .map(|(room, Offset(offset))| (room, offset))
                 .collect(),
             application: session.application,
-            lost: session.lost,
+            removals: session.removals,
             namespace: session.namespace,
             user: session.user,
         };
@@ -137,8 +137,8 @@ impl RedisLog {
         let user = record.user.as_str();
         // First: a session that is stored and missing in the local roster would be ended by the publisher.
         self.context.roster.add_session(pid);
-        let claims = session.claims.to_string();
-        let store = [verb, &pid.reveal(), &body, user, &node, &claims];
+        let claim_count = session.claim_count.to_string();
+        let store = [verb, &pid.reveal(), &body, user, &node, &claim_count];
         let refused: u8 = reply::parse(self.call(pid, &store).await?)?;
         if refused == 1 {
             self.context.roster.remove_session(pid);

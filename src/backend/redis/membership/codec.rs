@@ -5,7 +5,7 @@
 use serde_json::Error;
 
 use crate::{
-    backend::{Notice, PresenceEntry},
+    backend::{ClusterNotice, PresenceEntry},
     model::{NodeId, UserId},
     retry::log_rarely,
 };
@@ -23,7 +23,7 @@ pub(crate) enum RosterMessage {
         update: RosterUpdate,
     },
     /// A notice, which is not stored.
-    Notice(NodeId, Notice),
+    Notice(NodeId, ClusterNotice),
 }
 
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(crate) fn encode_entry(entry: &PresenceEntry) -> Result<String, Error> {
 }
 
 /// Encodes a notice as it is published.
-pub(crate) fn encode_notice(node: NodeId, notice: &Notice) -> Result<String, Error> {
+pub(crate) fn encode_notice(node: NodeId, notice: &ClusterNotice) -> Result<String, Error> {
     Ok(format!("n{node}\n{}", serde_json::to_string(notice)?))
 }
 

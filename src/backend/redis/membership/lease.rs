@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use redis::Value;
 use tokio::{sync::watch, time::Instant};
 
-use super::census::parse_node;
+use super::roster_queries::parse_node;
 use crate::{
     backend::redis::{
         client::{ShardConnections, connect, reply},
@@ -69,11 +69,11 @@ impl LeaseKeeper {
 
     /// Renews the lease until the task is aborted.
     pub(super) async fn run(mut self) {
-        let mut rest = self.lease / RENEWALS_PER_LEASE;
+        let mut delay = self.lease / RENEWALS_PER_LEASE;
         let mut backoff = connect::RETRY_BACKOFF;
         loop {
-            tokio::time::sleep(rest).await;
-            rest = match self.renew().await {
+            tokio::time::sleep(delay).await;
+            delay = match self.renew().await {
                 Ok(next_expiry) => {
                     backoff.reset();
                     next_expiry.min(self.lease / RENEWALS_PER_LEASE) + EXPIRY_SLACK

@@ -2,10 +2,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
-use crate::model::NodeId;
+use crate::{model::NodeId, sync::lock};
 
 #[derive(Default)]
 pub(crate) struct LivePeers(
@@ -57,7 +57,7 @@ impl LivePeers {
     }
 
     fn lock(&self) -> MutexGuard<'_, PeerState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::sync::Notify;
@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::{
     backend::redis::keys::{PARTITIONS, Partition},
     model::{Pid, RoomKey, UserId},
+    sync::lock,
 };
 
 /// How many changes are taken together.
@@ -289,8 +290,4 @@ impl RosterState {
             self.rooms.remove(room);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,7 @@ use redis::Value;
 use super::*;
 use crate::{
     backend::{
-        Bus, ClusterNodes, Deliveries, Delivery, Log, Notice, PresenceEntry, RemoteEvent,
+        Bus, ClusterNodes, ClusterNotice, Deliveries, Delivery, Log, PresenceEntry, RemoteEvent,
         RosterPage, SessionStore, StoredSession,
         conformance::{ManualClock, draft, key, sessions::session},
         redis::{
@@ -23,9 +23,9 @@ use crate::{
     model::{ConnectionId, Namespace, NodeId, RoomKey, RoomName, Seq, Timestamp, UserId},
 };
 
-mod census;
 mod leases;
 mod local_roster;
+mod roster_queries;
 
 /// How long anything may take.
 const TEST_TIMEOUT: Duration = Duration::from_secs(40);
@@ -51,10 +51,10 @@ impl Node {
     }
 
     async fn open(config: RedisConfig) -> Self {
-        Self::open_by(config, &ManualClock::new()).await
+        Self::open_with_clock(config, &ManualClock::new()).await
     }
 
-    async fn open_by(config: RedisConfig, clock: &ManualClock) -> Self {
+    async fn open_with_clock(config: RedisConfig, clock: &ManualClock) -> Self {
         let (log, _, deliveries) = open_with(config, Some(clock.clock())).await.unwrap();
         Self {
             log,
@@ -148,36 +148,36 @@ impl Node {
         self.events.clear();
     }
 
-    async fn census(
+    async fn read_users(
         &self,
         room: &str,
         after: Option<&str>,
         limit: usize,
     ) -> (Vec<String>, RosterPage) {
         let (room, after) = (key("/", room), after.map(user));
-        let census = self
+        let page = self
             .log
             .room_users(&room, after.as_ref(), limit)
             .await
             .unwrap();
-        let users = census.users.iter();
+        let users = page.users.iter();
         let users = users
             .map(|(user, entry)| format!("{user}:{}", entry.connections))
             .collect();
-        (users, census)
+        (users, page)
     }
 
-    async fn ask<T: redis::FromRedisValue>(&self, command: &str, arguments: &[&str]) -> T {
-        let mut asked = redis::cmd(command);
-        asked.arg(arguments);
-        let answer: Value = self
+    async fn query<T: redis::FromRedisValue>(&self, name: &str, arguments: &[&str]) -> T {
+        let mut command = redis::cmd(name);
+        command.arg(arguments);
+        let reply: Value = self
             .log
             .connections
             .of(Partition::FIRST)
-            .query(asked)
+            .query(command)
             .await
             .unwrap();
-        redis::from_redis_value(answer).unwrap()
+        redis::from_redis_value(reply).unwrap()
     }
 }
 
@@ -273,13 +273,13 @@ async fn all_users_of_a_crowded_room_arrive() {
     println!("read by a late follower after {:?}", began.elapsed());
     late.wait_for_users("r", &expected).await;
     let began = Instant::now();
-    let (_, census) = b.census("r", Some("user04999"), 10).await;
+    let (_, page) = b.read_users("r", Some("user04999"), 10).await;
     println!("a page after {:?}", began.elapsed());
     assert_eq!(
-        (census.count, census.connections, census.more),
+        (page.count, page.connections, page.more),
         (CROWD, CROWD, true)
     );
-    assert_eq!(census.users[0].0, user("user05000"));
+    assert_eq!(page.users[0].0, user("user05000"));
     let began = Instant::now();
     names.iter().for_each(|name| a.remove_entry("r", name));
     b.wait_for_users("r", &[]).await;
@@ -291,8 +291,8 @@ async fn write_unpublished(node: &Node, room: &str, who: &str) {
     let (room, of) = (key("/", room), NodeId::generate());
     let partition = Partition::of(&room);
     let forever = [&*node.log.context.keys.leases(), "1e15", &of.to_string()];
-    let _: u8 = node.ask("ZADD", &forever).await;
-    let mut note = scripts::update_roster([
+    let _: u8 = node.query("ZADD", &forever).await;
+    let mut update = scripts::update_roster([
         &node.log.context.keys.entries_of(&room, of),
         &node.log.context.keys.here(&room),
         &node.log.context.keys.rooms_of(partition, of),
@@ -301,12 +301,12 @@ async fn write_unpublished(node: &Node, room: &str, who: &str) {
         "nowhere",
     ]);
     let text = codec::encode_entry(&entry(1)).unwrap();
-    note.arg("PUBLISH").arg(keys::room_name(&room));
-    note.arg(of.to_string()).arg(who).arg(text);
+    update.arg("PUBLISH").arg(keys::room_name(&room));
+    update.arg(of.to_string()).arg(who).arg(text);
     node.log
         .connections
         .of(partition)
-        .query(note)
+        .query(update)
         .await
         .unwrap();
 }
@@ -374,8 +374,8 @@ async fn when_redis_has_lost_all_data_entries_are_written_again() {
     server.restart().await;
     eventually("the entries are written again", async || {
         let (r, s) = (
-            a.census("r", None, 9).await.0,
-            b.census("s", None, 9).await.0,
+            a.read_users("r", None, 9).await.0,
+            b.read_users("s", None, 9).await.0,
         );
         (r, s)
             == (
@@ -397,13 +397,13 @@ async fn notices_reach_the_other_nodes_that_follow_the_room() {
     for node in [&a, &b] {
         node.follow("r").await;
     }
-    let typing = Notice::Typing {
+    let typing = ClusterNotice::Typing {
         connection: ConnectionId::generate(),
         user: user("alice"),
         name: Some("Alice\n".into()),
         typing: true,
     };
-    let read = Notice::Read {
+    let read = ClusterNotice::Read {
         user: user("alice"),
         seq: Seq(7),
     };

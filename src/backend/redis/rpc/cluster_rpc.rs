@@ -1,13 +1,13 @@
 //! Cluster RPC: requests to all other nodes, over Pub/Sub.
 //!
-//! A request or response is one line, the sender's node id and the request's number, then the text. A node that has nothing
-//! to say responds with an empty text, so that nobody waits for it. Nobody responds to request number 0.
+//! A request or response is one line, the sender's node id and the request's number, then the text. A node without a response
+//! sends an empty text, so that the sender does not wait for it. Request number 0 expects no response.
 
 use std::{
     collections::{HashMap, HashSet},
     fmt::Display,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -21,6 +21,7 @@ use crate::{
     error::{Error, Result},
     model::NodeId,
     retry::log_rarely,
+    sync::lock,
 };
 
 /// How many requests of this node, and how many of other nodes here, may be pending.
@@ -29,7 +30,7 @@ const MAX_PENDING: usize = 4096;
 /// Bytes of responses that may be held until their requests are complete.
 const MAX_RESPONSE_BYTES: usize = 32 << 20;
 
-/// The number of requests that nobody responds to, and the texts by which a node announces that it has started, or stops.
+/// The number of requests without a response, and the texts by which a node announces that it has started, or stops.
 const NO_RESPONSE: u64 = 0;
 const STARTED: &str = "";
 const STOPPING: &str = "goodbye";
@@ -105,13 +106,13 @@ impl ClusterRpc {
         rpc
     }
 
-    /// Tells the other nodes not to wait for this one any more: it stops, although it holds a lease for a while.
+    /// Announces that this node is stopping, so that the others do not wait for its responses while it still holds a lease.
     pub(crate) fn announce_stop(&self) {
         self.publish_request(NO_RESPONSE, STOPPING);
     }
 
     /// Sends a request to all other nodes, and waits until all that are alive have responded, or the timeout ends. Returns
-    /// the responses that are not empty. With a timeout of zero nobody responds.
+    /// the responses that are not empty. With a timeout of zero there are no responses.
     ///
     /// # Errors
     /// `unavailable` if other nodes cannot be reached, the connection was lost meanwhile, or too many requests are pending.
@@ -199,7 +200,7 @@ impl ClusterRpc {
     }
 
     fn lock(&self) -> MutexGuard<'_, PendingRequests> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pending)
     }
 
     /// Delivers a request of another node to the hub, and publishes the response once it is there.
@@ -210,7 +211,7 @@ impl ClusterRpc {
         text: &str,
         deliveries: &mpsc::Sender<Delivery>,
     ) {
-        let (answer, answered) = oneshot::channel();
+        let (reply, replied) = oneshot::channel();
         let Ok(permit) = self.serving.clone().try_acquire_owned() else {
             log_rarely!(
                 warn,
@@ -219,16 +220,16 @@ impl ClusterRpc {
             );
             return self.respond(from, number, "");
         };
-        let question = PeerRequest {
+        let request = PeerRequest {
             text: text.to_owned(),
-            answer,
+            reply,
         };
         // Without a receiver there is no response.
-        let _ = deliveries.send(Delivery::Request(question)).await;
+        let _ = deliveries.send(Delivery::Request(request)).await;
         let rpc = Arc::downgrade(self);
         tokio::spawn(async move {
             let _permit = permit;
-            let text = answered.await.unwrap_or_default();
+            let text = replied.await.unwrap_or_default();
             if let Some(rpc) = rpc.upgrade() {
                 rpc.respond(from, number, &text);
             }

@@ -16,7 +16,7 @@ use crate::{
         keys::{Keys, Partition},
         scripts::{self, number},
     },
-    model::{Epoch, Offset},
+    model::{Incarnation, Offset},
 };
 
 /// The highest offset that this node has seen in any shard.
@@ -84,7 +84,7 @@ impl ShardClock {
         let incarnation = self.keys.shard_incarnation(self.partition);
         let mut raise = scripts::raise(&[&counter, &incarnation]);
         self.add_clock_args(&mut raise);
-        raise.arg(Epoch::generate().as_str());
+        raise.arg(Incarnation::generate().as_str());
         raise
     }
 
@@ -95,7 +95,7 @@ impl ShardClock {
         let mut raise = scripts::raise(&[&counter, &incarnation, channel]);
         self.add_clock_args(&mut raise);
         raise
-            .arg(Epoch::generate().as_str())
+            .arg(Incarnation::generate().as_str())
             .arg(publish)
             .arg(number);
         raise

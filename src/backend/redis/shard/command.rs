@@ -1,4 +1,4 @@
-//! What a shard's subscription is asked to do.
+//! The commands of a shard's subscription.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use crate::{
 };
 
 pub(crate) enum SubscriptionCommand {
-    /// Deliver what is published in a room from now on, or as soon as Redis can be subscribed to; the reply says which.
+    /// Deliver what is published in a room from now on, or as soon as Redis can be subscribed to; the reply is an error in
+    /// the latter case.
     Follow(RoomKey, oneshot::Sender<Result<()>>),
     Unfollow(RoomKey),
     /// Deliver an ephemeral event of this node.

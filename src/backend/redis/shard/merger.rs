@@ -2,7 +2,7 @@
 //! offsets.
 //!
 //! A message is forwarded once every other shard with followed rooms is known to be past its offset: by its last message, or
-//! by a watermark, which a silent shard is asked for. While a shard is unavailable the others wait, up to the size of their
+//! by a watermark, which is requested from a silent shard. While a shard is unavailable the others wait, up to the size of their
 //! queues.
 
 use std::{
@@ -44,7 +44,7 @@ pub(crate) struct ShardSource {
 pub(crate) struct Merger {
     sources: Vec<ShardSource>,
     merge: Merge,
-    /// When each shard was asked for its watermark last, and whether that is still to come.
+    /// When the watermark of each shard was last requested, and whether the reply is pending.
     requests: Vec<(Option<Instant>, bool)>,
     hub: mpsc::Sender<Delivery>,
     /// The shard that is polled first, in turn.
@@ -68,7 +68,7 @@ impl Merger {
         loop {
             while let Some((nth, message)) = self.merge.pop() {
                 let offset = message.offset;
-                // If nobody receives any more, the shards go on all the same.
+                // Without a receiver the shards continue all the same.
                 let _ = self.hub.send(Delivery::Message(message)).await;
                 self.sources[nth].progress.set_forwarded(offset);
             }
@@ -122,7 +122,7 @@ impl Merger {
         }
     }
 
-    /// Asks the shards that the next message waits for. Returns when those can be asked for which it is too early.
+    /// Requests the watermarks that the next message waits for. Returns when to retry the requests that are too early.
     fn request_watermarks(&mut self) -> Option<Instant> {
         let mut retry_at: Option<Instant> = None;
         let now = Instant::now();

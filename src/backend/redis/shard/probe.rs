@@ -46,9 +46,9 @@ impl ShardProbes {
 
     /// Starts the tasks, which run until the log is dropped.
     pub(crate) fn start(self: &Arc<Self>, alive: &Weak<()>) {
-        for (shard, watch) in &self.shards {
+        for (shard, check) in &self.shards {
             let (probes, shard, alive) = (self.clone(), *shard, alive.clone());
-            let mut schedule = ProbeSchedule::of(watch.clone());
+            let mut schedule = ProbeSchedule::of(check.clone());
             tokio::spawn(async move {
                 loop {
                     tokio::time::sleep(schedule.delay()).await;
@@ -56,7 +56,7 @@ impl ShardProbes {
                         return;
                     }
                     if schedule.is_due() {
-                        probes.probe(shard, schedule.watch()).await;
+                        probes.probe(shard, schedule.check()).await;
                     }
                 }
             });
@@ -66,16 +66,16 @@ impl ShardProbes {
     /// Probes all shards, unless that was done a moment ago.
     pub(crate) async fn probe_all(&self) {
         let all = self.shards.iter();
-        let all = all.map(|(shard, watch)| self.probe(*shard, watch));
+        let all = all.map(|(shard, check)| self.probe(*shard, check));
         self.throttle
             .probe(async { drop(join_all(all).await) })
             .await;
     }
 
-    async fn probe(&self, shard: Partition, watch: &HealthCheck) {
+    async fn probe(&self, shard: Partition, check: &HealthCheck) {
         match self.write(shard).await {
-            Ok(()) => watch.record_success(),
-            Err(error) => watch.record_failure(reply::reason(&error)),
+            Ok(()) => check.record_success(),
+            Err(error) => check.record_failure(reply::reason(&error)),
         }
     }
 

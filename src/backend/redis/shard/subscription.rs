@@ -1,8 +1,8 @@
 //! Subscribes to the followed rooms of a shard: takes what Redis publishes there, finds what was lost on the way, and
 //! delivers all of it in the order of offsets.
 //!
-//! One task per shard. This file and [`reconnect`], [`follow`], [`resync`], [`roster`], [`backpressure`] are the driver, which
-//! does the I/O. The decisions are in four types that do none: [`FollowedRooms`] (how far each room was delivered),
+//! One task per shard. This file and [`reconnect`], [`commands`], [`messages`], [`follow`], [`resync`], [`roster`],
+//! [`backpressure`] are the driver, which does the I/O. The decisions are in four types that do none: [`FollowedRooms`] (how far each room was delivered),
 //! [`ReceiptTracker`] (whose messages are delivered by now), [`GapDetector`] (what may be lost), [`Barriers`] (what was
 //! published before what). `docs/redis.md` explains the order of deliveries.
 
@@ -15,11 +15,7 @@ use tokio::{
 };
 
 use super::{
-    clock::ShardClock,
-    codec::{self, ChannelMessage},
-    command::SubscriptionCommand,
-    progress::MergeProgress,
-    stream::{ShardItem, ShardOutput},
+    clock::ShardClock, command::SubscriptionCommand, progress::MergeProgress, stream::ShardOutput,
 };
 use crate::{
     backend::{
@@ -33,26 +29,29 @@ use crate::{
         },
     },
     error::{Error, Result},
-    model::{Message, Offset},
-    retry::{Backoff, LogLimiter, log_at, log_rarely},
+    model::Offset,
+    retry::{Backoff, LogLimiter, log_at},
 };
 
 mod backpressure;
 mod barriers;
+mod commands;
 mod follow;
 mod gap_detector;
+mod messages;
 mod receipts;
 mod reconnect;
 mod resync;
+mod room_ends;
 mod rooms;
 mod roster;
 
-use barriers::{Barriers, parse_barrier};
+use barriers::Barriers;
 use follow::PendingFollow;
 pub(crate) use follow::not_subscribed;
 use gap_detector::GapDetector;
 use receipts::ReceiptTracker;
-use rooms::{FollowedRooms, MessagePosition};
+use rooms::FollowedRooms;
 
 /// How many commands are handled together at most.
 const COMMAND_BATCH: usize = 1024;
@@ -104,13 +103,13 @@ pub(crate) struct Subscription {
     /// Redis has lost acknowledged data, and the log's next incarnation has not begun yet.
     data_lost: bool,
     /// The first offset of the shard incarnation that the epochs of the followed rooms belong to.
-    floor: Offset,
+    incarnation_start: Offset,
     /// Whether the subscription works.
-    watch: Arc<HealthCheck>,
+    health: Arc<HealthCheck>,
     backoff: Backoff,
     /// How long to wait before the next attempt to connect; `None` once a connection has lasted.
     retry_in: Option<Duration>,
-    log_rate: LogLimiter,
+    log_limiter: LogLimiter,
 }
 
 impl Subscription {
@@ -121,7 +120,7 @@ impl Subscription {
         connections: Arc<ShardConnections>,
         output: ShardOutput,
         commands: mpsc::UnboundedReceiver<SubscriptionCommand>,
-        watch: Arc<HealthCheck>,
+        health: Arc<HealthCheck>,
     ) -> Self {
         Self {
             own_channel: context.keys.node(clock.partition(), context.node),
@@ -139,11 +138,11 @@ impl Subscription {
             active: false,
             pending: Vec::new(),
             data_lost: false,
-            floor: Offset(0),
-            watch,
+            incarnation_start: Offset(0),
+            health,
             backoff: connect::RETRY_BACKOFF,
             retry_in: None,
-            log_rate: LogLimiter::with_limit(10, Duration::from_secs(60)),
+            log_limiter: LogLimiter::with_limit(10, Duration::from_secs(60)),
         }
     }
 
@@ -188,14 +187,14 @@ impl Subscription {
     fn note_disconnect(&mut self, reason: &str) {
         let shard = self.shard().number();
         log_at!(
-            self.log_rate,
+            self.log_limiter,
             warn,
             shard,
             reason,
             "lost the Redis subscription; reconnecting"
         );
         if self.retry_in.is_some() {
-            self.watch.record_failure(reason);
+            self.health.record_failure(reason);
         }
     }
 
@@ -212,7 +211,7 @@ impl Subscription {
         self.resync().await?;
         self.confirm_server(&mut connection).await?;
         self.follow_pending(&mut connection).await?;
-        self.watch.record_success();
+        self.health.record_success();
         let connected_at = Instant::now();
         let mut ping = tokio::time::interval(PING_INTERVAL);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -221,7 +220,8 @@ impl Subscription {
         loop {
             if !self.deferred.is_empty() {
                 let deferred = std::mem::take(&mut self.deferred);
-                self.handle(&mut connection, deferred.into_iter()).await?;
+                self.handle_commands(&mut connection, deferred.into_iter())
+                    .await?;
             }
             let output = &self.output;
             let push = async {
@@ -242,7 +242,7 @@ impl Subscription {
                     if count == 0 {
                         return Err(ListenEnd::Closed);
                     }
-                    self.handle(&mut connection, commands.drain(..)).await?;
+                    self.handle_commands(&mut connection, commands.drain(..)).await?;
                 }
                 () = self.progress.forwarded_changed() => {
                     self.receipts.resume(self.progress.forwarded());
@@ -266,7 +266,7 @@ impl Subscription {
         if offset < last_seen {
             self.resync().await?;
         }
-        self.watch.record_success();
+        self.health.record_success();
         if connected_at.elapsed() >= PING_INTERVAL {
             self.retry_in = None;
             self.backoff.reset();
@@ -279,143 +279,6 @@ impl Subscription {
             self.gaps.checked(Instant::now());
         }
         Ok(())
-    }
-
-    /// Handles a message on a channel.
-    async fn handle_message(&mut self, channel: &str, payload: &[u8]) -> Result<(), ListenEnd> {
-        if channel == self.own_channel {
-            let (number, offset) = parse_barrier(payload).unwrap_or_default();
-            if self.gaps.confirm(number, &self.rooms) {
-                log_rarely!(
-                    warn,
-                    "messages were lost between Redis and this node; reading them from the log"
-                );
-                self.resync().await?;
-            }
-            self.announce(ShardItem::Watermark(offset)).await;
-            return self.barrier_reached(number).await;
-        }
-        let Some(room) = self.rooms.get(channel) else {
-            return Ok(());
-        };
-        match codec::decode_channel_message(&room.key, payload) {
-            Some(ChannelMessage::Message(epoch, message)) => {
-                match room.position(&epoch, &message) {
-                    MessagePosition::Delivered => return Ok(()),
-                    MessagePosition::Next => {}
-                    MessagePosition::BehindGap => {
-                        log_rarely!(warn, room = %message.room.room, seq = %message.seq, "messages were lost between Redis and this node; reading them from the log");
-                        self.resync().await?;
-                    }
-                }
-                // The resync may have delivered it. If the log has lost it, it is delivered all the same.
-                if let Some(room) = self.rooms.get_mut(channel)
-                    && message.offset > room.offset
-                {
-                    room.epoch = epoch;
-                    self.deliver_message(channel, message).await;
-                }
-            }
-            Some(ChannelMessage::Ephemeral(event, except, node)) if node != self.context.node => {
-                self.deliver(Delivery::Ephemeral(event, except)).await;
-            }
-            // An event of this node was delivered directly.
-            Some(ChannelMessage::Ephemeral(..)) => {}
-            Some(ChannelMessage::Roster(message)) => {
-                self.handle_roster_message(channel, message).await?;
-            }
-            None => log_rarely!(
-                warn,
-                channel,
-                "ignored an invalid message on a room's channel"
-            ),
-        }
-        Ok(())
-    }
-
-    /// Delivers a room's next message, and settles its receipt.
-    async fn deliver_message(&mut self, channel: &str, message: Arc<Message>) {
-        let (seq, offset) = (message.seq, message.offset);
-        self.clock.observe(offset);
-        // Waits while the hub is behind. Without a receiver, receipts are settled all the same.
-        self.deliver(Delivery::Message(message)).await;
-        if let Some(room) = self.rooms.get_mut(channel) {
-            room.advance(seq, offset);
-            self.receipts.delivered(channel, offset);
-        }
-        self.receipts.forwarded(self.progress.forwarded());
-    }
-
-    /// Handles commands while connected.
-    async fn handle(
-        &mut self,
-        connection: &mut MultiplexedConnection,
-        commands: impl Iterator<Item = SubscriptionCommand>,
-    ) -> Result<(), ListenEnd> {
-        let mut unfollowed = Vec::new();
-        let (mut publish_barrier, mut resync) = (false, false);
-        for command in commands {
-            match command {
-                SubscriptionCommand::Follow(room, done) => self.pending.push((room, Some(done))),
-                SubscriptionCommand::Unfollow(room) => unfollowed.extend(self.unfollow(&room)),
-                SubscriptionCommand::Send(event, except, _permit) => {
-                    self.deliver_own_event(event, except).await;
-                }
-                SubscriptionCommand::Settle(room, receipt) => self.track_receipt(&room, receipt),
-                SubscriptionCommand::Barrier(reached) => {
-                    publish_barrier = true;
-                    self.barriers.add(reached);
-                }
-                SubscriptionCommand::ReportPosition => publish_barrier = true,
-                SubscriptionCommand::Resync => resync = true,
-                SubscriptionCommand::DataLost => (resync, self.data_lost) = (true, true),
-                SubscriptionCommand::Close(done) => {
-                    publish_barrier = true;
-                    self.barriers.close(done);
-                }
-            }
-        }
-        let (_, unsubscribe) = self.context.subscribe_commands();
-        for_each_channel(connection, unsubscribe, &unfollowed).await?;
-        self.follow_pending(connection).await?;
-        self.announce_idle().await;
-        if publish_barrier {
-            self.publish_barrier(connection).await?;
-        }
-        match resync {
-            true => Err(ListenEnd::Reconnect(None)),
-            false => Ok(()),
-        }
-    }
-
-    /// Publishes a barrier on this node's own channel: it arrives behind everything that was published before.
-    async fn publish_barrier(
-        &mut self,
-        connection: &mut MultiplexedConnection,
-    ) -> Result<(), ListenEnd> {
-        let number = self.barriers.next_number();
-        let publish = self.context.publish_command();
-        let command = self
-            .clock
-            .barrier_command(&self.own_channel, publish, number);
-        let mut replies = connect::execute(connection, &[command]).await?;
-        let (_, lost, _): (u64, u8, u64) = reply::parse(replies.pop().unwrap_or_default())?;
-        if lost == 1 {
-            self.data_lost = true;
-            return Err(ListenEnd::Reconnect(None));
-        }
-        Ok(())
-    }
-
-    /// Everything that was published before the barrier of this number has been delivered.
-    async fn barrier_reached(&mut self, number: u64) -> Result<(), ListenEnd> {
-        while let Some(reached) = self.barriers.pop_reached(number) {
-            self.deliver(Delivery::Barrier(reached)).await;
-        }
-        match self.barriers.closes_at(number) {
-            true => Err(ListenEnd::Closed),
-            false => Ok(()),
-        }
     }
 
     /// Reads the log's incarnation. One shard does this for the whole node.

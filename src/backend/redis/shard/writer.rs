@@ -25,7 +25,7 @@ use crate::{
         },
     },
     error::{Error, Result},
-    model::{Epoch, MessageId, Offset, RoomKey, Seq, Timestamp},
+    model::{Epoch, Incarnation, MessageId, Offset, RoomKey, Seq, Timestamp},
     retry::log_rarely,
 };
 
@@ -75,7 +75,7 @@ pub(crate) struct ShardWriter {
     pub(crate) queue: mpsc::Receiver<WriterCommand>,
     pub(crate) subscription: mpsc::UnboundedSender<SubscriptionCommand>,
     /// Whether messages can be stored.
-    pub(crate) watch: Arc<HealthCheck>,
+    pub(crate) health: Arc<HealthCheck>,
 }
 
 impl ShardWriter {
@@ -98,7 +98,7 @@ impl ShardWriter {
                     }
                 }
                 Err(error) => {
-                    self.watch.record_failure(reply::reason(&error));
+                    self.health.record_failure(reply::reason(&error));
                     for pending in pending {
                         fail(pending, &error);
                     }
@@ -150,7 +150,7 @@ impl ShardWriter {
             data,
             draft.except,
         );
-        let keep = self.context.retention.policy(&room.room);
+        let policy = self.context.retention.policy(&room.room);
         let (keys, shard) = (&self.context.keys, self.clock.partition());
         let mut command = scripts::append([
             &keys.offset(shard),
@@ -164,14 +164,14 @@ impl ShardWriter {
         ]);
         command
             .arg((self.context.clock)().now.0)
-            .arg(Epoch::generate().as_str())
+            .arg(Incarnation::generate().as_str())
             .arg(keys::room_name(room))
             .arg(u8::from(given))
             .arg(data.get().len())
             .arg(body)
-            .arg(number(keep.messages))
-            .arg(millis(keep.age))
-            .arg(self.context.forget_after(keep))
+            .arg(number(policy.messages))
+            .arg(millis(policy.age))
+            .arg(self.context.forget_after(policy))
             .arg(millis(self.context.idempotency))
             .arg(self.context.publish_command())
             .arg(epoch::slot(room));
@@ -191,7 +191,7 @@ impl ShardWriter {
             } => match parse_appended(id, reply) {
                 Ok((appended, offset, lost)) => {
                     if !appended.duplicate {
-                        self.watch.record_success();
+                        self.health.record_success();
                     }
                     self.clock.observe(offset);
                     if lost {
@@ -209,7 +209,7 @@ impl ShardWriter {
                 Err(error) => {
                     let reason = reply::reason(&error);
                     if server_wide {
-                        self.watch.record_failure(reason);
+                        self.health.record_failure(reason);
                     } else {
                         log_rarely!(error, room = %room.room, reason, "cannot store messages of a room: its keys in Redis are damaged");
                     }
@@ -222,7 +222,7 @@ impl ShardWriter {
                 if let Err(error) = &reply
                     && server_wide
                 {
-                    self.watch.record_failure(reply::reason(error));
+                    self.health.record_failure(reply::reason(error));
                 }
                 // The caller may have been dropped; the command was executed all the same.
                 let _ = done.send(reply);

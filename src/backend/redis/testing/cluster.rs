@@ -57,7 +57,7 @@ impl Cluster {
             let known = format!("cluster_known_nodes:{}", self.servers.len());
             // A server's state is ok before it knows the slots of the others.
             let lines = ["cluster_state:ok", "cluster_slots_assigned:16384", &known];
-            self.until(nth, "INFO", |info| {
+            self.wait_until(nth, "INFO", |info| {
                 lines.iter().all(|line| info.contains(line))
             })
             .await;
@@ -103,19 +103,22 @@ impl Cluster {
         panic!("no room is on server {nth}");
     }
 
-    pub(crate) async fn tell(&self, nth: usize, command: &[&str]) -> String {
-        let mut tell = cmd("CLUSTER");
-        tell.arg(command);
-        let told = tell.query_async(&mut self.connect(nth).await).await;
-        told.unwrap()
+    pub(crate) async fn cluster_command(&self, nth: usize, command: &[&str]) -> String {
+        let mut cluster = cmd("CLUSTER");
+        cluster.arg(command);
+        let reply = cluster.query_async(&mut self.connect(nth).await).await;
+        reply.unwrap()
     }
 
     /// Adds a replica of a server.
     pub(crate) async fn add_replica_of(&mut self, nth: usize) {
         self.servers.push(Server::start_as(true).await);
         self.meet().await;
-        let (replica, id) = (self.servers.len() - 1, self.tell(nth, &["MYID"]).await);
-        self.tell(replica, &["REPLICATE", &id]).await;
+        let (replica, id) = (
+            self.servers.len() - 1,
+            self.cluster_command(nth, &["MYID"]).await,
+        );
+        self.cluster_command(replica, &["REPLICATE", &id]).await;
         let mut connection = self.connect(replica).await;
         let deadline = Instant::now() + TEST_TIMEOUT;
         loop {
@@ -130,7 +133,7 @@ impl Cluster {
         }
         for nth in 0..replica {
             let known = format!("slave {id}");
-            self.until(nth, "NODES", |nodes| nodes.contains(&known))
+            self.wait_until(nth, "NODES", |nodes| nodes.contains(&known))
                 .await;
         }
     }
@@ -139,12 +142,12 @@ impl Cluster {
     pub(crate) async fn migrate(&self, key: &str, from: usize, to: usize) {
         let slot = self.slot(key).await.to_string();
         let (source, target) = (
-            self.tell(from, &["MYID"]).await,
-            self.tell(to, &["MYID"]).await,
+            self.cluster_command(from, &["MYID"]).await,
+            self.cluster_command(to, &["MYID"]).await,
         );
-        self.tell(to, &["SETSLOT", &slot, "IMPORTING", &source])
+        self.cluster_command(to, &["SETSLOT", &slot, "IMPORTING", &source])
             .await;
-        self.tell(from, &["SETSLOT", &slot, "MIGRATING", &target])
+        self.cluster_command(from, &["SETSLOT", &slot, "MIGRATING", &target])
             .await;
         let mut connection = self.connect(from).await;
         loop {
@@ -160,21 +163,26 @@ impl Cluster {
             migrate.exec_async(&mut connection).await.unwrap();
         }
         for nth in [to, from, 3 - to - from] {
-            self.tell(nth, &["SETSLOT", &slot, "NODE", &target]).await;
+            self.cluster_command(nth, &["SETSLOT", &slot, "NODE", &target])
+                .await;
         }
     }
 
-    /// Waits until the reply of a server to `CLUSTER what` satisfies a condition.
-    async fn until(&self, nth: usize, what: &str, fits: impl Fn(&str) -> bool) {
+    /// Waits wait_until the reply of a server to `CLUSTER what` satisfies a condition.
+    async fn wait_until(&self, nth: usize, what: &str, holds: impl Fn(&str) -> bool) {
         let mut connection = self.connect(nth).await;
         let deadline = Instant::now() + TEST_TIMEOUT;
         loop {
-            let mut ask = cmd("CLUSTER");
-            let answer: String = ask.arg(what).query_async(&mut connection).await.unwrap();
-            if fits(&answer) {
+            let mut command = cmd("CLUSTER");
+            let reply: String = command
+                .arg(what)
+                .query_async(&mut connection)
+                .await
+                .unwrap();
+            if holds(&reply) {
                 return;
             }
-            assert!(Instant::now() < deadline, "{answer}");
+            assert!(Instant::now() < deadline, "{reply}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

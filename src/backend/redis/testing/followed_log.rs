@@ -18,7 +18,7 @@ use crate::{
         },
     },
     error::Result,
-    model::{Epoch, Namespace, Offset, Pid, RoomKey, Seq, Timestamp, UserId},
+    model::{Incarnation, Namespace, Offset, Pid, RoomKey, Seq, Timestamp, UserId},
 };
 
 /// A log that follows each room before it appends to it, as the hub does.
@@ -95,7 +95,7 @@ impl Log for FollowedLog {
         self.0.last_offset(namespace).await
     }
 
-    fn incarnation(&self) -> Epoch {
+    fn incarnation(&self) -> Incarnation {
         self.0.incarnation()
     }
 
@@ -137,8 +137,8 @@ impl SessionStore for FollowedLog {
         self.0.forget_user(user).await
     }
 
-    async fn expel(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
-        self.0.expel(user, room, reason).await
+    async fn remove_from_room(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
+        self.0.remove_from_room(user, room, reason).await
     }
 
     async fn find(&self, pid: Pid) -> Result<Option<StoredSession>> {

@@ -208,7 +208,7 @@ async fn when_a_server_has_lost_all_data_the_log_begins_a_new_incarnation() {
     let rooms = rooms();
     let mut node = TestNode::at(cluster.urls(), &names(&rooms)).await;
     let room = cluster.room_at(1, &rooms).await;
-    let life = node.log.incarnation();
+    let incarnation = node.log.incarnation();
     let before = node.send(draft(room, "1")).await.unwrap();
     cluster.servers[1].kill();
     let folder = cluster.servers[1].folder.path();
@@ -223,7 +223,7 @@ async fn when_a_server_has_lost_all_data_the_log_begins_a_new_incarnation() {
     );
     assert!(offsets(&delivered).is_sorted());
     let deadline = Instant::now() + TEST_TIMEOUT;
-    while node.log.incarnation() == life {
+    while node.log.incarnation() == incarnation {
         assert!(Instant::now() < deadline, "the loss was not noticed");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -1,4 +1,4 @@
-//! What nodes say to each other directly: cluster RPC and Pub/Sub.
+//! Cluster RPC and Pub/Sub between nodes.
 
 use super::*;
 
@@ -13,11 +13,11 @@ impl Node {
         let (log, _, mut deliveries) = open_with(config, None).await.unwrap();
         tokio::spawn(async move {
             while let Some(delivery) = deliveries.recv().await {
-                if let Delivery::Request(question) = delivery
-                    && question.text != "say nothing"
+                if let Delivery::Request(request) = delivery
+                    && request.text != "no response"
                 {
-                    let answer = format!("{name} received {}", question.text);
-                    question.answer.send(answer).unwrap();
+                    let response = format!("{name} received {}", request.text);
+                    request.reply.send(response).unwrap();
                 }
             }
         });
@@ -25,10 +25,10 @@ impl Node {
     }
 
     /// Sends a request with a long timeout.
-    async fn ask(&self, text: &str) -> Result<Vec<String>> {
-        let mut answers = self.log.request_all(text.to_owned(), TEST_TIMEOUT).await?;
-        answers.sort();
-        Ok(answers)
+    async fn request(&self, text: &str) -> Result<Vec<String>> {
+        let mut responses = self.log.request_all(text.to_owned(), TEST_TIMEOUT).await?;
+        responses.sort();
+        Ok(responses)
     }
 
     fn set_peers(&self, peers: &[&Node]) {
@@ -67,27 +67,27 @@ async fn three(server: &Server) -> [Node; 3] {
 async fn a_request_returns_once_every_other_node_has_responded() {
     let server = Server::start().await;
     let nodes = three(&server).await;
-    let answers = nodes[0].ask("hello\nthere").await.unwrap();
+    let responses = nodes[0].request("hello\nthere").await.unwrap();
     assert_eq!(
-        answers,
+        responses,
         ["three received hello\nthere", "two received hello\nthere"]
     );
     let nothing: Vec<String> = Vec::new();
-    assert_eq!(nodes[1].ask("say nothing").await.unwrap(), nothing);
+    assert_eq!(nodes[1].request("no response").await.unwrap(), nothing);
     let announced = nodes[1]
         .log
         .request_all("nobody waits".into(), Duration::ZERO);
     assert_eq!(announced.await.unwrap(), nothing);
     let many = (0..500).map(|number| nodes[2].log.request_all(number.to_string(), TEST_TIMEOUT));
-    for (number, answers) in futures_util::future::join_all(many)
+    for (number, responses) in futures_util::future::join_all(many)
         .await
         .into_iter()
         .enumerate()
     {
-        let mut answers = answers.unwrap();
-        answers.sort();
+        let mut responses = responses.unwrap();
+        responses.sort();
         assert_eq!(
-            answers,
+            responses,
             [
                 format!("one received {number}"),
                 format!("two received {number}")
@@ -104,11 +104,11 @@ async fn a_node_that_does_not_respond_is_waited_for_until_the_timeout() {
     drop(three);
     let began = Instant::now();
     let within = Duration::from_secs(2);
-    let answers = one.log.request_all("hello".into(), within).await.unwrap();
-    assert_eq!(answers, ["two received hello"]);
+    let responses = one.log.request_all("hello".into(), within).await.unwrap();
+    assert_eq!(responses, ["two received hello"]);
     assert!(began.elapsed() >= within);
     one.set_peers(&[&two]);
-    assert_eq!(one.ask("again").await.unwrap(), ["two received again"]);
+    assert_eq!(one.request("again").await.unwrap(), ["two received again"]);
 }
 
 #[tokio::test]
@@ -117,8 +117,8 @@ async fn a_stopping_node_is_not_waited_for() {
     let [one, two, three] = three(&server).await;
     three.log.close().await;
     let began = Instant::now();
-    assert_eq!(one.ask("hello").await.unwrap(), ["two received hello"]);
-    assert_eq!(two.ask("hello").await.unwrap(), ["one received hello"]);
+    assert_eq!(one.request("hello").await.unwrap(), ["two received hello"]);
+    assert_eq!(two.request("hello").await.unwrap(), ["one received hello"]);
     assert!(began.elapsed() < TEST_TIMEOUT / 2, "{:?}", began.elapsed());
 }
 
@@ -131,7 +131,7 @@ async fn requests_fail_while_redis_is_down_and_work_soon_after() {
         node.wait_until_connected(false).await;
     }
     let began = Instant::now();
-    let refused = nodes[0].ask("hello").await.unwrap_err();
+    let refused = nodes[0].request("hello").await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
     assert!(began.elapsed() < Duration::from_millis(100));
     assert_eq!(nodes[0].log.pubsub.node_count(), 1);
@@ -139,7 +139,7 @@ async fn requests_fail_while_redis_is_down_and_work_soon_after() {
     for node in &nodes {
         node.wait_until_connected(true).await;
     }
-    assert_eq!(nodes[0].ask("hello").await.unwrap().len(), 2);
+    assert_eq!(nodes[0].request("hello").await.unwrap().len(), 2);
     assert_eq!(nodes[0].log.pubsub.node_count(), 3);
 }
 

@@ -8,8 +8,8 @@ use tokio::{
 
 use super::*;
 
-/// Once Redis is back, everything works again within this time.
-const RESUME: Duration = Duration::from_secs(2);
+/// The maximum time until everything works again once Redis is back.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A TCP proxy to Redis that can cut its connections.
 struct Proxy {
@@ -225,7 +225,7 @@ async fn messages_that_a_disconnected_node_missed_are_delivered_in_the_order_of_
         let delivered = offsets(&node.next_messages(1500).await);
         assert_eq!(delivered, (before + 1..=before + 1500).collect::<Vec<_>>());
         let took = began.elapsed();
-        assert!(took < RESUME, "resumed after {took:?}");
+        assert!(took < RECOVERY_TIMEOUT, "resumed after {took:?}");
         node.nothing_more("r0").await;
     }
 }
@@ -269,7 +269,7 @@ async fn while_redis_is_paused_appends_fail_and_work_afterwards() {
     let began = Instant::now();
     node.send_until_stored(&named("r", "during")).await;
     let took = began.elapsed();
-    assert!(took < RESUME, "resumed after {took:?}");
+    assert!(took < RECOVERY_TIMEOUT, "resumed after {took:?}");
     let ids = node.next_messages(2).await;
     let ids: Vec<_> = ids.iter().map(|message| message.id.as_str()).collect();
     assert_eq!(ids, ["before", "during"]);
@@ -324,7 +324,7 @@ async fn scripts_that_redis_no_longer_has_are_loaded_again() {
 async fn when_redis_has_lost_all_data_nodes_continue_in_a_new_incarnation() {
     let mut server = Server::start().await;
     let mut node = TestNode::at(server.url(), &["r", "s"]).await;
-    let life = node.log.incarnation();
+    let incarnation = node.log.incarnation();
     let before = node.send(draft("r", "1")).await.unwrap();
     node.send(draft("s", "1")).await.unwrap();
     let last = node.next_messages(2).await[1].offset;
@@ -332,7 +332,7 @@ async fn when_redis_has_lost_all_data_nodes_continue_in_a_new_incarnation() {
     std::fs::remove_dir_all(server.folder.path().join("appendonlydir")).unwrap();
     server.restart().await;
     let deadline = Instant::now() + TEST_TIMEOUT;
-    while node.log.incarnation() == life {
+    while node.log.incarnation() == incarnation {
         assert!(Instant::now() < deadline, "the loss was not noticed");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -391,7 +391,7 @@ async fn store_silently(node: &TestNode, room: &str) {
     let event = EventName::message();
     append
         .arg(Timestamp::now().0)
-        .arg(Epoch::generate().as_str())
+        .arg(Incarnation::generate().as_str())
         .arg(keys::room_name(&room))
         .arg(0)
         .arg(1)

@@ -40,9 +40,9 @@ async fn deployments_with_different_prefixes_share_nothing() {
     let subscribed = other.log.pubsub.subscribe("messages".into()).await;
     drop(subscribed);
     assert_ne!(one.log.pubsub.prefix(), other.log.pubsub.prefix());
-    // No node of the other deployment is waited for.
-    let asked = one.log.request_all("hello".into(), TEST_TIMEOUT);
-    assert_eq!(asked.await.unwrap(), Vec::<String>::new());
+    // It does not wait for nodes of the other deployment.
+    let responses = one.log.request_all("hello".into(), TEST_TIMEOUT);
+    assert_eq!(responses.await.unwrap(), Vec::<String>::new());
     let keys: Vec<String> = {
         let mut all = redis::cmd("KEYS");
         all.arg("*");

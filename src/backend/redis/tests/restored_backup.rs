@@ -37,7 +37,7 @@ async fn a_restored_redis_uses_no_number_twice_under_one_epoch() {
     let mut server = Server::start().await;
     let mut node = TestNode::at(server.url(), &["followed", "quiet"]).await;
     let unwritten = page(&node, "unwritten").await.epoch;
-    let (life, mut numbers) = (node.log.incarnation(), Numbers::default());
+    let (incarnation, mut numbers) = (node.log.incarnation(), Numbers::default());
     let mut last = HashMap::new();
     for room in ROOMS {
         for _ in 0..3 {
@@ -52,7 +52,7 @@ async fn a_restored_redis_uses_no_number_twice_under_one_epoch() {
     server.restore(&copy).await;
     // Noticed without any request.
     let deadline = Instant::now() + TEST_TIMEOUT;
-    while node.log.incarnation() == life {
+    while node.log.incarnation() == incarnation {
         assert!(Instant::now() < deadline, "the loss was not noticed");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -173,23 +173,23 @@ async fn a_restore_while_no_node_was_running_is_noticed_by_the_first_that_starts
     numbers.send(&node, "r").await;
     let copy = server.copy();
     numbers.send(&node, "r").await;
-    let life = node.log.incarnation();
+    let incarnation = node.log.incarnation();
     drop(node);
     server.restore(&copy).await;
     end_leases(&url).await;
     let node = TestNode::at(url.clone(), &[]).await;
-    assert_ne!(node.log.incarnation(), life);
+    assert_ne!(node.log.incarnation(), incarnation);
     numbers.send(&node, "r").await;
     drop(node);
 
     // The same process of Redis: the incarnation stays.
     let node = TestNode::at(url.clone(), &[]).await;
-    let (life, epoch) = (node.log.incarnation(), numbers.send(&node, "r").await.epoch);
+    let (incarnation, epoch) = (node.log.incarnation(), numbers.send(&node, "r").await.epoch);
     drop(node);
     let node = TestNode::at(url, &[]).await;
     assert_eq!(
         (node.log.incarnation(), page(&node, "r").await.epoch),
-        (life, epoch)
+        (incarnation, epoch)
     );
 }
 
@@ -198,14 +198,14 @@ async fn a_restart_of_redis_after_an_orderly_shutdown_of_all_nodes_keeps_the_inc
     let mut server = Server::start().await;
     let node = TestNode::at(server.url(), &[]).await;
     let before = node.send(draft("r", "1")).await.unwrap();
-    let life = node.log.incarnation();
+    let incarnation = node.log.incarnation();
     node.log.close().await;
     drop(node);
     server.kill();
     server.restart().await;
     end_leases(&server.url()).await;
     let node = TestNode::at(server.url(), &[]).await;
-    assert_eq!(node.log.incarnation(), life);
+    assert_eq!(node.log.incarnation(), incarnation);
     let after = node.send(draft("r", "2")).await.unwrap();
     assert_eq!((after.seq, &after.epoch), (Seq(2), &before.epoch));
     node.log.close().await;
@@ -218,7 +218,7 @@ async fn a_restart_of_redis_after_an_orderly_shutdown_of_all_nodes_keeps_the_inc
     forget.arg(Keys::default().log_incarnation());
     forget.exec_async(&mut connection).await.unwrap();
     let node = TestNode::at(server.url(), &[]).await;
-    assert_ne!(node.log.incarnation(), life);
+    assert_ne!(node.log.incarnation(), incarnation);
     let anew = node.send(draft("r", "3")).await.unwrap();
     assert_eq!(anew.seq, Seq(3));
     assert_ne!(anew.epoch, before.epoch);

@@ -1,15 +1,15 @@
-//! A shard of a Cluster that is unavailable for long while the others go on: queues are bounded, and every sender gets a receipt.
+//! A shard of a Cluster that is unavailable for long while the others work: queues are bounded, and every sender gets a receipt.
 
 use redis::cmd;
 
 use super::*;
 use crate::model::Message;
 
-/// More than the merger queues of a shard.
-const MANY: usize = merger::MERGE_QUEUE + 500;
+/// More than the merger queues for a shard.
+const MESSAGES: usize = merger::MERGE_QUEUE + 500;
 
-/// Appends to a shard that is available return within this time.
-const ANSWERED: Duration = Duration::from_secs(10);
+/// How soon appends to an available shard must return.
+const RECEIPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A node whose merger waits for one shard and has a full queue of another; and a room of the latter.
 async fn stalled(cluster: &Cluster) -> (TestNode, String) {
@@ -20,7 +20,7 @@ async fn stalled(cluster: &Cluster) -> (TestNode, String) {
     let writer = TestNode::at(cluster.urls(), &names(&[])).await;
     cluster.servers[1].signal("STOP");
     let mut receipts = Vec::new();
-    for _ in 0..MANY {
+    for _ in 0..MESSAGES {
         receipts.push(writer.log.append(draft(&here, "1")).await.unwrap());
     }
     for receipt in receipts {
@@ -55,11 +55,11 @@ async fn senders_get_receipts_although_the_merger_cannot_forward_what_was_read_a
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     for _ in 0..3 {
-        let sent = timeout(ANSWERED, node.send(draft(&here, "1"))).await;
+        let sent = timeout(RECEIPT_TIMEOUT, node.send(draft(&here, "1"))).await;
         sent.expect("a receipt in time").unwrap();
     }
     cluster.servers[1].signal("CONT");
-    let delivered = node.next_messages(MANY + 3).await;
+    let delivered = node.next_messages(MESSAGES + 3).await;
     assert!(offsets(&delivered).is_sorted());
 }
 
@@ -69,7 +69,7 @@ async fn unfollowing_the_last_room_of_a_shard_with_a_full_queue_delays_nobody() 
     let (mut node, here) = stalled(&cluster).await;
     let room = key("/", &here);
     node.log.unsubscribe(&room);
-    let sent = timeout(ANSWERED, node.send(draft(&here, "1"))).await;
+    let sent = timeout(RECEIPT_TIMEOUT, node.send(draft(&here, "1"))).await;
     sent.expect("a receipt in time").unwrap();
     node.log.subscribe(&room).await.unwrap();
     cluster.servers[1].signal("CONT");

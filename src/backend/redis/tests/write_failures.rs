@@ -6,10 +6,10 @@ use redis::aio::MultiplexedConnection;
 use super::*;
 
 /// Once Redis takes writes again, the node is ready within this time.
-const RESUME: Duration = Duration::from_secs(3);
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a node may take to notice, while nobody writes, that nothing can be written.
-const NOTICED: Duration = Duration::from_secs(8);
+/// The maximum time until a write failure is detected while nothing is written.
+const DETECTION_TIMEOUT: Duration = Duration::from_secs(8);
 
 async fn connect(server: &Server) -> MultiplexedConnection {
     let client = Client::open(server.url()).unwrap();
@@ -70,9 +70,11 @@ async fn check_outage(
 
     // Nobody writes, and nobody asks whether the node is ready.
     let health = node.log.health.clone();
-    eventually(NOTICED, "the failure was not noticed", async || {
-        health.failing().iter().any(|it| it.check == "write")
-    })
+    eventually(
+        DETECTION_TIMEOUT,
+        "the failure was not noticed",
+        async || health.failing().iter().any(|it| it.check == "write"),
+    )
     .await;
     let error = node.log.ready().await.unwrap_err();
     assert!(error.message().contains(code), "{}", error.message());
@@ -96,9 +98,11 @@ async fn check_outage(
     assert!(node.log.ready().await.is_err());
 
     end(&mut redis).await;
-    eventually(RESUME, "the node is not ready again", async || {
-        node.log.ready().await.is_ok()
-    })
+    eventually(
+        RECOVERY_TIMEOUT,
+        "the node is not ready again",
+        async || node.log.ready().await.is_ok(),
+    )
     .await;
     let after = node.send_until_stored(&named("r", "after")).await;
     assert_eq!(after.seq.0, 21, "no rejected message was stored");
@@ -185,14 +189,18 @@ async fn a_missing_permission_makes_the_node_unready() {
     let node = TestNode::at(server.url(), &[]).await;
     node.log.ready().await.unwrap();
     execute(&mut redis, "ACL SETUSER default -zadd").await;
-    eventually(NOTICED, "the failure was not noticed", async || {
-        node.log.ready().await.is_err()
-    })
+    eventually(
+        DETECTION_TIMEOUT,
+        "the failure was not noticed",
+        async || node.log.ready().await.is_err(),
+    )
     .await;
     execute(&mut redis, "ACL SETUSER default +zadd").await;
-    eventually(RESUME, "the node is not ready again", async || {
-        node.log.ready().await.is_ok()
-    })
+    eventually(
+        RECOVERY_TIMEOUT,
+        "the node is not ready again",
+        async || node.log.ready().await.is_ok(),
+    )
     .await;
 }
 
@@ -230,9 +238,13 @@ async fn damaged_keys_of_a_partition_make_the_node_unready() {
         .arg("rubbish");
     damage.exec_async(&mut redis).await.unwrap();
     let health = node.log.health.clone();
-    eventually(NOTICED, "the failure was not noticed", async || {
-        let failing = health.failing();
-        failing.iter().any(|it| it.reason.contains("WRONGTYPE"))
-    })
+    eventually(
+        DETECTION_TIMEOUT,
+        "the failure was not noticed",
+        async || {
+            let failing = health.failing();
+            failing.iter().any(|it| it.reason.contains("WRONGTYPE"))
+        },
+    )
     .await;
 }

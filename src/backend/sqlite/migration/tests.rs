@@ -1,8 +1,10 @@
+//! Migration of files of earlier versions.
+
 mod killed;
 
 use std::path::Path;
 
-use super::super::tests::{alone, kept, send, with_database};
+use super::super::tests::{alone, read_all, send, with_database};
 use crate::{
     backend::{
         Log, PageSize, Range, SessionStore,
@@ -11,8 +13,8 @@ use crate::{
     model::{Namespace, Offset, Seq},
 };
 
-/// The tables of version 1, with rooms of all kinds: one that is whole, one that was trimmed, one whose messages are
-/// all gone, one that keeps nothing but once did, and one that was only read.
+/// The tables of version 1, with rooms of all kinds: complete, trimmed, with all messages deleted, with a policy that keeps none,
+/// and never written to.
 pub(in super::super) const VERSION_1: &str = r#"
     CREATE TABLE namespaces (
         id       INTEGER PRIMARY KEY,
@@ -65,7 +67,7 @@ pub(in super::super) const VERSION_1: &str = r#"
 
     INSERT INTO namespaces VALUES (1, '/', 40), (2, '/chat', 7);
     INSERT INTO rooms VALUES
-        (1, 1, 'whole', 'e1', 2, 1, 1711000000000), (2, 1, 'trimmed', 'e2', 5, 4, 1711000000000),
+        (1, 1, 'complete', 'e1', 2, 1, 1711000000000), (2, 1, 'trimmed', 'e2', 5, 4, 1711000000000),
         (3, 1, 'empty', 'e3', 9, 10, 1711000000000), (4, 1, 'none', 'e4', 3, 4, 1711000000000),
         (5, 2, 'read', 'e5', 0, 1, 1711000000000);
     INSERT INTO messages VALUES
@@ -94,47 +96,52 @@ fn schema(folder: &Path) -> Vec<(String, i64, String, String)> {
 }
 
 #[tokio::test]
-async fn a_file_of_version_1_keeps_its_messages_and_its_numbers_go_on() {
+async fn a_file_of_version_1_keeps_its_messages_and_its_numbering_continues() {
     let folder = tempfile::tempdir().unwrap();
     with_database(folder.path())
         .execute_batch(VERSION_1)
         .unwrap();
     let log = alone(folder.path(), 0);
-    let page = kept(&log, "whole").await;
+    let page = read_all(&log, "complete").await;
     assert_eq!((page.epoch.as_str(), seqs(&page)), ("e1", vec![1, 2]));
     assert_eq!(
         page.messages[0].from.as_ref().unwrap().user.as_str(),
         "alice"
     );
-    assert!(send(&log, named("whole", "one")).await.unwrap().duplicate);
-    let appended = send(&log, draft("whole", "3")).await.unwrap();
+    assert!(
+        send(&log, named("complete", "one"))
+            .await
+            .unwrap()
+            .duplicate
+    );
+    let appended = send(&log, draft("complete", "3")).await.unwrap();
     assert_eq!((appended.seq, appended.epoch.as_str()), (Seq(3), "e1"));
-    let page = kept(&log, "whole").await;
+    let page = read_all(&log, "complete").await;
     assert_eq!(page.messages[2].offset, Offset(41));
     assert_eq!(
         log.last_offset(&Namespace::root()).await.unwrap(),
         Offset(41)
     );
-    let alice = session(&[("whole", 41)]);
+    let alice = session(&[("complete", 41)]);
     log.save(alice.clone()).await.unwrap();
     log.close().await;
 
     let log = alone(folder.path(), 0);
-    assert_eq!(seqs(&kept(&log, "whole").await), [1, 2, 3]);
+    assert_eq!(seqs(&read_all(&log, "complete").await), [1, 2, 3]);
     assert_eq!(log.find(alice.pid).await.unwrap(), Some(alice));
     log.close().await;
 }
 
 #[tokio::test]
-async fn what_is_gone_from_a_file_of_version_1_counts_as_late_as_it_can_have_been_stored() {
+async fn messages_deleted_in_version_1_have_the_highest_possible_offset() {
     let folder = tempfile::tempdir().unwrap();
     with_database(folder.path())
         .execute_batch(VERSION_1)
         .unwrap();
     let log = alone(folder.path(), 0);
-    // A room, its last offset, the highest offset that is gone, and what is kept.
+    // A room, its last offset, the highest deleted offset, and the offsets that are stored.
     let rooms: [(_, _, _, &[u64]); 4] = [
-        ("whole", 20, 0, &[10, 20]),
+        ("complete", 20, 0, &[10, 20]),
         ("trimmed", 32, 29, &[30, 32]),
         ("empty", 40, 40, &[]),
         ("none", 40, 40, &[]),
@@ -143,8 +150,8 @@ async fn what_is_gone_from_a_file_of_version_1_counts_as_late_as_it_can_have_bee
         messages: 10,
         bytes: 1000,
     };
-    for (room, last, gone, offsets) in rooms {
-        assert_eq!(kept(&log, room).await.offset, Offset(last), "{room}");
+    for (room, last, deleted, offsets) in rooms {
+        assert_eq!(read_all(&log, room).await.offset, Offset(last), "{room}");
         let key = key("/", room);
         for after in 0..=40 {
             let missed = log.missed(&key, Offset(after), Offset(99), size);
@@ -153,7 +160,7 @@ async fn what_is_gone_from_a_file_of_version_1_counts_as_late_as_it_can_have_bee
             let expected: Vec<_> = offsets.iter().copied().filter(|it| *it > after).collect();
             assert_eq!(
                 (found, missed.complete),
-                (expected, gone <= after),
+                (expected, deleted <= after),
                 "{room} after {after}"
             );
         }
@@ -167,7 +174,7 @@ async fn what_is_gone_from_a_file_of_version_1_counts_as_late_as_it_can_have_bee
 }
 
 #[tokio::test]
-async fn a_file_of_an_earlier_version_becomes_the_same_as_a_new_one() {
+async fn a_migrated_file_has_the_schema_of_a_new_one() {
     let new = tempfile::tempdir().unwrap();
     alone(new.path(), 0).close().await;
     assert!(!schema(new.path()).is_empty());
@@ -197,14 +204,14 @@ async fn a_file_of_an_earlier_version_becomes_the_same_as_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_log_keeps_the_name_of_its_life_and_another_has_another() {
+async fn a_log_keeps_its_incarnation_and_another_log_has_another() {
     let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    let mut lives = Vec::new();
+    let mut incarnations = Vec::new();
     for folder in [&one, &one, &other] {
         let log = alone(folder.path(), 0);
-        lives.push(log.incarnation().clone());
+        incarnations.push(log.incarnation().clone());
         log.close().await;
     }
-    assert_eq!(lives[0], lives[1]);
-    assert_ne!(lives[0], lives[2]);
+    assert_eq!(incarnations[0], incarnations[1]);
+    assert_ne!(incarnations[0], incarnations[2]);
 }

@@ -1,6 +1,8 @@
+//! A database restored from a copy, and a missing or invalid progress file.
+
 use std::fs;
 
-use super::super::tests::{alone, kept, send, with_database};
+use super::super::tests::{alone, read_all, send, with_database};
 use crate::{
     backend::{
         Log, SessionStore,
@@ -10,7 +12,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn an_older_copy_of_the_database_uses_no_number_twice_under_one_epoch() {
+async fn a_restored_copy_of_the_database_uses_no_number_twice_under_one_epoch() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("switchboard.db");
     let copy = folder.path().join("copy");
@@ -18,7 +20,7 @@ async fn an_older_copy_of_the_database_uses_no_number_twice_under_one_epoch() {
     let first = send(&log, named("r", "one")).await.unwrap();
     let alice = session(&[("r", 1)]);
     log.save(alice.clone()).await.unwrap();
-    let unwritten = kept(&log, "unwritten").await.epoch;
+    let unwritten = read_all(&log, "unwritten").await.epoch;
     log.close().await;
     fs::copy(&file, &copy).unwrap();
 
@@ -31,7 +33,7 @@ async fn an_older_copy_of_the_database_uses_no_number_twice_under_one_epoch() {
     let log = alone(folder.path(), 0);
     assert_ne!(log.incarnation(), incarnation);
     assert_eq!(log.find(alice.pid).await.unwrap(), None);
-    assert_ne!(kept(&log, "unwritten").await.epoch, unwritten);
+    assert_ne!(read_all(&log, "unwritten").await.epoch, unwritten);
     let again = send(&log, named("r", "one")).await.unwrap();
     assert_eq!((again.seq, again.duplicate), (Seq(1), true));
     assert_ne!(again.epoch, first.epoch);
@@ -41,14 +43,18 @@ async fn an_older_copy_of_the_database_uses_no_number_twice_under_one_epoch() {
     log.close().await;
 
     let log = alone(folder.path(), 0);
-    assert_eq!(log.incarnation(), incarnation, "it is the newest now");
-    let page = kept(&log, "r").await;
+    assert_eq!(
+        log.incarnation(),
+        incarnation,
+        "nothing newer was stored elsewhere"
+    );
+    let page = read_all(&log, "r").await;
     assert_eq!((seqs(&page), &page.epoch), (vec![1, 2], &again.epoch));
     log.close().await;
 }
 
 #[tokio::test]
-async fn a_log_whose_folder_says_nothing_of_it_opens_as_it_is() {
+async fn a_log_with_an_invalid_progress_file_opens_in_its_incarnation() {
     let folder = tempfile::tempdir().unwrap();
     let log = alone(folder.path(), 0);
     let incarnation = log.incarnation();

@@ -1,3 +1,5 @@
+//! Stored sessions over restarts, expiry and lock conflicts.
+
 use std::{path::Path, time::Duration};
 
 use super::super::tests::{alone, at, send, when_free, with_database};
@@ -19,8 +21,7 @@ fn stored(folder: &Path) -> i64 {
 }
 
 #[tokio::test]
-async fn sessions_that_go_on_when_the_process_ends_can_be_resumed_for_a_window_after_the_next_start()
- {
+async fn sessions_active_when_the_process_ends_can_be_resumed_for_a_window_after_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::new();
     let alice = session(&[("r", 7), ("s", 0)]);
@@ -43,7 +44,7 @@ async fn sessions_that_go_on_when_the_process_ends_can_be_resumed_for_a_window_a
 }
 
 #[tokio::test]
-async fn a_session_that_ended_before_the_log_was_opened_keeps_its_time() {
+async fn a_session_that_ended_before_the_log_was_reopened_keeps_its_expiry() {
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::new();
     let alice = session(&[]);
@@ -61,7 +62,7 @@ async fn a_session_that_ended_before_the_log_was_opened_keeps_its_time() {
 }
 
 #[tokio::test]
-async fn sessions_that_cannot_be_resumed_any_more_leave_the_file() {
+async fn expired_sessions_are_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::new();
     let log = at(folder.path(), &clock).unwrap();
@@ -71,20 +72,20 @@ async fn sessions_that_cannot_be_resumed_any_more_leave_the_file() {
         log.end(session.pid).await.unwrap();
     });
     futures_util::future::join_all(all).await;
-    let lasting: StoredSession = session(&[]);
-    log.save(lasting.clone()).await.unwrap();
+    let active: StoredSession = session(&[]);
+    log.save(active.clone()).await.unwrap();
     clock.advance(WINDOW);
     log.trim(clock.now()).await.unwrap();
     assert_eq!(stored(folder.path()), 701);
     clock.advance(MOMENT);
     log.trim(clock.now()).await.unwrap();
     assert_eq!(stored(folder.path()), 1);
-    assert_eq!(log.find(lasting.pid).await.unwrap(), Some(lasting));
+    assert_eq!(log.find(active.pid).await.unwrap(), Some(active));
     log.close().await;
 }
 
 #[tokio::test]
-async fn a_change_that_cannot_be_stored_is_refused_and_the_session_stays_as_it_was() {
+async fn a_change_that_cannot_be_stored_is_rejected_and_the_session_is_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let log = alone(folder.path(), 0);
     let alice = session(&[("r", 1)]);
@@ -106,24 +107,24 @@ async fn a_change_that_cannot_be_stored_is_refused_and_the_session_stays_as_it_w
 }
 
 #[tokio::test]
-async fn changes_of_sessions_are_stored_with_the_messages_that_wait() {
+async fn queued_session_changes_are_stored_with_queued_messages() {
     let folder = tempfile::tempdir().unwrap();
     let log = alone(folder.path(), 0);
     send(&log, draft("r", "1")).await.unwrap();
     let before = log.health.commits();
-    let (release, stuck) = std::sync::mpsc::channel::<()>();
-    let (begun, begins) = tokio::sync::oneshot::channel();
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    let (started, starts) = tokio::sync::oneshot::channel();
     log.with_connection(move |_| {
-        begun.send(()).unwrap();
-        let _ = stuck.recv();
+        started.send(()).unwrap();
+        let _ = blocked.recv();
     })
     .await;
-    begins.await.unwrap();
+    starts.await.unwrap();
     let receipt = log.append(draft("r", "1")).await.unwrap();
     let sessions: Vec<_> = (0..500).map(|_| session(&[("r", 1)])).collect();
     let saves = sessions.iter().map(|session| log.save(session.clone()));
     let release = async { drop(release) };
-    // Polled in this order: all of them wait when the writer goes on.
+    // Polled in this order: all of them are queued when the writer continues.
     let both = futures_util::future::join(futures_util::future::join_all(saves), release);
     for saved in tokio::task::unconstrained(both).await.0 {
         saved.unwrap();

@@ -3,19 +3,19 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{from_sql, to_sql};
-use crate::model::{Epoch, Timestamp};
+use crate::model::{Incarnation, Timestamp};
 
 /// The name of the log's incarnation.
-pub(in crate::backend::sqlite) fn incarnation(db: &Connection) -> rusqlite::Result<Epoch> {
+pub(in crate::backend::sqlite) fn incarnation(db: &Connection) -> rusqlite::Result<Incarnation> {
     db.query_row("SELECT epoch FROM life", [], |row| {
-        Ok(Epoch::from_text(row.get_ref(0)?.as_str()?))
+        Ok(Incarnation::from_text(row.get_ref(0)?.as_str()?))
     })
 }
 
 /// Names the first incarnation of a log.
 pub(in crate::backend::sqlite) fn insert_incarnation(
     db: &Connection,
-    name: &Epoch,
+    name: &Incarnation,
 ) -> rusqlite::Result<()> {
     db.execute("INSERT INTO life VALUES (?1)", [name.as_str()])
         .map(|_| ())
@@ -25,7 +25,10 @@ pub(in crate::backend::sqlite) fn insert_incarnation(
 /// are about to be used again.
 pub(in crate::backend::sqlite) fn begin_incarnation(db: &Connection) -> rusqlite::Result<()> {
     let transaction = db.unchecked_transaction()?;
-    transaction.execute("UPDATE life SET epoch = ?1", [Epoch::generate().as_str()])?;
+    transaction.execute(
+        "UPDATE life SET epoch = ?1",
+        [Incarnation::generate().as_str()],
+    )?;
     transaction.execute_batch(
         "UPDATE rooms SET epoch = lower(hex(randomblob(5)));
          DELETE FROM sessions;",

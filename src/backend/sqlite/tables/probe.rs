@@ -39,19 +39,19 @@ fn write_all_tables(db: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Reads the last message of the newest rooms except `suspect`. Fails if most of them cannot be read or, if there are no
-/// others, if the suspect itself cannot.
+/// Reads the last message of the newest rooms except one. Fails if most of them cannot be read or, if there are no
+/// others, if that one cannot.
 pub(in crate::backend::sqlite) fn read_rooms_except(
     db: &Connection,
-    suspect: Option<&RoomKey>,
+    except: Option<&RoomKey>,
 ) -> rusqlite::Result<()> {
-    let suspect = match suspect {
+    let except = match except {
         Some(key) => rooms::find_id(db, key)?,
         None => None,
     };
     let others: Vec<(i64, i64)> = db
         .prepare_cached("SELECT id, head FROM rooms WHERE id IS NOT ?1 ORDER BY id DESC LIMIT ?2")?
-        .query_map(params![suspect, PROBED_ROOMS], |row| {
+        .query_map(params![except, PROBED_ROOMS], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
@@ -62,7 +62,7 @@ pub(in crate::backend::sqlite) fn read_rooms_except(
             .optional()
     });
     let mut failures: Vec<_> = reads.filter_map(Result::err).collect();
-    match (count, suspect, failures.pop()) {
+    match (count, except, failures.pop()) {
         (0, Some(room), _) => db
             .prepare_cached("SELECT count(seq) FROM messages WHERE room = ?1")?
             .query_row([room], |_| Ok(())),

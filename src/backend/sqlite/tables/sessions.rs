@@ -16,7 +16,7 @@ use crate::{
 enum RoomElement {
     Joined(RoomName, u64),
     /// The session was removed from this room, for this reason.
-    Lost(RoomName, u64, String),
+    Removed(RoomName, u64, String),
 }
 
 /// Stores the session as an active one, in place of what was stored under its `pid`.
@@ -41,9 +41,10 @@ pub(in crate::backend::sqlite) fn upsert(
 fn encode_rooms(session: &StoredSession) -> rusqlite::Result<String> {
     let joined = session.rooms.iter();
     let joined = joined.map(|(room, Offset(offset))| RoomElement::Joined(room.clone(), *offset));
-    let lost = session.lost.iter();
-    let lost = lost.map(|(room, reason)| RoomElement::Lost(room.clone(), 0, reason.clone()));
-    let rooms: Vec<_> = joined.chain(lost).collect();
+    let removals = session.removals.iter();
+    let removals =
+        removals.map(|(room, reason)| RoomElement::Removed(room.clone(), 0, reason.clone()));
+    let rooms: Vec<_> = joined.chain(removals).collect();
     serde_json::to_string(&rooms)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
@@ -68,11 +69,11 @@ fn decode(pid: Pid, row: &Row<'_>) -> rusqlite::Result<StoredSession> {
     let connection = row.get_ref(2)?.as_str()?.parse();
     let elements: serde_json::Result<Vec<RoomElement>> =
         serde_json::from_str(row.get_ref(3)?.as_str()?);
-    let (mut rooms, mut lost) = (Vec::new(), Vec::new());
+    let (mut rooms, mut removals) = (Vec::new(), Vec::new());
     for element in elements.map_err(|error| corrupt_column(3, error))? {
         match element {
             RoomElement::Joined(room, offset) => rooms.push((room, Offset(offset))),
-            RoomElement::Lost(room, _, reason) => lost.push((room, reason)),
+            RoomElement::Removed(room, _, reason) => removals.push((room, reason)),
         }
     }
     Ok(StoredSession {
@@ -81,9 +82,9 @@ fn decode(pid: Pid, row: &Row<'_>) -> rusqlite::Result<StoredSession> {
         user: UserId::from_log(row.get_ref(1)?.as_str()?),
         connection: connection.map_err(|error: Error| corrupt_column(2, error))?,
         rooms,
-        lost,
+        removals,
         application: row.get(4)?,
-        claims: 0,
+        claim_count: 0,
     })
 }
 
@@ -108,7 +109,7 @@ pub(in crate::backend::sqlite) fn end_all(
     )
 }
 
-/// Removes a room from a user's sessions. The room stays in the list, with the reason why the session lost it.
+/// Removes a room from a user's sessions. The room stays in the list, with the reason of the removal.
 pub(in crate::backend::sqlite) fn remove_room(
     db: &Connection,
     user: &UserId,

@@ -12,30 +12,31 @@ use tokio::sync::oneshot;
 use crate::{
     auth::Grants,
     backend::{
-        Backend, ClusterNodes, Notice, PeerRequest, PresenceEntry, RosterPage, SessionStore,
+        Backend, ClusterNodes, ClusterNotice, PeerRequest, PresenceEntry, RosterPage, SessionStore,
         StoredSession, deliveries, memory,
     },
     error::{Code, Error, Result},
-    hub::testing::{arrive, connect, hub_with_backend, join, member, name, resume_of, user},
+    hub::testing::{connect, hub_with_backend, join, member, name, prepare, resume_of, user},
     hub::{
         CloseReason, Connection, Hub, LimitSettings, Signal, SignalReplies, SignalReply,
-        SignalTarget, lock,
+        SignalTarget,
     },
     model::{ConnectionId, Namespace, Pid, RoomKey, RoomName, UserId},
+    sync::lock,
 };
 
-/// The way to the other hub.
+/// Sends requests to the other hub.
 #[derive(Default)]
-struct Other {
+struct PeerHub {
     hub: OnceLock<Hub>,
     away: Arc<AtomicBool>,
 }
 
 #[async_trait]
-impl ClusterNodes for Other {
+impl ClusterNodes for PeerHub {
     fn set_presence(&self, _: &RoomKey, _: &UserId, _: Option<PresenceEntry>) {}
 
-    fn notify(&self, _: &RoomKey, _: Notice) {}
+    fn notify(&self, _: &RoomKey, _: ClusterNotice) {}
 
     async fn room_users(&self, _: &RoomKey, _: Option<&UserId>, _: usize) -> Result<RosterPage> {
         Ok(RosterPage::default())
@@ -55,30 +56,30 @@ impl ClusterNodes for Other {
         if self.away.load(Ordering::Relaxed) {
             return Err(Error::unavailable("cut off"));
         }
-        let (answer, answered) = oneshot::channel();
-        let question = PeerRequest { text, answer };
-        self.hub.get().unwrap().serve_request(question);
-        let answered = tokio::time::timeout(within, answered).await;
-        Ok(answered.into_iter().flatten().collect())
+        let (reply, response) = oneshot::channel();
+        let request = PeerRequest { text, reply };
+        self.hub.get().unwrap().serve_request(request);
+        let response = tokio::time::timeout(within, response).await;
+        Ok(response.into_iter().flatten().collect())
     }
 }
 
 /// Sessions that belong to the node that has claimed them.
-struct Owned {
+struct OwnedSessions {
     sessions: Arc<dyn SessionStore>,
     owners: Arc<Mutex<HashMap<Pid, usize>>>,
     node: usize,
     away: Arc<AtomicBool>,
 }
 
-impl Owned {
+impl OwnedSessions {
     fn is_owner(&self, pid: Pid) -> bool {
         lock(&self.owners).get(&pid) == Some(&self.node)
     }
 }
 
 #[async_trait]
-impl SessionStore for Owned {
+impl SessionStore for OwnedSessions {
     async fn save(&self, session: StoredSession) -> Result<()> {
         match self.is_owner(session.pid) {
             true => self.sessions.save(session).await,
@@ -109,8 +110,8 @@ impl SessionStore for Owned {
         self.sessions.forget_user(user).await
     }
 
-    async fn expel(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
-        self.sessions.expel(user, room, reason).await
+    async fn remove_from_room(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
+        self.sessions.remove_from_room(user, room, reason).await
     }
 
     async fn find(&self, pid: Pid) -> Result<Option<StoredSession>> {
@@ -118,15 +119,15 @@ impl SessionStore for Owned {
     }
 }
 
-/// Two hubs, and the way from the first to the second.
-fn two() -> (Hub, Hub, Arc<Other>) {
+/// Two hubs, and the path of requests from the first to the second.
+fn two() -> (Hub, Hub, Arc<PeerHub>) {
     let (backend, first) = memory::open(memory::MemoryConfig::default());
-    let others = [Arc::<Other>::default(), Arc::default()];
+    let others = [Arc::<PeerHub>::default(), Arc::default()];
     let owners = Arc::<Mutex<HashMap<Pid, usize>>>::default();
-    // What is said in rooms comes to the first alone; here it is about connections.
+    // Events of rooms come to the first alone: these tests are about connections.
     let streams = [first, deliveries().1];
     let mut hubs = streams.into_iter().enumerate().map(|(node, stream)| {
-        let owned = Owned {
+        let owned = OwnedSessions {
             sessions: backend.sessions.clone(),
             owners: owners.clone(),
             node,
@@ -161,10 +162,10 @@ fn data(reply: &SignalReply) -> &str {
     reply.data.as_deref().map_or("", RawValue::get)
 }
 
-/// Who answered what, and how many did not.
-fn said(replies: &SignalReplies) -> (Vec<&str>, usize) {
-    let answers = replies.replies.iter();
-    (answers.map(data).collect(), replies.missing)
+/// The data of the replies, and how many are missing.
+fn outcome(replies: &SignalReplies) -> (Vec<&str>, usize) {
+    let received = replies.replies.iter();
+    (received.map(data).collect(), replies.missing)
 }
 
 #[tokio::test]
@@ -177,17 +178,17 @@ async fn a_signal_reaches_a_users_connections_on_all_nodes_and_one_connection_wh
     *lock(&far.replies_with) = Some(&["\"far\""]);
     let bob = SignalTarget::User(user("bob"));
     let replies = signal(&one, &alice, bob.clone()).await.unwrap();
-    assert_eq!(said(&replies), (vec!["\"near\"", "\"far\""], 0));
+    assert_eq!(outcome(&replies), (vec!["\"near\"", "\"far\""], 0));
     assert_eq!(replies.replies[1].connection, there.id());
     let replies = signal(&one, &alice, SignalTarget::Connection(there.id())).await;
-    assert_eq!(said(&replies.unwrap()), (vec!["\"far\""], 0));
+    assert_eq!(outcome(&replies.unwrap()), (vec!["\"far\""], 0));
     let nobody = SignalTarget::Connection(ConnectionId::generate());
     let replies = signal(&one, &alice, nobody).await;
-    assert_eq!(said(&replies.unwrap()), (vec![], 1));
-    // Whoever cannot be reached is left out.
+    assert_eq!(outcome(&replies.unwrap()), (vec![], 1));
+    // Connections on nodes that cannot be reached are left out.
     to_two.away.store(true, Ordering::Relaxed);
     let replies = signal(&one, &alice, bob).await.unwrap();
-    assert_eq!(said(&replies), (vec!["\"near\""], 0));
+    assert_eq!(outcome(&replies), (vec!["\"near\""], 0));
 }
 
 #[tokio::test]
@@ -198,32 +199,32 @@ async fn one_users_signals_that_wait_for_other_nodes_leave_others_their_share() 
     let (_bob, far) = member(&two, "bob", &["a"]).await;
     *lock(&far.replies_with) = Some(&["\"far\""]);
     let bob = SignalTarget::User(user("bob"));
-    let asked = Signal {
+    let request = Signal {
         to: bob.clone(),
         event: "offer".into(),
         data: to_raw_value("data").unwrap().into(),
         timeout: None,
     };
     let waiting: Vec<_> = (0..crate::hub::cluster::client::MAX_SIGNALS / 2)
-        .map(|_| one.signal(&greedy, &asked).ok().unwrap())
+        .map(|_| one.signal(&greedy, &request).ok().unwrap())
         .collect();
     let refused = signal(&one, &greedy, bob.clone()).await.unwrap_err();
     assert_eq!(refused.code(), Code::LimitReached);
     assert!(refused.retry_after_ms().is_some());
     let replies = signal(&one, &alice, bob.clone()).await.unwrap();
-    assert_eq!(said(&replies), (vec!["\"far\""], 0));
+    assert_eq!(outcome(&replies), (vec!["\"far\""], 0));
     drop(waiting);
     assert!(signal(&one, &greedy, bob).await.is_ok());
 }
 
 #[tokio::test]
-async fn an_answer_comes_from_another_node_as_it_was_given() {
+async fn a_reply_comes_from_another_node_unchanged() {
     let (one, two, _) = two();
     let (alice, _) = member(&one, "alice", &["a"]).await;
     let (bob, far) = member(&two, "bob", &["a"]).await;
     let deep: &str = Box::leak(format!("{}{}", "[".repeat(65), "]".repeat(65)).into());
     let deep: &[&str] = Box::leak(vec![deep].into());
-    let answers: [(&[&str], _); 6] = [
+    let cases: [(&[&str], _); 6] = [
         (&["null"], r#""data":null"#),
         (&[], ""),
         (&["[1.0, 2]"], r#""data":[1.0, 2]"#),
@@ -234,27 +235,30 @@ async fn an_answer_comes_from_another_node_as_it_was_given() {
         ),
         (&["1"], r#""data":1"#),
     ];
-    for (says, told) in answers {
-        *lock(&far.replies_with) = Some(says);
+    for (replied, expected) in cases {
+        *lock(&far.replies_with) = Some(replied);
         let replies = signal(&one, &alice, SignalTarget::User(user("bob")))
             .await
             .unwrap();
-        let comma = if told.is_empty() { "" } else { "," };
+        let comma = if expected.is_empty() { "" } else { "," };
         assert_eq!(
             serde_json::to_string(&replies).unwrap(),
             format!(
-                r#"{{"replies":[{{"user":"bob","connection":"{}"{comma}{told}}}],"missing":0}}"#,
+                r#"{{"replies":[{{"user":"bob","connection":"{}"{comma}{expected}}}],"missing":0}}"#,
                 bob.id()
             )
         );
     }
-    let told = far.received();
-    let errors = told.iter().filter(|name| *name == "error").count();
-    assert_eq!(errors, 1, "who answered too deeply is told: {told:?}");
+    let received = far.received();
+    let errors = received.iter().filter(|name| *name == "error").count();
+    assert_eq!(
+        errors, 1,
+        "a client whose reply nests too deeply receives an error: {received:?}"
+    );
 }
 
 #[tokio::test]
-async fn who_may_be_signalled_is_decided_where_it_is() {
+async fn the_node_of_the_receiver_decides_who_may_signal_it() {
     let (one, two, _) = two();
     let (alice, _) = member(&one, "alice", &["a", "b"]).await;
     let (bob, client) = member(&two, "bob", &["c"]).await;
@@ -273,7 +277,7 @@ async fn who_may_be_signalled_is_decided_where_it_is() {
         SignalTarget::Connection(bob.id()),
     ] {
         let replies = signal(&one, &alice, to).await.unwrap();
-        assert_eq!(said(&replies), (vec!["\"yes\""], 0));
+        assert_eq!(outcome(&replies), (vec!["\"yes\""], 0));
     }
     // A grant for the user is enough without a room, and a room without a grant is not.
     for (grants, allowed) in [("user:bob=signal; b=join", true), ("b=join", false)] {
@@ -287,11 +291,11 @@ async fn who_may_be_signalled_is_decided_where_it_is() {
     let (_own, own) = member(&two, "alice", &[]).await;
     *lock(&own.replies_with) = Some(&["\"me\""]);
     let replies = signal(&one, &alice, SignalTarget::User(user("alice"))).await;
-    assert_eq!(said(&replies.unwrap()), (vec!["\"me\""], 0));
+    assert_eq!(outcome(&replies.unwrap()), (vec!["\"me\""], 0));
 }
 
 #[tokio::test]
-async fn a_kick_and_a_disconnect_count_over_all_nodes_and_say_if_some_could_not_be_reached() {
+async fn a_kick_and_a_disconnect_count_over_all_nodes_and_fail_if_some_cannot_be_reached() {
     let (one, two, to_two) = two();
     let table = RoomKey {
         namespace: Namespace::root(),
@@ -317,7 +321,7 @@ async fn a_kick_and_a_disconnect_count_over_all_nodes_and_say_if_some_could_not_
 }
 
 #[tokio::test]
-async fn what_is_known_of_a_user_is_what_all_nodes_know() {
+async fn the_summary_of_a_user_merges_those_of_all_nodes() {
     let (one, two, _) = two();
     let (_near, _) = member(&one, "alice", &["b", "a"]).await;
     let (far, _) = member(&two, "alice", &["c", "a"]).await;
@@ -342,43 +346,43 @@ async fn what_is_known_of_a_user_is_what_all_nodes_know() {
 }
 
 #[tokio::test]
-async fn a_session_that_goes_on_on_another_node_is_let_go_of_by_the_one_before() {
+async fn a_session_that_is_resumed_on_another_node_is_released_by_the_one_before() {
     let (one, two, _) = two();
     let (alice, dead) = member(&one, "alice", &["a"]).await;
-    let arrived = arrive(&two, "alice", resume_of(&alice, &dead)).await;
-    assert_eq!(arrived.pid(), alice.pid());
-    let (again, client) = connect(&two, arrived).await;
+    let prepared = prepare(&two, "alice", resume_of(&alice, &dead)).await;
+    assert_eq!(prepared.pid(), alice.pid());
+    let (again, client) = connect(&two, prepared).await;
     dead.is_closed(CloseReason::Replaced).await;
     assert!(one.connections().is_empty() && alice.memberships().is_none());
     assert!(again.is_in(&name("a")));
-    // Its end on the first node is no end of the session, whose client may go where it likes.
+    // The end of the old connection does not end the session, which can be resumed on any node.
     one.disconnect(&alice);
     assert!(two.save_session(&again, None).await.is_ok());
     let (back_again, _) = connect(
         &one,
-        arrive(&one, "alice", resume_of(&again, &client)).await,
+        prepare(&one, "alice", resume_of(&again, &client)).await,
     )
     .await;
-    // What was said before that comes late.
+    // A request to release it that was sent before arrives late.
     one.release_session(back_again.id()).await;
     assert_eq!(one.connections().len(), 1);
     assert!(back_again.is_in(&name("a")));
 }
 
 #[tokio::test]
-async fn a_client_whose_session_cannot_be_made_this_nodes_is_to_come_again() {
+async fn a_client_whose_session_cannot_be_claimed_is_closed_and_can_reconnect() {
     let (one, two, store) = two();
     let (alice, client) = member(&two, "alice", &["a"]).await;
     two.disconnect(&alice);
-    let arrived = arrive(&one, "alice", resume_of(&alice, &client)).await;
+    let prepared = prepare(&one, "alice", resume_of(&alice, &client)).await;
     store.away.store(true, Ordering::Relaxed);
-    let (second, refused) = connect(&one, arrived).await;
+    let (second, refused) = connect(&one, prepared).await;
     refused.is_closed(CloseReason::Unavailable).await;
     one.disconnect(&second);
     store.away.store(false, Ordering::Relaxed);
     let (third, _) = connect(
         &one,
-        arrive(&one, "alice", resume_of(&alice, &client)).await,
+        prepare(&one, "alice", resume_of(&alice, &client)).await,
     )
     .await;
     assert_eq!(third.id(), alice.id());

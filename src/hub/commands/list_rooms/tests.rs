@@ -2,7 +2,7 @@
 
 use crate::{
     hub::testing::{hub, key, member},
-    hub::{RoomsRequest, Visitor},
+    hub::{RoomsRequest, StatelessCaller},
     model::{Namespace, RoomName},
 };
 
@@ -12,14 +12,14 @@ async fn rooms_are_listed_by_name_page_by_page_and_personal_ones_only_when_asked
     let rooms = ["c", "a", "b", "d"];
     let (_alice, _client) = member(&hub, "alice", &rooms).await;
     let _nobody_is_in_there = hub.rooms().add_poller(&key("aa"));
-    let visitor = Visitor::back_end(Namespace::root());
+    let caller = StatelessCaller::back_end(Namespace::root());
     let list = async |prefix: &str, after: Option<&str>| {
         let request = RoomsRequest {
             prefix: prefix.into(),
             after: after.map(|after| RoomName::parse(after).unwrap()),
             limit: Some(3),
         };
-        let page = hub.live_rooms(&visitor, &request).await.unwrap();
+        let page = hub.live_rooms(&caller, &request).await.unwrap();
         let names: Vec<_> = page
             .rooms
             .iter()

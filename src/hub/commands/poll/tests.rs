@@ -11,7 +11,7 @@ use crate::{
     error::Result,
     hub::testing::{hub, hub_with_backend, hub_with_memory, publish},
     hub::{Hub, LimitSettings, PollReply, PollRequest, PollTimeout, Publish},
-    model::{Epoch, Namespace, Offset, Position, RoomKey, RoomName, Seq},
+    model::{Epoch, Incarnation, Namespace, Offset, Position, RoomKey, RoomName, Seq},
 };
 
 /// A hub whose rooms keep `messages`.
@@ -41,9 +41,9 @@ async fn poll(
         limit: Some(2),
         at_once: false,
     };
-    let visitor = hub.visitor(Namespace::root(), principal).unwrap();
+    let caller = hub.stateless_caller(Namespace::root(), principal).unwrap();
     let wait = || Ok(Box::pin(wait) as PollTimeout);
-    hub.poll(&visitor, poll, wait).await.unwrap()
+    hub.poll(&caller, poll, wait).await.unwrap()
 }
 
 fn numbers(polled: &PollReply) -> Vec<u32> {
@@ -152,7 +152,7 @@ impl Log for Counting {
         self.log.last_offset(namespace).await
     }
 
-    fn incarnation(&self) -> Epoch {
+    fn incarnation(&self) -> Incarnation {
         self.log.incarnation()
     }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Limit, Result},
-    hub::{Connection, Hub, Outgoing},
+    hub::{Connection, Hub, OutgoingEvent},
     model::ConnectionId,
 };
 
@@ -128,7 +128,7 @@ impl Hub {
             self.metrics().error(error);
             if let Some(connection) = self.connection_table().get(&connection) {
                 let event = "signal";
-                let notice = Outgoing::notice("error", &RejectedReplyNotice { event, error });
+                let notice = OutgoingEvent::notice("error", &RejectedReplyNotice { event, error });
                 connection.push(&notice);
             }
         }

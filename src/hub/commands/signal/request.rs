@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::target::{Signal, SignalTarget};
 use crate::{
     auth::{Grants, Permission},
-    hub::{Connection, Outgoing},
+    hub::{Connection, OutgoingEvent},
     model::{ConnectionId, Namespace, RoomName, UserId},
 };
 
@@ -76,13 +76,13 @@ impl SignalRequest {
     }
 
     /// The event that its receivers get.
-    pub(super) fn notice(&self) -> Arc<Outgoing> {
+    pub(super) fn notice(&self) -> Arc<OutgoingEvent> {
         let notice = SignalNotice {
             from: &self.from,
             event: &self.event,
             data: &self.data,
         };
-        Outgoing::notice("signal", &notice)
+        OutgoingEvent::notice("signal", &notice)
     }
 
     /// Whether the sender may signal the user whose connections these are.

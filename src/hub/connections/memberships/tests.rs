@@ -1,4 +1,4 @@
-//! Limits, floors and the end of a connection's memberships.
+//! Limits, start offsets and the end of a connection's memberships.
 
 use super::*;
 

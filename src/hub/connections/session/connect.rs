@@ -22,7 +22,7 @@ use crate::{
 /// Identity and destination of a connection that is being opened.
 struct NewConnection {
     namespace: Namespace,
-    entrant: AdmittedUser,
+    admitted: AdmittedUser,
     session: (ConnectionId, Option<Pid>),
     sink: Arc<dyn EventSink>,
 }
@@ -30,7 +30,7 @@ struct NewConnection {
 impl Hub {
     /// Opens a prepared connection: from now on it receives events through `sink`. What `greet` pushes comes first, behind that
     /// the messages that a resumed session has missed.
-    pub async fn connect(
+    pub(crate) async fn connect(
         &self,
         prepared: PreparedConnection,
         sink: Arc<dyn EventSink>,
@@ -38,7 +38,7 @@ impl Hub {
     ) -> Arc<Connection> {
         let PreparedConnection {
             namespace,
-            entrant,
+            admitted,
             new_id,
             pid,
             resumed,
@@ -47,7 +47,7 @@ impl Hub {
         let was_stored = resumed.as_ref().is_some_and(|it| it.live.is_none());
         let new = |id| NewConnection {
             namespace,
-            entrant,
+            admitted,
             session: (id, pid),
             sink,
         };
@@ -73,7 +73,7 @@ impl Hub {
                 return connection;
             }
         }
-        self.ask_status(&connection);
+        self.request_status_from_nodes(&connection);
         if was_stored {
             self.announce_session(&connection);
         }
@@ -90,7 +90,7 @@ impl Hub {
             let trigger = self.catch_up_trigger(itself);
             let subscriber = Subscriber::live(new.sink, Offset(0), trigger);
             let rooms = Memberships::new();
-            Connection::new(new.entrant, new.namespace, new.session, rooms, subscriber)
+            Connection::new(new.admitted, new.namespace, new.session, rooms, subscriber)
         });
         let personal = RoomName::personal(&connection.principal().user);
         // No other task has the connection yet, so it cannot have left all rooms.
@@ -100,7 +100,7 @@ impl Hub {
         self.connection_table().register(&connection);
         connection.subscriber().hold_room(&personal);
         self.rooms()
-            .add_member(&connection.key(&personal), &connection);
+            .add_member(&connection.room_key(&personal), &connection);
         connection
     }
 
@@ -117,7 +117,7 @@ impl Hub {
         let removals = live
             .as_ref()
             .map_or(resumed.removals, |live| live.unconfirmed_removals());
-        let principal = new.entrant.principal.clone();
+        let principal = new.admitted.principal.clone();
         let (rooms, forbidden): (Memberships, Memberships) = taken
             .unwrap_or(resumed.rooms)
             .into_iter()
@@ -126,7 +126,7 @@ impl Hub {
             let trigger = self.catch_up_trigger(itself);
             let subscriber = Subscriber::behind(new.sink, resumed.received, trigger);
             Connection::new(
-                new.entrant,
+                new.admitted,
                 new.namespace,
                 new.session,
                 rooms.clone(),
@@ -134,7 +134,7 @@ impl Hub {
             )
         });
         connection.set_incarnation(resumed.incarnation);
-        connection.set_claims(resumed.claims);
+        connection.set_claim_count(resumed.claim_count);
         let application = live.as_ref().map(|live| live.application_data());
         connection.restore_application(application.unwrap_or(resumed.application));
         let guard = connection.try_lock_memberships();
@@ -143,7 +143,7 @@ impl Hub {
         self.enter_rooms(&connection, rooms.keys());
         if let Some(live) = &live {
             for room in forbidden.keys() {
-                self.rooms().remove_member(&connection.key(room), live);
+                self.rooms().remove_member(&connection.room_key(room), live);
             }
         }
         let forbidden = forbidden.into_keys();
@@ -162,7 +162,7 @@ impl Hub {
     fn take_over(&self, live: &Connection) -> Option<Memberships> {
         let left = live.leave_all()?;
         for room in left.joining {
-            self.rooms().remove_member(&live.key(&room), live);
+            self.rooms().remove_member(&live.room_key(&room), live);
         }
         live.close(CloseReason::Replaced);
         Some(left.joined)
@@ -175,7 +175,7 @@ impl Hub {
         rooms: impl Iterator<Item = &'a RoomName>,
     ) {
         for room in rooms {
-            let key = connection.key(room);
+            let key = connection.room_key(room);
             self.rooms().add_member(&key, connection);
             // Also after a takeover: the old connection may have been a member that was not present yet, and its join has been
             // cancelled.
@@ -199,7 +199,7 @@ impl Hub {
             sent = true;
         }
         if sent {
-            self.forget_lost(connection);
+            self.schedule_removals_cleanup(connection);
         }
     }
 

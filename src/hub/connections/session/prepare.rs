@@ -4,7 +4,7 @@ use crate::{
     auth::Principal,
     error::Result,
     hub::{AdmittedUser, Hub, connections::Memberships},
-    model::{ConnectionId, Epoch, Namespace, Offset, Pid},
+    model::{ConnectionId, Incarnation, Namespace, Offset, Pid},
 };
 
 use super::resume::{ResumeRequest, ResumedSession};
@@ -14,7 +14,7 @@ use super::resume::{ResumeRequest, ResumedSession};
 #[derive(Debug)]
 pub struct PreparedConnection {
     pub(super) namespace: Namespace,
-    pub(super) entrant: AdmittedUser,
+    pub(super) admitted: AdmittedUser,
     /// The id of the connection if it begins a new session.
     pub(super) new_id: ConnectionId,
     pub(super) pid: Option<Pid>,
@@ -27,13 +27,13 @@ impl PreparedConnection {
         &self.namespace
     }
 
-    /// Makes it begin in `rooms`, each with its floor, and catch up from `received` on, in `incarnation` of the log, which is the
+    /// Makes it begin in `rooms`, each with its start offset, and catch up from `received` on, in `incarnation` of the log, which is the
     /// current one.
     pub(in crate::hub) fn begin_in(
         &mut self,
         rooms: Memberships,
         received: Offset,
-        incarnation: Epoch,
+        incarnation: Incarnation,
     ) {
         self.resumed = Some(ResumedSession::new_in(
             self.new_id,
@@ -68,7 +68,7 @@ impl Hub {
     ///
     /// # Errors
     /// `limit_reached` if the user has too many connections, `unavailable` while the session cannot be read.
-    pub async fn prepare_connection(
+    pub(crate) async fn prepare_connection(
         &self,
         namespace: Namespace,
         principal: Principal,
@@ -86,15 +86,15 @@ impl Hub {
             true => 0,
             false => self.limits().connections_per_user,
         };
-        let entrant = self.connection_table().admit(principal, limit)?;
+        let admitted = self.connection_table().admit(principal, limit)?;
         if let Some(decision) = &decision {
-            let user = &entrant.principal.user;
+            let user = &admitted.principal.user;
             self.count_resume(&namespace, user, decision.as_ref().err().copied());
         }
         let (pid, resumed) = decision.and_then(Result::ok).unzip();
         Ok(PreparedConnection {
             namespace,
-            entrant,
+            admitted,
             pid: pid.or_else(|| resumable.then(Pid::generate)),
             new_id: ConnectionId::generate(),
             resumed,

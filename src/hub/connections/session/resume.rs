@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::claims::SessionClaim;
+use super::resume_lock::ResumeLock;
 use crate::{
     auth::{Permission, Principal},
     backend::{PageSize, StoredSession},
@@ -14,7 +14,7 @@ use crate::{
         Connection, Hub,
         connections::{Memberships, application::ApplicationData},
     },
-    model::{ConnectionId, Epoch, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
+    model::{ConnectionId, Incarnation, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
     retry::log_in_bursts,
 };
 
@@ -101,15 +101,15 @@ pub(in crate::hub) struct ResumedSession {
     /// The offset up to which the client has received everything.
     pub(super) received: Offset,
     /// The incarnation of the log that offsets belong to.
-    pub(super) incarnation: Epoch,
-    /// How many claims the session had when it was read.
-    pub(super) claims: u64,
+    pub(super) incarnation: Incarnation,
+    /// How often the session had been claimed when it was read.
+    pub(super) claim_count: u64,
     /// The session's connection to this node, if that has not ended yet.
     pub(super) live: Option<Arc<Connection>>,
     pub(super) application: ApplicationData,
     /// The rooms that the connection was removed from meanwhile, and why.
     pub(super) removals: Vec<(RoomName, String)>,
-    _claim: Option<SessionClaim>,
+    _lock: Option<ResumeLock>,
 }
 
 impl ResumedSession {
@@ -118,18 +118,18 @@ impl ResumedSession {
         connection: ConnectionId,
         rooms: Memberships,
         received: Offset,
-        incarnation: Epoch,
+        incarnation: Incarnation,
     ) -> Self {
         Self {
             connection,
             rooms,
             received,
             incarnation,
-            claims: 0,
+            claim_count: 0,
             live: None,
             application: ApplicationData::default(),
             removals: Vec::new(),
-            _claim: None,
+            _lock: None,
         }
     }
 }
@@ -141,7 +141,7 @@ pub(super) type ResumeDecision = Option<Result<(Pid, ResumedSession), ResumeReje
 struct Claimant<'a> {
     namespace: &'a Namespace,
     principal: &'a Principal,
-    /// Nothing at first: then the floors of its rooms alone say from where on it is to receive messages.
+    /// Nothing at first: then the start offsets of its rooms alone say from where on it is to receive messages.
     received: Offset,
 }
 
@@ -210,7 +210,7 @@ impl Hub {
         claimant: &Claimant<'_>,
         pid: Pid,
     ) -> Result<Result<ResumedSession, ResumeRejection>> {
-        let claim = self.sessions().claims().claim(pid).await?;
+        let lock = self.sessions().resume_locks().acquire(pid).await?;
         // Before the session is read: its offsets are known then to belong to the log's current incarnation.
         let log_end = self.backend().log.last_offset(claimant.namespace).await?;
         let incarnation = self.backend().log.incarnation();
@@ -239,11 +239,11 @@ impl Hub {
             rooms,
             received: claimant.received,
             incarnation,
-            claims: session.claims,
+            claim_count: session.claim_count,
             live,
             application: ApplicationData::parse(session.application.as_deref()),
-            removals: session.lost,
-            _claim: Some(claim),
+            removals: session.removals,
+            _lock: Some(lock),
         }))
     }
 
@@ -255,7 +255,7 @@ impl Hub {
         log_end: Offset,
     ) -> Result<bool> {
         let log = &self.backend().log;
-        for (room, floor) in rooms {
+        for (room, start_offset) in rooms {
             if !claimant.principal.may(Permission::Join, room) {
                 continue;
             }
@@ -263,7 +263,7 @@ impl Hub {
                 namespace: claimant.namespace.clone(),
                 room: room.clone(),
             };
-            let from = claimant.received.max(*floor);
+            let from = claimant.received.max(*start_offset);
             let missed = log.missed(&key, from, log_end, PageSize::ONE).await?;
             if !missed.complete {
                 return Ok(false);
@@ -292,7 +292,7 @@ impl Hub {
     ///
     /// # Errors
     /// `unavailable` while the session cannot be read.
-    pub async fn resumed_guest(
+    pub(crate) async fn resumed_guest(
         &self,
         namespace: &Namespace,
         resume: ResumeRequest,

@@ -69,7 +69,7 @@ impl Hub {
         let mut rooms = connection.memberships().ok_or_else(connection_closing)?;
         let user = connection.principal().user.clone();
         if !rooms.contains_key(&RoomName::personal(&user)) {
-            return Ok(None); // it is stored once the floor of its personal room is known
+            return Ok(None); // it is stored once the start offset of its personal room is known
         }
         if connection.is_stale(&self.backend().log.incarnation()) {
             return Ok(None); // its offsets would be taken for those of the new incarnation
@@ -84,14 +84,14 @@ impl Hub {
             connection: connection.id(),
             rooms: rooms.into_iter().collect(),
             application: connection.application_data().to_text(),
-            lost: connection.unconfirmed_removals(),
-            claims: connection.claims(),
+            removals: connection.unconfirmed_removals(),
+            claim_count: connection.claim_count(),
         }))
     }
 
     /// Stores what the application keeps with a connection, if that has changed. If that fails, it is logged, and retried with the
     /// next change.
-    pub async fn save_application(&self, connection: &Connection) {
+    pub(crate) async fn save_application(&self, connection: &Connection) {
         if connection.pid().is_none() || connection.memberships().is_none() {
             return; // it has no session, or another connection has resumed that
         }

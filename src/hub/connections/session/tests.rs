@@ -9,10 +9,11 @@ use crate::{
     backend::{Retention, RetentionPolicy, memory},
     error::Limit,
     hub::testing::{
-        arrive, connect, hub, hub_with_backend, hub_with_memory, join, member, publish, resume_of,
+        connect, hub, hub_with_backend, hub_with_memory, join, member, prepare, publish, resume_of,
     },
-    hub::{CloseReason, LimitSettings, ResumeRequest, lock},
+    hub::{CloseReason, LimitSettings, ResumeRequest},
     model::{Namespace, Offset, Pid, RoomName, UserId},
+    sync::lock,
 };
 
 mod life;
@@ -35,9 +36,9 @@ async fn a_client_that_comes_back_is_given_what_it_missed_of_all_rooms_once_and_
     ] {
         publish(&hub, room, number).await;
     }
-    let arrived = arrive(&hub, "alice", resume_of(&alice, &before)).await;
-    assert_eq!(arrived.pid(), alice.pid());
-    let (again, after) = connect(&hub, arrived).await;
+    let prepared = prepare(&hub, "alice", resume_of(&alice, &before)).await;
+    assert_eq!(prepared.pid(), alice.pid());
+    let (again, after) = connect(&hub, prepared).await;
     assert_eq!(again.id(), alice.id());
     publish(&hub, "a", 7).await;
     let missed = ["session", "b 2", "user:alice 3", "a 4", "b 6", "a 7"];
@@ -55,7 +56,7 @@ async fn a_client_that_had_received_nothing_is_given_all_since_it_joined() {
         pid: alice.pid().unwrap(),
         offset: None,
     };
-    let (_, client) = connect(&hub, arrive(&hub, "alice", named).await).await;
+    let (_, client) = connect(&hub, prepare(&hub, "alice", named).await).await;
     client.receives(&["session", "a 2"]).await;
 }
 
@@ -66,7 +67,7 @@ async fn a_connection_not_yet_noticed_dead_is_taken_over_and_nobody_is_told() {
     let (alice, dead) = member(&hub, "alice", &["a"]).await;
     bob.receives(&["session", "presence"]).await;
     let (again, client) =
-        connect(&hub, arrive(&hub, "alice", resume_of(&alice, &dead)).await).await;
+        connect(&hub, prepare(&hub, "alice", resume_of(&alice, &dead)).await).await;
     assert_eq!(*lock(&dead.closed), Some(CloseReason::Replaced));
     // The dead connection's own end comes late and changes nothing.
     hub.disconnect(&alice);
@@ -104,11 +105,11 @@ async fn a_user_with_all_the_connections_it_may_have_takes_its_own_over_and_gets
         hub.prepare_connection(Namespace::root(), principal, resume)
     };
     let named = resume_of(&alice, &client);
-    let arrived = another(named).await.unwrap();
-    assert_eq!(arrived.pid(), alice.pid());
+    let prepared = another(named).await.unwrap();
+    assert_eq!(prepared.pid(), alice.pid());
     let error = another(ResumeRequest::NewSession).await.unwrap_err();
     assert_eq!(error.limit(), Some(Limit::ConnectionsPerUser));
-    let (again, _) = connect(&hub, arrived).await;
+    let (again, _) = connect(&hub, prepared).await;
     drop(alice);
     assert!(another(ResumeRequest::NewSession).await.is_err());
     hub.disconnect(&again);
@@ -134,7 +135,7 @@ async fn a_room_that_was_left_is_not_given_again() {
     publish(&hub, "b", 2).await;
     let (again, after) = connect(
         &hub,
-        arrive(&hub, "alice", resume_of(&alice, &client)).await,
+        prepare(&hub, "alice", resume_of(&alice, &client)).await,
     )
     .await;
     after.receives(&["session", "b 2"]).await;
@@ -152,12 +153,12 @@ async fn rooms_that_a_client_may_not_be_in_any_more_are_left_when_it_comes_back(
         let mut principal = hub.authority().open_principal(Some("alice")).unwrap();
         principal.grants = Arc::new(Grants::parse("b=join").unwrap());
         let named = resume_of(&alice, &client);
-        let arrived = hub
+        let prepared = hub
             .prepare_connection(Namespace::root(), principal, named)
             .await;
-        let arrived = arrived.unwrap();
-        assert_eq!(arrived.pid(), alice.pid());
-        let (again, after) = connect(&hub, arrived).await;
+        let prepared = prepared.unwrap();
+        assert_eq!(prepared.pid(), alice.pid());
+        let (again, after) = connect(&hub, prepared).await;
         publish(&hub, "a", 1).await;
         publish(&hub, "b", 2).await;
         after.receives(&["session", "kicked", "b 2"]).await;
@@ -209,12 +210,12 @@ async fn a_session_that_is_somebody_elses_or_was_never_given_is_not_resumed() {
     let hub = hub();
     let (alice, client) = member(&hub, "alice", &["a"]).await;
     let named = resume_of(&alice, &client);
-    assert_ne!(arrive(&hub, "mallory", named).await.pid(), alice.pid());
+    assert_ne!(prepare(&hub, "mallory", named).await.pid(), alice.pid());
     let unknown = ResumeRequest::Session {
         pid: Pid::generate(),
         offset: None,
     };
-    let (other, _) = connect(&hub, arrive(&hub, "alice", unknown).await).await;
+    let (other, _) = connect(&hub, prepare(&hub, "alice", unknown).await).await;
     assert_ne!(Some(other.id()), Some(alice.id()));
     let page = hub.metrics().render();
     for reason in ["other_user", "unknown_session"] {
@@ -222,7 +223,7 @@ async fn a_session_that_is_somebody_elses_or_was_never_given_is_not_resumed() {
         assert!(page.contains(&line), "{page}");
     }
     // The owner can still come back.
-    assert_eq!(arrive(&hub, "alice", named).await.pid(), alice.pid());
+    assert_eq!(prepare(&hub, "alice", named).await.pid(), alice.pid());
 }
 
 #[tokio::test]
@@ -233,7 +234,7 @@ async fn an_offset_that_was_never_given_is_not_resumed_from() {
         pid: alice.pid().unwrap(),
         offset: Some(Offset(7)),
     };
-    assert_ne!(arrive(&hub, "alice", named).await.pid(), alice.pid());
+    assert_ne!(prepare(&hub, "alice", named).await.pid(), alice.pid());
 }
 
 #[tokio::test]
@@ -243,13 +244,13 @@ async fn of_two_clients_that_name_a_session_at_once_the_second_waits_for_the_fir
     let (alice, client) = member(&hub, "alice", &["a"]).await;
     hub.disconnect(&alice);
     let named = resume_of(&alice, &client);
-    let first = arrive(&hub, "alice", named).await;
-    let mut second = std::pin::pin!(arrive(&hub, "alice", named));
+    let first = prepare(&hub, "alice", named).await;
+    let mut second = std::pin::pin!(prepare(&hub, "alice", named));
     assert!(futures_util::poll!(&mut second).is_pending());
     // It goes away again.
     drop(first);
     let second = second.await;
-    let mut third = std::pin::pin!(arrive(&hub, "alice", named));
+    let mut third = std::pin::pin!(prepare(&hub, "alice", named));
     assert!(futures_util::poll!(&mut third).is_pending());
     let (first, _) = connect(&hub, second).await;
     let (second, _) = connect(&hub, third.await).await;
@@ -274,9 +275,9 @@ async fn a_session_of_which_something_is_not_kept_any_more_is_not_resumed() {
     hub.disconnect(&alice);
     publish(&hub, "a", 1).await;
     publish(&hub, "a", 2).await;
-    let arrived = arrive(&hub, "alice", resume_of(&alice, &client)).await;
-    assert_ne!(arrived.pid(), alice.pid());
-    let (_, fresh) = connect(&hub, arrived).await;
+    let prepared = prepare(&hub, "alice", resume_of(&alice, &client)).await;
+    assert_ne!(prepared.pid(), alice.pid());
+    let (_, fresh) = connect(&hub, prepared).await;
     fresh.receives(&["session"]).await;
 }
 

@@ -7,8 +7,9 @@ use crate::{
     auth::{Grants, Permission},
     backend::{Retention, RetentionPolicy, memory},
     hub::testing::{RecordingClient, connect, hub, hub_with_memory, name, publish},
-    hub::{Connection, Hub, PreparedStream, StreamRequest, StreamStart, Visitor, lock},
-    model::{Cursor, Epoch, Namespace, Offset, Position, RoomName, Seq, Timestamp},
+    hub::{Connection, Hub, PreparedStream, StatelessCaller, StreamRequest, StreamStart},
+    model::{Cursor, Epoch, Incarnation, Namespace, Offset, Position, RoomName, Seq, Timestamp},
+    sync::lock,
 };
 
 fn rooms(names: &[&str]) -> Vec<RoomName> {
@@ -30,14 +31,14 @@ async fn begin(
     stream: StreamRequest,
 ) -> (Arc<Connection>, Arc<RecordingClient>, Cursor, Vec<String>) {
     let principal = hub.authority().open_principal(Some("eve")).unwrap();
-    let beginning = hub
+    let prepared = hub
         .prepare_stream(Namespace::root(), principal, stream)
         .await;
     let PreparedStream {
         prepared,
         cursor,
         resets,
-    } = beginning.unwrap();
+    } = prepared.unwrap();
     let (connection, client) = connect(hub, prepared).await;
     let resets = resets.iter().map(|reset| reset.room.to_string());
     (connection, client, cursor, resets.collect())
@@ -64,7 +65,7 @@ fn hub_that_keeps(messages: u64) -> Hub {
 
 /// The present position of room `a`.
 async fn position(hub: &Hub) -> Position {
-    let back_end = Visitor::back_end(Namespace::root());
+    let back_end = StatelessCaller::back_end(Namespace::root());
     let room = hub.room(&back_end, name("a")).await.unwrap();
     Position {
         epoch: room.epoch,
@@ -191,7 +192,7 @@ async fn a_cursor_of_another_log_or_from_the_future_or_too_old_is_none() {
         (
             "another log",
             Cursor {
-                incarnation: Epoch::generate(),
+                incarnation: Incarnation::generate(),
                 ..good.clone()
             },
         ),
@@ -228,10 +229,10 @@ async fn who_may_not_read_the_past_begins_anew_and_may_not_ask_for_it() {
     let cursor = hub.cursor(Offset(0), Timestamp::now());
     let here = Namespace::root();
     let since = stream(&["a"], Some(StreamStart::Cursor(cursor)), 0);
-    let beginning = hub
+    let prepared = hub
         .prepare_stream(here.clone(), principal.clone(), since)
         .await;
-    assert_eq!(beginning.unwrap().resets.len(), 1);
+    assert_eq!(prepared.unwrap().resets.len(), 1);
     for (stream, may) in [
         (stream(&["a"], None, 0), true),
         (stream(&["a"], None, 1), false),

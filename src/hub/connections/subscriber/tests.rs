@@ -25,14 +25,14 @@ struct Sink {
 }
 
 impl EventSink for Sink {
-    fn push(&self, event: &Outgoing) {
+    fn push(&self, event: &OutgoingEvent) {
         if let Event::Message(message) = event.event() {
             let room = message.room.room.as_str()[1..].parse().unwrap();
             lock(&self.pushed).push((room, message.offset.0));
         }
     }
 
-    fn push_with_reply(&self, _: &Outgoing, _: Duration) -> Option<PendingReply> {
+    fn push_with_reply(&self, _: &OutgoingEvent, _: Duration) -> Option<PendingReply> {
         None
     }
 
@@ -95,8 +95,8 @@ struct World {
     delivered: usize,
     subscriber: Subscriber,
     sink: Arc<Sink>,
-    /// The floor of each room that it is in.
-    floors: BTreeMap<usize, u64>,
+    /// The start offset of each room that it is in.
+    start_offsets: BTreeMap<usize, u64>,
     /// The end of the history in the reply to its join, for each room that it is a member of.
     members: BTreeMap<usize, u64>,
     joining: Option<(usize, Option<u64>)>,
@@ -113,16 +113,16 @@ impl World {
             delivered: 0,
             subscriber: Subscriber::live(sink.clone(), Offset(0), Box::new(|| {})),
             sink,
-            floors: BTreeMap::new(),
+            start_offsets: BTreeMap::new(),
             members: BTreeMap::new(),
             joining: None,
             catching_up: None,
         }
     }
 
-    fn message(&self, offset: u64) -> Arc<Outgoing> {
+    fn message(&self, offset: u64) -> Arc<OutgoingEvent> {
         let room = self.log[usize::try_from(offset).unwrap() - 1];
-        Outgoing::new(Event::Message(Arc::new(Message {
+        OutgoingEvent::new(Event::Message(Arc::new(Message {
             room: RoomKey {
                 namespace: Namespace::root(),
                 room: name(room),
@@ -147,11 +147,11 @@ impl World {
             Step::Store(room) => self.log.push(room),
             Step::Deliver => self.deliver(),
             Step::Notice(room) if self.members.contains_key(&room) => {
-                let notice = Outgoing::notice("presence", &room);
+                let notice = OutgoingEvent::notice("presence", &room);
                 self.subscriber.push(&name(room), &notice);
             }
             // A join holds the membership lock: nothing catches up meanwhile.
-            Step::BeginJoin(room) if self.idle() && !self.floors.contains_key(&room) => {
+            Step::BeginJoin(room) if self.idle() && !self.start_offsets.contains_key(&room) => {
                 self.subscriber.hold_room(&name(room));
                 self.members.insert(room, 0);
                 self.joining = Some((room, None));
@@ -160,7 +160,7 @@ impl World {
                 let head = self.head();
                 if let Some((room, read @ None)) = &mut self.joining {
                     *read = Some(head);
-                    self.floors.insert(*room, head);
+                    self.start_offsets.insert(*room, head);
                 }
             }
             Step::EndJoin => {
@@ -170,7 +170,7 @@ impl World {
                     self.joining = None;
                 }
             }
-            Step::Leave(room) if self.idle() && self.floors.remove(&room).is_some() => {
+            Step::Leave(room) if self.idle() && self.start_offsets.remove(&room).is_some() => {
                 self.members.remove(&room);
                 self.subscriber.remove_room(&name(room));
             }
@@ -207,10 +207,10 @@ impl World {
             return;
         };
         for offset in pushed + 1..=until {
-            let floor = self
-                .floors
+            let start = self
+                .start_offsets
                 .get(&self.log[usize::try_from(offset).unwrap() - 1]);
-            if floor.is_some_and(|floor| offset > *floor) {
+            if start.is_some_and(|start| offset > *start) {
                 self.subscriber.push_replayed(&self.message(offset));
             }
         }
@@ -260,14 +260,14 @@ proptest! {
         prop_assert!(lock(&world.subscriber.state).is_live());
         let pushed = lock(&world.sink.pushed);
         prop_assert!(pushed.is_sorted_by(|one, next| one.1 < next.1), "{pushed:?}");
-        for (room, floor) in &world.floors {
+        for (room, start) in &world.start_offsets {
             let of_room = |(at, of): (usize, &usize)| (of == room).then_some(at as u64 + 1);
             let stored: Vec<_> = world.log.iter().enumerate().filter_map(of_room).collect();
-            let expected = stored.into_iter().filter(|offset| offset > floor);
-            let arrived = pushed.iter().filter(|(of, offset)| of == room && offset > floor);
+            let expected = stored.into_iter().filter(|offset| offset > start);
+            let received = pushed.iter().filter(|(of, offset)| of == room && offset > start);
             prop_assert_eq!(
                 expected.collect::<Vec<_>>(),
-                arrived.map(|(_, offset)| *offset).collect::<Vec<_>>()
+                received.map(|(_, offset)| *offset).collect::<Vec<_>>()
             );
         }
     }
@@ -320,7 +320,7 @@ fn events_that_are_dropped_while_the_log_is_read_are_counted() {
     let sink = Arc::<Sink>::default();
     let subscriber = Subscriber::behind(sink.clone(), Offset(0), Box::new(|| {}));
     let room: RoomName = "r0".parse().unwrap();
-    let ephemeral = Outgoing::new(Event::Ephemeral(Arc::new(Ephemeral {
+    let ephemeral = OutgoingEvent::new(Event::Ephemeral(Arc::new(Ephemeral {
         room: RoomKey {
             namespace: Namespace::root(),
             room: room.clone(),
@@ -335,7 +335,7 @@ fn events_that_are_dropped_while_the_log_is_read_are_counted() {
     assert_eq!(taken.count(), MAX_HELD_EVENTS + 2);
     // The first event beyond the bound replaces all held droppable events: the oldest are too late anyway.
     assert_eq!(sink.dropped.load(Ordering::Relaxed), 1025);
-    let notice = Outgoing::notice("n", &());
+    let notice = OutgoingEvent::notice("n", &());
     for _ in 0..MAX_HELD_EVENTS + 1 {
         subscriber.push(&room, &notice);
     }

@@ -101,7 +101,7 @@ fn a_bounded_number_of_departed_users_is_remembered_and_the_newest_always() {
     let seen = LastSeen::default();
     let user = |number: usize| UserId::parse(&format!("u{number}")).unwrap();
     let departing = LocalUser::default();
-    for number in 0..=2 * MAX_DEPARTED {
+    for number in 0..=2 * MAX_OFFLINE_USERS {
         seen.insert(
             user(number),
             departing
@@ -110,6 +110,6 @@ fn a_bounded_number_of_departed_users_is_remembered_and_the_newest_always() {
         );
     }
     assert!(seen.get(&user(0)).is_none());
-    assert!(seen.get(&user(2 * MAX_DEPARTED)).is_some());
-    assert!(seen.get(&user(MAX_DEPARTED + 1)).is_some());
+    assert!(seen.get(&user(2 * MAX_OFFLINE_USERS)).is_some());
+    assert!(seen.get(&user(MAX_OFFLINE_USERS + 1)).is_some());
 }

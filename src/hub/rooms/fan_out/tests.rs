@@ -14,7 +14,7 @@ fn events_over_the_budget_are_sent_one_after_another_as_it_refills() {
         let at = fan_out.spend(&alice, 100, now);
         waits.push(at.map_or(0, |at| (at - now).as_millis()));
     }
-    // The last permit of a burst is there at once: 199 permits may be owed.
+    // The last permit of a burst is there at once: 199 permits may be taken in advance.
     assert_eq!(waits, [0, 0, 10, 1010, 2010]);
     assert_eq!(fan_out.spend(&bob, 100, now), None);
     let later = now + Duration::from_secs(6);

@@ -28,10 +28,19 @@ fn lobby() -> RoomKey {
     }
 }
 
-fn show(rooms: &RoomRegistry, who: &Connection) {
-    let (user, status) = (who.principal().user.clone(), who.user_status());
+fn show(rooms: &RoomRegistry, connection: &Connection) {
+    let (user, status) = (
+        connection.principal().user.clone(),
+        connection.user_status(),
+    );
     rooms.with(&lobby(), |room| {
-        room.show_user(who.id(), user, status, Instant::now(), Timestamp::now());
+        room.show_user(
+            connection.id(),
+            user,
+            status,
+            Instant::now(),
+            Timestamp::now(),
+        );
     });
 }
 
@@ -69,8 +78,8 @@ fn a_member_that_misses_messages_while_it_joins_is_sent_who_entered() {
     assert_eq!(sink.names(), ["presence"]);
 }
 
-fn message(seq: u64) -> Arc<Outgoing> {
-    Outgoing::new(Event::Message(Arc::new(Message {
+fn message(seq: u64) -> Arc<OutgoingEvent> {
+    OutgoingEvent::new(Event::Message(Arc::new(Message {
         room: lobby(),
         id: MessageId::parse("m").unwrap(),
         seq: Seq(seq),

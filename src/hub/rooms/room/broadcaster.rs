@@ -10,10 +10,10 @@ use indexmap::IndexMap;
 
 use crate::{
     auth::Permission,
-    backend::Notice,
+    backend::ClusterNotice,
     hub::{
         connections::{Connection, Subscriber},
-        event::Outgoing,
+        event::OutgoingEvent,
         rooms::fan_out::FanOutBudget,
     },
     model::{ConnectionId, Offset, RoomName, UserId},
@@ -25,7 +25,7 @@ pub(super) struct Broadcaster {
     members: IndexMap<ConnectionId, RoomMember>,
     fan_out: Arc<FanOutBudget>,
     /// Notices for other nodes, to be sent by the registry.
-    notices: Vec<Notice>,
+    notices: Vec<ClusterNotice>,
     counters: SendCounters,
 }
 
@@ -148,7 +148,7 @@ impl Broadcaster {
     /// Sends an event to every member for which `includes` returns true.
     pub(super) fn send(
         &mut self,
-        event: &Arc<Outgoing>,
+        event: &Arc<OutgoingEvent>,
         includes: impl Fn(ConnectionId, &RoomMember) -> bool,
     ) {
         for (connection, member) in &self.members {
@@ -162,7 +162,7 @@ impl Broadcaster {
     pub(super) fn send_to(
         &mut self,
         connection: ConnectionId,
-        events: impl IntoIterator<Item = (UserId, Arc<Outgoing>)>,
+        events: impl IntoIterator<Item = (UserId, Arc<OutgoingEvent>)>,
     ) {
         let Some(member) = self.members.get(&connection) else {
             return;
@@ -205,11 +205,11 @@ impl Broadcaster {
     }
 
     /// Queues a notice for the other nodes.
-    pub(super) fn notify_nodes(&mut self, notice: Notice) {
+    pub(super) fn notify_nodes(&mut self, notice: ClusterNotice) {
         self.notices.push(notice);
     }
 
-    pub(super) fn take_notices(&mut self) -> Vec<Notice> {
+    pub(super) fn take_notices(&mut self) -> Vec<ClusterNotice> {
         std::mem::take(&mut self.notices)
     }
 
@@ -225,7 +225,7 @@ impl RoomMember {
     }
 
     /// Hands the event to the member's connection, unless the reply to its join holds it; true if it is sent, now or later.
-    fn push(&self, room: &RoomName, event: &Arc<Outgoing>) -> bool {
+    fn push(&self, room: &RoomName, event: &Arc<OutgoingEvent>) -> bool {
         let replied = event.offset().is_some_and(|offset| offset <= self.after);
         !replied && self.subscriber.push(room, event)
     }

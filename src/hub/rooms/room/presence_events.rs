@@ -11,7 +11,7 @@ use super::broadcaster::Broadcaster;
 use crate::{
     backend::PresenceEntry,
     hub::{
-        event::Outgoing,
+        event::OutgoingEvent,
         rooms::{
             pending_updates::{PendingUpdate, PendingUpdates},
             presence::{ChangeKind, Presence, PresenceChange, UserPage},
@@ -330,9 +330,13 @@ fn send(
     let room = members.room().clone();
     let argument = change.event(&room, ts);
     let event = match change.kind {
-        ChangeKind::Update => Outgoing::newest_notice("presence", &room, &change.user, &argument),
+        ChangeKind::Update => {
+            OutgoingEvent::newest_notice("presence", &room, &change.user, &argument)
+        }
         // Not superseded by newer ones: a member that misses a join or a leave would count wrong.
-        ChangeKind::Join | ChangeKind::Leave => Outgoing::room_notice("presence", &room, &argument),
+        ChangeKind::Join | ChangeKind::Leave => {
+            OutgoingEvent::room_notice("presence", &room, &argument)
+        }
     };
     members.send(&event, |connection, member| {
         let included = match to {

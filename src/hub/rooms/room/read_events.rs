@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::broadcaster::Broadcaster;
 use crate::{
-    backend::Notice,
+    backend::ClusterNotice,
     hub::{
-        event::Outgoing,
+        event::OutgoingEvent,
         rooms::{
             presence::Presence,
             read_progress::{ReadProgress, ReadUpdate},
@@ -78,13 +78,13 @@ fn send(members: &mut Broadcaster, presence: &Presence, update: ReadUpdate) {
     } = update;
     let room = members.room().clone();
     let argument = json!({ "room": room, "user": user, "seq": seq });
-    let event = Outgoing::room_notice("read", &room, &argument);
+    let event = OutgoingEvent::room_notice("read", &room, &argument);
     let crowded = presence.is_crowded();
     members.send(&event, |id, member| {
         (!crowded || member.user == user) && Some(id) != connection
     });
     if connection.is_some() {
-        members.notify_nodes(Notice::Read { user, seq });
+        members.notify_nodes(ClusterNotice::Read { user, seq });
     }
 }
 

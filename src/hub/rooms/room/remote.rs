@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Room;
 use crate::{
-    backend::{ClusterNodes, Notice, RemoteEvent},
+    backend::{ClusterNodes, ClusterNotice, RemoteEvent},
     model::{RoomKey, Timestamp},
 };
 
@@ -22,10 +22,10 @@ impl Room {
         }
     }
 
-    fn apply_notice(&mut self, notice: Notice, now: Instant) {
+    fn apply_notice(&mut self, notice: ClusterNotice, now: Instant) {
         let members = &mut self.members;
         match notice {
-            Notice::Typing {
+            ClusterNotice::Typing {
                 connection,
                 user,
                 name,
@@ -33,12 +33,12 @@ impl Room {
             } => self
                 .typing
                 .start_remote(members, (connection, &user), name, now),
-            Notice::Typing {
+            ClusterNotice::Typing {
                 connection, user, ..
             } => self.typing.stop_remote(members, connection, &user, now),
-            Notice::Read { user, seq } => self.record_read(&user, seq, None, now),
+            ClusterNotice::Read { user, seq } => self.record_read(&user, seq, None, now),
             // Belongs to the user and to no room.
-            Notice::Status { .. } => {}
+            ClusterNotice::Status { .. } => {}
         }
     }
 

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Instant};
 
 use super::broadcaster::Broadcaster;
 use crate::{
-    backend::Notice,
+    backend::ClusterNotice,
     hub::{
-        event::Outgoing,
+        event::OutgoingEvent,
         rooms::typing::{Typing, TypingChange},
     },
     model::{ConnectionId, RoomName, UserId},
@@ -37,7 +37,7 @@ impl TypingEvents {
     ) {
         self.start_remote(members, (connection, user), name.clone(), now);
         if self.typing.should_notify_nodes(connection, user, now) {
-            members.notify_nodes(Notice::Typing {
+            members.notify_nodes(ClusterNotice::Typing {
                 connection,
                 user: user.clone(),
                 name,
@@ -55,7 +55,7 @@ impl TypingEvents {
         now: Instant,
     ) {
         if self.typing.is_typing(connection, user) {
-            members.notify_nodes(Notice::Typing {
+            members.notify_nodes(ClusterNotice::Typing {
                 connection,
                 user: user.clone(),
                 name: None,
@@ -140,8 +140,8 @@ fn send(members: &mut Broadcaster, change: &TypingChange, now: Instant) {
     members.send(&event, |_, member| member.user != change.user);
 }
 
-fn event(room: &RoomName, change: &TypingChange) -> Arc<Outgoing> {
-    Outgoing::newest_notice("typing", room, &change.user, &change.event(room))
+fn event(room: &RoomName, change: &TypingChange) -> Arc<OutgoingEvent> {
+    OutgoingEvent::newest_notice("typing", room, &change.user, &change.event(room))
 }
 
 #[cfg(test)]

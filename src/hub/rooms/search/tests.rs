@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     auth::Grants,
-    hub::{Connection, Visitor, rooms::index::RoomIndex},
+    hub::{Connection, StatelessCaller, rooms::index::RoomIndex},
     model::{Namespace, RoomKey, UserId},
 };
 
@@ -198,7 +198,7 @@ proptest! {
 
 #[test]
 fn a_back_end_finds_all_rooms() {
-    let back_end = Visitor::back_end(Namespace::root());
+    let back_end = StatelessCaller::back_end(Namespace::root());
     let (found, names_read) = search(&many(), &back_end, "", None, 1000);
     assert_eq!((found.rooms.len(), found.stopped_at), (1000, None));
     assert_eq!(names_read, 1000);

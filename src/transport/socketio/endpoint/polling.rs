@@ -12,7 +12,6 @@ use http::{Request, header};
 use super::{EngineEndpoint, close_for, read_body};
 use crate::{
     error::{Error, Result},
-    hub::memory_exhausted,
     transport::{
         buffered_body::{BodyError, BufferedBody, UNCHARGED_BYTES},
         socketio::{
@@ -109,7 +108,7 @@ impl EngineEndpoint {
             Err(BodyError::TooLarge) => {
                 return Err(close_for(session, ProtocolError::TOO_LARGE).await);
             }
-            Err(BodyError::Exhausted(limit)) => return Err(memory_exhausted(limit)),
+            Err(BodyError::Exhausted(limit)) => return Err(limit.into_memory_error()),
             Err(BodyError::Broken) => {
                 return Err(Error::bad_request("the request's body ended early"));
             }

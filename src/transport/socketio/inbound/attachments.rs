@@ -4,7 +4,7 @@ use super::{
     BinaryPacket, InboundFilter, PacketVerdict, ProtocolError, SocketIoPacket, other_parser,
     too_large,
 };
-use crate::{hub::memory_exhausted, limits::Charge};
+use crate::limits::{Charge, Exhausted};
 
 /// Bytes of a partial packet that are not charged.
 const UNCHARGED_BYTES: usize = 16 << 10;
@@ -65,7 +65,11 @@ impl InboundFilter {
                 "the attachments of one event may have {} bytes",
                 self.max_packet
             ))),
-            false => partial.charge.cover(total).map_err(memory_exhausted).err(),
+            false => partial
+                .charge
+                .resize(total)
+                .map_err(Exhausted::into_memory_error)
+                .err(),
         };
         if let Some(error) = refused {
             state.skipped_attachments = partial.missing;

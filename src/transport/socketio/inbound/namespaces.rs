@@ -19,7 +19,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::packet::EngineProtocol;
-use crate::transport::{lock, socketio::Socket};
+use crate::{sync::lock, transport::socketio::Socket};
 
 /// First delay before a CONNECT is passed again, or a packet for a pending namespace is filtered again.
 pub(super) const MIN_RETRY_DELAY: Duration = Duration::from_millis(2);

@@ -44,26 +44,26 @@ impl Node {
     /// Whether a session is marked as ended.
     async fn has_ended(&self, session: &StoredSession) -> bool {
         let key = self.log.context.keys.session(session.pid);
-        self.ask::<u8>("HEXISTS", &[&key, "ended"]).await == 1
+        self.query::<u8>("HEXISTS", &[&key, "ended"]).await == 1
     }
 }
 
 /// Everything that Redis still has of a node.
-async fn left_of(witness: &Node, node: NodeId) -> Vec<String> {
-    let all: Vec<String> = witness.ask("KEYS", &["*"]).await;
+async fn keys_of(witness: &Node, node: NodeId) -> Vec<String> {
+    let all: Vec<String> = witness.query("KEYS", &["*"]).await;
     let name = node.to_string();
-    let mut left: Vec<_> = all.into_iter().filter(|key| key.contains(&name)).collect();
+    let mut keys: Vec<_> = all.into_iter().filter(|key| key.contains(&name)).collect();
     for partition in Partition::all() {
         let nodes: Vec<String> = witness
-            .ask("SMEMBERS", &[&witness.log.context.keys.nodes(partition)])
+            .query("SMEMBERS", &[&witness.log.context.keys.nodes(partition)])
             .await;
-        left.extend(nodes.into_iter().filter(|node| *node == name));
+        keys.extend(nodes.into_iter().filter(|node| *node == name));
     }
     let leases: Vec<String> = witness
-        .ask("ZRANGE", &[&witness.log.context.keys.leases(), "0", "-1"])
+        .query("ZRANGE", &[&witness.log.context.keys.leases(), "0", "-1"])
         .await;
-    left.extend(leases.into_iter().filter(|node| *node == name));
-    left
+    keys.extend(leases.into_iter().filter(|node| *node == name));
+    keys
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn a_paused_node_is_removed_once_by_two_others_and_writes_its_entries_agai
         c.wait_for_users(room, &both[1..]).await;
     }
     eventually("nothing is left of the node", async || {
-        left_of(&b, a.id()).await.is_empty()
+        keys_of(&b, a.id()).await.is_empty()
     })
     .await;
     assert!(!b.sees_alive(&a) && b.sees_alive(&c));
@@ -123,10 +123,10 @@ async fn nodes_whose_leases_redis_has_lost_stay_alive_until_they_could_have_acqu
     );
     assert!(b.sees_alive(&a));
     a.lose_lease().await;
-    b.ask::<()>("FLUSHALL", &[]).await;
+    b.query::<()>("FLUSHALL", &[]).await;
     let leases = b.log.context.keys.leases();
     eventually("the node has its lease again", async || {
-        b.ask::<u64>("ZCARD", &[&leases]).await == 1
+        b.query::<u64>("ZCARD", &[&leases]).await == 1
     })
     .await;
     assert!(b.sees_alive(&a));
@@ -146,7 +146,7 @@ async fn the_users_of_a_dead_node_are_removed_within_its_lease() {
     b.wait_for_users("r", &[("alice", 1)]).await;
     // From then on it may remove others.
     eventually("Redis has data", async || {
-        b.ask::<u64>("DBSIZE", &[]).await > 0
+        b.query::<u64>("DBSIZE", &[]).await > 0
     })
     .await;
     tokio::time::sleep(LEASE).await;
@@ -214,10 +214,10 @@ async fn no_node_is_removed_because_redis_was_down() {
         for node in [&a, &b] {
             let lease = async || {
                 let of = node.id().to_string();
-                let mut ask = redis::cmd("ZSCORE");
-                ask.arg(node.log.context.keys.leases()).arg(of);
+                let mut score = redis::cmd("ZSCORE");
+                score.arg(node.log.context.keys.leases()).arg(of);
                 let time = redis::cmd("TIME");
-                let commands = [ask, time];
+                let commands = [score, time];
                 let both = node
                     .log
                     .connections
@@ -248,7 +248,7 @@ async fn entries_of_a_node_without_a_lease_are_removed() {
     b.follow("r").await;
     a.lose_lease().await;
     eventually("its lease is deleted", async || {
-        left_of(&b, a.id()).await.is_empty()
+        keys_of(&b, a.id()).await.is_empty()
     })
     .await;
     // It was paused, and publishes before it notices.
@@ -275,9 +275,9 @@ async fn only_the_node_that_claimed_a_session_last_stores_and_ends_it() {
     b.log.end(alice.pid).await.unwrap();
     assert!(!a.has_ended(&alice).await);
     let found = b.log.find(alice.pid).await.unwrap().unwrap();
-    assert_eq!((found.claims, &found.rooms), (1, &alice.rooms));
+    assert_eq!((found.claim_count, &found.rooms), (1, &alice.rooms));
     let elsewhere = StoredSession {
-        claims: 1,
+        claim_count: 1,
         ..elsewhere
     };
     b.log.claim(elsewhere.clone()).await.unwrap();
@@ -285,7 +285,10 @@ async fn only_the_node_that_claimed_a_session_last_stores_and_ends_it() {
     a.log.end(alice.pid).await.unwrap();
     assert!(!a.has_ended(&alice).await);
     let found = a.log.find(alice.pid).await.unwrap().unwrap();
-    assert_eq!((found.claims, found.connection), (2, elsewhere.connection));
+    assert_eq!(
+        (found.claim_count, found.connection),
+        (2, elsewhere.connection)
+    );
     b.log.end(alice.pid).await.unwrap();
     assert!(a.has_ended(&alice).await);
     a.log.claim(found.clone()).await.unwrap();
@@ -305,25 +308,25 @@ async fn sessions_of_a_dead_node_have_ended_and_can_be_resumed_within_the_window
         lease: SHORT,
         ..RedisConfig::new(server.url())
     };
-    let a = Node::open_by(config.clone(), &clock).await;
-    let b = Node::open_by(config.clone(), &clock).await;
+    let a = Node::open_with_clock(config.clone(), &clock).await;
+    let b = Node::open_with_clock(config.clone(), &clock).await;
     let sessions: Vec<_> = (0..300).map(|_| session(&[])).collect();
     for session in &sessions {
         a.log.claim(session.clone()).await.unwrap();
     }
-    let (moved, left) = sessions.split_first().unwrap();
+    let (moved, others) = sessions.split_first().unwrap();
     let found = b.log.find(moved.pid).await.unwrap();
     b.log.claim(found.unwrap()).await.unwrap();
     drop(a);
-    for session in left {
+    for session in others {
         eventually("the session has ended", async || b.has_ended(session).await).await;
     }
     assert!(!b.has_ended(moved).await);
     clock.advance(config.session_window);
-    let found = b.log.find(left[0].pid).await.unwrap().unwrap();
-    assert_eq!(found.connection, left[0].connection);
+    let found = b.log.find(others[0].pid).await.unwrap().unwrap();
+    assert_eq!(found.connection, others[0].connection);
     clock.advance(Duration::from_millis(1));
-    assert_eq!(b.log.find(left[0].pid).await.unwrap(), None);
+    assert_eq!(b.log.find(others[0].pid).await.unwrap(), None);
     assert!(b.log.find(moved.pid).await.unwrap().is_some());
 }
 
@@ -382,7 +385,7 @@ async fn a_late_claim_does_not_take_a_session_from_its_owner() {
     a.pause().await;
     b.log.claim(soon).await.unwrap();
     let moved = StoredSession {
-        claims: b.log.find(alice.pid).await.unwrap().unwrap().claims,
+        claim_count: b.log.find(alice.pid).await.unwrap().unwrap().claim_count,
         ..alice.clone()
     };
     let c = Node::at(&server, SHORT).await;

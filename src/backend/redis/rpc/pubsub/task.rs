@@ -254,7 +254,7 @@ impl PubSubTask {
         connection: &mut MultiplexedConnection,
     ) -> Result<(), PubSubEnd> {
         let (mut changed, mut closing) = (Vec::new(), false);
-        // All are applied before Redis is told: if the connection is lost over that, the next one begins with them.
+        // All are applied before the commands are sent: if the connection is lost, the next one starts with them.
         for command in commands.drain(..) {
             if let PubSubCommand::Subscribe(channel, ..) | PubSubCommand::Unsubscribe(channel) =
                 &command

@@ -1,20 +1,16 @@
 //! Follows and unfollows rooms.
 
-use redis::{Cmd, Value, aio::MultiplexedConnection};
+use redis::aio::MultiplexedConnection;
 use tokio::sync::oneshot;
 
-use super::{ListenEnd, Subscription, for_each_channel, rooms::RoomEnd};
+use super::{ListenEnd, Subscription, for_each_channel};
 use crate::{
-    backend::redis::{
-        client::{OnDisconnect, reply},
-        keys::Keys,
-        shard::stream::ShardItem,
-    },
+    backend::redis::shard::stream::ShardItem,
     error::{Error, Result},
-    model::{Epoch, Offset, RoomKey, Seq},
+    model::{Offset, RoomKey},
 };
 
-/// A room to follow, and the caller that waits; `None` once the caller was told that it takes longer.
+/// A room to follow, and the caller that waits; `None` once the caller has been sent an error.
 pub(super) type PendingFollow = (RoomKey, Option<oneshot::Sender<Result<()>>>);
 
 impl Subscription {
@@ -58,19 +54,12 @@ impl Subscription {
             self.active = true;
             self.raise().await?;
         }
-        let ends: Vec<_> = new
-            .iter()
-            .map(|(_, room)| room_end(&self.context.keys, room))
-            .collect();
-        let ends = self
-            .connection()
-            .execute(&ends, OnDisconnect::Retry)
-            .await?;
+        let keys: Vec<_> = new.iter().map(|(_, room)| room).collect();
+        let ends = self.read_ends(&keys, Self::stored_end).await?;
         let mut of_earlier_incarnation = Vec::new();
         for ((channel, room), end) in new.into_iter().zip(ends) {
-            let end = parse_room_end(end)?;
-            self.clock.observe(end.2);
-            if end.2 > Offset(0) && end.2 < self.floor {
+            self.clock.observe(end.offset);
+            if end.offset > Offset(0) && end.offset < self.incarnation_start {
                 of_earlier_incarnation.push(channel.clone());
             }
             self.rooms.insert(channel, room, end);
@@ -97,7 +86,7 @@ impl Subscription {
     }
 }
 
-/// Tells a caller, if it still waits, that following takes longer.
+/// Sends the caller an error, if it still waits. The room stays pending.
 pub(super) fn fail_once(waiting: &mut Option<oneshot::Sender<Result<()>>>) {
     if let Some(done) = waiting.take() {
         let _ = done.send(Err(not_subscribed()));
@@ -107,25 +96,4 @@ pub(super) fn fail_once(waiting: &mut Option<oneshot::Sender<Result<()>>>) {
 /// Why a room cannot be followed yet.
 pub(crate) fn not_subscribed() -> Error {
     Error::unavailable("cannot subscribe to Redis now; try again")
-}
-
-/// Reads where a room ends.
-pub(super) fn room_end(keys: &Keys, room: &RoomKey) -> Cmd {
-    let mut command = redis::cmd("HMGET");
-    command
-        .arg(keys.room(room))
-        .arg("epoch")
-        .arg("head")
-        .arg("offset");
-    command
-}
-
-/// Where a room ends; a room that does not exist ends at 0.
-pub(super) fn parse_room_end(reply: Value) -> Result<RoomEnd> {
-    let (epoch, head, offset): (Option<String>, Option<u64>, Option<u64>) = reply::parse(reply)?;
-    Ok((
-        Epoch::from_text(epoch.as_deref().unwrap_or_default()),
-        Seq(head.unwrap_or(0)),
-        Offset(offset.unwrap_or(0)),
-    ))
 }

@@ -43,8 +43,8 @@ impl GapDetector {
         self.checked_at = now;
     }
 
-    /// Notes what was missing at a comparison; false if nothing was.
-    pub(super) fn suspect(
+    /// Records what was missing at a comparison, and returns whether anything was.
+    pub(super) fn record_missing(
         &mut self,
         rooms: Vec<(String, Offset)>,
         rosters: Vec<(String, Option<u64>)>,
@@ -58,7 +58,8 @@ impl GapDetector {
         self.barrier = barrier;
     }
 
-    /// A barrier came back: whether something that was missing still is, if this is the barrier that decides or a later one.
+    /// A barrier came back. Returns whether anything that was missing still is, if this is the barrier that decides or a later
+    /// one.
     pub(super) fn confirm(&mut self, barrier: u64, followed: &FollowedRooms) -> bool {
         if barrier < self.barrier {
             return false;

@@ -1,4 +1,4 @@
-//! Connects, and handles commands while there is no connection.
+//! Connects, as often as it takes, and handles commands meanwhile.
 
 use std::pin::pin;
 
@@ -6,13 +6,7 @@ use redis::aio::MultiplexedConnection;
 
 use super::{Subscription, backpressure::next_command, follow};
 use crate::{
-    backend::{
-        Delivery,
-        redis::{
-            client::{PushQueue, reply},
-            shard::command::SubscriptionCommand,
-        },
-    },
+    backend::redis::client::{PushQueue, reply},
     retry::log_at,
 };
 
@@ -54,7 +48,7 @@ impl Subscription {
                     return Some(connection);
                 }
                 Err(error) => self
-                    .watch
+                    .health
                     .record_failure(reply::reason(&reply::unavailable(error))),
             }
             // The messages are stored; their senders should not wait until Redis is back.
@@ -67,38 +61,12 @@ impl Subscription {
 
     fn note_reconnected(&mut self) {
         log_at!(
-            self.log_rate,
+            self.log_limiter,
             info,
             "the Redis subscription is connected again"
         );
         // Redis may have lost this node's roster entries.
         let partitions = self.context.topology.partitions_of(self.shard());
         partitions.for_each(|partition| self.context.roster.recheck_partition(partition));
-    }
-
-    /// Handles a command without a connection. Returns `None` if the subscription is to end.
-    async fn handle_offline(&mut self, command: SubscriptionCommand) -> Option<()> {
-        match command {
-            SubscriptionCommand::Follow(room, done) => self.pending.push((room, Some(done))),
-            SubscriptionCommand::Unfollow(room) => {
-                self.unfollow(&room);
-                self.announce_idle().await;
-            }
-            SubscriptionCommand::Send(event, except, _permit) => {
-                self.deliver_own_event(event, except).await;
-            }
-            SubscriptionCommand::Settle(room, receipt) => self.track_receipt(&room, receipt),
-            SubscriptionCommand::Barrier(reached) => {
-                self.deliver(Delivery::Barrier(reached)).await;
-            }
-            // Both happen anyway once connected.
-            SubscriptionCommand::ReportPosition | SubscriptionCommand::Resync => {}
-            SubscriptionCommand::DataLost => self.data_lost = true,
-            SubscriptionCommand::Close(done) => {
-                self.barriers.close_now(done);
-                return None;
-            }
-        }
-        Some(())
     }
 }

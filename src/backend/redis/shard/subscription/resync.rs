@@ -5,26 +5,22 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use redis::{Cmd, aio::MultiplexedConnection};
+use redis::aio::MultiplexedConnection;
 
-use super::{
-    ListenEnd, PIPELINE_ROOMS, Subscription,
-    follow::{parse_room_end, room_end},
-};
+use super::{ListenEnd, PIPELINE_ROOMS, Subscription, rooms::RoomEnd};
 use crate::{
     backend::{
-        PageSize, epoch,
+        PageSize,
         redis::{
             client::{OnDisconnect, connect, reply},
             incarnation,
-            keys::{self, Partition},
-            scripts,
+            keys::Partition,
             shard::{pages, stream::ShardItem},
             startup_check,
         },
     },
     error::Result,
-    model::{Epoch, Message, Offset, RoomKey, Seq},
+    model::{Message, Offset},
     retry::log_rarely,
 };
 
@@ -35,9 +31,7 @@ const READ_BYTES: usize = 4 << 20;
 /// A room that has more in the log than was delivered.
 struct RoomReader {
     channel: String,
-    epoch: Epoch,
-    head: Seq,
-    end: Offset,
+    end: RoomEnd,
     /// Everything up to here was read.
     read: Offset,
     /// What was read and not delivered yet.
@@ -63,7 +57,7 @@ impl Subscription {
     /// incarnation begins.
     pub(super) async fn raise(&mut self) -> Result<Offset> {
         let raised = self.connection().query(self.clock.raise_command()).await?;
-        let (offset, lost, floor): (u64, u8, u64) = reply::parse(raised)?;
+        let (offset, lost, incarnation_start): (u64, u8, u64) = reply::parse(raised)?;
         self.clock.observe(Offset(offset));
         self.data_lost |= lost == 1;
         if self.data_lost {
@@ -76,9 +70,9 @@ impl Subscription {
             self.context.set_incarnation(next);
             self.data_lost = false;
         }
-        if self.floor != Offset(floor) {
+        if self.incarnation_start != Offset(incarnation_start) {
             self.reload_epochs(&self.rooms.channels()).await?;
-            self.floor = Offset(floor);
+            self.incarnation_start = Offset(incarnation_start);
         }
         Ok(Offset(offset))
     }
@@ -110,9 +104,11 @@ impl Subscription {
     ) -> Result<(), ListenEnd> {
         self.gaps.clear();
         let behind = self.rooms_behind().await?;
-        let behind = behind.into_iter().map(|room| (room.channel, room.end));
+        let behind = behind
+            .into_iter()
+            .map(|room| (room.channel, room.end.offset));
         let rosters = self.changed_rosters().await?;
-        if self.gaps.suspect(behind.collect(), rosters) {
+        if self.gaps.record_missing(behind.collect(), rosters) {
             self.publish_barrier(connection).await?;
             self.gaps.decide_at(self.barriers.last());
         }
@@ -122,34 +118,23 @@ impl Subscription {
     /// The rooms that have more in the log than was delivered.
     async fn rooms_behind(&mut self) -> Result<Vec<RoomReader>> {
         let channels = self.rooms.channels();
+        let ends = self.read_followed_ends(&channels, Self::stored_end).await?;
         let (mut behind, mut ahead) = (Vec::new(), Vec::new());
-        for channels in channels.chunks(PIPELINE_ROOMS) {
-            let ends: Vec<_> = channels
-                .iter()
-                .filter_map(|channel| self.rooms.get(channel))
-                .map(|room| room_end(&self.context.keys, &room.key))
-                .collect();
-            let ends = self
-                .connection()
-                .execute(&ends, OnDisconnect::Retry)
-                .await?;
-            for (channel, end) in channels.iter().zip(ends) {
-                let (epoch, head, end) = parse_room_end(end)?;
-                let room = self.rooms.get(channel);
-                let room = room.expect("only this task changes the followed rooms");
-                if end > room.offset {
-                    behind.push(RoomReader {
-                        channel: channel.clone(),
-                        epoch,
-                        head,
-                        end,
-                        read: room.offset,
-                        messages: VecDeque::new(),
-                        more: true,
-                    });
-                } else if end < room.offset {
-                    ahead.push(channel.clone());
-                }
+        for (channel, end) in channels.into_iter().zip(ends) {
+            let room = self.rooms.get(&channel);
+            let delivered = room
+                .expect("only this task changes the followed rooms")
+                .offset;
+            if end.offset > delivered {
+                behind.push(RoomReader {
+                    channel,
+                    end,
+                    read: delivered,
+                    messages: VecDeque::new(),
+                    more: true,
+                });
+            } else if end.offset < delivered {
+                ahead.push(channel);
             }
         }
         // Redis has lost messages of those that were delivered.
@@ -159,40 +144,15 @@ impl Subscription {
 
     /// Reads the epochs that rooms have in the present incarnation, and where they end: Redis has lost data.
     pub(super) async fn reload_epochs(&mut self, channels: &[String]) -> Result<()> {
-        for channels in channels.chunks(PIPELINE_ROOMS) {
-            let ends: Vec<_> = channels
-                .iter()
-                .filter_map(|channel| self.rooms.get(channel))
-                .map(|room| self.end_in_incarnation(&room.key))
-                .collect();
-            let ends = self
-                .connection()
-                .execute(&ends, OnDisconnect::Retry)
-                .await?;
-            for (channel, end) in channels.iter().zip(ends) {
-                let (epoch, head, _) = parse_room_end(end)?;
-                let room = self.rooms.get_mut(channel);
-                let room = room.expect("only this task changes the followed rooms");
-                room.begin_epoch(epoch, head);
-            }
+        let ends = self
+            .read_followed_ends(channels, Self::end_in_incarnation)
+            .await?;
+        for (channel, end) in channels.iter().zip(ends) {
+            let room = self.rooms.get_mut(channel);
+            let room = room.expect("only this task changes the followed rooms");
+            room.begin_epoch(end.epoch, end.head);
         }
         Ok(())
-    }
-
-    /// Reads where a room ends and its epoch in the present incarnation, whether or not it was written to in it.
-    fn end_in_incarnation(&self, room: &RoomKey) -> Cmd {
-        let keys = &self.context.keys;
-        let partition = Partition::of(room);
-        let mut end = scripts::room_end([
-            &keys.room(room),
-            &keys.rooms(partition),
-            &keys.shard_incarnation(self.shard()),
-            &keys.forgotten(partition),
-        ]);
-        end.arg(Epoch::generate().as_str())
-            .arg(keys::room_name(room))
-            .arg(epoch::slot(room));
-        end
     }
 
     /// Delivers everything up to `end`, in the order of offsets.
@@ -214,7 +174,7 @@ impl Subscription {
             for (nth, message) in found {
                 let channel = &rooms[nth].channel;
                 if let Some(room) = self.rooms.get_mut(channel) {
-                    room.epoch = rooms[nth].epoch.clone();
+                    room.epoch = rooms[nth].end.epoch.clone();
                 }
                 self.deliver_message(channel, message).await;
             }
@@ -222,11 +182,11 @@ impl Subscription {
         for reader in rooms {
             // What the log no longer has is delivered only if it is in the queue. Nobody should wait for that.
             if let Some(room) = self.rooms.get_mut(&reader.channel)
-                && reader.end <= end
-                && reader.end > room.offset
+                && reader.end.offset <= end
+                && reader.end.offset > room.offset
             {
-                room.read_to_end(reader.epoch, reader.head);
-                self.receipts.skipped(&reader.channel, reader.end);
+                room.read_to_end(reader.end.epoch, reader.end.head);
+                self.receipts.skipped(&reader.channel, reader.end.offset);
             }
         }
         Ok(())

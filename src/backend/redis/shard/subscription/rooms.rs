@@ -20,8 +20,14 @@ pub(super) struct RoomCursor {
     pub(super) roster_version: Option<u64>,
 }
 
-/// Where a room ends in the log: epoch, last number, offset of the last message.
-pub(super) type RoomEnd = (Epoch, Seq, Offset);
+/// Where a room ends in the log; a room that does not exist ends at 0.
+pub(super) struct RoomEnd {
+    pub(super) epoch: Epoch,
+    /// The number of its last message.
+    pub(super) head: Seq,
+    /// The offset of that message.
+    pub(super) offset: Offset,
+}
 
 /// Where a message is, compared with what was delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +80,13 @@ impl FollowedRooms {
 
 impl RoomCursor {
     /// A room that is followed from its end on.
-    fn at(key: RoomKey, (epoch, seq, offset): RoomEnd) -> Self {
+    fn at(key: RoomKey, end: RoomEnd) -> Self {
         Self {
             key,
-            epoch,
-            seq,
-            offset,
-            read_up_to: seq,
+            epoch: end.epoch,
+            seq: end.head,
+            offset: end.offset,
+            read_up_to: end.head,
             roster_version: None,
         }
     }
@@ -115,7 +121,7 @@ impl RoomCursor {
         self.read_up_to = head;
     }
 
-    /// The room goes on under another epoch behind `head`, because Redis has lost data. New messages have higher offsets
+    /// The room continues under another epoch after `head`, because Redis has lost data. New messages have higher offsets
     /// than those that were delivered.
     pub(super) fn begin_epoch(&mut self, epoch: Epoch, head: Seq) {
         (self.epoch, self.seq, self.read_up_to) = (epoch, head, head);

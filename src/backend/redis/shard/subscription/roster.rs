@@ -7,7 +7,7 @@ use crate::{
         Delivery, RemoteEvent,
         redis::{
             client::{OnDisconnect, reply},
-            membership::{RosterMessage, RosterUpdate, census},
+            membership::{RosterMessage, RosterUpdate, roster_queries},
         },
     },
     error::Result,
@@ -81,14 +81,14 @@ impl Subscription {
             let own = self.context.node;
             let reads: Vec<_> = keys
                 .iter()
-                .map(|key| census::read_command(&self.context.keys, key, Some(own)))
+                .map(|key| roster_queries::read_command(&self.context.keys, key, Some(own)))
                 .collect();
             let replies = self
                 .connection()
                 .execute(&reads, OnDisconnect::Retry)
                 .await?;
             for (key, reply) in keys.into_iter().zip(replies) {
-                let (version, entries) = census::parse(reply)?;
+                let (version, entries) = roster_queries::parse(reply)?;
                 if let Some(room) = self.rooms.get_mut(&self.context.keys.channel(&key)) {
                     room.roster_version = Some(version);
                 }

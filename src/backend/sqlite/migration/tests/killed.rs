@@ -1,4 +1,4 @@
-//! A process that is killed while it changes a file of an earlier version leaves one that the next makes whole.
+//! A process that is killed while it changes a file of an earlier version leaves one that the next process migrates.
 
 use std::{
     env, fs,
@@ -14,13 +14,13 @@ use crate::backend::{
     sqlite::tests::{alone, with_database},
 };
 
-/// Where the child finds the file.
+/// The environment variable with the folder of the child's log.
 const FOLDER: &str = "SWITCHBOARD_TEST_FOLDER";
 
-/// What a file of version 1 holds here: so much that changing it takes a while.
+/// Enough rooms that the migration takes a while.
 const ROOMS: i64 = 4000;
 
-/// What is in a log's file.
+/// The contents of a log's file, as text.
 fn contents(folder: &Path) -> Vec<String> {
     let db = with_database(folder);
     let lines = |query: &str| -> Vec<String> {
@@ -48,18 +48,17 @@ fn version(folder: &Path) -> i64 {
         .unwrap()
 }
 
-/// Opens the log in the folder that it is told of.
+/// Opens the log in the folder that the environment names.
 #[tokio::test]
 #[ignore = "the child of the test below"]
 async fn child() {
     let folder = env::var(FOLDER).unwrap();
-    println!("begins");
+    println!("started");
     alone(Path::new(&folder), 0).close().await;
 }
 
 #[tokio::test]
-async fn a_process_that_is_killed_at_any_moment_of_a_migration_leaves_a_file_that_the_next_makes_whole()
- {
+async fn a_migration_killed_at_any_moment_is_completed_by_the_next_process() {
     let old = tempfile::tempdir().unwrap();
     let db = with_database(old.path());
     db.execute_batch(VERSION_1).unwrap();
@@ -77,13 +76,13 @@ async fn a_process_that_is_killed_at_any_moment_of_a_migration_leaves_a_file_tha
         fs::copy(from, to).unwrap();
         folder
     };
-    let whole = copy();
-    alone(whole.path(), 0).close().await;
-    let (whole, newest) = (contents(whole.path()), version(whole.path()));
+    let expected = copy();
+    alone(expected.path(), 0).close().await;
+    let (expected, newest) = (contents(expected.path()), version(expected.path()));
 
     let (mut before, mut after) = (0, 0);
     let mut delay = Duration::ZERO;
-    // From the first moment to one at which the child has long been done.
+    // From the first moment until the child is done before it is killed.
     while after < 3 {
         let folder = copy();
         let mut child = Command::new(env::current_exe().unwrap())
@@ -95,10 +94,10 @@ async fn a_process_that_is_killed_at_any_moment_of_a_migration_leaves_a_file_tha
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let began = lines
+        let started = lines
             .map_while(Result::ok)
-            .any(|line| line.ends_with("begins"));
-        assert!(began, "the child does not run");
+            .any(|line| line.ends_with("started"));
+        assert!(started, "the child does not run");
         std::thread::sleep(delay);
         child.kill().unwrap();
         child.wait().unwrap();
@@ -110,8 +109,8 @@ async fn a_process_that_is_killed_at_any_moment_of_a_migration_leaves_a_file_tha
             }
         }
         alone(folder.path(), 0).close().await;
-        assert_eq!(contents(folder.path()), whole, "killed after {delay:?}");
+        assert_eq!(contents(folder.path()), expected, "killed after {delay:?}");
         delay += Duration::from_millis(5);
     }
-    assert!(before > 0, "no kill came soon enough");
+    assert!(before > 0, "no kill came before the migration");
 }

@@ -21,8 +21,8 @@ fn session(user: &str) -> StoredSession {
         connection: ConnectionId::generate(),
         rooms: Vec::new(),
         application: None,
-        lost: Vec::new(),
-        claims: 0,
+        removals: Vec::new(),
+        claim_count: 0,
     }
 }
 

@@ -9,14 +9,15 @@ use crate::{
     backend::{Backend, Deliveries, Draft, Log, Missed, Page, PageSize, Range, Receipt, memory},
     error::Result,
     hub::testing::{hub_with_backend, join, member, publish},
-    hub::{CloseReason, Hub, LimitSettings, lock},
-    model::{Epoch, Namespace, Offset, RoomKey},
+    hub::{CloseReason, Hub, LimitSettings},
+    model::{Incarnation, Namespace, Offset, RoomKey},
+    sync::lock,
 };
 
 /// A log that may lose something.
 struct Fragile {
     backend: Backend,
-    life: Mutex<Epoch>,
+    life: Mutex<Incarnation>,
 }
 
 impl Fragile {
@@ -59,7 +60,7 @@ impl Log for Fragile {
         self.backend.log.last_offset(namespace).await
     }
 
-    fn incarnation(&self) -> Epoch {
+    fn incarnation(&self) -> Incarnation {
         lock(&self.life).clone()
     }
 
@@ -77,7 +78,7 @@ async fn a_connection_that_is_behind_when_the_log_begins_another_life_is_closed(
     let (hub, log) = Fragile::hub();
     let (_slow, client) = member(&hub, "alice", &["a"]).await;
     let (_live, quick) = member(&hub, "bob", &["a"]).await;
-    *lock(&log.life) = Epoch::generate();
+    *lock(&log.life) = Incarnation::generate();
     client.slow.store(true, Ordering::Relaxed);
     publish(&hub, "a", 1).await;
     client.is_closed(CloseReason::Unavailable).await;
@@ -88,7 +89,7 @@ async fn a_connection_that_is_behind_when_the_log_begins_another_life_is_closed(
 async fn a_session_is_not_stored_with_offsets_of_a_life_that_is_over() {
     let (hub, log) = Fragile::hub();
     let (alice, _client) = member(&hub, "alice", &["a"]).await;
-    *lock(&log.life) = Epoch::generate();
+    *lock(&log.life) = Incarnation::generate();
     join(&hub, &alice, "b").await;
     let sessions = &log.backend.sessions;
     let stored = sessions.find(alice.pid().unwrap()).await.unwrap().unwrap();

@@ -8,9 +8,10 @@ use tokio::sync::Semaphore;
 use crate::{
     backend::{SessionStore, StoredSession, memory},
     error::Result,
-    hub::testing::{arrive, connect, hub_with_backend, member, resume_of},
-    hub::{CloseReason, Hub, Join, LimitSettings, Replay, ResumeRequest, lock},
+    hub::testing::{connect, hub_with_backend, member, prepare, resume_of},
+    hub::{CloseReason, Hub, Join, LimitSettings, Replay, ResumeRequest},
     model::{Pid, RoomKey, RoomName, UserId},
+    sync::lock,
 };
 
 /// Sessions that are saved when they are let through, and what became of them.
@@ -41,8 +42,8 @@ impl SessionStore for Gated {
         self.sessions.forget_user(user).await
     }
 
-    async fn expel(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
-        self.sessions.expel(user, room, reason).await
+    async fn remove_from_room(&self, user: UserId, room: RoomKey, reason: String) -> Result<()> {
+        self.sessions.remove_from_room(user, room, reason).await
     }
 
     async fn find(&self, pid: Pid) -> Result<Option<StoredSession>> {
@@ -74,9 +75,9 @@ async fn soon(what: impl Fn() -> bool) {
 #[tokio::test]
 async fn a_session_whose_end_overtakes_its_saving_ends_all_the_same() {
     let (hub, gated) = gated();
-    let arrived = arrive(&hub, "alice", ResumeRequest::NewSession).await;
+    let prepared = prepare(&hub, "alice", ResumeRequest::NewSession).await;
     let connecting = hub.clone();
-    let connecting = tokio::spawn(async move { connect(&connecting, arrived).await });
+    let connecting = tokio::spawn(async move { connect(&connecting, prepared).await });
     soon(|| !hub.connections().is_empty()).await;
     hub.disconnect(&hub.connections()[0]);
     soon(|| *lock(&gated.noted) == ["ended"]).await;
@@ -98,11 +99,11 @@ async fn a_member_that_is_taken_over_before_its_join_was_stored_is_shown() {
     };
     let joining = tokio::spawn(async move { joining.join(&joined, request).await.is_ok() });
     soon(|| alice.memberships().unwrap().contains_key(&room)).await;
-    let arrived = arrive(&hub, "alice", resume_of(&alice, &client)).await;
+    let prepared = prepare(&hub, "alice", resume_of(&alice, &client)).await;
     joining.abort();
     assert!(joining.await.is_err());
     gated.gate.add_permits(1);
-    let (again, _) = connect(&hub, arrived).await;
+    let (again, _) = connect(&hub, prepared).await;
     let shown = hub.presence(&again, room, None, None).await.unwrap();
     assert_eq!(serde_json::to_value(shown).unwrap()["count"], 1);
 }
@@ -119,10 +120,10 @@ async fn a_node_that_goes_down_closes_who_comes_and_notes_the_end_of_no_session_
     }
     hub.disconnect(&before);
     soon(|| lock(&gated.noted).contains(&"ended")).await;
-    let arrived = arrive(&hub, "late", ResumeRequest::NewSession).await;
+    let prepared = prepare(&hub, "late", ResumeRequest::NewSession).await;
 
     hub.close_new_connections();
-    let (late, client) = connect(&hub, arrived).await;
+    let (late, client) = connect(&hub, prepared).await;
     client.is_closed(CloseReason::Draining).await;
     let returning = resume_of(&late, &client);
     for one in members.iter().chain([&late]) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     backend::{Retention, RetentionPolicy, memory},
-    hub::testing::{arrive, connect, hub, hub_with_memory, member, publish, resume_of},
+    hub::testing::{connect, hub, hub_with_memory, member, prepare, publish, resume_of},
     hub::{CloseReason, ResumeRequest},
     model::Namespace,
 };
@@ -18,7 +18,7 @@ async fn a_client_whose_token_has_expired_goes_on_with_its_session_by_a_new_one(
     publish(&hub, "a", 1).await;
     let (again, fresh) = connect(
         &hub,
-        arrive(&hub, "alice", resume_of(&alice, &client)).await,
+        prepare(&hub, "alice", resume_of(&alice, &client)).await,
     )
     .await;
     assert_eq!((again.id(), again.pid()), (alice.id(), alice.pid()));
@@ -39,8 +39,8 @@ async fn a_client_that_a_back_end_took_off_has_no_session_any_more() {
     };
     let forgotten = tokio::time::timeout(Duration::from_secs(10), forgotten);
     assert!(forgotten.await.is_ok());
-    let arrived = arrive(&hub, "alice", resume_of(&alice, &client)).await;
-    assert_ne!(arrived.pid(), alice.pid());
+    let prepared = prepare(&hub, "alice", resume_of(&alice, &client)).await;
+    assert_ne!(prepared.pid(), alice.pid());
 }
 
 #[tokio::test]
@@ -81,6 +81,6 @@ async fn a_client_without_a_name_is_the_guest_whose_session_it_brings_and_nobody
     for resume in [unreadable, named] {
         assert_eq!(who(&root, resume).await.unwrap(), Some(guest.clone()));
     }
-    let fresh = arrive(&hub, guest.as_str(), named).await;
+    let fresh = prepare(&hub, guest.as_str(), named).await;
     assert_ne!(fresh.pid(), visitor.pid());
 }

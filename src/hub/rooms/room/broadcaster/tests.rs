@@ -15,8 +15,8 @@ fn broadcaster() -> Broadcaster {
     Broadcaster::new(RoomName::parse("lobby").unwrap(), policy.fan_out)
 }
 
-fn event(members: &Broadcaster) -> Arc<Outgoing> {
-    Outgoing::room_notice("read", members.room(), &json!({}))
+fn event(members: &Broadcaster) -> Arc<OutgoingEvent> {
+    OutgoingEvent::room_notice("read", members.room(), &json!({}))
 }
 
 #[test]

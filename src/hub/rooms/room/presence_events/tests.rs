@@ -165,12 +165,15 @@ fn loading_room() -> (Broadcaster, PresenceEvents, Arc<RecordingSink>) {
     (members, events, sink)
 }
 
-fn enter(members: &mut Broadcaster, events: &mut PresenceEvents, who: &Connection) {
-    members.add(who);
-    let (user, status) = (who.principal().user.clone(), who.user_status());
+fn enter(members: &mut Broadcaster, events: &mut PresenceEvents, connection: &Connection) {
+    members.add(connection);
+    let (user, status) = (
+        connection.principal().user.clone(),
+        connection.user_status(),
+    );
     events.enter(
         members,
-        (who.id(), user, status),
+        (connection.id(), user, status),
         Instant::now(),
         Timestamp(1),
     );

@@ -193,15 +193,18 @@ impl ScriptedSession {
         }
         while self.queue.flush_all() {}
         check(&self.outbox);
-        let mut arrived = self.polled;
-        arrived.extend(self.client.texts());
+        let mut received = self.polled;
+        received.extend(self.client.texts());
         assert_eq!(
-            numbers(&arrived, 'n'),
+            numbers(&received, 'n'),
             (0..self.engine_packets).collect::<Vec<_>>()
         );
-        assert_eq!(numbers(&arrived, 'o'), (0..self.pushed).collect::<Vec<_>>());
+        assert_eq!(
+            numbers(&received, 'o'),
+            (0..self.pushed).collect::<Vec<_>>()
+        );
         let (mut engine_packets, mut given) = (0, 0);
-        for packet in &arrived {
+        for packet in &received {
             given += usize::from(packet.starts_with('o'));
             if packet.starts_with("42[") || packet.starts_with("45") {
                 assert!(packet.ends_with(&format!(",\"{given}~\"]")), "{packet}");
@@ -215,7 +218,7 @@ impl ScriptedSession {
                 );
             }
         }
-        arrived
+        received
     }
 }
 
@@ -226,13 +229,13 @@ proptest! {
         let mut session = ScriptedSession::new(polls);
         let binary = steps.iter().filter(|step| matches!(step, Step::Binary(_))).count();
         steps.iter().for_each(|step| session.step(step));
-        let arrived = session.settle();
+        let received = session.settle();
         let mut found = 0;
-        for (at, packet) in arrived.iter().enumerate() {
+        for (at, packet) in received.iter().enumerate() {
             if let Some(packet) = packet.strip_prefix("45") {
                 let attachments: usize = packet[..1].parse().unwrap();
                 let expected: Vec<String> = (0..attachments).map(|nth| format!("b{nth}")).collect();
-                prop_assert_eq!(&arrived[at + 1..][..attachments], expected);
+                prop_assert_eq!(&received[at + 1..][..attachments], expected);
                 found += 1;
             }
         }

@@ -61,20 +61,20 @@ async fn a_polling_session_gets_all_queued_packets_poll_by_poll() {
     assert!(polled(&engine, &sid, None).await.starts_with(b"40{"));
 
     let outbox = session.outbox();
-    let mut arrived = Vec::new();
+    let mut received = Vec::new();
     for number in 0..20 {
         outbox.push(numbered(number, 50), &DeliveryPolicy::Always);
     }
     let mut polls = 0;
-    while arrived.len() < 20 {
+    while received.len() < 20 {
         let answer = polled(&engine, &sid, None).await;
         let encoding = payload::PollEncoding::Separated;
         let answer = payload::rewrite_poll_response(&answer, encoding, outbox, 200).unwrap();
         let answer = String::from_utf8(answer.bytes).unwrap();
-        arrived.extend(answer.split('\u{1e}').map(str::to_owned));
+        received.extend(answer.split('\u{1e}').map(str::to_owned));
         polls += 1;
     }
-    assert_eq!(numbers(&arrived, 'o'), (0..20).collect::<Vec<_>>());
+    assert_eq!(numbers(&received, 'o'), (0..20).collect::<Vec<_>>());
     assert_eq!(polls, 7, "three fit into one response");
 }
 

@@ -44,8 +44,8 @@ async fn queued_packets_are_written_as_the_client_reads() {
             bytes
         })
         .sum();
-    let arrived = texts(&read(client, bytes).await);
-    assert_eq!(numbers(&arrived, 'o'), (0..50).collect::<Vec<_>>());
+    let received = texts(&read(client, bytes).await);
+    assert_eq!(numbers(&received, 'o'), (0..50).collect::<Vec<_>>());
 }
 
 #[test]
@@ -97,12 +97,12 @@ async fn race(
         }
     });
     let one: usize = (0..EACH).map(|number| numbered(number, size).len()).sum();
-    let arrived = texts(&read(client, 3 * one).await);
+    let received = texts(&read(client, 3 * one).await);
     for task in pushers.into_iter().chain([engine]) {
         soon(task).await.unwrap();
     }
     for kind in ['n', 'o', 'p'] {
-        assert_eq!(numbers(&arrived, kind), (0..EACH).collect::<Vec<_>>());
+        assert_eq!(numbers(&received, kind), (0..EACH).collect::<Vec<_>>());
     }
     check(&outbox);
 }
@@ -176,9 +176,9 @@ async fn a_finished_stream_ends_after_its_last_byte() {
     outbox.push(numbered(20, 50), &DeliveryPolicy::Always);
     assert!(!outbox.has_ended(), "the client has not read yet");
     let outbox = downgrade(outbox);
-    let mut arrived = Vec::new();
-    soon(client.read_to_end(&mut arrived)).await.unwrap();
-    assert_eq!(numbers(&texts(&arrived), 'o'), (0..20).collect::<Vec<_>>());
+    let mut received = Vec::new();
+    soon(client.read_to_end(&mut received)).await.unwrap();
+    assert_eq!(numbers(&texts(&received), 'o'), (0..20).collect::<Vec<_>>());
     gone(outbox).await;
 }
 
@@ -203,9 +203,9 @@ async fn a_finished_session_whose_client_stops_reading_is_ended() {
     })
     .await;
     gone(downgrade(outbox)).await;
-    let mut arrived = Vec::new();
-    soon(client.read_to_end(&mut arrived)).await.unwrap();
-    assert_eq!(arrived.len(), 16);
+    let mut received = Vec::new();
+    soon(client.read_to_end(&mut received)).await.unwrap();
+    assert_eq!(received.len(), 16);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -238,8 +238,8 @@ async fn an_ended_session_is_dropped_whatever_happens_at_its_end() {
             // The client disconnects.
             _ => drop(std::mem::replace(&mut client, duplex(1).0)),
         }
-        let mut arrived = Vec::new();
-        soon(client.read_to_end(&mut arrived)).await.unwrap();
+        let mut received = Vec::new();
+        soon(client.read_to_end(&mut received)).await.unwrap();
         for task in tasks {
             soon(task).await.unwrap();
         }

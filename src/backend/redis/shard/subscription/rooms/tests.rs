@@ -28,8 +28,16 @@ fn message(seq: u64, offset: u64) -> Message {
     }
 }
 
+fn end(head: u64, offset: u64) -> RoomEnd {
+    RoomEnd {
+        epoch: epoch("one"),
+        head: Seq(head),
+        offset: Offset(offset),
+    }
+}
+
 fn cursor() -> RoomCursor {
-    RoomCursor::at(room(), (epoch("one"), Seq(4), Offset(40)))
+    RoomCursor::at(room(), end(4, 40))
 }
 
 #[test]
@@ -77,8 +85,7 @@ fn a_room_that_was_read_under_another_epoch_goes_on_in_that_one() {
 fn a_room_that_is_followed_already_keeps_its_cursor() {
     let mut rooms = FollowedRooms::default();
     for seq in [4, 7] {
-        let end = (epoch("one"), Seq(seq), Offset(seq * 10));
-        rooms.insert("channel".to_owned(), room(), end);
+        rooms.insert("channel".to_owned(), room(), end(seq, seq * 10));
     }
     assert_eq!(rooms.get("channel").unwrap().seq, Seq(4));
     assert!(rooms.remove("channel"));

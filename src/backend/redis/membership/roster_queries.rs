@@ -57,7 +57,7 @@ pub(super) fn parse_node(id: Value) -> Option<NodeId> {
     id.parse().ok()
 }
 
-/// Reads who is in a room: `limit` users behind `after`.
+/// Reads a page of a room's users: `limit` of them after `after`.
 pub(crate) async fn read_users(
     keys: &Keys,
     connections: &ShardConnections,
@@ -68,31 +68,31 @@ pub(crate) async fn read_users(
     let connection = connections.of(Partition::of(room));
     let (_, entries) = parse(connection.query(read_command(keys, room, None)).await?)?;
     let mut users: BTreeMap<UserId, Vec<PresenceEntry>> = BTreeMap::new();
-    let mut count_of_connections = 0_usize;
+    let mut connection_count = 0_usize;
     for (_, user, entry) in entries {
         // Saturating: a stored entry may hold any number.
-        count_of_connections = count_of_connections.saturating_add(entry.connections);
+        connection_count = connection_count.saturating_add(entry.connections);
         users.entry(user).or_default().push(entry);
     }
     let count = users.len();
-    let behind = match after {
+    let rest = match after {
         Some(after) => users.split_off(after),
         None => users,
     };
-    let mut behind = behind.into_iter().filter(|(user, _)| after != Some(user));
-    let listed = behind.by_ref().take(limit).flat_map(|(user, entries)| {
+    let mut rest = rest.into_iter().filter(|(user, _)| after != Some(user));
+    let listed = rest.by_ref().take(limit).flat_map(|(user, entries)| {
         let of_node = move |entry| (user.clone(), entry);
         entries.into_iter().map(of_node)
     });
     Ok(RosterPage {
         count,
-        connections: count_of_connections,
+        connections: connection_count,
         users: listed.collect(),
-        more: behind.next().is_some(),
+        more: rest.next().is_some(),
     })
 }
 
-/// Reads the rooms of a namespace that are not empty: `limit` of those that begin with `prefix`, behind `after`, by name.
+/// Reads the rooms of a namespace that are not empty: `limit` of those that begin with `prefix`, after `after`, by name.
 pub(crate) async fn read_rooms(
     keys: &Keys,
     connections: &ShardConnections,

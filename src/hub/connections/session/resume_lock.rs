@@ -1,4 +1,4 @@
-//! Claims on sessions: of several clients that name the same session at once, one resumes it.
+//! Locks on sessions: of several clients that name the same session at once, one resumes it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,53 +11,53 @@ use crate::{
 };
 
 /// How long a client waits for another one that has named the same session.
-const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The sessions that are about to be resumed on this node.
 #[derive(Debug, Default)]
-pub(in crate::hub) struct SessionClaims {
-    claimed: DashSet<Pid>,
+pub(in crate::hub) struct ResumeLocks {
+    locked: DashSet<Pid>,
     released: Notify,
 }
 
 /// The exclusive right to resume one session, released when it is dropped.
 #[derive(Debug)]
-pub(super) struct SessionClaim {
-    claims: Arc<SessionClaims>,
+pub(super) struct ResumeLock {
+    locks: Arc<ResumeLocks>,
     pid: Pid,
 }
 
-impl SessionClaims {
+impl ResumeLocks {
     /// Waits until no other client is about to resume the session: a client that loses the network again may come back while its
     /// first return is still being decided.
     ///
     /// # Errors
-    /// `unavailable` after [`CLAIM_TIMEOUT`].
-    pub(super) async fn claim(self: &Arc<Self>, pid: Pid) -> Result<SessionClaim> {
-        let claim = async {
+    /// `unavailable` after [`LOCK_TIMEOUT`].
+    pub(super) async fn acquire(self: &Arc<Self>, pid: Pid) -> Result<ResumeLock> {
+        let acquire = async {
             loop {
                 let mut released = std::pin::pin!(self.released.notified());
                 released.as_mut().enable();
-                if self.claimed.insert(pid) {
-                    return SessionClaim {
-                        claims: self.clone(),
+                if self.locked.insert(pid) {
+                    return ResumeLock {
+                        locks: self.clone(),
                         pid,
                     };
                 }
                 released.await;
             }
         };
-        let claimed = tokio::time::timeout(CLAIM_TIMEOUT, claim).await;
-        claimed.map_err(|_| {
+        let acquired = tokio::time::timeout(LOCK_TIMEOUT, acquire).await;
+        acquired.map_err(|_| {
             Error::unavailable("another connection is resuming this session; try again")
         })
     }
 }
 
-impl Drop for SessionClaim {
+impl Drop for ResumeLock {
     fn drop(&mut self) {
-        self.claims.claimed.remove(&self.pid);
-        self.claims.released.notify_waiters();
+        self.locks.locked.remove(&self.pid);
+        self.locks.released.notify_waiters();
     }
 }
 

@@ -60,28 +60,25 @@ async fn users_are_paged_over_nodes_and_counted_once() {
     }
     b.set_entry("r", "bob", 7);
     eventually("all are there", async || {
-        b.census("r", None, 0).await.1.connections == 17
+        b.read_users("r", None, 0).await.1.connections == 17
     })
     .await;
-    let (users, census) = b.census("r", None, 2).await;
-    assert_eq!(
-        (census.count, census.connections, census.more),
-        (5, 17, true)
-    );
+    let (users, page) = b.read_users("r", None, 2).await;
+    assert_eq!((page.count, page.connections, page.more), (5, 17, true));
     assert_eq!(users[0], "alice:0");
     let mut of_bob = users[1..].to_vec();
     of_bob.sort_unstable();
     assert_eq!(of_bob, ["bob:1", "bob:7"]);
-    let (users, census) = a.census("r", Some("bob"), 3).await;
+    let (users, page) = a.read_users("r", Some("bob"), 3).await;
     assert_eq!(
-        (users, census.more),
+        (users, page.more),
         (
             ["carol:2", "dave:3", "erin:4"].map(String::from).to_vec(),
             false
         )
     );
-    assert!(a.census("r", Some("erin"), 3).await.0.is_empty());
-    assert_eq!(a.census("nowhere", None, 3).await.1.count, 0);
+    assert!(a.read_users("r", Some("erin"), 3).await.0.is_empty());
+    assert_eq!(a.read_users("nowhere", None, 3).await.1.count, 0);
     a.log.close().await;
     let refused = a.log.room_users(&key("/", "r"), None, 1).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);

@@ -1,0 +1,82 @@
+//! Options of HTTP, the same for all transports and the REST API.
+
+use std::{net::SocketAddr, time::Duration};
+
+use ipnet::IpNet;
+
+use crate::{
+    auth::ApiKeys,
+    options::{ByteSize, Problem, Secret, check_above_zero, section},
+    pattern::Pattern,
+};
+
+section! {
+    /// The HTTP side of the server.
+    pub struct HttpSettings at "http" {
+        /// Web pages that may connect, besides the server's own: origins such as `https://app.example`, `capacitor://localhost`
+        /// or `null`; `*` matches any run of characters, and alone it lets every page in, without cookies. None: pages of
+        /// this machine as long as the server is open to that alone; with keys, every page by WebSocket, with a token of its own.
+        origins: Vec<Pattern> = "",
+        /// Proxies whose `X-Forwarded-*`, or else `Forwarded`, are believed: addresses and networks.
+        trusted_proxies: Vec<IpNet> = "",
+        /// Time within which a request's head has to arrive.
+        header_timeout: Duration = "10s",
+        /// Time within which a request's body has to arrive.
+        body_timeout: Duration = "15s",
+        /// Largest body of an API request.
+        body_bytes: ByteSize = "1 MiB",
+        /// The key that `/metrics` requires, as `Authorization: Bearer`: at least 20 characters, or `sha256:` and the 64 hexadecimal
+        /// digits of its SHA-256. None: `/metrics` is public.
+        metrics_key: Option<Secret> = "",
+        /// A second address, for operators alone: `/metrics`, which `listen` then has no more, `/healthz` and `/readyz`. It has to be
+        /// one that clients cannot reach, such as `127.0.0.1:9090`.
+        internal_listen: Option<SocketAddr> = "",
+    }
+}
+
+impl HttpSettings {
+    /// The key that `/metrics` requires.
+    ///
+    /// # Errors
+    /// The key is malformed; the message says how.
+    pub(crate) fn metrics_key(&self) -> Result<ApiKeys, String> {
+        ApiKeys::parse(self.metrics_key.iter().map(Secret::expose))
+    }
+
+    pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
+        if let Err(what) = self.metrics_key() {
+            problems.push(Problem::rule(&["http.metrics_key"], what));
+        }
+        check_above_zero(&["http.header_timeout"], &self.header_timeout, problems);
+        check_above_zero(&["http.body_timeout"], &self.body_timeout, problems);
+        check_above_zero(&["http.body_bytes"], &self.body_bytes.bytes(), problems);
+        for origin in self
+            .origins
+            .iter()
+            .map(Pattern::as_str)
+            .filter(|origin| !is_origin(origin))
+        {
+            problems.push(Problem::rule(
+                &["http.origins"],
+                format!(
+                    "{origin:?} fits no origin: expected scheme://host, with :port if it is not the usual one and \
+                     nothing after it, null, or * for every page"
+                ),
+            ));
+        }
+    }
+}
+
+/// Whether a pattern can match an origin. Browsers send a scheme, a host and perhaps a port, never a path; pages from files and
+/// apps may have no host.
+fn is_origin(pattern: &str) -> bool {
+    if pattern.contains(|c: char| c == ',' || c.is_whitespace()) {
+        return false;
+    }
+    let open = pattern.starts_with('*') || pattern == "null";
+    match pattern.split_once("://") {
+        Some(("http" | "https", "")) => false,
+        Some((scheme, host)) => !scheme.is_empty() && !host.contains('/'),
+        None => open,
+    }
+}

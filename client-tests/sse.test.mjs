@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { open, upTo } from "./support/clients.mjs";
-import { h2, h2stream, listening, source, stream } from "./support/events.mjs";
+import { h2, h2stream, listening, Source, source, stream } from "./support/events.mjs";
 import { eventually } from "./support/scope.mjs";
 import { serve } from "./support/server.mjs";
 import { h2OverTls } from "./support/tls.mjs";
@@ -292,6 +292,42 @@ test("a draining server ends its streams; EventSource reconnects to the next one
   await stock.nth("message", 2);
   assert.deepEqual(stock.of("message").map((message) => message.data), ["before", "after"]);
   assert.equal(stock.es.readyState, 1, "it was never told to stay away");
+});
+
+test("an EventSource that reconnects while the server still drains is told to come back later, and misses nothing", async (t) => {
+  const server = await serve(t, { "drain-over": "2s", "events-retry": "20ms" });
+  const sources = await Promise.all(upTo(5).map(() => source(t, server, { room: "lobby", user: "bob" })));
+  // They are closed one after another, so that the server drains for two seconds.
+  const session = h2(t, server);
+  await Promise.all(upTo(95).map(() => listening(t, server, { room: "lobby", user: "alice", session }, h2stream)));
+  assert.deepEqual(await server.stop(), { code: 0, signal: null }, server.log);
+  await server.start();
+  const carol = new Caller(server, { user: "carol" });
+  await carol.say("lobby", "after");
+  for (const each of sources) {
+    await each.nth("message");
+    assert.equal(each.es.readyState, 1);
+  }
+  assert.ok(sources.some((each) => each.of("error").some(({ code }) => code === "draining")), "none came back early");
+});
+
+test("an EventSource whose request can never succeed gets a status", async (t) => {
+  const server = await serve(t, { "limits-rooms-per-connection": 2 });
+  const rooms = ["a", "b", "c", "d"];
+  for (const accept of ["text/event-stream", "*/*"]) {
+    const refused = await stream(t, server, { rooms, user: "alice", headers: { accept } });
+    assert.deepEqual([refused.status, refused.body?.code], [503, "limit_reached"], accept);
+  }
+});
+
+test("an EventSource beyond a limit is told to come back later, and connects once another ends", async (t) => {
+  const server = await serve(t, { "limits-connections-per-user": 1 });
+  const first = await listening(t, server, { room: "lobby", user: "alice" });
+  const second = new Source(t, server, { room: "lobby", user: "alice" });
+  const refused = await second.nth("error");
+  assert.equal(refused.code, "limit_reached");
+  first.close();
+  await second.nth("session");
 });
 
 test("behind a proxy that terminates TLS, HTTP/2 carries streams and publishes", async (t) => {

@@ -92,8 +92,17 @@ impl EventStreamTransport {
     async fn respond(self, room: Option<String>, request: Request<Body>) -> Response {
         let (parts, _) = request.into_parts();
         let admission = self.admission.clone();
+        let min_wait = self.settings.retry;
         let opened = self.open_stream(room, &parts).await;
-        opened.unwrap_or_else(|error| admission.reject(&error))
+        opened.unwrap_or_else(|error| {
+            let refusal = admission.reject(&error);
+            match error.retry_after_ms() {
+                Some(wait) if accepts_only_streams(&parts) => {
+                    retry_later(&error, Duration::from_millis(wait).max(min_wait))
+                }
+                _ => refusal,
+            }
+        })
     }
 
     async fn open_stream(self, room: Option<String>, request: &Parts) -> Result<Response> {
@@ -230,8 +239,36 @@ fn stream_request(room: Option<&str>, request: &Parts) -> Result<StreamRequest> 
 
 /// The reconnect delay, different for each stream: those that end together must not come back together.
 fn retry(base: Duration) -> Bytes {
-    let wait = base.mul_f64(rand::rng().random_range(0.5..1.5));
+    retry_field(base.mul_f64(rand::rng().random_range(0.5..1.5)))
+}
+
+fn retry_field(wait: Duration) -> Bytes {
     format!("retry: {}\n\n", wait.as_millis()).into()
+}
+
+/// Whether the client accepts nothing but a stream, as EventSource does.
+fn accepts_only_streams(request: &Parts) -> bool {
+    let accept = request.headers.get(header::ACCEPT);
+    request.method == Method::GET && accept.is_some_and(|accept| accept == "text/event-stream")
+}
+
+/// The minimum delay before a client that was refused comes back.
+const MIN_RETRY_LATER: Duration = Duration::from_millis(100);
+
+/// A stream that says when to come back, and ends: for a refusal that time heals. EventSource gives up for good on any status but 200,
+/// and would be lost to a page that was open while the node went down or was busy.
+fn retry_later(error: &Error, wait: Duration) -> Response {
+    // Never earlier than the error says.
+    let wait = wait
+        .max(MIN_RETRY_LATER)
+        .mul_f64(rand::rng().random_range(1.0..1.5));
+    tracing::debug!(
+        code = error.code().as_str(),
+        ?wait,
+        "a stream was refused for now"
+    );
+    let body = [retry_field(wait), block("error", &encode(error), None)];
+    (HEADERS, body.concat()).into_response()
 }
 
 /// How events are written to a stream.

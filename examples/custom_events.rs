@@ -11,7 +11,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use switchboard::{
-    App, Error, EventContext, Result,
+    App, Data, Error, EventContext, Result,
     app::stop_signal,
     config::Config,
     hub::{Hub, Publish},
@@ -25,7 +25,7 @@ struct Roll {
 }
 
 /// Rolls a die on the server and publishes the result in the name of the caller.
-async fn roll(context: EventContext, roll: Roll) -> Result<Value> {
+async fn roll(context: EventContext, Data(roll): Data<Roll>) -> Result<Value> {
     if roll.sides == 0 {
         return Err(Error::bad_request("a die has at least one side"));
     }

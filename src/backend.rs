@@ -18,11 +18,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     error::{Error, Result},
     model::{
-        ConnectionId, Ephemeral, Epoch, EventName, Incarnation, Message, MessageId, Namespace,
-        Offset, RoomKey, Sender, Seq, Timestamp,
+        ConnectionId, Epoch, EventName, Incarnation, Message, MessageId, Namespace, Offset,
+        RoomKey, Sender, Seq, Timestamp,
     },
 };
 
+mod bus_event;
 mod clock;
 mod cluster;
 #[cfg(test)]
@@ -40,6 +41,7 @@ mod sessions;
 mod settings;
 pub mod sqlite;
 
+pub use bus_event::BusEvent;
 use clock::{Clock, LogTime};
 pub use cluster::{
     ClusterNodes, ClusterNotice, PeerRequest, PresenceEntry, RemoteEvent, RosterPage,
@@ -224,8 +226,8 @@ impl Missed {
 pub enum Delivery {
     /// A stored message.
     Message(Arc<Message>),
-    /// An event that is not stored, and a connection that it is not delivered to.
-    Ephemeral(Arc<Ephemeral>, Option<ConnectionId>),
+    /// An event that is not stored.
+    Event(BusEvent),
     /// An event from another node about a room that this node is subscribed to.
     Remote(RoomKey, RemoteEvent),
     /// A request from another node.
@@ -294,7 +296,7 @@ pub trait Log: Send + Sync + 'static {
 pub trait Bus: Send + Sync + 'static {
     /// Puts an event on the stream of every node that has members in its room, after every message that this node's log has
     /// settled before.
-    async fn send(&self, event: Arc<Ephemeral>, except: Option<ConnectionId>) -> Result<()>;
+    async fn send(&self, event: BusEvent) -> Result<()>;
 
     /// Waits until every message that this node's log has settled before, and every message that could be read before in the
     /// rooms that this node is subscribed to, has been delivered to this node's members.
@@ -325,9 +327,9 @@ impl LocalBus {
 
 #[async_trait]
 impl Bus for LocalBus {
-    async fn send(&self, event: Arc<Ephemeral>, except: Option<ConnectionId>) -> Result<()> {
+    async fn send(&self, event: BusEvent) -> Result<()> {
         self.0
-            .send(Delivery::Ephemeral(event, except))
+            .send(Delivery::Event(event))
             .await
             .map_err(|_| Error::unavailable("the server is stopping"))
     }

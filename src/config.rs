@@ -26,6 +26,7 @@ pub(crate) use print::print;
 pub use print::table;
 pub use root::{Config, DrainSettings, LogFormat, LogSettings, Store};
 
+pub use crate::events::{ContractScope, RelayMode, RelayRule};
 pub use crate::options::{
     ByteSize, ConfigError, ConfigWarning, InvalidValue, Problem, Secret, SecretUrl, Value,
     ValueSource,

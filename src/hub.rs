@@ -13,7 +13,7 @@
 //! | `rooms/` | the rooms of this node: members, presence, typing, read markers |
 //! | `connections/` | the connections of this node, what they receive, and how their sessions are resumed |
 //! | `cluster/` | requests to other nodes, and events from them |
-//! | `delivery`, `event` | the way of an event from the backend to the members of its room |
+//! | `delivery`, `broadcast`, `event` | the way of an event from the backend to the members of its room |
 //! | `limiter`, `rates` | limits of one request, and rates of many |
 //! | `parts`, `maintenance` | how all this is put together, and what is due in time |
 
@@ -21,6 +21,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{auth::Principal, error::Result, limits::Permit, model::UserId};
 
+mod broadcast;
 mod cluster;
 mod commands;
 mod connections;

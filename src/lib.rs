@@ -17,7 +17,7 @@
 //!
 //! ```no_run
 //! use serde::{Deserialize, Serialize};
-//! use switchboard::{App, config::Config};
+//! use switchboard::{App, Data, config::Config};
 //!
 //! #[derive(Deserialize)]
 //! struct Roll { sides: u32 }
@@ -25,9 +25,13 @@
 //! #[derive(Serialize)]
 //! struct Rolled { value: u32 }
 //!
+//! async fn roll(Data(roll): Data<Roll>) -> switchboard::Result<Rolled> {
+//!     Ok(Rolled { value: roll.sides })
+//! }
+//!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let app = App::builder(Config::default())
-//!     .event("roll", async |_context, roll: Roll| Ok(Rolled { value: roll.sides }))
+//!     .event("roll", roll)
 //!     .build()
 //!     .await?;
 //! // An event emitted by the application reaches the sockets of all nodes.
@@ -45,6 +49,7 @@ pub mod app;
 pub mod auth;
 pub mod config;
 pub mod error;
+mod events;
 pub mod hub;
 mod limits;
 pub mod model;
@@ -75,4 +80,7 @@ mod embedding_guide {}
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use transport::fuzzing;
-pub use transport::socketio::{Adapter, EventContext, SocketIo, SocketRef};
+pub use transport::socketio::{
+    AckSender, Adapter, Data, Emitter, EventContext, EventHandler, EventRequest, FromEvent,
+    HandlerError, HandlerFuture, HandlerReply, IntoReply, SocketIo, SocketRef, State, TryData,
+};

@@ -11,6 +11,7 @@
 //! # Ok::<(), switchboard::Error>(())
 //! ```
 
+mod broadcast;
 mod connection_id;
 mod message;
 mod names;
@@ -28,8 +29,8 @@ pub use names::{
 pub use position::{Epoch, Offset, Position, Seq};
 pub use timestamp::Timestamp;
 
+pub(crate) use broadcast::{Audience, Broadcast, EventPayload};
 pub(crate) use message::Ephemeral;
-pub(crate) use names::EVENT_SOURCE_OPEN;
 pub(crate) use node_id::NodeId;
 pub(crate) use pid::Pid;
 pub(crate) use position::{Cursor, Incarnation};

@@ -61,24 +61,7 @@ impl Pattern {
 
     /// Whether the pattern matches the whole of `text`.
     pub fn matches(&self, text: &str) -> bool {
-        let Some((prefix, rest)) = self.0.split_once('*') else {
-            return &*self.0 == text;
-        };
-        let (between, suffix) = rest.rsplit_once('*').unwrap_or(("", rest));
-        let Some(mut text) = text
-            .strip_prefix(prefix)
-            .and_then(|text| text.strip_suffix(suffix))
-        else {
-            return false;
-        };
-        // The first occurrence of a part leaves the most text for the parts after it, so backtracking is never needed.
-        for part in between.split('*') {
-            let Some(at) = text.find(part) else {
-                return false;
-            };
-            text = &text[at + part.len()..];
-        }
-        true
+        matches(&self.0, text)
     }
 
     /// The text before the first wildcard, and whether there is no wildcard.
@@ -93,6 +76,28 @@ impl Pattern {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a pattern of any text, in which `*` matches any run of characters, matches the whole of `text`.
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
+    let Some((prefix, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let (between, suffix) = rest.rsplit_once('*').unwrap_or(("", rest));
+    let Some(mut text) = text
+        .strip_prefix(prefix)
+        .and_then(|text| text.strip_suffix(suffix))
+    else {
+        return false;
+    };
+    // The first occurrence of a part leaves the most text for the parts after it, so backtracking is never needed.
+    for part in between.split('*') {
+        let Some(at) = text.find(part) else {
+            return false;
+        };
+        text = &text[at + part.len()..];
+    }
+    true
 }
 
 impl FromStr for Pattern {

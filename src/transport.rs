@@ -21,4 +21,4 @@ mod wire;
 pub(crate) use admission::{AdmissionConfig, AdmissionControl};
 pub use settings::{EventsSettings, PollSettings, SocketIoSettings, Transport, WebSocketSettings};
 
-use crate::http::{buffered_body, client_address, json};
+use crate::http::{buffered_body, client_address};

@@ -93,7 +93,7 @@ async fn a_caller_that_reads_slowly_is_not_closed_for_replies_of_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relayed_event_names_each_of_its_attachments_once_or_is_refused() {
     let mut config = config();
-    config.socketio.relay = ["draw".to_owned()].into_iter().collect();
+    config.socketio.relay = vec!["draw".parse().unwrap()];
     let server = Server::start(config).await;
     let mut mallory = Raw::connect(&server, "mallory").await;
     let mut bob = Raw::connect(&server, "bob").await;

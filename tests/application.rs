@@ -7,34 +7,34 @@ mod support;
 use serde_json::{Value, json};
 use support::{Raw, Server, config, eventually, redis::Redis};
 use switchboard::{
-    App, EventContext, Result, SocketIo,
+    App, Data, EventContext, Result, SocketIo,
     config::{Config, Store},
 };
 
 /// Puts whoever asks into a room of socketioxide, and notes that.
-async fn enlist(context: EventContext, room: String) -> Result<Value> {
+async fn enlist(context: EventContext, Data(room): Data<String>) -> Result<Value> {
     context.set_state(&json!({ "room": room, "exact": 1.5 }))?;
     context.socket.join(room);
-    about(context, ()).await
+    about(context).await
 }
 
-async fn discharge(context: EventContext, room: String) -> Result<()> {
+async fn discharge(context: EventContext, Data(room): Data<String>) -> Result<()> {
     context.socket.leave(room);
     Ok(())
 }
 
 /// Puts whoever asks into a room once that has its answer.
-async fn enlist_later(context: EventContext, room: String) -> Result<()> {
+async fn enlist_later(context: EventContext, Data(room): Data<String>) -> Result<()> {
     tokio::spawn(async move { context.socket.join(room) });
     Ok(())
 }
 
-async fn about(context: EventContext, (): ()) -> Result<Value> {
+async fn about(context: EventContext) -> Result<Value> {
     let state: Option<Value> = context.state()?;
     Ok(json!({ "id": context.id(), "state": state }))
 }
 
-async fn keep(context: EventContext, state: Value) -> Result<()> {
+async fn keep(context: EventContext, Data(state): Data<Value>) -> Result<()> {
     context.set_state(&state)
 }
 

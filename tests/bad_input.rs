@@ -68,7 +68,7 @@ fn mutated() -> impl Strategy<Value = Message> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_mutated_packets_leave_the_server_responsive() {
     let mut config = config();
-    config.socketio.relay = ["draw".to_owned()].into_iter().collect();
+    config.socketio.relay = vec!["draw".parse().unwrap()];
     let server = Server::start(config).await;
     let mut witness = Raw::connect(&server, "witness").await;
     witness.call("join", json!("lobby")).await;

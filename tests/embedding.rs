@@ -8,12 +8,15 @@ use axum::{
     extract::{Path, State},
     routing::post,
 };
+use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use support::{Raw, Server, config, eventually};
 use switchboard::{
-    App, Error, EventContext, Result, SocketIo, SocketRef,
+    AckSender, App, Data, Error, EventContext, HandlerError, Result, SocketIo, SocketRef,
+    State as AppState, TryData,
     app::AppBuilder,
+    auth::Principal,
     hub::{Hub, Publish},
     model::{Namespace, RoomName},
 };
@@ -25,7 +28,7 @@ struct Roll {
     sides: u32,
 }
 
-async fn roll(context: EventContext, roll: Roll) -> Result<Value> {
+async fn roll(context: EventContext, Data(roll): Data<Roll>) -> Result<Value> {
     if roll.sides == 0 {
         return Err(Error::bad_request("a die has at least one side"));
     }
@@ -44,7 +47,7 @@ async fn bell(State(hub): State<Hub>, Path(room): Path<RoomName>) -> Result<()> 
 }
 
 /// Emits through socketioxide itself, to everybody in a room but whoever asks for it.
-async fn shout(context: EventContext, text: String) -> Result<()> {
+async fn shout(context: EventContext, Data(text): Data<String>) -> Result<()> {
     to_others(&context.socket, &text).await;
     Ok(())
 }
@@ -189,7 +192,139 @@ async fn dropping_a_server_ends_its_clients_and_frees_its_port() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "join is an event of the server itself")]
-async fn an_application_cannot_take_an_event_of_the_servers() {
-    let _ = App::builder(config()).event("join", async |_, (): ()| Ok(()));
+async fn an_event_has_one_owner() {
+    let ok = async || ();
+    let relay = "roll".parse().unwrap();
+    let mut relaying = config();
+    relaying.socketio.relay = vec![relay];
+    for (builder, expected) in [
+        (
+            App::builder(config()).event("roll", ok).event("roll", ok),
+            "\"roll\" has two handlers in /",
+        ),
+        (
+            App::builder(relaying).event("roll", ok),
+            "socketio.relay names it",
+        ),
+        (
+            App::builder(config()).event("disconnect", ok),
+            "Socket.IO uses this name itself",
+        ),
+    ] {
+        let error = builder.build().await.err().unwrap();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[derive(Clone)]
+struct Prefix(&'static str);
+
+/// Handlers with arguments, acks and errors of any form.
+fn handlers() -> AppBuilder {
+    App::builder(config())
+        .state(Prefix("v"))
+        .event("nothing", async || ())
+        .event("value", async |Data(number): Data<f64>| {
+            Ok::<_, Error>(number)
+        })
+        .event(
+            "typing",
+            async |ack: AckSender, Data((a, b)): Data<(Option<String>, Value)>| {
+                ack.send(&(b, a, 3))
+            },
+        )
+        .event("silent", async |ack: AckSender| ack.send_empty())
+        .event("later", async |ack: AckSender| {
+            tokio::spawn(async move { ack.send("late") });
+        })
+        .event("poor", async || {
+            Err::<(), _>(HandlerError::new("too_poor", "not enough").with_data(&5))
+        })
+        .event("foreign", async || -> Result<(), HandlerError> {
+            "no number".parse::<u32>()?;
+            Ok(())
+        })
+        .event("tried", async |TryData(data): TryData<u32>| {
+            Ok::<_, Error>(data.is_err())
+        })
+        .event(
+            "who",
+            async |AppState(Prefix(prefix)): AppState<Prefix>,
+                   principal: Principal,
+                   headers: HeaderMap| {
+                let has_host = headers.contains_key("host");
+                Ok::<_, Error>(format!("{prefix} {} {has_host}", principal.user))
+            },
+        )
+        .event(
+            "tell",
+            async |context: EventContext,
+                   Data((to, text)): Data<(RoomName, String)>|
+                   -> Result<()> {
+                context.emit("told", &text.len())?;
+                context.to(to).emit("told", &(&text, 1)).await?;
+                context.to_all().emit("everybody", &1).await
+            },
+        )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handlers_take_any_arguments_and_their_acks_are_sent_as_they_are() {
+    let server = Server::start_with(handlers()).await;
+    let mut client = Raw::connect(&server, "client").await;
+    for (packet, ack) in [
+        (r#"["nothing"]"#, json!([{ "ok": true }])),
+        (r#"["nothing",1,null]"#, json!([{ "ok": true }])),
+        (r#"["value",1.5]"#, json!([1.5])),
+        (
+            r#"["typing",null,{"deep":[1]}]"#,
+            json!([{ "deep": [1] }, null, 3]),
+        ),
+        (r#"["silent","x"]"#, json!([])),
+        (r#"["later"]"#, json!(["late"])),
+        (r#"["tried","x"]"#, json!([true])),
+        (r#"["who"]"#, json!(["v client true"])),
+        (
+            r#"["poor"]"#,
+            json!([{ "ok": false, "error": { "code": "too_poor", "message": "not enough", "data": 5 } }]),
+        ),
+        (
+            r#"["foreign"]"#,
+            json!([{ "ok": false, "error": { "code": "internal", "message": "the handler of this event failed" } }]),
+        ),
+    ] {
+        assert_eq!(client.ack_of(packet).await, ack, "{packet}");
+    }
+    let refused = client.ack_of(r#"["value","one"]"#).await;
+    assert_eq!(refused[0]["error"]["code"], "bad_request");
+    client.send(r#"42["poor"]"#).await;
+    let error = client.event("error").await;
+    assert_eq!(error[1]["code"], "too_poor");
+    assert_eq!(error[1]["event"], "poor");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_emits_in_order_with_its_ack_and_to_rooms_without_its_client() {
+    let server = Server::start_with(handlers()).await;
+    let mut alice = Raw::connect(&server, "alice").await;
+    let mut bob = Raw::connect(&server, "bob").await;
+    for client in [&mut alice, &mut bob] {
+        client.call("join", json!("table")).await;
+    }
+    alice.ack_of(r#"["tell","table","hello"]"#).await;
+    let told: Vec<_> = alice.events.iter().map(|event| event[0].clone()).collect();
+    assert!(told.contains(&json!("told")), "before the ack: {told:?}");
+    assert_eq!(alice.event("told").await, [json!("told"), json!(5)]);
+    assert_eq!(
+        bob.event("told").await,
+        [json!("told"), json!("hello"), json!(1)]
+    );
+    for client in [&mut alice, &mut bob] {
+        assert_eq!(
+            client.event("everybody").await,
+            [json!("everybody"), json!(1)]
+        );
+    }
+    server.stop().await;
 }

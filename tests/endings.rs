@@ -18,10 +18,9 @@ const HASTY: u64 = 600;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panicking_handler_leaves_no_connection_behind() {
-    let builder = App::builder(config()).event(
-        "explode",
-        async |_, _: serde_json::Value| -> switchboard::Result<()> { panic!("as a handler might") },
-    );
+    let builder = App::builder(config()).event("explode", async || -> switchboard::Result<()> {
+        panic!("as a handler might")
+    });
     let server = Server::start_with(builder).await;
     let mut alice = Raw::connect(&server, "alice").await;
     alice.call("join", json!("lobby")).await;
@@ -92,7 +91,7 @@ async fn a_join_that_ends_after_its_socket_leaves_no_mirrored_room_behind() {
     config.data = folder.path().to_owned();
     let builder = App::builder(config).event(
         "rooms",
-        async |context: EventContext, _: Value| -> switchboard::Result<Value> {
+        async |context: EventContext| -> switchboard::Result<Value> {
             // Asked for by name: a list of all rooms is made from the sockets that are there.
             let names: Vec<_> = (0..HASTY).map(|number| format!("room-{number}")).collect();
             let everybody = context.socket.within(names);

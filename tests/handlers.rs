@@ -9,18 +9,18 @@ use futures_util::FutureExt;
 use serde_json::{Value, json};
 use support::{Raw, Server, config};
 use switchboard::{
-    App, EventContext, Result,
+    App, Data, EventContext, Result,
     config::Store,
     hub::{Join, Replay},
     model::RoomName,
 };
 
-async fn never(_: EventContext, _: Value) -> Result<()> {
+async fn never(_: EventContext, Data(_): Data<Value>) -> Result<()> {
     std::future::pending().await
 }
 
 /// Joins a room, and looks at the answer no further.
-async fn join_and_forget(context: EventContext, room: RoomName) -> Result<()> {
+async fn join_and_forget(context: EventContext, Data(room): Data<RoomName>) -> Result<()> {
     let replay = Replay::Nothing;
     let join = Join { room, replay };
     drop(context.hub.join(&context.connection, join).await?);
@@ -28,7 +28,7 @@ async fn join_and_forget(context: EventContext, room: RoomName) -> Result<()> {
 }
 
 /// Begins to join a room, and gives up at once.
-async fn begin_to_join(context: EventContext, room: RoomName) -> Result<()> {
+async fn begin_to_join(context: EventContext, Data(room): Data<RoomName>) -> Result<()> {
     let replay = Replay::Nothing;
     let join = context.hub.join(&context.connection, Join { room, replay });
     assert!(join.now_or_never().is_none(), "the log has to be read");

@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use support::{DEADLINE, Raw, Server, config};
 use switchboard::{
-    App, EventContext,
+    App, Data, EventContext,
     auth::{Grants, TokenClaims, issue},
     config::Secret,
     model::{Timestamp, UserId},
@@ -98,14 +98,14 @@ async fn a_refresh_takes_a_socket_out_of_the_rooms_it_lost_and_of_no_other() {
     let builder = App::builder(config)
         .event(
             "enter",
-            async |context: EventContext, room: String| -> switchboard::Result<()> {
+            async |context: EventContext, Data(room): Data<String>| -> switchboard::Result<()> {
                 context.socket.join(room);
                 Ok(())
             },
         )
         .event(
             "where",
-            async |context: EventContext, _: Value| -> switchboard::Result<Value> {
+            async |context: EventContext| -> switchboard::Result<Value> {
                 let mut rooms: Vec<String> = context
                     .socket
                     .rooms()

@@ -42,7 +42,7 @@ impl Node {
 
 async fn two(redis: &Redis) -> [Node; 2] {
     let mut config = redis.node();
-    config.socketio.relay = ["draw".to_owned()].into_iter().collect();
+    config.socketio.relay = vec!["draw".parse().unwrap()];
     [Node::start(config.clone()).await, Node::start(config).await]
 }
 
@@ -212,7 +212,7 @@ async fn clients_are_made_to_come_back_and_begin_anew_when_redis_has_lost_what_t
 async fn deployments_with_different_prefixes_relay_nothing_to_each_other() {
     let redis = Redis::start().await;
     let mut config = redis.node();
-    config.socketio.relay = ["draw".to_owned()].into_iter().collect();
+    config.socketio.relay = vec!["draw".parse().unwrap()];
     let one = Node::start(config.clone()).await;
     config.redis.prefix = "other".to_owned();
     let [two, three] = [Node::start(config.clone()).await, Node::start(config).await];

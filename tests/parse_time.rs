@@ -318,7 +318,7 @@ impl Bench {
         .into_iter()
         .collect();
         config.http.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()].into_iter().collect();
-        config.socketio.relay = ["draw".to_owned()].into_iter().collect();
+        config.socketio.relay = vec!["draw".parse().unwrap()];
         config.limits.message_bytes = ByteSize::new(2 << 20);
         config.socketio.max_payload = ByteSize::new(3 << 20);
         config.websocket.max_payload = ByteSize::new(3 << 20);

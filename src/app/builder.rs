@@ -1,9 +1,8 @@
 //! Assembles a server from its configuration and from what the embedding application adds.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{Extension, Router};
-use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
@@ -14,6 +13,7 @@ use crate::{
     backend::{self, Backend, Deliveries},
     config::{Config, ConfigError, Store},
     error::Result,
+    events::EventOwners,
     http::{
         self,
         body::BodyLimits,
@@ -23,7 +23,7 @@ use crate::{
     telemetry::{ClusterStats, Metrics},
     transport::{
         AdmissionConfig, AdmissionControl, poll,
-        socketio::{self, CustomEvents, EventContext, PubSubDriver, SocketIoConfig},
+        socketio::{self, EventHandler, Handlers, PubSubDriver, SocketIoConfig},
         sse, websocket,
     },
 };
@@ -33,13 +33,13 @@ use crate::{
 /// ```no_run
 /// use axum::{Router, extract::{Path, State}, routing::post};
 /// use switchboard::{
-///     App, EventContext, Result,
+///     App, Data, EventContext, Result,
 ///     config::Config,
 ///     hub::{Hub, Publish},
 ///     model::{Namespace, RoomName},
 /// };
 ///
-/// async fn greet(context: EventContext, name: String) -> Result<()> {
+/// async fn greet(context: EventContext, Data(name): Data<String>) -> Result<()> {
 ///     let publish = Publish::new(RoomName::parse("lobby")?, "greeting", &name)?;
 ///     context.publish(publish).await?.settled().await.map(drop)
 /// }
@@ -61,7 +61,7 @@ use crate::{
 /// ```
 pub struct AppBuilder {
     config: Config,
-    events: CustomEvents,
+    handlers: Handlers,
     routes: Vec<Box<dyn FnOnce(Hub) -> Router>>,
 }
 
@@ -69,26 +69,25 @@ impl AppBuilder {
     pub(super) fn new(config: Config) -> Self {
         Self {
             config,
-            events: CustomEvents::default(),
+            handlers: Handlers::default(),
             routes: Vec::new(),
         }
     }
 
-    /// Adds a custom Socket.IO event. `handler` is called with the event's only argument, in order with the other events of
-    /// the connection; its result is sent in the ack, next to `ok: true`. A handler that exceeds `socketio.handler_timeout`
-    /// is dropped at its current await point, and the client is told `unavailable`.
-    ///
-    /// # Panics
-    /// Panics if `name` is an event of the server.
+    /// Handles an event of Socket.IO clients. `handler` is an async function of [extractors](crate::FromEvent), in any order; it is
+    /// called in order with the other events of the connection, and what it returns is the ack. A handler that exceeds
+    /// `socketio.handler_timeout` is dropped at its current await point, and the client is told `unavailable`. The name may be one of
+    /// the contract's, which then is the application's alone.
     #[must_use]
-    pub fn event<F, Fut, T, R>(mut self, name: &str, handler: F) -> Self
-    where
-        F: Fn(EventContext, T) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<R>> + Send + 'static,
-        T: DeserializeOwned,
-        R: Serialize + 'static,
-    {
-        self.events.insert(name, handler);
+    pub fn event<Arguments>(mut self, name: &str, handler: impl EventHandler<Arguments>) -> Self {
+        self.handlers.add(name, handler);
+        self
+    }
+
+    /// Adds a value that handlers get as [`State`](crate::State): one of each type.
+    #[must_use]
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.handlers.add_state(value);
         self
     }
 
@@ -109,6 +108,7 @@ impl AppBuilder {
     pub async fn build(self) -> Result<App, StartError> {
         let config = self.config;
         config.check()?;
+        let owners = event_owners(&config, &self.handlers)?;
         let authority = config.auth.authority().map_err(ConfigError::from)?;
         let key_refresh = CancellationToken::new();
         authority.start(key_refresh.clone()).await;
@@ -132,8 +132,9 @@ impl AppBuilder {
             &admission,
             SocketIoConfig {
                 settings: &config.socketio,
+                owners: &owners,
                 body_timeout: config.http.body_timeout,
-                custom: self.events,
+                handlers: self.handlers,
                 pubsub: PubSubDriver::new(backend.pubsub.as_ref()),
             },
         )
@@ -182,6 +183,17 @@ impl AppBuilder {
             key_refresh,
         })
     }
+}
+
+/// Who owns which event, the application's handlers included.
+fn event_owners(config: &Config, handlers: &Handlers) -> Result<EventOwners, StartError> {
+    let mut owners = config.socketio.event_owners();
+    for name in handlers.names() {
+        for namespace in &config.socketio.namespaces {
+            owners.claim(namespace, name).map_err(StartError::Event)?;
+        }
+    }
+    Ok(owners)
 }
 
 /// Lets the metrics read the cluster's state and the node's readiness on each scrape.

@@ -11,6 +11,9 @@ pub enum StartError {
     /// The configuration is invalid.
     #[error("{0}")]
     Config(#[from] ConfigError),
+    /// A handler of an event cannot be registered; says which one and why.
+    #[error("{0}")]
+    Event(String),
     /// The embedded log could not be opened.
     #[error("{0}")]
     Store(#[from] backend::sqlite::OpenError),

@@ -159,7 +159,7 @@ impl Authority {
     ///
     /// Returns `None` if there is no key set or it was started before. A key set that cannot be fetched is logged as a
     /// warning; until it can be, tokens that need it fail with `unavailable`.
-    pub(crate) async fn start(&self, stop: CancellationToken) -> Option<JoinHandle<()>> {
+    pub async fn start(&self, stop: CancellationToken) -> Option<JoinHandle<()>> {
         let jwks = self.0.jwks.as_ref()?;
         if self.0.started.swap(true, Ordering::Relaxed) {
             return None;

@@ -81,6 +81,7 @@ suite! {
         a_draft_whose_receipt_is_dropped_is_stored,
         everything_about_a_message_comes_back_as_it_was_sent,
         an_event_sent_after_a_settled_append_is_delivered_after_it,
+        a_broadcast_is_delivered_as_it_was_sent_after_what_was_settled_before,
         appends_continue_when_the_deliveries_are_dropped,
         closing_stores_what_was_accepted_and_rejects_the_rest;
     paging:

@@ -18,6 +18,7 @@
 mod client;
 mod config;
 mod context;
+mod dropped;
 mod incarnation;
 mod keys;
 mod log;

@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use crate::config::{self, LoadedConfig};
+use crate::config::{self, Config, LoadedConfig};
 
 /// The flags of `switchboard config`, in addition to the options.
 #[derive(clap::Args)]
@@ -20,10 +20,20 @@ pub(super) fn run(arguments: &ConfigArguments, loaded: &LoadedConfig) -> ExitCod
     let text = if arguments.check {
         "configuration is valid\n".to_owned()
     } else {
-        config::print(&loaded.config, &loaded.value_sources)
+        let printed = config::print(&loaded.config, &loaded.value_sources);
+        printed + &event_owners(&loaded.config)
     };
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// Who owns which event that clients send, as comments of the printed file.
+fn event_owners(config: &Config) -> String {
+    let mut text = String::from("\n# Events that clients send, by namespace and owner:\n");
+    for line in config.socketio.event_owners().describe().lines() {
+        text += &format!("#   {line}\n");
+    }
+    text
 }

@@ -119,7 +119,8 @@ fn the_file_accepts_numbers_booleans_strings_and_arrays() {
     assert_eq!(config.limits.messages_burst, 60);
     assert_eq!(config.history.rooms.len(), 2);
     assert_eq!(config.http.trusted_proxies.len(), 2);
-    assert_eq!(config.socketio.relay, ["chat message", "draw"]);
+    let relay = config.socketio.relay.iter().map(ToString::to_string);
+    assert_eq!(relay.collect::<Vec<_>>(), ["chat message", "draw"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{
     event::{Event, OutgoingEvent},
 };
 use crate::{
-    backend::{Deliveries, Delivery},
+    backend::{BusEvent, Deliveries, Delivery},
     model::Ephemeral,
     sync::lock,
 };
@@ -93,7 +93,10 @@ impl Hub {
             }
             Delivery::Remote(room, event) => return self.apply_remote(&room, event),
             Delivery::Request(request) => return self.serve_request(request),
-            Delivery::Ephemeral(event, except) => {
+            Delivery::Event(BusEvent::Broadcast(broadcast)) => {
+                return self.deliver_broadcast(&broadcast);
+            }
+            Delivery::Event(BusEvent::Ephemeral(event, except)) => {
                 (event.room.clone(), self.wrap_ephemeral(event), except)
             }
         };

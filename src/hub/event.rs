@@ -9,8 +9,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::{
     limits::Reservation,
     model::{
-        Ephemeral, EventName, Message, MessageId, Namespace, Offset, RoomName, Sender, Seq,
-        Timestamp, UserId,
+        Broadcast, Ephemeral, EventName, EventPayload, Message, MessageId, Namespace, Offset,
+        RoomName, Sender, Seq, Timestamp, UserId,
     },
     sync::lock,
 };
@@ -22,6 +22,8 @@ pub enum Event {
     Message(Arc<Message>),
     /// An ephemeral event of a room: it is not stored.
     Ephemeral(Arc<Ephemeral>),
+    /// An application's event, for Socket.IO clients.
+    Broadcast(Arc<Broadcast>),
     /// A notice of the server: an event name and one argument, and the room it is about, if any.
     Notice(&'static str, Option<RoomName>, Arc<RawValue>),
 }
@@ -33,6 +35,8 @@ pub enum DeliveryPolicy {
     Always,
     /// It is useful only at once, and may be dropped.
     Droppable,
+    /// It is delivered unless that would close the connection as slow.
+    IfItFits,
     /// It replaces older events with the same key.
     NewestOnly(Arc<str>),
 }
@@ -53,6 +57,8 @@ pub struct OutgoingEvent {
 pub enum Format {
     /// Socket.IO packets.
     Packet,
+    /// Socket.IO packets with attachments for Engine.IO 3, which frames bytes in another way.
+    LegacyPacket,
     /// The envelopes of plain WebSockets.
     Envelope,
     /// Server-sent events.
@@ -60,7 +66,7 @@ pub enum Format {
 }
 
 impl Format {
-    const COUNT: usize = 3;
+    const COUNT: usize = 4;
 }
 
 /// An event as a name and positional arguments of JSON text.
@@ -77,6 +83,7 @@ impl OutgoingEvent {
     pub fn new(event: Event) -> Arc<Self> {
         let delivery_policy = match event {
             Event::Ephemeral(_) => DeliveryPolicy::Droppable,
+            Event::Broadcast(_) => DeliveryPolicy::IfItFits,
             Event::Message(_) | Event::Notice(..) => DeliveryPolicy::Always,
         };
         Self::with_policy(event, delivery_policy)
@@ -149,7 +156,7 @@ impl OutgoingEvent {
     pub fn offset(&self) -> Option<Offset> {
         match &self.event {
             Event::Message(message) => Some(message.offset),
-            Event::Ephemeral(_) | Event::Notice(..) => None,
+            Event::Ephemeral(_) | Event::Broadcast(_) | Event::Notice(..) => None,
         }
     }
 
@@ -158,6 +165,7 @@ impl OutgoingEvent {
         match &self.event {
             Event::Message(message) => message.cost(),
             Event::Ephemeral(event) => size_of::<Ephemeral>() + event.data.get().len(),
+            Event::Broadcast(broadcast) => broadcast.event.len(),
             Event::Notice(_, _, argument) => argument.get().len(),
         }
     }
@@ -192,6 +200,19 @@ impl OutgoingEvent {
 }
 
 impl Arguments {
+    /// Those of an event that was checked when it came.
+    fn of_payload(event: &EventPayload) -> Self {
+        let mut values: Vec<Box<RawValue>> = serde_json::from_str(&event.text).unwrap_or_default();
+        let name = match values.is_empty() {
+            true => String::new(),
+            false => serde_json::from_str(values.remove(0).get()).unwrap_or_default(),
+        };
+        Self {
+            name: name.into(),
+            values,
+        }
+    }
+
     fn of(event: &Event) -> Self {
         match event {
             Event::Message(message) if is_sent_as_object(&message.event) => Self {
@@ -227,6 +248,7 @@ impl Arguments {
                     }),
                 ],
             },
+            Event::Broadcast(broadcast) => Self::of_payload(&broadcast.event),
             Event::Notice(name, _, argument) => Self {
                 name: (*name).into(),
                 values: vec![argument.as_ref().to_owned()],

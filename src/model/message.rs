@@ -21,6 +21,24 @@ pub struct RoomKey {
     pub room: RoomName,
 }
 
+/// The room that stands for all connections of a namespace. No client can name it: room names have no blanks.
+const ALL_CONNECTIONS: &str = "all connections";
+
+impl RoomKey {
+    /// What stands for all connections of a namespace where events of rooms are carried. It has no messages.
+    pub(crate) fn of_namespace(namespace: &Namespace) -> Self {
+        Self {
+            namespace: namespace.clone(),
+            room: RoomName::from_log(ALL_CONNECTIONS),
+        }
+    }
+
+    /// Whether it is a room that messages can be published to.
+    pub(crate) fn has_messages(&self) -> bool {
+        self.room.as_str() != ALL_CONNECTIONS
+    }
+}
+
 /// The sender of a message, as members see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Sender {

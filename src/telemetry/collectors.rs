@@ -30,7 +30,7 @@ pub(super) const CLUSTER_METRICS: [MetricInfo; 2] = [
     },
     MetricInfo {
         name: "words_dropped",
-        help: "Pub/Sub messages between nodes (events that applications emit, relayed events, requests, responses) that were dropped: the send queue was full (`full`), the receive queue was full (`overrun`), Redis returned an error (`refused`), the connection was lost (`lost`)",
+        help: "Pub/Sub messages between nodes (events that applications emit, ephemeral and relayed events, requests, responses) that were dropped: the send queue was full (`full`), the receive queue was full (`overrun`), Redis returned an error (`refused`), the connection was lost (`lost`)",
         kind: MetricType::Counter,
         labels: &["reason"],
         triggers: &[NODES],

@@ -97,6 +97,7 @@ pub(super) fn frame(event: &OutgoingEvent) -> Bytes {
             ..published(&event.room.room, &event.event, &event.data)
         }
         .frame(),
+        Event::Broadcast(_) => return Bytes::new(),
         Event::Notice(name, room, argument) => notice(name, room.as_ref(), argument),
     };
     frame.bytes().clone()

@@ -149,8 +149,11 @@ impl<F: Framing> EventSink for FramedClient<F> {
         let encoded = event.encoded(F::FORMAT, &self.namespace, |event| {
             self.framing.frame(event)
         });
-        self.outbox
-            .push(Frame::of(encoded), event.delivery_policy());
+        // Empty: the transport has no form for this event.
+        if !encoded.is_empty() {
+            self.outbox
+                .push(Frame::of(encoded), event.delivery_policy());
+        }
     }
 
     fn push_with_reply(&self, _: &OutgoingEvent, _: Duration) -> Option<PendingReply> {

@@ -13,29 +13,13 @@ mod users;
 use crate::{
     backend::Range,
     error::{Error, Result},
+    events::CONTRACT_EVENTS,
     http::json::{self, StringOrNumber, parse_optional},
     hub::{HistoryRequest, Join, Publish, Replay, Request},
     model::{EventName, MessageId, Position, RoomName, Seq},
 };
 
-/// The events that are requests.
-pub(super) const REQUEST_EVENTS: [&str; 13] = [
-    "join",
-    "leave",
-    "message",
-    "publish",
-    "history",
-    "refresh",
-    "presence",
-    "status",
-    "typing",
-    "typing_start",
-    "typing_stop",
-    "read",
-    "signal",
-];
-
-/// Parses an event's value; `None` if the event is none of [`REQUEST_EVENTS`]. `room` is used for a value that names none.
+/// Parses an event's value; `None` if the event is none of [`CONTRACT_EVENTS`]. `room` is used for a value that names none.
 pub(super) fn parse(
     event: &str,
     value: &RawValue,
@@ -80,7 +64,7 @@ pub(super) fn named_room(event: &str, value: &RawValue) -> Option<RoomName> {
         true if EVENTS_WITH_BARE_ROOM.contains(&event) => {
             json::read::<StringOrNumber<RoomName>>(value.get()).ok()?
         }
-        false if REQUEST_EVENTS.contains(&event) => json::read::<Named>(value.get()).ok()?.room,
+        false if CONTRACT_EVENTS.contains(&event) => json::read::<Named>(value.get()).ok()?.room,
         _ => return None,
     };
     room.get().ok()

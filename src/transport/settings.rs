@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::requests::REQUEST_EVENTS;
 use crate::{
-    model::{EVENT_SOURCE_OPEN, EventName, MAX_EVENT_BYTES, Namespace},
+    events::{ContractScope, EventOwners, RelayRule},
+    model::Namespace,
     options::{ByteSize, Problem, check_above_zero, choice, section},
 };
 
@@ -18,8 +18,12 @@ section! {
         client: Option<String> = "",
         /// Namespaces that exist; rooms of different namespaces are different rooms.
         namespaces: Vec<Namespace> = "/",
-        /// Events that are relayed unchanged to the other sockets in the sender's rooms.
-        relay: Vec<String> = "",
+        /// Where the contract's own events (`join`, `message`, ...) exist: `true`, `false`, or a list of namespaces.
+        contract: ContractScope = "true",
+        /// Events that are relayed unchanged to the other sockets in the sender's rooms: names, or patterns with `*`, which leave the server's
+        /// own events alone. `name=all` sends them to the sender, too, `name=ack` answers an ack without arguments; `/game name` is for one
+        /// namespace, and comes before a rule for all.
+        relay: Vec<RelayRule> = "",
         /// Transports that clients may use.
         transports: Vec<Transport> = "polling, websocket",
         /// How often a connection is pinged.
@@ -34,7 +38,7 @@ section! {
         handler_timeout: Duration = "30s",
         /// Largest payload that a client may send at once.
         max_payload: ByteSize = "1 MiB",
-        /// Most packets relayed to one connection, or emitted by an application, that are queued for encoding.
+        /// Most packets emitted by an application through socketioxide that are queued for encoding, for each connection.
         buffer: usize = "16384",
         /// Size of each connection's read buffer.
         read_buffer: ByteSize = "4 KiB",
@@ -96,6 +100,11 @@ choice! {
 }
 
 impl SocketIoSettings {
+    /// Who owns the events that clients send, as far as the configuration says.
+    pub(crate) fn event_owners(&self) -> EventOwners {
+        EventOwners::new(&self.namespaces, &self.contract, &self.relay)
+    }
+
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
         check_above_zero(&["socketio.ping_interval"], &self.ping_interval, problems);
         check_above_zero(&["socketio.ping_timeout"], &self.ping_timeout, problems);
@@ -130,14 +139,12 @@ impl SocketIoSettings {
             ));
         }
         self.check_lists(problems);
-        for name in &self.relay {
-            if let Some(wrong) = relay_problem(name) {
-                problems.push(Problem::rule(
-                    &["socketio.relay"],
-                    format!("{name:?} cannot be passed on: {wrong}"),
-                ));
-            }
-        }
+        let events = EventOwners::problems(&self.namespaces, &self.contract, &self.relay);
+        problems.extend(
+            events
+                .into_iter()
+                .map(|(option, problem)| Problem::rule(&[option], problem)),
+        );
     }
 
     fn check_path(&self, problems: &mut Vec<Problem>) {
@@ -173,26 +180,4 @@ fn is_url(text: &str) -> bool {
     let start = ["http://", "https://", "/"];
     let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
     visible && start.iter().any(|start| text.starts_with(start))
-}
-
-/// Whether the server handles an event itself, and so cannot relay it.
-fn is_reserved(event: &str) -> bool {
-    REQUEST_EVENTS.contains(&event) || event == "disconnect"
-}
-
-fn relay_problem(name: &str) -> Option<String> {
-    if is_reserved(name) {
-        return Some("the server handles this event itself".to_owned());
-    }
-    if name.trim().is_empty() || name.len() > MAX_EVENT_BYTES {
-        return Some(format!("an event name has 1 to {MAX_EVENT_BYTES} bytes"));
-    }
-    if name == EVENT_SOURCE_OPEN {
-        return None; // relayed events come to no EventSource
-    }
-    // Applications that only broadcast use names with blanks, such as `chat message`; otherwise the rules for published events
-    // apply.
-    EventName::parse(&name.replace(' ', "_"))
-        .err()
-        .map(|error| error.message().to_owned())
 }

@@ -5,7 +5,7 @@
 //! after socketioxide has replied to CONNECT, one [`worker`] a connection handles its events in order. Outbound: the hub
 //! pushes to the connection's [`event_sink`].
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, routing::any};
 use http::Request;
@@ -19,13 +19,13 @@ mod authorize;
 mod client_script;
 mod connect;
 mod credentials;
-mod custom_events;
 mod endpoint;
 mod engine_session;
 mod event_packet;
 mod event_sink;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzzing;
+mod handlers;
 mod inbound;
 mod inbox;
 mod probe;
@@ -37,11 +37,18 @@ mod worker;
 
 pub(crate) use adapter::PubSubDriver;
 pub use adapter::{Adapter, Socket, SocketIo, SocketRef};
-pub(crate) use custom_events::CustomEvents;
-pub use custom_events::EventContext;
+pub(crate) use handlers::Handlers;
+pub use handlers::{
+    AckSender, Data, Emitter, EventContext, EventHandler, EventRequest, FromEvent, HandlerError,
+    HandlerFuture, HandlerReply, IntoReply, State, TryData,
+};
 
 use super::{AdmissionControl, SocketIoSettings, Transport};
-use crate::{hub::Hub, model::Namespace};
+use crate::{
+    events::{EventOwners, NamespaceOwners},
+    hub::Hub,
+    model::Namespace,
+};
 use connect::ConnectingSocket;
 use endpoint::EngineEndpoint;
 use inbox::InboxLimits;
@@ -53,7 +60,8 @@ pub(super) type Engine = SocketIoService<engineioxide::service::NotFoundService,
 pub(crate) struct SocketIoConfig<'a> {
     pub(crate) settings: &'a SocketIoSettings,
     pub(crate) body_timeout: Duration,
-    pub(crate) custom: CustomEvents,
+    pub(crate) owners: &'a EventOwners,
+    pub(crate) handlers: Handlers,
     pub(crate) pubsub: PubSubDriver,
 }
 
@@ -63,9 +71,16 @@ struct SocketIoTransport {
     admission: Arc<AdmissionControl>,
     nesting: usize,
     inbox_limits: InboxLimits,
-    relayed_events: HashSet<String>,
-    custom: CustomEvents,
+    owners: HashMap<Namespace, Arc<NamespaceOwners>>,
+    handlers: Handlers,
     handler_timeout: Duration,
+}
+
+impl SocketIoTransport {
+    /// Who owns the events of a namespace.
+    fn owners(&self, namespace: &Namespace) -> Arc<NamespaceOwners> {
+        self.owners.get(namespace).cloned().unwrap_or_default()
+    }
 }
 
 /// Starts the transport: its routes, and socketioxide's handle for what an application emits itself.
@@ -77,6 +92,11 @@ pub(crate) async fn open(
     let limits = hub.limits();
     let adapter = config.pubsub.adapter();
     let (engine, io) = builder(config.settings).with_adapter(adapter).build_svc();
+    let mut owners = HashMap::new();
+    for namespace in &config.settings.namespaces {
+        hub.follow_broadcasts(namespace).await;
+        owners.insert(namespace.clone(), Arc::new(config.owners.of(namespace)));
+    }
     let transport = Arc::new(SocketIoTransport {
         hub: hub.clone(),
         admission: admission.clone(),
@@ -86,8 +106,8 @@ pub(crate) async fn open(
             bytes: limits.inbox_bytes.bytes(),
             payload: config.settings.max_payload.bytes(),
         },
-        relayed_events: config.settings.relay.iter().cloned().collect(),
-        custom: config.custom,
+        owners,
+        handlers: config.handlers,
         handler_timeout: config.settings.handler_timeout,
     });
     for namespace in config.settings.namespaces.iter() {

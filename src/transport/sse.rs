@@ -301,6 +301,7 @@ impl Framing for EventStream {
                 block(message.event.as_str(), &encode(message), Some(&cursor))
             }
             Event::Ephemeral(event) => block(event.event.as_str(), &encode(event), None),
+            Event::Broadcast(_) => Bytes::new(),
             Event::Notice(name, room, argument) => {
                 let start = match *name {
                     "session" => self.last_reset.is_none(),

@@ -1,7 +1,7 @@
 //! Plain WebSockets: `/ws` and `/ws/{room}`, one JSON object a frame, for clients without a library.
 //!
 //! After admission the connection is upgraded. One task per connection reads frames ([`envelope`](super::envelope)) and passes
-//! requests to the hub's executor. OutgoingEvent events are encoded once for all receivers, and queued in the same kind of outbox
+//! requests to the hub's executor. Outgoing events are encoded once for all receivers, and queued in the same kind of outbox
 //! as for Socket.IO.
 
 mod conversation;

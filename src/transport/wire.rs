@@ -7,6 +7,7 @@
 //! that polls, poll responses pass through [`payload`].
 
 mod engine_frame;
+mod engine_protocol;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzzing;
@@ -23,6 +24,7 @@ mod writer_pool;
 use crate::hub::CloseReason;
 
 pub(super) use engine_frame::BARRIER_EVENT;
+pub(super) use engine_protocol::EngineProtocol;
 pub(super) use frame::Frame;
 pub(super) use outbox::{Outbox, OutboxLimits};
 pub(super) use payload::{

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Each layer, and what it may use of the crate. `config`, `app` and `cli` are above all of them.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("sync", &[]),
     ("model", &["error"]),
     ("error", &[]),
@@ -18,6 +18,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("limits", &["error", "model", "sync"]),
     ("telemetry", &["error", "sync"]),
     ("options", &["model", "pattern"]),
+    ("events", &["error", "model", "pattern", "options"]),
     ("auth", &["error", "model", "pattern", "retry", "options"]),
     (
         "backend",
@@ -55,6 +56,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
         "transport",
         &[
             "error",
+            "events",
             "http",
             "model",
             "pattern",

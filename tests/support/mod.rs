@@ -225,6 +225,22 @@ impl Raw {
         number
     }
 
+    /// Sends an event as its array is written, and waits for all values of its ack.
+    pub async fn ack_of(&mut self, array: &str) -> Value {
+        self.acks += 1;
+        let number = self.acks;
+        self.send(&format!("42{number}{array}")).await;
+        loop {
+            let text = self.text().await.expect("the connection holds");
+            if let Some(event) = text.strip_prefix("42") {
+                self.events
+                    .push(serde_json::from_str(without_ack(event)).unwrap());
+            } else if let Some(ack) = text.strip_prefix(&format!("43{number}[")) {
+                return serde_json::from_str(&format!("[{ack}")).unwrap();
+            }
+        }
+    }
+
     /// Waits for the ack of a number, and keeps the events that come before it.
     pub async fn ack(&mut self, number: u64) -> Value {
         loop {

@@ -1,7 +1,13 @@
 //! Order, numbers, repeats and deliveries.
 
 use super::*;
-use crate::{error::Code, model::UserId};
+use bytes::Bytes;
+
+use crate::{
+    backend::BusEvent,
+    error::Code,
+    model::{Audience, Broadcast, Ephemeral, EventPayload, RoomName, UserId},
+};
 
 pub(super) async fn drafts_are_stored_in_the_order_they_were_accepted(kind: LogKind) {
     let mut fixture = kind.open(Retention::default()).await;
@@ -222,13 +228,42 @@ pub(super) async fn an_event_sent_after_a_settled_append_is_delivered_after_it(k
             data: draft("r", "2").data,
             ts: fixture.clock.now(),
         };
-        fixture.bus.send(Arc::new(event), None).await.unwrap();
+        let event = BusEvent::Ephemeral(Arc::new(event), None);
+        fixture.bus.send(event).await.unwrap();
         assert!(matches!(fixture.next_now(), Some(Delivery::Message(..))));
         // It may come from elsewhere, which takes a moment.
         assert!(matches!(
             fixture.next().await,
-            Some(Delivery::Ephemeral(..))
+            Some(Delivery::Event(BusEvent::Ephemeral(..)))
         ));
+    }
+}
+
+pub(super) async fn a_broadcast_is_delivered_as_it_was_sent_after_what_was_settled_before(
+    kind: LogKind,
+) {
+    let mut fixture = kind.open(Retention::default()).await;
+    let rooms = ["r", "s"].map(|room| RoomName::parse(room).unwrap());
+    let one = Audience::Rooms(vec![rooms[0].clone()]);
+    for to in [one, Audience::Rooms(rooms.into()), Audience::Everybody] {
+        fixture.send(draft("r", "1")).await;
+        let broadcast = Arc::new(Broadcast {
+            namespace: Namespace::root(),
+            to,
+            except: Vec::new(),
+            except_rooms: Vec::new(),
+            event: EventPayload {
+                text: r#"["draw",1.0]"#.into(),
+                attachments: vec![Bytes::from_static(b"\n\xff")],
+            },
+        });
+        let event = BusEvent::Broadcast(broadcast.clone());
+        fixture.bus.send(event).await.unwrap();
+        assert!(matches!(fixture.next_now(), Some(Delivery::Message(..))));
+        let Some(Delivery::Event(BusEvent::Broadcast(event))) = fixture.next().await else {
+            panic!("a broadcast is delivered");
+        };
+        assert_eq!(event, broadcast);
     }
 }
 

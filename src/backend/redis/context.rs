@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::{
     client::Topology,
+    dropped::DroppedMessages,
     keys::Keys,
     membership::{LivePeers, LocalRoster},
     scripts,
@@ -32,6 +33,8 @@ pub(super) struct NodeContext {
     /// Notified when this node has acquired a lease that it did not hold.
     pub(super) lease_acquired: watch::Sender<()>,
     pub(super) roster: LocalRoster,
+    /// What this node has dropped of what goes between nodes.
+    pub(super) dropped: DroppedMessages,
 }
 
 impl NodeContext {
@@ -55,6 +58,7 @@ impl NodeContext {
             peers: LivePeers::default(),
             lease_acquired: watch::channel(()).0,
             roster: LocalRoster::default(),
+            dropped: DroppedMessages::default(),
         }
     }
 

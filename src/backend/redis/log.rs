@@ -55,6 +55,10 @@ pub(super) struct RedisLog {
     pub(super) health: Arc<Health>,
     /// Bytes of drafts and events that may still be accepted.
     in_flight: Arc<Semaphore>,
+    /// Bytes of events that this node's hub may still be given.
+    local_events: Arc<Semaphore>,
+    /// Bytes of events that may still be queued to be published. Apart from the drafts: events are dropped instead.
+    published_events: Arc<Semaphore>,
     pub(super) pubsub: Arc<RedisPubSub>,
     rpc: Arc<ClusterRpc>,
     pub(super) session_window: Duration,
@@ -74,13 +78,18 @@ impl RedisLog {
 
     /// Waits until this many more bytes may be in flight.
     async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let cost = bytes
-            .saturating_add(DRAFT_OVERHEAD)
-            .min(MAX_IN_FLIGHT_BYTES);
-        let permit = self.in_flight.clone().acquire_many_owned(cost);
+        let in_flight = self.in_flight.clone();
+        let permit = in_flight.acquire_many_owned(in_flight_cost(bytes));
         permit.await.map_err(|_| closed())
     }
+}
+
+/// What a draft or an event with so many bytes is charged.
+fn in_flight_cost(bytes: usize) -> u32 {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    bytes
+        .saturating_add(DRAFT_OVERHEAD)
+        .min(MAX_IN_FLIGHT_BYTES)
 }
 
 #[async_trait]

@@ -55,12 +55,12 @@ fn rules_over_several_options_are_checked() {
             &[("socketio.path", "socket.io")],
         ),
         (
-            "\"join\" cannot be passed on",
-            &[("socketio.relay", "draw, join")],
+            "are rules for the same event",
+            &[("socketio.relay", "draw, draw=all")],
         ),
         (
-            "\"kicked\" cannot be passed on",
-            &[("socketio.relay", "kicked")],
+            "/chat is none of socketio.namespaces",
+            &[("socketio.contract", "/chat")],
         ),
         (
             "fits no origin",
@@ -80,7 +80,10 @@ fn rules_over_several_options_are_checked() {
     for good in [
         ("limits.messages_burst", "0"),
         ("limits.messages_per_second", "0"),
-        ("socketio.relay", "chat message, new message"),
+        (
+            "socketio.relay",
+            "chat message, new message=all, join, / draw:*=ack",
+        ),
         ("http.origins", "https://*.example.com, *"),
         ("auth.jwks", "https://example.com/jwks.json"),
     ] {

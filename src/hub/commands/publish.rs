@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use crate::hub::{Caller, Connection, Hub};
 use crate::{
     auth::Permission,
-    backend::{Appended, Draft, Receipt},
+    backend::{Appended, BusEvent, Draft, Receipt},
     error::{Code, Error, Result},
     model::{
         ConnectionId, Ephemeral, EventName, MessageId, Namespace, RoomKey, RoomName, Sender,
@@ -206,7 +206,7 @@ impl Hub {
     /// sender.
     ///
     /// # Errors
-    /// Those of [`publish`](Self::publish), but `rate_limited` and `forbidden`.
+    /// Those of [`publish`](Self::publish), except `rate_limited` and `forbidden`.
     pub async fn publish_as(
         &self,
         namespace: &Namespace,
@@ -274,7 +274,8 @@ impl Hub {
             data: request.data,
             ts: Timestamp::now(),
         };
-        self.backend().bus.send(Arc::new(event), except).await?;
+        let event = BusEvent::Ephemeral(Arc::new(event), except);
+        self.backend().bus.send(event).await?;
         self.metrics().ephemeral.inc();
         Ok(())
     }

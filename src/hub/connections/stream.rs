@@ -120,7 +120,7 @@ impl Hub {
     }
 
     /// Waits until a user may join this many more rooms. A stream is a connection of its own, which has a burst of joins, so only the
-    /// rate of its user counts. EventSource does not reconnect after a refusal, so as few are refused as with connections.
+    /// rate of its user counts.
     async fn acquire_stream_joins(&self, caller: &StatelessCaller, rooms: usize) -> Result<()> {
         let rooms = u32::try_from(rooms).unwrap_or(u32::MAX);
         let max_wait = self.limits().backpressure;

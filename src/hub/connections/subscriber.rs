@@ -284,6 +284,10 @@ impl SubscriberState {
     /// droppable events. Joins and leaves of users are nowhere else, so they are held as long as they fit; of those that do not,
     /// the newest tells the most.
     fn hold(&mut self, room: &RoomName, event: &Arc<OutgoingEvent>) -> bool {
+        if *event.delivery_policy() == DeliveryPolicy::IfItFits && !self.fits(event) {
+            self.dropped += 1;
+            return false;
+        }
         if !self.fits(event) {
             let first = self.held.iter().find_map(|(_, held)| held.offset());
             if let Some(first) = first.or(event.offset()) {

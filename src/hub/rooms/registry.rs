@@ -176,6 +176,21 @@ impl RoomRegistry {
         self.with(key, |room| room.deliver(event, except, Instant::now()));
     }
 
+    /// Sends an event to every member for which `includes` returns true.
+    pub(in crate::hub) fn send(
+        &self,
+        key: &RoomKey,
+        event: &Arc<OutgoingEvent>,
+        includes: impl Fn(ConnectionId) -> bool,
+    ) {
+        self.with(key, |room| room.send(event, includes));
+    }
+
+    /// The connections of this node that are in a room.
+    pub(in crate::hub) fn members(&self, key: &RoomKey) -> Vec<ConnectionId> {
+        self.with(key, |room| room.members()).unwrap_or_default()
+    }
+
     /// The keys of all rooms.
     pub(in crate::hub) fn keys(&self) -> Vec<RoomKey> {
         self.rooms.iter().map(|room| room.key().clone()).collect()

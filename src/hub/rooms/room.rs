@@ -276,6 +276,20 @@ impl Room {
         }
     }
 
+    /// Sends an event to every member for which `includes` returns true.
+    pub(in crate::hub) fn send(
+        &mut self,
+        event: &Arc<OutgoingEvent>,
+        includes: impl Fn(ConnectionId) -> bool,
+    ) {
+        self.members.send(event, |id, _| includes(id));
+    }
+
+    /// The connections in it.
+    pub(in crate::hub) fn members(&self) -> Vec<ConnectionId> {
+        self.members.ids().collect()
+    }
+
     /// Does what is due: ends grace times and typing, sends what was deferred, drops the messages kept for pollers.
     pub(super) fn run_due(&mut self, now: Instant, ts: Timestamp) {
         let members = &mut self.members;

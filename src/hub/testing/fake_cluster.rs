@@ -11,14 +11,14 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     auth::{Authority, AuthorityConfig},
     backend::{
-        Backend, Bus, ClusterNodes, ClusterNotice, Deliveries, Delivery, PresenceEntry,
+        Backend, Bus, BusEvent, ClusterNodes, ClusterNotice, Deliveries, Delivery, PresenceEntry,
         RemoteEvent, RosterPage, Subscribing, deliveries, memory,
     },
     hub::{
         Hub, HubSettings, LimitSettings, PageLimits, PresenceSettings, RecoverySettings,
         TypingSettings,
     },
-    model::{ConnectionId, Ephemeral, Namespace, NodeId, RoomKey, RoomName, UserId},
+    model::{Namespace, NodeId, RoomKey, RoomName, UserId},
     sync::lock,
 };
 
@@ -140,12 +140,8 @@ impl ClusterNodes for FakeNode {
 
 #[async_trait]
 impl Bus for FakeNode {
-    async fn send(
-        &self,
-        event: Arc<Ephemeral>,
-        except: Option<ConnectionId>,
-    ) -> crate::error::Result<()> {
-        self.log.send(event, except).await
+    async fn send(&self, event: BusEvent) -> crate::error::Result<()> {
+        self.log.send(event).await
     }
 
     async fn flush(&self) {
@@ -169,7 +165,7 @@ pub(in crate::hub) async fn share(mut from: Deliveries, to: Vec<mpsc::Sender<Del
         for stream in &to {
             let copy = match &delivery {
                 Delivery::Message(message) => Delivery::Message(message.clone()),
-                Delivery::Ephemeral(event, except) => Delivery::Ephemeral(event.clone(), *except),
+                Delivery::Event(event) => Delivery::Event(event.clone()),
                 Delivery::Barrier(_) => {
                     let (reached, waiting) = oneshot::channel();
                     barriers.push(waiting);

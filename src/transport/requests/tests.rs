@@ -153,7 +153,7 @@ fn an_error_names_a_room_only_where_the_request_does() {
 
 #[test]
 fn every_request_event_is_parsed() {
-    for event in REQUEST_EVENTS {
+    for event in CONTRACT_EVENTS {
         assert!(
             super::parse(event, RawValue::NULL, None).is_some(),
             "{event}"

@@ -1,4 +1,4 @@
-//! The socketioxide adapter: sends what applications emit, and relayed events, to the sockets of other nodes.
+//! The socketioxide adapter: sends what applications emit by `io` to the sockets of other nodes.
 //!
 //! socketioxide's Redis adapter needs a driver. This one uses the backend's pub/sub channels: it never blocks and never fails,
 //! so that the sockets of this node get everything at once whatever happens to Redis. A server without other nodes uses the

@@ -135,6 +135,7 @@ impl SocketIoTransport {
         let sink = Arc::new(SocketEventSink::new(
             pending.prepared.namespace().clone(),
             (socket.clone(), pending.rooms.clone()),
+            self.owners(pending.prepared.namespace()),
             engine_session,
         ));
         // The session event goes before anything from the rooms.

@@ -18,12 +18,13 @@ use super::{
 };
 use crate::{
     error::Error,
+    events::NamespaceOwners,
     hub::{
-        CloseReason, ConnectionRates, DeliveryPolicy, Drained, EventSink, Format, OutgoingEvent,
-        PendingReply,
+        CloseReason, ConnectionRates, DeliveryPolicy, Drained, Event, EventSink, Format,
+        OutgoingEvent, PendingReply,
     },
-    model::{Namespace, RoomName},
-    transport::wire::{Frame, Outbox, OutboxOwner},
+    model::{EventPayload, Namespace, RoomName},
+    transport::wire::{EngineProtocol, Frame, Outbox, OutboxOwner},
 };
 
 /// The event sink of one connection.
@@ -31,6 +32,7 @@ pub(super) struct SocketEventSink {
     namespace: Namespace,
     socket: SocketRef,
     rooms: Arc<SocketRooms>,
+    owners: Arc<NamespaceOwners>,
     session: Arc<EngineSession>,
     outbox: Arc<Outbox>,
     closing: AtomicBool,
@@ -40,26 +42,57 @@ impl SocketEventSink {
     pub(super) fn new(
         namespace: Namespace,
         (socket, rooms): (SocketRef, Arc<SocketRooms>),
+        owners: Arc<NamespaceOwners>,
         session: Arc<EngineSession>,
     ) -> Self {
         Self {
             namespace,
             socket,
             rooms,
+            owners,
             outbox: session.outbox().clone(),
             session,
             closing: AtomicBool::new(false),
         }
     }
 
-    /// Mirrors a joined room of the hub in socketioxide, for relayed events and for what an application emits to a room.
+    /// Mirrors a joined room of the hub in socketioxide, for what an application emits to a room by `io`.
     pub(super) fn mirror_join(&self, room: &RoomName) {
         self.rooms.mirror_join(&self.socket, room);
     }
 
+    /// Sends the ack of the client's packet `id` with any arguments.
+    pub(super) fn acknowledge_payload(&self, id: i64, arguments: &EventPayload) {
+        let protocol = self.session.inbound().protocol();
+        let frame = Frame::ack_payload(&self.namespace, id, arguments, protocol);
+        self.push_ack(id, frame);
+    }
+
+    /// Queues an application's event.
+    fn push_payload(&self, event: &OutgoingEvent, payload: &EventPayload) {
+        let format = match self.session.inbound().protocol() {
+            EngineProtocol::V3 if !payload.attachments.is_empty() => Format::LegacyPacket,
+            _ => Format::Packet,
+        };
+        let frame = Frame::of(event.encoded(format, &self.namespace, |_| {
+            let protocol = match format {
+                Format::LegacyPacket => EngineProtocol::V3,
+                _ => EngineProtocol::V4,
+            };
+            let frame = Frame::payload(&self.namespace, payload, protocol);
+            frame.bytes().clone()
+        }));
+        let frame = frame.ending_in_string(payload.ends_in_string());
+        self.outbox.push(frame, event.delivery_policy());
+    }
+
     /// Sends the ack of the client's packet `id`, in order with the events that are pushed.
     pub(super) fn acknowledge(&self, id: i64, value: &(impl Serialize + ?Sized)) {
-        let frame = Frame::ack(&self.namespace, id, value).charged(self.session.account());
+        self.push_ack(id, Frame::ack(&self.namespace, id, value));
+    }
+
+    fn push_ack(&self, id: i64, frame: Frame) {
+        let frame = frame.charged(self.session.account());
         let frame = frame.unwrap_or_else(|limit| {
             let error = limit.into_memory_error();
             self.session.count_error(&error);
@@ -71,6 +104,11 @@ impl SocketEventSink {
 
 impl EventSink for SocketEventSink {
     fn push(&self, event: &OutgoingEvent) {
+        match event.event() {
+            Event::Broadcast(broadcast) => return self.push_payload(event, &broadcast.event),
+            Event::Notice(name, ..) if !self.owners.sends_notice(name) => return,
+            _ => {}
+        }
         let encoded = event.encoded(Format::Packet, &self.namespace, |event| {
             let arguments = event.arguments();
             let frame = Frame::event(&self.namespace, &arguments.name, &arguments.values);
@@ -81,6 +119,11 @@ impl EventSink for SocketEventSink {
     }
 
     fn push_with_reply(&self, event: &OutgoingEvent, within: Duration) -> Option<PendingReply> {
+        if let Event::Notice(name, ..) = event.event()
+            && !self.owners.sends_notice(name)
+        {
+            return None;
+        }
         let arguments = event.arguments();
         let sent = self
             .socket

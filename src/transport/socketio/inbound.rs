@@ -26,8 +26,9 @@ mod protocol_error;
 mod verdict;
 mod websocket;
 
+pub(super) use crate::transport::wire::EngineProtocol;
 pub(super) use namespaces::{ConnectDecision, Namespaces};
-pub(super) use packet::{EngineProtocol, RAW_EVENT};
+pub(super) use packet::RAW_EVENT;
 pub(super) use payload::PostEncoding;
 pub(super) use post::forward_post;
 pub(super) use protocol_error::ProtocolError;

@@ -1,5 +1,5 @@
-//! The socketioxide rooms of one connection: the hub's, which are mirrored for relayed events and for what an application emits
-//! itself, one named by the connection's id, and those that the application has joined it to.
+//! The socketioxide rooms of one connection: the hub's, which are mirrored for what an application emits by `io`, one named by
+//! the connection's id, and those that the application has joined it to.
 //!
 //! The last kind is stored with the session, so these rooms are told apart from the others at all times, also when the socket
 //! ends.

@@ -1,32 +1,32 @@
 //! The one task of a connection: receives its events in the order they came, parses them, and executes them.
 //!
-//! The hub's executor executes the requests of the public contract. The application's own events and relayed events are handled
-//! here.
+//! Each event goes to its owner: to the hub's executor if it is one of the contract, to the other sockets if it is relayed, or to
+//! the application's handler.
 
 use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 use tokio::{task::consume_budget, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     SocketIoTransport, SocketRef,
-    custom_events::{EventContext, encode_ack},
     event_packet::{EventArguments, EventPacket},
     event_sink::SocketEventSink,
+    handlers::{AckSender, EventContext, EventRequest, HandlerError, HandlerReply, encode_ok},
     inbox::InboxReceiver,
     relay::relay,
 };
 use crate::{
     error::{Code, Error, Result},
+    events::{CONTRACT_EVENTS, NamespaceOwners, Owner, RelayMode},
     hub::{
         Connection, EventSink, Executor, OutgoingEvent, Reply, ReplySink, Request, RequestCost,
         track_idle,
     },
-    model::RoomName,
+    model::{EventPayload, MAX_EVENT_BYTES, RoomName},
     retry::log_in_bursts,
-    transport::requests::{self, REQUEST_EVENTS, named_room},
+    transport::requests::{self, named_room},
 };
 
 /// Units of the task's cooperative budget of 128 that one event uses up. An event costs several times what a frame does, of which a reader
@@ -38,6 +38,7 @@ pub(super) struct Worker {
     transport: Arc<SocketIoTransport>,
     executor: Executor<SocketReplySink>,
     inbox: InboxReceiver,
+    owners: Arc<NamespaceOwners>,
     /// Cancelled when socketioxide has released the socket.
     ended: CancellationToken,
 }
@@ -66,6 +67,7 @@ impl Worker {
     ) -> Self {
         let sink = SocketReplySink { socket, event_sink };
         Self {
+            owners: transport.owners(connection.namespace()),
             executor: Executor::new(transport.hub.clone(), connection, sink, ended.clone()),
             transport,
             inbox,
@@ -109,64 +111,119 @@ impl Worker {
         let ack = packet.ack.take();
         let arguments = packet.arguments(self.transport.nesting);
         let target = AckTarget::new(arguments.as_ref().ok(), ack);
-        let event = arguments
-            .and_then(|arguments| ParsedEvent::parse(arguments, packet.attachments.is_some()));
-        match event {
-            Ok(ParsedEvent::Request(request)) => self.executor.execute(target, Ok(request)).await,
-            Ok(ParsedEvent::Other(arguments)) => {
-                let result = self.handle_other(&arguments, &packet).await;
-                self.executor.note(result.as_ref().err());
-                let result = result.as_deref();
-                self.executor.sink().send(target, result);
+        let arguments = match arguments {
+            Ok(arguments) => arguments,
+            Err(error) => return self.executor.execute(target, Err(error)).await,
+        };
+        let result = match self.owners.owner(&arguments.event) {
+            Some(Owner::Contract) => {
+                let request = parse_request(&arguments, packet.attachments.is_some());
+                return self.executor.execute(target, request).await;
             }
-            Err(error) => self.executor.execute(target, Err(error)).await,
-        }
+            Some(Owner::Application) => {
+                let called = self.call_handler(&arguments, &packet, target.ack).await;
+                return self.finish_handler(&target, called);
+            }
+            Some(Owner::Relay(mode)) => self.relay(&arguments, &packet, mode).await,
+            None => self.refuse().await,
+        };
+        self.executor.note(result.as_ref().err());
+        self.executor.sink().send(&target, result.as_ref());
     }
 
-    /// Handles the application's own events, and relayed events. Returns the ack.
-    async fn handle_other(
+    /// Relays an event. Returns the arguments of the ack.
+    async fn relay(
         &mut self,
         arguments: &EventArguments<'_>,
         packet: &EventPacket,
-    ) -> Result<Box<RawValue>> {
+        mode: RelayMode,
+    ) -> Result<EventPayload> {
+        self.executor.wait_turn(RequestCost::Event).await?;
+        let (hub, connection) = (&self.transport.hub, self.executor.connection().clone());
+        let relayed = relay(hub, &connection, arguments, packet, mode);
+        self.executor.drive_while(relayed).await?;
+        match mode.empty_ack {
+            true => Ok(EventPayload::empty()),
+            false => encode_ok(&()),
+        }
+    }
+
+    /// Calls the application's handler of an event. Returns what is to be sent as its ack, or as its error, and by whom: `None` if
+    /// the handler has taken the sender of the ack.
+    async fn call_handler(
+        &mut self,
+        arguments: &EventArguments<'_>,
+        packet: &EventPacket,
+        ack: Option<i64>,
+    ) -> (
+        Option<AckSender>,
+        std::result::Result<HandlerReply, HandlerError>,
+    ) {
+        let ack = AckSender::new(self.executor.sink().event_sink.clone(), ack);
+        if let Err(error) = self.executor.wait_turn(RequestCost::Message).await {
+            return (Some(ack), Err(error.into()));
+        }
         let event = arguments.event.as_str();
-        let relayed = self.transport.relayed_events.contains(event);
-        let cost = match relayed && self.transport.custom.get(event).is_none() {
-            true => RequestCost::Event,
-            false => RequestCost::Message,
+        let Some(handler) = self.transport.handlers.get(event) else {
+            let error = Error::new(Code::Internal, "the handler of this event is gone");
+            return (Some(ack), Err(error.into()));
         };
-        self.executor.wait_turn(cost).await?;
-        if let Some(handler) = self.transport.custom.get(event) {
-            if packet.attachments.is_some() {
-                return Err(no_binary());
+        let context = EventContext {
+            hub: self.transport.hub.clone(),
+            connection: self.executor.connection().clone(),
+            socket: self.executor.sink().socket.clone(),
+        };
+        let encoded = (packet.text.clone(), packet.attachments.clone());
+        let states = self.transport.handlers.states().clone();
+        let count = arguments.values.len();
+        let mut request = EventRequest::new(context, encoded, count, ack, states);
+        let result = match handler(&mut request) {
+            Ok(called) => {
+                let limit = self.transport.handler_timeout;
+                let result = self.executor.drive_while(timeout(limit, called)).await;
+                result.unwrap_or_else(|_| Err(handler_timed_out(event, limit).into()))
             }
-            let context = EventContext {
-                hub: self.transport.hub.clone(),
-                connection: self.executor.connection().clone(),
-                socket: self.executor.sink().socket.clone(),
-            };
-            let limit = self.transport.handler_timeout;
-            let result = timeout(limit, handler(context, arguments.single()?));
-            let result = self.executor.drive_while(result).await;
-            let hub = &self.transport.hub;
-            hub.save_application(self.executor.connection()).await;
-            return result.unwrap_or_else(|_| Err(handler_timed_out(event, limit)));
+            Err(error) => Err(error),
+        };
+        let hub = &self.transport.hub;
+        hub.save_application(self.executor.connection()).await;
+        (request.take_ack(), result)
+    }
+
+    /// Sends what a handler has returned.
+    fn finish_handler(
+        &mut self,
+        target: &AckTarget,
+        (ack, result): (
+            Option<AckSender>,
+            std::result::Result<HandlerReply, HandlerError>,
+        ),
+    ) {
+        let error = result.as_ref().err();
+        if let Some(cause) = error.and_then(HandlerError::source) {
+            log_in_bursts!(error, event = target.event, %cause, "an event handler failed");
         }
-        let (socket, connection) = (&self.executor.sink().socket, self.executor.connection());
-        if relayed {
-            let limit = self.transport.hub.limits().message_bytes.bytes();
-            let attachments = packet.attachments.as_ref();
-            relay(socket, connection, arguments, attachments, limit).await?;
-            self.transport.hub.metrics().ephemeral.inc();
-            return encode_ack(&());
+        self.executor
+            .note(error.map(HandlerError::to_error).as_ref());
+        match (ack, result) {
+            (Some(ack), Ok(HandlerReply(reply))) => ack.send_payload(&reply),
+            (Some(ack), Err(error)) if ack.is_expected() => ack.fail(error),
+            (_, Err(error)) => self.executor.sink().send_error(target, &error),
+            (None, Ok(_)) => {}
         }
-        Err(Error::new(
-            Code::NotFound,
-            format!(
+    }
+
+    /// The error of an event that nobody owns. It costs what a message does.
+    async fn refuse(&mut self) -> Result<EventPayload> {
+        self.executor.wait_turn(RequestCost::Message).await?;
+        let message = match self.owners.has_contract() {
+            true => format!(
                 "nothing here listens to this event: it is none of {}, and socketio.relay does not name it",
-                REQUEST_EVENTS.join(", ")
+                CONTRACT_EVENTS.join(", ")
             ),
-        ))
+            false => "nothing here listens to this event: socketio.relay does not name it, and socketio.contract is off".to_owned(),
+        };
+        Err(Error::new(Code::NotFound, message))
     }
 }
 
@@ -180,64 +237,53 @@ impl ReplySink for SocketReplySink {
             _ => {}
         }
         let reply = match (&target.ack, result) {
-            (Some(_), Ok(reply)) => encode_ack(reply),
+            (Some(_), Ok(reply)) => encode_ok(reply),
             (None, Ok(_)) => return,
             (_, Err(error)) => Err(error.clone()),
         };
-        self.send(target, reply.as_deref());
+        self.send(&target, reply.as_ref());
     }
 }
 
 impl SocketReplySink {
     /// Sends the ack, or an `error` event if the client asked for no ack and the event failed.
-    fn send(&self, target: AckTarget, result: Result<&RawValue, &Error>) {
-        let AckTarget { event, room, ack } = target;
-        match (ack, result) {
-            (Some(ack), Ok(reply)) => self.event_sink.acknowledge(ack, reply),
+    fn send(&self, target: &AckTarget, result: Result<&EventPayload, &Error>) {
+        match (target.ack, result) {
+            (Some(ack), Ok(reply)) => self.event_sink.acknowledge_payload(ack, reply),
             (Some(ack), Err(error)) => self
                 .event_sink
                 .acknowledge(ack, &FailedAck { ok: false, error }),
             (None, Ok(_)) => {}
-            (None, Err(error)) => self.event_sink.push(&OutgoingEvent::notice(
-                "error",
-                &ErrorEvent {
-                    event: &event,
-                    room: room.as_ref(),
-                    error,
-                },
-            )),
+            (None, Err(error)) => self.send_error(target, error),
         }
+    }
+
+    fn send_error(&self, target: &AckTarget, error: &impl Serialize) {
+        self.event_sink.push(&OutgoingEvent::notice(
+            "error",
+            &ErrorEvent {
+                event: &target.event,
+                room: target.room.as_ref(),
+                error,
+            },
+        ));
     }
 }
 
-/// An event by who handles it.
-enum ParsedEvent<'a> {
-    /// A request of the public contract.
-    Request(Request),
-    /// An event of the application's, or one to be relayed.
-    Other(EventArguments<'a>),
-}
-
-impl<'a> ParsedEvent<'a> {
-    fn parse(arguments: EventArguments<'a>, has_attachments: bool) -> Result<Self> {
-        if !REQUEST_EVENTS.contains(&arguments.event.as_str()) {
-            return Ok(ParsedEvent::Other(arguments));
-        }
-        if has_attachments {
-            return Err(no_binary());
-        }
-        match requests::parse(&arguments.event, arguments.single()?, None) {
-            Some(request) => request.map(ParsedEvent::Request),
-            None => Ok(ParsedEvent::Other(arguments)),
-        }
+/// Parses an event of the contract.
+fn parse_request(arguments: &EventArguments<'_>, has_attachments: bool) -> Result<Request> {
+    if has_attachments {
+        return Err(no_binary());
     }
+    let request = requests::parse(&arguments.event, arguments.single()?, None);
+    request.unwrap_or_else(|| Err(Error::new(Code::Internal, "this event has no parser")))
 }
 
 impl AckTarget {
     /// The target of the reply to an event; the name of one that could not be parsed is not known.
     fn new(arguments: Option<&EventArguments<'_>>, ack: Option<i64>) -> Self {
         Self {
-            event: arguments.map_or_else(String::new, |arguments| arguments.event.clone()),
+            event: arguments.map_or_else(String::new, |arguments| shown_name(&arguments.event)),
             // Parsing it is a good part of a message's cost, and acks do not name it.
             room: match ack {
                 None => arguments
@@ -247,6 +293,12 @@ impl AckTarget {
             ack,
         }
     }
+}
+
+/// The name of an event as an error repeats it: cut, if no event has such a name.
+fn shown_name(event: &str) -> String {
+    let end = event.floor_char_boundary(MAX_EVENT_BYTES);
+    event[..end].to_owned()
 }
 
 fn handler_timed_out(event: &str, limit: Duration) -> Error {
@@ -273,10 +325,10 @@ struct FailedAck<'a> {
 }
 
 #[derive(Serialize)]
-struct ErrorEvent<'a> {
+struct ErrorEvent<'a, E> {
     event: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     room: Option<&'a RoomName>,
     #[serde(flatten)]
-    error: &'a Error,
+    error: &'a E,
 }

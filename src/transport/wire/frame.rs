@@ -2,13 +2,15 @@
 //!
 //! A server's frames are neither masked nor fragmented: a header of 2, 4 or 10 bytes, then the payload.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::EngineProtocol;
 use crate::{
     limits::{Account, Exhausted},
-    model::{Namespace, Offset},
+    model::{EventPayload, Namespace, Offset},
 };
 
 pub(super) const TEXT: u8 = 0x81;
@@ -16,12 +18,22 @@ pub(super) const BINARY: u8 = 0x82;
 const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 
-/// One packet for a client, framed for a WebSocket; cheap to clone.
+/// Marks a packet in base64 where packets are text.
+pub(super) const BASE64_MARKER: char = 'b';
+
+/// Type of the Engine.IO packet that carries one of Socket.IO's, before bytes of Engine.IO 3.
+pub(super) const MESSAGE: u8 = 4;
+
+/// One packet for a client, framed for a WebSocket; cheap to clone. The frames of a packet's attachments follow its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::transport) struct Frame {
     bytes: Bytes,
+    /// More frames, shared with other packets.
+    rest: Bytes,
     /// Offset of the message in it, if it is one.
     offset: Option<Offset>,
+    /// An event whose last argument is a string, which clients take for an offset.
+    ends_in_string: bool,
 }
 
 impl Frame {
@@ -45,6 +57,57 @@ impl Frame {
         }
         text.put_u8(b']');
         Self::of(framed(&text))
+    }
+
+    /// Frames an application's event with its attachments.
+    pub(in crate::transport) fn payload(
+        namespace: &Namespace,
+        event: &EventPayload,
+        protocol: EngineProtocol,
+    ) -> Self {
+        Self::with_attachments(namespace, ['2', '5'], None, event, protocol)
+    }
+
+    /// Frames an ack of the packet `id` with any arguments.
+    pub(in crate::transport) fn ack_payload(
+        namespace: &Namespace,
+        id: i64,
+        arguments: &EventPayload,
+        protocol: EngineProtocol,
+    ) -> Self {
+        Self::with_attachments(namespace, ['3', '6'], Some(id), arguments, protocol)
+    }
+
+    /// `kinds`: the packet's type without and with attachments.
+    fn with_attachments(
+        namespace: &Namespace,
+        kinds: [char; 2],
+        ack: Option<i64>,
+        payload: &EventPayload,
+        protocol: EngineProtocol,
+    ) -> Self {
+        let kind = match payload.attachments.len() {
+            0 => format!("4{}", kinds[0]),
+            count => format!("4{}{count}-", kinds[1]),
+        };
+        let mut text = start_packet(&kind, namespace, payload.text.len() + 24);
+        if let Some(id) = ack {
+            append_json(&mut text, &id);
+        }
+        text.put_slice(payload.text.as_bytes());
+        let mut frames = framed(&text);
+        if !payload.attachments.is_empty() {
+            let mut all = BytesMut::from(frames);
+            for attachment in &payload.attachments {
+                let kind: &[u8] = match protocol {
+                    EngineProtocol::V3 => &[MESSAGE],
+                    EngineProtocol::V4 => &[],
+                };
+                all.put_slice(&binary_frame(&[kind, attachment]));
+            }
+            frames = all.freeze();
+        }
+        Self::of(frames)
     }
 
     /// Frames an ack of the packet `id` with one argument.
@@ -85,13 +148,23 @@ impl Frame {
     pub(in crate::transport) fn of(bytes: Bytes) -> Self {
         Self {
             bytes,
+            rest: Bytes::new(),
             offset: None,
+            ends_in_string: false,
         }
     }
 
     /// Notes the offset of the message in the frame.
     pub(in crate::transport) fn with_offset(self, offset: Option<Offset>) -> Self {
         Self { offset, ..self }
+    }
+
+    /// Notes whether it is an event whose last argument is a string.
+    pub(in crate::transport) fn ending_in_string(self, ends_in_string: bool) -> Self {
+        Self {
+            ends_in_string,
+            ..self
+        }
     }
 
     /// Charges the bytes of a large frame to `account` until the frame is dropped.
@@ -113,8 +186,9 @@ impl Frame {
         &self.bytes
     }
 
-    pub(super) fn into_bytes(self) -> Bytes {
-        self.bytes
+    /// Its bytes, in two parts; the second may be empty.
+    pub(super) fn into_parts(self) -> [Bytes; 2] {
+        [self.bytes, self.rest]
     }
 
     pub(super) fn offset(&self) -> Option<Offset> {
@@ -122,12 +196,50 @@ impl Frame {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.rest.len()
     }
 
-    /// The packet without its frame, as polling carries it.
-    pub(super) fn packet(&self) -> &str {
-        std::str::from_utf8(payload(&self.bytes)).unwrap_or_default()
+    /// Bytes that it has in a poll response, approximately: attachments are in base64 there.
+    pub(super) fn polled_len(&self) -> usize {
+        let text = FrameHeader::read(&self.bytes).map_or(0, |header| header.len + header.payload);
+        let attachments = self.len() - text;
+        text + attachments + attachments / 3
+    }
+
+    pub(super) fn ends_in_string(&self) -> bool {
+        self.ends_in_string
+    }
+
+    /// The packet and its attachments without their frames, as engineioxide polls them whatever the version: bytes as base64.
+    pub(super) fn packets(&self, protocol: EngineProtocol) -> Vec<String> {
+        let mut packets = Vec::new();
+        for mut rest in [&*self.bytes, &*self.rest] {
+            while let Some(header) = FrameHeader::read(rest) {
+                let (frame, behind) = rest.split_at(header.len + header.payload);
+                let payload = &frame[header.len..];
+                packets.push(match (header.first, protocol) {
+                    (BINARY, EngineProtocol::V4) => base64_packet(payload),
+                    (BINARY, EngineProtocol::V3) => base64_packet(&payload[1..]),
+                    _ => String::from_utf8_lossy(payload).into_owned(),
+                });
+                rest = behind;
+            }
+        }
+        packets
+    }
+
+    /// The packet with its text changed; `None` leaves it as it is.
+    pub(super) fn change_text(self, change: impl FnOnce(&str) -> Option<String>) -> Self {
+        let first = FrameHeader::read(&self.bytes).map_or(0, |header| header.len + header.payload);
+        let changed = std::str::from_utf8(payload(&self.bytes[..first]));
+        let Some(changed) = changed.ok().and_then(change) else {
+            return self;
+        };
+        Self {
+            bytes: framed(changed.as_bytes()),
+            rest: self.bytes.slice(first..),
+            ..self
+        }
     }
 
     /// The namespace of an event or ack.
@@ -142,6 +254,13 @@ impl Frame {
             _ => "/",
         }
     }
+}
+
+/// Bytes as a packet of text.
+fn base64_packet(bytes: &[u8]) -> String {
+    let mut packet = String::from(BASE64_MARKER);
+    BASE64_STANDARD.encode_string(bytes, &mut packet);
+    packet
 }
 
 /// Frames up to this size are not charged to the node's memory limit.

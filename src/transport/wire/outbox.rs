@@ -118,6 +118,12 @@ impl Outbox {
         }
         match keep {
             DeliveryPolicy::Always => {}
+            DeliveryPolicy::IfItFits
+                if state.bytes > 0 && state.bytes + frame.len() > 2 * self.limits.bytes =>
+            {
+                self.metrics.dropped(BEHIND, 1);
+                return;
+            }
             DeliveryPolicy::Droppable if self.is_past_half(state.bytes) => {
                 self.metrics.dropped(BEHIND, 1);
                 return;
@@ -129,7 +135,7 @@ impl Outbox {
             }
             // An older one may be stored for when the client has caught up, which it has now.
             DeliveryPolicy::NewestOnly(key) => state.remove_newest(key),
-            DeliveryPolicy::Droppable => {}
+            DeliveryPolicy::Droppable | DeliveryPolicy::IfItFits => {}
         }
         let mut effects = Effects::default();
         state.queue_or_hold(frame, &mut effects);
@@ -182,13 +188,16 @@ impl Outbox {
         if state.gate.pass_barrier() {
             let mut left = budget;
             while let Some(first) = state.held.front()
-                && (taken.is_empty() || first.len() <= left)
+                && (taken.is_empty() || first.polled_len() <= left)
             {
-                left = left.saturating_sub(first.len());
+                left = left.saturating_sub(first.polled_len());
                 state.bytes -= first.len();
                 taken.extend(state.held.pop_front());
             }
-            taken.iter().for_each(|frame| state.note_delivered(frame));
+            taken = taken
+                .into_iter()
+                .map(|frame| state.prepare(frame))
+                .collect();
         }
         if !taken.is_empty() {
             self.record_progress(&mut state, &mut effects);

@@ -9,8 +9,9 @@ use std::{borrow::Cow, sync::Arc};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::{
+    EngineProtocol,
     engine_frame::OutgoingPacket,
-    frame::{Frame, binary_frame, framed},
+    frame::{BASE64_MARKER, Frame, MESSAGE, binary_frame, framed},
     outbox::Outbox,
 };
 
@@ -36,8 +37,6 @@ pub(in crate::transport) struct PollingResponse {
 }
 
 const SEPARATOR: char = '\u{1e}';
-/// Marks a packet in base64.
-const BASE64_MARKER: char = 'b';
 /// Engine.IO's no-op packet: a response has at least one packet.
 const NOOP: &str = "6";
 const PING: &str = "2";
@@ -45,8 +44,6 @@ const PING: &str = "2";
 const CLOSE: &str = "1";
 /// The same as engineioxide encodes it for a session of Engine.IO 3 that it upgrades, whatever version it was polled in.
 const LENGTH_PREFIXED_NOOP: &[u8] = b"1:6";
-/// Type of the Engine.IO packet that carries one of Socket.IO's.
-const MESSAGE: u8 = 4;
 
 impl PollEncoding {
     /// The encoding of a session; `base64` is whether its handshake asked for base64.
@@ -54,6 +51,13 @@ impl PollEncoding {
         match protocol {
             3 => Self::LengthPrefixed { binary: !base64 },
             _ => Self::Separated,
+        }
+    }
+
+    fn protocol(self) -> EngineProtocol {
+        match self {
+            Self::Separated => EngineProtocol::V4,
+            Self::LengthPrefixed { .. } => EngineProtocol::V3,
         }
     }
 }
@@ -101,10 +105,10 @@ fn rewrite(
             _ if packet.is_empty() || last && packet == NOOP => {}
             OutgoingPacket::Barrier => {
                 let held = take_held();
-                packets.extend(
-                    held.iter()
-                        .map(|frame| Cow::Owned(frame.packet().to_owned())),
-                );
+                let held = held
+                    .iter()
+                    .flat_map(|frame| frame.packets(encoding.protocol()));
+                packets.extend(held.map(Cow::Owned));
             }
             _ => packets.push(rewrite_packet(packet).map_or(Cow::Borrowed(packet), Cow::Owned)),
         }

@@ -1,47 +1,62 @@
 //! Ephemeral events and followed rooms: [`Bus`].
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::{sync::oneshot, time::timeout};
 
-use super::RedisLog;
+use super::{RedisLog, in_flight_cost};
 use crate::{
     backend::{
-        Bus, Subscribing, closed,
+        Bus, BusEvent, Subscribing, closed,
         redis::{
+            dropped::DropReason,
             keys::Partition,
             shard::{codec, command::SubscriptionCommand, subscription, writer::WriterCommand},
         },
     },
     error::Result,
-    model::{ConnectionId, Ephemeral, RoomKey},
+    model::RoomKey,
 };
 
 /// The maximum time that a caller waits until a room is followed; the subscription is retried all the same.
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long an event waits while too many bytes of others are on their way to this node's members, or to Redis.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(1);
+
 #[async_trait]
 impl Bus for RedisLog {
-    async fn send(&self, event: Arc<Ephemeral>, except: Option<ConnectionId>) -> Result<()> {
+    async fn send(&self, event: BusEvent) -> Result<()> {
         self.check_open()?;
-        let payload = codec::encode_ephemeral(&event, except, self.context.node);
-        let permit = Arc::new(self.reserve(payload.len()).await?);
-        let shard = self.shards.of(Partition::of(&event.room));
-        let mut command = redis::cmd(self.context.publish_command());
-        command
-            .arg(self.context.keys.channel(&event.room))
-            .arg(payload);
-        let publish = WriterCommand::Publish {
-            command,
-            permit: permit.clone(),
+        let room = event.channel();
+        let shard = self.shards.of(Partition::of(&room));
+        let payload = codec::encode_event(&event, self.context.node);
+        let cost = in_flight_cost(payload.len());
+        let local = self.local_events.clone().acquire_many_owned(cost);
+        let published = self.published_events.clone().acquire_many_owned(cost);
+        // Waits if events come faster than they can be handled, but not for a Redis that is away: then only this node's members
+        // receive them, and in the end nobody.
+        let Ok(permit) = timeout(EVENT_TIMEOUT, local).await else {
+            self.context.dropped.add(1, DropReason::Full);
+            return Ok(());
         };
-        // Never waits for Redis: while it is unavailable or slow, only this node's members receive the event.
-        if shard.writer.try_send(publish).is_err() {
-            tracing::debug!(room = %event.room.room, "dropped an ephemeral event: the writer's queue is full");
+        let send = SubscriptionCommand::Send(event, permit.map_err(|_| closed())?);
+        shard.subscription.send(send).map_err(|_| closed())?;
+        let mut command = redis::cmd(self.context.publish_command());
+        command.arg(self.context.keys.channel(&room)).arg(payload);
+        let queued = match timeout(EVENT_TIMEOUT, published).await {
+            Ok(permit) => {
+                let permit = permit.map_err(|_| closed())?;
+                let publish = WriterCommand::Publish { command, permit };
+                shard.writer.try_send(publish).is_ok()
+            }
+            Err(_) => false,
+        };
+        if !queued {
+            self.context.dropped.add(1, DropReason::Full);
         }
-        let send = SubscriptionCommand::Send(event, except, permit);
-        shard.subscription.send(send).map_err(|_| closed())
+        Ok(())
     }
 
     async fn flush(&self) {

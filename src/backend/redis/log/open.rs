@@ -96,6 +96,8 @@ pub(in crate::backend::redis) async fn open_with(
         probes,
         health: Arc::new(health),
         in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT_BYTES as usize)),
+        local_events: Arc::new(Semaphore::new(MAX_IN_FLIGHT_BYTES as usize)),
+        published_events: Arc::new(Semaphore::new(MAX_IN_FLIGHT_BYTES as usize)),
         session_window: config.session_window,
         closed: AtomicBool::new(false),
         membership,

@@ -13,9 +13,9 @@ use std::sync::{
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    backend::{PubSub, PubSubMessages, redis::context::NodeContext},
-    retry::{LogLimiter, log_at},
+use crate::backend::{
+    PubSub, PubSubMessages,
+    redis::{context::NodeContext, dropped::DropReason},
 };
 
 mod task;
@@ -64,51 +64,6 @@ struct PubSubState {
     connections: AtomicU64,
     /// Bytes that are queued to be published.
     queued_bytes: AtomicUsize,
-    /// Dropped messages by reason, as in [`DropReason::ALL`].
-    dropped: [AtomicU64; DropReason::ALL.len()],
-    log_rate: LogLimiter,
-}
-
-impl PubSubState {
-    fn count_dropped(&self, count: usize, reason: DropReason) {
-        let count = u64::try_from(count).unwrap_or(u64::MAX);
-        self.dropped[reason as usize].fetch_add(count, Ordering::Relaxed);
-        let reason = reason.as_str();
-        log_at!(
-            self.log_rate,
-            warn,
-            count,
-            reason,
-            "dropped messages to or from other nodes"
-        );
-    }
-}
-
-/// Why a message is dropped.
-#[derive(Clone, Copy)]
-enum DropReason {
-    /// Too many bytes are queued to be published.
-    Full,
-    /// More messages came than were taken.
-    Overrun,
-    /// Redis rejected it.
-    Refused,
-    /// The connection was lost while it was in flight.
-    Lost,
-}
-
-impl DropReason {
-    const ALL: [Self; 4] = [Self::Full, Self::Overrun, Self::Refused, Self::Lost];
-
-    /// The label in logs and metrics.
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Overrun => "overrun",
-            Self::Refused => "refused",
-            Self::Lost => "lost",
-        }
-    }
 }
 
 impl RedisPubSub {
@@ -143,7 +98,7 @@ impl PubSub for RedisPubSub {
         let queued = self.state.queued_bytes.fetch_add(cost, Ordering::AcqRel);
         if queued + cost > MAX_QUEUED_BYTES {
             self.state.queued_bytes.fetch_sub(cost, Ordering::AcqRel);
-            return self.state.count_dropped(1, DropReason::Full);
+            return self.context.dropped.add(1, DropReason::Full);
         }
         // Fails only after the task has been closed.
         let _ = self.commands.send(PubSubCommand::Publish(message));
@@ -176,10 +131,6 @@ impl PubSub for RedisPubSub {
     }
 
     fn dropped(&self) -> Vec<(&'static str, u64)> {
-        let count =
-            |reason: DropReason| self.state.dropped[reason as usize].load(Ordering::Relaxed);
-        DropReason::ALL
-            .map(|reason| (reason.as_str(), count(reason)))
-            .into()
+        self.context.dropped.counts()
     }
 }

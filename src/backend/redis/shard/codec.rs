@@ -7,8 +7,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+mod broadcast;
+
 use crate::{
-    backend::redis::membership::{RosterMessage, codec},
+    backend::{
+        BusEvent,
+        redis::membership::{RosterMessage, codec},
+    },
     model::{
         ConnectionId, Ephemeral, Epoch, EventName, Message, MessageId, NodeId, Offset, RoomKey,
         Sender, Seq, Timestamp, UserId,
@@ -19,8 +24,8 @@ use crate::{
 pub(crate) enum ChannelMessage {
     /// A stored message, and the epoch that its number belongs to.
     Message(Epoch, Arc<Message>),
-    /// An ephemeral event, the connection that does not receive it, and the node that sent it, which delivers it itself.
-    Ephemeral(Arc<Ephemeral>, Option<ConnectionId>, NodeId),
+    /// An event that is not stored, and the node that sent it, which delivers it itself.
+    Event(BusEvent, NodeId),
     /// A roster update or a notice.
     Roster(RosterMessage),
 }
@@ -68,12 +73,19 @@ pub(crate) fn encode(
     serde_json::to_string(&entry).expect("strings and raw JSON are always encoded")
 }
 
-/// Encodes an ephemeral event as it is published.
-pub(crate) fn encode_ephemeral(
-    event: &Ephemeral,
-    except: Option<ConnectionId>,
-    node: NodeId,
-) -> String {
+/// Encodes an event that is not stored as it is published.
+pub(crate) fn encode_event(event: &BusEvent, node: NodeId) -> Vec<u8> {
+    match event {
+        BusEvent::Ephemeral(event, except) => encode_ephemeral(event, *except, node).into_bytes(),
+        BusEvent::Broadcast(event) => {
+            let mut payload = vec![b'b'];
+            broadcast::encode(event, node, &mut payload);
+            payload
+        }
+    }
+}
+
+fn encode_ephemeral(event: &Ephemeral, except: Option<ConnectionId>, node: NodeId) -> String {
     let Ephemeral {
         id,
         event: name,
@@ -108,6 +120,10 @@ pub(crate) fn decode_message(room: &RoomKey, entry: &[u8]) -> Option<Arc<Message
 
 /// Decodes what was published on a room's channel; `None` if it is malformed.
 pub(crate) fn decode_channel_message(room: &RoomKey, payload: &[u8]) -> Option<ChannelMessage> {
+    if let Some(encoded) = payload.strip_prefix(b"b") {
+        let (event, node) = broadcast::decode(room, encoded)?;
+        return Some(ChannelMessage::Event(event, node));
+    }
     let text = std::str::from_utf8(payload).ok()?;
     if let Some(text) = text.strip_prefix('m') {
         let (epoch, entry) = text.split_once(' ')?;
@@ -129,8 +145,8 @@ pub(crate) fn decode_channel_message(room: &RoomKey, payload: &[u8]) -> Option<C
         data: entry.data.into(),
         ts: Timestamp(ts.parse().ok()?),
     };
-    let node = node.parse().ok()?;
-    Some(ChannelMessage::Ephemeral(Arc::new(event), except, node))
+    let event = BusEvent::Ephemeral(Arc::new(event), except);
+    Some(ChannelMessage::Event(event, node.parse().ok()?))
 }
 
 impl DecodedEntry {

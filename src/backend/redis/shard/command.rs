@@ -1,13 +1,11 @@
 //! The commands of a shard's subscription.
 
-use std::sync::Arc;
-
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::{
-    backend::{Appended, closed},
+    backend::{Appended, BusEvent, closed},
     error::Result,
-    model::{ConnectionId, Ephemeral, Offset, RoomKey},
+    model::{Offset, RoomKey},
 };
 
 pub(crate) enum SubscriptionCommand {
@@ -15,12 +13,8 @@ pub(crate) enum SubscriptionCommand {
     /// the latter case.
     Follow(RoomKey, oneshot::Sender<Result<()>>),
     Unfollow(RoomKey),
-    /// Deliver an ephemeral event of this node.
-    Send(
-        Arc<Ephemeral>,
-        Option<ConnectionId>,
-        Arc<OwnedSemaphorePermit>,
-    ),
+    /// Deliver an event of this node that is not stored.
+    Send(BusEvent, OwnedSemaphorePermit),
     /// Settle a receipt behind the delivery of its message.
     Settle(RoomKey, PendingReceipt),
     /// Put a barrier on the stream behind everything that was published before.

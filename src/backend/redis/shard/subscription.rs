@@ -102,7 +102,7 @@ pub(crate) struct Subscription {
     pending: Vec<PendingFollow>,
     /// Redis has lost acknowledged data, and the log's next incarnation has not begun yet.
     data_lost: bool,
-    /// The first offset of the shard incarnation that the epochs of the followed rooms belong to.
+    /// The `floor` of the shard incarnation that the epochs of the followed rooms belong to: its offsets are above it.
     incarnation_start: Offset,
     /// Whether the subscription works.
     health: Arc<HealthCheck>,

@@ -20,6 +20,7 @@ use crate::{
         redis::{
             client::{OnDisconnect, RedisConnection, reply},
             context::NodeContext,
+            dropped::DropReason,
             keys::{self, Partition},
             scripts::{self, millis, number},
         },
@@ -43,7 +44,7 @@ pub(crate) enum WriterCommand {
     /// Publish an ephemeral event, in order with the drafts.
     Publish {
         command: Cmd,
-        permit: Arc<OwnedSemaphorePermit>,
+        permit: OwnedSemaphorePermit,
     },
     /// Execute any other command, in order with the drafts.
     Run {
@@ -63,7 +64,7 @@ enum InFlightCommand {
         permit: OwnedSemaphorePermit,
     },
     Publish {
-        _permit: Arc<OwnedSemaphorePermit>,
+        _permit: OwnedSemaphorePermit,
     },
     Run(oneshot::Sender<Result<Value>>),
 }
@@ -100,7 +101,7 @@ impl ShardWriter {
                 Err(error) => {
                     self.health.record_failure(reply::reason(&error));
                     for pending in pending {
-                        fail(pending, &error);
+                        self.fail(pending, &error);
                     }
                 }
             }
@@ -216,7 +217,11 @@ impl ShardWriter {
                     let _ = settle.send(Err(error));
                 }
             },
-            InFlightCommand::Publish { .. } => {}
+            InFlightCommand::Publish { .. } => {
+                if reply::check(reply).is_err() {
+                    self.context.dropped.add(1, DropReason::Refused);
+                }
+            }
             InFlightCommand::Run(done) => {
                 let reply = reply::check(reply);
                 if let Err(error) = &reply
@@ -230,6 +235,18 @@ impl ShardWriter {
         }
     }
 
+    fn fail(&self, pending: InFlightCommand, error: &Error) {
+        match pending {
+            InFlightCommand::Append { settle, .. } => {
+                let _ = settle.send(Err(error.clone()));
+            }
+            InFlightCommand::Publish { .. } => self.context.dropped.add(1, DropReason::Lost),
+            InFlightCommand::Run(done) => {
+                let _ = done.send(Err(error.clone()));
+            }
+        }
+    }
+
     /// Has the subscription settle the receipt of a stored message.
     fn settle_behind_delivery(&self, room: RoomKey, receipt: PendingReceipt) {
         let settle = SubscriptionCommand::Settle(room, receipt);
@@ -237,20 +254,6 @@ impl ShardWriter {
             self.subscription.send(settle)
         {
             receipt.settle();
-        }
-    }
-}
-
-fn fail(pending: InFlightCommand, error: &Error) {
-    match pending {
-        InFlightCommand::Append { settle, .. } => {
-            let _ = settle.send(Err(error.clone()));
-        }
-        InFlightCommand::Publish { .. } => {
-            tracing::debug!(%error, "dropped an ephemeral event: it could not be published");
-        }
-        InFlightCommand::Run(done) => {
-            let _ = done.send(Err(error.clone()));
         }
     }
 }

@@ -168,7 +168,7 @@ impl Cluster {
         }
     }
 
-    /// Waits wait_until the reply of a server to `CLUSTER what` satisfies a condition.
+    /// Waits until the reply of a server to `CLUSTER what` satisfies a condition.
     async fn wait_until(&self, nth: usize, what: &str, holds: impl Fn(&str) -> bool) {
         let mut connection = self.connect(nth).await;
         let deadline = Instant::now() + TEST_TIMEOUT;

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::TEST_TIMEOUT;
 use crate::{
     backend::{
-        Appended, Bus, Deliveries, Delivery, Draft, Log,
+        Appended, Bus, BusEvent, Deliveries, Delivery, Draft, Log,
         conformance::{draft, key},
         redis::{
             config::RedisConfig,
@@ -97,7 +97,7 @@ impl TestNode {
         loop {
             let next = timeout(TEST_TIMEOUT, self.deliveries.recv()).await;
             match next.expect("a delivery in time") {
-                Some(Delivery::Ephemeral(event, _)) => return event.room.room.to_string(),
+                Some(Delivery::Event(event)) => return event.channel().room.to_string(),
                 Some(Delivery::Remote(..)) => {}
                 other => panic!("{other:?} is no event"),
             }
@@ -113,15 +113,16 @@ impl TestNode {
 }
 
 /// An ephemeral event.
-pub(crate) fn ephemeral(room: &str) -> Arc<Ephemeral> {
-    Arc::new(Ephemeral {
+pub(crate) fn ephemeral(room: &str) -> BusEvent {
+    let event = Ephemeral {
         room: key("/", room),
         id: None,
         event: EventName::message(),
         from: None,
         data: draft(room, "1").data,
         ts: Timestamp::now(),
-    })
+    };
+    BusEvent::Ephemeral(Arc::new(event), None)
 }
 
 pub(crate) fn offsets(messages: &[Arc<Message>]) -> Vec<u64> {

@@ -136,7 +136,7 @@ async fn while_a_server_is_down_only_its_shards_fail_and_all_is_delivered_in_ord
     for _ in 0..3 {
         stored.push(node.send(draft(there, "1")).await.unwrap().id);
     }
-    node.log.send(ephemeral(there), None).await.unwrap();
+    node.log.send(ephemeral(there)).await.unwrap();
     assert!(node.log.ready().await.is_err());
     let took = began.elapsed();
     assert!(took < Duration::from_secs(12), "replied after {took:?}");

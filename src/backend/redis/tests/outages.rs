@@ -433,12 +433,12 @@ async fn an_ephemeral_event_reaches_the_own_members_while_redis_is_down() {
     let mut server = Server::start().await;
     let mut node = TestNode::at(server.url(), &["r"]).await;
     let mut other = TestNode::at(server.url(), &["r"]).await;
-    node.log.send(ephemeral("r"), None).await.unwrap();
+    node.log.send(ephemeral("r")).await.unwrap();
     assert_eq!(other.event().await, "r");
     assert_eq!(node.event().await, "r");
     server.kill();
     let began = Instant::now();
-    node.log.send(ephemeral("r"), None).await.unwrap();
+    node.log.send(ephemeral("r")).await.unwrap();
     assert_eq!(node.event().await, "r");
     assert!(began.elapsed() < Duration::from_secs(2));
     server.restart().await;

@@ -29,7 +29,7 @@ async fn deployments_with_different_prefixes_share_nothing() {
     let elsewhere = peer.send(draft("r", "3")).await.unwrap();
     assert_eq!(elsewhere.seq, Seq(1));
     assert_ne!(elsewhere.epoch, stored.epoch);
-    one.log.send(ephemeral("r"), None).await.unwrap();
+    one.log.send(ephemeral("r")).await.unwrap();
     let delivered = other.messages_only(1).await;
     assert_eq!(delivered[0].data.get(), "3");
     other.nothing_more("r").await;

@@ -137,6 +137,10 @@ impl Broadcaster {
         self.members.contains_key(&connection)
     }
 
+    pub(super) fn ids(&self) -> impl Iterator<Item = ConnectionId> {
+        self.members.keys().copied()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.members.len()
     }

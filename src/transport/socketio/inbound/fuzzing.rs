@@ -1,8 +1,9 @@
 //! Entry points of the fuzzers of what clients send.
 
 use super::{
+    EngineProtocol,
     client_frame::ClientFrameHeader,
-    packet::{ClientPacket, EngineProtocol, parse_binary, parse_text},
+    packet::{ClientPacket, parse_binary, parse_text},
     payload::PostedPackets,
     verdict::Incoming,
 };

@@ -18,7 +18,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::packet::EngineProtocol;
+use super::EngineProtocol;
 use crate::{sync::lock, transport::socketio::Socket};
 
 /// First delay before a CONNECT is passed again, or a packet for a pending namespace is filtered again.

@@ -14,20 +14,13 @@ use base64::{
 };
 use serde::de::IgnoredAny;
 
-use super::{IgnoredPacket, ProtocolError, event_name::parse_event_name};
+use super::{EngineProtocol, IgnoredPacket, ProtocolError, event_name::parse_event_name};
 
 /// Prefix of the text of an event that socketioxide could not parse. socketioxide parses the first array only and finds this
 /// name in it; what follows reaches the inbox unchanged.
 pub(in crate::transport::socketio) const RAW_EVENT: &str = r#"["switchboard:raw"]"#;
 /// The name in [`RAW_EVENT`].
 const RAW_EVENT_NAME: &str = "switchboard:raw";
-
-/// The version of Engine.IO that a client uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::transport::socketio) enum EngineProtocol {
-    V3,
-    V4,
-}
 
 /// A client's packet, by what has to be done about it.
 #[derive(Debug, PartialEq)]

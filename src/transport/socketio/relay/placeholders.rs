@@ -1,110 +1,71 @@
-//! Puts the attachments of a relayed event back in place of their placeholders, and checks the placeholders.
+//! Checks the placeholders of a relayed event's attachments.
 //!
-//! Clients trust placeholders: one that gets a placeholder without an attachment closes its connection. And an attachment that
-//! is named a thousand times would be sent a thousand times. So every placeholder has to name an attachment of the event, and
-//! no attachment may be named twice.
+//! Clients trust placeholders: one that gets a placeholder without an attachment closes its connection. So every placeholder has to
+//! name an attachment of the event, and no attachment may be named twice.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize, Serializer, ser::SerializeTuple};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
 
-/// The arguments of one event, with its attachments in their places.
-pub(super) struct FilledArguments<'a>(Vec<JsonNode<'a>>);
-
-/// A value. One without placeholders passes byte for byte; one with placeholders is parsed one level at a time, so its depth is
-/// bounded by the packet's check.
-enum JsonNode<'a> {
-    Raw(&'a RawValue),
-    Attachment(&'a Bytes),
-    Array(Vec<Self>),
-    Object(Vec<(String, Self)>),
+/// Checks the placeholders in `values`.
+///
+/// # Errors
+/// `bad_request` if a placeholder names no attachment, or one that another placeholder names.
+pub(super) fn check_placeholders(
+    values: &[&RawValue],
+    attachments: Option<&VecDeque<Bytes>>,
+) -> Result<()> {
+    let Some(attachments) = attachments else {
+        return Ok(());
+    };
+    let mut unused = UnusedAttachments(vec![true; attachments.len()]);
+    values.iter().try_for_each(|value| unused.check(value))
 }
 
-/// The attachments that no placeholder has named yet.
-struct UnusedAttachments<'a>(Vec<Option<&'a Bytes>>);
+/// Which attachments no placeholder has named yet.
+struct UnusedAttachments(Vec<bool>);
 
-impl<'a> FilledArguments<'a> {
-    /// Replaces the placeholders in `values`.
-    ///
-    /// # Errors
-    /// `bad_request` if a placeholder names no attachment, or one that another placeholder names.
-    pub(super) fn new(
-        values: &[&'a RawValue],
-        attachments: Option<&'a VecDeque<Bytes>>,
-    ) -> Result<Self> {
-        let Some(attachments) = attachments else {
-            return Ok(Self(values.iter().copied().map(JsonNode::Raw).collect()));
-        };
-        let mut unused = UnusedAttachments(attachments.iter().map(Some).collect());
-        let values = values.iter().map(|value| unused.fill(value));
-        Ok(Self(values.collect::<Result<_>>()?))
-    }
-}
-
-impl Serialize for FilledArguments<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut arguments = serializer.serialize_tuple(self.0.len())?;
-        for value in &self.0 {
-            arguments.serialize_element(value)?;
-        }
-        arguments.end()
-    }
-}
-
-impl Serialize for JsonNode<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            JsonNode::Raw(value) => value.serialize(serializer),
-            JsonNode::Attachment(bytes) => serializer.serialize_bytes(bytes),
-            JsonNode::Array(items) => serializer.collect_seq(items),
-            JsonNode::Object(fields) => {
-                serializer.collect_map(fields.iter().map(|(name, field)| (name, field)))
-            }
-        }
-    }
-}
-
-impl<'a> UnusedAttachments<'a> {
-    fn fill(&mut self, value: &'a RawValue) -> Result<JsonNode<'a>> {
+impl UnusedAttachments {
+    /// Checks a value, one level at a time, so that its depth is bounded by the packet's check.
+    fn check(&mut self, value: &RawValue) -> Result<()> {
         let text = value.get();
         if !may_hold_placeholder(text) {
-            return Ok(JsonNode::Raw(value));
+            return Ok(());
         }
         if text.starts_with('[') {
             let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| malformed())?;
-            let items = items.into_iter().map(|item| self.fill(item));
-            return Ok(JsonNode::Array(items.collect::<Result<_>>()?));
+            return items.into_iter().try_for_each(|item| self.check(item));
         }
         if !text.starts_with('{') {
-            return Ok(JsonNode::Raw(value));
+            return Ok(());
         }
         let ObjectFields(fields) = serde_json::from_str(text).map_err(|_| malformed())?;
         // Of a repeated name, JavaScript takes the last.
         let last = |name: &str| fields.iter().rev().find(|(found, _)| found == name);
         if last("_placeholder").is_some_and(|(_, is)| is.get() == "true") {
             let number = last("num").and_then(|(_, number)| number.get().parse().ok());
-            return self.attachment(number).map(JsonNode::Attachment);
+            return self.take(number);
         }
-        let fields = fields
-            .into_iter()
-            .map(|(name, field)| Ok((name, self.fill(field)?)));
-        Ok(JsonNode::Object(fields.collect::<Result<_>>()?))
+        fields.iter().try_for_each(|(_, field)| self.check(field))
     }
 
-    fn attachment(&mut self, number: Option<usize>) -> Result<&'a Bytes> {
-        let slot = number.and_then(|number| self.0.get_mut(number));
-        let Some(slot) = slot else {
+    fn take(&mut self, number: Option<usize>) -> Result<()> {
+        let unused = number.and_then(|number| self.0.get_mut(number));
+        let Some(unused) = unused else {
             return Err(Error::bad_request(
                 "a placeholder of a binary attachment names none that came with the event",
             ));
         };
-        slot.take().ok_or_else(|| {
-            Error::bad_request("a binary attachment may have one placeholder in its event")
-        })
+        match std::mem::take(unused) {
+            true => Ok(()),
+            false => Err(Error::bad_request(
+                "a binary attachment may have one placeholder in its event",
+            )),
+        }
     }
 }
 

@@ -39,7 +39,7 @@ impl Outbox {
         if state.ended || mem::replace(&mut state.finishing, true) {
             return;
         }
-        state.queue(last.into_bytes());
+        state.queue_frame(last);
         self.write(&mut state, &mut effects);
         self.apply_effects(state, effects);
     }
@@ -54,7 +54,7 @@ impl Outbox {
     pub(in crate::transport) fn end_after(self: &Arc<Self>, last: Frame) {
         let mut state = self.lock();
         if state.writer.is_some() && !state.ended {
-            state.queue(last.into_bytes());
+            state.queue_frame(last);
             self.write(&mut state, &mut Effects::default());
         }
         self.end_locked(&mut state);

@@ -96,8 +96,9 @@ impl OutboxState {
             EngineFrame::Barrier => {
                 if self.gate.pass_barrier() {
                     for frame in mem::take(&mut self.held) {
-                        self.note_delivered(&frame);
-                        self.ready.push_back(frame.into_bytes());
+                        self.bytes -= frame.len();
+                        let frame = self.prepare(frame);
+                        self.queue_frame(frame);
                     }
                 }
             }
@@ -140,8 +141,8 @@ impl OutboxState {
     /// Queues one of the hub's packets, or holds it if the gate is closed.
     pub(super) fn queue_or_hold(&mut self, frame: Frame, effects: &mut Effects) {
         if self.gate.is_open() {
-            self.note_delivered(&frame);
-            self.queue(frame.into_bytes());
+            let frame = self.prepare(frame);
+            self.queue_frame(frame);
             return;
         }
         self.bytes += frame.len();
@@ -149,10 +150,14 @@ impl OutboxState {
         effects.send_barrier |= self.gate.hold_packet();
     }
 
-    /// Notes the offset of the message in a frame that is about to be sent, if it carries one.
-    pub(super) fn note_delivered(&mut self, frame: &Frame) {
+    /// Notes the offset of the message in a frame that is about to be sent. An event that ends in a string gets the last one.
+    pub(super) fn prepare(&mut self, frame: Frame) -> Frame {
         if let Some(offset) = frame.offset() {
             self.delivered.note(frame.namespace(), offset);
+        }
+        match frame.ends_in_string() {
+            true => frame.change_text(|text| self.delivered.append_to_event(text)),
+            false => frame,
         }
     }
 
@@ -177,6 +182,14 @@ impl OutboxState {
     fn queue_packet(&mut self, frame: Bytes, owner: Option<&dyn OutboxOwner>) {
         let frame = replace_packet(frame, |text| self.rewrite_packet(text, owner));
         self.queue(frame);
+    }
+
+    pub(super) fn queue_frame(&mut self, frame: Frame) {
+        for bytes in frame.into_parts() {
+            if !bytes.is_empty() {
+                self.queue(bytes);
+            }
+        }
     }
 
     pub(super) fn queue(&mut self, frame: Bytes) {

@@ -13,11 +13,12 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval},
 };
 
-use super::{DropReason, OutgoingMessage, PubSubCommand, PubSubState};
+use super::{OutgoingMessage, PubSubCommand, PubSubState};
 use crate::{
     backend::redis::{
         client::{Push, PushQueue, connect},
         context::NodeContext,
+        dropped::DropReason,
     },
     retry::{Backoff, log_rarely},
 };
@@ -181,7 +182,7 @@ impl PubSubTask {
                     Some(Push::Published(channel, payload)) => {
                         self.receive(channel, payload, &mut connection).await?;
                     }
-                    Some(Push::Overflowed) => self.state.count_dropped(1, DropReason::Overrun),
+                    Some(Push::Overflowed) => self.context.dropped.add(1, DropReason::Overrun),
                     Some(Push::Closed) | None => return Err(PubSubEnd::Lost),
                 },
                 count = self.commands.recv_many(&mut commands, BATCH) => {
@@ -236,11 +237,11 @@ impl PubSubTask {
                         .filter_map(|reply| reply.extract_error().err());
                     for error in rejected {
                         tracing::debug!(%error, "Redis rejected a message to other nodes");
-                        self.state.count_dropped(1, DropReason::Refused);
+                        self.context.dropped.add(1, DropReason::Refused);
                     }
                 }
                 Err(error) => {
-                    self.state.count_dropped(count, DropReason::Lost);
+                    self.context.dropped.add(count, DropReason::Lost);
                     return Err(error.into());
                 }
             }

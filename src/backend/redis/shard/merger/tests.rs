@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::*;
+use crate::backend::BusEvent;
 use crate::{
     backend::conformance::key,
     model::{Ephemeral, EventName, MessageId, Seq, Timestamp},
@@ -96,7 +97,7 @@ fn event(behind: u64) -> Delivery {
         data: serde_json::value::to_raw_value(&1).unwrap().into(),
         ts: Timestamp(behind),
     };
-    Delivery::Ephemeral(Arc::new(event), None)
+    Delivery::Event(BusEvent::Ephemeral(Arc::new(event), None))
 }
 
 async fn next(deliveries: &mut mpsc::Receiver<Delivery>) -> u64 {
@@ -211,7 +212,7 @@ async fn check_order(steps: Vec<Vec<Step>>) {
     while let Some(delivery) = deliveries.recv().await {
         match delivery {
             Delivery::Message(message) => forwarded.push((true, message.offset.0)),
-            Delivery::Ephemeral(event, _) => forwarded.push((false, event.ts.0)),
+            Delivery::Event(BusEvent::Ephemeral(event, _)) => forwarded.push((false, event.ts.0)),
             Delivery::Barrier(_) => barriers += 1,
             other => panic!("{other:?} was not sent"),
         }

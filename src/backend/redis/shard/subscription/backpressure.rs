@@ -1,20 +1,23 @@
 //! Delivers with backpressure: while the merger waits for another shard and the output is full, receipts are still settled,
 //! and all other commands are deferred.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use tokio::{sync::mpsc, time::interval};
 
 use super::{PING_INTERVAL, Subscription};
 use crate::{
     backend::{
-        Delivery,
-        redis::shard::{
-            command::{PendingReceipt, SubscriptionCommand},
-            stream::ShardItem,
+        BusEvent, Delivery,
+        redis::{
+            dropped::DropReason,
+            shard::{
+                command::{PendingReceipt, SubscriptionCommand},
+                stream::ShardItem,
+            },
         },
     },
-    model::{ConnectionId, Ephemeral, RoomKey},
+    model::RoomKey,
 };
 
 impl Subscription {
@@ -30,19 +33,10 @@ impl Subscription {
         self.output.announce(item).await;
     }
 
-    /// Delivers an ephemeral event of this node. It is dropped if the output is full.
-    pub(super) async fn deliver_own_event(
-        &mut self,
-        event: Arc<Ephemeral>,
-        except: Option<ConnectionId>,
-    ) {
-        let delivery = Delivery::Ephemeral(event, except);
-        if !self.output.try_send(delivery).await {
-            let shard = self.shard().number();
-            tracing::debug!(
-                shard,
-                "dropped an ephemeral event: the merger waits for another shard"
-            );
+    /// Delivers an event of this node that is not stored. It is dropped if the output is full.
+    pub(super) async fn deliver_own_event(&mut self, event: BusEvent) {
+        if !self.output.try_send(Delivery::Event(event)).await {
+            self.context.dropped.add(1, DropReason::Full);
         }
     }
 

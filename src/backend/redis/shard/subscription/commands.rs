@@ -24,9 +24,7 @@ impl Subscription {
             match command {
                 SubscriptionCommand::Follow(room, done) => self.pending.push((room, Some(done))),
                 SubscriptionCommand::Unfollow(room) => unfollowed.extend(self.unfollow(&room)),
-                SubscriptionCommand::Send(event, except, _permit) => {
-                    self.deliver_own_event(event, except).await;
-                }
+                SubscriptionCommand::Send(event, _permit) => self.deliver_own_event(event).await,
                 SubscriptionCommand::Settle(room, receipt) => self.track_receipt(&room, receipt),
                 SubscriptionCommand::Barrier(reached) => {
                     publish_barrier = true;
@@ -81,9 +79,7 @@ impl Subscription {
                 self.unfollow(&room);
                 self.announce_idle().await;
             }
-            SubscriptionCommand::Send(event, except, _permit) => {
-                self.deliver_own_event(event, except).await;
-            }
+            SubscriptionCommand::Send(event, _permit) => self.deliver_own_event(event).await,
             SubscriptionCommand::Settle(room, receipt) => self.track_receipt(&room, receipt),
             SubscriptionCommand::Barrier(reached) => {
                 self.deliver(Delivery::Barrier(reached)).await;

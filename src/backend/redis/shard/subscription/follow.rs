@@ -48,7 +48,7 @@ impl Subscription {
         let channels: Vec<_> = new.iter().map(|(channel, _)| channel.clone()).collect();
         let (subscribe, _) = self.context.subscribe_commands();
         for_each_channel(connection, subscribe, &channels).await?;
-        if !self.active {
+        if !self.active && new.iter().any(|(_, room)| room.has_messages()) {
             // The hub may have messages of other shards with higher offsets. What comes of these rooms has to be higher still.
             self.progress.activate();
             self.active = true;
@@ -78,7 +78,7 @@ impl Subscription {
     /// Tells the merger not to wait for this shard if it has no followed room any more.
     pub(super) async fn announce_idle(&mut self) {
         // While the output is full the merger has items of this shard anyway.
-        if self.active && self.rooms.is_empty() && !self.output.is_full() {
+        if self.active && !self.rooms.have_messages() && !self.output.is_full() {
             self.active = false;
             let idle = ShardItem::Idle(self.progress.activations());
             self.output.announce(idle).await;

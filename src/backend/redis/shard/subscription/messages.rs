@@ -55,11 +55,11 @@ impl Subscription {
                     self.deliver_message(channel, message).await;
                 }
             }
-            Some(ChannelMessage::Ephemeral(event, except, node)) if node != self.context.node => {
-                self.deliver(Delivery::Ephemeral(event, except)).await;
+            Some(ChannelMessage::Event(event, node)) if node != self.context.node => {
+                self.deliver(Delivery::Event(event)).await;
             }
             // An event of this node was delivered directly.
-            Some(ChannelMessage::Ephemeral(..)) => {}
+            Some(ChannelMessage::Event(..)) => {}
             Some(ChannelMessage::Roster(message)) => {
                 self.handle_roster_message(channel, message).await?;
             }

@@ -41,8 +41,9 @@ pub(super) enum MessagePosition {
 }
 
 impl FollowedRooms {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether messages may come in any of them.
+    pub(super) fn have_messages(&self) -> bool {
+        self.0.values().any(|room| room.key.has_messages())
     }
 
     pub(super) fn contains(&self, channel: &str) -> bool {

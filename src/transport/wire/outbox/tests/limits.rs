@@ -148,3 +148,18 @@ async fn draining_wakes_waiting_tasks() {
     outbox.end();
     soon(drained).await.unwrap();
 }
+
+#[test]
+fn an_event_that_would_close_its_client_as_slow_is_dropped_unless_it_is_alone() {
+    let (outbox, _queue, client) = scripted(1_000);
+    let keep = DeliveryPolicy::IfItFits;
+    for number in 0..3 {
+        outbox.push(numbered(number, 900), &keep);
+    }
+    assert!(!outbox.has_ended(), "the third was dropped");
+    client.takes(1 << 20);
+    outbox.flush();
+    outbox.push(numbered(3, 900), &keep);
+    outbox.flush();
+    assert_eq!(numbers(&client.texts(), 'o'), [0, 1, 3]);
+}

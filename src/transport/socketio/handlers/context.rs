@@ -1,25 +1,26 @@
-//! Events of the embedding application: typed handlers beside the contract's own events.
+//! What a handler can do: publish, emit, keep a state with the connection.
 
-use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 
-use super::SocketRef;
+use super::{Emitter, encoding::encode_event};
 use crate::{
     error::{Code, Error, Result},
-    hub::{Connection, Hub, Publish, PublishOutcome},
-    model::ConnectionId,
-    transport::{json, requests::REQUEST_EVENTS},
+    events::check_name,
+    hub::{Connection, Event, Hub, OutgoingEvent, Publish, PublishOutcome},
+    model::{Audience, Broadcast, ConnectionId, RoomName, UserId},
+    transport::socketio::SocketRef,
 };
 
 /// The context of a handler for an application's event.
 ///
 /// ```
-/// use switchboard::{Error, EventContext, Result};
+/// use switchboard::{Data, Error, EventContext, Result};
 ///
 /// /// Counts the calls of a connection, also over recoveries.
-/// async fn count(context: EventContext, step: u32) -> Result<u32> {
+/// async fn count(context: EventContext, Data(step): Data<u32>) -> Result<u32> {
 ///     if step == 0 {
 ///         return Err(Error::bad_request("a step is at least 1"));
 ///     }
@@ -82,63 +83,57 @@ impl EventContext {
     /// has passed it.
     ///
     /// # Errors
-    /// Those of [`Hub::publish`], but `rate_limited`.
+    /// Those of [`Hub::publish`], except `rate_limited`.
     pub async fn publish(&self, publish: Publish) -> Result<PublishOutcome> {
         self.hub.publish_admitted(&self.connection, publish).await
     }
-}
 
-type HandlerFuture = Pin<Box<dyn Future<Output = Result<Box<RawValue>>> + Send>>;
-type EventHandler = Arc<dyn Fn(EventContext, &RawValue) -> HandlerFuture + Send + Sync>;
-
-/// The handlers of the application's events, by name.
-#[derive(Clone, Default)]
-pub(crate) struct CustomEvents(HashMap<String, EventHandler>);
-
-impl CustomEvents {
-    /// Registers a handler that is called with the event's argument; its result is sent in the ack beside `ok: true`.
+    /// Emits an event to the client that sent this one, before what is sent to it later, its ack above all. A tuple is several
+    /// arguments; bytes are attachments.
     ///
-    /// # Panics
-    /// If the name is an event of the public contract. This is a defect of the application, found when it starts.
-    pub(crate) fn insert<F, Fut, T, R>(&mut self, event: &str, handler: F)
-    where
-        F: Fn(EventContext, T) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<R>> + Send + 'static,
-        T: DeserializeOwned,
-        R: Serialize + 'static,
-    {
-        assert!(
-            !REQUEST_EVENTS.contains(&event),
-            "{event} is an event of the server itself; choose another name"
-        );
-        let handler: EventHandler =
-            Arc::new(move |context, argument| match json::read(argument.get()) {
-                Ok(argument) => {
-                    let result = handler(context, argument);
-                    Box::pin(async move { encode_ack(&result.await?) })
-                }
-                Err(error) => Box::pin(async move { Err(error) }),
-            });
-        self.0.insert(event.to_owned(), handler);
+    /// # Errors
+    /// Fails with `bad_request` if Socket.IO uses the name itself, with `internal` if the data cannot be encoded.
+    pub fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<()> {
+        check_name(event)?;
+        let broadcast = Broadcast {
+            namespace: self.connection.namespace().clone(),
+            to: Audience::Connection(self.id()),
+            except: Vec::new(),
+            except_rooms: Vec::new(),
+            event: encode_event(event, data)?,
+        };
+        let event = OutgoingEvent::new(Event::Broadcast(Arc::new(broadcast)));
+        self.connection.push(&event);
+        Ok(())
     }
 
-    pub(super) fn get(&self, event: &str) -> Option<&EventHandler> {
-        self.0.get(event)
+    /// Emits to the members of a room, on all nodes, without this client.
+    pub fn to(&self, room: RoomName) -> Emitter {
+        self.emitter(Audience::Rooms(vec![room]))
+            .except_connection(self.id())
+    }
+
+    /// Emits to everybody in the namespace, on all nodes, without this client.
+    pub fn to_others(&self) -> Emitter {
+        self.to_all().except_connection(self.id())
+    }
+
+    /// Emits to everybody in the namespace, on all nodes.
+    pub fn to_all(&self) -> Emitter {
+        self.emitter(Audience::Everybody)
+    }
+
+    /// Emits to all connections of a user, on all nodes.
+    pub fn to_user(&self, user: &UserId) -> Emitter {
+        self.emitter(Audience::Rooms(vec![RoomName::personal(user)]))
+    }
+
+    /// Emits to one connection, on whatever node it is.
+    pub fn to_connection(&self, connection: ConnectionId) -> Emitter {
+        self.emitter(Audience::Connection(connection))
+    }
+
+    fn emitter(&self, to: Audience) -> Emitter {
+        Emitter::new(&self.hub, self.connection.namespace(), to)
     }
 }
-
-/// Encodes the ack of an event that succeeded: `{ "ok": true, ... }`.
-pub(super) fn encode_ack(reply: &impl Serialize) -> Result<Box<RawValue>> {
-    #[derive(Serialize)]
-    struct Acknowledged<'a, R> {
-        ok: bool,
-        #[serde(flatten)]
-        reply: &'a R,
-    }
-    to_raw_value(&Acknowledged { ok: true, reply }).map_err(|error| {
-        Error::new(Code::Internal, "the ack could not be encoded").caused_by(error)
-    })
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,49 @@
+//! One event for a handler.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use engineioxide::Str;
+
+use super::{AckSender, EventContext, SharedStates};
+
+/// An event for a handler; [extractors](super::FromEvent) take from it what they need.
+pub struct EventRequest {
+    pub(super) context: EventContext,
+    /// `["name", argument…]`.
+    pub(super) text: Str,
+    pub(super) attachments: Option<VecDeque<Bytes>>,
+    /// How many arguments it has.
+    pub(super) arguments: usize,
+    pub(super) ack: Option<AckSender>,
+    pub(super) states: Arc<SharedStates>,
+}
+
+impl EventRequest {
+    pub(in crate::transport::socketio) fn new(
+        context: EventContext,
+        (text, attachments): (Str, Option<VecDeque<Bytes>>),
+        arguments: usize,
+        ack: AckSender,
+        states: Arc<SharedStates>,
+    ) -> Self {
+        Self {
+            context,
+            text,
+            attachments,
+            arguments,
+            ack: Some(ack),
+            states,
+        }
+    }
+
+    /// The sender of the ack, unless an extractor has taken it.
+    pub(in crate::transport::socketio) fn take_ack(&mut self) -> Option<AckSender> {
+        self.ack.take()
+    }
+
+    /// The context.
+    pub fn context(&self) -> &EventContext {
+        &self.context
+    }
+}

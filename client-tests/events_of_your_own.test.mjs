@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MATRIX, open, start, upTo } from "./support/clients.mjs";
 import { nodes, STORES } from "./support/nodes.mjs";
+import { rawClient } from "./support/raw.mjs";
 import { eventually, within } from "./support/scope.mjs";
 import { serve, UNLIMITED } from "./support/server.mjs";
 import { Caller } from "./support/web.mjs";
@@ -70,6 +71,22 @@ test("a pattern relays the events it matches, and a rule may be for one namespac
   const moved = dave.on("move");
   await carol.ok("move", 1);
   await moved.count(1);
+});
+
+test("a pattern relays nothing that Socket.IO or the server uses itself, and nothing that is mostly blanks or name", async (t) => {
+  const server = await serve(t, { ...UNLIMITED, "socketio-relay": "*=all", "limits-message-bytes": "1 KiB" });
+  const victims = await Promise.all([2, 3, 4].map((v) => open(t, server, { v, user: `victim${v}` })));
+  const ends = victims.map((client) => client.on("disconnect"));
+  const seen = victims.flatMap((client) => ["kicked", "connect", "notification", "x"].map((name) => client.on(name)));
+  const attacker = await rawClient(t, server, { user: "attacker" });
+  for (const name of ["disconnect", "connect", "connect_error", "newListener", "error", "kicked", "session", "notification", "x".repeat(70)]) {
+    attacker.send(`42["${name}",{"room":"lobby"}]`);
+  }
+  attacker.send(`42["x",1${" ".repeat(5000)}]`);
+  const done = victims.map((client) => client.on("done"));
+  attacker.send('42["done"]');
+  for (const journal of done) await journal.count(1);
+  for (const journal of [...ends, ...seen]) assert.deepEqual(journal.items, [], journal.name);
 });
 
 test("arguments are relayed as they are, whatever they are and however their name is written", async (t) => {

@@ -51,4 +51,6 @@ pub use principal::{MAX_DISPLAY_NAME_BYTES, MAX_INFO_BYTES, Principal, parse_inf
 pub use settings::AuthSettings;
 
 pub(crate) use api_keys::ApiKeys;
-pub(crate) use credentials::{HttpToken, find_token, id_text, query_user, strip_bearer};
+pub(crate) use credentials::{
+    HttpToken, find_token, id_text, query_parameters, query_user, strip_bearer,
+};

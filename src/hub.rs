@@ -38,8 +38,8 @@ mod testing;
 
 pub use commands::{
     Caller, HistoryPage, HistoryRequest, Join, Joined, LiveRoom, PendingAppend, Publish,
-    PublishOutcome, ReadPosition, Replay, RoomCounts, RoomState, RoomsPage, RoomsRequest, Signal,
-    SignalError, SignalReplies, SignalReply, SignalTarget, StatelessCaller,
+    PublishOutcome, ReadPosition, Replay, RoomConnection, RoomCounts, RoomState, RoomsPage,
+    RoomsRequest, Signal, SignalError, SignalReplies, SignalReply, SignalTarget, StatelessCaller,
 };
 pub use connections::{CloseReason, Connection, STATE_BYTES};
 pub use rooms::{Members, PresencePage, PresentUser, UserSummary};

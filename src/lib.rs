@@ -81,6 +81,7 @@ mod embedding_guide {}
 #[doc(hidden)]
 pub use transport::fuzzing;
 pub use transport::socketio::{
-    AckSender, Adapter, Data, Emitter, EventContext, EventHandler, EventRequest, FromEvent,
-    HandlerError, HandlerFuture, HandlerReply, IntoReply, SocketIo, SocketRef, State, TryData,
+    AckEmitter, AckSender, Acks, Adapter, Data, DisconnectReason, Emitter, EventContext,
+    EventHandler, EventRequest, FromEvent, HandlerError, HandlerFuture, HandlerReply, IntoReply,
+    NamespaceBuilder, SocketIo, SocketRef, State, TryData,
 };

@@ -23,7 +23,7 @@ use crate::{
     telemetry::{ClusterStats, Metrics},
     transport::{
         AdmissionConfig, AdmissionControl, poll,
-        socketio::{self, EventHandler, Handlers, PubSubDriver, SocketIoConfig},
+        socketio::{self, EventHandler, Handlers, NamespaceBuilder, PubSubDriver, SocketIoConfig},
         sse, websocket,
     },
 };
@@ -80,7 +80,40 @@ impl AppBuilder {
     /// the contract's, which then is the application's alone.
     #[must_use]
     pub fn event<Arguments>(mut self, name: &str, handler: impl EventHandler<Arguments>) -> Self {
-        self.handlers.add(name, handler);
+        self.handlers.change(|all| all.event(name, handler));
+        self
+    }
+
+    /// Is called when a client has connected, before its first event is handled: with the `auth` payload of its CONNECT as
+    /// [`Data`](crate::Data). A client that resumes its session is told apart by
+    /// [`is_recovered`](crate::EventContext::is_recovered). An error is sent to the client as an `error` event.
+    #[must_use]
+    pub fn on_connect<Arguments>(mut self, handler: impl EventHandler<Arguments>) -> Self {
+        self.handlers.change(|all| all.on_connect(handler));
+        self
+    }
+
+    /// Is called when a client has disconnected and everything that it had sent is handled, with a
+    /// [`DisconnectReason`](crate::DisconnectReason). The client is a member of no room any more;
+    /// [`rooms`](crate::EventContext::rooms) has those that it was in. A connection whose session has been resumed by another one ends
+    /// with [`CloseReason::Replaced`](crate::hub::CloseReason::Replaced) and was in none: it is told before the beginning of that one,
+    /// where both are on one node.
+    #[must_use]
+    pub fn on_disconnect<Arguments>(mut self, handler: impl EventHandler<Arguments>) -> Self {
+        self.handlers.change(|all| all.on_disconnect(handler));
+        self
+    }
+
+    /// Adds a namespace with handlers of its own, and none of those that are given outside. Its clients have the same identity, limits, rooms
+    /// and recovery as those of `socketio.namespaces`, where it may be listed, too.
+    #[must_use]
+    pub fn namespace(
+        mut self,
+        name: &str,
+        build: impl FnOnce(NamespaceBuilder) -> NamespaceBuilder,
+    ) -> Self {
+        let namespace = build(NamespaceBuilder::default());
+        self.handlers.add_namespace(name, namespace);
         self
     }
 
@@ -106,7 +139,8 @@ impl AppBuilder {
     /// # Panics
     /// Panics outside of a tokio runtime.
     pub async fn build(self) -> Result<App, StartError> {
-        let config = self.config;
+        let mut config = self.config;
+        add_namespaces(&mut config, &self.handlers)?;
         config.check()?;
         let owners = event_owners(&config, &self.handlers)?;
         let authority = config.auth.authority().map_err(ConfigError::from)?;
@@ -185,14 +219,22 @@ impl AppBuilder {
     }
 }
 
+/// Adds the application's namespaces to those that are configured.
+fn add_namespaces(config: &mut Config, handlers: &Handlers) -> Result<(), StartError> {
+    let configured = &mut config.socketio.namespaces;
+    for namespace in handlers.namespaces().map_err(StartError::Event)? {
+        if !configured.contains(&namespace) {
+            configured.push(namespace);
+        }
+    }
+    Ok(())
+}
+
 /// Who owns which event, the application's handlers included.
 fn event_owners(config: &Config, handlers: &Handlers) -> Result<EventOwners, StartError> {
     let mut owners = config.socketio.event_owners();
-    for name in handlers.names() {
-        for namespace in &config.socketio.namespaces {
-            owners.claim(namespace, name).map_err(StartError::Event)?;
-        }
-    }
+    let claimed = handlers.claim(&mut owners, &config.socketio.namespaces);
+    claimed.map_err(StartError::Event)?;
     Ok(owners)
 }
 

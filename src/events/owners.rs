@@ -124,6 +124,13 @@ impl EventOwners {
         }
     }
 
+    /// Turns the contract off in a namespace.
+    pub fn turn_contract_off(&mut self, namespace: &Namespace) {
+        if let Some(owners) = self.0.get_mut(namespace) {
+            owners.contract = false;
+        }
+    }
+
     /// The owners in a namespace; those of an unknown one own nothing.
     pub fn of(&self, namespace: &Namespace) -> NamespaceOwners {
         self.0.get(namespace).cloned().unwrap_or_default()

@@ -39,6 +39,11 @@ impl Hub {
         Ok(())
     }
 
+    /// Waits until the broadcasts before have been delivered on this node.
+    pub(crate) async fn flush_broadcasts(&self) {
+        self.backend().bus.flush().await;
+    }
+
     /// Delivers a broadcast to the connections of this node.
     pub(super) fn deliver_broadcast(&self, broadcast: &Arc<Broadcast>) {
         let event = OutgoingEvent::new(Event::Broadcast(broadcast.clone()));

@@ -1,5 +1,6 @@
 //! The commands of clients and back ends, one file each, and the [`Executor`] that carries out those of one connection.
 
+mod admit;
 mod caller;
 mod executor;
 mod history;
@@ -16,6 +17,7 @@ mod request;
 pub(super) mod signal;
 mod typing;
 
+pub use admit::RoomConnection;
 pub use caller::{Caller, StatelessCaller};
 pub use executor::{Executor, ReplySink};
 pub use history::{HistoryPage, HistoryRequest};

@@ -33,14 +33,17 @@ mod query;
 mod raw_arguments;
 mod relay;
 mod rooms;
+mod socket_end;
+mod succession;
 mod worker;
 
 pub(crate) use adapter::PubSubDriver;
 pub use adapter::{Adapter, Socket, SocketIo, SocketRef};
 pub(crate) use handlers::Handlers;
 pub use handlers::{
-    AckSender, Data, Emitter, EventContext, EventHandler, EventRequest, FromEvent, HandlerError,
-    HandlerFuture, HandlerReply, IntoReply, State, TryData,
+    AckEmitter, AckSender, Acks, Data, DisconnectReason, Emitter, EventContext, EventHandler,
+    EventRequest, FromEvent, HandlerError, HandlerFuture, HandlerReply, IntoReply,
+    NamespaceBuilder, State, TryData,
 };
 
 use super::{AdmissionControl, SocketIoSettings, Transport};
@@ -51,7 +54,9 @@ use crate::{
 };
 use connect::ConnectingSocket;
 use endpoint::EngineEndpoint;
+use handlers::{NamespaceHandlers, SharedStates};
 use inbox::InboxLimits;
+use succession::Succession;
 
 /// socketioxide's service. It is given every request and stream that the endpoint has accepted.
 pub(super) type Engine = SocketIoService<engineioxide::service::NotFoundService, Adapter>;
@@ -71,15 +76,23 @@ struct SocketIoTransport {
     admission: Arc<AdmissionControl>,
     nesting: usize,
     inbox_limits: InboxLimits,
-    owners: HashMap<Namespace, Arc<NamespaceOwners>>,
-    handlers: Handlers,
+    namespaces: HashMap<Namespace, ServedNamespace>,
+    states: Arc<SharedStates>,
     handler_timeout: Duration,
 }
 
+/// What a namespace has of its own.
+#[derive(Clone, Default)]
+struct ServedNamespace {
+    owners: Arc<NamespaceOwners>,
+    handlers: Arc<NamespaceHandlers>,
+    succession: Arc<Succession>,
+}
+
 impl SocketIoTransport {
-    /// Who owns the events of a namespace.
-    fn owners(&self, namespace: &Namespace) -> Arc<NamespaceOwners> {
-        self.owners.get(namespace).cloned().unwrap_or_default()
+    /// What a namespace has of its own.
+    fn namespace(&self, namespace: &Namespace) -> ServedNamespace {
+        self.namespaces.get(namespace).cloned().unwrap_or_default()
     }
 }
 
@@ -92,10 +105,16 @@ pub(crate) async fn open(
     let limits = hub.limits();
     let adapter = config.pubsub.adapter();
     let (engine, io) = builder(config.settings).with_adapter(adapter).build_svc();
-    let mut owners = HashMap::new();
+    let handlers = config.handlers.into_table();
+    let mut namespaces = HashMap::new();
     for namespace in &config.settings.namespaces {
         hub.follow_broadcasts(namespace).await;
-        owners.insert(namespace.clone(), Arc::new(config.owners.of(namespace)));
+        let served = ServedNamespace {
+            owners: Arc::new(config.owners.of(namespace)),
+            handlers: handlers.of(namespace),
+            succession: Arc::default(),
+        };
+        namespaces.insert(namespace.clone(), served);
     }
     let transport = Arc::new(SocketIoTransport {
         hub: hub.clone(),
@@ -106,8 +125,8 @@ pub(crate) async fn open(
             bytes: limits.inbox_bytes.bytes(),
             payload: config.settings.max_payload.bytes(),
         },
-        owners,
-        handlers: config.handlers,
+        namespaces,
+        states: handlers.states().clone(),
         handler_timeout: config.settings.handler_timeout,
     });
     for namespace in config.settings.namespaces.iter() {
@@ -179,7 +198,9 @@ async fn serve_namespace(io: &SocketIo, namespace: Namespace, transport: Arc<Soc
             .handle_connect(&socket, connecting, namespace.clone())
             .await
     };
-    let connected = async move |socket: SocketRef| transport.run_connection(socket).await;
+    let connected = async move |socket: SocketRef, io: SocketIo| {
+        transport.run_connection(socket, io).await;
+    };
     // The adapter subscribes to the other nodes' channels first.
     let served = io.ns(path, connected.with(middleware)).await;
     served.expect("the driver never fails, and no namespace has a #");

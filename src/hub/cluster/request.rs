@@ -25,6 +25,23 @@ pub(in crate::hub) enum ClusterRequest {
         user: UserId,
         reason: String,
     },
+    /// Make a user's connections members of a room. The response is the number of those that are in there now.
+    Admit {
+        namespace: Namespace,
+        room: RoomName,
+        user: UserId,
+    },
+    /// Remove a user's connections from a room without telling them. The response is the number of those that were in there.
+    Remove {
+        namespace: Namespace,
+        room: RoomName,
+        user: UserId,
+    },
+    /// Which connections are in a room. The response is a list of `RoomConnection`.
+    Connections {
+        namespace: Namespace,
+        room: RoomName,
+    },
     /// Close a user's connections. The response is their number.
     Disconnect { user: UserId },
     /// Look a user up. The response is a `UserSummary`.
@@ -64,6 +81,23 @@ impl Hub {
                 user,
                 reason,
             } => encode(&self.kick_locally(&RoomKey { namespace, room }, &user, &reason))?,
+            ClusterRequest::Admit {
+                namespace,
+                room,
+                user,
+            } => encode(
+                &self
+                    .admit_locally(&RoomKey { namespace, room }, &user)
+                    .await,
+            )?,
+            ClusterRequest::Remove {
+                namespace,
+                room,
+                user,
+            } => encode(&self.remove_locally(&RoomKey { namespace, room }, &user))?,
+            ClusterRequest::Connections { namespace, room } => {
+                encode(&self.local_connections_in(&RoomKey { namespace, room }))?
+            }
             ClusterRequest::Disconnect { user } => encode(&self.disconnect_locally(&user))?,
             ClusterRequest::User { user } => encode(&self.local_user_summary(&user))?,
             ClusterRequest::ReleaseSession { connection } => {

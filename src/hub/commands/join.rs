@@ -100,6 +100,10 @@ impl PendingJoin {
     }
 
     fn held_back(&self, read: Offset) -> HeldEvents {
+        // Not if it was removed meanwhile. If that happens now, whoever removes it waits for this join and repeats it.
+        if self.connection.is_in(&self.room) {
+            self.connection.sink().room_joined(&self.room);
+        }
         HeldEvents {
             hub: self.hub.clone(),
             connection: self.connection.clone(),
@@ -178,6 +182,15 @@ impl Hub {
     pub async fn join(&self, connection: &Arc<Connection>, request: Join) -> Result<Joined> {
         let reads_history = request.replay != Replay::Nothing;
         self.check_join(connection, &request.room, reads_history)?;
+        self.join_checked(connection, request).await
+    }
+
+    /// Joins without a look at what the connection may do.
+    pub(in crate::hub) async fn join_checked(
+        &self,
+        connection: &Arc<Connection>,
+        request: Join,
+    ) -> Result<Joined> {
         let turn = connection.lock_memberships().await;
         let room = request.room;
         let max = self.limits().rooms_per_connection;

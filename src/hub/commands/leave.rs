@@ -26,6 +26,7 @@ impl Hub {
         if connection.remove_room(room) {
             self.rooms()
                 .remove_member(&connection.room_key(room), connection);
+            connection.sink().room_left(room);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use crate::hub::{Connection, Hub, connections::FORBIDDEN_REASON};
 use crate::{
-    auth::{Permission, Principal},
+    auth::Principal,
     error::{Error, Result},
     model::{RoomName, Timestamp},
 };
@@ -59,6 +59,6 @@ fn shows_differently(old: &Principal, new: &Principal) -> bool {
 /// The rooms of a connection that a new identity may not be in.
 fn forbidden_rooms(connection: &Connection, principal: &Principal) -> Vec<RoomName> {
     let mut rooms = connection.rooms();
-    rooms.retain(|room| !principal.may(Permission::Join, room));
+    rooms.retain(|room| !connection.may_be_in(principal, room));
     rooms
 }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The reason in `kicked` if the session was removed from a room while its client reconnected, and nothing else is known.
-const REMOVED: &str = "removed";
+pub(super) const REMOVED: &str = "removed";
 
 impl Hub {
     /// Removes every connection of a user from a room, on every node, and tells it `reason`. The other members are told at once
@@ -86,7 +86,7 @@ impl Hub {
     }
 
     /// Sends the request to the other nodes and adds their counts to `local`.
-    async fn on_all_nodes(
+    pub(super) async fn on_all_nodes(
         &self,
         local: usize,
         stored: Result<()>,
@@ -134,17 +134,26 @@ impl Hub {
         if left.is_empty() {
             return;
         }
-        let _turn = connection.lock_memberships().await;
+        let turn = connection.lock_memberships().await;
         for room in left {
-            // Once more: the reply to a join may have been sent in between.
-            connection.sink().room_left(room);
             connection.push(&kicked_event(room, reason));
+        }
+        drop(turn);
+        self.settle_removals(connection, left).await;
+        self.schedule_removals_cleanup(connection);
+    }
+
+    /// Stores that a connection was removed from rooms, once the joins in progress have ended.
+    pub(super) async fn settle_removals(&self, connection: &Connection, left: &[RoomName]) {
+        let _turn = connection.lock_memberships().await;
+        // Once more: a join that was in progress may have ended in between.
+        for room in left.iter().filter(|room| !connection.is_in(room)) {
+            connection.sink().room_left(room);
         }
         // A client that resumes the stored session would be in the rooms again.
         if let Err(error) = self.save_session(connection, None).await {
             tracing::debug!(%error, "session not stored after its removal from rooms");
         }
-        self.schedule_removals_cleanup(connection);
     }
 
     /// Stores a connection's session once more after [`REMOVAL_NOTICE_TTL`], without the removals that its client has been sent.

@@ -1,12 +1,15 @@
 //! What an embedding application keeps with a connection: a state of its own, and the rooms of socketioxide that it has joined
 //! the connection to. Both are stored with the session and restored when that is resumed.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::error::{Code, Error, Result};
+use crate::{
+    error::{Code, Error, Result},
+    model::RoomName,
+};
 
 /// Bytes of a connection's state, as JSON.
 pub const STATE_BYTES: usize = 8 << 10;
@@ -21,11 +24,18 @@ pub(super) struct ApplicationData {
     pub(super) rooms: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) state: Option<Arc<RawValue>>,
+    /// Rooms of the hub that the application has let the connection into although its identity may not join them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) granted: BTreeSet<RoomName>,
 }
 
 impl ApplicationData {
     /// The state, and as many of `rooms` as fit.
-    pub(super) fn new(mut rooms: Vec<String>, state: Option<Arc<RawValue>>) -> Self {
+    pub(super) fn new(
+        mut rooms: Vec<String>,
+        state: Option<Arc<RawValue>>,
+        granted: BTreeSet<RoomName>,
+    ) -> Self {
         let mut left = ROOM_NAMES_BYTES;
         let fitting = rooms.iter().take_while(|room| {
             // With its quotes and a comma.
@@ -35,7 +45,11 @@ impl ApplicationData {
             fits
         });
         rooms.truncate(fitting.count());
-        Self { rooms, state }
+        Self {
+            rooms,
+            state,
+            granted,
+        }
     }
 
     /// Parses what was stored.
@@ -46,7 +60,7 @@ impl ApplicationData {
 
     /// The text to store; `None` if there is nothing.
     pub(super) fn to_text(&self) -> Option<String> {
-        if self.rooms.is_empty() && self.state.is_none() {
+        if self.rooms.is_empty() && self.state.is_none() && self.granted.is_empty() {
             return None;
         }
         serde_json::to_string(self).ok()
@@ -57,17 +71,38 @@ impl ApplicationData {
 #[derive(Debug, Default)]
 pub(super) struct ApplicationState {
     state: Option<Arc<RawValue>>,
+    granted: BTreeSet<RoomName>,
     /// The [`ApplicationData`] that is stored.
     stored: Option<String>,
 }
 
 impl ApplicationState {
     /// The state of a resumed connection.
-    pub(super) fn restored(state: Option<Arc<RawValue>>) -> Self {
+    pub(super) fn restored(state: Option<Arc<RawValue>>, granted: BTreeSet<RoomName>) -> Self {
         Self {
             state,
+            granted,
             stored: None,
         }
+    }
+
+    /// What a session stores of it.
+    pub(super) fn to_store(&self) -> (Option<Arc<RawValue>>, BTreeSet<RoomName>) {
+        (self.state.clone(), self.granted.clone())
+    }
+
+    /// The application has let the connection into a room.
+    pub(super) fn grant(&mut self, room: &RoomName) {
+        self.granted.insert(room.clone());
+    }
+
+    /// The connection has left a room.
+    pub(super) fn revoke(&mut self, room: &RoomName) {
+        self.granted.remove(room);
+    }
+
+    pub(super) fn has_granted(&self, room: &RoomName) -> bool {
+        self.granted.contains(room)
     }
 
     pub(super) fn get(&self) -> Option<Arc<RawValue>> {

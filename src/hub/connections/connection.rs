@@ -21,7 +21,7 @@ use super::{
     users::LocalUser,
 };
 use crate::{
-    auth::Principal,
+    auth::{Permission, Principal},
     error::Result,
     hub::{AdmittedUser, OutgoingEvent, rooms::user_status::UserStatus},
     limits::Permit,
@@ -221,6 +221,7 @@ impl Connection {
 
     /// Removes `room`; true if it was in the room.
     pub(in crate::hub) fn remove_room(&self, room: &RoomName) -> bool {
+        self.revoke_room(room);
         self.memberships.remove(room)
     }
 
@@ -258,11 +259,27 @@ impl Connection {
         lock(&self.application).set(state)
     }
 
+    /// Lets it be in a room that its identity may not join: the application has made it a member.
+    pub(in crate::hub) fn grant_room(&self, room: &RoomName) {
+        lock(&self.application).grant(room);
+    }
+
+    /// Takes back what [`grant_room`](Self::grant_room) has let it be in.
+    pub(in crate::hub) fn revoke_room(&self, room: &RoomName) {
+        lock(&self.application).revoke(room);
+    }
+
+    /// Whether it may be in a room: by its identity's grants, or because the application has made it a member.
+    pub(in crate::hub) fn may_be_in(&self, principal: &Principal, room: &RoomName) -> bool {
+        principal.may(Permission::Join, room) || lock(&self.application).has_granted(room)
+    }
+
     /// What its session is to store of the application.
     pub(super) fn application_data(&self) -> ApplicationData {
         let rooms = self.sink().rooms();
         let count = rooms.len();
-        let data = ApplicationData::new(rooms, self.state());
+        let (state, granted) = lock(&self.application).to_store();
+        let data = ApplicationData::new(rooms, state, granted);
         if data.rooms.len() < count {
             let stored = data.rooms.len();
             log_in_bursts!(warn, rooms = count, stored, connection = %self.id, "too many application rooms: a session stores only some of them");
@@ -273,7 +290,7 @@ impl Connection {
     /// Restores what a resumed session has stored.
     pub(super) fn restore_application(&self, data: ApplicationData) {
         self.sink().rejoin_rooms(&data.rooms);
-        *lock(&self.application) = ApplicationState::restored(data.state);
+        *lock(&self.application) = ApplicationState::restored(data.state, data.granted);
     }
 
     pub(super) fn is_application_stored(&self, text: Option<&str>) -> bool {

@@ -20,6 +20,9 @@ pub trait EventSink: Send + Sync + 'static {
     /// transport cannot reply; nothing is sent then.
     fn push_with_reply(&self, event: &OutgoingEvent, within: Duration) -> Option<PendingReply>;
 
+    /// The connection has become a member of `room`.
+    fn room_joined(&self, _room: &RoomName) {}
+
     /// The connection is no longer in `room`.
     fn room_left(&self, _room: &RoomName) {}
 

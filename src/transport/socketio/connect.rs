@@ -7,22 +7,22 @@ use socketioxide::{
     socket::DisconnectReason,
 };
 use socketioxide_core::Value;
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    Adapter, Socket, SocketIoTransport, SocketRef,
+    Adapter, Socket, SocketIo, SocketIoTransport, SocketRef,
     authorize::ConnectError,
-    credentials::Credentials,
+    credentials::{Credentials, auth_json},
     engine_session::EngineSession,
     event_sink::SocketEventSink,
     inbound::ConnectDecision,
     inbox::{self, InboxReceiver},
     rooms::SocketRooms,
-    worker::Worker,
+    socket_end::SocketEnd,
+    worker::{Greeting, Worker},
 };
 use crate::{
     error::{Code, Error, Result},
-    hub::PreparedConnection,
+    hub::{EventSink, PreparedConnection},
     model::Namespace,
     sync::lock,
     transport::{session_event::session_event, wire::ConnectReply},
@@ -34,7 +34,9 @@ struct PendingConnection {
     prepared: PreparedConnection,
     inbox: InboxReceiver,
     rooms: Arc<SocketRooms>,
-    ended: CancellationToken,
+    end: Arc<SocketEnd>,
+    /// For the application, if it wants to be told.
+    greeting: Option<Greeting>,
 }
 
 type PendingSlot = Arc<Mutex<Option<PendingConnection>>>;
@@ -57,9 +59,8 @@ impl SocketIoTransport {
             self.hub.wait_connect_permit(&rates).await;
         }
         loop {
-            let credentials = Credentials::read(&auth);
             let result = self
-                .accept_connect(socket, &connecting, namespace.clone(), credentials)
+                .accept_connect(socket, &connecting, namespace.clone(), &auth)
                 .await;
             let accepted = result.is_ok().then(|| connecting.0.clone());
             match namespaces.finish_connect(namespace.as_str(), accepted) {
@@ -84,12 +85,17 @@ impl SocketIoTransport {
         socket: &SocketRef,
         connecting: &ConnectingSocket,
         namespace: Namespace,
-        credentials: Credentials,
+        auth: &str,
     ) -> Result<(), ConnectError> {
         let session = session_of(socket)?;
         let prepared = self
-            .authorize(socket, session, &namespace, &credentials)
+            .authorize(socket, session, &namespace, &Credentials::read(auth))
             .await?;
+        let greets = self.namespace(&namespace).handlers.on_connect().is_some();
+        let greeting = greets.then(|| Greeting {
+            auth: auth_json(auth),
+            recovered: prepared.is_resumed(),
+        });
         let reply = ConnectReply {
             connection: prepared.connection(),
             pid: prepared.pid(),
@@ -102,21 +108,22 @@ impl SocketIoTransport {
         let charge = session.account().charge(inbox::UNCHARGED_BYTES);
         let (sender, receiver) =
             inbox::channel(self.inbox_limits, namespace, (outbox, charge), metrics);
-        let (rooms, ended) = (Arc::<SocketRooms>::default(), CancellationToken::new());
+        let (rooms, end) = (Arc::<SocketRooms>::default(), Arc::<SocketEnd>::default());
         socket.on_fallback(sender);
-        socket.on_disconnect(SocketEndHandler(rooms.clone(), ended.clone()));
+        socket.on_disconnect(SocketEndHandler(rooms.clone(), end.clone()));
         let pending: PendingSlot = Arc::new(Mutex::new(Some(PendingConnection {
             prepared,
             inbox: receiver,
             rooms,
-            ended,
+            end,
+            greeting,
         })));
         socket.extensions.insert(pending);
         Ok(())
     }
 
     /// The connect handler: socketioxide has replied to CONNECT. Sends the session event and runs the connection's worker.
-    pub(super) async fn run_connection(self: Arc<Self>, socket: SocketRef) {
+    pub(super) async fn run_connection(self: Arc<Self>, socket: SocketRef, io: SocketIo) {
         let pending = socket
             .extensions
             .remove::<PendingSlot>()
@@ -135,7 +142,7 @@ impl SocketIoTransport {
         let sink = Arc::new(SocketEventSink::new(
             pending.prepared.namespace().clone(),
             (socket.clone(), pending.rooms.clone()),
-            self.owners(pending.prepared.namespace()),
+            self.namespace(pending.prepared.namespace()).owners,
             engine_session,
         ));
         // The session event goes before anything from the rooms.
@@ -153,12 +160,17 @@ impl SocketIoTransport {
         // The rooms of a resumed session are mirrored as joining them would have done.
         for room in connection.rooms() {
             if !room.is_personal() {
-                sink.mirror_join(&room);
+                sink.room_joined(&room);
             }
         }
-        let PendingConnection { inbox, ended, .. } = pending;
-        Worker::new(self, connection, (socket, sink), inbox, ended)
-            .run()
+        let PendingConnection {
+            inbox,
+            end,
+            greeting,
+            ..
+        } = pending;
+        Worker::new(self, connection, (socket, io, sink), inbox, end)
+            .run(greeting)
             .await;
     }
 }
@@ -173,7 +185,7 @@ fn session_of(socket: &Socket) -> Result<&Arc<EngineSession>, ConnectError> {
 ///
 /// An async closure would be spawned and release the socket after that. A CONNECT that comes right behind the disconnect would
 /// then be taken for a repeated one, and would never get a reply.
-struct SocketEndHandler(Arc<SocketRooms>, CancellationToken);
+struct SocketEndHandler(Arc<SocketRooms>, Arc<SocketEnd>);
 
 /// Names this handler to socketioxide, which tells handlers apart by their arguments.
 enum EndHandlerMarker {}
@@ -193,7 +205,7 @@ impl DisconnectHandler<Adapter, EndHandlerMarker> for SocketEndHandler {
         }
         // In this order: the rooms to keep with the session are read before the socket leaves all of them.
         self.0.end(&socket);
-        self.1.cancel();
+        self.1.set(reason.into());
         release(socket);
     }
 }

@@ -1,10 +1,12 @@
 //! The `auth` payload of a CONNECT: the client's token, its name, and the session to resume.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
-    auth::{find_token, id_text, query_user, strip_bearer},
+    auth::{find_token, id_text, query_parameters, query_user, strip_bearer},
     error::{Error, Result},
     hub::ResumeRequest,
     model::{Offset, Pid},
@@ -98,6 +100,17 @@ impl Credentials {
             false => Ok(()),
         }
     }
+}
+
+/// The `auth` payload as JSON, for an application: of socket.io-client 2 an object of the query's parameters. `None` if the client has
+/// sent none.
+pub(super) fn auth_json(text: &str) -> Option<Box<RawValue>> {
+    if text.starts_with('{') {
+        return RawValue::from_string(text.to_owned()).ok();
+    }
+    let query = text.trim_start_matches('?').trim_end_matches(',');
+    let parameters: BTreeMap<_, _> = query_parameters(query).collect();
+    (!parameters.is_empty()).then(|| to_raw_value(&parameters).ok())?
 }
 
 /// Describes a JSON value that is not the expected string.

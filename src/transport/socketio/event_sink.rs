@@ -1,10 +1,7 @@
 //! Sends the hub's events to one Socket.IO connection.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -35,7 +32,7 @@ pub(super) struct SocketEventSink {
     owners: Arc<NamespaceOwners>,
     session: Arc<EngineSession>,
     outbox: Arc<Outbox>,
-    closing: AtomicBool,
+    close_reason: OnceLock<CloseReason>,
 }
 
 impl SocketEventSink {
@@ -52,13 +49,13 @@ impl SocketEventSink {
             owners,
             outbox: session.outbox().clone(),
             session,
-            closing: AtomicBool::new(false),
+            close_reason: OnceLock::new(),
         }
     }
 
-    /// Mirrors a joined room of the hub in socketioxide, for what an application emits to a room by `io`.
-    pub(super) fn mirror_join(&self, room: &RoomName) {
-        self.rooms.mirror_join(&self.socket, room);
+    /// Why the server has closed the connection, if it has.
+    pub(super) fn close_reason(&self) -> Option<CloseReason> {
+        self.close_reason.get().copied()
     }
 
     /// Sends the ack of the client's packet `id` with any arguments.
@@ -151,6 +148,12 @@ impl EventSink for SocketEventSink {
         })
     }
 
+    // Rooms of the hub are mirrored in socketioxide, for what an application emits to a room by `io`.
+
+    fn room_joined(&self, room: &RoomName) {
+        self.rooms.mirror_join(&self.socket, room);
+    }
+
     fn room_left(&self, room: &RoomName) {
         self.rooms.mirror_leave(&self.socket, room);
     }
@@ -180,7 +183,7 @@ impl EventSink for SocketEventSink {
     }
 
     fn close(&self, why: CloseReason) {
-        if self.closing.swap(true, Ordering::Relaxed) {
+        if self.close_reason.set(why).is_err() {
             return;
         }
         if why == CloseReason::Replaced && !self.socket.connected() {

@@ -11,30 +11,36 @@ use std::{
 
 mod ack;
 mod context;
+mod disconnect_reason;
 mod emitter;
 mod encoding;
 mod extractors;
 mod handler;
 mod handler_error;
+mod namespace;
 mod request;
 
 pub use ack::AckSender;
 pub use context::EventContext;
-pub use emitter::Emitter;
+pub use disconnect_reason::DisconnectReason;
+pub use emitter::{AckEmitter, Acks, Emitter};
 pub use extractors::{Data, FromEvent, State, TryData};
 pub use handler::{EventHandler, HandlerFuture, HandlerReply, IntoReply};
 pub use handler_error::HandlerError;
+pub use namespace::NamespaceBuilder;
 pub use request::EventRequest;
 
+use crate::{events::EventOwners, model::Namespace};
 pub(super) use encoding::encode_ok;
-use handler::BoxedHandler;
+pub(super) use handler::BoxedHandler;
+pub(super) use namespace::NamespaceHandlers;
 
 /// The application's handlers, and the values that they share.
 #[derive(Default)]
 pub(crate) struct Handlers {
-    by_name: HashMap<String, BoxedHandler>,
-    /// One name for each handler, also if there are two of one name.
-    names: Vec<String>,
+    /// In every namespace that is not among `named`.
+    common: NamespaceBuilder,
+    named: Vec<(String, NamespaceBuilder)>,
     states: Arc<SharedStates>,
 }
 
@@ -42,12 +48,22 @@ pub(crate) struct Handlers {
 #[derive(Default)]
 pub(super) struct SharedStates(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
 
+/// The handlers of all namespaces, once the server is built.
+pub(super) struct HandlerTable {
+    common: Arc<NamespaceHandlers>,
+    named: HashMap<String, Arc<NamespaceHandlers>>,
+    states: Arc<SharedStates>,
+}
+
 impl Handlers {
-    /// Registers a handler of an event.
-    pub(crate) fn add<Arguments>(&mut self, event: &str, handler: impl EventHandler<Arguments>) {
-        self.by_name
-            .insert(event.to_owned(), handler::boxed(handler));
-        self.names.push(event.to_owned());
+    /// Changes what is handled in every namespace that has no handlers of its own.
+    pub(crate) fn change(&mut self, change: impl FnOnce(NamespaceBuilder) -> NamespaceBuilder) {
+        self.common = change(std::mem::take(&mut self.common));
+    }
+
+    /// Adds a namespace with handlers of its own.
+    pub(crate) fn add_namespace(&mut self, name: &str, namespace: NamespaceBuilder) {
+        self.named.push((name.to_owned(), namespace));
     }
 
     /// Adds a value for handlers. Call it before the server is built.
@@ -57,13 +73,72 @@ impl Handlers {
         states.0.insert(TypeId::of::<T>(), Box::new(value));
     }
 
-    /// The names of the events, one for each handler.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
+    /// The namespaces with handlers of their own.
+    ///
+    /// # Errors
+    /// Which one cannot be had, as a sentence.
+    pub(crate) fn namespaces(&self) -> Result<Vec<Namespace>, String> {
+        let mut namespaces = Vec::new();
+        for (name, _) in &self.named {
+            let namespace = Namespace::parse(name)
+                .map_err(|error| format!("{name:?} is no namespace: {}", error.message()))?;
+            if namespaces.contains(&namespace) {
+                return Err(format!("the namespace {name} is built twice: remove one"));
+            }
+            namespaces.push(namespace);
+        }
+        Ok(namespaces)
     }
 
-    pub(super) fn get(&self, event: &str) -> Option<&BoxedHandler> {
-        self.by_name.get(event)
+    /// Claims the handled events.
+    ///
+    /// # Errors
+    /// Which handler cannot have its event and why, as a sentence.
+    pub(crate) fn claim(
+        &self,
+        owners: &mut EventOwners,
+        namespaces: &[Namespace],
+    ) -> Result<(), String> {
+        for namespace in namespaces {
+            let builder = self.of(namespace);
+            if let Some(repeated) = builder.repeated() {
+                return Err(format!(
+                    "{repeated} has two handlers in {namespace}: remove one"
+                ));
+            }
+            if builder.is_without_contract() {
+                owners.turn_contract_off(namespace);
+            }
+            for name in builder.names() {
+                owners.claim(namespace, name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn of(&self, namespace: &Namespace) -> &NamespaceBuilder {
+        let mut named = self.named.iter();
+        let named = named.find(|(name, _)| name == namespace.as_str());
+        named.map_or(&self.common, |(_, builder)| builder)
+    }
+
+    /// The table that the server calls them by.
+    pub(super) fn into_table(self) -> HandlerTable {
+        let named = self.named.into_iter();
+        let named = named.map(|(name, builder)| (name, Arc::new(builder.into_handlers())));
+        HandlerTable {
+            common: Arc::new(self.common.into_handlers()),
+            named: named.collect(),
+            states: self.states,
+        }
+    }
+}
+
+impl HandlerTable {
+    /// The handlers of a namespace.
+    pub(super) fn of(&self, namespace: &Namespace) -> Arc<NamespaceHandlers> {
+        let named = self.named.get(namespace.as_str());
+        named.unwrap_or(&self.common).clone()
     }
 
     pub(super) fn states(&self) -> &Arc<SharedStates> {

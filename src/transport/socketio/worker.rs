@@ -1,31 +1,33 @@
 //! The one task of a connection: receives its events in the order they came, parses them, and executes them.
 //!
 //! Each event goes to its owner: to the hub's executor if it is one of the contract, to the other sockets if it is relayed, or to
-//! the application's handler.
+//! the application's handler. The application is told of the connection's beginning and end, too.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::{task::consume_budget, time::timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::{task::consume_budget, time::Instant};
 
+mod application;
+
+pub(super) use self::application::Greeting;
 use super::{
-    SocketIoTransport, SocketRef,
+    ServedNamespace, SocketIo, SocketIoTransport, SocketRef,
     event_packet::{EventArguments, EventPacket},
     event_sink::SocketEventSink,
-    handlers::{AckSender, EventContext, EventRequest, HandlerError, HandlerReply, encode_ok},
+    handlers::encode_ok,
     inbox::InboxReceiver,
     relay::relay,
+    socket_end::SocketEnd,
 };
 use crate::{
     error::{Code, Error, Result},
-    events::{CONTRACT_EVENTS, NamespaceOwners, Owner, RelayMode},
+    events::{CONTRACT_EVENTS, Owner, RelayMode},
     hub::{
         Connection, EventSink, Executor, OutgoingEvent, Reply, ReplySink, Request, RequestCost,
         track_idle,
     },
     model::{EventPayload, MAX_EVENT_BYTES, RoomName},
-    retry::log_in_bursts,
     transport::requests::{self, named_room},
 };
 
@@ -38,9 +40,11 @@ pub(super) struct Worker {
     transport: Arc<SocketIoTransport>,
     executor: Executor<SocketReplySink>,
     inbox: InboxReceiver,
-    owners: Arc<NamespaceOwners>,
-    /// Cancelled when socketioxide has released the socket.
-    ended: CancellationToken,
+    namespace: ServedNamespace,
+    io: SocketIo,
+    end: Arc<SocketEnd>,
+    /// When the application's handlers have to be done, once the client has gone.
+    handlers_deadline: Option<Instant>,
 }
 
 /// Sends replies to one connection.
@@ -61,32 +65,51 @@ impl Worker {
     pub(super) fn new(
         transport: Arc<SocketIoTransport>,
         connection: Arc<Connection>,
-        (socket, event_sink): (SocketRef, Arc<SocketEventSink>),
+        (socket, io, event_sink): (SocketRef, SocketIo, Arc<SocketEventSink>),
         inbox: InboxReceiver,
-        ended: CancellationToken,
+        end: Arc<SocketEnd>,
     ) -> Self {
         let sink = SocketReplySink { socket, event_sink };
+        let ended = end.token().clone();
         Self {
-            owners: transport.owners(connection.namespace()),
-            executor: Executor::new(transport.hub.clone(), connection, sink, ended.clone()),
+            namespace: transport.namespace(connection.namespace()),
+            executor: Executor::new(transport.hub.clone(), connection, sink, ended),
             transport,
             inbox,
-            ended,
+            io,
+            end,
+            handlers_deadline: None,
         }
     }
 
-    /// Runs until the socket has ended and everything it sent is handled.
-    pub(super) async fn run(mut self) {
+    /// Runs until the socket has ended, everything it sent is handled, and the application has been told.
+    pub(super) async fn run(mut self, greeting: Option<Greeting>) {
+        // Boxed: most connections need none of this most of the time.
+        let place = Box::pin(self.announce_begin(greeting)).await;
+        self.handle_packets().await;
+        self.executor.finish().await;
+        let (hub, connection) = (&self.transport.hub, self.executor.connection());
+        hub.save_application(connection).await;
+        let rooms = connection.rooms();
+        // Before the application is told: whatever its handler does, the client is a member no more.
+        hub.disconnect(connection);
+        Box::pin(self.announce_end(rooms)).await;
+        drop(place);
+    }
+
+    /// Handles what the client sends until the socket has ended, and everything that it had sent by then.
+    async fn handle_packets(&mut self) {
         let (mut ended, mut idle) = (false, false);
         loop {
             let takes_more = self.executor.accepts_requests();
             tokio::select! {
                 biased;
                 () = self.executor.drive() => {}
-                () = self.ended.cancelled(), if !ended => {
+                () = self.end.token().cancelled(), if !ended => {
                     // It stays in its rooms until what it sent before is handled: a page that is closed sends its read
                     // marker and disconnects, perhaps in one packet.
                     ended = true;
+                    self.handlers_deadline = Some(Instant::now() + self.transport.handler_timeout);
                     self.inbox.close();
                 }
                 packet = track_idle(&mut idle, self.inbox.next()), if takes_more => {
@@ -102,9 +125,6 @@ impl Worker {
                 }
             }
         }
-        self.executor.finish().await;
-        let hub = &self.transport.hub;
-        hub.save_application(self.executor.connection()).await;
     }
 
     async fn handle(&mut self, mut packet: EventPacket) {
@@ -115,7 +135,7 @@ impl Worker {
             Ok(arguments) => arguments,
             Err(error) => return self.executor.execute(target, Err(error)).await,
         };
-        let result = match self.owners.owner(&arguments.event) {
+        let result = match self.namespace.owners.owner(&arguments.event) {
             Some(Owner::Contract) => {
                 let request = parse_request(&arguments, packet.attachments.is_some());
                 return self.executor.execute(target, request).await;
@@ -148,75 +168,10 @@ impl Worker {
         }
     }
 
-    /// Calls the application's handler of an event. Returns what is to be sent as its ack, or as its error, and by whom: `None` if
-    /// the handler has taken the sender of the ack.
-    async fn call_handler(
-        &mut self,
-        arguments: &EventArguments<'_>,
-        packet: &EventPacket,
-        ack: Option<i64>,
-    ) -> (
-        Option<AckSender>,
-        std::result::Result<HandlerReply, HandlerError>,
-    ) {
-        let ack = AckSender::new(self.executor.sink().event_sink.clone(), ack);
-        if let Err(error) = self.executor.wait_turn(RequestCost::Message).await {
-            return (Some(ack), Err(error.into()));
-        }
-        let event = arguments.event.as_str();
-        let Some(handler) = self.transport.handlers.get(event) else {
-            let error = Error::new(Code::Internal, "the handler of this event is gone");
-            return (Some(ack), Err(error.into()));
-        };
-        let context = EventContext {
-            hub: self.transport.hub.clone(),
-            connection: self.executor.connection().clone(),
-            socket: self.executor.sink().socket.clone(),
-        };
-        let encoded = (packet.text.clone(), packet.attachments.clone());
-        let states = self.transport.handlers.states().clone();
-        let count = arguments.values.len();
-        let mut request = EventRequest::new(context, encoded, count, ack, states);
-        let result = match handler(&mut request) {
-            Ok(called) => {
-                let limit = self.transport.handler_timeout;
-                let result = self.executor.drive_while(timeout(limit, called)).await;
-                result.unwrap_or_else(|_| Err(handler_timed_out(event, limit).into()))
-            }
-            Err(error) => Err(error),
-        };
-        let hub = &self.transport.hub;
-        hub.save_application(self.executor.connection()).await;
-        (request.take_ack(), result)
-    }
-
-    /// Sends what a handler has returned.
-    fn finish_handler(
-        &mut self,
-        target: &AckTarget,
-        (ack, result): (
-            Option<AckSender>,
-            std::result::Result<HandlerReply, HandlerError>,
-        ),
-    ) {
-        let error = result.as_ref().err();
-        if let Some(cause) = error.and_then(HandlerError::source) {
-            log_in_bursts!(error, event = target.event, %cause, "an event handler failed");
-        }
-        self.executor
-            .note(error.map(HandlerError::to_error).as_ref());
-        match (ack, result) {
-            (Some(ack), Ok(HandlerReply(reply))) => ack.send_payload(&reply),
-            (Some(ack), Err(error)) if ack.is_expected() => ack.fail(error),
-            (_, Err(error)) => self.executor.sink().send_error(target, &error),
-            (None, Ok(_)) => {}
-        }
-    }
-
     /// The error of an event that nobody owns. It costs what a message does.
     async fn refuse(&mut self) -> Result<EventPayload> {
         self.executor.wait_turn(RequestCost::Message).await?;
-        let message = match self.owners.has_contract() {
+        let message = match self.namespace.owners.has_contract() {
             true => format!(
                 "nothing here listens to this event: it is none of {}, and socketio.relay does not name it",
                 CONTRACT_EVENTS.join(", ")
@@ -231,11 +186,6 @@ impl ReplySink for SocketReplySink {
     type Target = AckTarget;
 
     fn reply(&self, target: AckTarget, result: Result<&Reply, &Error>) {
-        match result {
-            Ok(Reply::Joined(joined)) => self.event_sink.mirror_join(&joined.room),
-            Ok(Reply::Left { room }) => self.event_sink.room_left(room),
-            _ => {}
-        }
         let reply = match (&target.ack, result) {
             (Some(_), Ok(reply)) => encode_ok(reply),
             (None, Ok(_)) => return,
@@ -280,6 +230,15 @@ fn parse_request(arguments: &EventArguments<'_>, has_attachments: bool) -> Resul
 }
 
 impl AckTarget {
+    /// The target of what is told about an event that wants no ack.
+    fn of_event(event: &str) -> Self {
+        Self {
+            event: event.to_owned(),
+            room: None,
+            ack: None,
+        }
+    }
+
     /// The target of the reply to an event; the name of one that could not be parsed is not known.
     fn new(arguments: Option<&EventArguments<'_>>, ack: Option<i64>) -> Self {
         Self {
@@ -299,17 +258,6 @@ impl AckTarget {
 fn shown_name(event: &str) -> String {
     let end = event.floor_char_boundary(MAX_EVENT_BYTES);
     event[..end].to_owned()
-}
-
-fn handler_timed_out(event: &str, limit: Duration) -> Error {
-    log_in_bursts!(
-        warn,
-        event,
-        ?limit,
-        "an event handler timed out: socketio.handler_timeout"
-    );
-    let message = "handling this event took longer than socketio.handler_timeout";
-    Error::new(Code::Unavailable, message)
 }
 
 fn no_binary() -> Error {

@@ -117,11 +117,15 @@ impl Hub {
         let removals = live
             .as_ref()
             .map_or(resumed.removals, |live| live.unconfirmed_removals());
+        let application = live.as_ref().map(|live| live.application_data());
+        let application = application.unwrap_or(resumed.application);
         let principal = new.admitted.principal.clone();
         let (rooms, forbidden): (Memberships, Memberships) = taken
             .unwrap_or(resumed.rooms)
             .into_iter()
-            .partition(|(room, _)| principal.may(Permission::Join, room));
+            .partition(|(room, _)| {
+                principal.may(Permission::Join, room) || application.granted.contains(room)
+            });
         let connection = Arc::new_cyclic(|itself| {
             let trigger = self.catch_up_trigger(itself);
             let subscriber = Subscriber::behind(new.sink, resumed.received, trigger);
@@ -135,8 +139,7 @@ impl Hub {
         });
         connection.set_incarnation(resumed.incarnation);
         connection.set_claim_count(resumed.claim_count);
-        let application = live.as_ref().map(|live| live.application_data());
-        connection.restore_application(application.unwrap_or(resumed.application));
+        connection.restore_application(application);
         let guard = connection.try_lock_memberships();
         greet(&connection);
         self.connection_table().register(&connection);

@@ -49,6 +49,11 @@ impl PreparedConnection {
         resumed.map_or(self.new_id, |resumed| resumed.connection)
     }
 
+    /// Whether its client resumes a session.
+    pub fn is_resumed(&self) -> bool {
+        self.resumed.is_some()
+    }
+
     /// The offset up to which its client has received messages.
     pub fn received(&self) -> Offset {
         let resumed = self.resumed.as_ref();

@@ -74,8 +74,10 @@ impl Hub {
         if connection.is_stale(&self.backend().log.incarnation()) {
             return Ok(None); // its offsets would be taken for those of the new incarnation
         }
+        let mut application = connection.application_data();
         if let Some(room) = without {
             rooms.shift_remove(room);
+            application.granted.remove(room);
         }
         Ok(Some(StoredSession {
             pid,
@@ -83,7 +85,7 @@ impl Hub {
             user,
             connection: connection.id(),
             rooms: rooms.into_iter().collect(),
-            application: connection.application_data().to_text(),
+            application: application.to_text(),
             removals: connection.unconfirmed_removals(),
             claim_count: connection.claim_count(),
         }))

@@ -1,17 +1,18 @@
-//! What a handler can do: publish, emit, keep a state with the connection.
+//! What a handler can do: join rooms, publish, emit, keep a state with the connection.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::to_raw_value;
 
-use super::{Emitter, encoding::encode_event};
+use super::{Emitter, emitter::emit_with_ack, encoding::encode_event};
 use crate::{
+    auth::Principal,
     error::{Code, Error, Result},
     events::check_name,
-    hub::{Connection, Event, Hub, OutgoingEvent, Publish, PublishOutcome},
+    hub::{CloseReason, Connection, Event, Hub, OutgoingEvent, Publish, PublishOutcome},
     model::{Audience, Broadcast, ConnectionId, RoomName, UserId},
-    transport::socketio::SocketRef,
+    transport::socketio::{SocketIo, SocketRef},
 };
 
 /// The context of a handler for an application's event.
@@ -44,6 +45,11 @@ pub struct EventContext {
     /// session is in them again. Its `extensions` are not stored. `socket.id` is a secret between the server and its client:
     /// show others [`id`](Self::id).
     pub socket: SocketRef,
+    /// The handle of socketioxide, which emits to the sockets of all nodes.
+    pub io: SocketIo,
+    pub(in crate::transport::socketio) recovered: bool,
+    /// The rooms that the client was in when it disconnected.
+    pub(in crate::transport::socketio) rooms_at_end: Option<Arc<[RoomName]>>,
 }
 
 impl EventContext {
@@ -51,6 +57,50 @@ impl EventContext {
     /// `to(id)` reaches this client, whichever node it is connected to.
     pub fn id(&self) -> ConnectionId {
         self.connection.id()
+    }
+
+    /// Who the client is.
+    pub fn principal(&self) -> Arc<Principal> {
+        self.connection.principal()
+    }
+
+    /// In the handler of `on_connect`: whether the client has resumed its session, with the rooms and the state that it had.
+    pub fn is_recovered(&self) -> bool {
+        self.recovered
+    }
+
+    /// The rooms that the client is in, without its personal room; in the handler of `on_disconnect` those that it was in.
+    pub fn rooms(&self) -> Vec<RoomName> {
+        let at_end = self.rooms_at_end.as_deref().map(<[_]>::to_vec);
+        let mut rooms = at_end.unwrap_or_else(|| self.connection.rooms());
+        rooms.retain(|room| !room.is_personal());
+        rooms
+    }
+
+    /// Makes the client a member of a room, whatever its grants say. It receives what is published and emitted there from now on, and its
+    /// membership outlives a recovery.
+    ///
+    /// # Errors
+    /// Fails with `forbidden` for another user's personal room, `bad_request` if the room's name is longer than configured,
+    /// `limit_reached` if it is in too many rooms, and `unavailable` if it has disconnected, or storage fails.
+    pub async fn join(&self, room: &RoomName) -> Result<()> {
+        self.hub.admit(&self.connection, room).await
+    }
+
+    /// Ends the client's membership of a room. Does nothing if there is none.
+    ///
+    /// # Errors
+    /// Fails with `forbidden` for the personal room, and `unavailable` if the client has disconnected, or storage fails.
+    pub async fn leave(&self, room: &RoomName) -> Result<()> {
+        if !self.connection.is_in(room) {
+            return Ok(());
+        }
+        self.hub.leave(&self.connection, room).await
+    }
+
+    /// Disconnects the client, which does not reconnect by itself.
+    pub fn disconnect(&self) {
+        self.connection.close(CloseReason::Removed);
     }
 
     /// The state that [`set_state`](Self::set_state) has set for the connection. It is stored with the session before the
@@ -107,10 +157,23 @@ impl EventContext {
         Ok(())
     }
 
+    /// Emits an event to the client that sent this one, and waits for its ack, which may take `within`.
+    ///
+    /// # Errors
+    /// Fails with `bad_request` if Socket.IO uses the name itself or the ack is no `T`, with `internal` if the data cannot be encoded, and
+    /// with `unavailable` if no ack comes in time.
+    pub async fn emit_with_ack<D: Serialize + ?Sized, T: DeserializeOwned + Send + 'static>(
+        &self,
+        event: &str,
+        data: &D,
+        within: Duration,
+    ) -> Result<T> {
+        emit_with_ack(&self.socket, event, data, within).await
+    }
+
     /// Emits to the members of a room, on all nodes, without this client.
     pub fn to(&self, room: RoomName) -> Emitter {
-        self.emitter(Audience::Rooms(vec![room]))
-            .except_connection(self.id())
+        self.to_others().to(room)
     }
 
     /// Emits to everybody in the namespace, on all nodes, without this client.
@@ -120,20 +183,16 @@ impl EventContext {
 
     /// Emits to everybody in the namespace, on all nodes.
     pub fn to_all(&self) -> Emitter {
-        self.emitter(Audience::Everybody)
+        Emitter::new(&self.hub, &self.io, self.connection.namespace())
     }
 
     /// Emits to all connections of a user, on all nodes.
     pub fn to_user(&self, user: &UserId) -> Emitter {
-        self.emitter(Audience::Rooms(vec![RoomName::personal(user)]))
+        self.to_all().to_user(user)
     }
 
     /// Emits to one connection, on whatever node it is.
     pub fn to_connection(&self, connection: ConnectionId) -> Emitter {
-        self.emitter(Audience::Connection(connection))
-    }
-
-    fn emitter(&self, to: Audience) -> Emitter {
-        Emitter::new(&self.hub, self.connection.namespace(), to)
+        self.to_all().to_connection(connection)
     }
 }

@@ -4,7 +4,12 @@ use http::HeaderMap;
 use serde::de::DeserializeOwned;
 
 use super::{AckSender, EventContext, EventRequest, HandlerError, encoding::decode};
-use crate::{auth::Principal, error::Result, hub::Hub, transport::socketio::SocketRef};
+use crate::{
+    auth::Principal,
+    error::Result,
+    hub::Hub,
+    transport::socketio::{SocketIo, SocketRef},
+};
 
 /// A type that handlers can have as an argument.
 pub trait FromEvent: Sized {
@@ -65,6 +70,12 @@ impl FromEvent for EventContext {
 impl FromEvent for SocketRef {
     fn from_event(event: &mut EventRequest) -> Result<Self, HandlerError> {
         Ok(event.context.socket.clone())
+    }
+}
+
+impl FromEvent for SocketIo {
+    fn from_event(event: &mut EventRequest) -> Result<Self, HandlerError> {
+        Ok(event.context.io.clone())
     }
 }
 

@@ -13,7 +13,7 @@ pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<HandlerReply, Handle
 /// The arguments of an ack, encoded.
 pub struct HandlerReply(pub(in crate::transport::socketio) EventPayload);
 
-pub(super) type BoxedHandler =
+pub(in crate::transport::socketio) type BoxedHandler =
     Box<dyn Fn(&mut EventRequest) -> Result<HandlerFuture, HandlerError> + Send + Sync>;
 
 /// A handler: an async function or closure of up to eight [extractors](FromEvent) that returns an [`IntoReply`].

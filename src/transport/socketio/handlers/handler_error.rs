@@ -72,7 +72,7 @@ impl HandlerError {
     }
 
     /// An error that is none of the client's business.
-    pub(super) fn internal() -> Self {
+    pub(in crate::transport::socketio) fn internal() -> Self {
         Self::new(Code::Internal.as_str(), "the handler of this event failed")
     }
 

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 use engineioxide::Str;
 
-use super::{AckSender, EventContext, SharedStates};
+use super::{AckSender, DisconnectReason, EventContext, SharedStates};
 
 /// An event for a handler; [extractors](super::FromEvent) take from it what they need.
 pub struct EventRequest {
@@ -17,6 +17,8 @@ pub struct EventRequest {
     pub(super) arguments: usize,
     pub(super) ack: Option<AckSender>,
     pub(super) states: Arc<SharedStates>,
+    /// In place of an event, the end of its connection.
+    pub(in crate::transport::socketio) disconnect_reason: Option<DisconnectReason>,
 }
 
 impl EventRequest {
@@ -34,6 +36,7 @@ impl EventRequest {
             arguments,
             ack: Some(ack),
             states,
+            disconnect_reason: None,
         }
     }
 

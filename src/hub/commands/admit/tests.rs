@@ -1,0 +1,81 @@
+//! Memberships that an application decides about.
+
+use std::sync::Arc;
+
+use crate::{
+    auth::Grants,
+    error::Code,
+    hub::testing::{connect, hub, key, member, publish, resume_of, user},
+    model::{ConnectionId, Namespace},
+};
+
+#[tokio::test]
+async fn an_application_admits_to_rooms_that_the_identity_may_not_join_and_a_new_token_leaves_them()
+{
+    let hub = hub();
+    let (alice, client) = member(&hub, "alice", &[]).await;
+    let mut principal = (*alice.principal()).clone();
+    principal.grants = Arc::new(Grants::parse("public:*=join").unwrap());
+    alice.set_principal(principal.clone());
+    hub.admit(&alice, &key("secret").room).await.unwrap();
+    assert!(alice.is_in(&key("secret").room));
+    assert!(alice.may_be_in(&principal, &key("secret").room));
+    publish(&hub, "secret", 1).await;
+    client.receives(&["session", "message"]).await;
+    hub.leave(&alice, &key("secret").room).await.unwrap();
+    assert!(!alice.may_be_in(&principal, &key("secret").room));
+    let other = hub.admit(&alice, &key("user:bob").room).await;
+    assert_eq!(other.unwrap_err().code(), Code::Forbidden);
+    assert!(!alice.may_be_in(&principal, &key("user:bob").room));
+}
+
+#[tokio::test]
+async fn a_membership_by_the_application_survives_a_recovery_with_a_narrower_identity() {
+    let hub = hub();
+    let (alice, client) = member(&hub, "alice", &["lobby"]).await;
+    let mut narrow = (*alice.principal()).clone();
+    narrow.grants = Arc::new(Grants::parse("public:*=join").unwrap());
+    alice.set_principal(narrow.clone());
+    hub.admit(&alice, &key("secret").room).await.unwrap();
+    let resume = resume_of(&alice, &client);
+    for live in [true, false] {
+        if !live {
+            hub.disconnect(&alice);
+        }
+        let prepared = hub.prepare_connection(Namespace::root(), narrow.clone(), resume);
+        let (resumed, _) = connect(&hub, prepared.await.unwrap()).await;
+        assert_eq!(resumed.id(), alice.id());
+        assert!(resumed.is_in(&key("secret").room), "live: {live}");
+        assert!(!resumed.is_in(&key("lobby").room), "live: {live}");
+        if live {
+            hub.disconnect(&resumed);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_user_is_admitted_and_removed_with_all_connections_of_the_namespace() {
+    let hub = hub();
+    let (one, first) = member(&hub, "alice", &[]).await;
+    let (two, _) = member(&hub, "alice", &["a"]).await;
+    let (bob, _) = member(&hub, "bob", &["a"]).await;
+    let (room, alice) = (key("a"), user("alice"));
+    assert_eq!(hub.admit_user(&room, &alice).await.unwrap(), 2);
+    let ids = |mut ids: Vec<ConnectionId>| {
+        ids.sort_unstable();
+        ids
+    };
+    let there = hub.connections_in(&room).await.unwrap();
+    let expected = ids(vec![one.id(), two.id(), bob.id()]);
+    assert_eq!(ids(there.iter().map(|it| it.id).collect()), expected);
+    assert_eq!(hub.remove_user(&room, &alice).await.unwrap(), 2);
+    assert_eq!(hub.remove_user(&room, &alice).await.unwrap(), 0);
+    let there = hub.connections_in(&room).await.unwrap();
+    assert_eq!(there.len(), 1);
+    assert_eq!((there[0].id, &there[0].user), (bob.id(), &user("bob")));
+    // Nobody is told that it was kicked.
+    let received = first.received();
+    assert!(!received.contains(&"kicked".to_owned()), "{received:?}");
+    let own = hub.remove_user(&key("user:alice"), &alice).await;
+    assert_eq!(own.unwrap_err().code(), Code::BadRequest);
+}

@@ -1,0 +1,220 @@
+//! Calls the application's handlers: of events, and of a connection's beginning and end.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt;
+use serde_json::value::RawValue;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{AckTarget, Worker};
+use crate::{
+    error::{Code, Error, Result},
+    hub::RequestCost,
+    model::RoomName,
+    retry::log_in_bursts,
+    transport::socketio::{
+        event_packet::{EventArguments, EventPacket},
+        handlers::{
+            AckSender, BoxedHandler, DisconnectReason, EventContext, EventRequest, HandlerError,
+            HandlerReply,
+        },
+        succession::Place,
+    },
+};
+
+/// What the application is told of a connection's beginning.
+pub(in crate::transport::socketio) struct Greeting {
+    /// The `auth` payload of the CONNECT.
+    pub(in crate::transport::socketio) auth: Option<Box<RawValue>>,
+    /// The client has resumed its session.
+    pub(in crate::transport::socketio) recovered: bool,
+}
+
+/// What a handler has returned.
+type Handled = Result<HandlerReply, HandlerError>;
+
+impl Worker {
+    /// Tells the application that the client has connected, before any of its events is handled. Keep the returned value until the
+    /// application has been told of its end.
+    pub(super) async fn announce_begin(&mut self, greeting: Option<Greeting>) -> Option<Place> {
+        let handlers = self.namespace.handlers.clone();
+        if handlers.on_connect().is_none() && handlers.on_disconnect().is_none() {
+            return None;
+        }
+        let limit = self.transport.handler_timeout;
+        let (place, before) = self
+            .namespace
+            .succession
+            .enter(self.executor.connection().id());
+        if let Some(before) = before {
+            let ended = timeout(limit, before.cancelled());
+            let _ = self.executor.drive_while(ended).await;
+        }
+        if let (Some(handler), Some(greeting)) = (handlers.on_connect(), greeting) {
+            let recovered = greeting.recovered;
+            let text = match &greeting.auth {
+                Some(auth) => format!(r#"["connect",{auth}]"#),
+                None => r#"["connect"]"#.to_owned(),
+            };
+            let arguments = usize::from(greeting.auth.is_some());
+            let context = EventContext {
+                recovered,
+                ..self.context()
+            };
+            let request = self.request(context, (text.into(), None), arguments, None);
+            let handled = self.call("connect", handler, request, Instant::now() + limit);
+            let (_, result) = handled.await;
+            self.finish_handler(&AckTarget::of_event("connect"), (None, result));
+        }
+        Some(place)
+    }
+
+    /// Tells the application that the client has disconnected; `rooms` are those that it was in.
+    pub(super) async fn announce_end(&mut self, rooms: Vec<RoomName>) {
+        let handlers = self.namespace.handlers.clone();
+        let Some(handler) = handlers.on_disconnect() else {
+            return;
+        };
+        let context = EventContext {
+            rooms_at_end: Some(rooms.into()),
+            ..self.context()
+        };
+        let closed = self.executor.sink().event_sink.close_reason();
+        let reason = closed.map_or_else(|| self.end.reason(), DisconnectReason::Server);
+        let mut request = self.request(context, (r#"["disconnect"]"#.into(), None), 0, None);
+        request.disconnect_reason = Some(reason);
+        let deadline = Instant::now() + self.transport.handler_timeout;
+        let (_, result) = self.call("disconnect", handler, request, deadline).await;
+        log_failure("disconnect", &result);
+    }
+
+    /// Calls the application's handler of an event. Returns what is to be sent as its ack, or as its error, and by whom: `None` if
+    /// the handler has taken the sender of the ack.
+    pub(super) async fn call_handler(
+        &mut self,
+        arguments: &EventArguments<'_>,
+        packet: &EventPacket,
+        ack: Option<i64>,
+    ) -> (Option<AckSender>, Handled) {
+        if let Err(error) = self.executor.wait_turn(RequestCost::Message).await {
+            return (Some(self.ack_sender(ack)), Err(error.into()));
+        }
+        let event = arguments.event.as_str();
+        let handlers = self.namespace.handlers.clone();
+        let Some(handler) = handlers.event(event) else {
+            let error = Error::new(Code::Internal, "the handler of this event is gone");
+            return (Some(self.ack_sender(ack)), Err(error.into()));
+        };
+        let encoded = (packet.text.clone(), packet.attachments.clone());
+        let request = self.request(self.context(), encoded, arguments.values.len(), ack);
+        let deadline = Instant::now() + self.transport.handler_timeout;
+        let deadline = self
+            .handlers_deadline
+            .map_or(deadline, |end| end.min(deadline));
+        let called = self.call(event, handler, request, deadline).await;
+        let hub = &self.transport.hub;
+        hub.save_application(self.executor.connection()).await;
+        called
+    }
+
+    /// Calls a handler, with a deadline, while the connection's other work goes on.
+    async fn call(
+        &mut self,
+        event: &str,
+        handler: &BoxedHandler,
+        mut request: EventRequest,
+        deadline: Instant,
+    ) -> (Option<AckSender>, Handled) {
+        // Also the first part of a handler that is no async function may panic.
+        let begun = std::panic::catch_unwind(AssertUnwindSafe(|| handler(&mut request)));
+        let result = match begun {
+            Ok(Ok(called)) => {
+                let called = AssertUnwindSafe(called).catch_unwind();
+                let result = self
+                    .executor
+                    .drive_while(timeout_at(deadline, called))
+                    .await;
+                match result {
+                    Ok(Ok(result)) => result,
+                    Ok(Err(_)) => Err(panicked(event)),
+                    Err(_) => Err(timed_out(event, self.transport.handler_timeout).into()),
+                }
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(panicked(event)),
+        };
+        (request.take_ack(), result)
+    }
+
+    fn context(&self) -> EventContext {
+        EventContext {
+            hub: self.transport.hub.clone(),
+            connection: self.executor.connection().clone(),
+            socket: self.executor.sink().socket.clone(),
+            io: self.io.clone(),
+            recovered: false,
+            rooms_at_end: None,
+        }
+    }
+
+    fn ack_sender(&self, ack: Option<i64>) -> AckSender {
+        AckSender::new(self.executor.sink().event_sink.clone(), ack)
+    }
+
+    fn request(
+        &self,
+        context: EventContext,
+        encoded: EncodedArguments,
+        arguments: usize,
+        ack: Option<i64>,
+    ) -> EventRequest {
+        let states = self.transport.states.clone();
+        EventRequest::new(context, encoded, arguments, self.ack_sender(ack), states)
+    }
+
+    /// Sends what a handler has returned.
+    pub(super) fn finish_handler(
+        &mut self,
+        target: &AckTarget,
+        (ack, result): (Option<AckSender>, Handled),
+    ) {
+        log_failure(&target.event, &result);
+        let error = result.as_ref().err().map(HandlerError::to_error);
+        self.executor.note(error.as_ref());
+        match (ack, result) {
+            (Some(ack), Ok(HandlerReply(reply))) => ack.send_payload(&reply),
+            (Some(ack), Err(error)) if ack.is_expected() => ack.fail(error),
+            (_, Err(error)) => self.executor.sink().send_error(target, &error),
+            (None, Ok(_)) => {}
+        }
+    }
+}
+
+/// The text of a packet, and its attachments.
+type EncodedArguments = (
+    engineioxide::Str,
+    Option<std::collections::VecDeque<bytes::Bytes>>,
+);
+
+/// Logs an error that the client is not told.
+fn log_failure(event: &str, result: &Handled) {
+    if let Some(cause) = result.as_ref().err().and_then(HandlerError::source) {
+        log_in_bursts!(error, event, %cause, "an event handler failed");
+    }
+}
+
+fn panicked(event: &str) -> HandlerError {
+    log_in_bursts!(error, event, "an event handler panicked");
+    HandlerError::internal()
+}
+
+fn timed_out(event: &str, limit: Duration) -> Error {
+    log_in_bursts!(
+        warn,
+        event,
+        ?limit,
+        "an event handler timed out: socketio.handler_timeout"
+    );
+    let message = "handling this event took longer than socketio.handler_timeout";
+    Error::new(Code::Unavailable, message)
+}

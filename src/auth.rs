@@ -27,6 +27,7 @@
 //! ```
 
 mod api_keys;
+mod application;
 mod authority;
 mod credentials;
 mod grants;
@@ -42,6 +43,7 @@ mod settings;
 mod testing;
 
 pub use api_keys::MIN_API_KEY_CHARS;
+pub use application::Reject;
 pub use authority::{Authority, AuthorityConfig, KeyProblem};
 pub use grants::{Grants, MAX_RULES, Permission, Permissions};
 pub use issue::{TokenClaims, issue};
@@ -51,6 +53,7 @@ pub use principal::{MAX_DISPLAY_NAME_BYTES, MAX_INFO_BYTES, Principal, parse_inf
 pub use settings::AuthSettings;
 
 pub(crate) use api_keys::ApiKeys;
+pub(crate) use application::ApplicationAuth;
 pub(crate) use credentials::{
     HttpToken, find_token, id_text, query_parameters, query_user, strip_bearer,
 };

@@ -20,6 +20,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use check::Identities;
 pub use load::{ConfigSources, DEFAULT_FILE, LoadedConfig, ValueSources, load};
 pub(crate) use print::print;
 #[doc(hidden)]

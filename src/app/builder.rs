@@ -2,16 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ::http::request::Parts;
 use axum::{Extension, Router};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use super::{App, internal::InternalListener, start_error::StartError};
 use crate::{
     api,
-    auth::Authority,
+    auth::{ApplicationAuth, Authority, Principal, Reject},
     backend::{self, Backend, Deliveries},
-    config::{Config, ConfigError, Store},
+    config::{Config, ConfigError, Identities, Store},
     error::Result,
     events::EventOwners,
     http::{
@@ -63,6 +65,7 @@ pub struct AppBuilder {
     config: Config,
     handlers: Handlers,
     routes: Vec<Box<dyn FnOnce(Hub) -> Router>>,
+    authenticate: Option<ApplicationAuth>,
 }
 
 impl AppBuilder {
@@ -71,6 +74,7 @@ impl AppBuilder {
             config,
             handlers: Handlers::default(),
             routes: Vec::new(),
+            authenticate: None,
         }
     }
 
@@ -117,6 +121,36 @@ impl AppBuilder {
         self
     }
 
+    /// Decides who a client is, on every transport: by the head of its HTTP request, and by the `auth` payload of a Socket.IO CONNECT
+    /// (`null` for other protocols). `Ok(principal)` admits it, `Ok(None)` leaves the decision to its token, an error refuses it. There
+    /// is no open mode then. The request has no cookies and no `Authorization` if they may have been added for a page that
+    /// `http.origins` does not list; its extensions have the client's [`IpAddr`](std::net::IpAddr). It may take ten seconds, and an
+    /// address that was refused often has to wait.
+    ///
+    /// ```no_run
+    /// use std::sync::Arc;
+    /// use http::request::Parts;
+    /// use serde_json::Value;
+    /// use switchboard::{App, auth::{Grants, Principal, Reject}, config::Config, model::UserId};
+    ///
+    /// async fn identify(request: Parts, auth: Value) -> Result<Principal, Reject> {
+    ///     let user = auth["session"].as_str().ok_or_else(|| Reject::new("log in first"))?;
+    ///     Ok(Principal::new(UserId::parse(user)?, Grants::everything()))
+    /// }
+    ///
+    /// let app = App::builder(Config::default()).authenticate(identify);
+    /// ```
+    #[must_use]
+    pub fn authenticate<F, Fut, P>(mut self, authenticate: F) -> Self
+    where
+        F: Fn(Parts, Value) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<P, Reject>> + Send + 'static,
+        P: Into<Option<Principal>>,
+    {
+        self.authenticate = Some(ApplicationAuth::new(authenticate));
+        self
+    }
+
     /// Adds a value that handlers get as [`State`](crate::State): one of each type.
     #[must_use]
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
@@ -141,10 +175,16 @@ impl AppBuilder {
     pub async fn build(self) -> Result<App, StartError> {
         let mut config = self.config;
         add_namespaces(&mut config, &self.handlers)?;
-        config.check()?;
+        config.check_as(match self.authenticate {
+            Some(_) => Identities::OfApplication,
+            None => Identities::Configured,
+        })?;
         let owners = event_owners(&config, &self.handlers)?;
         let authority = config.auth.authority().map_err(ConfigError::from)?;
         let key_refresh = CancellationToken::new();
+        if self.authenticate.is_some() {
+            authority.set_has_application();
+        }
         authority.start(key_refresh.clone()).await;
         let (backend, deliveries) = open_backend(&config).await?;
         let metrics = Arc::new(Metrics::new());
@@ -160,6 +200,7 @@ impl AppBuilder {
                 early_tokens: config.auth.http,
                 draining: draining.clone(),
                 node: config.node.clone().unwrap_or_else(random_node_name),
+                application: self.authenticate,
             },
         ));
         let (socketio, io) = socketio::open(

@@ -101,6 +101,8 @@ struct AuthorityState {
     api_keys: ApiKeys,
     policy: ClaimPolicy,
     started: AtomicBool,
+    /// The embedding application decides who a client is.
+    has_application: AtomicBool,
 }
 
 impl Authority {
@@ -152,6 +154,7 @@ impl Authority {
                 default_grants: Arc::new(config.default_grants),
             },
             started: AtomicBool::new(false),
+            has_application: AtomicBool::new(false),
         })))
     }
 
@@ -168,9 +171,15 @@ impl Authority {
         Some(tokio::spawn(Arc::clone(jwks).refresh_until(stop)))
     }
 
+    /// Notes that the embedding application decides who a client is, which ends open mode.
+    pub(crate) fn set_has_application(&self) {
+        self.0.has_application.store(true, Ordering::Relaxed);
+    }
+
     /// Whether no key is configured, so that user names are not verified.
     pub fn is_open(&self) -> bool {
-        self.0.keys.is_empty() && self.0.jwks.is_none()
+        let decides = self.0.has_application.load(Ordering::Relaxed);
+        self.0.keys.is_empty() && self.0.jwks.is_none() && !decides
     }
 
     /// Checks that tokens can be verified.

@@ -52,6 +52,17 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// A user that may do what `grants` say, without a name and without an end.
+    pub fn new(user: UserId, grants: Grants) -> Self {
+        Self {
+            user,
+            name: None,
+            info: None,
+            grants: Arc::new(grants),
+            expires_at: None,
+        }
+    }
+
     /// The user as members see it.
     pub fn sender(&self) -> Sender {
         Sender {

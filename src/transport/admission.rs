@@ -18,7 +18,7 @@ use super::{
     wire::{OutboxLimits, WriteQueue, WriterPool},
 };
 use crate::{
-    auth::Principal,
+    auth::{ApplicationAuth, Principal},
     error::{Code, Error, Result},
     http::{
         buffered_body::BodyReservation,
@@ -57,6 +57,8 @@ pub(crate) struct AdmissionConfig {
     pub(crate) draining: CancellationToken,
     /// The node's name.
     pub(crate) node: String,
+    /// The application's own authentication.
+    pub(crate) application: Option<ApplicationAuth>,
 }
 
 /// How often a proxy that omits addresses is logged.
@@ -86,16 +88,16 @@ impl AdmissionControl {
         watch_handshakes(hub, admission.handshakes());
         Self {
             hub: hub.clone(),
-            authenticator: Authenticator::new(hub, &config),
-            origins: config.origins,
+            origins: config.origins.clone(),
             admission,
             queue: AdmissionQueue::new(
                 Rate::new(limits.connects_per_second, limits.connects_burst),
                 limits.connects_wait,
             ),
             unknown_client_log: LogLimiter::with_limit(1, UNKNOWN_CLIENT_LOG_INTERVAL),
-            draining: config.draining,
-            node: config.node,
+            draining: config.draining.clone(),
+            node: config.node.clone(),
+            authenticator: Authenticator::new(hub, config),
             writers,
         }
     }
@@ -152,6 +154,11 @@ impl AdmissionControl {
             Some(Trust::Full | Trust::WithoutCookies) => Ok(()),
             Some(Trust::WithoutHeaders) | None => Err(self.origins.refuse(headers)),
         }
+    }
+
+    /// How far the page that sent a request is trusted.
+    pub(super) fn trust(&self, request: &Parts) -> Option<Trust> {
+        self.origins.trust(&request.headers, &request.extensions)
     }
 
     /// Checks that the requesting page may open a WebSocket, or a session that may become one: CORS does not apply to those.

@@ -1,12 +1,14 @@
 //! Who a request speaks for: finds its token, as far as its page is trusted, and has it verified.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
-use http::{HeaderMap, request::Parts};
+use http::{HeaderMap, Request, header, request::Parts};
+use serde_json::Value;
+use tokio::time::timeout;
 
 use super::{AdmissionConfig, AuthFailures};
 use crate::{
-    auth::{HttpToken, Principal, find_token, query_user},
+    auth::{ApplicationAuth, HttpToken, Principal, Reject, find_token, query_user},
     error::{Code, Error, Result},
     http::{
         client_address,
@@ -15,6 +17,7 @@ use crate::{
     hub::Hub,
     limits::Rate,
     model::Timestamp,
+    retry::log_in_bursts,
 };
 
 /// Identifies the sender of a request.
@@ -24,20 +27,25 @@ pub(crate) struct Authenticator {
     failures: AuthFailures,
     cookie: Option<String>,
     early_tokens: bool,
+    application: Option<ApplicationAuth>,
 }
 
+/// How long an application may take to decide who a client is.
+const APPLICATION_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl Authenticator {
-    pub(super) fn new(hub: &Hub, config: &AdmissionConfig) -> Self {
+    pub(super) fn new(hub: &Hub, config: AdmissionConfig) -> Self {
         let limits = hub.limits();
         Self {
             hub: hub.clone(),
-            origins: config.origins.clone(),
+            origins: config.origins,
             failures: AuthFailures::new(Rate::new(
                 limits.auth_failures_per_second,
                 limits.auth_failures_burst,
             )),
-            cookie: config.cookie.clone(),
+            cookie: config.cookie,
             early_tokens: config.early_tokens,
+            application: config.application,
         }
     }
 
@@ -49,6 +57,15 @@ impl Authenticator {
         let authority = self.hub.authority();
         if authority.is_open() {
             return authority.open_principal(query_user(request.uri.query()).as_deref());
+        }
+        if self.application.is_some() {
+            let trust = self.origins.trust(&request.headers, &request.extensions);
+            let address = client_address(&request.extensions).ip;
+            let decided = self.ask_application(request, trust, address, Value::Null);
+            let decided = decided.await.map_err(|reject| reject.error().clone())?;
+            if let Some(principal) = decided {
+                return Ok(principal);
+            }
         }
         let identified = self.identify(request).await?;
         identified.ok_or_else(|| {
@@ -63,6 +80,41 @@ impl Authenticator {
                 }
             });
             self.record_failure(client_address(&request.extensions).ip, error)
+        })
+    }
+
+    /// Whether the application decides who a client is.
+    pub(crate) fn has_application(&self) -> bool {
+        self.application.is_some()
+    }
+
+    /// Asks the application who a client is: by the head of its HTTP request, without what its browser may have added for a page that is
+    /// not trusted, and by the `auth` payload of its CONNECT. `None`: its token decides.
+    ///
+    /// # Errors
+    /// The application refuses the client, cannot decide in time, or the client's address was refused too often.
+    pub(crate) async fn ask_application(
+        &self,
+        request: &Parts,
+        trust: Option<Trust>,
+        address: IpAddr,
+        auth: Value,
+    ) -> Result<Option<Principal>, Reject> {
+        let Some(application) = &self.application else {
+            return Ok(None);
+        };
+        self.failures.check_bad_signatures(address)?;
+        let parts = shown_parts(request, trust, address);
+        let decided = timeout(APPLICATION_TIMEOUT, application.ask(parts, auth)).await;
+        let decided = decided.unwrap_or_else(|_| {
+            log_in_bursts!(warn, limit = ?APPLICATION_TIMEOUT, "authenticating a client timed out");
+            let message = "the identity cannot be checked now";
+            Err(Error::new(Code::Unavailable, message).into())
+        });
+        decided.inspect_err(|reject| {
+            if reject.error().code() == Code::Unauthorized {
+                self.failures.record_bad_signature(address);
+            }
         })
     }
 
@@ -88,6 +140,7 @@ impl Authenticator {
     /// is refused.
     pub(super) async fn identify_early(&self, request: &Parts) -> Result<Option<Principal>> {
         match self.early_token(request) {
+            Some(_) if self.has_application() => Ok(None),
             Some(token) if token.is_jwt() => self.identify(request).await,
             _ => Ok(None),
         }
@@ -137,4 +190,22 @@ impl Authenticator {
             _ => error,
         }
     }
+}
+
+/// The head of a request as the application is shown it, with the client's address as an extension.
+fn shown_parts(request: &Parts, trust: Option<Trust>, address: IpAddr) -> Parts {
+    let mut shown = Request::new(()).into_parts().0;
+    shown.method = request.method.clone();
+    shown.uri = request.uri.clone();
+    shown.version = request.version;
+    shown.headers = request.headers.clone();
+    shown.extensions.insert(address);
+    if trust != Some(Trust::Full) {
+        shown.headers.remove(header::COOKIE);
+    }
+    if !matches!(trust, Some(Trust::Full | Trust::WithoutCookies)) {
+        shown.headers.remove(header::AUTHORIZATION);
+        shown.headers.remove(header::PROXY_AUTHORIZATION);
+    }
+    shown
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{Socket, SocketIoTransport, credentials::Credentials, engine_session::EngineSession};
 use crate::{
-    auth::{Principal, query_user},
+    auth::{Principal, Reject, query_user},
     error::{Code, Error, Result},
     hub::{PreparedConnection, ResumeRequest},
     limits::Holder,
@@ -32,7 +32,12 @@ pub(super) struct ConnectError(String);
 
 impl ConnectError {
     pub(super) fn new(error: &Error) -> Self {
-        Self(wire::encode_refusal(error))
+        Self(wire::encode_refusal(error.code().as_str(), Some(error)))
+    }
+
+    /// Refuses a CONNECT as the application does.
+    fn of_application(reject: &Reject) -> Self {
+        Self(wire::encode_refusal(reject.message(), reject.data()))
     }
 
     /// Refuses a CONNECT whose client does not wait for a reply: none is sent.
@@ -56,12 +61,15 @@ enum ConnectFailure {
     NeedsNewToken(Error),
     /// Nothing helps.
     Permanent(Error),
+    /// The application refuses the client.
+    Rejected(Reject),
 }
 
 impl ConnectFailure {
     fn error(&self) -> &Error {
         match self {
             Self::Temporary(error) | Self::NeedsNewToken(error) | Self::Permanent(error) => error,
+            Self::Rejected(reject) => reject.error(),
         }
     }
 }
@@ -73,6 +81,15 @@ impl From<Error> for ConnectFailure {
                 Self::Temporary(error)
             }
             _ => Self::Permanent(error),
+        }
+    }
+}
+
+impl From<Reject> for ConnectFailure {
+    fn from(reject: Reject) -> Self {
+        match reject.is_final() {
+            true => Self::Rejected(reject),
+            false => reject.error().clone().into(),
         }
     }
 }
@@ -120,6 +137,9 @@ impl SocketIoTransport {
                     session.reject_connect(error);
                 }
                 ConnectFailure::Permanent(_) => {}
+                ConnectFailure::Rejected(reject) => {
+                    return Err(ConnectError::of_application(&reject));
+                }
             }
             return Err(ConnectError::new(error));
         }
@@ -133,7 +153,9 @@ impl SocketIoTransport {
             ConnectFailure::Temporary(_) => {
                 log_in_bursts!(info, %namespace, code, reason, "CONNECT held for a retry");
             }
-            ConnectFailure::NeedsNewToken(_) | ConnectFailure::Permanent(_) => {
+            ConnectFailure::NeedsNewToken(_)
+            | ConnectFailure::Permanent(_)
+            | ConnectFailure::Rejected(_) => {
                 log_in_bursts!(info, %namespace, code, reason, "CONNECT refused");
             }
         }
@@ -194,6 +216,15 @@ impl SocketIoTransport {
         session: &EngineSession,
         credentials: &Credentials,
     ) -> Result<Principal, ConnectFailure> {
+        let authenticator = self.admission.authenticator();
+        if authenticator.has_application() {
+            let (auth, address) = (credentials.payload()?, session.address());
+            let parts = socket.req_parts();
+            let decided = authenticator.ask_application(parts, session.trust(), address, auth);
+            if let Some(principal) = decided.await? {
+                return Ok(principal);
+            }
+        }
         let now = Timestamp::now();
         if let Some(token) = credentials.token()? {
             return self.verify(session, &token, now).await;

@@ -88,8 +88,12 @@ impl SocketIoTransport {
         auth: &str,
     ) -> Result<(), ConnectError> {
         let session = session_of(socket)?;
+        let mut credentials = Credentials::read(auth);
+        if self.admission.authenticator().has_application() {
+            credentials = credentials.with_payload(auth);
+        }
         let prepared = self
-            .authorize(socket, session, &namespace, &Credentials::read(auth))
+            .authorize(socket, session, &namespace, &credentials)
             .await?;
         let greets = self.namespace(&namespace).handlers.on_connect().is_some();
         let greeting = greets.then(|| Greeting {

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
 
 use crate::{
     auth::{find_token, id_text, query_parameters, query_user, strip_bearer},
@@ -23,6 +26,9 @@ pub(super) struct Credentials {
     /// The payload could not be parsed.
     #[serde(skip)]
     unreadable: bool,
+    /// The payload, if the application decides by it.
+    #[serde(skip)]
+    payload: Option<Value>,
 }
 
 impl Credentials {
@@ -42,6 +48,19 @@ impl Credentials {
             user: to_json(query_user(query)),
             ..Self::default()
         }
+    }
+
+    /// Keeps the whole payload for the application.
+    pub(super) fn with_payload(mut self, text: &str) -> Self {
+        let json = auth_json(text);
+        self.payload = json.and_then(|json| serde_json::from_str(json.get()).ok());
+        self
+    }
+
+    /// The whole payload, if it was kept; null if the client has sent none.
+    pub(super) fn payload(&self) -> Result<Value> {
+        self.check_readable()?;
+        Ok(self.payload.clone().unwrap_or_default())
     }
 
     /// The token; an empty one counts as none.

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     auth::Principal,
     error::Error,
+    http::origins::Trust,
     hub::{CloseReason, ConnectionRates},
     limits::{Account, ConnectionPermit},
     model::Namespace,
@@ -70,6 +71,8 @@ pub(in crate::transport) struct EngineSession {
     admitted: ConnectionPermit,
     /// The client's address.
     address: IpAddr,
+    /// How far the page is trusted that opened it.
+    trust: Option<Trust>,
 }
 
 impl EngineSession {
@@ -77,7 +80,7 @@ impl EngineSession {
     pub(super) fn new(
         engine: Engine,
         principal: Option<Principal>,
-        (admitted, address): (ConnectionPermit, IpAddr),
+        (admitted, address, trust): (ConnectionPermit, IpAddr, Option<Trust>),
         (limits, queue): (OutboxLimits, Arc<WriteQueue>),
         inbound: &InboundConfig,
         metrics: Arc<Metrics>,
@@ -101,6 +104,7 @@ impl EngineSession {
                 metrics,
                 admitted,
                 address,
+                trust,
             }
         })
     }
@@ -126,6 +130,11 @@ impl EngineSession {
     /// The client's address.
     pub(super) fn address(&self) -> IpAddr {
         self.address
+    }
+
+    /// How far the page is trusted that opened it.
+    pub(super) fn trust(&self) -> Option<Trust> {
+        self.trust
     }
 
     /// Counts an error that is sent to the client.

@@ -62,7 +62,11 @@ impl EngineEndpoint {
         Ok(EngineSession::new(
             self.engine.clone(),
             principal,
-            (admitted, client_address(&request.extensions).ip),
+            (
+                admitted,
+                client_address(&request.extensions).ip,
+                self.admission.trust(request),
+            ),
             self.admission.outbox_config(),
             &inbound,
             metrics,

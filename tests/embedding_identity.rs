@@ -182,3 +182,36 @@ async fn an_identity_that_cannot_be_checked_now_is_asked_for_again() {
     assert_eq!(tries.load(Ordering::Relaxed), 2);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_of_socketioxide_alone_lets_nobody_in_whom_the_configuration_refuses() {
+    let mut config = config();
+    config.auth.hmac_secret = Some(SECRET.into());
+    let app = App::builder(config).build().await.unwrap();
+    app.io().ns("/own", async || ()).await.unwrap();
+    let server = Server::run(app).await;
+    let claims = TokenClaims::for_user(UserId::parse("alice").unwrap());
+    let token = issue(SECRET, &claims, Timestamp::now()).unwrap();
+    let reply = async |client: &mut Raw| {
+        client.send("40/own,").await;
+        client.text().await.unwrap()
+    };
+    let mut unknown = Raw::open(&server).await;
+    let refused = reply(&mut unknown).await;
+    assert!(
+        refused.starts_with(r#"44/own,{"message":"unauthorized""#),
+        "{refused}"
+    );
+    // The name by which that is done is nobody's.
+    unknown.send("40/switchboard:unidentified/own,").await;
+    unknown
+        .send(r#"42/switchboard:unidentified/own,["x"]"#)
+        .await;
+    let again = reply(&mut unknown).await;
+    assert!(again.starts_with(r#"44/own,{"message""#), "{again}");
+    let mut known = Raw::connect_with(&server, &json!({ "token": token })).await;
+    assert!(reply(&mut known).await.starts_with(r#"40/own,{"sid""#));
+    let mut early = Raw::open_with(&server, &format!("&token={token}")).await;
+    assert!(reply(&mut early).await.starts_with(r#"40/own,{"sid""#));
+    server.stop().await;
+}

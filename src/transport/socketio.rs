@@ -144,6 +144,7 @@ pub(crate) async fn open(
         upgrade_timeout: config.settings.upgrade_timeout,
         max_payload: config.settings.max_payload.bytes(),
         served_namespaces: Arc::new(namespaces.collect()),
+        io: io.clone(),
         pubsub: config.pubsub,
     });
     let path = endpoint.path.clone();

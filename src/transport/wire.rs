@@ -31,7 +31,9 @@ pub(super) use payload::{
     PollEncoding, PollingResponse, noop_response, rewrite_poll_response, strip_ping,
     websocket_frames,
 };
-pub(super) use refusal::{SUPPRESSED_REFUSAL, encode_refusal};
+pub(super) use refusal::{
+    RESERVED_PREFIX, SUPPRESSED_REFUSAL, encode_refusal, unidentified, unidentified_connect,
+};
 pub(super) use rewrite::ConnectReply;
 pub(super) use stream::OutboxStream;
 pub(super) use write_queue::WriteQueue;

@@ -127,9 +127,18 @@ impl Raw {
         Self::open_at(server.address).await
     }
 
+    /// Opens a transport with more in its query, without CONNECT.
+    pub async fn open_with(server: &Server, query: &str) -> Self {
+        Self::open_url(server.address, query).await
+    }
+
     /// Opens a transport to whatever server, without CONNECT.
     pub async fn open_at(address: SocketAddr) -> Self {
-        let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
+        Self::open_url(address, "").await
+    }
+
+    async fn open_url(address: SocketAddr, query: &str) -> Self {
+        let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket{query}");
         let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
         let mut raw = Self {
             socket,

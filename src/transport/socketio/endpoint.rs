@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 use tower::{Service, ServiceExt};
 
 use super::{
-    Engine, PubSubDriver,
+    Engine, PubSubDriver, SocketIo,
     engine_session::{EngineSession, EngineSessions},
     inbound::{ProtocolError, WebSocketReader},
     query::{EngineQuery, EngineRequestError},
@@ -51,6 +51,7 @@ pub(super) struct EngineEndpoint {
     pub(super) max_payload: usize,
     /// The namespaces of the configuration.
     pub(super) served_namespaces: Arc<HashSet<String>>,
+    pub(super) io: SocketIo,
     pub(super) pubsub: PubSubDriver,
 }
 

@@ -191,7 +191,9 @@ impl EngineSession {
                 return;
             };
             session.admitted.complete_handshake();
-            if close && !session.connected.load(Ordering::Relaxed) {
+            let namespaces = session.inbound.namespaces();
+            let connected = session.connected.load(Ordering::Relaxed);
+            if close && !connected && !namespaces.has_passed_foreign() {
                 session.shut_down();
             }
         });

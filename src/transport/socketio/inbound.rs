@@ -45,7 +45,7 @@ use crate::{
     telemetry::Metrics,
     transport::{
         packet_rate::PacketRate,
-        wire::{Frame, Outbox, other_parser},
+        wire::{self, Frame, Outbox, other_parser},
     },
 };
 use attachments::PartialPacket;
@@ -58,6 +58,8 @@ pub(super) struct InboundConfig {
     pub(super) protocol: EngineProtocol,
     /// The namespaces whose connect middleware is ours.
     pub(super) served_namespaces: Arc<HashSet<String>>,
+    /// Who the client is is known, or need not be.
+    pub(super) identified: bool,
     /// Maximum bytes of a packet, and of its attachments together.
     pub(super) max_packet: usize,
     /// Rate limiter of packets that carry no event.
@@ -98,6 +100,7 @@ impl InboundFilter {
         let InboundConfig {
             protocol,
             ref served_namespaces,
+            identified,
             max_packet,
             ref rate,
             ref account,
@@ -110,7 +113,7 @@ impl InboundFilter {
             outbox,
             metrics,
             state: Mutex::default(),
-            namespaces: Namespaces::new(served_namespaces.clone(), protocol),
+            namespaces: Namespaces::new(served_namespaces.clone(), protocol, identified),
         })
     }
 
@@ -186,6 +189,12 @@ impl InboundFilter {
                 ));
             }
         }
+        if packet.namespace.starts_with(wire::RESERVED_PREFIX) {
+            if let PacketKind::Data { attachments, .. } = packet.kind {
+                self.lock().skipped_attachments = attachments;
+            }
+            return self.ignore(IgnoredPacket::NotConnected);
+        }
         // Events of other namespaces are an application's, and have no other rate limit.
         let is_event = matches!(packet.kind, PacketKind::Data { event: true, .. });
         if !is_event || !self.namespaces.serves(packet.namespace) {
@@ -210,6 +219,7 @@ impl InboundFilter {
     fn filter_connect<'a>(&self, packet: SocketIoPacket<'a>, auth: &str) -> PacketVerdict<'a> {
         match self.namespaces.connect(packet.namespace, auth) {
             ConnectStep::Pass => PacketVerdict::Pass(packet.text),
+            ConnectStep::Refuse => self.refuse_foreign(packet.namespace),
             ConnectStep::PassAndWait => PacketVerdict::PassConnect(PendingConnect {
                 namespace: packet.namespace.to_owned(),
                 text: packet.text.into_owned(),
@@ -218,6 +228,12 @@ impl InboundFilter {
             ConnectStep::Stored => PacketVerdict::Drop,
             ConnectStep::Ignore => self.ignore(IgnoredPacket::AlreadyConnected),
         }
+    }
+
+    /// Refuses a CONNECT to a namespace that socketioxide serves alone.
+    fn refuse_foreign<'a>(&self, namespace: &str) -> PacketVerdict<'a> {
+        self.metrics.error(&wire::unidentified());
+        PacketVerdict::Pass(Cow::Owned(wire::unidentified_connect(namespace)))
     }
 
     fn filter_data<'a>(

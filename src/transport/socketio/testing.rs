@@ -26,6 +26,7 @@ pub(in crate::transport) fn session() -> (Arc<EngineSession>, Engine, SocketIo) 
     let inbound = InboundConfig {
         protocol: EngineProtocol::V4,
         served_namespaces: Arc::default(),
+        identified: true,
         max_packet: 1 << 20,
         rate: PacketRate::new(Rate::new(0, 0), Arc::default()),
         account: Account::new(Pool::new(0), Holder::Backend),

@@ -9,12 +9,19 @@
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::engine_frame::split_namespace;
+use crate::error::Error;
 
 /// Prefix of the text of our refusals.
 const REFUSAL_PREFIX: &str = "switchboard:refused ";
 
 /// Text of a refusal that is not sent to the client.
 pub(in crate::transport) const SUPPRESSED_REFUSAL: &str = "switchboard:refused nobody";
+
+/// Prefix of the namespaces of CONNECTs that are refused because nobody knows their client; the client's own namespace follows.
+const UNIDENTIFIED_PREFIX: &str = "/switchboard:unidentified";
+
+/// How the names of namespaces begin that only the server may address.
+pub(in crate::transport) const RESERVED_PREFIX: &str = "/switchboard:";
 
 /// Sent in its place: Engine.IO's no-op packet.
 const NOOP: &str = "6";
@@ -35,6 +42,37 @@ pub(in crate::transport) fn encode_refusal<D: Serialize>(message: &str, data: Op
     let refusal = serde_json::to_string(&Refusal { message, data });
     let refusal = refusal.expect("refusals are strings, numbers and JSON");
     format!("{REFUSAL_PREFIX}{refusal}")
+}
+
+/// The error of a client that nobody knows.
+pub(in crate::transport) fn unidentified() -> Error {
+    Error::unauthorized(
+        "a token is needed: in the HTTP request, or connect to one of socketio.namespaces first",
+    )
+}
+
+/// The CONNECT to pass to socketioxide in place of one to a namespace that its client must not reach. There is no such namespace, so it
+/// is refused over whichever transport.
+pub(in crate::transport) fn unidentified_connect(namespace: &str) -> String {
+    format!("40{UNIDENTIFIED_PREFIX}{namespace},")
+}
+
+/// Rewrites socketioxide's reply to such a CONNECT for its client, whatever it is; `None` if it is another packet.
+pub(super) fn rewrite_unidentified(packet: &str) -> Option<String> {
+    let reply = packet
+        .strip_prefix("44")
+        .or_else(|| packet.strip_prefix("40"))?;
+    let namespace = split_namespace(reply).0.strip_prefix(UNIDENTIFIED_PREFIX)?;
+    let error = unidentified();
+    let refusal = Refusal {
+        message: error.code().as_str(),
+        data: Some(&error),
+    };
+    let refusal = serde_json::to_string(&refusal).ok()?;
+    Some(match namespace {
+        "/" => format!("44{refusal}"),
+        namespace => format!("44{namespace},{refusal}"),
+    })
 }
 
 /// Rewrites a packet that refuses a CONNECT for its client; `None` if it is not one of our refusals.

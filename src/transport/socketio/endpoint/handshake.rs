@@ -8,7 +8,7 @@ use socketioxide::socket::Sid;
 
 use super::{EngineEndpoint, copy_uri, read_body};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     http::upgrade::{AcceptedUpgrade, split_upgraded, switching_protocols},
     limits::Account,
     transport::{
@@ -47,6 +47,14 @@ impl EngineEndpoint {
     /// Admits a new session.
     async fn admit(&self, request: &Parts, protocol: u8) -> Result<Arc<EngineSession>> {
         let (admitted, principal) = self.admission.admit_early(request).await?;
+        let identified = principal.is_some() || self.admission.hub().authority().is_open();
+        // socketioxide connects such a client to the main namespace without a CONNECT.
+        let connects = protocol == 3 && !self.served_namespaces.contains("/");
+        if connects && !identified && self.io.of("/").is_some() {
+            let message =
+                "a token is needed: Authorization: Bearer, the configured cookie, or ?token=";
+            return Err(Error::unauthorized(message));
+        }
         let holder = self.admission.holder(request, principal.as_ref());
         let metrics = self.admission.hub().metrics().clone();
         let inbound = InboundConfig {
@@ -55,6 +63,7 @@ impl EngineEndpoint {
                 _ => EngineProtocol::V4,
             },
             served_namespaces: self.served_namespaces.clone(),
+            identified,
             max_packet: self.max_payload,
             rate: self.admission.packet_rate(),
             account: Account::new(self.admission.hub().memory().clone(), holder),

@@ -11,7 +11,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Waker},
     time::Duration,
 };
@@ -30,8 +33,12 @@ pub(super) const NAMESPACE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The namespaces of a session.
 pub(in crate::transport::socketio) struct Namespaces {
-    /// Those whose connect middleware is ours. Nothing is known of others, and all their packets pass.
+    /// Those whose connect middleware is ours. Nothing is known of others, and all their packets pass once the client is identified.
     served: Arc<HashSet<String>>,
+    /// The client is known: by the token of its handshake, by a connection to a served namespace, or it need not be.
+    identified: AtomicBool,
+    /// A CONNECT to a namespace that is not served has passed.
+    passed_foreign: AtomicBool,
     states: Mutex<NamespaceStates>,
     changed: Notify,
 }
@@ -66,6 +73,8 @@ enum ClientChange {
 pub(super) enum ConnectStep {
     /// Pass it on; its namespace is not ours.
     Pass,
+    /// Refuse it: its namespace is not ours, and would let in whoever comes.
+    Refuse,
     /// Pass it on, and nothing behind it until it has been taken up.
     PassAndWait,
     /// Filter it again later: its namespace has only just sent a reply.
@@ -98,7 +107,12 @@ pub(in crate::transport::socketio) enum ConnectDecision {
 }
 
 impl Namespaces {
-    pub(super) fn new(served: Arc<HashSet<String>>, protocol: EngineProtocol) -> Self {
+    /// The namespaces of a new session; `identified`: who its client is is known, or need not be.
+    pub(super) fn new(
+        served: Arc<HashSet<String>>,
+        protocol: EngineProtocol,
+        identified: bool,
+    ) -> Self {
         let mut states = NamespaceStates::default();
         // A client of Engine.IO 3 is connected to the main namespace without a CONNECT.
         if protocol == EngineProtocol::V3 && served.contains("/") {
@@ -108,6 +122,8 @@ impl Namespaces {
         }
         Self {
             served,
+            identified: AtomicBool::new(identified),
+            passed_foreign: AtomicBool::new(false),
             states: Mutex::new(states),
             changed: Notify::new(),
         }
@@ -116,6 +132,10 @@ impl Namespaces {
     /// Handles a CONNECT of the client.
     pub(super) fn connect(&self, namespace: &str, auth: &str) -> ConnectStep {
         if !self.served.contains(namespace) {
+            if !self.identified.load(Ordering::Relaxed) {
+                return ConnectStep::Refuse;
+            }
+            self.passed_foreign.store(true, Ordering::Relaxed);
             return ConnectStep::Pass;
         }
         let mut states = self.lock();
@@ -156,6 +176,11 @@ impl Namespaces {
     /// The client's status in a namespace.
     pub(super) fn status(&self, namespace: &str) -> NamespaceStatus {
         self.status_in(&self.lock(), namespace)
+    }
+
+    /// Whether a CONNECT to a namespace that is not served has passed. What became of it is not known here.
+    pub(in crate::transport::socketio) fn has_passed_foreign(&self) -> bool {
+        self.passed_foreign.load(Ordering::Relaxed)
     }
 
     /// Whether the connect middleware of a namespace is ours.
@@ -225,6 +250,7 @@ impl Namespaces {
         }
         match socket {
             Some(socket) => {
+                self.identified.store(true, Ordering::Relaxed);
                 let connected = ConnectState::Connected(socket);
                 states.by_name.insert(namespace.to_owned(), connected);
             }

@@ -22,7 +22,7 @@ use crate::transport::wire::{
     engine_frame::{ENGINE_PING, EngineFrame, FrameSplitter, OutgoingPacket, replace_packet},
     frame::Frame,
     other_parser,
-    refusal::rewrite_refusal,
+    refusal::{rewrite_refusal, rewrite_unidentified},
     rewrite::DeliveredOffsets,
     send_gate::SendGate,
 };
@@ -169,11 +169,15 @@ impl OutboxState {
     ) -> Option<String> {
         match OutgoingPacket::classify(text) {
             OutgoingPacket::Connected(namespace) => {
+                if let Some(refusal) = rewrite_unidentified(text) {
+                    return Some(refusal);
+                }
                 let reply = owner?.connect_reply(namespace)?;
                 self.delivered.connected(text, namespace, &reply)
             }
             OutgoingPacket::Refused => {
-                rewrite_refusal(text).or_else(|| other_parser::rewrite_refusal(text))
+                let ours = rewrite_refusal(text).or_else(|| rewrite_unidentified(text));
+                ours.or_else(|| other_parser::rewrite_refusal(text))
             }
             _ => self.delivered.append_to_event(text),
         }

@@ -4,7 +4,7 @@ use super::*;
 
 fn namespaces() -> Namespaces {
     let served = ["/", "/chat"].map(ToOwned::to_owned);
-    Namespaces::new(Arc::new(served.into()), EngineProtocol::V4)
+    Namespaces::new(Arc::new(served.into()), EngineProtocol::V4, true)
 }
 
 #[test]
@@ -96,7 +96,24 @@ fn packets_to_namespaces_that_are_not_ours_pass() {
 #[test]
 fn a_client_of_engine_io_3_connects_to_the_root_without_a_connect() {
     let served = Arc::new(HashSet::from(["/".to_owned()]));
-    let namespaces = Namespaces::new(served, EngineProtocol::V3);
+    let namespaces = Namespaces::new(served, EngineProtocol::V3, true);
     assert_eq!(namespaces.take_request("/").as_deref(), Some(""));
     assert_eq!(namespaces.take_request("/"), None);
+}
+
+#[test]
+fn a_namespace_of_socketioxide_alone_is_for_clients_that_are_known() {
+    let served = Arc::new(HashSet::from(["/".to_owned()]));
+    let namespaces = Namespaces::new(served, EngineProtocol::V4, false);
+    assert_eq!(namespaces.connect("/own", ""), ConnectStep::Refuse);
+    assert!(!namespaces.has_passed_foreign());
+    namespaces.connect("/", "{}");
+    namespaces.take_request("/");
+    namespaces.finish_connect("/", None);
+    assert_eq!(namespaces.connect("/own", ""), ConnectStep::Refuse);
+    namespaces.connect("/", "{}");
+    namespaces.take_request("/");
+    namespaces.finish_connect("/", Some(Weak::new()));
+    assert_eq!(namespaces.connect("/own", ""), ConnectStep::Pass);
+    assert!(namespaces.has_passed_foreign());
 }

@@ -20,6 +20,7 @@ fn filter(protocol: EngineProtocol, served: &[&str]) -> Arc<InboundFilter> {
     let config = InboundConfig {
         protocol,
         served_namespaces: Arc::new(served),
+        identified: true,
         max_packet: MAX_PACKET,
         rate: PacketRate::new(Rate::new(0, 0), Arc::default()),
         account: Account::new(Pool::new(0), Holder::Backend),

@@ -1,12 +1,24 @@
 // What client libraries of other languages put on the wire that JavaScript's do not: each form is one that Socket.IO's own
-// server takes.
+// server takes. An application's handlers (examples/own_events.rs) are called for each as the server's own events are.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { address, ask, Frames, openFrames, Polling } from "./support/engineio.mjs";
-import { serve } from "./support/server.mjs";
+import { example, serve } from "./support/server.mjs";
 
 const CHAT = { "socketio-namespaces": "/,/chat" };
+
+// Who is sent an event with the name of a room, or with an object that has it; the ack says which.
+const KINDS = {
+  "the contract": { start: serve, event: "join", said: ({ room }) => room },
+  "a handler": {
+    start: (t, options) => serve(t, { ...options }, example("own_events")),
+    event: "message-with-ack",
+    said: (argument) => argument.room ?? argument,
+  },
+};
+
+const escaped = (text) => [...text].map((c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`).join("");
 
 // The frame that begins with `start`, past whatever else is said.
 async function until(socket, start) {
@@ -17,21 +29,40 @@ async function until(socket, start) {
   }
 }
 
-const JOINS = {
-  "a slash in JSON escaped, as in PHP and Swift": ['["join","a\\/b"]', "a/b"],
-  "all but ASCII escaped, as in Python": ['["join","gr\\u00f6\\u00dfe"]', "größe"],
-  "an event name that is all escapes": ['["\\u006a\\u006f\\u0069\\u006e","lobby"]', "lobby"],
-  "white space in front of its JSON": [' \t["join","lobby"]', "lobby"],
-  "white space in JSON": ['[ "join" ,\n\t{ "room" : "lobby" } ]\n', "lobby"],
+const EVENTS = {
+  "a slash in JSON escaped, as in PHP and Swift": [(event) => `["${event}","a\\/b"]`, "a/b"],
+  "all but ASCII escaped, as in Python": [(event) => `["${event}","gr\\u00f6\\u00dfe"]`, "größe"],
+  "an event name that is all escapes": [(event) => `["${escaped(event)}","lobby"]`, "lobby"],
+  "a key that is all escapes": [(event) => `["${event}",{"${escaped("room")}":"lobby"}]`, "lobby"],
+  "white space in front of its JSON": [(event) => ` \t["${event}","lobby"]`, "lobby"],
+  "white space in JSON": [(event) => `[ "${event}" ,\n\t{ "room" : "lobby" } ]\n`, "lobby"],
 };
 
-for (const [what, [event, room]] of Object.entries(JOINS)) {
-  test(`an event with ${what} is understood`, async (t) => {
-    const socket = await openFrames(t, await serve(t), 4);
-    socket.send('40{"user":"alice"}');
+for (const [kind, { start, event, said }] of Object.entries(KINDS)) {
+  for (const [what, [written, room]] of Object.entries(EVENTS)) {
+    test(`an event of ${kind} with ${what} is understood`, async (t) => {
+      const socket = await openFrames(t, await start(t), 4);
+      socket.send('40{"user":"alice"}');
+      await until(socket, "40");
+      socket.send(`421${written(event)}`);
+      assert.equal(said(JSON.parse((await until(socket, "431")).slice(3))[0]), room);
+    });
+  }
+
+  test(`CONNECT and events of ${kind} in one payload of a poll are handled`, async (t) => {
+    const session = await Polling.open(await start(t), 4);
+    assert.equal((await session.post("40", `421["${event}",{"room":"lobby"}]`)).status, 200);
+    await session.until((packets) => packets.some((packet) => packet.startsWith("431[{") && packet.includes('"room":"lobby"')));
+  });
+
+  test(`an ack id of ${kind} as large as JavaScript can count is given back`, async (t) => {
+    const socket = await openFrames(t, await start(t), 4);
+    socket.send("40");
     await until(socket, "40");
-    socket.send(`421${event}`);
-    assert.equal(JSON.parse((await until(socket, "431")).slice(3))[0].room, room);
+    for (const id of [0, 4294967296, Number.MAX_SAFE_INTEGER]) {
+      socket.send(`42${id}["${event}","lobby"]`);
+      await until(socket, `43${id}[`);
+    }
   });
 }
 
@@ -43,14 +74,16 @@ const CONNECTS = {
   "a namespace with an empty auth": ["40/chat,{}", "42/chat,1", "43/chat,1"],
 };
 
-for (const [what, [packet, event, ack]] of Object.entries(CONNECTS)) {
-  test(`CONNECT to ${what} is understood`, async (t) => {
-    const socket = await openFrames(t, await serve(t, CHAT), 4);
-    socket.send(packet);
-    await until(socket, ack.replace("43", "40").replace(/1$/, "{"));
-    socket.send(`${event}["join","lobby"]`);
-    assert.equal(JSON.parse((await until(socket, ack)).slice(ack.length))[0].ok, true);
-  });
+for (const [kind, { start, event, said }] of Object.entries(KINDS)) {
+  for (const [what, [connect, sent, ack]] of Object.entries(CONNECTS)) {
+    test(`CONNECT to ${what} is understood before an event of ${kind}`, async (t) => {
+      const socket = await openFrames(t, await start(t, CHAT), 4);
+      socket.send(connect);
+      await until(socket, ack.replace("43", "40").replace(/1$/, "{"));
+      socket.send(`${sent}["${event}","lobby"]`);
+      assert.equal(said(JSON.parse((await until(socket, ack)).slice(ack.length))[0]), "lobby");
+    });
+  }
 }
 
 test("a query behind the namespace, where protocol 3 has its auth, is taken for that", async (t) => {
@@ -80,11 +113,17 @@ for (const namespace of ["", "/chat,"]) {
   });
 }
 
-test("CONNECT and events in one payload of a poll are handled", async (t) => {
-  const session = await Polling.open(await serve(t), 4);
-  assert.equal((await session.post("40", '421["join","lobby"]')).status, 200);
-  await session.until((packets) => packets.some((packet) => packet.startsWith('431[{"ok":true')));
-});
+for (const namespace of ["", "/chat,"]) {
+  test(`events of a handler in ${namespace || "/"} that come right behind CONNECT are handled in order`, async (t) => {
+    const server = await KINDS["a handler"].start(t, CHAT);
+    for (let i = 0; i < 20; i += 1) {
+      const socket = await openFrames(t, server, 4);
+      socket.send(`40${namespace}{}`);
+      for (let id = 1; id < 5; id += 1) socket.send(`42${namespace}${id}["message-with-ack",${id}]`);
+      for (let id = 1; id < 5; id += 1) assert.equal(await until(socket, `43${namespace}`), `43${namespace}${id}[${id}]`);
+    }
+  });
+}
 
 test("a path without its slash, an empty sid and more parameters open a session", async (t) => {
   const server = await serve(t);
@@ -99,14 +138,4 @@ test("a path without its slash, an empty sid and more parameters open a session"
   }
   const socket = new Frames(t, server, address(4, "websocket", { t: 1, sid: "" }));
   assert.match(await socket.next(), /^0\{"sid"/);
-});
-
-test("an ack id as large as JavaScript can count is given back", async (t) => {
-  const socket = await openFrames(t, await serve(t), 4);
-  socket.send("40");
-  await until(socket, "40");
-  for (const id of [0, 4294967296, Number.MAX_SAFE_INTEGER]) {
-    socket.send(`42${id}["join","lobby"]`);
-    await until(socket, `43${id}[`);
-  }
 });

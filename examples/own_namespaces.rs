@@ -15,11 +15,6 @@ use std::{
     future::{Ready, ready},
 };
 
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{SeqAccess, Visitor},
-    ser::SerializeTuple,
-};
 use socketioxide::extract::{AckSender, Data, TryData};
 use switchboard::{
     Adapter, App, SocketRef,
@@ -27,43 +22,10 @@ use switchboard::{
     config::{ConfigSources, load},
 };
 
-/// All arguments of an event, of any type.
-struct Arguments(Vec<rmpv::Value>);
-
-impl<'de> Deserialize<'de> for Arguments {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct All;
-
-        impl<'de> Visitor<'de> for All {
-            type Value = Arguments;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the arguments of an event")
-            }
-
-            fn visit_seq<S: SeqAccess<'de>>(self, mut arguments: S) -> Result<Arguments, S::Error> {
-                let mut all = Vec::new();
-                while let Some(argument) = arguments.next_element()? {
-                    all.push(argument);
-                }
-                Ok(Arguments(all))
-            }
-        }
-
-        // socketioxide passes several arguments as a tuple, and ignores its length.
-        deserializer.deserialize_tuple(0, All)
-    }
+mod support {
+    pub mod arguments;
 }
-
-impl Serialize for Arguments {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut arguments = serializer.serialize_tuple(self.0.len())?;
-        for argument in &self.0 {
-            arguments.serialize_element(argument)?;
-        }
-        arguments.end()
-    }
-}
+use support::arguments::Arguments;
 
 async fn connected(socket: SocketRef, auth: TryData<serde_json::Value>) {
     socket.on("message", echo);

@@ -28,6 +28,7 @@ pub(super) mod fuzzing;
 mod handlers;
 mod inbound;
 mod inbox;
+mod placeholders;
 mod probe;
 mod query;
 mod raw_arguments;

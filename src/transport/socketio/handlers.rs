@@ -11,6 +11,7 @@ use std::{
 
 mod ack;
 mod context;
+mod decoding;
 mod disconnect_reason;
 mod emitter;
 mod encoding;

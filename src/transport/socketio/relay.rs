@@ -6,9 +6,10 @@
 
 use std::collections::VecDeque;
 
-mod placeholders;
-
-use super::event_packet::{EventArguments, EventPacket};
+use super::{
+    event_packet::{EventArguments, EventPacket},
+    placeholders::check_placeholders,
+};
 use crate::{
     auth::Permission,
     error::{Code, Error, Limit, Result},
@@ -16,7 +17,6 @@ use crate::{
     hub::{Connection, Hub},
     model::{Audience, Broadcast, EventPayload},
 };
-use placeholders::check_placeholders;
 
 /// Maximum binary attachments that stock clients accept in one event; with more they close their connection, and some exit.
 const MAX_RELAYED_ATTACHMENTS: usize = 10;

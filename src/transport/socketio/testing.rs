@@ -34,7 +34,7 @@ pub(in crate::transport) fn session() -> (Arc<EngineSession>, Engine, SocketIo) 
     let session = EngineSession::new(
         engine.clone(),
         None,
-        (admitted, address),
+        (admitted, address, None),
         (LIMITS, Arc::default()),
         &inbound,
         Arc::default(),

@@ -87,6 +87,7 @@ pub(super) fn rewrite_refusal(packet: &str) -> Option<String> {
         return Some(NOOP.to_owned());
     }
     let refusal = encoded.message.strip_prefix(REFUSAL_PREFIX)?;
+    serde_json::from_str::<Refusal<String, IgnoredAny>>(refusal).ok()?;
     let head = &packet[..packet.len() - body.len()];
     Some(format!("{head}{refusal}"))
 }

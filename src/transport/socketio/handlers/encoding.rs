@@ -1,46 +1,20 @@
 //! Arguments of events and acks as Socket.IO encodes them: a JSON array with placeholders for bytes, and the bytes.
 //!
-//! A tuple is several arguments, anything else is one; `()` is none. `bytes::Bytes`, and what else serializes as bytes, is an
+//! A tuple is several arguments, anything else is one. `bytes::Bytes`, and what else serializes as bytes, is an
 //! attachment wherever it is.
 
-use std::{any::TypeId, collections::VecDeque};
+use std::io;
 
 use bytes::Bytes;
-use engineioxide::Str;
-use serde::{
-    Serialize,
-    de::{DeserializeOwned, value::UnitDeserializer},
-};
-use socketioxide_core::{Value, parser::Parse};
-use socketioxide_parser_common::CommonParser;
+use serde::Serialize;
+use serde_json::ser::Formatter;
+use socketioxide_core::parser::is_ser_tuple;
 
 use super::HandlerError;
 use crate::{
     error::{Code, Error, Result},
     model::EventPayload,
 };
-
-/// Decodes the arguments of an event, `["name", argument…]`.
-///
-/// # Errors
-/// `bad_request` if they are no `T`.
-pub(super) fn decode<T: DeserializeOwned + 'static>(
-    text: &Str,
-    attachments: Option<&VecDeque<Bytes>>,
-    arguments: usize,
-) -> Result<T> {
-    // A missing argument is undefined in JavaScript: nothing, or an option without a value.
-    if TypeId::of::<T>() == TypeId::of::<()>() || arguments == 0 {
-        let nothing = UnitDeserializer::<serde::de::value::Error>::new();
-        if let Ok(nothing) = T::deserialize(nothing) {
-            return Ok(nothing);
-        }
-    }
-    let mut value = Value::Str(text.clone(), attachments.cloned());
-    CommonParser
-        .decode_value(&mut value, true)
-        .map_err(|error| Error::bad_request(format!("the arguments do not fit: {error}")))
-}
 
 /// Encodes an event.
 ///
@@ -76,20 +50,58 @@ pub(in crate::transport::socketio) fn encode_ok<T: Serialize + ?Sized>(
 }
 
 fn encode<T: Serialize + ?Sized>(data: &T, event: Option<&str>) -> Result<EventPayload> {
-    let encoded = CommonParser.encode_value(data, event);
-    let encoded = encoded.map_err(|error| {
+    let failed = |error: serde_json::Error| {
         Error::new(Code::Internal, "the arguments cannot be encoded").caused_by(error)
-    })?;
-    let Value::Str(text, attachments) = encoded else {
-        return Err(Error::new(
-            Code::Internal,
-            "the arguments cannot be encoded",
-        ));
     };
+    let (arguments, attachments) = encode_arguments(data).map_err(failed)?;
+    let Some(event) = event else {
+        return Ok(EventPayload {
+            text: arguments.into(),
+            attachments,
+        });
+    };
+    let mut text = String::with_capacity(event.len() + arguments.len() + 4);
+    text.push('[');
+    text += &serde_json::to_string(event).map_err(failed)?;
+    if arguments != "[]" {
+        text.push(',');
+    }
+    text += &arguments[1..];
     Ok(EventPayload {
-        text: text.as_str().into(),
-        attachments: attachments.unwrap_or_default().into(),
+        text: text.into(),
+        attachments,
     })
+}
+
+/// The array of arguments that a value is, and its attachments.
+fn encode_arguments<T: Serialize + ?Sized>(data: &T) -> serde_json::Result<(String, Vec<Bytes>)> {
+    let (mut text, mut attachments) = (Vec::new(), Vec::new());
+    let formatter = WithPlaceholders(&mut attachments);
+    data.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut text, formatter,
+    ))?;
+    let text = String::from_utf8(text).map_err(serde::ser::Error::custom)?;
+    // A struct around a single value is a tuple to `is_ser_tuple`, too.
+    Ok(match is_ser_tuple(data) && text.starts_with('[') {
+        true => (text, attachments),
+        false => (format!("[{text}]"), attachments),
+    })
+}
+
+/// Writes JSON with a placeholder for each value that is bytes, wherever it is. (socketioxide's own encoder writes those in an
+/// `Option` or a struct around a single value as arrays of numbers.)
+struct WithPlaceholders<'a>(&'a mut Vec<Bytes>);
+
+impl Formatter for WithPlaceholders<'_> {
+    fn write_byte_array<W: io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        let number = self.0.len();
+        self.0.push(Bytes::copy_from_slice(bytes));
+        write!(writer, r#"{{"_placeholder":true,"num":{number}}}"#)
+    }
 }
 
 impl HandlerError {

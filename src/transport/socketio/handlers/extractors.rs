@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use serde::de::DeserializeOwned;
 
-use super::{AckSender, EventContext, EventRequest, HandlerError, encoding::decode};
+use super::{AckSender, EventContext, EventRequest, HandlerError, decoding::decode};
 use crate::{
     auth::Principal,
     error::Result,
@@ -20,8 +20,9 @@ pub trait FromEvent: Sized {
     fn from_event(event: &mut EventRequest) -> Result<Self, HandlerError>;
 }
 
-/// The arguments of the event: a tuple for several, anything else for the first one, `()` or an `Option` for none. A field or an
-/// element of type `bytes::Bytes` is a binary attachment. An event whose arguments are of another form is refused as `bad_request`.
+/// The arguments of the event: a tuple for several, anything else for the first one, `()` for none. A missing one is `null`, which an
+/// `Option` takes, and one more than the handler takes is ignored. A value of type `bytes::Bytes` is a binary attachment, wherever it
+/// is. An event whose arguments are of another form is refused as `bad_request`.
 #[derive(Clone, Debug)]
 pub struct Data<T>(pub T);
 
@@ -41,8 +42,7 @@ impl<T: DeserializeOwned + 'static> FromEvent for Data<T> {
 
 impl<T: DeserializeOwned + 'static> FromEvent for TryData<T> {
     fn from_event(event: &mut EventRequest) -> Result<Self, HandlerError> {
-        let attachments = event.attachments.as_ref();
-        Ok(Self(decode(&event.text, attachments, event.arguments)))
+        Ok(Self(decode(&event.text, event.attachments.as_ref())))
     }
 }
 

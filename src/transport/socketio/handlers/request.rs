@@ -13,8 +13,6 @@ pub struct EventRequest {
     /// `["name", argument…]`.
     pub(super) text: Str,
     pub(super) attachments: Option<VecDeque<Bytes>>,
-    /// How many arguments it has.
-    pub(super) arguments: usize,
     pub(super) ack: Option<AckSender>,
     pub(super) states: Arc<SharedStates>,
     /// In place of an event, the end of its connection.
@@ -25,7 +23,6 @@ impl EventRequest {
     pub(in crate::transport::socketio) fn new(
         context: EventContext,
         (text, attachments): (Str, Option<VecDeque<Bytes>>),
-        arguments: usize,
         ack: AckSender,
         states: Arc<SharedStates>,
     ) -> Self {
@@ -33,7 +30,6 @@ impl EventRequest {
             context,
             text,
             attachments,
-            arguments,
             ack: Some(ack),
             states,
             disconnect_reason: None,

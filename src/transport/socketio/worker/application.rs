@@ -18,6 +18,7 @@ use crate::{
             AckSender, BoxedHandler, DisconnectReason, EventContext, EventRequest, HandlerError,
             HandlerReply,
         },
+        placeholders::check_placeholders,
         succession::Place,
     },
 };
@@ -56,12 +57,11 @@ impl Worker {
                 Some(auth) => format!(r#"["connect",{auth}]"#),
                 None => r#"["connect"]"#.to_owned(),
             };
-            let arguments = usize::from(greeting.auth.is_some());
             let context = EventContext {
                 recovered,
                 ..self.context()
             };
-            let request = self.request(context, (text.into(), None), arguments, None);
+            let request = self.request(context, (text.into(), None), None);
             let handled = self.call("connect", handler, request, Instant::now() + limit);
             let (_, result) = handled.await;
             self.finish_handler(&AckTarget::of_event("connect"), (None, result));
@@ -81,7 +81,7 @@ impl Worker {
         };
         let closed = self.executor.sink().event_sink.close_reason();
         let reason = closed.map_or_else(|| self.end.reason(), DisconnectReason::Server);
-        let mut request = self.request(context, (r#"["disconnect"]"#.into(), None), 0, None);
+        let mut request = self.request(context, (r#"["disconnect"]"#.into(), None), None);
         request.disconnect_reason = Some(reason);
         let deadline = Instant::now() + self.transport.handler_timeout;
         let (_, result) = self.call("disconnect", handler, request, deadline).await;
@@ -99,6 +99,9 @@ impl Worker {
         if let Err(error) = self.executor.wait_turn(RequestCost::Message).await {
             return (Some(self.ack_sender(ack)), Err(error.into()));
         }
+        if let Err(error) = check_placeholders(&arguments.values, packet.attachments.as_ref()) {
+            return (Some(self.ack_sender(ack)), Err(error.into()));
+        }
         let event = arguments.event.as_str();
         let handlers = self.namespace.handlers.clone();
         let Some(handler) = handlers.event(event) else {
@@ -106,7 +109,7 @@ impl Worker {
             return (Some(self.ack_sender(ack)), Err(error.into()));
         };
         let encoded = (packet.text.clone(), packet.attachments.clone());
-        let request = self.request(self.context(), encoded, arguments.values.len(), ack);
+        let request = self.request(self.context(), encoded, ack);
         let deadline = Instant::now() + self.transport.handler_timeout;
         let deadline = self
             .handlers_deadline
@@ -165,11 +168,10 @@ impl Worker {
         &self,
         context: EventContext,
         encoded: EncodedArguments,
-        arguments: usize,
         ack: Option<i64>,
     ) -> EventRequest {
         let states = self.transport.states.clone();
-        EventRequest::new(context, encoded, arguments, self.ack_sender(ack), states)
+        EventRequest::new(context, encoded, self.ack_sender(ack), states)
     }
 
     /// Sends what a handler has returned.

@@ -1,58 +1,49 @@
-use serde::Deserialize;
 use serde_json::json;
 
 use super::*;
 
-fn decoded<T: DeserializeOwned + 'static>(
-    text: &'static str,
-    attachments: &[&'static [u8]],
-) -> Result<T> {
-    let attachments = attachments
-        .iter()
-        .copied()
-        .map(Bytes::from_static)
-        .collect();
-    let values: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
-    decode(&Str::from(text), Some(&attachments), values.len() - 1)
-}
-
-#[test]
-fn a_tuple_is_several_arguments_and_anything_else_is_the_first() {
-    assert_eq!(decoded::<u32>(r#"["e",7]"#, &[]).unwrap(), 7);
-    assert_eq!(decoded::<u32>(r#"["e",7,"more"]"#, &[]).unwrap(), 7);
-    let pair: (u32, String) = decoded(r#"["e",7,"seven"]"#, &[]).unwrap();
-    assert_eq!(pair, (7, "seven".to_owned()));
-    assert_eq!(decoded::<Vec<u32>>(r#"["e",[1,2]]"#, &[]).unwrap(), [1, 2]);
-    decoded::<()>(r#"["e"]"#, &[]).unwrap();
-    decoded::<()>(r#"["e",1,2]"#, &[]).unwrap();
-    assert_eq!(decoded::<Option<u32>>(r#"["e"]"#, &[]).unwrap(), None);
-    assert_eq!(decoded::<Option<u32>>(r#"["e",null]"#, &[]).unwrap(), None);
-    for wrong in [r#"["e"]"#, r#"["e","seven"]"#, r#"["e",null]"#] {
-        let error = decoded::<u32>(wrong, &[]).unwrap_err();
-        assert_eq!(error.code(), Code::BadRequest, "{wrong}");
-    }
-    assert!(decoded::<(u32, String)>(r#"["e",7]"#, &[]).is_err());
-}
-
 #[test]
 fn bytes_are_attachments_wherever_they_are() {
-    #[derive(Debug, Deserialize, Serialize, PartialEq)]
+    #[derive(Serialize)]
+    struct Picture(Bytes);
+    #[derive(Serialize)]
     struct Scene {
-        name: String,
         parts: Vec<Bytes>,
+        thumbnail: Option<Bytes>,
+        picture: Picture,
     }
-    let text = r#"["e",{"name":"a","parts":[{"_placeholder":true,"num":0}]},{"_placeholder":true,"num":1}]"#;
-    let (scene, bytes): (Scene, Bytes) = decoded(text, &[b"one", b"zero"]).unwrap();
-    assert_eq!(scene.parts, [Bytes::from("one")]);
-    assert_eq!(bytes, "zero");
-    let encoded = encode_event("e", &(scene, bytes)).unwrap();
-    assert_eq!(
-        encoded.attachments,
-        [Bytes::from("one"), Bytes::from("zero")]
+    let scene = Scene {
+        parts: vec!["one".into(), "one".into()],
+        thumbnail: Some("two".into()),
+        picture: Picture("three".into()),
+    };
+    let encoded = encode_event("e", &(scene, Bytes::from("four"))).unwrap();
+    let place = |number: u8| format!(r#"{{"_placeholder":true,"num":{number}}}"#);
+    let expected = format!(
+        r#"["e",{{"parts":[{},{}],"thumbnail":{},"picture":{}}},{}]"#,
+        place(0),
+        place(1),
+        place(2),
+        place(3),
+        place(4)
     );
-    for wrong in [r#"["e",{}]"#, r#"["e",1]"#] {
-        assert!(decoded::<Bytes>(wrong, &[b"zero"]).is_err(), "{wrong}");
-    }
+    assert_eq!(&*encoded.text, expected);
+    assert_eq!(encoded.attachments, ["one", "one", "two", "three", "four"]);
+}
+
+#[test]
+fn an_event_has_its_name_and_its_arguments() {
+    #[derive(Serialize)]
+    struct Name(String);
+    let text = |encoded: Result<EventPayload>| encoded.unwrap().text.to_string();
+    assert_eq!(text(encode_event("e", &())), r#"["e",null]"#);
+    assert_eq!(text(encode_event("quo\"te", &1)), r#"["quo\"te",1]"#);
+    assert_eq!(text(encode_event("e", &(1, [2, 3]))), r#"["e",1,[2,3]]"#);
+    assert_eq!(text(encode_event("e", &vec![1, 2])), r#"["e",[1,2]]"#);
+    assert_eq!(
+        text(encode_event("e", &Name("a".to_owned()))),
+        r#"["e","a"]"#
+    );
 }
 
 #[test]

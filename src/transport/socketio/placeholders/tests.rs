@@ -1,4 +1,4 @@
-//! Placeholders of attachments in relayed events.
+//! Placeholders of attachments in events.
 
 use super::*;
 

@@ -1,7 +1,8 @@
-//! Checks the placeholders of a relayed event's attachments.
+//! Placeholders of binary attachments in the JSON text of an event.
 //!
 //! Clients trust placeholders: one that gets a placeholder without an attachment closes its connection. So every placeholder has to
-//! name an attachment of the event, and no attachment may be named twice.
+//! name an attachment of the event, and no attachment may be named twice, or few bytes could be made many. They may name them in any
+//! order, as of clients whose objects are unordered.
 
 use std::collections::VecDeque;
 
@@ -10,6 +11,45 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
+
+/// A JSON text by where it may hold placeholders.
+pub(super) enum JsonShape<'a> {
+    /// Nothing in it is a placeholder.
+    Plain,
+    Array(Vec<&'a RawValue>),
+    Object(Vec<(String, &'a RawValue)>),
+    /// A placeholder, with the number of its attachment if it has a valid one.
+    Placeholder(Option<usize>),
+}
+
+impl<'a> JsonShape<'a> {
+    /// Looks at a JSON text, one level deep.
+    ///
+    /// # Errors
+    /// Fails if it is not JSON.
+    pub(super) fn of(text: &'a str) -> serde_json::Result<Self> {
+        if !may_hold_placeholder(text) {
+            return Ok(Self::Plain);
+        }
+        if text.starts_with('[') {
+            return serde_json::from_str(text).map(Self::Array);
+        }
+        if !text.starts_with('{') {
+            return Ok(Self::Plain);
+        }
+        let ObjectFields(fields) = serde_json::from_str(text)?;
+        // Of a repeated name, JavaScript takes the last.
+        let last = |name: &str| fields.iter().rev().find(|(found, _)| found == name);
+        Ok(
+            match last("_placeholder").is_some_and(|(_, is)| is.get() == "true") {
+                true => {
+                    Self::Placeholder(last("num").and_then(|(_, number)| number.get().parse().ok()))
+                }
+                false => Self::Object(fields),
+            },
+        )
+    }
+}
 
 /// Checks the placeholders in `values`.
 ///
@@ -32,25 +72,12 @@ struct UnusedAttachments(Vec<bool>);
 impl UnusedAttachments {
     /// Checks a value, one level at a time, so that its depth is bounded by the packet's check.
     fn check(&mut self, value: &RawValue) -> Result<()> {
-        let text = value.get();
-        if !may_hold_placeholder(text) {
-            return Ok(());
+        match JsonShape::of(value.get()).map_err(|_| malformed())? {
+            JsonShape::Plain => Ok(()),
+            JsonShape::Array(items) => items.into_iter().try_for_each(|item| self.check(item)),
+            JsonShape::Object(fields) => fields.iter().try_for_each(|(_, field)| self.check(field)),
+            JsonShape::Placeholder(number) => self.take(number),
         }
-        if text.starts_with('[') {
-            let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| malformed())?;
-            return items.into_iter().try_for_each(|item| self.check(item));
-        }
-        if !text.starts_with('{') {
-            return Ok(());
-        }
-        let ObjectFields(fields) = serde_json::from_str(text).map_err(|_| malformed())?;
-        // Of a repeated name, JavaScript takes the last.
-        let last = |name: &str| fields.iter().rev().find(|(found, _)| found == name);
-        if last("_placeholder").is_some_and(|(_, is)| is.get() == "true") {
-            let number = last("num").and_then(|(_, number)| number.get().parse().ok());
-            return self.take(number);
-        }
-        fields.iter().try_for_each(|(_, field)| self.check(field))
     }
 
     fn take(&mut self, number: Option<usize>) -> Result<()> {

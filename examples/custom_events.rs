@@ -11,8 +11,8 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use switchboard::{
-    App, Data, Error, EventContext, Result,
-    app::stop_signal,
+    App, Data, Error, EventContext, Result, StartError,
+    app::{listen, stop_signal},
     config::Config,
     hub::{Hub, Publish},
     model::{Namespace, RoomName},
@@ -45,17 +45,17 @@ async fn bell(State(hub): State<Hub>, Path(room): Path<RoomName>) -> Result<()> 
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let app = App::builder(Config::default())
+async fn main() -> Result<(), StartError> {
+    let app = App::builder(Config::from_env()?)
         .event("roll", roll)
-        .routes(|hub| {
+        .routes(|hub, _io| {
             Router::new()
                 .route("/bell/{room}", post(bell))
                 .with_state(hub)
         })
         .build()
         .await?;
-    let listener = tokio::net::TcpListener::bind(app.config().listen).await?;
+    let listener = listen(app.config().listen)?;
     app.run(listener, stop_signal()).await;
     Ok(())
 }

@@ -15,11 +15,11 @@ use std::{
     future::{Ready, ready},
 };
 
-use socketioxide::extract::{AckSender, Data, TryData};
 use switchboard::{
     Adapter, App, SocketRef,
-    app::stop_signal,
-    config::{ConfigSources, load},
+    app::{listen, stop_signal},
+    config::Config,
+    socketioxide::extract::{AckSender, Data, TryData},
 };
 
 mod support {
@@ -53,15 +53,11 @@ fn report(sent: Result<(), impl fmt::Display>) {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let sources = ConfigSources {
-        environment: std::env::vars_os().collect(),
-        ..ConfigSources::default()
-    };
-    let app = App::builder(load(&sources)?.config).build().await?;
+    let app = App::builder(Config::from_env()?).build().await?;
     for namespace in ["/", "/custom"] {
         app.io().ns(namespace, connected).await?;
     }
-    let listener = tokio::net::TcpListener::bind(app.config().listen).await?;
+    let listener = listen(app.config().listen)?;
     println!("http://{}", listener.local_addr()?);
     app.run(listener, stop_signal()).await;
     Ok(())

@@ -6,18 +6,15 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension, Router,
-    middleware::from_fn_with_state,
-    response::{Html, IntoResponse, Response},
+    Extension, Router, extract::OriginalUri, middleware::from_fn_with_state, response::Response,
     routing::any,
 };
-use http::{Method, Uri, header};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::ApiKeys,
     error::{Code, Error},
-    http::{StaticBody, error_response, method_not_allowed, traced},
+    http::{Routes, error_response, method_not_allowed, traced},
     hub::Hub,
     transport::AdmissionControl,
 };
@@ -32,6 +29,9 @@ mod pending_publish;
 mod rooms;
 mod schema;
 mod users;
+mod welcome;
+
+pub(crate) use welcome::fallback;
 
 /// The API's shared state.
 #[derive(Clone)]
@@ -40,28 +40,43 @@ struct Api {
     admission: Arc<AdmissionControl>,
 }
 
-/// The public routes (`/v1`, `/healthz`, `/readyz`, `/metrics`) and those for operators alone. With an internal address, `/metrics`
-/// is only among the latter.
+/// The routes of the API, by group.
+pub(crate) struct ApiRoutes {
+    /// `/v1`.
+    pub(crate) rest: Routes,
+    /// `/healthz` and `/readyz`.
+    pub(crate) health: Routes,
+    /// `/metrics`.
+    pub(crate) metrics: Routes,
+    /// What answers below `/v1` where `rest` has no route.
+    pub(crate) rest_fallback: Router,
+    /// For an address that only operators can reach.
+    pub(crate) operators: Router,
+}
+
+/// The API's routes, to be served below `prefix`.
 pub(crate) fn routes(
     admission: &Arc<AdmissionControl>,
     metrics_key: ApiKeys,
-    has_internal: bool,
-) -> (Router, Router) {
+    prefix: &str,
+) -> ApiRoutes {
     let api = Api {
         hub: admission.hub().clone(),
         admission: admission.clone(),
     };
-    let probes = health::probes(&api);
+    let health = health::probes(&api);
     let metrics = health::metrics(&api, metrics_key);
-    let internal = probes.clone().merge(metrics.clone());
-    let internal = internal
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed);
-    let mut public = probes.merge(traced(v1(&api)));
-    if !has_internal {
-        public = public.merge(metrics);
+    let operators = health.clone().merge(metrics.clone()).router;
+    let elsewhere = Router::new().route(&format!("{prefix}/v1/{{*elsewhere}}"), any(not_found));
+    ApiRoutes {
+        rest: v1(&api, prefix),
+        rest_fallback: traced(with_common_layers(elsewhere, &api)),
+        health,
+        metrics,
+        operators: operators
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed),
     }
-    (public, internal)
 }
 
 /// The calls that can be made alone and in a batch.
@@ -78,23 +93,25 @@ fn call_routes(api: &Api) -> OpenApiRouter<Api> {
         .route_layer(from_fn_with_state(api.clone(), access::limit_rate))
 }
 
-fn v1(api: &Api) -> Router {
+fn v1(api: &Api, prefix: &str) -> Routes {
     let (inner, _) = call_routes(api).split_for_parts();
-    let inner = batch::CallRouter::new(with_common_layers(inner.fallback(not_found), api));
-    let (router, mut document) = OpenApiRouter::with_openapi(docs::base_document())
+    let inner = with_common_layers(inner.fallback(not_found), api);
+    let (router, mut document) = OpenApiRouter::with_openapi(docs::base_document(prefix))
         .merge(call_routes(api))
         .routes(routes!(batch::run))
-        .layer(Extension(inner))
+        .layer(Extension(batch::CallRouter::new(inner, prefix)))
         .route_layer(from_fn_with_state(api.clone(), access::identify))
         .routes(routes!(docs::openapi))
         .routes(routes!(docs::page))
         .split_for_parts();
     docs::add_common_responses(&mut document, api.hub.authority().is_open());
+    let described = document.paths.paths.keys().cloned();
+    let paths: Vec<String> = described.chain([docs::FILE_PATH.to_owned()]).collect();
     let router = router
-        .route("/v1/docs/{file}", axum::routing::get(docs::file))
-        .route("/v1/{*elsewhere}", any(not_found))
-        .layer(Extension(docs::Document::new(&document)));
-    with_common_layers(router, api)
+        .route(docs::FILE_PATH, axum::routing::get(docs::file))
+        .layer(Extension(docs::Document::new(&document)))
+        .layer(Extension(docs::PageFiles::new(prefix)));
+    Routes::new(traced(with_common_layers(router, api)), paths)
 }
 
 /// Adds the layers that all responses of the API pass through.
@@ -105,22 +122,8 @@ fn with_common_layers(router: Router<Api>, api: &Api) -> Router {
         .with_state(api.clone())
 }
 
-/// The welcome page may load nothing; its style is inlined.
-const WELCOME_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
-                              frame-ancestors 'none'";
-
-/// The response where no route matches: the welcome page at `/`, unless an application has a route there.
-pub(crate) async fn fallback_page(method: Method, uri: Uri) -> Response {
-    if uri.path() == "/" && (method == Method::GET || method == Method::HEAD) {
-        let policy = [(header::CONTENT_SECURITY_POLICY, WELCOME_POLICY)];
-        let page = Html(include_str!("api/welcome.html"));
-        return (policy, Extension(StaticBody), page).into_response();
-    }
-    not_found(uri).await
-}
-
 /// 404.
-pub(crate) async fn not_found(uri: Uri) -> Response {
+pub(crate) async fn not_found(OriginalUri(uri): OriginalUri) -> Response {
     error_response(&Error::new(
         Code::NotFound,
         format!("there is nothing at {}", uri.path()),

@@ -6,25 +6,32 @@
 use std::{future::Future, net::SocketAddr, time::Duration};
 
 use axum::Router;
-use tokio::{net::TcpListener, task::AbortHandle};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::{drain::drain, internal::InternalListener};
+use self::internal::InternalListener;
 use crate::{
     backend::{Backend, Deliveries},
     config::Config,
     http::{self, ServerConfig},
-    hub::{CloseReason, Hub},
+    hub::Hub,
     transport::socketio::SocketIo,
 };
 
 mod builder;
+mod crypto;
 mod drain;
 mod internal;
+mod listen;
+mod probe;
+mod routes;
+mod running;
 mod start_error;
 mod stop_signal;
 
 pub use builder::AppBuilder;
+pub use listen::listen;
+pub use running::AppHandle;
 pub use start_error::StartError;
 pub use stop_signal::stop_signal;
 
@@ -34,14 +41,19 @@ const REQUEST_GRACE: Duration = Duration::from_millis(500);
 /// A server that is ready to run.
 ///
 /// ```no_run
-/// use switchboard::{App, app::stop_signal, config::Config};
+/// use switchboard::{
+///     App, StartError,
+///     app::{listen, stop_signal},
+///     config::Config,
+/// };
 ///
-/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let app = App::builder(Config::default()).build().await?;
-/// let listener = tokio::net::TcpListener::bind(app.config().listen).await?;
-/// app.run(listener, stop_signal()).await;
-/// # Ok(())
-/// # }
+/// #[tokio::main]
+/// async fn main() -> Result<(), StartError> {
+///     let app = App::builder(Config::from_env()?).build().await?;
+///     let listener = listen(app.config().listen)?;
+///     app.run(listener, stop_signal()).await;
+///     Ok(())
+/// }
 /// ```
 pub struct App {
     config: Config,
@@ -84,42 +96,59 @@ impl App {
     /// Serves `listener` until `shutdown` completes; then drains the connections, stores everything that was accepted, and
     /// returns.
     pub async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let server = self.server_config();
-        let delivering = tokio::spawn(self.hub.clone().deliver_all(self.deliveries));
-        let tending = tokio::spawn(self.hub.clone().run_maintenance());
-        let _guard = RunGuard {
-            hub: self.hub.clone(),
-            draining: self.draining.clone(),
-            tokens: [stop.clone(), end.clone(), self.key_refresh.clone()],
-            tasks: [delivering.abort_handle(), tending.abort_handle()],
-        };
-        if let Some(internal) = self.internal {
-            tokio::spawn(internal.serve(server.clone(), end.clone()));
-        }
-        let serving = tokio::spawn(http::serve(
-            listener,
-            self.router,
-            server,
-            stop.clone(),
-            end.clone(),
-        ));
+        let (router, handle) = running::start(self);
+        let stop = CancellationToken::new();
+        let _guard = stop.clone().drop_guard();
+        let end = handle.end().clone();
+        let serving = tokio::spawn(http::serve(listener, router, server, stop.clone(), end));
         shutdown.await;
-        let pubsub = self.backend.pubsub.as_ref();
-        let has_peers = pubsub.is_some_and(|pubsub| pubsub.node_count() > 1);
-        if self.config.drain.is_brief(has_peers) {
+        if handle.drains_briefly() {
             // The system refuses clients that already reconnect, at no cost to those that are still to be closed.
             stop.cancel();
         }
-        drain(&self.hub, &self.config.drain, has_peers, &self.draining).await;
+        handle.drain().await;
         stop.cancel();
-        end.cancel();
-        // What was accepted is stored even if its sender no longer waits for the ack.
-        self.backend.log.close().await;
-        self.key_refresh.cancel();
+        handle.close().await;
         if tokio::time::timeout(REQUEST_GRACE, serving).await.is_err() {
             tracing::debug!("dropped an HTTP request that was still open at shutdown");
         }
+    }
+
+    /// Starts everything but accepting connections, and returns the whole server as a router and the handle that stops it: for
+    /// applications that serve themselves, with TLS, tower layers around everything, or as a part of a larger router.
+    ///
+    /// Clients are told apart by their addresses, so serve the router with axum's `ConnectInfo<SocketAddr>`; without it, all of
+    /// them count as one. What the accept loop of [`run`](Self::run) does for its connections is up to whoever serves the
+    /// router: timeouts for request heads and for idle connections, bounds of their number, `TCP_NODELAY`, the memory budget
+    /// for heads and for responses that are not read, and ending the connection of an event stream whose client does not read.
+    ///
+    /// ```no_run
+    /// use std::net::SocketAddr;
+    ///
+    /// use switchboard::{App, app::stop_signal, config::Config};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let stop = stop_signal();
+    /// let (router, server) = App::builder(Config::default()).build().await?.into_router();
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    /// let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    /// axum::serve(listener, service)
+    ///     .with_graceful_shutdown(async {
+    ///         stop.await;
+    ///         server.shutdown().await;
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Panics outside of a tokio runtime.
+    pub fn into_router(self) -> (Router, AppHandle) {
+        let proxies = self.server_config().trusted_proxies;
+        let (router, handle) = running::start(self);
+        (http::with_request_context(router, proxies), handle)
     }
 
     fn server_config(&self) -> ServerConfig {
@@ -133,28 +162,5 @@ impl App {
             memory: self.hub.memory().clone(),
             metrics: self.hub.metrics().clone(),
         }
-    }
-}
-
-/// Stops the tasks of [`App::run`] when it ends, also if its future is dropped early: connections would otherwise stay open
-/// with nothing to deliver to them, and the port would stay in use.
-struct RunGuard {
-    hub: Hub,
-    draining: CancellationToken,
-    tokens: [CancellationToken; 3],
-    tasks: [AbortHandle; 2],
-}
-
-impl Drop for RunGuard {
-    fn drop(&mut self) {
-        self.draining.cancel();
-        self.tokens.iter().for_each(CancellationToken::cancel);
-        // Dropped after its runtime, no connections are left, and closing them would need one.
-        if tokio::runtime::Handle::try_current().is_ok() {
-            for connection in self.hub.connections() {
-                connection.close(CloseReason::Draining);
-            }
-        }
-        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }

@@ -34,7 +34,7 @@ pub fn main() -> ExitCode {
     match cli.command.unwrap_or(CliCommand::Serve) {
         CliCommand::Serve => serve::run(loaded),
         CliCommand::Token(arguments) => token::run(&arguments, &loaded.config.auth),
-        CliCommand::Health => health::run(loaded.config.listen),
+        CliCommand::Health => health::run(loaded.config.listen, &loaded.config.http.prefix),
         CliCommand::Config(arguments) => config_command::run(&arguments, &loaded),
     }
 }
@@ -68,7 +68,9 @@ fn command() -> clap::Command {
     options::add(Cli::command(), |_| true)
         .mut_subcommand("serve", |serve| options::add(serve, |_| true))
         .mut_subcommand("health", |health| {
-            options::add(health, |option| option.path() == "listen")
+            options::add(health, |option| {
+                ["listen", "http.prefix"].contains(&option.path().as_str())
+            })
         })
         .mut_subcommand("config", |config| options::add(config, |_| true))
         .mut_subcommand("token", |token| {

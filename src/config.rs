@@ -28,6 +28,7 @@ pub use print::table;
 pub use root::{Config, DrainSettings, LogFormat, LogSettings, Store};
 
 pub use crate::events::{ContractScope, RelayMode, RelayRule};
+pub use crate::http::RouteGroup;
 pub use crate::options::{
     ByteSize, ConfigError, ConfigWarning, InvalidValue, Problem, Secret, SecretUrl, Value,
     ValueSource,

@@ -29,16 +29,16 @@
 //!     Ok(Rolled { value: roll.sides })
 //! }
 //!
-//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let app = App::builder(Config::default())
+//! # async fn run() -> Result<(), switchboard::StartError> {
+//! let app = App::builder(Config::from_env()?)
 //!     .event("roll", roll)
 //!     .build()
 //!     .await?;
 //! // An event emitted by the application reaches the sockets of all nodes.
 //! let io: switchboard::SocketIo = app.io().clone();
 //! tokio::spawn(async move { io.to("lobby").emit("news", "the dice are out").await });
-//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-//! app.run(listener, async { drop(tokio::signal::ctrl_c().await) }).await;
+//! let listener = switchboard::app::listen(app.config().listen)?;
+//! app.run(listener, switchboard::app::stop_signal()).await;
 //! # Ok(())
 //! # }
 //! ```
@@ -57,6 +57,7 @@ mod options;
 pub mod pattern;
 mod retry;
 mod sync;
+pub mod testing;
 
 // Not part of the API: used by the binary, the benchmarks and the integration tests.
 #[doc(hidden)]
@@ -70,7 +71,7 @@ pub mod telemetry;
 #[doc(hidden)]
 pub mod transport;
 
-pub use app::{App, AppBuilder, StartError};
+pub use app::{App, AppBuilder, AppHandle, StartError};
 pub use error::{Code, Error, Result};
 // Its examples run as documentation tests.
 #[cfg(doctest)]
@@ -80,6 +81,8 @@ mod embedding_guide {}
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use transport::fuzzing;
+// The version that handlers and namespaces of an application have to use.
+pub use transport::socketio::socketioxide;
 pub use transport::socketio::{
     AckEmitter, AckSender, Acks, Adapter, Data, DisconnectReason, Emitter, EventContext,
     EventHandler, EventRequest, FromEvent, HandlerError, HandlerFuture, HandlerReply, IntoReply,

@@ -60,7 +60,7 @@ fn application() -> AppBuilder {
     App::builder(config())
         .event("roll", roll)
         .event("shout", shout)
-        .routes(|hub| {
+        .routes(|hub, _io| {
             Router::new()
                 .route("/bell/{room}", post(bell))
                 .with_state(hub)

@@ -1,6 +1,6 @@
 //! Several calls in one request: one after another, in order, as if each had come alone.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Extension, Json, Router,
@@ -40,11 +40,18 @@ const MAX_RESPONSE_BYTES: u64 = 8 << 20;
 
 /// Routes the calls of a batch.
 #[derive(Clone)]
-pub(super) struct CallRouter(Router);
+pub(super) struct CallRouter {
+    router: Router,
+    /// `http.prefix`, which the paths of calls may begin with.
+    prefix: Arc<str>,
+}
 
 impl CallRouter {
-    pub(super) fn new(router: Router) -> Self {
-        Self(router)
+    pub(super) fn new(router: Router, prefix: &str) -> Self {
+        Self {
+            router,
+            prefix: prefix.into(),
+        }
     }
 }
 
@@ -221,7 +228,7 @@ impl CallRouter {
         caller: &StatelessCaller,
         limits: &BodyLimits,
     ) -> CallResult {
-        let request = match request(call) {
+        let request = match request(call, &self.prefix) {
             Ok(request) => request,
             Err(error) => return CallResult::Done(error.into_response()),
         };
@@ -231,7 +238,7 @@ impl CallRouter {
         parts.extensions.insert(limits.clone());
         parts.extensions.insert(deferred.clone());
         let request = Request::from_parts(parts, body);
-        let response = match self.0.clone().oneshot(request).await {
+        let response = match self.router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
@@ -243,9 +250,9 @@ impl CallRouter {
 }
 
 /// A call as a request of its own.
-fn request(call: Call) -> Result<Request> {
-    let path = call
-        .path
+fn request(call: Call, prefix: &str) -> Result<Request> {
+    let path = call.path.strip_prefix(prefix).unwrap_or(&call.path);
+    let path = path
         .parse::<Uri>()
         .ok()
         .filter(|uri| uri.authority().is_none() && uri.path().starts_with("/v1/"))

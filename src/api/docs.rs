@@ -2,19 +2,16 @@
 //!
 //! The page and its files are embedded in the binary; its content security policy forbids loading anything from elsewhere.
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, LazyLock},
-};
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Extension,
-    extract::Path,
+    extract::{OriginalUri, Path},
     response::{Html, IntoResponse, Response},
 };
 use bytes::Bytes;
 use dashmap::DashMap;
-use http::{HeaderValue, Uri, header};
+use http::{HeaderValue, header};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -24,6 +21,7 @@ use utoipa::{
         security::{
             ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
         },
+        server::ServerBuilder,
     },
 };
 use utoipa_swagger_ui::{Config, serve};
@@ -63,7 +61,6 @@ const PAGE: &str = r#"<!DOCTYPE html>
                        `x-request-id`, the request's own if it brings one.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
-    servers((url = "/", description = "This server")),
     tags(
         (name = "messages", description = "Sending to rooms, and reading what was sent"),
         (name = "rooms", description = "Which rooms there are, and who is in them"),
@@ -100,9 +97,18 @@ impl Modify for SecuritySchemes {
     }
 }
 
-/// The document without any calls.
-pub(super) fn base_document() -> utoipa::openapi::OpenApi {
-    BaseDocument::openapi()
+/// The path of the page's files.
+pub(super) const FILE_PATH: &str = "/v1/docs/{file}";
+
+/// The document without any calls, of a server whose calls are below `prefix`.
+pub(super) fn base_document(prefix: &str) -> utoipa::openapi::OpenApi {
+    let mut document = BaseDocument::openapi();
+    let url = if prefix.is_empty() { "/" } else { prefix };
+    let server = ServerBuilder::new()
+        .url(url)
+        .description(Some("This server"));
+    document.servers = Some(vec![server.build()]);
+    document
 }
 
 /// An error response that calls share.
@@ -259,6 +265,13 @@ pub(super) async fn page() -> Response {
     (policy, Extension(StaticBody), Html(PAGE)).into_response()
 }
 
+/// The files of the page.
+#[derive(Clone)]
+pub(super) struct PageFiles {
+    config: Arc<Config<'static>>,
+    files: Arc<DashMap<String, PageFile>>,
+}
+
 /// A file of the page; all responses share its bytes.
 #[derive(Clone)]
 struct PageFile {
@@ -267,27 +280,33 @@ struct PageFile {
     compressed: bool,
 }
 
-impl PageFile {
+impl PageFiles {
+    /// The files of a page that shows the document below `prefix`.
+    pub(super) fn new(prefix: &str) -> Self {
+        let config = Config::from(format!("{prefix}/v1/openapi.json"))
+            .validator_url("none")
+            .display_request_duration(true);
+        Self {
+            config: Arc::new(config),
+            files: Arc::default(),
+        }
+    }
+
     /// The file of this name, if there is one.
-    fn named(name: &str) -> Option<Self> {
-        static FILES: LazyLock<DashMap<String, PageFile>> = LazyLock::new(DashMap::new);
-        if let Some(file) = FILES.get(name) {
+    fn named(&self, name: &str) -> Option<PageFile> {
+        if let Some(file) = self.files.get(name) {
             return Some(file.clone());
         }
         // Only existing files are cached, so their number is bounded.
-        let file = Self::read(name)?;
-        FILES.insert(name.to_owned(), file.clone());
+        let file = PageFile::read(name, self.config.clone())?;
+        self.files.insert(name.to_owned(), file.clone());
         Some(file)
     }
+}
 
-    fn read(name: &str) -> Option<Self> {
-        static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
-            let config = Config::from("/v1/openapi.json")
-                .validator_url("none")
-                .display_request_duration(true);
-            Arc::new(config)
-        });
-        let file = serve(name, CONFIG.clone()).ok()??;
+impl PageFile {
+    fn read(name: &str, config: Arc<Config<'static>>) -> Option<Self> {
+        let file = serve(name, config).ok()??;
         Some(Self {
             bytes: match file.bytes {
                 Cow::Borrowed(bytes) => Bytes::from_static(bytes),
@@ -300,8 +319,12 @@ impl PageFile {
 }
 
 /// Serves a file of the page.
-pub(super) async fn file(Path(name): Path<String>, uri: Uri) -> Response {
-    let Some(file) = PageFile::named(&name) else {
+pub(super) async fn file(
+    Path(name): Path<String>,
+    Extension(files): Extension<PageFiles>,
+    uri: OriginalUri,
+) -> Response {
+    let Some(file) = files.named(&name) else {
         return not_found(uri).await;
     };
     let mut response = (Extension(StaticBody), file.bytes).into_response();

@@ -4,7 +4,7 @@ use axum::{
     Json, Router,
     extract::{Request, State},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{MethodRouter, get},
 };
 use http::{header, request::Parts};
 use serde_json::json;
@@ -13,21 +13,29 @@ use super::Api;
 use crate::{
     auth::{ApiKeys, find_token},
     error::{Code, Error, Result},
-    http::{client_address, error_response},
+    http::{Routes, client_address, error_response},
 };
 
-/// `/healthz` and `/readyz`, with and without a trailing slash, because load balancers use both.
-pub(super) fn probes(api: &Api) -> Router {
-    Router::new()
-        .route("/healthz", get(healthz))
-        .route("/healthz/", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/readyz/", get(readyz))
-        .with_state(api.clone())
+/// With and without a trailing slash, because load balancers use both.
+const HEALTHZ: [&str; 2] = ["/healthz", "/healthz/"];
+const READYZ: [&str; 2] = ["/readyz", "/readyz/"];
+const METRICS: [&str; 2] = ["/metrics", "/metrics/"];
+
+/// `/healthz` and `/readyz`.
+pub(super) fn probes(api: &Api) -> Routes {
+    let alive = same_for_all(&HEALTHZ, &get(healthz));
+    let router = alive.merge(same_for_all(&READYZ, &get(readyz)));
+    Routes::new(router.with_state(api.clone()), [HEALTHZ, READYZ].concat())
+}
+
+fn same_for_all(paths: &[&str], handler: &MethodRouter<Api>) -> Router<Api> {
+    paths.iter().fold(Router::new(), |routes, path| {
+        routes.route(path, handler.clone())
+    })
 }
 
 /// `/metrics`, protected by the key if there is one.
-pub(super) fn metrics(api: &Api, key: ApiKeys) -> Router {
+pub(super) fn metrics(api: &Api, key: ApiKeys) -> Routes {
     let page = get(async move |State(api): State<Api>, request: Request| {
         let (request, _) = request.into_parts();
         match check_key(&api, &key, &request) {
@@ -38,10 +46,8 @@ pub(super) fn metrics(api: &Api, key: ApiKeys) -> Router {
             }
         }
     });
-    Router::new()
-        .route("/metrics", page.clone())
-        .route("/metrics/", page)
-        .with_state(api.clone())
+    let router = same_for_all(&METRICS, &page).with_state(api.clone());
+    Routes::new(router, METRICS)
 }
 
 fn check_key(api: &Api, key: &ApiKeys, request: &Parts) -> Result<()> {

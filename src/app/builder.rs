@@ -1,14 +1,19 @@
 //! Assembles a server from its configuration and from what the embedding application adds.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use ::http::request::Parts;
-use axum::{Extension, Router};
+use axum::Router;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
-use super::{App, internal::InternalListener, start_error::StartError};
+use super::{
+    App,
+    crypto::install_default_provider,
+    internal::InternalListener,
+    routes::{OwnRoutes, body_limits},
+    start_error::StartError,
+};
 use crate::{
     api,
     auth::{ApplicationAuth, Authority, Principal, Reject},
@@ -16,17 +21,14 @@ use crate::{
     config::{Config, ConfigError, Identities, Store},
     error::Result,
     events::EventOwners,
-    http::{
-        self,
-        body::BodyLimits,
-        origins::{Origins, UnlistedOrigins},
-    },
+    http::origins::{Origins, UnlistedOrigins},
     hub::{Hub, HubSettings, PageLimits},
     telemetry::{ClusterStats, Metrics},
     transport::{
-        AdmissionConfig, AdmissionControl, poll,
-        socketio::{self, EventHandler, Handlers, NamespaceBuilder, PubSubDriver, SocketIoConfig},
-        sse, websocket,
+        AdmissionConfig, AdmissionControl,
+        socketio::{
+            self, EventHandler, Handlers, NamespaceBuilder, PubSubDriver, SocketIo, SocketIoConfig,
+        },
     },
 };
 
@@ -55,7 +57,7 @@ use crate::{
 /// # async fn run() -> Result<(), switchboard::StartError> {
 /// let app = App::builder(Config::default())
 ///     .event("greet", greet)
-///     .routes(|hub| Router::new().route("/bell/{room}", post(bell)).with_state(hub))
+///     .routes(|hub, _io| Router::new().route("/bell/{room}", post(bell)).with_state(hub))
 ///     .build()
 ///     .await?;
 /// # Ok(())
@@ -64,9 +66,12 @@ use crate::{
 pub struct AppBuilder {
     config: Config,
     handlers: Handlers,
-    routes: Vec<Box<dyn FnOnce(Hub) -> Router>>,
+    routes: Vec<ApplicationRoutes>,
     authenticate: Option<ApplicationAuth>,
 }
+
+/// Makes routes of the embedding application.
+type ApplicationRoutes = Box<dyn FnOnce(Hub, SocketIo) -> Router + Send>;
 
 impl AppBuilder {
     pub(super) fn new(config: Config) -> Self {
@@ -76,6 +81,12 @@ impl AppBuilder {
             routes: Vec::new(),
             authenticate: None,
         }
+    }
+
+    /// Changes the configuration.
+    pub(crate) fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
     }
 
     /// Handles an event of Socket.IO clients. `handler` is an async function of [extractors](crate::FromEvent), in any order; it is
@@ -158,9 +169,17 @@ impl AppBuilder {
         self
     }
 
-    /// Adds HTTP routes next to the server's own. `routes` is given the hub, for handlers to publish with.
+    /// Adds HTTP routes next to the server's own. `routes` is given the hub and the handle of socketioxide, for handlers to
+    /// publish and emit with.
+    ///
+    /// The router's layers and its fallback are for its own routes and for what no route matches; the server's CORS headers
+    /// are not added to it. Without a fallback, the server answers where no route matches. A path that is more specific than
+    /// one of the server's goes first, and the same path is refused when the server is built.
+    ///
+    /// Called more than once, the routers are merged as by [`Router::merge`], which panics in [`build`](Self::build) if two
+    /// have the same route, or both a fallback.
     #[must_use]
-    pub fn routes(mut self, routes: impl FnOnce(Hub) -> Router + 'static) -> Self {
+    pub fn routes(mut self, routes: impl FnOnce(Hub, SocketIo) -> Router + Send + 'static) -> Self {
         self.routes.push(Box::new(routes));
         self
     }
@@ -168,10 +187,11 @@ impl AppBuilder {
     /// Checks the configuration, opens the log and builds the server. Call it within a tokio runtime.
     ///
     /// # Errors
-    /// Fails if the configuration is invalid, the log cannot be opened, or `http.internal_listen` cannot be listened on.
+    /// Fails if the configuration is invalid, the log cannot be opened, `http.internal_listen` cannot be listened on, or an
+    /// application's handler or route is one that the server has.
     ///
     /// # Panics
-    /// Panics outside of a tokio runtime.
+    /// Panics outside of a tokio runtime, and if two routers of [`routes`](Self::routes) overlap.
     pub async fn build(self) -> Result<App, StartError> {
         let mut config = self.config;
         add_namespaces(&mut config, &self.handlers)?;
@@ -179,6 +199,7 @@ impl AppBuilder {
             Some(_) => Identities::OfApplication,
             None => Identities::Configured,
         })?;
+        install_default_provider();
         let owners = event_owners(&config, &self.handlers)?;
         let authority = config.auth.authority().map_err(ConfigError::from)?;
         let key_refresh = CancellationToken::new();
@@ -215,37 +236,17 @@ impl AppBuilder {
         )
         .await;
         let metrics_key = config.http.metrics_key().unwrap_or_default();
-        let (public, operators) = api::routes(
-            &admission,
-            metrics_key,
-            config.http.internal_listen.is_some(),
-        );
+        let api = api::routes(&admission, metrics_key, &config.http.prefix);
         let internal = match config.http.internal_listen {
-            Some(address) => Some(InternalListener::bind(address, operators).await?),
+            Some(address) => Some(InternalListener::bind(address, api.operators.clone()).await?),
             None => None,
         };
-        let mut router = socketio
-            .merge(sse::routes(&admission, &config.events))
-            .merge(poll::routes(&admission, &config.poll))
-            .merge(websocket::routes(
-                &admission,
-                &config.websocket,
-                config.socketio.read_buffer.bytes(),
-            ))
-            .merge(public);
-        for routes in self.routes {
-            router = router.merge(routes(hub.clone()));
-        }
-        let bodies = BodyLimits {
-            bytes: config.http.body_bytes.bytes(),
-            time: config.http.body_timeout,
-            memory: hub.memory().clone(),
-        };
-        let router = router
-            .fallback(api::fallback_page)
-            .method_not_allowed_fallback(http::method_not_allowed)
-            .layer(Extension(bodies))
-            .layer(cors(origins));
+        let own = OwnRoutes::new(&config, &admission, (socketio, api), origins);
+        let application = self.routes.into_iter().fold(Router::new(), |all, routes| {
+            all.merge(routes(hub.clone(), io.clone()))
+        });
+        let bodies = body_limits(&config.http, hub.memory());
+        let router = own.with_application(application, bodies).await?;
         Ok(App {
             config,
             hub,
@@ -358,21 +359,4 @@ async fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartErr
 /// The name of a node that has none configured, so that its connections can be told from another node's.
 fn random_node_name() -> String {
     format!("node-{}", crate::model::Epoch::generate())
-}
-
-/// The CORS layer, with the origins that WebSocket upgrades are checked against.
-fn cors(origins: Origins) -> CorsLayer {
-    let layer = CorsLayer::new()
-        .allow_methods(AllowMethods::mirror_request())
-        .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([http::REQUEST_ID, ::http::header::RETRY_AFTER])
-        .max_age(Duration::from_secs(3600));
-    if origins.allows_any() {
-        return layer.allow_origin(AllowOrigin::any());
-    }
-    layer
-        .allow_credentials(true)
-        .allow_origin(AllowOrigin::predicate(move |origin, request| {
-            origins.is_trusted(origin, &request.headers, &request.extensions)
-        }))
 }

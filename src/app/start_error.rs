@@ -1,11 +1,13 @@
 //! Why a server did not start.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 use crate::{backend, config::ConfigError};
 
 /// Why a server did not start.
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` prints the message and its cause, so that a `main` that returns this error ends with a sentence.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// The configuration is invalid.
@@ -14,6 +16,9 @@ pub enum StartError {
     /// A handler of an event cannot be registered; says which one and why.
     #[error("{0}")]
     Event(String),
+    /// The application has a route that the server has; says which one.
+    #[error("{0}")]
+    Route(String),
     /// The embedded log could not be opened.
     #[error("{0}")]
     Store(#[from] backend::sqlite::OpenError),
@@ -40,4 +45,17 @@ pub enum StartError {
         /// The cause.
         source: std::io::Error,
     },
+}
+
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = self.to_string();
+        f.write_str(&message)?;
+        let first = std::error::Error::source(self);
+        let cause = std::iter::successors(first, |error| error.source()).last();
+        match cause.map(ToString::to_string) {
+            Some(cause) if !message.contains(&cause) => write!(f, " ({cause})"),
+            _ => Ok(()),
+        }
+    }
 }

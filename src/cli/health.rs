@@ -15,10 +15,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum size of the response that is read; that of `/readyz` is short.
 const MAX_RESPONSE_BYTES: u64 = 64 << 10;
 
-/// Requests `/readyz` from the server that listens on `listen`, and prints the result.
-pub(super) fn run(listen: SocketAddr) -> ExitCode {
+/// Requests `/readyz` from the server that listens on `listen` and has its routes below `prefix`, and prints the result.
+pub(super) fn run(listen: SocketAddr, prefix: &str) -> ExitCode {
     let address = connect_address(listen);
-    match get_readyz(address) {
+    match get_readyz(address, prefix) {
         Ok(HttpResponse { status: 200, .. }) => {
             println!("ready");
             ExitCode::SUCCESS
@@ -55,11 +55,14 @@ fn connect_address(listen: SocketAddr) -> SocketAddr {
 }
 
 /// Sends an HTTP/1.0 request, so that the response ends when the connection does.
-fn get_readyz(address: SocketAddr) -> io::Result<HttpResponse> {
+fn get_readyz(address: SocketAddr, prefix: &str) -> io::Result<HttpResponse> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    write!(stream, "GET /readyz HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    write!(
+        stream,
+        "GET {prefix}/readyz HTTP/1.0\r\nHost: {address}\r\n\r\n"
+    )?;
     let mut text = String::new();
     stream.take(MAX_RESPONSE_BYTES).read_to_string(&mut text)?;
     parse_response(&text).ok_or_else(|| io::Error::other("the response is not HTTP"))

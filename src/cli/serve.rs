@@ -1,11 +1,9 @@
 //! `switchboard serve`: runs the server in the foreground until Ctrl-C or SIGTERM.
 
-use std::{io::IsTerminal, net::SocketAddr, process::ExitCode};
-
-use tokio::net::{TcpListener, TcpSocket};
+use std::{io::IsTerminal, process::ExitCode};
 
 use crate::{
-    app::{App, StartError, stop_signal},
+    app::{App, StartError, listen, stop_signal},
     config::{Config, LoadedConfig, LogFormat, LogSettings, Store},
 };
 
@@ -23,16 +21,17 @@ pub(super) fn run(loaded: LoadedConfig) -> ExitCode {
     match runtime.block_on(serve(loaded.config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Config(error)) => super::reject_config(&error),
-        Err(error) => super::fail(&WithCause(&error)),
+        Err(error) => super::fail(&format_args!("{error:?}")),
     }
 }
 
 async fn serve(config: Config) -> Result<(), StartError> {
     // Listen first: a second server on the same address must not touch the log of the first one.
     let address = config.listen;
-    let cannot_listen = |source| StartError::Listen { address, source };
-    let listener = listen(address).map_err(cannot_listen)?;
-    let bound = listener.local_addr().map_err(cannot_listen)?;
+    let listener = listen(address)?;
+    let bound = listener
+        .local_addr()
+        .map_err(|source| StartError::Listen { address, source })?;
     let stop = stop_signal();
     let app = App::builder(config).build().await?;
     print!(
@@ -62,37 +61,6 @@ fn raise_open_files(config: &Config) {
             "the system allows fewer open files than limits.connections needs: raise the hard limit (ulimit -Hn, LimitNOFILE= \
              of systemd, --ulimit of docker), or lower limits.connections"
         );
-    }
-}
-
-/// The backlog of the listener; the system caps it at a limit of its own. After an outage thousands of clients reconnect at
-/// once, and one that does not fit retries only a second later.
-const BACKLOG: u32 = 65_535;
-
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4(),
-        SocketAddr::V6(_) => TcpSocket::new_v6(),
-    }?;
-    // Lets the next process listen while connections of this one are in TIME_WAIT.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-/// An error with its root cause, unless its message contains that already.
-struct WithCause<'a>(&'a StartError);
-
-impl std::fmt::Display for WithCause<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let message = self.0.to_string();
-        f.write_str(&message)?;
-        let first = std::error::Error::source(self.0);
-        let cause = std::iter::successors(first, |error| error.source()).last();
-        match cause.map(ToString::to_string) {
-            Some(cause) if !message.contains(&cause) => write!(f, " ({cause})"),
-            _ => Ok(()),
-        }
     }
 }
 

@@ -49,6 +49,25 @@ pub struct LoadedConfig {
 /// Where values came from, by option path.
 pub type ValueSources = BTreeMap<String, ValueSource>;
 
+impl Config {
+    /// The configuration of the environment (`SWITCHBOARD_*`) and of the file that `SWITCHBOARD_CONFIG` names, or
+    /// `switchboard.toml` in the working directory if it exists: as the binary loads it without flags. What is probably a
+    /// mistake but does no harm is logged as a warning.
+    ///
+    /// # Errors
+    /// Fails with every problem of every source, in one error.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let loaded = load(&ConfigSources {
+            environment: std::env::vars_os().collect(),
+            ..ConfigSources::default()
+        })?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(loaded.config)
+    }
+}
+
 /// Reads all sources and checks the result.
 ///
 /// ```no_run

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::{
     auth::ApiKeys,
-    options::{ByteSize, Problem, Secret, check_above_zero, section},
+    options::{ByteSize, Problem, Secret, check_above_zero, choice, section},
     pattern::Pattern,
 };
 
@@ -31,6 +31,30 @@ section! {
         /// A second address, for operators alone: `/metrics`, which `listen` then has no more, `/healthz` and `/readyz`. It has to be
         /// one that clients cannot reach, such as `127.0.0.1:9090`.
         internal_listen: Option<SocketAddr> = "",
+        /// Path in front of the server's own routes, such as `/realtime` for `/realtime/v1/rooms` and `/realtime/ws/lobby`. Socket.IO has a path
+        /// of its own, `socketio.path`.
+        prefix: String = "",
+        /// Which of its own routes the server has: `rest` (`/v1`), `health` (`/healthz`, `/readyz`), `metrics`, `websocket` (`/ws`), `events` and
+        /// `poll`. `http.internal_listen` has its routes in any case, and Socket.IO is always served.
+        routes: Vec<RouteGroup> = "rest, health, metrics, websocket, events, poll",
+    }
+}
+
+choice! {
+    /// A group of the server's own routes.
+    pub enum RouteGroup {
+        /// The REST API: `/v1`.
+        Rest = "rest",
+        /// `/healthz` and `/readyz`.
+        Health = "health",
+        /// `/metrics`.
+        Metrics = "metrics",
+        /// Plain WebSockets: `/ws`.
+        WebSocket = "websocket",
+        /// Server-Sent Events: `/events`.
+        Events = "events",
+        /// Long polling: `/poll`.
+        Poll = "poll",
     }
 }
 
@@ -50,6 +74,15 @@ impl HttpSettings {
         check_above_zero(&["http.header_timeout"], &self.header_timeout, problems);
         check_above_zero(&["http.body_timeout"], &self.body_timeout, problems);
         check_above_zero(&["http.body_bytes"], &self.body_bytes.bytes(), problems);
+        if !self.prefix.is_empty() && !is_prefix(&self.prefix) {
+            problems.push(Problem::rule(
+                &["http.prefix"],
+                format!(
+                    "{:?} is no prefix of paths: expected one such as /realtime, without a slash at its end",
+                    self.prefix
+                ),
+            ));
+        }
         for origin in self
             .origins
             .iter()
@@ -65,6 +98,17 @@ impl HttpSettings {
             ));
         }
     }
+}
+
+/// Whether a text is a path of plain segments: letters, digits, and what else needs no escape.
+fn is_prefix(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.strip_prefix('/').is_some_and(|path| {
+        let mut segments = path.split('/');
+        segments.all(|segment| {
+            !segment.is_empty() && ![".", ".."].contains(&segment) && segment.bytes().all(plain)
+        })
+    })
 }
 
 /// Whether a pattern can match an origin. Browsers send a scheme, a host and perhaps a port, never a path; pages from files and

@@ -168,8 +168,8 @@ impl fmt::Display for ConfigWarning {
     }
 }
 
-/// Everything that is wrong with a configuration, reported at once.
-#[derive(Debug, Default)]
+/// Everything that is wrong with a configuration, reported at once. `Debug` prints it like `Display`, for a `main` that returns it.
+#[derive(Default)]
 pub struct ConfigError {
     /// The problems; at least one.
     pub problems: Vec<Problem>,
@@ -196,6 +196,12 @@ impl fmt::Display for ConfigError {
             write!(f, "\n  {problem}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

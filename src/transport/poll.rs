@@ -19,7 +19,7 @@ use super::{AdmissionControl, PollSettings};
 use crate::{
     error::{Code, Error, Limit, Result},
     http::{
-        holder,
+        Routes, holder,
         params::{PathParams, parse_query},
         traced,
     },
@@ -56,8 +56,11 @@ struct PollQuery {
     limit: Option<usize>,
 }
 
+/// The path of the transport's route.
+const PATH: &str = "/poll/{room}";
+
 /// The transport's routes.
-pub(crate) fn routes(admission: &Arc<AdmissionControl>, settings: &PollSettings) -> Router {
+pub(crate) fn routes(admission: &Arc<AdmissionControl>, settings: &PollSettings) -> Routes {
     let transport = LongPollTransport {
         admission: admission.clone(),
         waiters: Pool::new(settings.waiters),
@@ -65,11 +68,8 @@ pub(crate) fn routes(admission: &Arc<AdmissionControl>, settings: &PollSettings)
     let poll = async |State(transport): State<LongPollTransport>,
                       PathParams(room): PathParams<String>,
                       request| { transport.respond(&room, request).await };
-    traced(
-        Router::new()
-            .route("/poll/{room}", get(poll))
-            .with_state(transport),
-    )
+    let routes = Router::new().route(PATH, get(poll));
+    Routes::new(traced(routes.with_state(transport)), [PATH])
 }
 
 impl LongPollTransport {

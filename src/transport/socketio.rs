@@ -40,16 +40,18 @@ mod worker;
 
 pub(crate) use adapter::PubSubDriver;
 pub use adapter::{Adapter, Socket, SocketIo, SocketRef};
-pub(crate) use handlers::Handlers;
 pub use handlers::{
     AckEmitter, AckSender, Acks, Data, DisconnectReason, Emitter, EventContext, EventHandler,
     EventRequest, FromEvent, HandlerError, HandlerFuture, HandlerReply, IntoReply,
     NamespaceBuilder, State, TryData,
 };
+pub(crate) use handlers::{Handlers, encode_event};
+pub use socketioxide;
 
 use super::{AdmissionControl, SocketIoSettings, Transport};
 use crate::{
     events::{EventOwners, NamespaceOwners},
+    http::Routes,
     hub::Hub,
     model::Namespace,
 };
@@ -101,7 +103,7 @@ impl SocketIoTransport {
 pub(crate) async fn open(
     admission: &Arc<AdmissionControl>,
     config: SocketIoConfig<'_>,
-) -> (Router, SocketIo) {
+) -> (Routes, SocketIo) {
     let hub = admission.hub();
     let limits = hub.limits();
     let adapter = config.pubsub.adapter();
@@ -150,14 +152,12 @@ pub(crate) async fn open(
     });
     let path = endpoint.path.clone();
     let handler = any(move |request: Request<Body>| endpoint.clone().handle(request));
+    let with_slash = format!("{path}/");
     let routes = Router::new()
         .route(&path, handler.clone())
-        .route(&format!("{path}/"), handler)
-        .merge(client_script::routes(
-            &path,
-            config.settings.client.as_deref(),
-        ));
-    (routes, io)
+        .route(&with_slash, handler);
+    let scripts = client_script::routes(&path, config.settings.client.as_deref());
+    (Routes::new(routes, [path, with_slash]).merge(scripts), io)
 }
 
 /// Maximum number of binary attachments of one event. Their size is bounded by `max_payload`.

@@ -42,7 +42,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    http::{ConnectionAbort, params::PathParams, traced},
+    http::{ConnectionAbort, Routes, params::PathParams, traced},
     hub::{
         CloseReason, Connection, DisconnectGuard, Event, Format, OutgoingEvent, PreparedStream,
         StreamRequest, StreamStart, TokenExpiry,
@@ -68,8 +68,11 @@ struct EventStreamTransport {
     settings: Arc<EventsSettings>,
 }
 
+/// The paths of the transport's routes.
+const PATHS: [&str; 3] = ["/events", "/events/", "/events/{room}"];
+
 /// The transport's routes.
-pub(crate) fn routes(admission: &Arc<AdmissionControl>, settings: &EventsSettings) -> Router {
+pub(crate) fn routes(admission: &Arc<AdmissionControl>, settings: &EventsSettings) -> Routes {
     let transport = EventStreamTransport {
         admission: admission.clone(),
         settings: Arc::new(settings.clone()),
@@ -81,11 +84,10 @@ pub(crate) fn routes(admission: &Arc<AdmissionControl>, settings: &EventsSetting
             .respond(room.map(|PathParams(room)| room), request)
             .await
     };
-    let routes = Router::new()
-        .route("/events", get(stream))
-        .route("/events/", get(stream))
-        .route("/events/{room}", get(stream));
-    traced(routes.with_state(transport))
+    let routes = PATHS.iter().fold(Router::new(), |routes, path| {
+        routes.route(path, get(stream))
+    });
+    Routes::new(traced(routes.with_state(transport)), PATHS)
 }
 
 impl EventStreamTransport {

@@ -35,6 +35,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     http::{
+        Routes,
         params::PathParams,
         traced,
         upgrade::{accept_upgrade, split_upgraded, switching_protocols},
@@ -56,12 +57,15 @@ struct WebSocketTransport {
     read_buffer: usize,
 }
 
+/// The paths of the transport's routes.
+const PATHS: [&str; 3] = ["/ws", "/ws/", "/ws/{room}"];
+
 /// The transport's routes.
 pub(crate) fn routes(
     admission: &Arc<AdmissionControl>,
     settings: &WebSocketSettings,
     read_buffer: usize,
-) -> Router {
+) -> Routes {
     let transport = WebSocketTransport {
         admission: admission.clone(),
         settings: Arc::new(settings.clone()),
@@ -74,11 +78,10 @@ pub(crate) fn routes(
             .respond(room.map(|PathParams(room)| room), request)
             .await
     };
-    let routes = Router::new()
-        .route("/ws", get(upgrade))
-        .route("/ws/", get(upgrade))
-        .route("/ws/{room}", get(upgrade));
-    traced(routes.with_state(transport))
+    let routes = PATHS.iter().fold(Router::new(), |routes, path| {
+        routes.route(path, get(upgrade))
+    });
+    Routes::new(traced(routes.with_state(transport)), PATHS)
 }
 
 impl WebSocketTransport {

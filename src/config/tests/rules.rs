@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn rules_over_several_options_are_checked() {
-    let rules: [(&str, &[(&str, &str)]); 16] = [
+    let rules: [(&str, &[(&str, &str)]); 18] = [
         (
             "both are set",
             &[
@@ -62,6 +62,8 @@ fn rules_over_several_options_are_checked() {
             "/chat is none of socketio.namespaces",
             &[("socketio.contract", "/chat")],
         ),
+        ("is no prefix of paths", &[("http.prefix", "/realtime/")]),
+        ("is no prefix of paths", &[("http.prefix", "/{tenant}")]),
         (
             "fits no origin",
             &[("http.origins", "https://example.com/chat")],

@@ -1,20 +1,21 @@
-//! What happens to each request of a connection before and after the router: memory, host, client address, security headers.
+//! What happens to each request of a connection of ours before and after the router: memory, and what [`request_context`](crate::http::request_context)
+//! does for every request.
 
 use std::{net::IpAddr, sync::Arc};
 
 use axum::{Router, body::Body, response::Response};
-use http::{HeaderValue, Request, StatusCode, Version, header};
+use http::{HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 use tower::ServiceExt;
 
 use super::{BODY_WINDOW, ConnectionContext};
 use crate::{
-    error::{Error, Result},
+    error::Result,
     http::{
         ClientAddress, ConnectionAbort, ServerConfig, error_response,
-        host::HostPort,
         idle::{ConnectionActivity, OpenRequest},
+        request_context::{add_security_headers, normalize_host},
         request_memory::reserve_request,
         response_memory::{OutOfMemory, PendingResponses, ResponseContext},
     },
@@ -118,45 +119,5 @@ impl RequestHandler {
         extensions.insert(address);
         extensions.insert(abort);
         Ok((request, head))
-    }
-}
-
-/// Makes browsers trust the declared content type, and send no referrer from a page of this server to another site.
-fn add_security_headers(response: &mut Response) {
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return;
-    }
-    let headers = response.headers_mut();
-    headers
-        .entry(header::X_CONTENT_TYPE_OPTIONS)
-        .or_insert(HeaderValue::from_static("nosniff"));
-    headers
-        .entry(header::REFERRER_POLICY)
-        .or_insert(HeaderValue::from_static("no-referrer"));
-}
-
-/// Makes sure that a request names one host, in the header where HTTP/1.1 has it: HTTP/2 has it in the request's URI.
-///
-/// # Errors
-/// There is none (only HTTP/1.0 may leave it out), or more than one, or it is malformed: a proxy that passes such a request on
-/// may take it for one to another site than we do.
-fn normalize_host(request: &mut Request<Body>) -> Result<()> {
-    if request.version() == Version::HTTP_2
-        && let Some(authority) = request.uri().authority()
-    {
-        let host = HeaderValue::from_str(authority.as_str());
-        let host = host.map_err(|_| Error::bad_request("the :authority is no host"))?;
-        request.headers_mut().insert(header::HOST, host);
-    }
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) => {
-            let host = host.to_str().ok().and_then(HostPort::parse);
-            host.map(|_| ())
-                .ok_or_else(|| Error::bad_request("the header host is no host"))
-        }
-        (None, _) if request.version() < Version::HTTP_11 => Ok(()),
-        (None, _) => Err(Error::bad_request("the header host is missing")),
-        (Some(_), Some(_)) => Err(Error::bad_request("there is more than one header host")),
     }
 }

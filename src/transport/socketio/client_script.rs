@@ -10,6 +10,8 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 
+use crate::http::Routes;
+
 /// The bundles that Socket.IO's own server serves, each with whether it is a module.
 const BUNDLES: [(&str, bool); 4] = [
     ("socket.io.js", false),
@@ -23,16 +25,18 @@ const MODULE_EXPORTS: &str =
     "export { io, io as connect, io as Manager, io as Socket, io as default };\n";
 
 /// The routes below `path`; `client` is the URL of the folder that has the bundles.
-pub(super) fn routes(path: &str, client: Option<&str>) -> Router {
+pub(super) fn routes(path: &str, client: Option<&str>) -> Routes {
     BUNDLES
         .iter()
-        .fold(Router::new(), |routes, (name, module)| {
+        .fold(Routes::default(), |routes, (name, module)| {
             let redirect = client.map(|client| format!("{}/{name}", client.trim_end_matches('/')));
             let response = match redirect.and_then(|url| HeaderValue::try_from(url).ok()) {
                 Some(url) => ClientScript::Redirect(url),
                 None => ClientScript::Inline { module: *module },
             };
-            routes.route(&format!("{path}/{name}"), get(async move || response))
+            let path = format!("{path}/{name}");
+            let route = Router::new().route(&path, get(async move || response));
+            routes.merge(Routes::new(route, [path]))
         })
 }
 

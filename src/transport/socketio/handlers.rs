@@ -31,10 +31,12 @@ pub use handler_error::HandlerError;
 pub use namespace::NamespaceBuilder;
 pub use request::EventRequest;
 
-use crate::{events::EventOwners, model::Namespace};
+pub(crate) use encoding::encode_event;
 pub(super) use encoding::encode_ok;
 pub(super) use handler::BoxedHandler;
 pub(super) use namespace::NamespaceHandlers;
+
+use crate::{events::EventOwners, model::Namespace};
 
 /// The application's handlers, and the values that they share.
 #[derive(Default)]

@@ -20,7 +20,7 @@ use crate::{
 ///
 /// # Errors
 /// `internal` if the data cannot be encoded.
-pub(super) fn encode_event<T: Serialize + ?Sized>(event: &str, data: &T) -> Result<EventPayload> {
+pub(crate) fn encode_event<T: Serialize + ?Sized>(event: &str, data: &T) -> Result<EventPayload> {
     encode(data, Some(event))
 }
 

@@ -1,0 +1,128 @@
+//! The router of a server: its own routes by group, an application's beside them, and what answers elsewhere.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Extension, Router};
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
+
+use super::{probe::RouteProbe, start_error::StartError};
+use crate::{
+    api::{self, ApiRoutes},
+    config::Config,
+    http::{self, HttpSettings, RouteGroup, Routes, body::BodyLimits, origins::Origins},
+    limits::Pool,
+    transport::{AdmissionControl, poll, sse, websocket},
+};
+
+/// What the server answers itself.
+pub(super) struct OwnRoutes {
+    routes: Routes,
+    /// What answers where nothing has a route, if the application has no fallback.
+    fallback: Router,
+    /// What answers below `/v1`, whether the application has a fallback or not.
+    rest_fallback: Router,
+}
+
+impl OwnRoutes {
+    /// The groups of `http.routes` below `http.prefix`, and Socket.IO.
+    pub(super) fn new(
+        config: &Config,
+        admission: &Arc<AdmissionControl>,
+        (socketio, api): (Routes, ApiRoutes),
+        origins: Origins,
+    ) -> Self {
+        let HttpSettings { prefix, routes, .. } = &config.http;
+        let has = |group| routes.contains(&group);
+        let groups = [
+            (RouteGroup::Rest, api.rest),
+            (RouteGroup::Health, api.health),
+            (RouteGroup::Metrics, api.metrics),
+            (
+                RouteGroup::WebSocket,
+                websocket::routes(
+                    admission,
+                    &config.websocket,
+                    config.socketio.read_buffer.bytes(),
+                ),
+            ),
+            (RouteGroup::Events, sse::routes(admission, &config.events)),
+            (RouteGroup::Poll, poll::routes(admission, &config.poll)),
+        ];
+        // Metrics with an address of their own are for operators alone.
+        let is_served = |group| {
+            has(group) && (group != RouteGroup::Metrics || config.http.internal_listen.is_none())
+        };
+        let served = groups.into_iter().filter(|(group, _)| is_served(*group));
+        let groups = served.fold(Routes::default(), |all, (_, routes)| all.merge(routes));
+        let mut own = socketio.merge(groups.under(prefix));
+        let cors = cors(origins);
+        own.router = own
+            .router
+            .method_not_allowed_fallback(http::method_not_allowed)
+            .layer(cors.clone());
+        let rest_fallback = match has(RouteGroup::Rest) {
+            true => api.rest_fallback.layer(cors.clone()),
+            false => Router::new(),
+        };
+        Self {
+            routes: own,
+            fallback: api::fallback(prefix, routes).layer(cors),
+            rest_fallback,
+        }
+    }
+
+    /// Adds an application's routes. Its layers and its fallback stay as they are, and ours do not concern its routes.
+    ///
+    /// # Errors
+    /// It has a route that the server has.
+    pub(super) async fn with_application(
+        self,
+        application: Router,
+        bodies: BodyLimits,
+    ) -> Result<Router, StartError> {
+        let probe = RouteProbe::new(application.clone());
+        for path in &self.routes.paths {
+            if let Some(conflict) = probe.conflict(path).await {
+                return Err(StartError::Route(format!(
+                    "the application's route {conflict} is taken: the server has {path}. http.prefix moves the server's \
+                     routes and http.routes leaves some out; socketio.path moves Socket.IO"
+                )));
+            }
+        }
+        let elsewhere = match probe.has_fallback().await {
+            true => application.clone(),
+            false => self.fallback,
+        };
+        // Like this a page of an application does not answer a call that is misspelt.
+        let elsewhere = self.rest_fallback.fallback_service(elsewhere);
+        let router = self.routes.router.without_v07_checks().merge(application);
+        // For extractors of ours, which an application's routes may have, too.
+        Ok(router.fallback_service(elsewhere).layer(Extension(bodies)))
+    }
+}
+
+/// The limits of bodies.
+pub(super) fn body_limits(settings: &HttpSettings, memory: &Arc<Pool>) -> BodyLimits {
+    BodyLimits {
+        bytes: settings.body_bytes.bytes(),
+        time: settings.body_timeout,
+        memory: memory.clone(),
+    }
+}
+
+/// The CORS layer, with the origins that WebSocket upgrades are checked against.
+fn cors(origins: Origins) -> CorsLayer {
+    let layer = CorsLayer::new()
+        .allow_methods(AllowMethods::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([http::REQUEST_ID, ::http::header::RETRY_AFTER])
+        .max_age(Duration::from_secs(3600));
+    if origins.allows_any() {
+        return layer.allow_origin(AllowOrigin::any());
+    }
+    layer
+        .allow_credentials(true)
+        .allow_origin(AllowOrigin::predicate(move |origin, request| {
+            origins.is_trusted(origin, &request.headers, &request.extensions)
+        }))
+}

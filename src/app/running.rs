@@ -1,0 +1,102 @@
+//! What a server does besides accepting connections: its background tasks, and the order in which they end.
+
+use axum::Router;
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{App, drain::drain};
+use crate::{
+    backend::Backend,
+    config::DrainSettings,
+    hub::{CloseReason, Hub},
+};
+
+/// The background tasks of a server whose router an application serves itself: see [`App::into_router`].
+///
+/// Dropping it stops everything at once: connections would otherwise stay open with nothing to deliver to them. Call
+/// [`shutdown`](Self::shutdown) to end in order.
+#[must_use = "the server stops when this is dropped"]
+pub struct AppHandle {
+    hub: Hub,
+    backend: Backend,
+    drain: DrainSettings,
+    draining: CancellationToken,
+    key_refresh: CancellationToken,
+    /// Ends the connections of the server's own listeners.
+    end: CancellationToken,
+    tasks: [AbortHandle; 2],
+}
+
+/// Starts the background tasks, and the listener for operators.
+pub(super) fn start(app: App) -> (Router, AppHandle) {
+    let server = app.server_config();
+    let delivering = tokio::spawn(app.hub.clone().deliver_all(app.deliveries));
+    let tending = tokio::spawn(app.hub.clone().run_maintenance());
+    let end = CancellationToken::new();
+    if let Some(internal) = app.internal {
+        tokio::spawn(internal.serve(server, end.clone()));
+    }
+    let handle = AppHandle {
+        hub: app.hub,
+        backend: app.backend,
+        drain: app.config.drain,
+        draining: app.draining,
+        key_refresh: app.key_refresh,
+        end,
+        tasks: [delivering.abort_handle(), tending.abort_handle()],
+    };
+    (app.router, handle)
+}
+
+impl AppHandle {
+    /// Ends in order, as [`App::run`] does: refuses new clients, notifies and closes the others over `drain.over`, and returns
+    /// once everything that was accepted is stored. Requests that are still open are up to whoever serves the router.
+    pub async fn shutdown(self) {
+        self.drain().await;
+        self.close().await;
+    }
+
+    /// Cancelled when the connections of the server's own listeners have to end.
+    pub(super) fn end(&self) -> &CancellationToken {
+        &self.end
+    }
+
+    /// Whether the drain is so short that new connections need not be accepted meanwhile.
+    pub(super) fn drains_briefly(&self) -> bool {
+        self.drain.is_brief(self.has_peers())
+    }
+
+    /// Closes all clients.
+    pub(super) async fn drain(&self) {
+        drain(&self.hub, &self.drain, self.has_peers(), &self.draining).await;
+    }
+
+    /// Ends the server's own listeners, and stores everything that was accepted, even if its sender no longer waits for the
+    /// ack.
+    pub(super) async fn close(&self) {
+        self.end.cancel();
+        self.backend.log.close().await;
+        self.key_refresh.cancel();
+    }
+
+    fn has_peers(&self) -> bool {
+        let pubsub = self.backend.pubsub.as_ref();
+        pubsub.is_some_and(|pubsub| pubsub.node_count() > 1)
+    }
+}
+
+impl Drop for AppHandle {
+    fn drop(&mut self) {
+        for token in [&self.draining, &self.end, &self.key_refresh] {
+            token.cancel();
+        }
+        self.hub.close_new_connections();
+        // Dropped after its runtime, no connections are left, and closing them would need one.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            for connection in self.hub.connections() {
+                connection.close(CloseReason::Draining);
+            }
+        }
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}

@@ -16,10 +16,10 @@ export const STORES = [
 
 const OPTIONS = { ...UNLIMITED, "history-messages": 100_000 };
 
-// `n` nodes over the Redis or Redis Cluster `store`.
-export function nodes(t, store, n = 2, options = {}) {
-  const shared = { ...OPTIONS, store: "redis", "redis-url": store.url, ...options };
-  return Promise.all(upTo(n).map(() => serve(t, shared)));
+// `n` nodes over the Redis or Redis Cluster `store`, of the server itself or of another `program`.
+export function nodes(t, store, n = 2, options = {}, program = undefined) {
+  const shared = { ...OPTIONS, ...options, store: "redis", "redis-url": store.url };
+  return Promise.all(upTo(n).map(() => serve(t, shared, program)));
 }
 
 // `n` nodes over one Redis, each of which reaches it through a network of its own, `node.way`.

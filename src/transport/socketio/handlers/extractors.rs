@@ -1,5 +1,6 @@
 //! What handlers take from an event.
 
+use bytes::Bytes;
 use http::HeaderMap;
 use serde::de::DeserializeOwned;
 
@@ -43,6 +44,13 @@ impl<T: DeserializeOwned + 'static> FromEvent for Data<T> {
 impl<T: DeserializeOwned + 'static> FromEvent for TryData<T> {
     fn from_event(event: &mut EventRequest) -> Result<Self, HandlerError> {
         Ok(Self(decode(&event.text, event.attachments.as_ref())))
+    }
+}
+
+/// The only argument of an event that has a single, binary one.
+impl FromEvent for Bytes {
+    fn from_event(event: &mut EventRequest) -> Result<Self, HandlerError> {
+        Data::from_event(event).map(|Data(bytes)| bytes)
     }
 }
 

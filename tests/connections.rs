@@ -84,7 +84,7 @@ async fn endless(header_timeout: Duration) -> (Server, Endless) {
     });
     let mut config = config();
     config.http.header_timeout = header_timeout;
-    let builder = App::builder(config).routes(|_| Router::new().route("/endless", endless));
+    let builder = App::builder(config).routes(|_, _| Router::new().route("/endless", endless));
     (Server::start_with(builder).await, seen)
 }
 

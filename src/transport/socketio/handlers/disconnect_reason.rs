@@ -2,7 +2,6 @@
 
 use socketioxide::socket::DisconnectReason as SocketReason;
 
-use super::{EventRequest, FromEvent, HandlerError};
 use crate::hub::CloseReason;
 
 /// Why a client has disconnected: an argument of the handler of [`on_disconnect`](crate::app::AppBuilder::on_disconnect).
@@ -53,14 +52,5 @@ impl From<SocketReason> for DisconnectReason {
             | SocketReason::PacketParsingError
             | SocketReason::TransportError => Self::TransportError,
         }
-    }
-}
-
-impl FromEvent for DisconnectReason {
-    fn from_event(event: &mut EventRequest) -> Result<Self, HandlerError> {
-        event.disconnect_reason.ok_or_else(|| {
-            tracing::error!("only the handler of on_disconnect has a DisconnectReason");
-            HandlerError::internal()
-        })
     }
 }

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde::de::DeserializeOwned;
 
-use super::{AckSender, EventContext, EventRequest, HandlerError, decoding::decode};
+use super::{
+    AckSender, DisconnectReason, EventContext, EventRequest, HandlerError, decoding::decode,
+};
 use crate::{
     auth::Principal,
     error::Result,
@@ -64,6 +66,15 @@ impl FromEvent for AckSender {
     fn from_event(event: &mut EventRequest) -> Result<Self, HandlerError> {
         event.ack.take().ok_or_else(|| {
             tracing::error!("a handler takes the AckSender twice");
+            HandlerError::internal()
+        })
+    }
+}
+
+impl FromEvent for DisconnectReason {
+    fn from_event(event: &mut EventRequest) -> Result<Self, HandlerError> {
+        event.disconnect_reason.ok_or_else(|| {
+            tracing::error!("only the handler of on_disconnect has a DisconnectReason");
             HandlerError::internal()
         })
     }

@@ -186,6 +186,20 @@ async fn a_route_that_the_server_has_is_refused_with_a_sentence_that_names_both(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn socketio_cannot_have_the_path_of_a_route_that_the_server_has() {
+    let mut config = config();
+    config.socketio.path = "/healthz".to_owned();
+    let refused = App::builder(config.clone()).build().await.err().unwrap();
+    let text = refused.to_string();
+    assert!(
+        text.contains("the server has its own route /healthz;"),
+        "{text}"
+    );
+    config.http.prefix = "/moved".to_owned();
+    App::builder(config).build().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_more_specific_route_goes_first_and_a_less_specific_one_last() {
     let routes = Router::new()
         .route("/events/special", get(async || "special"))

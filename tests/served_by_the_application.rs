@@ -21,6 +21,7 @@ use switchboard::{
     config::{Config, Store},
     hub::{Hub, Publish},
     model::{Namespace, RoomName},
+    testing::TestClient,
 };
 use tokio::{net::TcpListener, net::TcpSocket, sync::oneshot, task::JoinHandle};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
@@ -222,17 +223,11 @@ async fn a_router_serves_without_addresses_and_below_a_path_of_the_applications(
     let address = listener.local_addr().unwrap();
     let outer = Router::new().nest("/below", router);
     let serving = tokio::spawn(async move { axum::serve(listener, outer).await });
-    let url = format!("ws://{address}/below/socket.io/?EIO=4&transport=websocket");
-    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-    let opened = tokio::time::timeout(DEADLINE, socket.next()).await.unwrap();
-    assert!(
-        opened
-            .unwrap()
-            .unwrap()
-            .to_text()
-            .unwrap()
-            .starts_with("0{")
-    );
+    let url = format!("http://{address}/below/socket.io");
+    let auth = json!({ "user": "alice" });
+    let mut alice = TestClient::connect_at(&url, "/", auth).await.unwrap();
+    let joined = alice.emit_with_ack("join", "lobby").await.unwrap();
+    assert_eq!(joined[0]["ok"], true);
     let alive = reqwest::get(format!("http://{address}/below/healthz")).await;
     assert_eq!(alive.unwrap().status(), StatusCode::OK);
     handle.shutdown().await;

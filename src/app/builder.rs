@@ -241,7 +241,7 @@ impl AppBuilder {
             Some(address) => Some(InternalListener::bind(address, api.operators.clone()).await?),
             None => None,
         };
-        let own = OwnRoutes::new(&config, &admission, (socketio, api), origins);
+        let own = OwnRoutes::new(&config, &admission, (socketio, api), origins)?;
         let application = self.routes.into_iter().fold(Router::new(), |all, routes| {
             all.merge(routes(hub.clone(), io.clone()))
         });

@@ -25,12 +25,15 @@ pub(super) struct OwnRoutes {
 
 impl OwnRoutes {
     /// The groups of `http.routes` below `http.prefix`, and Socket.IO.
+    ///
+    /// # Errors
+    /// Socket.IO has the path of one of the groups.
     pub(super) fn new(
         config: &Config,
         admission: &Arc<AdmissionControl>,
         (socketio, api): (Routes, ApiRoutes),
         origins: Origins,
-    ) -> Self {
+    ) -> Result<Self, StartError> {
         let HttpSettings { prefix, routes, .. } = &config.http;
         let has = |group| routes.contains(&group);
         let groups = [
@@ -54,7 +57,19 @@ impl OwnRoutes {
         };
         let served = groups.into_iter().filter(|(group, _)| is_served(*group));
         let groups = served.fold(Routes::default(), |all, (_, routes)| all.merge(routes));
-        let mut own = socketio.merge(groups.under(prefix));
+        let groups = groups.under(prefix);
+        if let Some(taken) = groups
+            .paths
+            .iter()
+            .find(|path| socketio.paths.contains(path))
+        {
+            return Err(StartError::Route(format!(
+                "socketio.path is {}, but the server has its own route {taken}; http.prefix moves that and http.routes \
+                 leaves it out",
+                config.socketio.path
+            )));
+        }
+        let mut own = socketio.merge(groups);
         let cors = cors(origins);
         own.router = own
             .router
@@ -64,11 +79,11 @@ impl OwnRoutes {
             true => api.rest_fallback.layer(cors.clone()),
             false => Router::new(),
         };
-        Self {
+        Ok(Self {
             routes: own,
             fallback: api::fallback(prefix, routes).layer(cors),
             rest_fallback,
-        }
+        })
     }
 
     /// Adds an application's routes. Its layers and its fallback stay as they are, and ours do not concern its routes.

@@ -16,7 +16,7 @@ pub enum StartError {
     /// A handler of an event cannot be registered; says which one and why.
     #[error("{0}")]
     Event(String),
-    /// The application has a route that the server has; says which one.
+    /// The application or Socket.IO has a route that the server has; says which one.
     #[error("{0}")]
     Route(String),
     /// The embedded log could not be opened.

@@ -106,15 +106,21 @@ impl TestClient {
         namespace: &str,
         auth: impl Serialize,
     ) -> Result<Self, TestClientError> {
+        Self::connect_at(&server.url(server.socketio_path()), namespace, auth).await
+    }
+
+    /// Connects to a namespace of whatever server: `url` is where it serves Socket.IO, `http://127.0.0.1:3000/socket.io`.
+    ///
+    /// # Errors
+    /// There is no such server, or it refuses the connection.
+    pub async fn connect_at(
+        url: &str,
+        namespace: &str,
+        auth: impl Serialize,
+    ) -> Result<Self, TestClientError> {
         let auth = json!(auth).to_string();
-        let address = server.address();
-        let stream = TcpStream::connect(address).await;
-        let stream = stream.map_err(|error| TestClientError::Connection(error.to_string()))?;
-        let path = server.socketio_path();
-        let url = format!("ws://{address}{path}/?EIO=4&transport=websocket");
-        let (socket, _) = client_async(url, stream).await?;
         let mut client = Self {
-            socket,
+            socket: open(url).await?,
             namespace: namespace.to_owned(),
             id: String::new(),
             acks: 0,
@@ -278,6 +284,20 @@ impl TestClient {
         };
         format!("instead came: {earlier}{}", shown.join(", "))
     }
+}
+
+/// Opens a WebSocket to `http://host:port/path`.
+async fn open(url: &str) -> Result<WebSocketStream<TcpStream>, TestClientError> {
+    let Some(target) = url.strip_prefix("http://") else {
+        let message = format!("{url} does not begin with http://");
+        return Err(TestClientError::Connection(message));
+    };
+    let authority = target.split('/').next().unwrap_or(target);
+    let stream = TcpStream::connect(authority).await;
+    let stream = stream.map_err(|error| TestClientError::Connection(error.to_string()))?;
+    let path = target.trim_end_matches('/');
+    let url = format!("ws://{path}/?EIO=4&transport=websocket");
+    Ok(client_async(url, stream).await?.0)
 }
 
 fn shorten((name, arguments): &(String, Vec<Value>)) -> String {

@@ -1,5 +1,5 @@
-//! What happens to each request of a connection of ours before and after the router: memory, and what [`request_context`](crate::http::request_context)
-//! does for every request.
+//! What happens to each request of a connection of ours before and after the router: memory, and what
+//! [`request_context`](crate::http::request_context) does for every request.
 
 use std::{net::IpAddr, sync::Arc};
 

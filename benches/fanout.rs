@@ -22,14 +22,16 @@ use socketioxide::{
     SocketIo,
     extract::{AckSender, Data, SocketRef},
 };
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::net::TcpListener;
 
 mod support {
     pub mod client;
+    pub mod load;
     pub mod process;
 }
 use support::{
     client::{Client, body, quantile},
+    load::{Counter, Load, count},
     process::{Result, Server, check_open_files},
 };
 
@@ -170,7 +172,7 @@ async fn fan_out(server: Server, members: u64, in_flight: u64) -> Result<Load> {
     for number in 0..members {
         let mut member = Client::connect(&server.address, &format!("member-{number}")).await?;
         member.join("room").await?;
-        tokio::spawn(count(member, counter.clone()));
+        tokio::spawn(count(member, r#"42["message""#, counter.clone()));
     }
     let mut sender = Client::connect(&server.address, "sender").await?;
     let packet = format!(r#"42["message",{}]"#, body("room"));
@@ -240,67 +242,7 @@ async fn idle() -> Result<()> {
     Ok(())
 }
 
-/// The cost of a load for the server.
-struct Load {
-    cpu: Duration,
-    count: u64,
-    took: Duration,
-}
-
-impl Load {
-    /// CPU time for each, in µs.
-    fn cpu_each(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / self.count as f64
-    }
-}
-
-impl std::fmt::Display for Load {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let each = self.cpu_each();
-        let rate = self.count as f64 / self.took.as_secs_f64();
-        write!(f, "{each:>8.2} {rate:>10.0}")
-    }
-}
-
 /// The server to compare with.
 fn start_plain() -> Result<Server> {
     Server::run(Command::new(env::current_exe()?).env(PLAIN, "1"))
-}
-
-/// Counts messages until the connection ends.
-async fn count(mut client: Client, counter: Arc<Counter>) {
-    while client.wait_for(r#"42["message""#).await.is_ok() {
-        counter.add();
-    }
-}
-
-/// Counts the messages that the members of a room have received.
-struct Counter {
-    members: u64,
-    received: AtomicU64,
-    changed: Notify,
-}
-
-impl Counter {
-    fn new(members: u64) -> Self {
-        Self {
-            members,
-            received: AtomicU64::new(0),
-            changed: Notify::new(),
-        }
-    }
-
-    fn add(&self) {
-        let received = self.received.fetch_add(1, Ordering::Relaxed) + 1;
-        if received.is_multiple_of(self.members) {
-            self.changed.notify_one();
-        }
-    }
-
-    /// Waits until all members have received so many messages. One task waits at a time.
-    async fn wait_for(&self, messages: u64) {
-        while self.received.load(Ordering::Relaxed) < messages * self.members {
-            self.changed.notified().await;
-        }
-    }
 }

@@ -190,6 +190,11 @@ impl Connection {
         self.memberships.joined()
     }
 
+    /// Whether it has left its rooms for good: it has ended, or another connection has resumed its session.
+    pub(in crate::hub) fn has_left_all(&self) -> bool {
+        self.memberships.is_closed()
+    }
+
     /// Waits until no other task of this connection joins, leaves or catches up.
     pub(in crate::hub) async fn lock_memberships(&self) -> MembershipGuard {
         self.membership_lock.clone().lock_owned().await

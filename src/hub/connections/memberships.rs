@@ -63,6 +63,11 @@ impl MembershipTable {
         lock(&self.0).rooms.contains_key(room)
     }
 
+    /// Whether it has left all rooms for good.
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.0).closed
+    }
+
     /// The rooms that have been joined, not those that are being joined; `None` after [`leave_all`](Self::leave_all).
     pub(super) fn joined(&self) -> Option<Memberships> {
         let table = lock(&self.0);

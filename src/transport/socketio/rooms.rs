@@ -94,9 +94,10 @@ impl SocketRooms {
 
 impl RoomsState {
     fn of_application(&self, socket: &Socket) -> Vec<String> {
-        let rooms = socket.rooms().into_iter().map(|room| room.to_string());
+        let rooms = socket.rooms().into_iter();
         let mut names: Vec<_> = rooms
-            .filter(|room| !self.joined_by_server.contains(room))
+            .filter(|room| !self.joined_by_server.contains(room.as_ref()))
+            .map(Cow::into_owned)
             .collect();
         names.sort_unstable();
         names

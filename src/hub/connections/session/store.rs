@@ -94,7 +94,7 @@ impl Hub {
     /// Stores what the application keeps with a connection, if that has changed. If that fails, it is logged, and retried with the
     /// next change.
     pub(crate) async fn save_application(&self, connection: &Connection) {
-        if connection.pid().is_none() || connection.memberships().is_none() {
+        if connection.pid().is_none() || connection.has_left_all() {
             return; // it has no session, or another connection has resumed that
         }
         let text = connection.application_data().to_text();

@@ -71,7 +71,7 @@ struct Elements<'a, 'de> {
     missing: usize,
 }
 
-/// The types that an argument is read as without regard to what is around it.
+/// Names the methods of `Deserializer` that all arguments and a single one implement alike, each in its own way.
 macro_rules! for_each_type {
     ($with:ident) => {
         $with! {

@@ -1,10 +1,16 @@
 use std::collections::HashMap;
 
+use proptest::{
+    collection::vec,
+    prelude::{Just, Strategy, any, prop_oneof},
+    proptest,
+};
+use rmpv::Value;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::error::Code;
+use crate::{error::Code, transport::socketio::handlers::encoding::encode_event};
 
 fn decoded<T: DeserializeOwned>(text: &str, attachments: &[&'static [u8]]) -> Result<T> {
     let attachments = attachments.iter().copied().map(Bytes::from_static);
@@ -92,8 +98,8 @@ fn attachments_go_by_their_number_and_not_by_their_place() {
     ] {
         let pair: (Bytes, Bytes) = decoded(text, &[b"zero", b"one"]).unwrap();
         assert_eq!(pair, ("one".into(), "zero".into()), "{text}");
-        let pair: (rmpv::Value, rmpv::Value) = decoded(text, &[b"zero", b"one"]).unwrap();
-        let bytes = |value: rmpv::Value| value.as_slice().map(<[u8]>::to_vec);
+        let pair: (Value, Value) = decoded(text, &[b"zero", b"one"]).unwrap();
+        let bytes = |value: Value| value.as_slice().map(<[u8]>::to_vec);
         assert_eq!(bytes(pair.0), Some(b"one".to_vec()), "{text}");
         assert_eq!(bytes(pair.1), Some(b"zero".to_vec()), "{text}");
     }
@@ -101,7 +107,7 @@ fn attachments_go_by_their_number_and_not_by_their_place() {
 
 #[test]
 fn keys_may_be_written_with_escapes_and_numbers_are_exact() {
-    let value: rmpv::Value = decoded(r#"["e",{"quo\"te":[0.30000000000000004]}]"#, &[]).unwrap();
+    let value: Value = decoded(r#"["e",{"quo\"te":[0.30000000000000004]}]"#, &[]).unwrap();
     assert_eq!(value["quo\"te"][0].as_f64(), Some(0.1 + 0.2));
     let value: serde_json::Value = decoded(r#"["e",-4.687745289017102e-131]"#, &[]).unwrap();
     assert_eq!(value.to_string(), "-4.687745289017102e-131");
@@ -113,6 +119,39 @@ fn a_value_around_an_attachment_is_nested_no_deeper_than_any_other() {
         let (open, close) = ("[".repeat(levels), "]".repeat(levels));
         format!(r#"["e",{open}{{"_placeholder":true,"num":0}}{close}]"#)
     };
-    decoded::<rmpv::Value>(&nested(100), &[b"x"]).unwrap();
-    assert!(decoded::<rmpv::Value>(&nested(200), &[b"x"]).is_err());
+    decoded::<Value>(&nested(100), &[b"x"]).unwrap();
+    assert!(decoded::<Value>(&nested(200), &[b"x"]).is_err());
+}
+
+/// Any value with bytes anywhere in it.
+fn values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Nil),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>()
+            .prop_filter("JSON has no others", |number| number.is_finite())
+            .prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        vec(any::<u8>(), 0..9).prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 40, 6, |inner| {
+        let field = (any::<String>().prop_map(Value::from), inner.clone());
+        prop_oneof![
+            vec(inner, 0..6).prop_map(Value::Array),
+            vec(field, 0..6).prop_map(Value::Map),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_is_decoded_again(value in values(), other in values()) {
+        let sent = (value, other);
+        let encoded = encode_event("e", &sent).unwrap();
+        let attachments = VecDeque::from(encoded.attachments);
+        let received: (Value, Value) = decode(&encoded.text, Some(&attachments)).unwrap();
+        assert_eq!(received, sent);
+    }
 }

@@ -1,7 +1,7 @@
 // Socket.IO protocol 5 as its own test suite looks at it: in namespaces that are an application's alone (examples/own_namespaces.rs), in
 // the server's own, and there with an application's handlers (examples/own_events.rs). Its cases of Engine.IO are in
 // protocol_engineio.test.mjs. In the server's own namespaces the answer to CONNECT has a `pid` besides the `sid`, and then
-// comes `session`, where the suite has its application say `auth`; without the contract nothing comes.
+// comes `session`, unless the contract is off, and then the `auth` of an application.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -16,44 +16,47 @@ const KINDS = {
   "an application's namespace": {
     start: (t, options) => serve(t, { ...options, "socketio-namespaces": "/rooms" }, example("own_namespaces")),
     keys: ["sid"],
-    greeting: "auth",
+    greetings: ["auth"],
     echoes: true,
   },
-  "the server's namespace": { start: (t, options) => serve(t, { ...options, ...BOTH }), keys: ["pid", "sid"], greeting: "session" },
-  "an application's handlers": { start: handled, keys: ["pid", "sid"], greeting: "session", echoes: true },
+  "the server's namespace": { start: (t, options) => serve(t, { ...options, ...BOTH }), keys: ["pid", "sid"], greetings: ["session"] },
+  "an application's handlers": { start: handled, keys: ["pid", "sid"], greetings: ["session", "auth"], echoes: true },
   "an application's handlers, without the contract": {
     start: (t, options) => handled(t, { ...options, "socketio-contract": false }),
     keys: ["pid", "sid"],
+    greetings: ["auth"],
     echoes: true,
   },
 };
 
 const ATTACHED = '{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}';
 
-// Connects to a namespace (`/custom,` or nothing for `/`); returns what it was answered and the greeting's argument.
-async function connect(socket, { prefix = "", auth = "", greeting } = {}) {
+// Connects to a namespace (`/custom,` or nothing for `/`); returns what it was answered and the last greeting's argument.
+async function connect(socket, { prefix = "", auth = "", greetings = ["auth"] } = {}) {
   socket.send(`40${prefix}${auth}`);
   const answer = await socket.next();
   assert.ok(answer.startsWith(`40${prefix}{`), answer);
   const found = { answer: JSON.parse(answer.slice(2 + prefix.length)) };
-  if (greeting === undefined) return found;
-  const start = `42${prefix}["${greeting}",`;
-  const greeted = await socket.next();
-  assert.ok(greeted.startsWith(start), greeted);
-  return { ...found, told: greeted.slice(start.length, -1) };
+  for (const greeting of greetings) {
+    const start = `42${prefix}["${greeting}",`;
+    const greeted = await socket.next();
+    assert.ok(greeted.startsWith(start), greeted);
+    found.told = greeted.slice(start.length, -1);
+  }
+  return found;
 }
 
-for (const [kind, { start, keys, greeting, echoes }] of Object.entries(KINDS)) {
+for (const [kind, { start, keys, greetings, echoes }] of Object.entries(KINDS)) {
   const check = (title, options, body) =>
     test(`Socket.IO 5, ${kind}: ${title}`, async (t) => body(await openFrames(t, await start(t, options), 4)));
 
   for (const prefix of ["", "/custom,"]) {
     for (const auth of ["", '{"token":"123"}']) {
       check(`CONNECT ${prefix}${auth} is answered`, {}, async (socket) => {
-        const { answer, told } = await connect(socket, { prefix, auth, greeting });
+        const { answer, told } = await connect(socket, { prefix, auth, greetings });
         assert.deepEqual(Object.keys(answer).sort(), keys);
         assert.equal(typeof answer.sid, "string");
-        if (greeting === "auth") assert.equal(told, auth || "{}");
+        if (greetings.at(-1) === "auth") assert.equal(told, auth || "{}");
       });
     }
   }
@@ -79,14 +82,14 @@ for (const [kind, { start, keys, greeting, echoes }] of Object.entries(KINDS)) {
   };
   for (const [what, packet] of Object.entries(broken)) {
     check(`a packet ${what} closes the connection`, {}, async (socket) => {
-      await connect(socket, { greeting });
+      await connect(socket, { greetings });
       socket.send(packet);
       await socket.ended();
     });
   }
 
   check("DISCONNECT from the main namespace is not answered, and the connection stays", { "socketio-ping-interval": "300ms" }, async (socket) => {
-    await connect(socket, { greeting });
+    await connect(socket, { greetings });
     socket.send("41");
     assert.equal(await socket.next(), "2");
   });
@@ -94,8 +97,8 @@ for (const [kind, { start, keys, greeting, echoes }] of Object.entries(KINDS)) {
   if (!echoes) continue;
 
   check("DISCONNECT from a namespace leaves the main one connected", {}, async (socket) => {
-    await connect(socket, { greeting });
-    await connect(socket, { prefix: "/custom,", greeting });
+    await connect(socket, { greetings });
+    await connect(socket, { prefix: "/custom,", greetings });
     socket.send("41/custom", '42["message","message to main namespace"]');
     // Clients that can be recovered take a string at the end of an event for its offset, so there it has one behind it.
     const offset = keys.includes("pid") ? ',"0~"' : "";
@@ -105,7 +108,7 @@ for (const [kind, { start, keys, greeting, echoes }] of Object.entries(KINDS)) {
   for (const prefix of ["", "/custom,"]) {
     const talk = (title, body) =>
       check(`${prefix}${title}`, {}, async (socket) => {
-        await connect(socket, { prefix, greeting });
+        await connect(socket, { prefix, greetings });
         await body(socket);
       });
 

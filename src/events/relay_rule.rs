@@ -53,14 +53,9 @@ impl RelayRule {
 /// # Errors
 /// `bad_request`, with a message that says what is wrong.
 pub(crate) fn check_name(name: &str) -> Result<()> {
-    if name.trim().is_empty() || name.len() > MAX_EVENT_BYTES {
-        let message = format!("an event name has 1 to {MAX_EVENT_BYTES} bytes");
+    if name.len() > MAX_EVENT_BYTES {
+        let message = format!("an event name has at most {MAX_EVENT_BYTES} bytes");
         return Err(Error::bad_request(message));
-    }
-    if name.chars().any(char::is_control) {
-        return Err(Error::bad_request(
-            "an event name has no control characters",
-        ));
     }
     if SOCKET_IO_EVENTS.contains(&name) {
         return Err(Error::bad_request("Socket.IO uses this name itself"));
@@ -89,6 +84,10 @@ impl FromStr for RelayRule {
             _ => (None, rest),
         };
         check_name(event)?;
+        if event.is_empty() || event.chars().any(char::is_control) {
+            let message = "an event name in a rule is not empty and has no control characters";
+            return Err(Error::bad_request(message));
+        }
         Ok(Self {
             namespace,
             event: event.to_owned(),

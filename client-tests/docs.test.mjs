@@ -27,9 +27,13 @@ import { binary, serve } from "./support/server.mjs";
 const here = fileURLToPath(new URL(".", import.meta.url));
 const root = join(here, "..");
 const address = /http:\/\/(127\.0\.0\.1|localhost):3000/g;
-const PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "examples/cluster/README.md"];
+const PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
 
 for (const file of await readdir(join(root, "docs"))) if (file.endsWith(".md")) PAGES.push(`docs/${file}`);
+for (const name of await readdir(join(root, "examples"))) {
+  const page = `examples/${name}/README.md`;
+  if (existsSync(join(root, page))) PAGES.push(page);
+}
 const texts = new Map(await Promise.all(PAGES.map(async (page) => [page, await readFile(join(root, page), "utf8")])));
 
 // Blocks of a page: their language and code.

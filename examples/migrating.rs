@@ -121,9 +121,7 @@ async fn rooms(context: EventContext) -> Result<Value> {
 
 /// `await io.in(room).fetchSockets()`
 async fn sockets(context: EventContext, Data(room): Data<RoomName>) -> Result<Value> {
-    let key = context.connection.room_key(&room);
-    let sockets = context.hub.connections_in(&key).await?;
-    Ok(json!({ "sockets": sockets }))
+    Ok(json!({ "sockets": context.connections_in(&room).await? }))
 }
 
 /// `socket.data.count = (socket.data.count ?? 0) + 1`

@@ -63,8 +63,7 @@ async fn ended(story: State<Story>, context: EventContext, reason: DisconnectRea
     let rooms = names(&context.rooms());
     story.0.add(format!("{user} {reason} {rooms}"));
     for room in context.rooms() {
-        let key = context.connection.room_key(&room);
-        let left = context.hub.connections_in(&key).await?.len();
+        let left = context.connections_in(&room).await?.len();
         context.to(room).emit("gone", &(user, left)).await?;
     }
     Ok(())

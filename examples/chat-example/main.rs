@@ -53,7 +53,7 @@ async fn enter(context: &EventContext, count: &UserCount, user: &User) -> Result
     context.set_state(user)?;
     *count += 1;
     // On the way that everybody's events take: `context.emit` would overtake what others were told before.
-    let client = context.to_connection(context.id());
+    let client = context.to_self();
     client.emit("login", &json!({ "numUsers": *count })).await?;
     let joined = json!({ "username": user.username, "numUsers": *count });
     context.to_others().emit("user joined", &joined).await

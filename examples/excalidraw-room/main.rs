@@ -105,8 +105,7 @@ async fn announce(context: &EventContext, room: &RoomName) -> Result<()> {
 }
 
 async fn members(context: &EventContext, room: &RoomName) -> Result<BTreeSet<ConnectionId>> {
-    let room = context.connection.room_key(room);
-    let members = context.hub.connections_in(&room).await?;
+    let members = context.connections_in(room).await?;
     Ok(members.into_iter().map(|member| member.id).collect())
 }
 

@@ -10,7 +10,9 @@ use crate::{
     auth::Principal,
     error::{Code, Error, Result},
     events::check_name,
-    hub::{CloseReason, Connection, Event, Hub, OutgoingEvent, Publish, PublishOutcome},
+    hub::{
+        CloseReason, Connection, Event, Hub, OutgoingEvent, Publish, PublishOutcome, RoomConnection,
+    },
     model::{Audience, Broadcast, ConnectionId, RoomName, UserId},
     transport::socketio::{SocketIo, SocketRef},
 };
@@ -98,6 +100,15 @@ impl EventContext {
         self.hub.leave(&self.connection, room).await
     }
 
+    /// The connections that are in a room of this namespace, on all nodes, in no order.
+    ///
+    /// # Errors
+    /// Fails with `unavailable` if other nodes cannot be reached.
+    pub async fn connections_in(&self, room: &RoomName) -> Result<Vec<RoomConnection>> {
+        let key = self.connection.room_key(room);
+        self.hub.connections_in(&key).await
+    }
+
     /// Disconnects the client, which does not reconnect by itself.
     pub fn disconnect(&self) {
         self.connection.close(CloseReason::Removed);
@@ -138,8 +149,9 @@ impl EventContext {
         self.hub.publish_admitted(&self.connection, publish).await
     }
 
-    /// Emits an event to the client that sent this one, before what is sent to it later, its ack above all. A tuple is several
-    /// arguments; bytes are attachments.
+    /// Emits an event to the client that sent this one, before what is sent to it later, its ack above all. It may overtake what was
+    /// emitted to others, since that takes the way of messages; [`to_self`](Self::to_self) does not. A tuple is several arguments; bytes are
+    /// attachments.
     ///
     /// # Errors
     /// Fails with `bad_request` if Socket.IO uses the name itself, with `internal` if the data cannot be encoded.
@@ -189,6 +201,11 @@ impl EventContext {
     /// Emits to all connections of a user, on all nodes.
     pub fn to_user(&self, user: &UserId) -> Emitter {
         self.to_all().to_user(user)
+    }
+
+    /// Emits to this client in the order of what is emitted to others: behind what was emitted before, perhaps also behind the ack of this event.
+    pub fn to_self(&self) -> Emitter {
+        self.to_connection(self.id())
     }
 
     /// Emits to one connection, on whatever node it is.

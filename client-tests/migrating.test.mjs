@@ -36,10 +36,14 @@ const rows = {
     assert.deepEqual(order, ["greeting"]);
   },
   "socket.handshake.auth, .headers": async (t) => {
-    const client = start(t, await application(t), { user: "alice", auth: { theme: "dark" }, extraHeaders: { "user-agent": "x" } });
-    const greeting = client.on("greeting");
-    await greeting.count(1);
-    assert.deepEqual(greeting.items, [[{ theme: "dark", agent: true, recovered: false }]]);
+    const server = await application(t);
+    for (const v of [2, 3, 4]) {
+      const said = { [v === 2 ? "query" : "auth"]: { theme: "dark" } };
+      const client = start(t, server, { v, user: "alice", ...said, extraHeaders: { "user-agent": "x" } });
+      const greeting = client.on("greeting");
+      await greeting.count(1);
+      assert.deepEqual(greeting.items, [[{ theme: "dark", agent: true, recovered: false }]], `client ${v}`);
+    }
   },
   "io.use((socket, next) => ...)": async (t) => {
     const server = await application(t);

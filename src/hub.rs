@@ -133,6 +133,16 @@ impl Hub {
         self.connection_table().is_empty()
     }
 
+    /// Makes [`is_idle`](Self::is_idle) false until the returned value is dropped: the application is told of the end of a connection.
+    pub(crate) fn hold_ending(&self) -> Arc<()> {
+        self.endings().clone()
+    }
+
+    /// Whether no connection is open, and the application has been told of the end of all.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.has_no_connections() && Arc::strong_count(self.endings()) == 1
+    }
+
     /// Every open connection, in no order.
     pub fn connections(&self) -> Vec<Arc<Connection>> {
         self.connection_table().all()

@@ -15,7 +15,7 @@ use http::request::Parts;
 use serde_json::{Value, json};
 use support::{Raw, Server, config};
 use switchboard::{
-    App, Error,
+    App, Error, SocketRef,
     app::AppBuilder,
     auth::{Grants, Principal, Reject, TokenClaims, issue},
     model::{Timestamp, UserId},
@@ -32,6 +32,7 @@ async fn identify(request: Parts, auth: Value) -> Result<Option<Principal>, Reje
     let cookie = request.headers.get("cookie");
     let cookie = cookie.and_then(|cookie| cookie.to_str().ok()?.strip_prefix("session="));
     match auth["session"].as_str().or(cookie) {
+        Some("panic") => panic!("a bug of the application"),
         Some("banned") => Err(Reject::new("you are banned").with_data(&json!({ "until": 7 }))),
         Some(user) => Ok(Some(Principal::new(
             UserId::parse(user)?,
@@ -116,6 +117,7 @@ async fn the_request_of_other_protocols_decides_without_what_a_foreign_page_may_
         (None, "alice", 200),
         (Some(&*own), "alice", 200),
         (None, "banned", 401),
+        (None, "panic", 503),
         (Some("https://foreign.example"), "alice", 403),
     ] {
         let answer = rooms(origin, session).send().await.unwrap();
@@ -213,5 +215,89 @@ async fn a_namespace_of_socketioxide_alone_lets_nobody_in_whom_the_configuration
     assert!(reply(&mut known).await.starts_with(r#"40/own,{"sid""#));
     let mut early = Raw::open_with(&server, &format!("&token={token}")).await;
     assert!(reply(&mut early).await.starts_with(r#"40/own,{"sid""#));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pattern_of_namespaces_that_matches_every_name_tells_an_unknown_client_nothing() {
+    let mut config = config();
+    config.auth.hmac_secret = Some(SECRET.into());
+    let app = App::builder(config).build().await.unwrap();
+    let tell = async |socket: SocketRef| drop(socket.emit("secret", &1));
+    app.io().dyn_ns("/{*rest}", tell).unwrap();
+    let server = Server::run(app).await;
+    let mut unknown = Raw::open(&server).await;
+    unknown.send("40/own,").await;
+    let refused = unknown.text().await.unwrap();
+    assert!(
+        refused.starts_with(r#"44/own,{"message":"unauthorized""#),
+        "{refused}"
+    );
+    while let Some(text) = unknown.text().await {
+        assert!(!text.contains("secret"), "{text}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_the_application_leaves_to_its_token_may_have_it_in_its_request() {
+    let server = Server::start_with(application()).await;
+    let claims = TokenClaims::for_user(UserId::parse("bob").unwrap());
+    let token = issue(SECRET, &claims, Timestamp::now()).unwrap();
+    let mut bob = Raw::open_with(&server, &format!("&token={token}")).await;
+    bob.send("40").await;
+    assert!(bob.text().await.unwrap().starts_with("40{"));
+    bob.event("session").await;
+    assert_eq!(bob.ack_of(r#"["who"]"#).await, json!(["bob"]));
+    let refreshed = bob.call("refresh", json!(token)).await;
+    assert_eq!(refreshed["error"]["code"], "bad_request");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_is_not_asked_for_ever_by_an_address_that_it_refuses() {
+    let mut config = config();
+    config.limits.auth_failures_per_second = 1;
+    config.limits.auth_failures_burst = 3;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let app = App::builder(config).authenticate(move |_, _| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { Ok::<Option<Principal>, _>(None) }
+    });
+    let server = Server::start_with(app).await;
+    let http = reqwest::Client::new();
+    let mut statuses = Vec::new();
+    for _ in 0..10 {
+        let answer = http
+            .get(server.url("/poll/lobby?wait=0"))
+            .send()
+            .await
+            .unwrap();
+        statuses.push(answer.status().as_u16());
+    }
+    assert_eq!(statuses[0], 401);
+    assert_eq!(statuses[9], 429);
+    assert!(asked.load(Ordering::Relaxed) < 8, "{statuses:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payload_that_is_too_large_or_too_deep_is_refused_before_the_application_is_asked() {
+    let server = Server::start_with(application()).await;
+    for payload in [
+        format!(r#"{{"session":"alice","x":"{}"}}"#, "x".repeat(16 << 10)),
+        format!(
+            r#"{{"session":"alice","x":{}{}}}"#,
+            "[".repeat(100),
+            "]".repeat(100)
+        ),
+    ] {
+        let refused = connect(&server, &payload).await;
+        assert!(
+            refused.starts_with(r#"44{"message":"too_large""#),
+            "{refused}"
+        );
+    }
     server.stop().await;
 }

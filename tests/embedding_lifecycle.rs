@@ -186,7 +186,7 @@ async fn whatever_a_handler_does_the_end_of_its_client_ends_the_membership() {
     let late = alice.call("hang", json!(1)).await;
     assert_eq!(late["error"]["code"], "unavailable");
     // One hangs when she goes and many are queued: all of them together have the time of one.
-    let hangs = vec![r#"42["hang"]"#; 50];
+    let hangs = vec![r#"42["hang"]"#; 200];
     alice.send_together(&hangs).await;
     alice.send("41").await;
     let room = RoomKey {
@@ -268,12 +268,26 @@ async fn ask(context: EventContext, Data(room): Data<RoomName>) -> Result<Value>
         .timeout(within)
         .emit_with_ack("double", &7)
         .await?;
+    let bob = UserId::parse("bob")?;
+    let user: Acks<i64> = context
+        .to_user(&bob)
+        .timeout(within)
+        .emit_with_ack("double", &8)
+        .await?;
+    let not_bob: Acks<i64> = context
+        .to_all()
+        .except_user(&bob)
+        .timeout(within)
+        .emit_with_ack("double", &9)
+        .await?;
     Ok(json!([
         one,
         others.received,
         others.missing,
         me.received,
-        nobody.received
+        nobody.received,
+        user.received,
+        not_bob.received
     ]))
 }
 
@@ -318,7 +332,7 @@ async fn a_handler_asks_its_client_and_others_and_has_their_acks() {
         }
     });
     let asked = doubling(&mut alice, r#"["ask","table"]"#).await;
-    assert_eq!(asked, json!([[8, [10], 1, [12], []]]));
+    assert_eq!(asked, json!([[8, [10], 1, [12], [], [16], [18]]]));
     // Whoever does not acknowledge is an error for the caller alone.
     let refused = mute.call("ask", json!("table")).await;
     assert_eq!(refused["error"]["code"], "unavailable");
@@ -401,4 +415,20 @@ async fn what_cannot_be_built_is_refused_with_a_sentence() {
     }
     let reason = DisconnectReason::Server(CloseReason::Slow);
     assert_eq!(reason.to_string(), "slow");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_drains_waits_for_what_the_application_does_at_the_end_of_its_clients() {
+    let story = Story::default();
+    let slowly = async |State(story): State<Story>, reason: DisconnectReason| {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        story.add(reason.as_str());
+    };
+    let app = App::builder(config())
+        .state(story.clone())
+        .on_disconnect(slowly);
+    let server = Server::start_with(app).await;
+    let _alice = Raw::connect(&server, "alice").await;
+    server.stop().await;
+    assert_eq!(story.lines(), ["draining"]);
 }

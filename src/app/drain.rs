@@ -53,7 +53,7 @@ pub(crate) async fn drain(
         connection.close(CloseReason::Draining);
     }
     while Instant::now() < deadline {
-        if hub.has_no_connections() {
+        if hub.is_idle() {
             tracing::info!(took = ?begin.elapsed(), "all connections are closed");
             return;
         }
@@ -61,7 +61,7 @@ pub(crate) async fn drain(
     }
     tracing::warn!(
         connections = hub.connections().len(),
-        "connections still open after drain.deadline"
+        "connections still open, or handlers of their ends still running, after drain.deadline"
     );
 }
 

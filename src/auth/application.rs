@@ -1,7 +1,13 @@
 //! Identities that an embedding application decides about itself.
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+};
 
+use futures_util::FutureExt;
 use http::request::Parts;
 use serde::Serialize;
 use serde_json::{
@@ -59,6 +65,15 @@ impl Reject {
         self
     }
 
+    /// The identity cannot be checked now, which says nothing about the client.
+    pub(crate) fn cannot_check() -> Self {
+        Self {
+            error: Error::new(Code::Unavailable, "the identity cannot be checked now"),
+            own_message: false,
+            data: None,
+        }
+    }
+
     /// The message.
     pub fn message(&self) -> &str {
         self.error.message()
@@ -90,13 +105,13 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Reject {
     fn from(error: E) -> Self {
         let any: &dyn std::any::Any = &error;
         let known = any.downcast_ref::<Error>().cloned();
+        let Some(known) = known else {
+            log_in_bursts!(error, %error, "authenticating a client failed");
+            return Self::cannot_check();
+        };
         Self {
-            error: known.unwrap_or_else(|| {
-                log_in_bursts!(error, %error, "authenticating a client failed");
-                Error::new(Code::Unavailable, "the identity cannot be checked now")
-            }),
-            own_message: false,
-            data: None,
+            error: known,
+            ..Self::cannot_check()
         }
     }
 }
@@ -110,8 +125,18 @@ impl ApplicationAuth {
         P: Into<Option<Principal>>,
     {
         Self(Box::new(move |parts, auth| {
-            let decided = authenticate(parts, auth);
-            Box::pin(async move { Ok(decided.await?.into()) })
+            let decided = catch_unwind(AssertUnwindSafe(|| authenticate(parts, auth)));
+            Box::pin(async move {
+                let decided = match decided {
+                    Ok(decided) => AssertUnwindSafe(decided).catch_unwind().await,
+                    Err(panicked) => Err(panicked),
+                };
+                let decided = decided.unwrap_or_else(|_| {
+                    log_in_bursts!(error, "the application's authentication panicked");
+                    Err(Reject::cannot_check())
+                });
+                Ok(decided?.into())
+            })
         }))
     }
 

@@ -178,8 +178,12 @@ impl Authority {
 
     /// Whether no key is configured, so that user names are not verified.
     pub fn is_open(&self) -> bool {
-        let decides = self.0.has_application.load(Ordering::Relaxed);
-        self.0.keys.is_empty() && self.0.jwks.is_none() && !decides
+        self.0.keys.is_empty() && self.0.jwks.is_none() && !self.has_application()
+    }
+
+    /// Whether the embedding application decides who a client is.
+    pub(crate) fn has_application(&self) -> bool {
+        self.0.has_application.load(Ordering::Relaxed)
     }
 
     /// Checks that tokens can be verified.

@@ -27,6 +27,8 @@ pub(super) struct HubParts {
     limiter: Limiter,
     rates: RateLimiter,
     batch_writers: BatchWriters,
+    /// One more for each connection of whose end the application is still being told.
+    endings: Arc<()>,
     away_after: Option<Duration>,
     token_grace: Duration,
     metrics: Arc<Metrics>,
@@ -77,6 +79,7 @@ impl Hub {
             rates: RateLimiter::new(&limits, fan_out),
             limiter: Limiter::new(limits, pages, memory),
             batch_writers: BatchWriters::default(),
+            endings: Arc::default(),
             away_after: presence.away_after,
             token_grace: grace,
             backend,
@@ -140,6 +143,11 @@ impl Hub {
 
     pub(super) fn batch_writers(&self) -> &BatchWriters {
         &self.parts().batch_writers
+    }
+
+    /// Held while the application is told of a connection's end.
+    pub(super) fn endings(&self) -> &Arc<()> {
+        &self.parts().endings
     }
 
     /// After how long without activity a user is shown as away; `None`: never.

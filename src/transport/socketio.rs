@@ -92,6 +92,13 @@ struct ServedNamespace {
     succession: Arc<Succession>,
 }
 
+impl ServedNamespace {
+    /// Whether the application is told of beginnings or ends here.
+    fn is_told(&self) -> bool {
+        self.handlers.on_connect().is_some() || self.handlers.on_disconnect().is_some()
+    }
+}
+
 impl SocketIoTransport {
     /// What a namespace has of its own.
     fn namespace(&self, namespace: &Namespace) -> ServedNamespace {

@@ -41,6 +41,9 @@ pub(super) use writer_pool::WriterPool;
 
 /// The session that an [`Outbox`] sends for, as far as the outbox has to query or notify it.
 pub(super) trait OutboxOwner: Send + Sync {
+    /// Closes the session in a moment: for a caller that holds the outbox's lock.
+    fn close_later(&self, _why: CloseReason) {}
+
     /// Closes the session; the reason is counted.
     fn close(&self, why: CloseReason);
 

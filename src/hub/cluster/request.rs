@@ -24,15 +24,12 @@ pub(in crate::hub) enum ClusterRequest {
         room: RoomName,
         user: UserId,
         reason: String,
+        /// Without telling its clients.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        silently: bool,
     },
     /// Make a user's connections members of a room. The response is the number of those that are in there now.
     Admit {
-        namespace: Namespace,
-        room: RoomName,
-        user: UserId,
-    },
-    /// Remove a user's connections from a room without telling them. The response is the number of those that were in there.
-    Remove {
         namespace: Namespace,
         room: RoomName,
         user: UserId,
@@ -80,7 +77,14 @@ impl Hub {
                 room,
                 user,
                 reason,
-            } => encode(&self.kick_locally(&RoomKey { namespace, room }, &user, &reason))?,
+                silently,
+            } => {
+                let room = RoomKey { namespace, room };
+                encode(&match silently {
+                    true => self.remove_locally(&room, &user),
+                    false => self.kick_locally(&room, &user, &reason),
+                })?
+            }
             ClusterRequest::Admit {
                 namespace,
                 room,
@@ -90,11 +94,6 @@ impl Hub {
                     .admit_locally(&RoomKey { namespace, room }, &user)
                     .await,
             )?,
-            ClusterRequest::Remove {
-                namespace,
-                room,
-                user,
-            } => encode(&self.remove_locally(&RoomKey { namespace, room }, &user))?,
             ClusterRequest::Connections { namespace, room } => {
                 encode(&self.local_connections_in(&RoomKey { namespace, room }))?
             }

@@ -1,19 +1,24 @@
 //! An application decides who is in a room: it adds and removes connections whatever their grants, by connection or by user.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
-use super::{Join, Replay, removal::REMOVED};
+use super::{Join, Replay, join::JoinedBy, removal::REMOVED};
 use crate::{
-    auth::Permission,
     error::{Error, Result},
     hub::{
         Connection, Hub,
         cluster::{client::REQUEST_TIMEOUT, request::ClusterRequest},
+        connections::connection_closing,
     },
     model::{ConnectionId, RoomKey, RoomName, UserId},
 };
+
+/// How long one connection may take to be admitted with the others of its user; less than other nodes wait.
+const ADMIT_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// A connection that is in a room, on any node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,23 +40,15 @@ impl Hub {
     /// read or stored.
     pub async fn admit(&self, connection: &Arc<Connection>, room: &RoomName) -> Result<()> {
         self.limiter().check_name(room.bytes())?;
-        if !connection.principal().may(Permission::Join, room) {
-            if room.is_personal() {
-                return Err(Error::forbidden("a personal room is its user's alone"));
-            }
-            connection.grant_room(room);
+        if room.is_personal() && !room.belongs_to(&connection.principal().user) {
+            return Err(Error::forbidden("a personal room is its user's alone"));
         }
         let request = Join {
             room: room.clone(),
             replay: Replay::Nothing,
         };
-        let joined = self.join_checked(connection, request).await;
-        let joined = joined.inspect_err(|_| {
-            if !connection.is_in(room) {
-                connection.revoke_room(room);
-            }
-        })?;
-        self.go_live(&joined);
+        let joined = self.join_as(connection, request, JoinedBy::Application);
+        self.go_live(&joined.await?);
         Ok(())
     }
 
@@ -60,7 +57,7 @@ impl Hub {
     ///
     /// # Errors
     /// Fails with `forbidden` for another user's personal room, and `unavailable` if other nodes cannot be reached. A connection that
-    /// cannot join, because it is in too many rooms for instance, is left out.
+    /// cannot join at once, because it is in too many rooms or its client reads slowly, is left out.
     pub async fn admit_user(&self, room: &RoomKey, user: &UserId) -> Result<usize> {
         if room.room.is_personal() && !room.room.belongs_to(user) {
             return Err(Error::forbidden("a personal room is its user's alone"));
@@ -85,10 +82,13 @@ impl Hub {
         if room.room.belongs_to(user) {
             return Err(Error::bad_request("the personal room cannot be left"));
         }
-        let request = ClusterRequest::Remove {
+        // A node that does not know the last field tells the clients, and removes them all the same.
+        let request = ClusterRequest::Kick {
             namespace: room.namespace.clone(),
             room: room.room.clone(),
             user: user.clone(),
+            reason: REMOVED.to_owned(),
+            silently: true,
         };
         let mut count = self.remove_locally(room, user);
         let sessions = &self.backend().sessions;
@@ -116,16 +116,17 @@ impl Hub {
     }
 
     pub(in crate::hub) async fn admit_locally(&self, room: &RoomKey, user: &UserId) -> usize {
-        let mut count = 0;
-        for connection in self.connections_of(room, user) {
-            match self.admit(&connection, &room.room).await {
-                Ok(()) => count += 1,
-                Err(error) => {
-                    tracing::debug!(%error, ?connection, room = %room.room, "a connection cannot be admitted");
-                }
+        let connections = self.connections_of(room, user).into_iter();
+        let admitting = connections.map(async |connection| {
+            // One whose client reads slowly has to catch up first.
+            let admitted = timeout(ADMIT_TIMEOUT, self.admit(&connection, &room.room)).await;
+            let admitted = admitted.unwrap_or_else(|_| Err(connection_closing()));
+            if let Err(error) = &admitted {
+                tracing::debug!(%error, ?connection, room = %room.room, "a connection cannot be admitted");
             }
-        }
-        count
+            usize::from(admitted.is_ok())
+        });
+        join_all(admitting).await.into_iter().sum()
     }
 
     pub(in crate::hub) fn remove_locally(&self, room: &RoomKey, user: &UserId) -> usize {
@@ -142,8 +143,8 @@ impl Hub {
         self.rooms().remove_member(room, connection);
         connection.sink().room_left(&room.room);
         // The caller does not wait until the client has read what it missed.
-        let (hub, connection, room) = (self.clone(), connection.clone(), room.room.clone());
-        tokio::spawn(async move { hub.settle_removals(&connection, &[room]).await });
+        let (hub, connection) = (self.clone(), connection.clone());
+        tokio::spawn(async move { hub.settle_removals(&connection).await });
         true
     }
 

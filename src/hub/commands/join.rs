@@ -79,7 +79,17 @@ struct PendingJoin {
     room: RoomName,
     /// The connection was not a member before.
     entered: bool,
+    by: JoinedBy,
     on_drop: OnDrop,
+}
+
+/// Who has decided that a connection becomes a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::hub) enum JoinedBy {
+    /// Its client, whose identity may.
+    Client,
+    /// The application, whatever the identity may do.
+    Application,
 }
 
 /// What happens when a join is dropped.
@@ -100,10 +110,7 @@ impl PendingJoin {
     }
 
     fn held_back(&self, read: Offset) -> HeldEvents {
-        // Not if it was removed meanwhile. If that happens now, whoever removes it waits for this join and repeats it.
-        if self.connection.is_in(&self.room) {
-            self.connection.sink().room_joined(&self.room);
-        }
+        self.connection.announce_joined(&self.room);
         HeldEvents {
             hub: self.hub.clone(),
             connection: self.connection.clone(),
@@ -125,6 +132,7 @@ impl Drop for PendingJoin {
             }
             OnDrop::Undo if self.entered => {
                 connection.remove_room(&self.room);
+                connection.sink().room_left(&self.room);
                 hub.rooms()
                     .remove_member(&connection.room_key(&self.room), connection);
             }
@@ -182,14 +190,15 @@ impl Hub {
     pub async fn join(&self, connection: &Arc<Connection>, request: Join) -> Result<Joined> {
         let reads_history = request.replay != Replay::Nothing;
         self.check_join(connection, &request.room, reads_history)?;
-        self.join_checked(connection, request).await
+        self.join_as(connection, request, JoinedBy::Client).await
     }
 
     /// Joins without a look at what the connection may do.
-    pub(in crate::hub) async fn join_checked(
+    pub(in crate::hub) async fn join_as(
         &self,
         connection: &Arc<Connection>,
         request: Join,
+        by: JoinedBy,
     ) -> Result<Joined> {
         let turn = connection.lock_memberships().await;
         let room = request.room;
@@ -209,8 +218,12 @@ impl Hub {
             connection: connection.clone(),
             room: room.clone(),
             entered,
+            by,
             on_drop: OnDrop::Undo,
         };
+        if by == JoinedBy::Application {
+            connection.grant_room(&room);
+        }
         connection.subscriber().hold_room(&room);
         self.rooms().add_member(&key, connection);
         self.leave_if_disconnected(connection, &room);
@@ -254,6 +267,8 @@ impl Hub {
         }
         if pending.entered {
             pending.on_drop = OnDrop::Live(page.offset);
+        }
+        if pending.entered || pending.by == JoinedBy::Application {
             self.save_session(connection, None)
                 .await
                 .inspect_err(|_| pending.on_drop = OnDrop::Undo)?;

@@ -19,6 +19,11 @@ impl Hub {
         connection: &Connection,
         token: &str,
     ) -> Result<Option<Timestamp>> {
+        if self.authority().has_application() {
+            return Err(Error::bad_request(
+                "the application decides who its clients are: connect again instead",
+            ));
+        }
         if self.authority().is_open() {
             return Err(Error::bad_request(
                 "this server checks no tokens: there is nothing to refresh",

@@ -43,6 +43,7 @@ impl Hub {
             room: room.room.clone(),
             user: user.clone(),
             reason: reason.to_owned(),
+            silently: false,
         };
         self.on_all_nodes(count, stored, &request).await
     }
@@ -139,17 +140,13 @@ impl Hub {
             connection.push(&kicked_event(room, reason));
         }
         drop(turn);
-        self.settle_removals(connection, left).await;
+        self.settle_removals(connection).await;
         self.schedule_removals_cleanup(connection);
     }
 
     /// Stores that a connection was removed from rooms, once the joins in progress have ended.
-    pub(super) async fn settle_removals(&self, connection: &Connection, left: &[RoomName]) {
+    pub(super) async fn settle_removals(&self, connection: &Connection) {
         let _turn = connection.lock_memberships().await;
-        // Once more: a join that was in progress may have ended in between.
-        for room in left.iter().filter(|room| !connection.is_in(room)) {
-            connection.sink().room_left(room);
-        }
         // A client that resumes the stored session would be in the rooms again.
         if let Err(error) = self.save_session(connection, None).await {
             tracing::debug!(%error, "session not stored after its removal from rooms");

@@ -24,7 +24,7 @@ pub(super) struct ApplicationData {
     pub(super) rooms: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) state: Option<Arc<RawValue>>,
-    /// Rooms of the hub that the application has let the connection into although its identity may not join them.
+    /// Rooms of the hub that the application has let the connection into, whatever its identity may do.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) granted: BTreeSet<RoomName>,
 }
@@ -86,9 +86,9 @@ impl ApplicationState {
         }
     }
 
-    /// What a session stores of it.
-    pub(super) fn to_store(&self) -> (Option<Arc<RawValue>>, BTreeSet<RoomName>) {
-        (self.state.clone(), self.granted.clone())
+    /// The rooms that the application has let it into.
+    pub(super) fn granted(&self) -> BTreeSet<RoomName> {
+        self.granted.clone()
     }
 
     /// The application has let the connection into a room.

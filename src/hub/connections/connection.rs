@@ -3,6 +3,7 @@
 //! A transport opens it by [`Hub::connect`](crate::hub::Hub::connect) and passes it to every verb. The hub knows the transport
 //! only as an [`EventSink`].
 
+use std::collections::BTreeSet;
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock,
     atomic::{AtomicBool, AtomicU64, Ordering},
@@ -180,6 +181,15 @@ impl Connection {
         self.memberships.names()
     }
 
+    /// Tells its transport that it has become a member of a room.
+    pub(crate) fn announce_joined(&self, room: &RoomName) {
+        self.sink().room_joined(room);
+        // If it was removed meanwhile, its transport may have been told of that first.
+        if !self.is_in(room) {
+            self.sink().room_left(room);
+        }
+    }
+
     /// Whether it is in `room`.
     pub fn is_in(&self, room: &RoomName) -> bool {
         self.memberships.contains(room)
@@ -269,6 +279,11 @@ impl Connection {
         lock(&self.application).grant(room);
     }
 
+    /// The rooms that it has been let into by the application. During a takeover it has left them already.
+    pub(super) fn granted_rooms(&self) -> BTreeSet<RoomName> {
+        lock(&self.application).granted()
+    }
+
     /// Takes back what [`grant_room`](Self::grant_room) has let it be in.
     pub(in crate::hub) fn revoke_room(&self, room: &RoomName) {
         lock(&self.application).revoke(room);
@@ -283,8 +298,7 @@ impl Connection {
     pub(super) fn application_data(&self) -> ApplicationData {
         let rooms = self.sink().rooms();
         let count = rooms.len();
-        let (state, granted) = lock(&self.application).to_store();
-        let data = ApplicationData::new(rooms, state, granted);
+        let data = ApplicationData::new(rooms, self.state(), self.granted_rooms());
         if data.rooms.len() < count {
             let stored = data.rooms.len();
             log_in_bursts!(warn, rooms = count, stored, connection = %self.id, "too many application rooms: a session stores only some of them");

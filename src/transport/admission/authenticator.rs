@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use http::{HeaderMap, Request, header, request::Parts};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use tokio::time::timeout;
 
 use super::{AdmissionConfig, AuthFailures};
@@ -61,7 +61,7 @@ impl Authenticator {
         if self.application.is_some() {
             let trust = self.origins.trust(&request.headers, &request.extensions);
             let address = client_address(&request.extensions).ip;
-            let decided = self.ask_application(request, trust, address, Value::Null);
+            let decided = self.ask_application(request, trust, address, None);
             let decided = decided.await.map_err(|reject| reject.error().clone())?;
             if let Some(principal) = decided {
                 return Ok(principal);
@@ -79,7 +79,9 @@ impl Authenticator {
                      http.origins lists, and of the server's own"
                 }
             });
-            self.record_failure(client_address(&request.extensions).ip, error)
+            let address = client_address(&request.extensions).ip;
+            self.record_refusal(address, &error);
+            self.record_failure(address, error)
         })
     }
 
@@ -98,24 +100,32 @@ impl Authenticator {
         request: &Parts,
         trust: Option<Trust>,
         address: IpAddr,
-        auth: Value,
+        auth: Option<&RawValue>,
     ) -> Result<Option<Principal>, Reject> {
         let Some(application) = &self.application else {
             return Ok(None);
         };
         self.failures.check_bad_signatures(address)?;
         let parts = shown_parts(request, trust, address);
+        let auth = auth.map_or(Ok(Value::Null), |auth| serde_json::from_str(auth.get()));
+        let auth = auth.map_err(|_| Error::bad_request("auth is not JSON"))?;
         let decided = timeout(APPLICATION_TIMEOUT, application.ask(parts, auth)).await;
         let decided = decided.unwrap_or_else(|_| {
             log_in_bursts!(warn, limit = ?APPLICATION_TIMEOUT, "authenticating a client timed out");
-            let message = "the identity cannot be checked now";
-            Err(Error::new(Code::Unavailable, message).into())
+            Err(Reject::cannot_check())
         });
-        decided.inspect_err(|reject| {
-            if reject.error().code() == Code::Unauthorized {
-                self.failures.record_bad_signature(address);
-            }
-        })
+        decided.inspect_err(|reject| self.record_refusal(address, reject.error()))
+    }
+
+    /// Records that the application, or its silence, has refused a client for good: it is not asked for ever.
+    pub(crate) fn record_refusal(&self, address: IpAddr, error: &Error) {
+        let is_temporary = matches!(
+            error.code(),
+            Code::Unavailable | Code::LimitReached | Code::RateLimited | Code::Draining
+        );
+        if self.has_application() && !is_temporary {
+            self.failures.record_bad_signature(address);
+        }
     }
 
     /// Who the request's own token speaks for, if it has one.
@@ -124,7 +134,8 @@ impl Authenticator {
         if authority.is_open() {
             return Ok(None);
         }
-        match self.token(request) {
+        let trust = self.origins.trust(&request.headers, &request.extensions);
+        match self.token(request, trust) {
             Some(token) => {
                 let address = client_address(&request.extensions).ip;
                 let verified = self.verify(address, &token.text).await;
@@ -139,23 +150,24 @@ impl Authenticator {
     /// Web Token belongs to a proxy or to the application, and is ignored: if the client has nothing better, its CONNECT
     /// is refused.
     pub(super) async fn identify_early(&self, request: &Parts) -> Result<Option<Principal>> {
-        match self.early_token(request) {
+        let trust = self.origins.trust(&request.headers, &request.extensions);
+        match self.early_token(request, trust) {
             Some(_) if self.has_application() => Ok(None),
             Some(token) if token.is_jwt() => self.identify(request).await,
             _ => Ok(None),
         }
     }
 
-    /// The token of such a request, if tokens are read that early.
-    pub(crate) fn early_token(&self, request: &Parts) -> Option<HttpToken> {
-        self.token(request).filter(|_| self.early_tokens)
+    /// The token of such a request of a page that is trusted so far, if tokens are read that early.
+    pub(crate) fn early_token(&self, request: &Parts, trust: Option<Trust>) -> Option<HttpToken> {
+        self.token(request, trust).filter(|_| self.early_tokens)
     }
 
     /// The request's own token. On requests of an unlisted page, what the browser or a proxy has added is ignored.
-    fn token(&self, request: &Parts) -> Option<HttpToken> {
+    fn token(&self, request: &Parts, trust: Option<Trust>) -> Option<HttpToken> {
         let query = request.uri.query();
         let (headers, cookie) = (&request.headers, self.cookie.as_deref());
-        match self.origins.trust(headers, &request.extensions) {
+        match trust {
             Some(Trust::Full) => find_token(headers, query, cookie),
             Some(Trust::WithoutCookies) => find_token(headers, query, None),
             Some(Trust::WithoutHeaders) | None => find_token(&HeaderMap::new(), query, None),

@@ -218,9 +218,9 @@ impl SocketIoTransport {
     ) -> Result<Principal, ConnectFailure> {
         let authenticator = self.admission.authenticator();
         if authenticator.has_application() {
-            let (auth, address) = (credentials.payload()?, session.address());
-            let parts = socket.req_parts();
-            let decided = authenticator.ask_application(parts, session.trust(), address, auth);
+            let (parts, trust, address) = (socket.req_parts(), session.trust(), session.address());
+            let auth = credentials.payload();
+            let decided = authenticator.ask_application(parts, trust, address, auth);
             if let Some(principal) = decided.await? {
                 return Ok(principal);
             }
@@ -228,6 +228,13 @@ impl SocketIoTransport {
         let now = Timestamp::now();
         if let Some(token) = credentials.token()? {
             return self.verify(session, &token, now).await;
+        }
+        // Where the application decides, the handshake's token has not been looked at.
+        if authenticator.has_application()
+            && let Some(token) = authenticator.early_token(socket.req_parts(), session.trust())
+            && token.is_jwt()
+        {
+            return self.verify(session, &token.text, now).await;
         }
         match session.principal() {
             Some(principal) if principal.is_expired(now) => {
@@ -240,17 +247,16 @@ impl SocketIoTransport {
             }
             Some(principal) => Ok(principal.clone()),
             None => {
-                let other = self
-                    .admission
-                    .authenticator()
-                    .early_token(socket.req_parts());
+                let other = authenticator.early_token(socket.req_parts(), session.trust());
                 let message = match other {
                     None => "a token is needed, in auth.token for instance",
                     Some(_) => {
                         "a token is needed, in auth.token for instance; what came with the HTTP request is no JSON Web Token"
                     }
                 };
-                Err(ConnectFailure::Permanent(Error::unauthorized(message)))
+                let error = Error::unauthorized(message);
+                authenticator.record_refusal(session.address(), &error);
+                Err(ConnectFailure::Permanent(error))
             }
         }
     }

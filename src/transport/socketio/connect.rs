@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, Weak};
 
 use socketioxide::{
+    ProtocolVersion,
     handler::{DisconnectHandler, FromConnectParts},
     socket::DisconnectReason,
 };
@@ -11,7 +12,7 @@ use socketioxide_core::Value;
 use super::{
     Adapter, Socket, SocketIo, SocketIoTransport, SocketRef,
     authorize::ConnectError,
-    credentials::{Credentials, auth_json},
+    credentials::Credentials,
     engine_session::EngineSession,
     event_sink::SocketEventSink,
     inbound::ConnectDecision,
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     error::{Code, Error, Result},
-    hub::{EventSink, PreparedConnection},
+    hub::PreparedConnection,
     model::Namespace,
     sync::lock,
     transport::{session_event::session_event, wire::ConnectReply},
@@ -88,16 +89,23 @@ impl SocketIoTransport {
         auth: &str,
     ) -> Result<(), ConnectError> {
         let session = session_of(socket)?;
+        let greets = self.namespace(&namespace).handlers.on_connect().is_some();
         let mut credentials = Credentials::read(auth);
-        if self.admission.authenticator().has_application() {
-            credentials = credentials.with_payload(auth);
+        if greets || self.admission.authenticator().has_application() {
+            let query = socket.req_parts().uri.query();
+            let auth = match socket.protocol() {
+                // To the main namespace it sends no CONNECT; its query is the handshake's.
+                ProtocolVersion::V4 if auth.is_empty() => query.unwrap_or_default(),
+                _ => auth,
+            };
+            let kept = credentials.keep_payload(auth, self.nesting);
+            kept.map_err(|error| ConnectError::new(&error))?;
         }
         let prepared = self
             .authorize(socket, session, &namespace, &credentials)
             .await?;
-        let greets = self.namespace(&namespace).handlers.on_connect().is_some();
         let greeting = greets.then(|| Greeting {
-            auth: auth_json(auth),
+            auth: credentials.take_payload(),
             recovered: prepared.is_resumed(),
         });
         let reply = ConnectReply {
@@ -138,6 +146,12 @@ impl SocketIoTransport {
             let _ = socket.disconnect();
             return;
         };
+        let namespace = self.namespace(pending.prepared.namespace());
+        // Before the session is resumed: whoever resumes it next has to come behind this one.
+        let place = namespace.is_told().then(|| {
+            let id = pending.prepared.connection();
+            namespace.succession.enter(id)
+        });
         engine_session.mark_connected();
         engine_session.outbox().add_barrier();
         pending
@@ -146,7 +160,7 @@ impl SocketIoTransport {
         let sink = Arc::new(SocketEventSink::new(
             pending.prepared.namespace().clone(),
             (socket.clone(), pending.rooms.clone()),
-            self.namespace(pending.prepared.namespace()).owners,
+            namespace.owners,
             engine_session,
         ));
         // The session event goes before anything from the rooms.
@@ -163,9 +177,7 @@ impl SocketIoTransport {
             .await;
         // The rooms of a resumed session are mirrored as joining them would have done.
         for room in connection.rooms() {
-            if !room.is_personal() {
-                sink.room_joined(&room);
-            }
+            connection.announce_joined(&room);
         }
         let PendingConnection {
             inbox,
@@ -174,7 +186,7 @@ impl SocketIoTransport {
             ..
         } = pending;
         Worker::new(self, connection, (socket, io, sink), inbox, end)
-            .run(greeting)
+            .run(greeting, place)
             .await;
     }
 }

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::{
-    Value,
-    value::{RawValue, to_raw_value},
-};
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
     auth::{find_token, id_text, query_parameters, query_user, strip_bearer},
-    error::{Error, Result},
+    error::{Code, Error, Limit, Result},
     hub::ResumeRequest,
+    limits::exceeds_depth,
     model::{Offset, Pid},
 };
 
@@ -28,7 +26,7 @@ pub(super) struct Credentials {
     unreadable: bool,
     /// The payload, if the application decides by it.
     #[serde(skip)]
-    payload: Option<Value>,
+    payload: Option<Box<RawValue>>,
 }
 
 impl Credentials {
@@ -51,16 +49,31 @@ impl Credentials {
     }
 
     /// Keeps the whole payload for the application.
-    pub(super) fn with_payload(mut self, text: &str) -> Self {
-        let json = auth_json(text);
-        self.payload = json.and_then(|json| serde_json::from_str(json.get()).ok());
-        self
+    ///
+    /// # Errors
+    /// `too_large` if it has more than 16 KiB, or is nested deeper than `nesting`; `bad_request` if it is not JSON.
+    pub(super) fn keep_payload(&mut self, text: &str, nesting: usize) -> Result<()> {
+        self.check_readable()?;
+        if text.len() > MAX_PAYLOAD_BYTES {
+            let message = format!("auth may have {MAX_PAYLOAD_BYTES} bytes");
+            return Err(Error::new(Code::TooLarge, message));
+        }
+        if nesting != 0 && exceeds_depth(text, nesting) {
+            let message = format!("auth may nest {nesting} arrays and objects");
+            return Err(Error::new(Code::TooLarge, message).for_limit(Limit::Nesting));
+        }
+        self.payload = auth_json(text);
+        Ok(())
     }
 
-    /// The whole payload, if it was kept; null if the client has sent none.
-    pub(super) fn payload(&self) -> Result<Value> {
-        self.check_readable()?;
-        Ok(self.payload.clone().unwrap_or_default())
+    /// The whole payload, if it was kept and the client has sent one.
+    pub(super) fn payload(&self) -> Option<&RawValue> {
+        self.payload.as_deref()
+    }
+
+    /// Takes the payload.
+    pub(super) fn take_payload(&mut self) -> Option<Box<RawValue>> {
+        self.payload.take()
     }
 
     /// The token; an empty one counts as none.
@@ -121,9 +134,12 @@ impl Credentials {
     }
 }
 
+/// Bytes of a payload that an application is given.
+const MAX_PAYLOAD_BYTES: usize = 16 << 10;
+
 /// The `auth` payload as JSON, for an application: of socket.io-client 2 an object of the query's parameters. `None` if the client has
 /// sent none.
-pub(super) fn auth_json(text: &str) -> Option<Box<RawValue>> {
+fn auth_json(text: &str) -> Option<Box<RawValue>> {
     if text.starts_with('{') {
         return RawValue::from_string(text.to_owned()).ok();
     }

@@ -59,6 +59,7 @@ pub(in crate::transport) struct EngineSession {
     /// Has connected to a namespace.
     connected: AtomicBool,
     closed: AtomicBool,
+    close_reason: OnceLock<CloseReason>,
     /// Why it was closed before it connected.
     rejection: OnceLock<Error>,
     /// Its connections to namespaces.
@@ -97,6 +98,7 @@ impl EngineSession {
                 account: inbound.account.clone(),
                 connected: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
+                close_reason: OnceLock::new(),
                 rejection: OnceLock::new(),
                 sockets: Mutex::default(),
                 connect_replies: Mutex::default(),
@@ -199,6 +201,11 @@ impl EngineSession {
         });
     }
 
+    /// Why the server has closed the session, if it has.
+    pub(super) fn close_reason(&self) -> Option<CloseReason> {
+        self.close_reason.get().copied()
+    }
+
     /// Counts and logs why a connection or the session is closed.
     pub(super) fn record_close(&self, why: CloseReason) {
         self.metrics.closed(why.as_str());
@@ -241,11 +248,17 @@ impl OutboxOwner for EngineSession {
     /// Closes the session and counts the reason. A stock client sees a transport close and reconnects.
     fn close(&self, why: CloseReason) {
         if !self.closed.swap(true, Ordering::Relaxed) {
+            let _ = self.close_reason.set(why);
             self.record_close(why);
             // What is queued for the client is still sent, as far as it takes it at once.
             self.outbox.end_after(close_codes::close_frame(why));
             self.end_polling();
         }
+    }
+
+    fn close_later(&self, why: CloseReason) {
+        let outbox = self.outbox.clone();
+        tokio::spawn(async move { outbox.close_as(why) });
     }
 
     fn connect_reply(&self, namespace: &str) -> Option<ConnectReply> {

@@ -55,7 +55,8 @@ impl SocketEventSink {
 
     /// Why the server has closed the connection, if it has.
     pub(super) fn close_reason(&self) -> Option<CloseReason> {
-        self.close_reason.get().copied()
+        let own = self.close_reason.get().copied();
+        own.or_else(|| self.session.close_reason())
     }
 
     /// Sends the ack of the client's packet `id` with any arguments.

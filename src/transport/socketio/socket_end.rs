@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::handlers::DisconnectReason;
@@ -10,13 +11,13 @@ use super::handlers::DisconnectReason;
 #[derive(Default)]
 pub(super) struct SocketEnd {
     ended: CancellationToken,
-    reason: OnceLock<DisconnectReason>,
+    at: OnceLock<(DisconnectReason, Instant)>,
 }
 
 impl SocketEnd {
     /// The socket has ended.
     pub(super) fn set(&self, reason: DisconnectReason) {
-        let _ = self.reason.set(reason);
+        let _ = self.at.set((reason, Instant::now()));
         self.ended.cancel();
     }
 
@@ -27,7 +28,12 @@ impl SocketEnd {
 
     /// Why it has ended, as socketioxide knows.
     pub(super) fn reason(&self) -> DisconnectReason {
-        let reason = self.reason.get().copied();
+        let reason = self.at.get().map(|(reason, _)| *reason);
         reason.unwrap_or(DisconnectReason::TransportClose)
+    }
+
+    /// When it has ended, if it has.
+    pub(super) fn instant(&self) -> Option<Instant> {
+        self.at.get().map(|(_, at)| *at)
     }
 }

@@ -31,22 +31,32 @@ pub(super) struct Place {
     succession: Arc<Succession>,
     id: ConnectionId,
     own: Running,
+    before: Option<CancellationToken>,
 }
 
 impl Succession {
-    /// Takes the place of the connection that had this id before. Returns what is cancelled when that one has ended, if it has not yet.
-    pub(super) fn enter(self: &Arc<Self>, id: ConnectionId) -> (Place, Option<CancellationToken>) {
+    /// Takes the place of the connection that had this id before.
+    pub(super) fn enter(self: &Arc<Self>, id: ConnectionId) -> Place {
         let own = Running {
             number: self.next.fetch_add(1, Ordering::Relaxed),
             ended: CancellationToken::new(),
         };
         let before = lock(&self.running).insert(id, own.clone());
-        let place = Place {
+        Place {
             succession: self.clone(),
             id,
             own,
-        };
-        (place, before.map(|before| before.ended))
+            before: before.map(|before| before.ended),
+        }
+    }
+}
+
+impl Place {
+    /// Waits until the application has been told of the end of the connection before, if there was one.
+    pub(super) async fn predecessor_ended(&self) {
+        if let Some(before) = &self.before {
+            before.cancelled().await;
+        }
     }
 }
 

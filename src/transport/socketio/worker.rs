@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::{task::consume_budget, time::Instant};
+use tokio::task::consume_budget;
 
 mod application;
 
@@ -19,6 +19,7 @@ use super::{
     inbox::InboxReceiver,
     relay::relay,
     socket_end::SocketEnd,
+    succession::Place,
 };
 use crate::{
     error::{Code, Error, Result},
@@ -43,8 +44,6 @@ pub(super) struct Worker {
     namespace: ServedNamespace,
     io: SocketIo,
     end: Arc<SocketEnd>,
-    /// When the application's handlers have to be done, once the client has gone.
-    handlers_deadline: Option<Instant>,
 }
 
 /// Sends replies to one connection.
@@ -78,19 +77,24 @@ impl Worker {
             inbox,
             io,
             end,
-            handlers_deadline: None,
         }
     }
 
     /// Runs until the socket has ended, everything it sent is handled, and the application has been told.
-    pub(super) async fn run(mut self, greeting: Option<Greeting>) {
+    pub(super) async fn run(mut self, greeting: Option<Greeting>, place: Option<Place>) {
         // Boxed: most connections need none of this most of the time.
-        let place = Box::pin(self.announce_begin(greeting)).await;
+        Box::pin(self.announce_begin(greeting, place.as_ref())).await;
         self.handle_packets().await;
         self.executor.finish().await;
         let (hub, connection) = (&self.transport.hub, self.executor.connection());
         hub.save_application(connection).await;
         let rooms = connection.rooms();
+        let _draining = self
+            .namespace
+            .handlers
+            .on_disconnect()
+            .is_some()
+            .then(|| hub.hold_ending());
         // Before the application is told: whatever its handler does, the client is a member no more.
         hub.disconnect(connection);
         Box::pin(self.announce_end(rooms)).await;
@@ -109,7 +113,6 @@ impl Worker {
                     // It stays in its rooms until what it sent before is handled: a page that is closed sends its read
                     // marker and disconnects, perhaps in one packet.
                     ended = true;
-                    self.handlers_deadline = Some(Instant::now() + self.transport.handler_timeout);
                     self.inbox.close();
                 }
                 packet = track_idle(&mut idle, self.inbox.next()), if takes_more => {

@@ -24,7 +24,7 @@ const UNIDENTIFIED_PREFIX: &str = "/switchboard:unidentified";
 pub(in crate::transport) const RESERVED_PREFIX: &str = "/switchboard:";
 
 /// Sent in its place: Engine.IO's no-op packet.
-const NOOP: &str = "6";
+pub(super) const NOOP: &str = "6";
 
 /// How the body of each of our refusals starts.
 const REFUSAL_START: &[u8] = b"{\"message\":\"switchboard:refused ";
@@ -73,6 +73,12 @@ pub(super) fn rewrite_unidentified(packet: &str) -> Option<String> {
         "/" => format!("44{refusal}"),
         namespace => format!("44{namespace},{refusal}"),
     })
+}
+
+/// Whether a packet comes from a namespace that only the server may address.
+pub(super) fn is_reserved(packet: &str) -> bool {
+    let namespace = packet.get(2..).unwrap_or_default();
+    namespace.starts_with(RESERVED_PREFIX)
 }
 
 /// Rewrites a packet that refuses a CONNECT for its client; `None` if it is not one of our refusals.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::{
     auth::Grants,
+    backend::{Retention, RetentionPolicy, memory},
     error::Code,
-    hub::testing::{connect, hub, key, member, publish, resume_of, user},
+    hub::testing::{connect, hub, hub_with_memory, key, member, publish, resume_of, user},
     model::{ConnectionId, Namespace},
 };
 
@@ -77,4 +78,45 @@ async fn a_user_is_admitted_and_removed_with_all_connections_of_the_namespace() 
     assert!(!received.contains(&"kicked".to_owned()), "{received:?}");
     let own = hub.remove_user(&key("user:alice"), &alice).await;
     assert_eq!(own.unwrap_err().code(), Code::BadRequest);
+}
+
+#[tokio::test]
+async fn a_session_is_not_resumed_whose_missed_messages_of_a_room_by_the_application_are_gone() {
+    let hub = hub_with_memory(memory::MemoryConfig {
+        retention: Retention {
+            default: RetentionPolicy {
+                messages: 2,
+                ..Retention::default().default
+            },
+            ..Retention::default()
+        },
+        ..memory::MemoryConfig::default()
+    });
+    let (alice, client) = member(&hub, "alice", &[]).await;
+    let mut narrow = (*alice.principal()).clone();
+    narrow.grants = Arc::new(Grants::parse("public:*=join").unwrap());
+    hub.admit(&alice, &key("secret").room).await.unwrap();
+    let resume = resume_of(&alice, &client);
+    hub.disconnect(&alice);
+    for number in 1..=5 {
+        publish(&hub, "secret", number).await;
+    }
+    let prepared = hub.prepare_connection(Namespace::root(), narrow, resume);
+    assert!(!prepared.await.unwrap().is_resumed());
+}
+
+#[tokio::test]
+async fn a_membership_by_the_application_outlives_the_right_to_join_that_there_was() {
+    let hub = hub();
+    let (alice, _) = member(&hub, "alice", &["secret"]).await;
+    let mut narrow = (*alice.principal()).clone();
+    narrow.grants = Arc::new(Grants::parse("public:*=join").unwrap());
+    assert!(!alice.may_be_in(&narrow, &key("secret").room));
+    hub.admit(&alice, &key("secret").room).await.unwrap();
+    assert!(alice.may_be_in(&narrow, &key("secret").room));
+    // Whoever removes her takes that back.
+    hub.kick(&key("secret"), &user("alice"), "rude")
+        .await
+        .unwrap();
+    assert!(!alice.may_be_in(&narrow, &key("secret").room));
 }

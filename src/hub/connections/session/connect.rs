@@ -118,7 +118,7 @@ impl Hub {
             .as_ref()
             .map_or(resumed.removals, |live| live.unconfirmed_removals());
         let application = live.as_ref().map(|live| live.application_data());
-        let application = application.unwrap_or(resumed.application);
+        let mut application = application.unwrap_or(resumed.application);
         let principal = new.admitted.principal.clone();
         let (rooms, forbidden): (Memberships, Memberships) = taken
             .unwrap_or(resumed.rooms)
@@ -126,6 +126,7 @@ impl Hub {
             .partition(|(room, _)| {
                 principal.may(Permission::Join, room) || application.granted.contains(room)
             });
+        application.granted.retain(|room| rooms.contains_key(room));
         let connection = Arc::new_cyclic(|itself| {
             let trigger = self.catch_up_trigger(itself);
             let subscriber = Subscriber::behind(new.sink, resumed.received, trigger);

@@ -221,11 +221,17 @@ impl Hub {
         let live = live.filter(|live| live.pid() == Some(pid));
         let removed = live.as_ref().is_some_and(|live| live.has_ended_session());
         let mut decision = claimant.check(&session, removed, log_end);
+        let stored = ApplicationData::parse(session.application.as_deref());
         let rooms = live
             .as_ref()
             .and_then(|live| live.memberships())
             .unwrap_or_else(|| session.rooms.iter().cloned().collect());
-        if decision.is_ok() && !self.can_replay(claimant, &rooms, log_end).await? {
+        let granted = live.as_ref().map(|live| live.granted_rooms());
+        let granted = granted.unwrap_or_else(|| stored.granted.clone());
+        let mut missed = rooms.iter().filter(|(room, _)| {
+            claimant.principal.may(Permission::Join, room) || granted.contains(*room)
+        });
+        if decision.is_ok() && !self.can_replay(claimant, &mut missed, log_end).await? {
             decision = Err(ResumeRejection::Incomplete);
         }
         if let Err(rejection) = decision {
@@ -241,7 +247,7 @@ impl Hub {
             incarnation,
             claim_count: session.claim_count,
             live,
-            application: ApplicationData::parse(session.application.as_deref()),
+            application: stored,
             removals: session.removals,
             _lock: Some(lock),
         }))
@@ -251,14 +257,11 @@ impl Hub {
     async fn can_replay(
         &self,
         claimant: &Claimant<'_>,
-        rooms: &Memberships,
+        rooms: &mut (dyn Iterator<Item = (&RoomName, &Offset)> + Send),
         log_end: Offset,
     ) -> Result<bool> {
         let log = &self.backend().log;
         for (room, start_offset) in rooms {
-            if !claimant.principal.may(Permission::Join, room) {
-                continue;
-            }
             let key = RoomKey {
                 namespace: claimant.namespace.clone(),
                 room: room.clone(),

@@ -77,8 +77,8 @@ impl Hub {
         let mut application = connection.application_data();
         if let Some(room) = without {
             rooms.shift_remove(room);
-            application.granted.remove(room);
         }
+        application.granted.retain(|room| rooms.contains_key(room));
         Ok(Some(StoredSession {
             pid,
             namespace: connection.namespace().clone(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde::{Serialize, de::DeserializeOwned};
-use socketioxide::{AckError, operators::BroadcastOperators};
+use socketioxide::{AckError, SendError, operators::BroadcastOperators};
 
 use super::encoding::encode_event;
 use crate::{
@@ -191,7 +191,13 @@ pub(super) async fn emit_with_ack<D: Serialize + ?Sized, T: DeserializeOwned + S
 ) -> Result<T> {
     check_name(event)?;
     let reply = socket.timeout(within).emit_with_ack::<D, T>(event, data);
-    match reply.map_err(|error| not_sent(&error))?.await {
+    let reply = reply.map_err(|error| match error {
+        SendError::Socket(error) => {
+            Error::unavailable("the client has gone, or does not read").caused_by(error)
+        }
+        SendError::Serialize(error) => not_sent(&error),
+    });
+    match reply?.await {
         Ok(reply) => Ok(reply),
         Err(AckError::Decode(error)) => {
             Err(Error::bad_request(format!("the ack does not fit: {error}")))

@@ -35,20 +35,18 @@ pub(in crate::transport::socketio) struct Greeting {
 type Handled = Result<HandlerReply, HandlerError>;
 
 impl Worker {
-    /// Tells the application that the client has connected, before any of its events is handled. Keep the returned value until the
-    /// application has been told of its end.
-    pub(super) async fn announce_begin(&mut self, greeting: Option<Greeting>) -> Option<Place> {
+    /// Tells the application that the client has connected, before any of its events is handled, and after it has been told of the end of
+    /// the connection before.
+    pub(super) async fn announce_begin(
+        &mut self,
+        greeting: Option<Greeting>,
+        place: Option<&Place>,
+    ) {
         let handlers = self.namespace.handlers.clone();
-        if handlers.on_connect().is_none() && handlers.on_disconnect().is_none() {
-            return None;
-        }
-        let limit = self.transport.handler_timeout;
-        let (place, before) = self
-            .namespace
-            .succession
-            .enter(self.executor.connection().id());
-        if let Some(before) = before {
-            let ended = timeout(limit, before.cancelled());
+        if let Some(place) = place {
+            // Its events and its end may take this long each.
+            let limit = self.transport.handler_timeout * 2;
+            let ended = timeout(limit, place.predecessor_ended());
             let _ = self.executor.drive_while(ended).await;
         }
         if let (Some(handler), Some(greeting)) = (handlers.on_connect(), greeting) {
@@ -62,11 +60,11 @@ impl Worker {
                 ..self.context()
             };
             let request = self.request(context, (text.into(), None), None);
-            let handled = self.call("connect", handler, request, Instant::now() + limit);
-            let (_, result) = handled.await;
+            let (_, result) = self.call("connect", handler, request).await;
             self.finish_handler(&AckTarget::of_event("connect"), (None, result));
+            let hub = &self.transport.hub;
+            hub.save_application(self.executor.connection()).await;
         }
-        Some(place)
     }
 
     /// Tells the application that the client has disconnected; `rooms` are those that it was in.
@@ -79,12 +77,14 @@ impl Worker {
             rooms_at_end: Some(rooms.into()),
             ..self.context()
         };
-        let closed = self.executor.sink().event_sink.close_reason();
-        let reason = closed.map_or_else(|| self.end.reason(), DisconnectReason::Server);
+        let reason = self.executor.sink().event_sink.close_reason();
+        let reason = reason.map_or_else(|| self.end.reason(), DisconnectReason::Server);
         let mut request = self.request(context, (r#"["disconnect"]"#.into(), None), None);
         request.disconnect_reason = Some(reason);
         let deadline = Instant::now() + self.transport.handler_timeout;
-        let (_, result) = self.call("disconnect", handler, request, deadline).await;
+        let (_, result) = self
+            .call_until(deadline, "disconnect", handler, request)
+            .await;
         log_failure("disconnect", &result);
     }
 
@@ -110,23 +110,35 @@ impl Worker {
         };
         let encoded = (packet.text.clone(), packet.attachments.clone());
         let request = self.request(self.context(), encoded, ack);
-        let deadline = Instant::now() + self.transport.handler_timeout;
-        let deadline = self
-            .handlers_deadline
-            .map_or(deadline, |end| end.min(deadline));
-        let called = self.call(event, handler, request, deadline).await;
+        let called = self.call(event, handler, request).await;
         let hub = &self.transport.hub;
         hub.save_application(self.executor.connection()).await;
         called
     }
 
-    /// Calls a handler, with a deadline, while the connection's other work goes on.
+    /// Calls a handler. Once the client has gone, all calls together have the time of one.
     async fn call(
         &mut self,
         event: &str,
         handler: &BoxedHandler,
         mut request: EventRequest,
+    ) -> (Option<AckSender>, Handled) {
+        let limit = self.transport.handler_timeout;
+        let now = Instant::now();
+        let deadline = self.end.instant().unwrap_or(now) + limit;
+        if deadline <= now {
+            return (request.take_ack(), Err(timed_out(event, limit).into()));
+        }
+        self.call_until(deadline, event, handler, request).await
+    }
+
+    /// Calls a handler while the connection's other work goes on.
+    async fn call_until(
+        &mut self,
         deadline: Instant,
+        event: &str,
+        handler: &BoxedHandler,
+        mut request: EventRequest,
     ) -> (Option<AckSender>, Handled) {
         // Also the first part of a handler that is no async function may panic.
         let begun = std::panic::catch_unwind(AssertUnwindSafe(|| handler(&mut request)));

@@ -78,8 +78,13 @@ impl Outbox {
     }
 
     pub(super) fn close_as_slow(&self) {
+        self.close_as(CloseReason::Slow);
+    }
+
+    /// Closes the session.
+    pub(in crate::transport) fn close_as(&self, why: CloseReason) {
         match self.owner.upgrade() {
-            Some(owner) => owner.close(CloseReason::Slow),
+            Some(owner) => owner.close(why),
             None => self.end(),
         }
     }

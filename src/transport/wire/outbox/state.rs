@@ -16,13 +16,15 @@ use bytes::Bytes;
 use indexmap::IndexMap;
 use tokio::io::AsyncWrite;
 
+use crate::error::Code;
 use crate::http::upgrade::StreamWriter;
+use crate::hub::CloseReason;
 use crate::transport::wire::{
     OutboxOwner,
     engine_frame::{ENGINE_PING, EngineFrame, FrameSplitter, OutgoingPacket, replace_packet},
     frame::Frame,
     other_parser,
-    refusal::{rewrite_refusal, rewrite_unidentified},
+    refusal::{NOOP, is_reserved, rewrite_refusal, rewrite_unidentified},
     rewrite::DeliveredOffsets,
     send_gate::SendGate,
 };
@@ -170,6 +172,10 @@ impl OutboxState {
         match OutgoingPacket::classify(text) {
             OutgoingPacket::Connected(namespace) => {
                 if let Some(refusal) = rewrite_unidentified(text) {
+                    // A pattern of the application's namespaces matches even this name.
+                    if let Some(owner) = owner {
+                        owner.close_later(CloseReason::Refused(Code::Unauthorized));
+                    }
                     return Some(refusal);
                 }
                 let reply = owner?.connect_reply(namespace)?;
@@ -179,6 +185,7 @@ impl OutboxState {
                 let ours = rewrite_refusal(text).or_else(|| rewrite_unidentified(text));
                 ours.or_else(|| other_parser::rewrite_refusal(text))
             }
+            _ if is_reserved(text) => Some(NOOP.to_owned()),
             _ => self.delivered.append_to_event(text),
         }
     }

@@ -104,12 +104,14 @@ impl Worker {
     /// Handles what the client sends until the socket has ended, and everything that it had sent by then.
     async fn handle_packets(&mut self) {
         let (mut ended, mut idle) = (false, false);
+        // Made once: waiting for it anew with each event would cost as much as the event's parsing.
+        let mut end = std::pin::pin!(self.end.token().clone().cancelled_owned());
         loop {
             let takes_more = self.executor.accepts_requests();
             tokio::select! {
                 biased;
                 () = self.executor.drive() => {}
-                () = self.end.token().cancelled(), if !ended => {
+                () = end.as_mut(), if !ended => {
                     // It stays in its rooms until what it sent before is handled: a page that is closed sends its read
                     // marker and disconnects, perhaps in one packet.
                     ended = true;

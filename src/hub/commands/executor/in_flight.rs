@@ -68,8 +68,8 @@ impl<T: Send + 'static> InFlight<T> {
     pub(super) async fn progress(&mut self) -> Option<(T, Result<Reply>)> {
         tokio::select! {
             biased;
-            Some(stored) = self.stored.next() => Some(stored),
-            Some(replies) = self.signals.next() => {
+            Some(stored) = self.stored.next(), if !self.stored.is_empty() => Some(stored),
+            Some(replies) = self.signals.next(), if !self.signals.is_empty() => {
                 self.signal_replies.push_back(replies);
                 None
             }

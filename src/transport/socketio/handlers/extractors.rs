@@ -82,38 +82,40 @@ impl FromEvent for DisconnectReason {
 
 impl FromEvent for EventContext {
     fn from_event(event: &mut EventRequest) -> Result<Self, HandlerError> {
-        Ok(event.context.clone())
+        Ok(event.context().clone())
     }
 }
 
 impl FromEvent for SocketRef {
     fn from_event(event: &mut EventRequest) -> Result<Self, HandlerError> {
-        Ok(event.context.socket.clone())
+        Ok(event.context().socket.clone())
     }
 }
 
 impl FromEvent for SocketIo {
     fn from_event(event: &mut EventRequest) -> Result<Self, HandlerError> {
-        Ok(event.context.io.clone())
+        Ok(event.context().io.clone())
     }
 }
 
 impl FromEvent for Hub {
     fn from_event(event: &mut EventRequest) -> Result<Self, HandlerError> {
-        Ok(event.context.hub.clone())
+        Ok(event.peek_context().hub.clone())
     }
 }
 
 /// Who sent the event.
 impl FromEvent for Principal {
     fn from_event(event: &mut EventRequest) -> Result<Self, HandlerError> {
-        Ok(Principal::clone(&event.context.connection.principal()))
+        Ok(Principal::clone(
+            &event.peek_context().connection.principal(),
+        ))
     }
 }
 
 /// The headers of the client's handshake.
 impl FromEvent for HeaderMap {
     fn from_event(event: &mut EventRequest) -> Result<Self, HandlerError> {
-        Ok(event.context.socket.req_parts().headers.clone())
+        Ok(event.peek_context().socket.req_parts().headers.clone())
     }
 }

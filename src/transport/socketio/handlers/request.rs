@@ -1,6 +1,6 @@
 //! One event for a handler.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{cell::Cell, collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use engineioxide::Str;
@@ -9,7 +9,9 @@ use super::{AckSender, DisconnectReason, EventContext, SharedStates};
 
 /// An event for a handler; [extractors](super::FromEvent) take from it what they need.
 pub struct EventRequest {
-    pub(super) context: EventContext,
+    context: EventContext,
+    /// The handler has the context, or a part of it by which it can change what is stored with the session.
+    shares_context: Cell<bool>,
     /// `["name", argument…]`.
     pub(super) text: Str,
     pub(super) attachments: Option<VecDeque<Bytes>>,
@@ -28,6 +30,7 @@ impl EventRequest {
     ) -> Self {
         Self {
             context,
+            shares_context: Cell::new(false),
             text,
             attachments,
             ack: Some(ack),
@@ -43,6 +46,17 @@ impl EventRequest {
 
     /// The context.
     pub fn context(&self) -> &EventContext {
+        self.shares_context.set(true);
         &self.context
+    }
+
+    /// The context, for what cannot change what is stored with the session.
+    pub(super) fn peek_context(&self) -> &EventContext {
+        &self.context
+    }
+
+    /// Whether the handler may have changed what is stored with the session.
+    pub(in crate::transport::socketio) fn shares_context(&self) -> bool {
+        self.shares_context.get()
     }
 }

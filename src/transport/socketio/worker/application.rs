@@ -62,8 +62,6 @@ impl Worker {
             let request = self.request(context, (text.into(), None), None);
             let (_, result) = self.call("connect", handler, request).await;
             self.finish_handler(&AckTarget::of_event("connect"), (None, result));
-            let hub = &self.transport.hub;
-            hub.save_application(self.executor.connection()).await;
         }
     }
 
@@ -110,10 +108,7 @@ impl Worker {
         };
         let encoded = (packet.text.clone(), packet.attachments.clone());
         let request = self.request(self.context(), encoded, ack);
-        let called = self.call(event, handler, request).await;
-        let hub = &self.transport.hub;
-        hub.save_application(self.executor.connection()).await;
-        called
+        self.call(event, handler, request).await
     }
 
     /// Calls a handler. Once the client has gone, all calls together have the time of one.
@@ -158,6 +153,10 @@ impl Worker {
             Ok(Err(error)) => Err(error),
             Err(_) => Err(panicked(event)),
         };
+        if request.shares_context() {
+            let hub = &self.transport.hub;
+            hub.save_application(self.executor.connection()).await;
+        }
         (request.take_ack(), result)
     }
 

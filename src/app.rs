@@ -7,13 +7,13 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::internal::InternalListener;
 use crate::{
     backend::{Backend, Deliveries},
     config::Config,
-    http::{self, ServerConfig},
+    http::{self, PeerRules, ServerConfig},
     hub::Hub,
     transport::socketio::SocketIo,
 };
@@ -64,7 +64,8 @@ pub struct App {
     backend: Backend,
     deliveries: Deliveries,
     draining: CancellationToken,
-    key_refresh: CancellationToken,
+    /// Cancels the refreshing of keys, also of a server that never ran.
+    key_refresh: DropGuard,
 }
 
 impl App {
@@ -95,8 +96,14 @@ impl App {
 
     /// Serves `listener` until `shutdown` completes; then drains the connections, stores everything that was accepted, and
     /// returns.
+    ///
+    /// Where nobody identifies clients and `auth.allow_anyone` is not set, only clients on this machine are answered, whatever
+    /// `listener` listens on.
     pub async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let server = self.server_config();
+        if server.peers.this_machine_only {
+            warn_if_reachable(&listener);
+        }
         let (router, handle) = running::start(self);
         let stop = CancellationToken::new();
         let _guard = stop.clone().drop_guard();
@@ -121,24 +128,27 @@ impl App {
     /// Clients are told apart by their addresses, so serve the router with axum's `ConnectInfo<SocketAddr>`; without it, all of
     /// them count as one. What the accept loop of [`run`](Self::run) does for its connections is up to whoever serves the
     /// router: timeouts for request heads and for idle connections, bounds of their number, `TCP_NODELAY`, the memory budget
-    /// for heads and for responses that are not read, and ending the connection of an event stream whose client does not read.
+    /// for heads and for responses that are not read, ending the connection of an event stream whose client does not read, and
+    /// half a second for open requests to complete at the end: axum's graceful shutdown would wait for them without bound.
+    ///
+    /// Where nobody identifies clients and `auth.allow_anyone` is not set, only clients on this machine are answered, and none
+    /// without `ConnectInfo`.
     ///
     /// ```no_run
-    /// use std::net::SocketAddr;
+    /// use std::{future::IntoFuture, net::SocketAddr};
     ///
-    /// use switchboard::{App, app::stop_signal, config::Config};
+    /// use switchboard::{App, app::{listen, stop_signal}, config::Config};
     ///
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let stop = stop_signal();
-    /// let (router, server) = App::builder(Config::default()).build().await?.into_router();
-    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    /// let app = App::builder(Config::from_env()?).build().await?;
+    /// let listener = listen(app.config().listen)?;
+    /// let (router, server) = app.into_router();
     /// let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    /// axum::serve(listener, service)
-    ///     .with_graceful_shutdown(async {
-    ///         stop.await;
-    ///         server.shutdown().await;
-    ///     })
-    ///     .await?;
+    /// tokio::select! {
+    ///     served = axum::serve(listener, service).into_future() => served?,
+    ///     () = async { stop.await; server.shutdown().await } => {}
+    /// }
     /// # Ok(())
     /// # }
     /// ```
@@ -146,9 +156,9 @@ impl App {
     /// # Panics
     /// Panics outside of a tokio runtime.
     pub fn into_router(self) -> (Router, AppHandle) {
-        let proxies = self.server_config().trusted_proxies;
+        let peers = self.peer_rules();
         let (router, handle) = running::start(self);
-        (http::with_request_context(router, proxies), handle)
+        (http::with_request_context(router, peers), handle)
     }
 
     fn server_config(&self) -> ServerConfig {
@@ -156,11 +166,32 @@ impl App {
             header_timeout: self.config.http.header_timeout,
             // A client that stops reading is up to the send queues, which must detect it first.
             tcp_user_timeout: self.config.limits.stall + Duration::from_secs(20),
-            trusted_proxies: self.config.http.trusted_proxies.iter().copied().collect(),
+            peers: self.peer_rules(),
             connections: self.config.limits.connections,
             idle_connections: self.config.limits.idle_connections,
             memory: self.hub.memory().clone(),
             metrics: self.hub.metrics().clone(),
         }
+    }
+
+    fn peer_rules(&self) -> PeerRules {
+        PeerRules {
+            trusted_proxies: self.config.http.trusted_proxies.iter().copied().collect(),
+            this_machine_only: self.hub.authority().is_open() && !self.config.auth.allow_anyone,
+        }
+    }
+}
+
+/// `listener` need not be on `Config::listen`, which has been checked.
+fn warn_if_reachable(listener: &TcpListener) {
+    let address = listener.local_addr();
+    if let Some(address) = address
+        .ok()
+        .filter(|address| !address.ip().to_canonical().is_loopback())
+    {
+        tracing::error!(
+            "{address} can be reached from other machines, and no key is configured: clients there are refused; set \
+             auth.hmac_secret, auth.public_key or auth.jwks, or auth.allow_anyone = true to let anyone connect"
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{self, ConfigError, ConfigWarning, LoadedConfig};
+use crate::config::{self, ConfigError, ConfigWarning, Identities, LoadedConfig};
 
 mod config_command;
 mod health;
@@ -34,7 +34,7 @@ pub fn main() -> ExitCode {
     match cli.command.unwrap_or(CliCommand::Serve) {
         CliCommand::Serve => serve::run(loaded),
         CliCommand::Token(arguments) => token::run(&arguments, &loaded.config.auth),
-        CliCommand::Health => health::run(loaded.config.listen, &loaded.config.http.prefix),
+        CliCommand::Health => health::run(&loaded.config),
         CliCommand::Config(arguments) => config_command::run(&arguments, &loaded),
     }
 }
@@ -69,7 +69,7 @@ fn command() -> clap::Command {
         .mut_subcommand("serve", |serve| options::add(serve, |_| true))
         .mut_subcommand("health", |health| {
             options::add(health, |option| {
-                ["listen", "http.prefix"].contains(&option.path().as_str())
+                health::OPTIONS.contains(&option.path().as_str())
             })
         })
         .mut_subcommand("config", |config| options::add(config, |_| true))
@@ -79,7 +79,7 @@ fn command() -> clap::Command {
 }
 
 fn load(matches: &ArgMatches) -> Result<LoadedConfig, ConfigError> {
-    let loaded = config::load(&options::sources(matches))?;
+    let loaded = config::load_as(&options::sources(matches), Identities::Configured)?;
     warn(&loaded.warnings);
     Ok(loaded)
 }

@@ -21,6 +21,7 @@ mod suggest;
 mod tests;
 
 pub(crate) use check::Identities;
+pub(crate) use load::load_as;
 pub use load::{ConfigSources, DEFAULT_FILE, LoadedConfig, ValueSources, load};
 pub(crate) use print::print;
 #[doc(hidden)]

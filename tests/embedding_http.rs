@@ -121,6 +121,31 @@ async fn an_applications_fallback_and_layers_hold_for_its_own_routes_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_misspelt_is_not_answered_by_a_wildcard_of_the_application() {
+    let own = Router::new()
+        .route("/v1/{own}", get(async || "own"))
+        .route("/v1/{own}/of/application", get(async || "own"));
+    for wildcard in ["/{*rest}", "/{one}/{two}/{three}"] {
+        let routes = own.clone().route(wildcard, get(async || "wild"));
+        for router in [routes.clone(), routes.fallback(async || "fallback")] {
+            let server = server_with(router).await;
+            for (path, body) in [
+                ("/elsewhere/for/anything", "wild"),
+                ("/v1/own", "own"),
+                ("/v1/own/of/application", "own"),
+            ] {
+                assert_eq!(get_path(&server, path).await.body, body, "{path}");
+            }
+            let misspelt = get_path(&server, "/v1/romos/lobby").await;
+            assert_eq!(misspelt.status, StatusCode::NOT_FOUND, "{wildcard}");
+            assert_eq!(misspelt.code(), "not_found");
+            assert!(misspelt.headers.contains_key("x-request-id"));
+            server.stop().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_applications_layer_answers_the_preflights_of_its_routes() {
     let routes = Router::new().route("/app/data", post(async || "data"));
     let server = server_with(routes.layer(from_fn(marked))).await;
@@ -188,13 +213,14 @@ async fn a_route_that_the_server_has_is_refused_with_a_sentence_that_names_both(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn socketio_cannot_have_the_path_of_a_route_that_the_server_has() {
     let mut config = config();
-    config.socketio.path = "/healthz".to_owned();
-    let refused = App::builder(config.clone()).build().await.err().unwrap();
-    let text = refused.to_string();
-    assert!(
-        text.contains("the server has its own route /healthz;"),
-        "{text}"
-    );
+    for (prefix, path) in [("", "/healthz"), ("/realtime", "/realtime/events")] {
+        config.http.prefix = prefix.to_owned();
+        config.socketio.path = path.to_owned();
+        let refused = App::builder(config.clone()).build().await.err().unwrap();
+        let text = refused.to_string();
+        let expected = format!("the server has its own route {path};");
+        assert!(text.contains(&expected), "{text}");
+    }
     config.http.prefix = "/moved".to_owned();
     App::builder(config).build().await.unwrap();
 }

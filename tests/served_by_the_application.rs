@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 
 use axum::{
     Router,
-    extract::Request,
+    body::Body,
+    extract::{ConnectInfo, Request},
     middleware::{Next, from_fn},
     response::Response,
     routing::get,
@@ -25,6 +26,7 @@ use switchboard::{
 };
 use tokio::{net::TcpListener, net::TcpSocket, sync::oneshot, task::JoinHandle};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
+use tower::ServiceExt;
 
 /// A server behind `axum::serve`.
 struct Served {
@@ -217,7 +219,9 @@ async fn clients_are_told_apart_by_their_addresses_behind_a_trusted_proxy_too() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_router_serves_without_addresses_and_below_a_path_of_the_applications() {
-    let app = App::builder(config()).build().await.unwrap();
+    let mut config = config();
+    config.auth.allow_anyone = true;
+    let app = App::builder(config).build().await.unwrap();
     let (router, handle) = app.into_router();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -232,6 +236,39 @@ async fn a_router_serves_without_addresses_and_below_a_path_of_the_applications(
     assert_eq!(alive.unwrap().status(), StatusCode::OK);
     handle.shutdown().await;
     serving.abort();
+}
+
+#[tokio::test]
+async fn a_server_without_keys_answers_only_to_its_own_machine_whoever_serves_it() {
+    let peers = [
+        (Some("127.0.0.1:9"), StatusCode::OK),
+        (Some("[::1]:9"), StatusCode::OK),
+        (Some("[::ffff:127.0.0.1]:9"), StatusCode::OK),
+        (Some("192.0.2.7:9"), StatusCode::FORBIDDEN),
+        (Some("[2001:db8::7]:9"), StatusCode::FORBIDDEN),
+        (None, StatusCode::FORBIDDEN),
+    ];
+    for allow_anyone in [false, true] {
+        let mut config = config();
+        config.auth.allow_anyone = allow_anyone;
+        let (router, handle) = App::builder(config).build().await.unwrap().into_router();
+        for (peer, expected) in peers {
+            let mut request = Request::get("/healthz").body(Body::empty()).unwrap();
+            request
+                .headers_mut()
+                .insert("host", HeaderValue::from_static("localhost"));
+            let peer = peer.map(|peer| ConnectInfo(peer.parse::<SocketAddr>().unwrap()));
+            peer.map(|peer| request.extensions_mut().insert(peer));
+            let answer = router.clone().oneshot(request).await.unwrap();
+            let expected = if allow_anyone {
+                StatusCode::OK
+            } else {
+                expected
+            };
+            assert_eq!(answer.status(), expected, "{peer:?} {allow_anyone}");
+        }
+        handle.shutdown().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -262,4 +299,25 @@ async fn dropping_the_handle_closes_all_clients() {
     let Served { handle, .. } = served;
     drop(handle);
     while alice.text().await.is_some() {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropping_the_handle_on_a_thread_of_the_applications_closes_all_clients() {
+    let served = Served::start(config()).await;
+    let mut alice = connect(&served, "alice").await;
+    let Served { handle, .. } = served;
+    std::thread::spawn(move || drop(handle)).join().unwrap();
+    while alice.text().await.is_some() {}
+}
+
+#[test]
+fn a_handle_may_be_dropped_after_its_runtime() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (_alice, handle) = runtime.block_on(async {
+        let served = Served::start(config()).await;
+        let alice = connect(&served, "alice").await;
+        (alice, served.handle)
+    });
+    drop(runtime);
+    drop(handle);
 }

@@ -3,11 +3,13 @@
 
 mod support;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde_json::json;
 use support::eventually;
 use switchboard::{
-    AckSender, App, Data, Result,
+    AckSender, App, Data, EventContext, Result,
     app::AppBuilder,
     config::{Config, Secret},
     testing::{TestClient, TestClientError, TestServer},
@@ -45,6 +47,39 @@ async fn a_client_emits_several_arguments_and_gets_all_values_of_the_ack() {
     let bytes = Bytes::from_static(b"12345");
     assert_eq!(alice.emit_with_ack("size", &bytes).await.unwrap(), [5]);
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_answers_what_the_server_asks_while_it_waits() {
+    let ask = async |context: EventContext, Data(number): Data<u32>| {
+        let limit = Duration::from_secs(10);
+        let (doubled, text) = context
+            .emit_with_ack::<_, (u32, String)>("double", &number, limit)
+            .await?;
+        Ok::<_, switchboard::Error>(format!("{doubled} {text}"))
+    };
+    let server = TestServer::start(application().event("ask", ask)).await;
+    let server = server.unwrap();
+    let mut alice = TestClient::connect(&server, json!({ "user": "alice" }))
+        .await
+        .unwrap();
+    alice.answer("double", |arguments| {
+        (arguments[0].as_u64().unwrap() * 2, "doubled")
+    });
+    let asked = alice.emit_with_ack("ask", &21).await.unwrap();
+    assert_eq!(asked, ["42 doubled"]);
+    assert_eq!(alice.next("double").await.unwrap(), [21]);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_answer_is_given_up() {
+    // The system accepts the connection, and nobody reads from it.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/socket.io", silent.local_addr().unwrap());
+    let error = TestClient::connect_at(&url, "/", json!({})).await.err();
+    let error = error.unwrap().to_string();
+    assert!(error.contains("did not come within 10 s"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

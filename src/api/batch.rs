@@ -38,6 +38,9 @@ const ALWAYS_KEPT_BYTES: u64 = 4 << 10;
 /// Bytes of responses after which a batch executes nothing more: they are held until the last one is there.
 const MAX_RESPONSE_BYTES: u64 = 8 << 20;
 
+/// What the paths of calls begin with.
+const BELOW: &str = "/v1/";
+
 /// Routes the calls of a batch.
 #[derive(Clone)]
 pub(super) struct CallRouter {
@@ -251,11 +254,14 @@ impl CallRouter {
 
 /// A call as a request of its own.
 fn request(call: Call, prefix: &str) -> Result<Request> {
-    let path = call.path.strip_prefix(prefix).unwrap_or(&call.path);
+    let path = call.path.strip_prefix(prefix);
+    // The prefix may be /v1 itself.
+    let path = path.filter(|rest| rest.starts_with(BELOW));
     let path = path
+        .unwrap_or(&call.path)
         .parse::<Uri>()
         .ok()
-        .filter(|uri| uri.authority().is_none() && uri.path().starts_with("/v1/"))
+        .filter(|uri| uri.authority().is_none() && uri.path().starts_with(BELOW))
         .ok_or_else(|| {
             Error::bad_request("a path begins with /v1/, and is escaped as in an address")
         })?;

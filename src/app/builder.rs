@@ -202,11 +202,12 @@ impl AppBuilder {
         install_default_provider();
         let owners = event_owners(&config, &self.handlers)?;
         let authority = config.auth.authority().map_err(ConfigError::from)?;
-        let key_refresh = CancellationToken::new();
+        let stop_refreshing = CancellationToken::new();
+        let key_refresh = stop_refreshing.clone().drop_guard();
         if self.authenticate.is_some() {
             authority.set_has_application();
         }
-        authority.start(key_refresh.clone()).await;
+        authority.start(stop_refreshing).await;
         let (backend, deliveries) = open_backend(&config).await?;
         let metrics = Arc::new(Metrics::new());
         collect_metrics(&metrics, &backend, &authority);

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::start_error::StartError;
-use crate::http::{self, ServerConfig};
+use crate::http::{self, PeerRules, ServerConfig};
 
 /// The maximum number of connections of operators.
 const MAX_CONNECTIONS: usize = 256;
@@ -32,7 +32,10 @@ impl InternalListener {
     /// Serves until `end`, also while the node drains.
     pub(super) async fn serve(self, config: ServerConfig, end: CancellationToken) {
         let config = ServerConfig {
-            trusted_proxies: Arc::default(),
+            peers: PeerRules {
+                trusted_proxies: Arc::default(),
+                this_machine_only: false,
+            },
             connections: MAX_CONNECTIONS,
             idle_connections: MAX_CONNECTIONS,
             ..config

@@ -16,6 +16,9 @@ use tower::ServiceExt;
 /// A segment that no route has.
 const ANY_SEGMENT: &str = "~switchboard~";
 
+/// More segments than a route has, unless it ends in a wildcard.
+const MANY_SEGMENTS: usize = 64;
+
 /// What is reported of a request that reached no route.
 const NO_ROUTE: &str = "/{*rest}";
 
@@ -47,9 +50,11 @@ impl RouteProbe {
     pub(super) async fn has_fallback(&self) -> bool {
         let outer = Router::new().without_v07_checks();
         let outer = outer.nest("/outer", self.0.clone());
-        let elsewhere = format!("/outer/{ANY_SEGMENT}/{ANY_SEGMENT}");
-        for path in [elsewhere.as_str(), "/outer"] {
-            if reach(&outer, path).await.as_deref() == Some(NO_ROUTE) {
+        // Whatever matches some of these, a fallback is what the others come to.
+        let one = format!("/{ANY_SEGMENT}");
+        let (with_slash, many) = (format!("{one}/"), one.repeat(MANY_SEGMENTS));
+        for path in [&*many, &*one, &*with_slash, &*one.repeat(2), ""] {
+            if reach(&outer, &format!("/outer{path}")).await.as_deref() == Some(NO_ROUTE) {
                 return true;
             }
         }

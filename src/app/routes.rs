@@ -2,7 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Extension, Router};
+use axum::{
+    Extension, Router,
+    extract::{MatchedPath, Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+};
+use tower::ServiceExt;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use super::{probe::RouteProbe, start_error::StartError};
@@ -19,8 +25,15 @@ pub(super) struct OwnRoutes {
     routes: Routes,
     /// What answers where nothing has a route, if the application has no fallback.
     fallback: Router,
-    /// What answers below `/v1`, whether the application has a fallback or not.
-    rest_fallback: Router,
+    /// What answers below `/v1` where nothing there has a route, whatever the application has elsewhere.
+    rest_fallback: Option<RestFallback>,
+}
+
+/// Answers below a path.
+#[derive(Clone)]
+struct RestFallback {
+    below: Arc<str>,
+    router: Router,
 }
 
 impl OwnRoutes {
@@ -75,10 +88,10 @@ impl OwnRoutes {
             .router
             .method_not_allowed_fallback(http::method_not_allowed)
             .layer(cors.clone());
-        let rest_fallback = match has(RouteGroup::Rest) {
-            true => api.rest_fallback.layer(cors.clone()),
-            false => Router::new(),
-        };
+        let rest_fallback = has(RouteGroup::Rest).then(|| RestFallback {
+            below: format!("{prefix}/v1/").into(),
+            router: api.rest_fallback.layer(cors.clone()),
+        });
         Ok(Self {
             routes: own,
             fallback: api::fallback(prefix, routes).layer(cors),
@@ -109,11 +122,34 @@ impl OwnRoutes {
             false => self.fallback,
         };
         // Like this a page of an application does not answer a call that is misspelt.
-        let elsewhere = self.rest_fallback.fallback_service(elsewhere);
+        let (application, elsewhere) = match self.rest_fallback {
+            Some(rest) => (
+                application.layer(from_fn_with_state(rest.clone(), answer_misspelt)),
+                rest.router.fallback_service(elsewhere),
+            ),
+            None => (application, elsewhere),
+        };
         let router = self.routes.router.without_v07_checks().merge(application);
         // For extractors of ours, which an application's routes may have, too.
         Ok(router.fallback_service(elsewhere).layer(Extension(bodies)))
     }
+}
+
+/// Answers in the place of an application's route that is not below the path itself, like `/{*rest}`. A route for this in the
+/// server's own router would not do: axum does not take one beside `/v1/{parameter}` of an application.
+async fn answer_misspelt(
+    State(rest): State<RestFallback>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_below = request.uri().path().starts_with(&*rest.below);
+    let matched = request.extensions().get::<MatchedPath>();
+    // Where the whole router is nested in another, only the matched path has that one's prefix.
+    if is_below && matched.is_some_and(|path| !path.as_str().contains(&*rest.below)) {
+        let Ok(response) = rest.router.oneshot(request).await;
+        return response;
+    }
+    next.run(request).await
 }
 
 /// The limits of bodies.

@@ -1,8 +1,8 @@
 //! What a server does besides accepting connections: its background tasks, and the order in which they end.
 
 use axum::Router;
-use tokio::task::AbortHandle;
-use tokio_util::sync::CancellationToken;
+use tokio::{runtime::Handle, task::AbortHandle};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{App, drain::drain};
 use crate::{
@@ -21,7 +21,10 @@ pub struct AppHandle {
     backend: Backend,
     drain: DrainSettings,
     draining: CancellationToken,
-    key_refresh: CancellationToken,
+    /// Ends the refreshing of keys when this is dropped.
+    _key_refresh: DropGuard,
+    /// Where the connections are, wherever this is dropped.
+    runtime: Handle,
     /// Ends the connections of the server's own listeners.
     end: CancellationToken,
     tasks: [AbortHandle; 2],
@@ -41,7 +44,8 @@ pub(super) fn start(app: App) -> (Router, AppHandle) {
         backend: app.backend,
         drain: app.config.drain,
         draining: app.draining,
-        key_refresh: app.key_refresh,
+        _key_refresh: app.key_refresh,
+        runtime: Handle::current(),
         end,
         tasks: [delivering.abort_handle(), tending.abort_handle()],
     };
@@ -72,11 +76,10 @@ impl AppHandle {
     }
 
     /// Ends the server's own listeners, and stores everything that was accepted, even if its sender no longer waits for the
-    /// ack.
+    /// ack. What else runs ends when this is dropped.
     pub(super) async fn close(&self) {
         self.end.cancel();
         self.backend.log.close().await;
-        self.key_refresh.cancel();
     }
 
     fn has_peers(&self) -> bool {
@@ -87,15 +90,13 @@ impl AppHandle {
 
 impl Drop for AppHandle {
     fn drop(&mut self) {
-        for token in [&self.draining, &self.end, &self.key_refresh] {
-            token.cancel();
-        }
+        self.draining.cancel();
+        self.end.cancel();
         self.hub.close_new_connections();
-        // Dropped after its runtime, no connections are left, and closing them would need one.
-        if tokio::runtime::Handle::try_current().is_ok() {
-            for connection in self.hub.connections() {
-                connection.close(CloseReason::Draining);
-            }
+        // Closing them may need the runtime, and the thread that drops this need not be one of its own.
+        let _entered = self.runtime.enter();
+        for connection in self.hub.connections() {
+            connection.close(CloseReason::Draining);
         }
         self.tasks.iter().for_each(AbortHandle::abort);
     }

@@ -9,14 +9,29 @@ use std::{
 
 use serde::Deserialize;
 
+use crate::config::{Config, RouteGroup};
+
+/// The options that say where to ask.
+pub(super) const OPTIONS: [&str; 4] = [
+    "listen",
+    "http.prefix",
+    "http.routes",
+    "http.internal_listen",
+];
+
 /// The timeout for connecting, and for each read and write.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The maximum size of the response that is read; that of `/readyz` is short.
 const MAX_RESPONSE_BYTES: u64 = 64 << 10;
 
-/// Requests `/readyz` from the server that listens on `listen` and has its routes below `prefix`, and prints the result.
-pub(super) fn run(listen: SocketAddr, prefix: &str) -> ExitCode {
+/// Requests `/readyz` from the server that has this configuration, and prints the result.
+pub(super) fn run(config: &Config) -> ExitCode {
+    let Some((listen, prefix)) = health_address(config) else {
+        return super::fail(
+            &"the server has no health routes: add health to http.routes, or set http.internal_listen",
+        );
+    };
     let address = connect_address(listen);
     match get_readyz(address, prefix) {
         Ok(HttpResponse { status: 200, .. }) => {
@@ -42,6 +57,15 @@ struct ErrorBody {
 struct HttpResponse {
     status: u16,
     body: String,
+}
+
+/// Where the health routes are, and below which prefix; `None` if the server has none.
+fn health_address(config: &Config) -> Option<(SocketAddr, &str)> {
+    let http = &config.http;
+    match http.routes.contains(&RouteGroup::Health) {
+        true => Some((config.listen, &http.prefix)),
+        false => http.internal_listen.map(|listen| (listen, "")),
+    }
 }
 
 /// The address to connect to: loopback if the server listens on every address.

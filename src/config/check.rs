@@ -15,6 +15,8 @@ pub(crate) enum Identities {
     Configured,
     /// The embedding application.
     OfApplication,
+    /// The embedding application may yet say that it does.
+    Undecided,
 }
 
 impl Config {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Config,
+    Config, Identities,
     file::{self, FileValues},
     suggest::suggest,
 };
@@ -52,7 +52,8 @@ pub type ValueSources = BTreeMap<String, ValueSource>;
 impl Config {
     /// The configuration of the environment (`SWITCHBOARD_*`) and of the file that `SWITCHBOARD_CONFIG` names, or
     /// `switchboard.toml` in the working directory if it exists: as the binary loads it without flags. What is probably a
-    /// mistake but does no harm is logged as a warning.
+    /// mistake but does no harm is logged as a warning. Whether anybody identifies clients who can come from other machines is
+    /// checked when the server is built: the application may do so.
     ///
     /// # Errors
     /// Fails with every problem of every source, in one error.
@@ -68,7 +69,8 @@ impl Config {
     }
 }
 
-/// Reads all sources and checks the result.
+/// Reads all sources and checks the result, except that somebody identifies clients who can come from other machines: that is
+/// checked when the server is built, because the application may do so.
 ///
 /// ```no_run
 /// use switchboard::config::{ConfigSources, load};
@@ -86,13 +88,21 @@ impl Config {
 /// # Errors
 /// Fails with every problem of every source, in one error.
 pub fn load(sources: &ConfigSources) -> Result<LoadedConfig, ConfigError> {
+    load_as(sources, Identities::Undecided)
+}
+
+/// As [`load`], where it matters who identifies clients.
+pub(crate) fn load_as(
+    sources: &ConfigSources,
+    identities: Identities,
+) -> Result<LoadedConfig, ConfigError> {
     let options = Config::options();
     let mut loader = Loader::default();
     let is_broken = loader.read_file(sources, &options);
     loader.read_environment(sources, &options);
     loader.read_flags(sources, &options);
     // The values of a broken file are unknown, so consistency cannot be checked.
-    if !is_broken && let Err(violations) = loader.config.check() {
+    if !is_broken && let Err(violations) = loader.config.check_as(identities) {
         loader.add_violations(violations);
     }
     loader.finish()

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::{
-    ByteSize, Config, ConfigError, ConfigSources, LoadedConfig, OptionSpec, Section, Store, Value,
-    ValueSource, ValueSources, file, load, print, table,
+    ByteSize, Config, ConfigError, ConfigSources, Identities, LoadedConfig, OptionSpec, Section,
+    Store, Value, ValueSource, ValueSources, file, load, load_as, print, table,
 };
 
 /// Long enough to sign with.
@@ -25,12 +25,13 @@ fn loaded(
     if !file.is_empty() {
         fs::write(folder.path().join("switchboard.toml"), file).unwrap();
     }
-    load(&ConfigSources {
+    let sources = ConfigSources {
         flags: owned(flags),
         environment: owned(environment),
         file: None,
         folder: folder.path().to_owned(),
-    })
+    };
+    load_as(&sources, Identities::Configured)
 }
 
 fn owned<T: for<'a> From<&'a str>>(pairs: &[(&str, &str)]) -> Vec<(T, T)> {

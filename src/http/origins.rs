@@ -185,13 +185,14 @@ impl Origins {
 
 /// Whether the page is the server's own: its origin is where the request went.
 ///
-/// Over TLS browsers say so themselves (`Sec-Fetch-Site`, which no page can set). Otherwise the origin is compared with the
+/// Over TLS, and to this machine, browsers say so themselves (`Sec-Fetch-Site`, which no page can set): it is theirs to tell, also
+/// where they say that it is not, as of a page that was loaded without TLS from the host that TLS leads to. Otherwise the origin is compared with the
 /// requested hosts. Behind a trusted proxy these include the ones it reports, and a host without a port may have lost its port
 /// there; from anybody else a missing port is the default port, because another port of that name may be somebody else's site.
 /// A page that was loaded without TLS is not trusted like one with TLS: anybody on the network path may have changed it.
 fn is_own(origin: &WebOrigin, headers: &HeaderMap, extensions: &Extensions) -> bool {
-    if fetch_site(headers).is_some_and(|site| site == "same-origin") {
-        return true;
+    if let Some(site) = fetch_site(headers) {
+        return site == "same-origin";
     }
     let proxied = client_address(extensions).proxied;
     let is_requested = |requested: &HostPort| {

@@ -24,20 +24,33 @@ use crate::{
     retry::log_rarely,
 };
 
+/// Which connections a server takes requests from, and which of them are trusted proxies.
+#[derive(Clone, Debug)]
+pub struct PeerRules {
+    /// Proxies whose `X-Forwarded-*` and `Forwarded` are trusted.
+    pub trusted_proxies: Arc<[IpNet]>,
+    /// Only programs on this machine are answered, whatever address is listened on: anybody may take any name here.
+    pub this_machine_only: bool,
+}
+
 /// A router for requests that come over connections of others.
-pub fn with_request_context(router: Router, trusted_proxies: Arc<[IpNet]>) -> Router {
-    router.layer(from_fn_with_state(trusted_proxies, add_context))
+pub fn with_request_context(router: Router, rules: PeerRules) -> Router {
+    router.layer(from_fn_with_state(rules, add_context))
 }
 
 async fn add_context(
-    State(trusted_proxies): State<Arc<[IpNet]>>,
+    State(rules): State<PeerRules>,
     mut request: AnyRequest,
     next: Next,
 ) -> Response {
-    let mut response = match normalize_host(&mut request) {
+    let peer = peer_address(request.extensions());
+    let mut response = match rules
+        .check(peer)
+        .and_then(|()| normalize_host(&mut request))
+    {
         Ok(()) => {
-            if let Some(peer) = peer_address(request.extensions()) {
-                let address = ClientAddress::of(peer, request.headers(), &trusted_proxies);
+            if let Some(peer) = peer {
+                let address = ClientAddress::of(peer, request.headers(), &rules.trusted_proxies);
                 request.extensions_mut().insert(address);
             }
             next.run(request).await
@@ -46,6 +59,29 @@ async fn add_context(
     };
     add_security_headers(&mut response);
     response
+}
+
+impl PeerRules {
+    /// Checks that a request may come from the other end of its connection, which is a proxy where there is one.
+    ///
+    /// # Errors
+    /// `forbidden`: the server is for its own machine only, and the peer is elsewhere, or nobody knows where.
+    pub(super) fn check(&self, peer: Option<IpAddr>) -> Result<()> {
+        if !self.this_machine_only {
+            return Ok(());
+        }
+        let whose = match peer.map(|peer| peer.to_canonical()) {
+            Some(peer) if peer.is_loopback() => return Ok(()),
+            Some(peer) => format!("and {peer} is another one"),
+            None => "and the address of this client is unknown: serve the router with ConnectInfo<SocketAddr>".to_owned(),
+        };
+        let message = format!(
+            "a server without keys answers only to its own machine, {whose}; configure a key, or auth.allow_anyone = true to \
+             let anyone connect"
+        );
+        log_rarely!(error, "refused a request: {message}");
+        Err(Error::forbidden(message))
+    }
 }
 
 fn peer_address(extensions: &Extensions) -> Option<IpAddr> {

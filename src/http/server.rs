@@ -35,7 +35,7 @@ pub async fn serve(
     let sockets = Arc::new(Semaphore::new(max_sockets(&config)));
     let idle = IdleConnections::new(
         config.idle_connections,
-        config.trusted_proxies.clone(),
+        config.peers.trusted_proxies.clone(),
         config.metrics.clone(),
     );
     let responses = PendingResponses::new(config.memory.clone(), config.metrics.clone());

@@ -2,8 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ipnet::IpNet;
-
+use super::PeerRules;
 use crate::{limits::Pool, telemetry::Metrics};
 
 /// Bounds of the HTTP server, and what its connections share.
@@ -14,8 +13,8 @@ pub struct ServerConfig {
     /// How long sent data may stay unacknowledged (`TCP_USER_TIMEOUT`). Without it, a peer that vanished while it only listens
     /// to an event stream would be kept until the system gives up, a quarter of an hour.
     pub tcp_user_timeout: Duration,
-    /// Proxies whose `X-Forwarded-*` and `Forwarded` are trusted.
-    pub trusted_proxies: Arc<[IpNet]>,
+    /// Who may make requests.
+    pub peers: PeerRules,
     /// Maximum number of realtime connections; 0: unlimited.
     pub connections: usize,
     /// Maximum number of TCP connections without a request; 0: unlimited.

@@ -3,9 +3,10 @@
 use std::io::Cursor;
 
 use axum::{body::Body, response::Response};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
+use hyper_util::{rt::TokioIo, server::conn::auto};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::TcpStream,
@@ -22,21 +23,28 @@ pub(crate) type StreamWriter = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// Splits an upgraded connection. What hyper needed for it, above all its buffer, is freed.
 pub(crate) fn split_upgraded(upgraded: Upgraded) -> (StreamReader, StreamWriter) {
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => {
-            let (reader, writer) = parts.io.into_inner().into_split();
-            // A client may have sent its first frames without waiting for the response.
-            let reader: StreamReader = match parts.read_buf.is_empty() {
-                true => Box::new(reader),
-                false => Box::new(Cursor::new(parts.read_buf).chain(reader)),
-            };
-            (reader, Box::new(writer))
-        }
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => return split_tcp(parts.io, parts.read_buf),
+        Err(upgraded) => upgraded,
+    };
+    // Of `axum::serve`, which detects the version of HTTP.
+    match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
+        Ok(parts) => split_tcp(parts.io, parts.read_buf),
         Err(upgraded) => {
             let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
             (Box::new(reader), Box::new(writer))
         }
     }
+}
+
+/// A client may have sent its first frames without waiting for the response: those are `read` already.
+fn split_tcp(stream: TokioIo<TcpStream>, read: Bytes) -> (StreamReader, StreamWriter) {
+    let (reader, writer) = stream.into_inner().into_split();
+    let reader: StreamReader = match read.is_empty() {
+        true => Box::new(reader),
+        false => Box::new(Cursor::new(read).chain(reader)),
+    };
+    (reader, Box::new(writer))
 }
 
 /// What the response to an accepted upgrade needs.

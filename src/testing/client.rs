@@ -1,13 +1,17 @@
 //! A Socket.IO client for tests: one namespace over one WebSocket.
 
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    time::Duration,
+};
 
 use futures_util::{SinkExt, StreamExt};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::{
     net::TcpStream,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async,
@@ -18,7 +22,10 @@ use super::{
     TestServer,
     packet::{Packet, encode},
 };
-use crate::{model::EventPayload, transport::socketio::encode_event};
+use crate::{
+    model::EventPayload,
+    transport::socketio::{encode_ack, encode_event},
+};
 
 /// How long a client waits for what it expects.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,7 +39,8 @@ const MAX_SHOWN_CHARS: usize = 100;
 /// A client that is connected to one namespace. Events that it receives are kept until they are asked for with
 /// [`next`](Self::next). Everything that waits does so for ten seconds at most.
 ///
-/// It answers pings only while it waits for something, so a test has to do so every 20 seconds. Bytes in what it receives stay
+/// It answers pings, and events as [`answer`](Self::answer) says, only while it waits for something, so a test has to do so every 20
+/// seconds. Bytes in what it receives stay
 /// placeholders.
 pub struct TestClient {
     socket: WebSocketStream<TcpStream>,
@@ -40,7 +48,11 @@ pub struct TestClient {
     id: String,
     acks: u64,
     events: VecDeque<(String, Vec<Value>)>,
+    answers: HashMap<String, Answer>,
 }
+
+/// Makes an ack of the arguments of an event.
+type Answer = Box<dyn FnMut(&[Value]) -> Result<EventPayload, crate::Error> + Send>;
 
 /// Why a test client did not get what it waited for. `Debug` prints the message, for tests that `unwrap`.
 #[derive(thiserror::Error)]
@@ -125,6 +137,7 @@ impl TestClient {
             id: String::new(),
             acks: 0,
             events: VecDeque::new(),
+            answers: HashMap::new(),
         };
         client.send(encode(0, 0, namespace, None, &auth)).await?;
         let reply = client.wait("the answer to CONNECT", |packet| match packet {
@@ -142,10 +155,10 @@ impl TestClient {
         &self.id
     }
 
-    /// Sends an event. A tuple is several arguments, `()` is none; bytes are attachments.
+    /// Sends an event. A tuple is several arguments, `[(); 0]` is none and `()` is `null`; bytes are attachments.
     ///
     /// # Errors
-    /// The data cannot be encoded, or the connection has ended.
+    /// The data cannot be encoded, or the connection has ended or takes nothing.
     pub async fn emit<T: Serialize + ?Sized>(
         &mut self,
         event: &str,
@@ -174,6 +187,17 @@ impl TestClient {
         .await
     }
 
+    /// Answers events of this name whose sender waits for an ack, while this client waits for anything: with what `answer` makes of the
+    /// arguments. A tuple is several values. The events are kept for [`next`](Self::next) all the same.
+    pub fn answer<T: Serialize>(
+        &mut self,
+        event: &str,
+        mut answer: impl FnMut(&[Value]) -> T + Send + 'static,
+    ) {
+        let answer: Answer = Box::new(move |arguments| encode_ack(&answer(arguments)));
+        self.answers.insert(event.to_owned(), answer);
+    }
+
     /// The arguments of the next event of this name. Other events that come meanwhile are kept.
     ///
     /// # Errors
@@ -185,7 +209,7 @@ impl TestClient {
         }
         let awaited = format!("an event {event:?}");
         self.wait(&awaited, |packet| match packet {
-            Packet::Event(name, arguments) if name == event => Some(arguments),
+            Packet::Event(name, arguments, _) if name == event => Some(arguments),
             _ => None,
         })
         .await
@@ -198,7 +222,7 @@ impl TestClient {
     pub async fn disconnect(mut self) -> Result<(), TestClientError> {
         let disconnect = encode(1, 0, &self.namespace, None, "");
         self.send(disconnect).await?;
-        self.socket.close(None).await?;
+        in_time("the end", self.socket.close(None)).await?;
         match self.wait::<()>("the end", |_| None).await {
             Err(TestClientError::Ended { .. }) => Ok(()),
             other => other,
@@ -211,18 +235,48 @@ impl TestClient {
         data: &T,
         ack: Option<u64>,
     ) -> Result<(), TestClientError> {
-        let EventPayload { text, attachments } = encode_event(event, data)?;
-        let kind = if attachments.is_empty() { 2 } else { 5 };
+        self.send_payload([2, 5], encode_event(event, data)?, ack)
+            .await
+    }
+
+    /// Sends a packet of one type, or of the other if it has attachments.
+    async fn send_payload(
+        &mut self,
+        [plain, binary]: [u8; 2],
+        payload: EventPayload,
+        ack: Option<u64>,
+    ) -> Result<(), TestClientError> {
+        let EventPayload { text, attachments } = payload;
+        let kind = if attachments.is_empty() {
+            plain
+        } else {
+            binary
+        };
         let packet = encode(kind, attachments.len(), &self.namespace, ack, &text);
         self.send(packet).await?;
         for attachment in attachments {
-            self.socket.send(Message::Binary(attachment)).await?;
+            in_time(
+                "room for bytes",
+                self.socket.send(Message::Binary(attachment)),
+            )
+            .await?;
         }
         Ok(())
     }
 
     async fn send(&mut self, text: String) -> Result<(), TestClientError> {
-        Ok(self.socket.send(Message::text(text)).await?)
+        in_time("room for a packet", self.socket.send(Message::text(text))).await
+    }
+
+    /// Sends the ack of an event that has an [`answer`](Self::answer).
+    async fn send_answer(&mut self, packet: &Packet) -> Result<(), TestClientError> {
+        if let Packet::Event(name, arguments, Some(number)) = packet
+            && let Some(answer) = self.answers.get_mut(name)
+        {
+            let payload = answer(arguments)?;
+            self.send_payload([3, 6], payload, Some(*number)).await?;
+        }
+        Ok(())
     }
 
     /// Waits until `take` takes a packet; keeps the events before it.
@@ -245,8 +299,9 @@ impl TestClient {
                     instead: self.instead(),
                 });
             };
+            self.send_answer(&packet).await?;
             let event = match &packet {
-                Packet::Event(name, arguments) => Some((name.clone(), arguments.clone())),
+                Packet::Event(name, arguments, _) => Some((name.clone(), arguments.clone())),
                 _ => None,
             };
             match take(packet) {
@@ -293,11 +348,26 @@ async fn open(url: &str) -> Result<WebSocketStream<TcpStream>, TestClientError> 
         return Err(TestClientError::Connection(message));
     };
     let authority = target.split('/').next().unwrap_or(target);
-    let stream = TcpStream::connect(authority).await;
-    let stream = stream.map_err(|error| TestClientError::Connection(error.to_string()))?;
+    let stream = in_time("a connection", async {
+        Ok(TcpStream::connect(authority).await?)
+    });
+    let stream = stream.await?;
     let path = target.trim_end_matches('/');
     let url = format!("ws://{path}/?EIO=4&transport=websocket");
-    Ok(client_async(url, stream).await?.0)
+    Ok(in_time("a WebSocket", client_async(url, stream)).await?.0)
+}
+
+/// Waits for something of the connection no longer than for anything else.
+async fn in_time<T>(
+    awaited: &str,
+    attempt: impl Future<Output = Result<T, tungstenite::Error>>,
+) -> Result<T, TestClientError> {
+    match timeout(PATIENCE, attempt).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(TestClientError::Connection(format!(
+            "{awaited} did not come within 10 s"
+        ))),
+    }
 }
 
 fn shorten((name, arguments): &(String, Vec<Value>)) -> String {

@@ -15,8 +15,8 @@ pub(super) enum Packet {
     Refused(Value),
     /// The namespace's connection has ended.
     Disconnected,
-    /// An event: its name and its arguments.
-    Event(String, Vec<Value>),
+    /// An event: its name, its arguments, and the number of its ack if its sender waits for one.
+    Event(String, Vec<Value>, Option<u64>),
     /// The values of an ack, by the number that it was asked for with.
     Ack(u64, Vec<Value>),
     /// Anything else.
@@ -58,7 +58,7 @@ impl Packet {
             '2' | '5' => {
                 let mut arguments: Vec<Value> = serde_json::from_str(body).ok()?;
                 let name = arguments.drain(..1.min(arguments.len())).next()?;
-                Self::Event(name.as_str()?.to_owned(), arguments)
+                Self::Event(name.as_str()?.to_owned(), arguments, number.parse().ok())
             }
             '3' | '6' => Self::Ack(number.parse().ok()?, serde_json::from_str(body).ok()?),
             '4' => Self::Refused(serde_json::from_str(body).ok()?),

@@ -45,7 +45,7 @@ pub use handlers::{
     EventRequest, FromEvent, HandlerError, HandlerFuture, HandlerReply, IntoReply,
     NamespaceBuilder, State, TryData,
 };
-pub(crate) use handlers::{Handlers, encode_event};
+pub(crate) use handlers::{Handlers, encode_ack, encode_event};
 pub use socketioxide;
 
 use super::{AdmissionControl, SocketIoSettings, Transport};

@@ -70,6 +70,13 @@ async fn a_fallback_is_found_beside_any_routes_and_layers() {
         Router::new().route("/", get(never)),
         Router::new().route("/{*rest}", get(never)),
         Router::new().route("/{page}/{*rest}", get(never)),
+        Router::new()
+            .route("/", get(never))
+            .route("/{user}/{repo}", get(never)),
+        Router::new()
+            .route("/", get(never))
+            .route("/{user}", get(never))
+            .route("/{user}/{repo}", get(never)),
         Router::new().nest("/nested", service()),
         Router::new().nest_service("/nested", service()),
         Router::new()

@@ -6,14 +6,13 @@ use std::{net::IpAddr, sync::Arc};
 use axum::{Router, body::Body, response::Response};
 use http::{HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
-use ipnet::IpNet;
 use tower::ServiceExt;
 
 use super::{BODY_WINDOW, ConnectionContext};
 use crate::{
     error::Result,
     http::{
-        ClientAddress, ConnectionAbort, ServerConfig, error_response,
+        ClientAddress, ConnectionAbort, PeerRules, ServerConfig, error_response,
         idle::{ConnectionActivity, OpenRequest},
         request_context::{add_security_headers, normalize_host},
         request_memory::reserve_request,
@@ -28,7 +27,7 @@ use crate::{
 pub(super) struct RequestHandler {
     router: Router,
     peer: IpAddr,
-    trusted_proxies: Arc<[IpNet]>,
+    peers: PeerRules,
     activity: Arc<ConnectionActivity>,
     memory: Arc<Pool>,
     metrics: Arc<Metrics>,
@@ -45,7 +44,7 @@ impl RequestHandler {
         Self {
             router,
             peer,
-            trusted_proxies: config.trusted_proxies,
+            peers: config.peers,
             activity: context.activity,
             memory: config.memory,
             metrics: config.metrics,
@@ -67,7 +66,7 @@ impl RequestHandler {
     ) -> impl Future<Output = Result<(Response, OpenRequest), OutOfMemory>> + use<> {
         let open = self.activity.open_request();
         let http2 = request.version() == Version::HTTP_2;
-        let address = ClientAddress::of(self.peer, request.headers(), &self.trusted_proxies);
+        let address = ClientAddress::of(self.peer, request.headers(), &self.peers.trusted_proxies);
         let mut context = ResponseContext {
             holder: Holder::address(address.ip),
             abort: abort.clone(),
@@ -114,6 +113,7 @@ impl RequestHandler {
     ) -> Result<(Request<Body>, Option<Reservation>)> {
         let (mut request, head) = reserve_request(request, BODY_WINDOW, holder, &self.memory)
             .map_err(Exhausted::into_memory_error)?;
+        self.peers.check(Some(self.peer))?;
         normalize_host(&mut request)?;
         let extensions = request.extensions_mut();
         extensions.insert(address);

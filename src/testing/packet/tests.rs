@@ -21,12 +21,12 @@ fn packets_of_the_clients_namespace_are_read() {
         (
             r#"42["news",1,"two"]"#,
             "/",
-            Packet::Event("news".to_owned(), vec![json!(1), json!("two")]),
+            Packet::Event("news".to_owned(), vec![json!(1), json!("two")], None),
         ),
         (
             r#"42/chat,7["news"]"#,
             "/chat",
-            Packet::Event("news".to_owned(), vec![]),
+            Packet::Event("news".to_owned(), vec![], Some(7)),
         ),
         (
             r#"451-["file",{"_placeholder":true,"num":0}]"#,
@@ -34,6 +34,7 @@ fn packets_of_the_clients_namespace_are_read() {
             Packet::Event(
                 "file".to_owned(),
                 vec![json!({ "_placeholder": true, "num": 0 })],
+                None,
             ),
         ),
         (r"4312[true]", "/", Packet::Ack(12, vec![json!(true)])),

@@ -31,8 +31,8 @@ pub use handler_error::HandlerError;
 pub use namespace::NamespaceBuilder;
 pub use request::EventRequest;
 
-pub(crate) use encoding::encode_event;
 pub(super) use encoding::encode_ok;
+pub(crate) use encoding::{encode_ack, encode_event};
 pub(super) use handler::BoxedHandler;
 pub(super) use namespace::NamespaceHandlers;
 

@@ -253,7 +253,12 @@ impl Outbox {
         if state.blocked {
             state.waiting_since.get_or_insert_with(Instant::now);
             effects.watch = !mem::replace(&mut state.watched, true);
-        } else if state.finishing && state.ready.is_empty() {
+            return;
+        }
+        if state.bytes == 0 {
+            state.waiting_since = None; // the writer had yet to flush, and has
+        }
+        if state.finishing && state.ready.is_empty() {
             self.end_locked(state);
         }
     }

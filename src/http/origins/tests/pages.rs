@@ -180,6 +180,24 @@ fn sec_fetch_site_same_origin_is_trusted() {
 }
 
 #[test]
+fn a_page_without_tls_of_the_same_host_is_not_the_servers_own_where_the_browser_tells() {
+    let page = ("origin", "http://chat.example");
+    let host = ("host", "chat.example");
+    let own = origins(&[], OWN);
+    assert_eq!(own.trusts(&asked(&[host, page])), Some(Trust::Full));
+    for site in ["cross-site", "same-site", "none"] {
+        let told = asked(&[host, page, ("sec-fetch-site", site)]);
+        assert_eq!(own.trusts(&told), None, "{site}");
+        let with_token = origins(&[], UnlistedOrigins::WithToken);
+        assert_eq!(
+            with_token.trusts(&told),
+            Some(Trust::WithoutHeaders),
+            "{site}"
+        );
+    }
+}
+
+#[test]
 fn local_pages_may_connect_to_a_server_on_loopback() {
     let pages = [
         "http://localhost",

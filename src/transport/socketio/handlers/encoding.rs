@@ -28,7 +28,7 @@ pub(crate) fn encode_event<T: Serialize + ?Sized>(event: &str, data: &T) -> Resu
 ///
 /// # Errors
 /// `internal` if they cannot be encoded.
-pub(super) fn encode_ack<T: Serialize + ?Sized>(data: &T) -> Result<EventPayload> {
+pub(crate) fn encode_ack<T: Serialize + ?Sized>(data: &T) -> Result<EventPayload> {
     encode(data, None)
 }
 

@@ -68,7 +68,7 @@ pub(super) struct OutboxState {
     pub(super) waiting_since: Option<Instant>,
     /// In the write queue.
     pub(super) enqueued: bool,
-    /// The socket takes no more for now and has the waker.
+    /// The socket takes no more for now and has the waker. `ready` may be empty: the writer has yet to flush then.
     pub(super) blocked: bool,
     /// Watched for stalling.
     pub(super) watched: bool,
@@ -233,7 +233,7 @@ impl OutboxState {
         }
     }
 
-    /// Writes until `ready` is empty or the socket takes no more.
+    /// Writes until `ready` is empty and what the writer keeps is flushed, or the socket takes no more.
     ///
     /// # Errors
     /// The connection is broken.
@@ -268,6 +268,11 @@ impl OutboxState {
                 }
                 Poll::Ready(Err(error)) => return Err(error),
             }
+        }
+        // TLS keeps records that the socket does not take yet. A TCP stream has nothing to flush.
+        match Pin::new(writer).poll_flush(&mut context) {
+            Poll::Pending => self.blocked = true,
+            Poll::Ready(flushed) => flushed?,
         }
         // A queue does not shrink by itself, and every session may have been behind once.
         if self.ready.capacity() > RETAINED_CAPACITY {

@@ -14,6 +14,7 @@ use super::*;
 use crate::{http::upgrade::StreamWriter, transport::wire::testing::no_owner};
 
 mod ending;
+mod flushing;
 mod limits;
 mod order;
 mod polling;
@@ -28,6 +29,9 @@ struct Peer {
     /// Bytes that it takes before it blocks again.
     room: usize,
     fails: bool,
+    /// Keeps what it takes until it is flushed, as TLS does.
+    buffers: bool,
+    buffered: Vec<u8>,
     taken: Vec<u8>,
     waker: Option<Waker>,
     gone: bool,
@@ -90,19 +94,32 @@ impl AsyncWrite for Pipe {
         if peer.fails {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
+        let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        if peer.buffers {
+            peer.buffered.extend(&all);
+            return Poll::Ready(Ok(all.len()));
+        }
         if peer.room == 0 {
             peer.waker = Some(context.waker().clone());
             return Poll::Pending;
         }
-        let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
         let written = all.len().min(peer.room);
         peer.room -= written;
         peer.taken.extend(&all[..written]);
         Poll::Ready(Ok(written))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut peer = self.0.peer();
+        let flushed = peer.buffered.len().min(peer.room);
+        let flushed: Vec<u8> = peer.buffered.drain(..flushed).collect();
+        peer.room -= flushed.len();
+        peer.taken.extend(flushed);
+        if peer.buffered.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        peer.waker = Some(context.waker().clone());
+        Poll::Pending
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -198,7 +215,7 @@ fn check(outbox: &Outbox) {
         "no write is scheduled"
     );
     assert!(
-        state.bytes > 0 || state.waiting_since.is_none(),
+        state.bytes > 0 || state.blocked || state.waiting_since.is_none(),
         "an empty queue cannot stall"
     );
     assert!(

@@ -37,6 +37,7 @@ fn an_event_has_its_name_and_its_arguments() {
     struct Name(String);
     let text = |encoded: Result<EventPayload>| encoded.unwrap().text.to_string();
     assert_eq!(text(encode_event("e", &())), r#"["e",null]"#);
+    assert_eq!(text(encode_event("e", &[(); 0])), r#"["e"]"#);
     assert_eq!(text(encode_event("quo\"te", &1)), r#"["quo\"te",1]"#);
     assert_eq!(text(encode_event("e", &(1, [2, 3]))), r#"["e",1,[2,3]]"#);
     assert_eq!(text(encode_event("e", &vec![1, 2])), r#"["e",[1,2]]"#);

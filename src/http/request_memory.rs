@@ -3,7 +3,10 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -23,7 +26,23 @@ const UNCHARGED_BODY: u64 = 4 << 10;
 /// What a header takes beside its name and value, as HTTP/2 counts it.
 const HEADER_OVERHEAD: usize = 32;
 
-/// Reserves memory for a request. The head stays reserved until the returned reservation is dropped, the body until it is
+/// What is known of a request beside the request.
+pub(super) struct ReservedRequest {
+    /// The reservation of its head, if it is large.
+    pub(super) _head: Option<Reservation>,
+    /// Whether its body has been read to its end, if it is large.
+    body_read: Option<Arc<AtomicBool>>,
+}
+
+impl ReservedRequest {
+    /// Whether more of its body may come than the connection takes: no other request can come behind it then.
+    pub(super) fn has_unread_body(&self) -> bool {
+        let read = self.body_read.as_ref();
+        read.is_some_and(|read| !read.load(Ordering::Relaxed))
+    }
+}
+
+/// Reserves memory for a request. The head stays reserved until the returned value is dropped, the body until it is
 /// read: at most `window` bytes of it arrive before that.
 ///
 /// # Errors
@@ -33,7 +52,7 @@ pub(super) fn reserve_request(
     window: u32,
     holder: &Holder,
     memory: &Arc<Pool>,
-) -> Result<(Request<Body>, Option<Reservation>), Exhausted> {
+) -> Result<(Request<Body>, ReservedRequest), Exhausted> {
     let reserve = |bytes| memory.take(holder.clone(), bytes).map(Some);
     let head_bytes = head_bytes(&request);
     let head = match head_bytes > UNCHARGED_HEAD {
@@ -47,11 +66,23 @@ pub(super) fn reserve_request(
         true => reserve(usize::try_from(most).unwrap_or(usize::MAX))?,
         false => None,
     };
+    let mut reserved = ReservedRequest {
+        _head: head,
+        body_read: None,
+    };
     let body = match unread {
         None => Body::new(body),
-        reservation => Body::new(UnreadBody { body, reservation }),
+        reservation => {
+            let read = Arc::<AtomicBool>::default();
+            reserved.body_read = Some(read.clone());
+            Body::new(UnreadBody {
+                body,
+                reservation,
+                read,
+            })
+        }
     };
-    Ok((Request::from_parts(parts, body), head))
+    Ok((Request::from_parts(parts, body), reserved))
 }
 
 fn head_bytes(request: &Request<Incoming>) -> usize {
@@ -68,6 +99,8 @@ fn head_bytes(request: &Request<Incoming>) -> usize {
 struct UnreadBody {
     body: Incoming,
     reservation: Option<Reservation>,
+    /// Set once it has been read to its end.
+    read: Arc<AtomicBool>,
 }
 
 impl HttpBody for UnreadBody {
@@ -79,7 +112,11 @@ impl HttpBody for UnreadBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         self.reservation = None;
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.read.store(true, Ordering::Relaxed);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

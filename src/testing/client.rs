@@ -155,7 +155,7 @@ impl TestClient {
         &self.id
     }
 
-    /// Sends an event. A tuple is several arguments, `[(); 0]` is none and `()` is `null`; bytes are attachments.
+    /// Sends an event. A tuple is several arguments, `()` is none; bytes are attachments.
     ///
     /// # Errors
     /// The data cannot be encoded, or the connection has ended or takes nothing.

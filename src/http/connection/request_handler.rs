@@ -15,10 +15,10 @@ use crate::{
         ClientAddress, ConnectionAbort, PeerRules, ServerConfig, error_response,
         idle::{ConnectionActivity, OpenRequest},
         request_context::{add_security_headers, normalize_host},
-        request_memory::reserve_request,
+        request_memory::{ReservedRequest, reserve_request},
         response_memory::{OutOfMemory, PendingResponses, ResponseContext},
     },
-    limits::{Exhausted, Holder, Pool, Reservation},
+    limits::{Exhausted, Holder, Pool},
     telemetry::Metrics,
 };
 
@@ -80,8 +80,12 @@ impl RequestHandler {
         );
         async move {
             let mut response = match prepared {
-                Ok((request, _head)) => {
-                    let Ok(response) = router.oneshot(request).await;
+                Ok((request, reserved)) => {
+                    let Ok(mut response) = router.oneshot(request).await;
+                    // The connection is closed then, and a client that is not told would send its next request on it.
+                    if reserved.has_unread_body() && !http2 {
+                        announce_close(&mut response);
+                    }
                     response
                 }
                 Err(error) => {
@@ -89,8 +93,7 @@ impl RequestHandler {
                     let mut response = error_response(&error);
                     if !http2 {
                         // It is uncertain where this request ends and the next one begins, or not worth waiting for.
-                        let close = HeaderValue::from_static("close");
-                        response.headers_mut().insert(header::CONNECTION, close);
+                        announce_close(&mut response);
                     }
                     response
                 }
@@ -110,7 +113,7 @@ impl RequestHandler {
         address: ClientAddress,
         abort: ConnectionAbort,
         holder: &Holder,
-    ) -> Result<(Request<Body>, Option<Reservation>)> {
+    ) -> Result<(Request<Body>, ReservedRequest)> {
         let (mut request, head) = reserve_request(request, BODY_WINDOW, holder, &self.memory)
             .map_err(Exhausted::into_memory_error)?;
         self.peers.check(Some(self.peer))?;
@@ -120,4 +123,10 @@ impl RequestHandler {
         extensions.insert(abort);
         Ok((request, head))
     }
+}
+
+/// Tells the client that no other request can follow on this connection.
+fn announce_close(response: &mut Response) {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
 }

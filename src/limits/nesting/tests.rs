@@ -17,3 +17,11 @@ fn depth_is_counted_outside_strings_only() {
         assert!(!exceeds_depth(text, depth), "{text}");
     }
 }
+
+#[test]
+fn brackets_are_counted_in_texts_of_any_length() {
+    for count in [0, 1, 254, 255, 256, 1000] {
+        let text = "[{".repeat(count) + "x\"]}";
+        assert_eq!(count_brackets(text.as_bytes()), 2 * count);
+    }
+}

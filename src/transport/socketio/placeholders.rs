@@ -4,51 +4,47 @@
 //! name an attachment of the event, and no attachment may be named twice, or few bytes could be made many. They may name them in any
 //! order, as of clients whose objects are unordered.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
 
-/// A JSON text by where it may hold placeholders.
-pub(super) enum JsonShape<'a> {
-    /// Nothing in it is a placeholder.
-    Plain,
-    Array(Vec<&'a RawValue>),
-    Object(Vec<(String, &'a RawValue)>),
-    /// A placeholder, with the number of its attachment if it has a valid one.
-    Placeholder(Option<usize>),
+/// A value in a JSON text that is a placeholder, or an array or object around one.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Holder {
+    /// Its bytes in the text.
+    pub(super) range: Range<usize>,
+    pub(super) holds: Holds,
 }
 
-impl<'a> JsonShape<'a> {
-    /// Looks at a JSON text, one level deep.
-    ///
-    /// # Errors
-    /// Fails if it is not JSON.
-    pub(super) fn of(text: &'a str) -> serde_json::Result<Self> {
-        if !may_hold_placeholder(text) {
-            return Ok(Self::Plain);
-        }
-        if text.starts_with('[') {
-            return serde_json::from_str(text).map(Self::Array);
-        }
-        if !text.starts_with('{') {
-            return Ok(Self::Plain);
-        }
-        let ObjectFields(fields) = serde_json::from_str(text)?;
-        // Of a repeated name, JavaScript takes the last.
-        let last = |name: &str| fields.iter().rev().find(|(found, _)| found == name);
-        Ok(
-            match last("_placeholder").is_some_and(|(_, is)| is.get() == "true") {
-                true => {
-                    Self::Placeholder(last("num").and_then(|(_, number)| number.get().parse().ok()))
-                }
-                false => Self::Object(fields),
-            },
-        )
+/// What a [`Holder`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// It is a placeholder, with the number of its attachment if it has a valid one.
+    Placeholder(Option<usize>),
+    /// It has placeholders in it.
+    Others,
+}
+
+/// Finds the placeholders in a text that is JSON, and what is around them, in one pass. Each is followed by those in it.
+pub(super) fn find_placeholders(text: &str) -> Vec<Holder> {
+    let mut scan = Scan {
+        text,
+        holders: Vec::new(),
+        open: Vec::new(),
+    };
+    let mut at = 0;
+    while let Some(byte) = text.as_bytes().get(at) {
+        at = match byte {
+            b'"' => scan.string(at),
+            b'[' | b'{' => scan.begin(at),
+            b']' | b'}' => scan.end(at),
+            _ => at + 1,
+        };
     }
+    scan.holders
 }
 
 /// Checks the placeholders in `values`.
@@ -63,23 +59,20 @@ pub(super) fn check_placeholders(
         return Ok(());
     };
     let mut unused = UnusedAttachments(vec![true; attachments.len()]);
-    values.iter().try_for_each(|value| unused.check(value))
+    for value in values {
+        for holder in find_placeholders(value.get()) {
+            if let Holds::Placeholder(number) = holder.holds {
+                unused.take(number)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Which attachments no placeholder has named yet.
 struct UnusedAttachments(Vec<bool>);
 
 impl UnusedAttachments {
-    /// Checks a value, one level at a time, so that its depth is bounded by the packet's check.
-    fn check(&mut self, value: &RawValue) -> Result<()> {
-        match JsonShape::of(value.get()).map_err(|_| malformed())? {
-            JsonShape::Plain => Ok(()),
-            JsonShape::Array(items) => items.into_iter().try_for_each(|item| self.check(item)),
-            JsonShape::Object(fields) => fields.iter().try_for_each(|(_, field)| self.check(field)),
-            JsonShape::Placeholder(number) => self.take(number),
-        }
-    }
-
     fn take(&mut self, number: Option<usize>) -> Result<()> {
         let unused = number.and_then(|number| self.0.get_mut(number));
         let Some(unused) = unused else {
@@ -96,32 +89,109 @@ impl UnusedAttachments {
     }
 }
 
-/// The text has been parsed as JSON before, so this is a defect.
-fn malformed() -> Error {
-    Error::bad_request("an event is a JSON array")
+/// A pass over a text. Each step begins at a byte and returns where the next one begins.
+struct Scan<'a> {
+    text: &'a str,
+    /// Those found, and the arrays and objects that have not ended, until their end shows what they hold.
+    holders: Vec<Holder>,
+    open: Vec<OpenValue>,
 }
 
-/// Whether a string in a JSON text is `_placeholder`, with or without escapes.
-fn may_hold_placeholder(text: &str) -> bool {
-    if text.contains("\"_placeholder\"") {
-        return true;
+/// An array or object that has not ended.
+struct OpenValue {
+    /// Its index among the holders.
+    index: usize,
+    /// What its fields say. Of a repeated name, JavaScript takes the last.
+    is_placeholder: bool,
+    number: Option<usize>,
+}
+
+impl Scan<'_> {
+    fn begin(&mut self, at: usize) -> usize {
+        self.open.push(OpenValue {
+            index: self.holders.len(),
+            is_placeholder: false,
+            number: None,
+        });
+        self.holders.push(Holder {
+            range: at..at,
+            holds: Holds::Others,
+        });
+        at + 1
     }
-    if !text.contains("\\u00") {
-        return false;
-    }
-    let mut rest = text;
-    while let Some(begin) = rest.find('"') {
-        let string = &rest[begin..];
-        let end = end_of_string(string.as_bytes());
-        // At most as long as with every character escaped.
-        if (1..=2 + 6 * "_placeholder".len()).contains(&end)
-            && serde_json::from_str::<String>(&string[..end]).is_ok_and(|it| it == "_placeholder")
-        {
-            return true;
+
+    fn end(&mut self, at: usize) -> usize {
+        let Some(value) = self.open.pop() else {
+            return at + 1;
+        };
+        let holds = match value.is_placeholder {
+            true => {
+                // To clients, what else is in it is nothing.
+                self.holders.truncate(value.index + 1);
+                Holds::Placeholder(value.number)
+            }
+            false => Holds::Others,
+        };
+        let is_last = self.holders.len() == value.index + 1;
+        if is_last && holds == Holds::Others {
+            self.holders.truncate(value.index);
+        } else if let Some(holder) = self.holders.get_mut(value.index) {
+            holder.range.end = at + 1;
+            holder.holds = holds;
         }
-        rest = &string[end..];
+        at + 1
     }
-    false
+
+    /// A string: the name of a field if it has a colon behind it.
+    fn string(&mut self, at: usize) -> usize {
+        let end = at + end_of_string(&self.text.as_bytes()[at..]);
+        let Some(name) = Name::of(&self.text[at..end]) else {
+            return end;
+        };
+        let behind = self.text[end..].trim_ascii_start();
+        if let (Some(value), Some(object)) = (behind.strip_prefix(':'), self.open.last_mut()) {
+            let value = value.trim_ascii_start();
+            match name {
+                Name::Placeholder => object.is_placeholder = value.starts_with("true"),
+                Name::Number => object.number = whole_number(value),
+            }
+        }
+        end
+    }
+}
+
+/// A name that a placeholder's field has.
+enum Name {
+    Placeholder,
+    Number,
+}
+
+impl Name {
+    /// The name that a JSON string is, with or without escapes.
+    fn of(string: &str) -> Option<Self> {
+        /// With every character escaped, and quotation marks.
+        const MAX_LENGTH: usize = 6 * "_placeholder".len() + 2;
+        match string {
+            r#""_placeholder""# => Some(Self::Placeholder),
+            r#""num""# => Some(Self::Number),
+            _ if string.len() > MAX_LENGTH || !string.contains('\\') => None,
+            _ => match serde_json::from_str::<String>(string).ok()?.as_str() {
+                "_placeholder" => Some(Self::Placeholder),
+                "num" => Some(Self::Number),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// The number that a text begins with, if it is a whole one. No more than the number is looked at.
+fn whole_number(text: &str) -> Option<usize> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, behind) = text.split_at(digits);
+    match behind.starts_with(['.', 'e', 'E']) {
+        true => None,
+        false => number.parse().ok(),
+    }
 }
 
 /// The position behind the closing quotation mark of a JSON string.
@@ -136,32 +206,6 @@ fn end_of_string(text: &[u8]) -> usize {
         }
     }
     text.len()
-}
-
-/// The fields of an object, in order.
-struct ObjectFields<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for ObjectFields<'de> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> serde::de::Visitor<'de> for InOrder {
-            type Value = ObjectFields<'de>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> Result<ObjectFields<'de>, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(ObjectFields(fields))
-            }
-        }
-        deserializer.deserialize_map(InOrder)
-    }
 }
 
 #[cfg(test)]

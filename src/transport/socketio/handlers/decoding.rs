@@ -2,27 +2,22 @@
 //!
 //! socketioxide's own decoder takes attachments in the order in which placeholders occur, not by their numbers, finds none in an
 //! `Option`, and fails at objects whose first key is written with escapes. Here what holds no placeholder is read by serde_json
-//! alone, and what does is read one level at a time.
+//! alone, and what does is opened.
 
 use std::collections::VecDeque;
-
-mod field_name;
 
 use bytes::Bytes;
 use serde::{
     Deserializer,
-    de::{
-        DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer, SeqAccess, Visitor,
-        value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer},
-    },
+    de::{DeserializeOwned, DeserializeSeed, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
 use crate::{
     error::{Error, Result},
-    transport::socketio::placeholders::JsonShape,
+    transport::socketio::placeholders::{Holder, find_placeholders},
 };
-use field_name::FieldName;
+use argument::Argument;
 
 type JsonResult<T> = serde_json::Result<T>;
 
@@ -37,9 +32,15 @@ pub(super) fn decode<T: DeserializeOwned>(
     let none = VecDeque::new();
     let attachments = attachments.unwrap_or(&none);
     let decoded = serde_json::from_str(text).and_then(|elements: Vec<&RawValue>| {
-        let values = elements.get(1..).unwrap_or_default();
+        let values = elements.iter().skip(1).map(|value| Value {
+            text: value.get(),
+            holders: match attachments.is_empty() {
+                true => Vec::new(),
+                false => find_placeholders(value.get()),
+            },
+        });
         T::deserialize(Arguments {
-            values,
+            values: &values.collect::<Vec<_>>(),
             attachments,
         })
     });
@@ -49,20 +50,16 @@ pub(super) fn decode<T: DeserializeOwned>(
 /// Tuples that serde knows have up to 16 elements, and arrays 32.
 const MAX_TUPLE: usize = 32;
 
-/// Levels of arrays and objects around an attachment; as serde_json's limit.
-const MAX_DEPTH: usize = 128;
+/// The text of an argument, and what is a placeholder in it.
+struct Value<'de> {
+    text: &'de str,
+    holders: Vec<Holder>,
+}
 
 /// All arguments of an event: each is an element of a tuple; anything else is the first.
 struct Arguments<'a, 'de> {
-    values: &'a [&'de RawValue],
+    values: &'a [Value<'de>],
     attachments: &'a VecDeque<Bytes>,
-}
-
-/// One value, in an argument or the argument itself.
-struct Argument<'a, 'de> {
-    text: &'de str,
-    attachments: &'a VecDeque<Bytes>,
-    depth: usize,
 }
 
 /// The arguments as elements of a tuple. As in JavaScript, those that are missing are nothing, and more are ignored.
@@ -79,18 +76,28 @@ macro_rules! for_each_type {
             deserialize_i8() deserialize_i16() deserialize_i32() deserialize_i64() deserialize_i128()
             deserialize_u8() deserialize_u16() deserialize_u32() deserialize_u64() deserialize_u128()
             deserialize_f32() deserialize_f64() deserialize_char() deserialize_str()
-            deserialize_string() deserialize_bytes() deserialize_byte_buf() deserialize_seq()
-            deserialize_map() deserialize_identifier() deserialize_ignored_any()
+            deserialize_string() deserialize_seq() deserialize_map() deserialize_identifier()
+            deserialize_ignored_any()
             deserialize_struct(name: &'static str, fields: &'static [&'static str])
         }
     };
 }
 
+// Behind the macro, which it uses.
+mod argument;
+mod field_name;
+
 impl<'a, 'de> Arguments<'a, 'de> {
     /// The first argument.
     fn first(self) -> Argument<'a, 'de> {
+        let (text, holders) = match self.values.first() {
+            Some(value) => (value.text, value.holders.as_slice()),
+            None => ("null", Default::default()),
+        };
         Argument {
-            text: self.values.first().map_or("null", |value| value.get()),
+            whole: text,
+            text,
+            holders,
             attachments: self.attachments,
             depth: 0,
         }
@@ -111,6 +118,8 @@ impl<'de> Deserializer<'de> for Arguments<'_, 'de> {
     for_each_type!(to_first);
 
     to_first! {
+        deserialize_bytes()
+        deserialize_byte_buf()
         deserialize_option()
         deserialize_newtype_struct(name: &'static str)
         deserialize_enum(name: &'static str, variants: &'static [&'static str])
@@ -172,128 +181,6 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
 
     fn size_hint(&self) -> Option<usize> {
         Some(self.arguments.values.len() + self.missing)
-    }
-}
-
-impl<'a, 'de> Argument<'a, 'de> {
-    fn shape(&self) -> JsonResult<JsonShape<'de>> {
-        match self.attachments.is_empty() {
-            true => Ok(JsonShape::Plain),
-            false => JsonShape::of(self.text),
-        }
-    }
-
-    /// A value within this one.
-    fn inner(&self, value: &'de RawValue) -> Self {
-        Self {
-            text: value.get(),
-            attachments: self.attachments,
-            depth: self.depth + 1,
-        }
-    }
-
-    /// Gives a value that is not plain to a visitor.
-    fn visit<V: Visitor<'de>>(self, shape: JsonShape<'de>, visitor: V) -> JsonResult<V::Value> {
-        if self.depth > MAX_DEPTH {
-            return Err(serde_json::Error::custom("a value is nested too deep"));
-        }
-        match shape {
-            JsonShape::Plain => {
-                serde_json::Deserializer::from_str(self.text).deserialize_any(visitor)
-            }
-            JsonShape::Placeholder(number) => {
-                let bytes = number.and_then(|number| self.attachments.get(number));
-                let bytes =
-                    bytes.ok_or_else(|| serde_json::Error::custom("an attachment is missing"))?;
-                visitor.visit_byte_buf(bytes.to_vec())
-            }
-            JsonShape::Array(items) => {
-                let items = items.into_iter().map(|item| self.inner(item));
-                let mut sequence = SeqDeserializer::new(items);
-                let value = visitor.visit_seq(&mut sequence)?;
-                sequence.end()?;
-                Ok(value)
-            }
-            JsonShape::Object(fields) => visitor.visit_map(self.fields(fields)),
-        }
-    }
-
-    fn fields(
-        &self,
-        fields: Vec<(String, &'de RawValue)>,
-    ) -> MapDeserializer<'de, impl Iterator<Item = (FieldName, Self)>, serde_json::Error> {
-        let fields = fields
-            .into_iter()
-            .map(|(name, value)| (FieldName(name), self.inner(value)));
-        MapDeserializer::new(fields.collect::<Vec<_>>().into_iter())
-    }
-}
-
-macro_rules! plain_or_visit {
-    ($($method:ident($($name:ident: $type:ty),*))*) => {$(
-        fn $method<V: Visitor<'de>>(self, $($name: $type,)* visitor: V) -> JsonResult<V::Value> {
-            match self.shape()? {
-                JsonShape::Plain => serde_json::Deserializer::from_str(self.text).$method($($name,)* visitor),
-                shape => self.visit(shape, visitor),
-            }
-        }
-    )*};
-}
-
-impl<'de> Deserializer<'de> for Argument<'_, 'de> {
-    type Error = serde_json::Error;
-
-    for_each_type!(plain_or_visit);
-
-    plain_or_visit! {
-        deserialize_unit()
-        deserialize_unit_struct(name: &'static str)
-        deserialize_tuple(len: usize)
-        deserialize_tuple_struct(name: &'static str, len: usize)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> JsonResult<V::Value> {
-        match self.text {
-            "null" => visitor.visit_none(),
-            _ => visitor.visit_some(self),
-        }
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> JsonResult<V::Value> {
-        match self.shape()? {
-            // `RawValue` is one of these, and serde_json knows it.
-            JsonShape::Plain => serde_json::Deserializer::from_str(self.text)
-                .deserialize_newtype_struct(name, visitor),
-            _ => visitor.visit_newtype_struct(self),
-        }
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> JsonResult<V::Value> {
-        match self.shape()? {
-            JsonShape::Plain => serde_json::Deserializer::from_str(self.text)
-                .deserialize_enum(name, variants, visitor),
-            JsonShape::Object(fields) => {
-                visitor.visit_enum(MapAccessDeserializer::new(self.fields(fields)))
-            }
-            shape => self.visit(shape, visitor),
-        }
-    }
-}
-
-impl<'de> IntoDeserializer<'de, serde_json::Error> for Argument<'_, 'de> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
     }
 }
 

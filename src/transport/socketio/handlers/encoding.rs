@@ -1,20 +1,22 @@
 //! Arguments of events and acks as Socket.IO encodes them: a JSON array with placeholders for bytes, and the bytes.
 //!
-//! A tuple is several arguments, anything else is one. `bytes::Bytes`, and what else serializes as bytes, is an
-//! attachment wherever it is.
+//! A tuple is several arguments, and so is an array of fixed length, which serde takes for one. `()` is none, and anything else is one.
+//! `bytes::Bytes`, and what else serializes as bytes, is an attachment wherever it is.
+
+mod form;
 
 use std::io;
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::ser::Formatter;
-use socketioxide_core::parser::is_ser_tuple;
 
 use super::HandlerError;
 use crate::{
     error::{Code, Error, Result},
     model::EventPayload,
 };
+use form::Form;
 
 /// Encodes an event.
 ///
@@ -81,11 +83,12 @@ fn encode_arguments<T: Serialize + ?Sized>(data: &T) -> serde_json::Result<(Stri
         &mut text, formatter,
     ))?;
     let text = String::from_utf8(text).map_err(serde::ser::Error::custom)?;
-    // A struct around a single value is a tuple to `is_ser_tuple`, too.
-    Ok(match is_ser_tuple(data) && text.starts_with('[') {
-        true => (text, attachments),
-        false => (format!("[{text}]"), attachments),
-    })
+    let arguments = match Form::of(data) {
+        Form::Nothing => "[]".to_owned(),
+        Form::Tuple => text,
+        Form::Single => format!("[{text}]"),
+    };
+    Ok((arguments, attachments))
 }
 
 /// Writes JSON with a placeholder for each value that is bytes, wherever it is. (socketioxide's own encoder writes those in an

@@ -54,15 +54,56 @@ fn an_event_without_attachments_has_no_placeholders() {
 
 #[test]
 fn a_placeholder_is_found_however_its_name_is_written() {
-    for text in [
-        r#"{"_placeholder":true,"num":0}"#,
-        r#"[{"a\u00e4":1,"b":{"\u005fplaceholder":true,"num":0}}]"#,
-        r#"{"num":0,"_placeh\u006flder":true}"#,
-        r#"["say \"hi\" \u00e4",{"_pl\u0061ceholder":true,"num":0}]"#,
+    let found = |text: &str| {
+        find_placeholders(text)
+            .into_iter()
+            .map(|holder| (text[holder.range].to_owned(), holder.holds))
+            .collect::<Vec<_>>()
+    };
+    let placeholder = |text: &str| (text.to_owned(), Holds::Placeholder(Some(0)));
+    let others = |text: &str| (text.to_owned(), Holds::Others);
+    let plain = r#"{"_placeholder":true,"num":0}"#;
+    assert_eq!(found(plain), [placeholder(plain)]);
+    for own in [
+        r#"{ "_placeholder" : true , "num" : 0 }"#,
+        r#"{"\u005Fplaceholder":true,"n\u0075m":0}"#,
+        r#"{"num":0,"_placeh\u006flder":true,"more":[{"_placeholder":true,"num":1}]}"#,
+        r#"{"num":7,"_placeholder":false,"_placeholder":true,"num":0}"#,
     ] {
-        assert!(may_hold_placeholder(text), "{text}");
+        let object = format!(r#"{{"b":{own}}}"#);
+        let text = format!(r#"["say \"hi\" \u00e4",[1],{object},{{}},"num"]"#);
+        assert_eq!(
+            found(&text),
+            [others(&text), others(&object), placeholder(own)]
+        );
     }
-    for text in ["1", r#"{"a":"\u00e4\u00f6"}"#, r#""\\u005fplaceholder""#] {
-        assert!(!may_hold_placeholder(text), "{text}");
+    for text in [
+        "1",
+        r#"{"a":"\u00e4\u00f6"}"#,
+        r#"{"\\u005fplaceholder":true,"num":0}"#,
+        r#"["_placeholder",true,{"a":"_placeholder","b":true}]"#,
+        r#"{"_placeholder":{"_placeholder":"true"}}"#,
+        r#"[{"_placeholder":[true],"num":0}]"#,
+    ] {
+        assert_eq!(found(text), [], "{text}");
+    }
+}
+
+#[test]
+fn the_number_of_an_attachment_is_a_whole_one() {
+    for (number, expected) in [
+        ("0", Some(0)),
+        ("12", Some(12)),
+        ("-1", None),
+        ("1.0", None),
+        ("1e3", None),
+        ("\"1\"", None),
+        ("{}", None),
+        ("99999999999999999999999", None),
+    ] {
+        let text = format!(r#"{{"_placeholder":true,"num":{number}}}"#);
+        let found = find_placeholders(&text);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].holds, Holds::Placeholder(expected), "{number}");
     }
 }

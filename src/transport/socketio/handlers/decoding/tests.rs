@@ -1,4 +1,7 @@
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use proptest::{
     collection::vec,
@@ -10,7 +13,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::{error::Code, transport::socketio::handlers::encoding::encode_event};
+use crate::{
+    error::Code,
+    transport::socketio::{handlers::encoding::encode_event, placeholders::check_placeholders},
+};
 
 fn decoded<T: DeserializeOwned>(text: &str, attachments: &[&'static [u8]]) -> Result<T> {
     let attachments = attachments.iter().copied().map(Bytes::from_static);
@@ -24,6 +30,11 @@ fn a_tuple_is_several_arguments_and_anything_else_is_the_first() {
     let pair: (u32, String) = decoded(r#"["e",7,"seven"]"#, &[]).unwrap();
     assert_eq!(pair, (7, "seven".to_owned()));
     assert_eq!(decoded::<Vec<u32>>(r#"["e",[1,2]]"#, &[]).unwrap(), [1, 2]);
+    assert_eq!(decoded::<[u32; 2]>(r#"["e",1,2]"#, &[]).unwrap(), [1, 2]);
+    assert_eq!(
+        decoded::<([u32; 2],)>(r#"["e",[1,2]]"#, &[]).unwrap().0,
+        [1, 2]
+    );
     decoded::<()>(r#"["e"]"#, &[]).unwrap();
     decoded::<()>(r#"["e",1,2]"#, &[]).unwrap();
     assert_eq!(decoded::<Option<u32>>(r#"["e"]"#, &[]).unwrap(), None);
@@ -90,6 +101,22 @@ fn bytes_are_attachments_wherever_they_are() {
 }
 
 #[test]
+fn a_text_is_no_binary_argument() {
+    for attachments in [&[][..], &[&b"x"[..]]] {
+        let text = r#"["e","hello",1]"#;
+        let error = decoded::<Bytes>(text, attachments).unwrap_err();
+        assert!(error.to_string().contains("string"), "{error}");
+        assert!(decoded::<(Bytes,)>(text, attachments).is_err());
+        assert!(decoded::<Option<Bytes>>(text, attachments).is_err());
+        // What is not itself an argument is as serde_json reads it, and so are numbers.
+        let list = decoded::<Vec<Bytes>>(r#"["e",["hello"]]"#, attachments);
+        assert_eq!(list.unwrap(), ["hello"]);
+        let bytes = decoded::<Bytes>(r#"["e",[104,105]]"#, attachments);
+        assert_eq!(bytes.unwrap(), "hi");
+    }
+}
+
+#[test]
 fn attachments_go_by_their_number_and_not_by_their_place() {
     for text in [
         r#"["e",{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]"#,
@@ -121,6 +148,140 @@ fn a_value_around_an_attachment_is_nested_no_deeper_than_any_other() {
     };
     decoded::<Value>(&nested(100), &[b"x"]).unwrap();
     assert!(decoded::<Value>(&nested(200), &[b"x"]).is_err());
+}
+
+#[test]
+fn keys_beside_attachments_are_of_any_type_that_keys_of_json_can_have() {
+    #[derive(Debug, Deserialize, PartialEq, Eq, Hash)]
+    #[serde(rename_all = "lowercase")]
+    enum Side {
+        Left,
+    }
+    #[derive(Debug, Deserialize, PartialEq, Eq, Hash)]
+    struct Id(u64);
+    fn is_key<K: DeserializeOwned + PartialEq + std::fmt::Debug>(name: &str, key: &K) {
+        for value in [r#"{"_placeholder":true,"num":0}"#, "null"] {
+            let text = format!(r#"["e",{{"{name}":{value}}}]"#);
+            let Keys(pairs) = decoded::<Keys<K>>(&text, &[b"x"]).unwrap();
+            assert_eq!(pairs, std::slice::from_ref(key), "{name} {value}");
+        }
+    }
+    fn is_no_key<K: DeserializeOwned + std::fmt::Debug>(name: &str) {
+        for value in [r#"{"_placeholder":true,"num":0}"#, "null"] {
+            let text = format!(r#"["e",{{"{name}":{value}}}]"#);
+            let error = decoded::<Keys<K>>(&text, &[b"x"]).unwrap_err();
+            assert_eq!(error.code(), Code::BadRequest);
+        }
+    }
+    is_key("left", &Side::Left);
+    is_key("left", &Some(Side::Left));
+    is_key("7", &Id(7));
+    is_key("-7", &-7_i8);
+    is_key("true", &true);
+    is_key("false", &false);
+    is_key("1.5", &1.5_f64);
+    is_key("-1e3", &-1000_f32);
+    is_key("0.30000000000000004", &(0.1 + 0.2));
+    is_key("x", &'x');
+    is_key("x", &"x".to_owned());
+    is_key("x", &Bytes::from("x"));
+    is_key("170141183460469231731687303715884105728", &(1_u128 << 127));
+    is_key("-170141183460469231731687303715884105728", &i128::MIN);
+    is_no_key::<Side>("right");
+    is_no_key::<bool>("True");
+    is_no_key::<()>("null");
+    for name in ["", " 1", "1 ", "+1", "x", "256", "-1", "1.5", "1,"] {
+        is_no_key::<u8>(name);
+    }
+    is_no_key::<i128>("1.5");
+    is_no_key::<f64>("NaN");
+}
+
+/// The keys of an object, whatever their type.
+#[derive(Debug)]
+struct Keys<K>(Vec<K>);
+
+impl<'de, K: Deserialize<'de>> Deserialize<'de> for Keys<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder<K>(std::marker::PhantomData<K>);
+        impl<'de, K: Deserialize<'de>> Visitor<'de> for InOrder<K> {
+            type Value = Keys<K>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<Keys<K>, A::Error> {
+                let mut keys = Vec::new();
+                while let Some((key, _)) = map.next_entry::<K, Value>()? {
+                    keys.push(key);
+                }
+                Ok(Keys(keys))
+            }
+        }
+        deserializer.deserialize_map(InOrder(std::marker::PhantomData))
+    }
+}
+
+/// An event of a mebibyte whose attachment is in many arrays or objects, with most bytes in the innermost.
+fn event_of_a_mebibyte(levels: usize, [open, close]: [&str; 2], filler: &str) -> String {
+    let (open, close) = (open.repeat(levels), close.repeat(levels));
+    let filler = filler.repeat((1 << 20) / filler.len());
+    format!(r#"["e",{open}[{filler}{{"_placeholder":true,"num":0}}]{close}]"#)
+}
+
+/// How long it takes to check and decode an event; of some runs the shortest, in which nothing else had the processor.
+fn time_to_decode(text: &str) -> Duration {
+    let attachments = VecDeque::from([Bytes::from_static(b"x")]);
+    let runs = (0..3).map(|_| {
+        let begun = Instant::now();
+        let values: Vec<&RawValue> = serde_json::from_str(text).unwrap();
+        check_placeholders(&values, Some(&attachments)).unwrap();
+        decode::<Value>(text, Some(&attachments)).unwrap();
+        begun.elapsed()
+    });
+    runs.min().unwrap()
+}
+
+#[test]
+fn an_event_takes_time_by_its_bytes_and_not_by_how_deep_they_are() {
+    let string = format!(r#""{}","#, "a".repeat(1 << 10));
+    for (filler, around) in [
+        (string.as_str(), ["[", "]"]),
+        (r#""\u005f\u005f","#, [r#"{"a":"#, "}"]),
+        ("[[]],", [r#"{"a":"#, "}"]),
+    ] {
+        let flat = time_to_decode(&event_of_a_mebibyte(0, around, filler));
+        let nested = time_to_decode(&event_of_a_mebibyte(63, around, filler));
+        assert!(nested < flat * 4, "flat {flat:?}, nested {nested:?}");
+    }
+}
+
+#[test]
+fn white_space_may_be_anywhere_around_an_attachment() {
+    let text = "[ \"e\" , { \"a\" :\n[ 1 , {\t\"_placeholder\" : true , \"num\" : 0 } , [ ] ]\r\n, \"b\" : { } } ]";
+    let value: HashMap<String, Value> = decoded(text, &[b"x"]).unwrap();
+    let array = vec![1.into(), Value::Binary(b"x".into()), Value::Array(vec![])];
+    assert_eq!(value["a"], Value::Array(array));
+    assert_eq!(value["b"], Value::Map(vec![]));
+}
+
+#[test]
+fn a_value_around_an_attachment_has_no_more_elements_than_are_taken() {
+    #[derive(Debug, Deserialize)]
+    enum Shape {
+        Image(Bytes),
+    }
+    let place = r#"{"_placeholder":true,"num":0}"#;
+    let Shape::Image(image) = decoded(&format!(r#"["e",{{"Image":{place}}}]"#), &[b"x"]).unwrap();
+    assert_eq!(image, "x");
+    let two = format!(r#"["e",{{"Image":{place},"More":1}}]"#);
+    assert!(decoded::<Shape>(&two, &[b"x"]).is_err());
+    let three = format!(r#"["e",[{place},1,2]]"#);
+    assert!(decoded::<((Bytes, u8),)>(&three, &[b"x"]).is_err());
 }
 
 /// Any value with bytes anywhere in it.

@@ -33,18 +33,57 @@ fn bytes_are_attachments_wherever_they_are() {
 
 #[test]
 fn an_event_has_its_name_and_its_arguments() {
+    fn is<T: Serialize + ?Sized>(data: &T, expected: &str) {
+        assert_eq!(&*encode_event("e", data).unwrap().text, expected);
+    }
     #[derive(Serialize)]
-    struct Name(String);
-    let text = |encoded: Result<EventPayload>| encoded.unwrap().text.to_string();
-    assert_eq!(text(encode_event("e", &())), r#"["e",null]"#);
-    assert_eq!(text(encode_event("e", &[(); 0])), r#"["e"]"#);
-    assert_eq!(text(encode_event("quo\"te", &1)), r#"["quo\"te",1]"#);
-    assert_eq!(text(encode_event("e", &(1, [2, 3]))), r#"["e",1,[2,3]]"#);
-    assert_eq!(text(encode_event("e", &vec![1, 2])), r#"["e",[1,2]]"#);
+    struct Point(i32, i32);
     assert_eq!(
-        text(encode_event("e", &Name("a".to_owned()))),
-        r#"["e","a"]"#
+        &*encode_event("quo\"te", &1).unwrap().text,
+        r#"["quo\"te",1]"#
     );
+    is(&(1, [2, 3]), r#"["e",1,[2,3]]"#);
+    is(&[1, 2], r#"["e",1,2]"#);
+    is(&Point(1, 2), r#"["e",1,2]"#);
+    is(&Box::new((1,)), r#"["e",1]"#);
+    is(&vec![1, 2], r#"["e",[1,2]]"#);
+    is(&[1, 2][..], r#"["e",[1,2]]"#);
+    is(&Some((1, 2)), r#"["e",[1,2]]"#);
+    is("a", r#"["e","a"]"#);
+}
+
+#[test]
+fn a_struct_around_one_value_is_one_argument() {
+    #[derive(Serialize)]
+    struct Around<T>(T);
+    for (encoded, expected) in [
+        (encode_event("e", &Around("a")), r#"["e","a"]"#),
+        (encode_event("e", &Around(vec![1, 2])), r#"["e",[1,2]]"#),
+        (encode_event("e", &Around((1, 2))), r#"["e",[1,2]]"#),
+        (encode_event("e", &(Around(vec![1]), 2)), r#"["e",[1],2]"#),
+        (encode_ack(&Around(vec![1, 2])), "[[1,2]]"),
+    ] {
+        assert_eq!(&*encoded.unwrap().text, expected);
+    }
+}
+
+#[test]
+fn nothing_is_no_argument_and_null_is_one() {
+    #[derive(Serialize)]
+    struct Nothing;
+    for (encoded, expected) in [
+        (encode_event("e", &()), r#"["e"]"#),
+        (encode_event("e", &Nothing), r#"["e"]"#),
+        (encode_event("e", &[0_u8; 0]), r#"["e"]"#),
+        (encode_event("e", &None::<u8>), r#"["e",null]"#),
+        (encode_event("e", &json!(null)), r#"["e",null]"#),
+        (encode_event("e", &rmpv::Value::Nil), r#"["e",null]"#),
+        (encode_event("e", &((),)), r#"["e",null]"#),
+        (encode_ack(&()), "[]"),
+        (encode_ack(&json!(null)), "[null]"),
+    ] {
+        assert_eq!(&*encoded.unwrap().text, expected);
+    }
 }
 
 #[test]

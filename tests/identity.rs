@@ -134,9 +134,10 @@ async fn a_refresh_takes_a_socket_out_of_the_rooms_it_lost_and_of_no_other() {
     let narrower = token("kept=join");
     alice.call("refresh", json!({ "token": narrower })).await;
     let answer = alice.call("where", json!(null)).await;
-    // A socket is in the room of its own id, too.
+    // A socket is in the rooms of its own id and of its user, too.
     let mut rooms = answer["rooms"].as_array().unwrap().clone();
     rooms.retain(|room| *room != session[1]["connection"]);
-    assert_eq!(json!(rooms), json!(["kept", "of the application"]));
+    let expected = json!(["kept", "of the application", "user:alice"]);
+    assert_eq!(json!(rooms), expected);
     server.stop().await;
 }

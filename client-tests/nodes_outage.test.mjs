@@ -103,7 +103,11 @@ test("clients that lose their network while Redis is away are recovered once it 
   }
   await eventually(async () => (await closings(a, "unavailable")) > clients.length, "they do not try");
   await store.restart();
-  for (const client of clients) assert.deepEqual(await client.returns.count(1), [true], client.name);
+  for (const client of clients) await client.returns.count(1);
   await speaker.insist();
-  for (const client of clients) await hears(client, [1, 2, 3, 4]);
+  for (const client of clients) {
+    await hears(client, [1, 2, 3, 4]);
+    // One that came back before its session could be stored again is sent away once more.
+    assert.ok(client.returns.items.every(Boolean), `${client.name}: ${client.returns.items}`);
+  }
 });

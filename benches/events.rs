@@ -11,7 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::serve::ListenerExt;
 use futures_util::future::try_join_all;
 use serde_json::json;
 use socketioxide::{SocketIo, extract::SocketRef};
@@ -31,7 +30,7 @@ mod support {
 }
 use support::{
     client::Client,
-    load::{Counter, Load, count},
+    load::{Counter, Load, count, serve_alone},
     process::{Result, Server, check_open_files},
 };
 
@@ -91,12 +90,7 @@ async fn serve_bare() -> Result<()> {
         socket.on("emit", pass_on);
         let _ = socket.emit("session", &json!({}));
     });
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("bare: http://{}", listener.local_addr()?);
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    Ok(axum::serve(listener, axum::Router::new().layer(layer)).await?)
+    serve_alone("bare", layer).await
 }
 
 /// Switchboard: the same events, `ask` and `emit` by handlers and `relay` by configuration.

@@ -15,14 +15,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::serve::ListenerExt;
 use futures_util::future::try_join_all;
 use serde_json::json;
 use socketioxide::{
     SocketIo,
     extract::{AckSender, Data, SocketRef},
 };
-use tokio::net::TcpListener;
 
 mod support {
     pub mod client;
@@ -31,7 +29,7 @@ mod support {
 }
 use support::{
     client::{Client, body, quantile},
-    load::{Counter, Load, count},
+    load::{Counter, Load, count, serve_alone},
     process::{Result, Server, check_open_files},
 };
 
@@ -95,12 +93,7 @@ async fn serve_plain() -> Result<()> {
         );
         let _ = socket.emit("session", &json!({}));
     });
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("plain: http://{}", listener.local_addr()?);
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    Ok(axum::serve(listener, axum::Router::new().layer(layer)).await?)
+    serve_alone("plain", layer).await
 }
 
 async fn measure() -> Result<()> {

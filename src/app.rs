@@ -126,8 +126,8 @@ impl App {
     /// applications that serve themselves, with TLS, tower layers around everything, or as a part of a larger router.
     ///
     /// Clients are told apart by their addresses, so serve the router with axum's `ConnectInfo<SocketAddr>`; without it, all of
-    /// them count as one. What the accept loop of [`run`](Self::run) does for its connections is up to whoever serves the
-    /// router: timeouts for request heads and for idle connections, bounds of their number, `TCP_NODELAY`, the memory budget
+    /// them count as one. The application then has to do what the accept loop of [`run`](Self::run) does for its connections:
+    /// timeouts for request heads and for idle connections, bounds of their number, `TCP_NODELAY`, the memory budget
     /// for heads and for responses that are not read, ending the connection of an event stream whose client does not read, and
     /// half a second for open requests to complete at the end: axum's graceful shutdown would wait for them without bound.
     ///

@@ -54,6 +54,4 @@ pub use settings::AuthSettings;
 
 pub(crate) use api_keys::ApiKeys;
 pub(crate) use application::ApplicationAuth;
-pub(crate) use credentials::{
-    HttpToken, find_token, id_text, query_parameters, query_user, strip_bearer,
-};
+pub(crate) use credentials::{HttpToken, find_token, id_text, query_user, strip_bearer};

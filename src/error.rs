@@ -63,6 +63,14 @@ impl Code {
         Code::Internal,
     ];
 
+    /// Whether the same request may succeed later: what it needs is not there now.
+    pub(crate) const fn is_temporary(self) -> bool {
+        matches!(
+            self,
+            Code::Unavailable | Code::LimitReached | Code::RateLimited | Code::Draining
+        )
+    }
+
     /// The code on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {

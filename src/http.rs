@@ -30,7 +30,7 @@ pub use client_address::{ClientAddress, client_address, holder};
 pub use error_response::{HttpError, error_response, method_not_allowed, status_of};
 pub use request_context::{PeerRules, with_request_context};
 pub use response_memory::StaticBody;
-pub(crate) use routes::Routes;
+pub(crate) use routes::{Routes, route_all};
 pub use server::serve;
 pub use server_config::ServerConfig;
 pub use settings::{HttpSettings, RouteGroup};

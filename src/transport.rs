@@ -18,6 +18,7 @@ pub(crate) mod sse;
 pub(crate) mod websocket;
 mod wire;
 
+use admission::TOKEN_NEEDED;
 pub(crate) use admission::{AdmissionConfig, AdmissionControl};
 pub use settings::{EventsSettings, PollSettings, SocketIoSettings, Transport, WebSocketSettings};
 

@@ -19,6 +19,7 @@ use switchboard::{
     hub::CloseReason,
     model::{Namespace, RoomKey, RoomName, UserId},
 };
+use tokio::sync::Notify;
 
 /// What the application was told, in order.
 #[derive(Clone, Default)]
@@ -420,15 +421,27 @@ async fn what_cannot_be_built_is_refused_with_a_sentence() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_drains_waits_for_what_the_application_does_at_the_end_of_its_clients() {
     let story = Story::default();
-    let slowly = async |State(story): State<Story>, reason: DisconnectReason| {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+    let release = Arc::<Notify>::default();
+    let slowly = async |State(story): State<Story>,
+                        State(release): State<Arc<Notify>>,
+                        reason: DisconnectReason| {
+        story.add("begun");
+        release.notified().await;
         story.add(reason.as_str());
     };
     let app = App::builder(config())
         .state(story.clone())
+        .state(release.clone())
         .on_disconnect(slowly);
     let server = Server::start_with(app).await;
     let _alice = Raw::connect(&server, "alice").await;
-    server.stop().await;
-    assert_eq!(story.lines(), ["draining"]);
+    let hub = server.hub.clone();
+    let mut stopping = tokio::spawn(server.stop());
+    story.is(&["begun"]).await;
+    // Without it, the drain would end within milliseconds.
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut stopping);
+    assert!(early.await.is_err() && hub.has_no_connections());
+    release.notify_one();
+    stopping.await.unwrap();
+    assert_eq!(story.lines(), ["begun", "draining"]);
 }

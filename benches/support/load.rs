@@ -8,9 +8,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use axum::serve::ListenerExt;
+use socketioxide::layer::SocketIoLayer;
+use tokio::{net::TcpListener, sync::Notify};
 
-use super::client::Client;
+use super::{client::Client, process::Result};
 
 /// The cost of a load for the server.
 pub struct Load {
@@ -70,4 +72,14 @@ impl Counter {
             self.changed.notified().await;
         }
     }
+}
+
+/// Serves socketioxide alone on a free port, which is printed behind `name`.
+pub async fn serve_alone(name: &str, layer: SocketIoLayer) -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{name}: http://{}", listener.local_addr()?);
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    Ok(axum::serve(listener, axum::Router::new().layer(layer)).await?)
 }

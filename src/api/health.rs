@@ -1,10 +1,10 @@
 //! Endpoints for operators: liveness, readiness, metrics.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Request, State},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get},
+    routing::get,
 };
 use http::{header, request::Parts};
 use serde_json::json;
@@ -13,7 +13,7 @@ use super::Api;
 use crate::{
     auth::{ApiKeys, find_token},
     error::{Code, Error, Result},
-    http::{Routes, client_address, error_response},
+    http::{Routes, client_address, error_response, route_all},
 };
 
 /// With and without a trailing slash, because load balancers use both.
@@ -23,15 +23,9 @@ const METRICS: [&str; 2] = ["/metrics", "/metrics/"];
 
 /// `/healthz` and `/readyz`.
 pub(super) fn probes(api: &Api) -> Routes {
-    let alive = same_for_all(&HEALTHZ, &get(healthz));
-    let router = alive.merge(same_for_all(&READYZ, &get(readyz)));
+    let alive = route_all(&HEALTHZ, &get(healthz));
+    let router = alive.merge(route_all(&READYZ, &get(readyz)));
     Routes::new(router.with_state(api.clone()), [HEALTHZ, READYZ].concat())
-}
-
-fn same_for_all(paths: &[&str], handler: &MethodRouter<Api>) -> Router<Api> {
-    paths.iter().fold(Router::new(), |routes, path| {
-        routes.route(path, handler.clone())
-    })
 }
 
 /// `/metrics`, protected by the key if there is one.
@@ -46,7 +40,7 @@ pub(super) fn metrics(api: &Api, key: ApiKeys) -> Routes {
             }
         }
     });
-    let router = same_for_all(&METRICS, &page).with_state(api.clone());
+    let router = route_all(&METRICS, &page).with_state(api.clone());
     Routes::new(router, METRICS)
 }
 

@@ -54,7 +54,7 @@ pub(super) fn start(app: App) -> (Router, AppHandle) {
 
 impl AppHandle {
     /// Ends in order, as [`App::run`] does: refuses new clients, notifies and closes the others over `drain.over`, and returns
-    /// once everything that was accepted is stored. Requests that are still open are up to whoever serves the router.
+    /// once everything that was accepted is stored. Requests that are still open are left to the application's HTTP server.
     pub async fn shutdown(self) {
         self.drain().await;
         self.close().await;

@@ -126,13 +126,6 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
         })
 }
 
-/// All parameters of a query, with decoded values.
-pub fn query_parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let decode = |text| percent_decode_str(text).decode_utf8_lossy();
-    pairs.map(move |(key, value)| (decode(key), decode(value)))
-}
-
 /// Decodes parameters, leaving `+` as it is: neither a token nor a user id contains a space, and an id such as an e-mail
 /// address may contain a plus.
 fn parameters<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = Cow<'a, str>> {

@@ -13,10 +13,8 @@ const ENVELOPE_BYTES: usize = 1024;
 pub(crate) enum Identities {
     /// Configured keys, or nobody.
     Configured,
-    /// The embedding application.
+    /// The embedding application, or it may yet say that it does.
     OfApplication,
-    /// The embedding application may yet say that it does.
-    Undecided,
 }
 
 impl Config {

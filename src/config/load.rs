@@ -88,7 +88,7 @@ impl Config {
 /// # Errors
 /// Fails with every problem of every source, in one error.
 pub fn load(sources: &ConfigSources) -> Result<LoadedConfig, ConfigError> {
-    load_as(sources, Identities::Undecided)
+    load_as(sources, Identities::OfApplication)
 }
 
 /// As [`load`], where it matters who identifies clients.

@@ -1,6 +1,6 @@
 //! Routes together with the list of their paths: axum does not list the routes of a router.
 
-use axum::Router;
+use axum::{Router, routing::MethodRouter};
 
 /// A router, and the paths of its routes as axum writes them: `/poll/{room}`.
 #[derive(Clone, Default)]
@@ -9,6 +9,16 @@ pub(crate) struct Routes {
     pub(crate) router: Router,
     /// The paths of all of them.
     pub(crate) paths: Vec<String>,
+}
+
+/// The same handler at several paths.
+pub(crate) fn route_all<S: Clone + Send + Sync + 'static>(
+    paths: &[&str],
+    handler: &MethodRouter<S>,
+) -> Router<S> {
+    paths.iter().fold(Router::new(), |routes, path| {
+        routes.route(path, handler.clone())
+    })
 }
 
 impl Routes {

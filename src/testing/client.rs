@@ -40,8 +40,7 @@ const MAX_SHOWN_CHARS: usize = 100;
 /// [`next`](Self::next). Everything that waits does so for ten seconds at most.
 ///
 /// It answers pings, and events as [`answer`](Self::answer) says, only while it waits for something, so a test has to do so every 20
-/// seconds. Bytes in what it receives stay
-/// placeholders.
+/// seconds. Bytes in what it receives stay placeholders.
 pub struct TestClient {
     socket: WebSocketStream<TcpStream>,
     namespace: String,

@@ -11,7 +11,7 @@ use axum::response::Response;
 use http::{Extensions, HeaderMap, request::Parts};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::authenticator::Authenticator;
+pub(crate) use self::authenticator::{Authenticator, TOKEN_NEEDED};
 use self::{auth_failures::AuthFailures, queue::AdmissionQueue};
 use super::{
     packet_rate::PacketRate,
@@ -201,16 +201,17 @@ impl AdmissionControl {
         Ok((permit, principal))
     }
 
-    /// Admits a client that may send its token later, with its CONNECT.
+    /// Admits a client that may send its token later, with its CONNECT, and whose page is [trusted](Self::trust) so far.
     ///
     /// # Errors
     /// The node is draining, a token is wrong, or a limit is reached.
     pub(crate) async fn admit_early(
         &self,
         request: &Parts,
+        trust: Option<Trust>,
     ) -> Result<(ConnectionPermit, Option<Principal>)> {
         self.check_not_draining()?;
-        let principal = self.authenticator.identify_early(request).await?;
+        let principal = self.authenticator.identify_early(request, trust).await?;
         let permit = self.acquire_permit(request, principal.as_ref()).await?;
         Ok((permit, principal))
     }

@@ -115,13 +115,12 @@ pub(crate) async fn open(
     let limits = hub.limits();
     let adapter = config.pubsub.adapter();
     let (engine, io) = builder(config.settings).with_adapter(adapter).build_svc();
-    let handlers = config.handlers.into_table();
     let mut namespaces = HashMap::new();
     for namespace in &config.settings.namespaces {
         hub.follow_broadcasts(namespace).await;
         let served = ServedNamespace {
             owners: Arc::new(config.owners.of(namespace)),
-            handlers: handlers.of(namespace),
+            handlers: config.handlers.in_namespace(namespace),
             succession: Arc::default(),
         };
         namespaces.insert(namespace.clone(), served);
@@ -136,7 +135,7 @@ pub(crate) async fn open(
             payload: config.settings.max_payload.bytes(),
         },
         namespaces,
-        states: handlers.states().clone(),
+        states: config.handlers.states().clone(),
         handler_timeout: config.settings.handler_timeout,
     });
     for namespace in config.settings.namespaces.iter() {

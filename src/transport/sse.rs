@@ -13,7 +13,6 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::Body,
     extract::State,
     response::{IntoResponse, Response},
@@ -42,7 +41,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    http::{ConnectionAbort, Routes, params::PathParams, traced},
+    http::{ConnectionAbort, Routes, params::PathParams, route_all, traced},
     hub::{
         CloseReason, Connection, DisconnectGuard, Event, Format, OutgoingEvent, PreparedStream,
         StreamRequest, StreamStart, TokenExpiry,
@@ -84,9 +83,7 @@ pub(crate) fn routes(admission: &Arc<AdmissionControl>, settings: &EventsSetting
             .respond(room.map(|PathParams(room)| room), request)
             .await
     };
-    let routes = PATHS.iter().fold(Router::new(), |routes, path| {
-        routes.route(path, get(stream))
-    });
+    let routes = route_all(&PATHS, &get(stream));
     Routes::new(traced(routes.with_state(transport)), PATHS)
 }
 

@@ -9,7 +9,7 @@ mod replies;
 
 use std::sync::Arc;
 
-use axum::{Router, body::Body, extract::State, response::Response, routing::get};
+use axum::{body::Body, extract::State, response::Response, routing::get};
 use bytes::Bytes;
 use http::Request;
 use hyper::upgrade::OnUpgrade;
@@ -37,7 +37,7 @@ use crate::{
     http::{
         Routes,
         params::PathParams,
-        traced,
+        route_all, traced,
         upgrade::{accept_upgrade, split_upgraded, switching_protocols},
     },
     hub::{
@@ -78,9 +78,7 @@ pub(crate) fn routes(
             .respond(room.map(|PathParams(room)| room), request)
             .await
     };
-    let routes = PATHS.iter().fold(Router::new(), |routes, path| {
-        routes.route(path, get(upgrade))
-    });
+    let routes = route_all(&PATHS, &get(upgrade));
     Routes::new(traced(routes.with_state(transport)), PATHS)
 }
 

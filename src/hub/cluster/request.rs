@@ -79,11 +79,8 @@ impl Hub {
                 reason,
                 silently,
             } => {
-                let room = RoomKey { namespace, room };
-                encode(&match silently {
-                    true => self.remove_locally(&room, &user),
-                    false => self.kick_locally(&room, &user, &reason),
-                })?
+                let told = (!silently).then_some(reason.as_str());
+                encode(&self.remove_locally(&RoomKey { namespace, room }, &user, told))?
             }
             ClusterRequest::Admit {
                 namespace,

@@ -1,4 +1,4 @@
-//! An application decides who is in a room: it adds and removes connections whatever their grants, by connection or by user.
+//! An application decides who is in a room: it admits connections whatever their grants, by connection or by user.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::{Join, Replay, join::JoinedBy, removal::REMOVED};
+use super::{Join, Replay, join::JoinedBy};
 use crate::{
     error::{Error, Result},
     hub::{
@@ -40,9 +40,7 @@ impl Hub {
     /// read or stored.
     pub async fn admit(&self, connection: &Arc<Connection>, room: &RoomName) -> Result<()> {
         self.limiter().check_name(room.bytes())?;
-        if room.is_personal() && !room.belongs_to(&connection.principal().user) {
-            return Err(Error::forbidden("a personal room is its user's alone"));
-        }
+        check_owner(room, &connection.principal().user)?;
         let request = Join {
             room: room.clone(),
             replay: Replay::Nothing,
@@ -59,9 +57,7 @@ impl Hub {
     /// Fails with `forbidden` for another user's personal room, and `unavailable` if other nodes cannot be reached. A connection that
     /// cannot join at once, because it is in too many rooms or its client reads slowly, is left out.
     pub async fn admit_user(&self, room: &RoomKey, user: &UserId) -> Result<usize> {
-        if room.room.is_personal() && !room.room.belongs_to(user) {
-            return Err(Error::forbidden("a personal room is its user's alone"));
-        }
+        check_owner(&room.room, user)?;
         let request = ClusterRequest::Admit {
             namespace: room.namespace.clone(),
             room: room.room.clone(),
@@ -70,32 +66,6 @@ impl Hub {
         let remote = self.cluster().request::<usize>(&request, REQUEST_TIMEOUT);
         let (local, remote) = tokio::join!(self.admit_locally(room, user), remote);
         Ok(remote?.into_iter().fold(local, usize::saturating_add))
-    }
-
-    /// Removes every connection of a user from a room, on every node, without the `kicked` event of [`kick`](Hub::kick) for
-    /// clients that are connected. The user may join again. Returns how many connections were in it.
-    ///
-    /// # Errors
-    /// Fails with `bad_request` for the user's own personal room. Fails with `unavailable` if other nodes or stored sessions cannot be
-    /// reached; on this node the user is removed all the same.
-    pub async fn remove_user(&self, room: &RoomKey, user: &UserId) -> Result<usize> {
-        if room.room.belongs_to(user) {
-            return Err(Error::bad_request("the personal room cannot be left"));
-        }
-        // A node that does not know the last field tells the clients, and removes them all the same.
-        let request = ClusterRequest::Kick {
-            namespace: room.namespace.clone(),
-            room: room.room.clone(),
-            user: user.clone(),
-            reason: REMOVED.to_owned(),
-            silently: true,
-        };
-        let mut count = self.remove_locally(room, user);
-        let sessions = &self.backend().sessions;
-        let stored = sessions.remove_from_room(user.clone(), room.clone(), REMOVED.to_owned());
-        let stored = stored.await;
-        count += self.remove_locally(room, user);
-        self.on_all_nodes(count, stored, &request).await
     }
 
     /// The connections that are in a room, on all nodes, in no order.
@@ -129,25 +99,6 @@ impl Hub {
         join_all(admitting).await.into_iter().sum()
     }
 
-    pub(in crate::hub) fn remove_locally(&self, room: &RoomKey, user: &UserId) -> usize {
-        let connections = self.connections_of(room, user).into_iter();
-        let in_room = connections.filter(|connection| self.remove_connection(connection, room));
-        in_room.count()
-    }
-
-    /// Removes a connection from a room at once; true if it was in it.
-    fn remove_connection(&self, connection: &Arc<Connection>, room: &RoomKey) -> bool {
-        if !connection.remove_room(&room.room) {
-            return false;
-        }
-        self.rooms().remove_member(room, connection);
-        connection.sink().room_left(&room.room);
-        // The caller does not wait until the client has read what it missed.
-        let (hub, connection) = (self.clone(), connection.clone());
-        tokio::spawn(async move { hub.settle_removals(&connection).await });
-        true
-    }
-
     /// The connections of this node that are in a room.
     pub(in crate::hub) fn local_connections_in(&self, room: &RoomKey) -> Vec<RoomConnection> {
         let members = self.rooms().members(room).into_iter();
@@ -159,13 +110,14 @@ impl Hub {
         });
         shown.collect()
     }
+}
 
-    /// The connections of a user to a room's namespace on this node.
-    fn connections_of(&self, room: &RoomKey, user: &UserId) -> Vec<Arc<Connection>> {
-        let mut connections = self.connection_table().of_user(user);
-        connections.retain(|connection| *connection.namespace() == room.namespace);
-        connections
+/// Checks that a room may have a user's connections as members: a personal room has its own user's alone.
+fn check_owner(room: &RoomName, user: &UserId) -> Result<()> {
+    if room.is_personal() && !room.belongs_to(user) {
+        return Err(Error::forbidden("a personal room is its user's alone"));
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -47,8 +47,8 @@ impl Hub {
                 room.update_permissions(connection);
             });
         }
-        let left = self.remove_from(connection, &forbidden, FORBIDDEN_REASON);
-        self.notify_removals(connection, &left, FORBIDDEN_REASON)
+        let left = self.remove_from(connection, &forbidden, Some(FORBIDDEN_REASON));
+        self.settle_removals(connection, &left, Some(FORBIDDEN_REASON))
             .await;
         self.announce_status(connection, None);
         Ok(expires_at)

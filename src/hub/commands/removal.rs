@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The reason in `kicked` if the session was removed from a room while its client reconnected, and nothing else is known.
-pub(super) const REMOVED: &str = "removed";
+const REMOVED: &str = "removed";
 
 impl Hub {
     /// Removes every connection of a user from a room, on every node, and tells it `reason`. The other members are told at once
@@ -29,65 +29,91 @@ impl Hub {
     /// Fails with `bad_request` for the user's own personal room. Fails with `unavailable` if other nodes or stored sessions cannot be
     /// reached; on this node the user is removed all the same.
     pub async fn kick(&self, room: &RoomKey, user: &UserId, reason: &str) -> Result<usize> {
+        self.remove_everywhere(room, user, Some(reason)).await
+    }
+
+    /// As [`kick`](Self::kick), without the `kicked` event for clients that are connected.
+    ///
+    /// # Errors
+    /// As [`kick`](Self::kick).
+    pub async fn remove_user(&self, room: &RoomKey, user: &UserId) -> Result<usize> {
+        self.remove_everywhere(room, user, None).await
+    }
+
+    /// Removes a user from a room on every node; `told` is the reason that its clients are told, if they are.
+    async fn remove_everywhere(
+        &self,
+        room: &RoomKey,
+        user: &UserId,
+        told: Option<&str>,
+    ) -> Result<usize> {
         if room.room.belongs_to(user) {
             return Err(Error::bad_request("the personal room cannot be left"));
         }
-        let mut count = self.kick_locally(room, user, reason);
+        let reason = told.unwrap_or(REMOVED).to_owned();
+        let mut count = self.remove_locally(room, user, told);
         // Sessions whose connections have ended are not stored again by them.
         let sessions = &self.backend().sessions;
-        let stored = sessions.remove_from_room(user.clone(), room.clone(), reason.to_owned());
+        let stored = sessions.remove_from_room(user.clone(), room.clone(), reason.clone());
         let stored = stored.await;
-        count += self.kick_locally(room, user, reason);
+        count += self.remove_locally(room, user, told);
+        // A node that does not know the last field tells the clients, and removes them all the same.
         let request = ClusterRequest::Kick {
             namespace: room.namespace.clone(),
             room: room.room.clone(),
             user: user.clone(),
-            reason: reason.to_owned(),
-            silently: false,
+            reason,
+            silently: told.is_none(),
         };
         self.on_all_nodes(count, stored, &request).await
     }
 
     /// Removes every connection of a user on this node from a room.
-    pub(in crate::hub) fn kick_locally(
+    pub(in crate::hub) fn remove_locally(
         &self,
         room: &RoomKey,
         user: &UserId,
-        reason: &str,
+        told: Option<&str>,
     ) -> usize {
-        let connections = self
-            .connection_table()
-            .of_user(user)
-            .into_iter()
-            .filter(|connection| *connection.namespace() == room.namespace);
         let rooms = std::slice::from_ref(&room.room);
         let mut count = 0;
-        for connection in connections {
-            count += usize::from(self.kick_connection(&connection, rooms, reason));
+        for connection in self.connections_of(room, user) {
+            count += usize::from(self.remove_connection(&connection, rooms, told));
         }
         self.rooms().end_grace(room, user);
         count
     }
 
-    /// Removes a connection from rooms and sends it `kicked` events; true if it was in one of them.
-    pub(in crate::hub) fn kick_connection(
+    /// The connections of a user to a room's namespace on this node.
+    pub(super) fn connections_of(&self, room: &RoomKey, user: &UserId) -> Vec<Arc<Connection>> {
+        let mut connections = self.connection_table().of_user(user);
+        connections.retain(|connection| *connection.namespace() == room.namespace);
+        connections
+    }
+
+    /// Removes a connection from rooms, and sends it `kicked` events if it is `told` a reason; true if it was in one of them.
+    pub(in crate::hub) fn remove_connection(
         &self,
         connection: &Arc<Connection>,
         rooms: &[RoomName],
-        reason: &str,
+        told: Option<&str>,
     ) -> bool {
-        let left = self.remove_from(connection, rooms, reason);
+        let left = self.remove_from(connection, rooms, told);
         if left.is_empty() {
             return false;
         }
         // The caller does not wait until each client has read what it missed.
-        let (hub, connection, reason) = (self.clone(), connection.clone(), reason.to_owned());
-        tokio::spawn(async move { hub.notify_removals(&connection, &left, &reason).await });
+        let (hub, connection) = (self.clone(), connection.clone());
+        let told = told.map(str::to_owned);
+        tokio::spawn(async move {
+            hub.settle_removals(&connection, &left, told.as_deref())
+                .await;
+        });
         true
     }
 
     /// Sends the request to the other nodes and adds their counts to `local`.
-    pub(super) async fn on_all_nodes(
+    async fn on_all_nodes(
         &self,
         local: usize,
         stored: Result<()>,
@@ -107,17 +133,19 @@ impl Hub {
     }
 
     /// Removes a connection from rooms at once, without waiting for its turn: that comes when its client has read what it missed,
-    /// which is up to the client. Returns the rooms that it was in; call [`notify_removals`](Self::notify_removals) for these.
+    /// which is up to the client. Returns the rooms that it was in; call [`settle_removals`](Self::settle_removals) for these.
     pub(in crate::hub) fn remove_from(
         &self,
         connection: &Connection,
         rooms: &[RoomName],
-        reason: &str,
+        told: Option<&str>,
     ) -> Vec<RoomName> {
         let mut left = rooms.to_vec();
         left.retain(|room| connection.remove_room(room));
         for room in &left {
-            connection.note_removal(room, reason);
+            if let Some(reason) = told {
+                connection.note_removal(room, reason);
+            }
             self.rooms()
                 .remove_member(&connection.room_key(room), connection);
             connection.sink().room_left(room);
@@ -125,31 +153,29 @@ impl Hub {
         left
     }
 
-    /// Sends a connection `kicked` events for rooms that it was removed from, after the replies to joins that are in progress.
-    pub(in crate::hub) async fn notify_removals(
+    /// Stores a connection's session without rooms that it was removed from, after the replies to joins that are in progress, and sends it
+    /// `kicked` events for them if it is `told` a reason.
+    pub(in crate::hub) async fn settle_removals(
         &self,
         connection: &Connection,
         left: &[RoomName],
-        reason: &str,
+        told: Option<&str>,
     ) {
         if left.is_empty() {
             return;
         }
-        let turn = connection.lock_memberships().await;
-        for room in left {
-            connection.push(&kicked_event(room, reason));
-        }
-        drop(turn);
-        self.settle_removals(connection).await;
-        self.schedule_removals_cleanup(connection);
-    }
-
-    /// Stores that a connection was removed from rooms, once the joins in progress have ended.
-    pub(super) async fn settle_removals(&self, connection: &Connection) {
         let _turn = connection.lock_memberships().await;
+        if let Some(reason) = told {
+            for room in left {
+                connection.push(&kicked_event(room, reason));
+            }
+        }
         // A client that resumes the stored session would be in the rooms again.
         if let Err(error) = self.save_session(connection, None).await {
             tracing::debug!(%error, "session not stored after its removal from rooms");
+        }
+        if told.is_some() {
+            self.schedule_removals_cleanup(connection);
         }
     }
 
@@ -210,7 +236,7 @@ impl Hub {
                 for room in &removed {
                     let noted = session.removals.iter().find(|(name, _)| name == room);
                     let reason = noted.map_or(REMOVED, |(_, reason)| reason);
-                    self.kick_connection(connection, std::slice::from_ref(room), reason);
+                    self.remove_connection(connection, std::slice::from_ref(room), Some(reason));
                 }
             }
             Ok(None) => {

@@ -6,7 +6,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::Memberships;
 use crate::{
+    auth::{Permission, Principal},
     error::{Code, Error, Result},
     model::RoomName,
 };
@@ -24,9 +26,38 @@ pub(super) struct ApplicationData {
     pub(super) rooms: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) state: Option<Arc<RawValue>>,
-    /// Rooms of the hub that the application has let the connection into, whatever its identity may do.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub(super) granted: BTreeSet<RoomName>,
+    #[serde(default, skip_serializing_if = "GrantedRooms::is_empty")]
+    pub(super) granted: GrantedRooms,
+}
+
+/// Rooms of the hub that the application has let a connection into, whatever its identity may do.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct GrantedRooms(BTreeSet<RoomName>);
+
+impl GrantedRooms {
+    /// Whether a connection may be in a room: by its identity's grants, or because the application has made it a member.
+    pub(super) fn may_be_in(&self, principal: &Principal, room: &RoomName) -> bool {
+        principal.may(Permission::Join, room) || self.0.contains(room)
+    }
+
+    /// The application has let the connection into a room.
+    pub(super) fn grant(&mut self, room: &RoomName) {
+        self.0.insert(room.clone());
+    }
+
+    /// The connection has left a room.
+    pub(super) fn revoke(&mut self, room: &RoomName) {
+        self.0.remove(room);
+    }
+
+    /// Revokes all but those that the connection is a member of.
+    pub(super) fn retain_joined(&mut self, joined: &Memberships) {
+        self.0.retain(|room| joined.contains_key(room));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl ApplicationData {
@@ -34,7 +65,7 @@ impl ApplicationData {
     pub(super) fn new(
         mut rooms: Vec<String>,
         state: Option<Arc<RawValue>>,
-        granted: BTreeSet<RoomName>,
+        granted: GrantedRooms,
     ) -> Self {
         let mut left = ROOM_NAMES_BYTES;
         let fitting = rooms.iter().take_while(|room| {
@@ -71,38 +102,19 @@ impl ApplicationData {
 #[derive(Debug, Default)]
 pub(super) struct ApplicationState {
     state: Option<Arc<RawValue>>,
-    granted: BTreeSet<RoomName>,
+    pub(super) granted: GrantedRooms,
     /// The [`ApplicationData`] that is stored.
     stored: Option<String>,
 }
 
 impl ApplicationState {
     /// The state of a resumed connection.
-    pub(super) fn restored(state: Option<Arc<RawValue>>, granted: BTreeSet<RoomName>) -> Self {
+    pub(super) fn restored(state: Option<Arc<RawValue>>, granted: GrantedRooms) -> Self {
         Self {
             state,
             granted,
             stored: None,
         }
-    }
-
-    /// The rooms that the application has let it into.
-    pub(super) fn granted(&self) -> BTreeSet<RoomName> {
-        self.granted.clone()
-    }
-
-    /// The application has let the connection into a room.
-    pub(super) fn grant(&mut self, room: &RoomName) {
-        self.granted.insert(room.clone());
-    }
-
-    /// The connection has left a room.
-    pub(super) fn revoke(&mut self, room: &RoomName) {
-        self.granted.remove(room);
-    }
-
-    pub(super) fn has_granted(&self, room: &RoomName) -> bool {
-        self.granted.contains(room)
     }
 
     pub(super) fn get(&self) -> Option<Arc<RawValue>> {

@@ -3,7 +3,6 @@
 //! A transport opens it by [`Hub::connect`](crate::hub::Hub::connect) and passes it to every verb. The hub knows the transport
 //! only as an [`EventSink`].
 
-use std::collections::BTreeSet;
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock,
     atomic::{AtomicBool, AtomicU64, Ordering},
@@ -13,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::{
     ConnectionRates,
-    application::{ApplicationData, ApplicationState},
+    application::{ApplicationData, ApplicationState, GrantedRooms},
     event_sink::{CloseReason, EventSink},
     memberships::{JoinError, LeftRooms, MembershipGuard, MembershipTable, Memberships},
     rates::RateBuckets,
@@ -22,7 +21,7 @@ use super::{
     users::LocalUser,
 };
 use crate::{
-    auth::{Permission, Principal},
+    auth::Principal,
     error::Result,
     hub::{AdmittedUser, OutgoingEvent, rooms::user_status::UserStatus},
     limits::Permit,
@@ -236,7 +235,7 @@ impl Connection {
 
     /// Removes `room`; true if it was in the room.
     pub(in crate::hub) fn remove_room(&self, room: &RoomName) -> bool {
-        self.revoke_room(room);
+        lock(&self.application).granted.revoke(room);
         self.memberships.remove(room)
     }
 
@@ -276,22 +275,17 @@ impl Connection {
 
     /// Lets it be in a room that its identity may not join: the application has made it a member.
     pub(in crate::hub) fn grant_room(&self, room: &RoomName) {
-        lock(&self.application).grant(room);
+        lock(&self.application).granted.grant(room);
     }
 
     /// The rooms that it has been let into by the application. During a takeover it has left them already.
-    pub(super) fn granted_rooms(&self) -> BTreeSet<RoomName> {
-        lock(&self.application).granted()
-    }
-
-    /// Takes back what [`grant_room`](Self::grant_room) has let it be in.
-    pub(in crate::hub) fn revoke_room(&self, room: &RoomName) {
-        lock(&self.application).revoke(room);
+    pub(super) fn granted_rooms(&self) -> GrantedRooms {
+        lock(&self.application).granted.clone()
     }
 
     /// Whether it may be in a room: by its identity's grants, or because the application has made it a member.
     pub(in crate::hub) fn may_be_in(&self, principal: &Principal, room: &RoomName) -> bool {
-        principal.may(Permission::Join, room) || lock(&self.application).has_granted(room)
+        lock(&self.application).granted.may_be_in(principal, room)
     }
 
     /// What its session is to store of the application.

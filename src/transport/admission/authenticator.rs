@@ -30,6 +30,10 @@ pub(crate) struct Authenticator {
     application: Option<ApplicationAuth>,
 }
 
+/// What a client is told that needs a token.
+pub(crate) const TOKEN_NEEDED: &str =
+    "a token is needed: Authorization: Bearer, the configured cookie, or ?token=";
+
 /// How long an application may take to decide who a client is.
 const APPLICATION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -58,8 +62,8 @@ impl Authenticator {
         if authority.is_open() {
             return authority.open_principal(query_user(request.uri.query()).as_deref());
         }
-        if self.application.is_some() {
-            let trust = self.origins.trust(&request.headers, &request.extensions);
+        let trust = self.origins.trust(&request.headers, &request.extensions);
+        if self.has_application() {
             let address = client_address(&request.extensions).ip;
             let decided = self.ask_application(request, trust, address, None);
             let decided = decided.await.map_err(|reject| reject.error().clone())?;
@@ -67,13 +71,10 @@ impl Authenticator {
                 return Ok(principal);
             }
         }
-        let identified = self.identify(request).await?;
+        let identified = self.identify(request, trust).await?;
         identified.ok_or_else(|| {
-            let trust = self.origins.trust(&request.headers, &request.extensions);
             let error = Error::unauthorized(match trust {
-                Some(Trust::Full) => {
-                    "a token is needed: Authorization: Bearer, the configured cookie, or ?token="
-                }
+                Some(Trust::Full) => TOKEN_NEEDED,
                 _ => {
                     "a token is needed: ?token=; cookies and Authorization are read only of pages whose origin \
                      http.origins lists, and of the server's own"
@@ -119,22 +120,17 @@ impl Authenticator {
 
     /// Records that the application, or its silence, has refused a client for good: it is not asked for ever.
     pub(crate) fn record_refusal(&self, address: IpAddr, error: &Error) {
-        let is_temporary = matches!(
-            error.code(),
-            Code::Unavailable | Code::LimitReached | Code::RateLimited | Code::Draining
-        );
-        if self.has_application() && !is_temporary {
+        if self.has_application() && !error.code().is_temporary() {
             self.failures.record_bad_signature(address);
         }
     }
 
     /// Who the request's own token speaks for, if it has one.
-    async fn identify(&self, request: &Parts) -> Result<Option<Principal>> {
+    async fn identify(&self, request: &Parts, trust: Option<Trust>) -> Result<Option<Principal>> {
         let authority = self.hub.authority();
         if authority.is_open() {
             return Ok(None);
         }
-        let trust = self.origins.trust(&request.headers, &request.extensions);
         match self.token(request, trust) {
             Some(token) => {
                 let address = client_address(&request.extensions).ip;
@@ -149,11 +145,14 @@ impl Authenticator {
     /// Who the HTTP request speaks for of a client that may send its token later, with its CONNECT. A text that is not a JSON
     /// Web Token belongs to a proxy or to the application, and is ignored: if the client has nothing better, its CONNECT
     /// is refused.
-    pub(super) async fn identify_early(&self, request: &Parts) -> Result<Option<Principal>> {
-        let trust = self.origins.trust(&request.headers, &request.extensions);
+    pub(super) async fn identify_early(
+        &self,
+        request: &Parts,
+        trust: Option<Trust>,
+    ) -> Result<Option<Principal>> {
         match self.early_token(request, trust) {
             Some(_) if self.has_application() => Ok(None),
-            Some(token) if token.is_jwt() => self.identify(request).await,
+            Some(token) if token.is_jwt() => self.identify(request, trust).await,
             _ => Ok(None),
         }
     }

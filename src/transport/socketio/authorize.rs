@@ -76,11 +76,10 @@ impl ConnectFailure {
 
 impl From<Error> for ConnectFailure {
     fn from(error: Error) -> Self {
-        match error.code() {
-            Code::Unavailable | Code::LimitReached | Code::RateLimited | Code::Draining => {
-                Self::Temporary(error)
-            }
-            _ => Self::Permanent(error),
+        if error.code().is_temporary() {
+            Self::Temporary(error)
+        } else {
+            Self::Permanent(error)
         }
     }
 }

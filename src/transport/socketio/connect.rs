@@ -160,7 +160,7 @@ impl SocketIoTransport {
         let sink = Arc::new(SocketEventSink::new(
             pending.prepared.namespace().clone(),
             (socket.clone(), pending.rooms.clone()),
-            namespace.owners,
+            namespace.owners.clone(),
             engine_session,
         ));
         // The session event goes before anything from the rooms.
@@ -185,7 +185,7 @@ impl SocketIoTransport {
             greeting,
             ..
         } = pending;
-        Worker::new(self, connection, (socket, io, sink), inbox, end)
+        Worker::new(self, namespace, connection, (socket, io, sink), inbox, end)
             .run(greeting, place)
             .await;
     }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::query::parameters;
 use crate::{
-    auth::{find_token, id_text, query_parameters, query_user, strip_bearer},
+    auth::{find_token, id_text, query_user, strip_bearer},
     error::{Code, Error, Limit, Result},
     hub::ResumeRequest,
     limits::exceeds_depth,
@@ -58,7 +59,7 @@ impl Credentials {
             let message = format!("auth may have {MAX_PAYLOAD_BYTES} bytes");
             return Err(Error::new(Code::TooLarge, message));
         }
-        if nesting != 0 && exceeds_depth(text, nesting) {
+        if exceeds_depth(text, nesting) {
             let message = format!("auth may nest {nesting} arrays and objects");
             return Err(Error::new(Code::TooLarge, message).for_limit(Limit::Nesting));
         }
@@ -144,7 +145,8 @@ fn auth_json(text: &str) -> Option<Box<RawValue>> {
         return RawValue::from_string(text.to_owned()).ok();
     }
     let query = text.trim_start_matches('?').trim_end_matches(',');
-    let parameters: BTreeMap<_, _> = query_parameters(query).collect();
+    let parameters = parameters(query).filter(|(name, _)| !name.is_empty());
+    let parameters: BTreeMap<_, _> = parameters.collect();
     (!parameters.is_empty()).then(|| to_raw_value(&parameters).ok())?
 }
 

@@ -52,7 +52,7 @@ impl EventPacket {
     /// name.
     pub(super) fn arguments(&self, nesting: usize) -> Result<EventArguments<'_>> {
         let text = self.text.as_str();
-        if nesting != 0 && exceeds_depth(text, nesting.saturating_add(1)) {
+        if exceeds_depth(text, nesting.saturating_add(1)) {
             return Err(Error::new(
                 Code::TooLarge,
                 format!("an event may nest {nesting} arrays and objects"),

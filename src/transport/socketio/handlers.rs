@@ -51,13 +51,6 @@ pub(crate) struct Handlers {
 #[derive(Default)]
 pub(super) struct SharedStates(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
 
-/// The handlers of all namespaces, once the server is built.
-pub(super) struct HandlerTable {
-    common: Arc<NamespaceHandlers>,
-    named: HashMap<String, Arc<NamespaceHandlers>>,
-    states: Arc<SharedStates>,
-}
-
 impl Handlers {
     /// Changes what is handled in every namespace that has no handlers of its own.
     pub(crate) fn change(&mut self, change: impl FnOnce(NamespaceBuilder) -> NamespaceBuilder) {
@@ -125,23 +118,9 @@ impl Handlers {
         named.map_or(&self.common, |(_, builder)| builder)
     }
 
-    /// The table that the server calls them by.
-    pub(super) fn into_table(self) -> HandlerTable {
-        let named = self.named.into_iter();
-        let named = named.map(|(name, builder)| (name, Arc::new(builder.into_handlers())));
-        HandlerTable {
-            common: Arc::new(self.common.into_handlers()),
-            named: named.collect(),
-            states: self.states,
-        }
-    }
-}
-
-impl HandlerTable {
     /// The handlers of a namespace.
-    pub(super) fn of(&self, namespace: &Namespace) -> Arc<NamespaceHandlers> {
-        let named = self.named.get(namespace.as_str());
-        named.unwrap_or(&self.common).clone()
+    pub(super) fn in_namespace(&self, namespace: &Namespace) -> Arc<NamespaceHandlers> {
+        self.of(namespace).handlers()
     }
 
     pub(super) fn states(&self) -> &Arc<SharedStates> {

@@ -135,7 +135,8 @@ const ENGINE_PARAMETERS: [&str; 5] = ["EIO", "transport", "sid", "b64", "j"];
 
 const UNKNOWN_SESSION: &str = "Session ID unknown";
 
-fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+/// All parameters of a query, decoded.
+pub(super) fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     query.split('&').map(decode_pair)
 }
 

@@ -3,50 +3,35 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{model::ConnectionId, sync::lock};
 
-/// The running workers of a namespace with handlers of beginnings and ends.
+/// The running workers of a namespace with handlers of beginnings and ends: each is a token that is cancelled when the application has been
+/// told of its end.
 #[derive(Default)]
-pub(super) struct Succession {
-    running: Mutex<HashMap<ConnectionId, Running>>,
-    next: AtomicU64,
-}
-
-#[derive(Clone)]
-struct Running {
-    number: u64,
-    ended: CancellationToken,
-}
+pub(super) struct Succession(Mutex<HashMap<ConnectionId, Arc<CancellationToken>>>);
 
 /// Held by a worker until the application has been told of its end.
 pub(super) struct Place {
     succession: Arc<Succession>,
     id: ConnectionId,
-    own: Running,
-    before: Option<CancellationToken>,
+    own: Arc<CancellationToken>,
+    before: Option<Arc<CancellationToken>>,
 }
 
 impl Succession {
     /// Takes the place of the connection that had this id before.
     pub(super) fn enter(self: &Arc<Self>, id: ConnectionId) -> Place {
-        let own = Running {
-            number: self.next.fetch_add(1, Ordering::Relaxed),
-            ended: CancellationToken::new(),
-        };
-        let before = lock(&self.running).insert(id, own.clone());
+        let own = Arc::<CancellationToken>::default();
         Place {
             succession: self.clone(),
             id,
+            before: lock(&self.0).insert(id, own.clone()),
             own,
-            before: before.map(|before| before.ended),
         }
     }
 }
@@ -62,15 +47,15 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut running = lock(&self.succession.running);
+        let mut running = lock(&self.succession.0);
         if running
             .get(&self.id)
-            .is_some_and(|last| last.number == self.own.number)
+            .is_some_and(|last| Arc::ptr_eq(last, &self.own))
         {
             running.remove(&self.id);
         }
         drop(running);
-        self.own.ended.cancel();
+        self.own.cancel();
     }
 }
 

@@ -63,6 +63,7 @@ struct AckTarget {
 impl Worker {
     pub(super) fn new(
         transport: Arc<SocketIoTransport>,
+        namespace: ServedNamespace,
         connection: Arc<Connection>,
         (socket, io, event_sink): (SocketRef, SocketIo, Arc<SocketEventSink>),
         inbox: InboxReceiver,
@@ -71,7 +72,7 @@ impl Worker {
         let sink = SocketReplySink { socket, event_sink };
         let ended = end.token().clone();
         Self {
-            namespace: transport.namespace(connection.namespace()),
+            namespace,
             executor: Executor::new(transport.hub.clone(), connection, sink, ended),
             transport,
             inbox,
@@ -89,12 +90,7 @@ impl Worker {
         let (hub, connection) = (&self.transport.hub, self.executor.connection());
         hub.save_application(connection).await;
         let rooms = connection.rooms();
-        let _draining = self
-            .namespace
-            .handlers
-            .on_disconnect()
-            .is_some()
-            .then(|| hub.hold_ending());
+        let _draining = hub.hold_ending();
         // Before the application is told: whatever its handler does, the client is a member no more.
         hub.disconnect(connection);
         Box::pin(self.announce_end(rooms)).await;

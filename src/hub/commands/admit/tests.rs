@@ -120,3 +120,14 @@ async fn a_membership_by_the_application_outlives_the_right_to_join_that_there_w
         .unwrap();
     assert!(!alice.may_be_in(&narrow, &key("secret").room));
 }
+
+#[tokio::test]
+async fn a_user_who_is_removed_while_its_grace_time_runs_leaves_presence_at_once() {
+    let hub = hub();
+    let (_bob, client) = member(&hub, "bob", &["a"]).await;
+    let (alice, _) = member(&hub, "alice", &["a"]).await;
+    hub.disconnect(&alice);
+    assert_eq!(hub.remove_user(&key("a"), &user("alice")).await.unwrap(), 0);
+    // The join, and the leave.
+    client.receives(&["session", "presence", "presence"]).await;
+}

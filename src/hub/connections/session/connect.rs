@@ -8,7 +8,6 @@ use std::{
 
 use super::{prepare::PreparedConnection, resume::ResumedSession};
 use crate::{
-    auth::Permission,
     hub::{
         AdmittedUser, Connection, EventSink, Hub,
         connections::{
@@ -123,10 +122,8 @@ impl Hub {
         let (rooms, forbidden): (Memberships, Memberships) = taken
             .unwrap_or(resumed.rooms)
             .into_iter()
-            .partition(|(room, _)| {
-                principal.may(Permission::Join, room) || application.granted.contains(room)
-            });
-        application.granted.retain(|room| rooms.contains_key(room));
+            .partition(|(room, _)| application.granted.may_be_in(&principal, room));
+        application.granted.retain_joined(&rooms);
         let connection = Arc::new_cyclic(|itself| {
             let trigger = self.catch_up_trigger(itself);
             let subscriber = Subscriber::behind(new.sink, resumed.received, trigger);

@@ -7,12 +7,15 @@ use std::sync::Arc;
 
 use super::resume_lock::ResumeLock;
 use crate::{
-    auth::{Permission, Principal},
+    auth::Principal,
     backend::{PageSize, StoredSession},
     error::{Code, Result},
     hub::{
         Connection, Hub,
-        connections::{Memberships, application::ApplicationData},
+        connections::{
+            Memberships,
+            application::{ApplicationData, GrantedRooms},
+        },
     },
     model::{ConnectionId, Incarnation, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
     retry::log_in_bursts,
@@ -228,10 +231,11 @@ impl Hub {
             .unwrap_or_else(|| session.rooms.iter().cloned().collect());
         let granted = live.as_ref().map(|live| live.granted_rooms());
         let granted = granted.unwrap_or_else(|| stored.granted.clone());
-        let mut missed = rooms.iter().filter(|(room, _)| {
-            claimant.principal.may(Permission::Join, room) || granted.contains(*room)
-        });
-        if decision.is_ok() && !self.can_replay(claimant, &mut missed, log_end).await? {
+        if decision.is_ok()
+            && !self
+                .can_replay(claimant, (&rooms, &granted), log_end)
+                .await?
+        {
             decision = Err(ResumeRejection::Incomplete);
         }
         if let Err(rejection) = decision {
@@ -257,11 +261,14 @@ impl Hub {
     async fn can_replay(
         &self,
         claimant: &Claimant<'_>,
-        rooms: &mut (dyn Iterator<Item = (&RoomName, &Offset)> + Send),
+        (rooms, granted): (&Memberships, &GrantedRooms),
         log_end: Offset,
     ) -> Result<bool> {
         let log = &self.backend().log;
         for (room, start_offset) in rooms {
+            if !granted.may_be_in(claimant.principal, room) {
+                continue;
+            }
             let key = RoomKey {
                 namespace: claimant.namespace.clone(),
                 room: room.clone(),

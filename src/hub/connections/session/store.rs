@@ -78,7 +78,7 @@ impl Hub {
         if let Some(room) = without {
             rooms.shift_remove(room);
         }
-        application.granted.retain(|room| rooms.contains_key(room));
+        application.granted.retain_joined(&rooms);
         Ok(Some(StoredSession {
             pid,
             namespace: connection.namespace().clone(),

@@ -12,7 +12,7 @@ use crate::{
     http::upgrade::{AcceptedUpgrade, split_upgraded, switching_protocols},
     limits::Account,
     transport::{
-        client_address,
+        TOKEN_NEEDED, client_address,
         socketio::{
             engine_session::EngineSession,
             inbound::{EngineProtocol, InboundConfig},
@@ -46,14 +46,13 @@ impl EngineEndpoint {
 
     /// Admits a new session.
     async fn admit(&self, request: &Parts, protocol: u8) -> Result<Arc<EngineSession>> {
-        let (admitted, principal) = self.admission.admit_early(request).await?;
+        let trust = self.admission.trust(request);
+        let (admitted, principal) = self.admission.admit_early(request, trust).await?;
         let identified = principal.is_some() || self.admission.hub().authority().is_open();
         // socketioxide connects such a client to the main namespace without a CONNECT.
         let connects = protocol == 3 && !self.served_namespaces.contains("/");
         if connects && !identified && self.io.of("/").is_some() {
-            let message =
-                "a token is needed: Authorization: Bearer, the configured cookie, or ?token=";
-            return Err(Error::unauthorized(message));
+            return Err(Error::unauthorized(TOKEN_NEEDED));
         }
         let holder = self.admission.holder(request, principal.as_ref());
         let metrics = self.admission.hub().metrics().clone();
@@ -71,11 +70,7 @@ impl EngineEndpoint {
         Ok(EngineSession::new(
             self.engine.clone(),
             principal,
-            (
-                admitted,
-                client_address(&request.extensions).ip,
-                self.admission.trust(request),
-            ),
+            (admitted, client_address(&request.extensions).ip, trust),
             self.admission.outbox_config(),
             &inbound,
             metrics,

@@ -5,15 +5,14 @@ use std::{sync::Arc, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::to_raw_value;
 
-use super::{Emitter, emitter::emit_with_ack, encoding::encode_event};
+use super::{Emitter, emitter::emit_with_ack};
 use crate::{
     auth::Principal,
     error::{Code, Error, Result},
-    events::check_name,
     hub::{
         CloseReason, Connection, Event, Hub, OutgoingEvent, Publish, PublishOutcome, RoomConnection,
     },
-    model::{Audience, Broadcast, ConnectionId, RoomName, UserId},
+    model::{ConnectionId, RoomName, UserId},
     transport::socketio::{SocketIo, SocketRef},
 };
 
@@ -156,14 +155,7 @@ impl EventContext {
     /// # Errors
     /// Fails with `bad_request` if Socket.IO uses the name itself, with `internal` if the data cannot be encoded.
     pub fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<()> {
-        check_name(event)?;
-        let broadcast = Broadcast {
-            namespace: self.connection.namespace().clone(),
-            to: Audience::Connection(self.id()),
-            except: Vec::new(),
-            except_rooms: Vec::new(),
-            event: encode_event(event, data)?,
-        };
+        let broadcast = self.to_self().encode(event, data)?;
         let event = OutgoingEvent::new(Event::Broadcast(Arc::new(broadcast)));
         self.connection.push(&event);
         Ok(())

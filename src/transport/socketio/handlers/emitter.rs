@@ -127,10 +127,20 @@ impl Emitter {
     /// # Errors
     /// Fails with `bad_request` if Socket.IO uses the name itself, with `internal` if the data cannot be encoded, and with
     /// `unavailable` if the server is stopping.
-    pub async fn emit<T: Serialize + ?Sized>(mut self, event: &str, data: &T) -> Result<()> {
+    pub async fn emit<T: Serialize + ?Sized>(self, event: &str, data: &T) -> Result<()> {
+        let hub = self.hub.clone();
+        hub.broadcast(self.encode(event, data)?).await
+    }
+
+    /// The event, for its receivers.
+    pub(super) fn encode<T: Serialize + ?Sized>(
+        mut self,
+        event: &str,
+        data: &T,
+    ) -> Result<Broadcast> {
         check_name(event)?;
         self.broadcast.event = encode_event(event, data)?;
-        self.hub.broadcast(self.broadcast).await
+        Ok(self.broadcast)
     }
 
     /// The receivers as socketioxide addresses them.

@@ -1,6 +1,6 @@
 //! What an application handles in one namespace.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     EventHandler,
@@ -30,7 +30,7 @@ use super::{
 #[derive(Default)]
 #[must_use = "the namespace has only what its builder is returned with"]
 pub struct NamespaceBuilder {
-    handlers: NamespaceHandlers,
+    handlers: Arc<NamespaceHandlers>,
     /// The names of the events, one for each handler, also if there are two of one name.
     names: Vec<String>,
     /// A lifecycle handler that was given twice.
@@ -50,21 +50,27 @@ impl NamespaceBuilder {
     /// Handles an event. See [`AppBuilder::event`](crate::app::AppBuilder::event).
     pub fn event<Arguments>(mut self, name: &str, handler: impl EventHandler<Arguments>) -> Self {
         let handler = handler::boxed(handler);
-        self.handlers.events.insert(name.to_owned(), handler);
+        self.own_handlers().events.insert(name.to_owned(), handler);
         self.names.push(name.to_owned());
         self
     }
 
     /// Is called when a client has connected. See [`AppBuilder::on_connect`](crate::app::AppBuilder::on_connect).
     pub fn on_connect<Arguments>(mut self, handler: impl EventHandler<Arguments>) -> Self {
-        let before = self.handlers.on_connect.replace(handler::boxed(handler));
+        let before = self
+            .own_handlers()
+            .on_connect
+            .replace(handler::boxed(handler));
         self.repeated = self.repeated.or(before.map(|_| "on_connect"));
         self
     }
 
     /// Is called when a client has disconnected. See [`AppBuilder::on_disconnect`](crate::app::AppBuilder::on_disconnect).
     pub fn on_disconnect<Arguments>(mut self, handler: impl EventHandler<Arguments>) -> Self {
-        let before = self.handlers.on_disconnect.replace(handler::boxed(handler));
+        let before = self
+            .own_handlers()
+            .on_disconnect
+            .replace(handler::boxed(handler));
         self.repeated = self.repeated.or(before.map(|_| "on_disconnect"));
         self
     }
@@ -88,8 +94,13 @@ impl NamespaceBuilder {
         self.without_contract
     }
 
-    pub(super) fn into_handlers(self) -> NamespaceHandlers {
-        self.handlers
+    pub(super) fn handlers(&self) -> Arc<NamespaceHandlers> {
+        self.handlers.clone()
+    }
+
+    fn own_handlers(&mut self) -> &mut NamespaceHandlers {
+        let handlers = Arc::get_mut(&mut self.handlers);
+        handlers.expect("handlers are shared once the server is built")
     }
 }
 

@@ -73,7 +73,7 @@ enum ClientChange {
 pub(super) enum ConnectStep {
     /// Pass it on; its namespace is not ours.
     Pass,
-    /// Refuse it: its namespace is not ours, and would let in whoever comes.
+    /// Refuse it: its namespace is not ours, and does not authenticate clients.
     Refuse,
     /// Pass it on, and nothing behind it until it has been taken up.
     PassAndWait,

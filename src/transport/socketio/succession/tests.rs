@@ -23,5 +23,5 @@ fn a_connection_waits_for_the_one_before_with_its_id_and_leaves_nothing_behind()
     let third = succession.enter(id);
     assert!(waits(&third));
     drop((second, other, third));
-    assert!(lock(&succession.running).is_empty());
+    assert!(lock(&succession.0).is_empty());
 }

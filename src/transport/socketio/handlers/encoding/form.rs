@@ -45,7 +45,7 @@ impl fmt::Display for Found {
 impl std::error::Error for Found {}
 
 impl Error for Found {
-    /// The value fails to serialize, which whoever encodes it will find.
+    /// The value fails to serialize; encoding it returns the error.
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self(Form::Single)
     }

@@ -153,22 +153,3 @@ test("monitors and load balancers get responses in the form they request", async
   }
   assert.equal((await call(server, "POST", "/")).status, 404);
 });
-
-test("a page that requests the client bundle is told where to get it, or redirected", async (t) => {
-  const server = await serve(t);
-  for (const file of ["socket.io.js", "socket.io.min.js", "socket.io.msgpack.min.js", "socket.io.esm.min.js"]) {
-    const { status, headers, text } = await call(server, "GET", `/socket.io/${file}`);
-    assert.equal(status, 200);
-    assert.match(headers.get("content-type"), /javascript/);
-    assert.match(text, /socket\.io-client/);
-  }
-  const script = (await call(server, "GET", "/socket.io/socket.io.js")).text;
-  const said = [];
-  const io = new Function("console", `${script}; return io;`)({ error: (message) => said.push(message) });
-  assert.match(said[0], /socketio\.client/);
-  assert.throws(() => io(), /no copy of the Socket\.IO client/);
-
-  const elsewhere = await serve(t, { "socketio-client": "https://cdn.example/client/" });
-  const sent = await fetch(`${elsewhere.url}/socket.io/socket.io.min.js`, { redirect: "manual" });
-  assert.deepEqual([sent.status, sent.headers.get("location")], [302, "https://cdn.example/client/socket.io.min.js"]);
-});

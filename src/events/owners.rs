@@ -1,6 +1,6 @@
 //! The table of owners, by namespace and name.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::{ContractScope, RelayMode, RelayRule, relay_rule::check_name};
 use crate::{model::Namespace, pattern};
@@ -44,7 +44,8 @@ pub struct EventOwners(BTreeMap<Namespace, NamespaceOwners>);
 #[derive(Clone, Debug, Default)]
 pub struct NamespaceOwners {
     contract: bool,
-    claimed: HashMap<String, Owner>,
+    /// A few names that are looked up with each event: a hash of the name would cost more than comparing it.
+    claimed: BTreeMap<String, Owner>,
     /// Names with `*`, the first that matches wins.
     patterns: Vec<(String, Owner)>,
 }

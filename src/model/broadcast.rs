@@ -28,6 +28,14 @@ impl EventPayload {
         }
     }
 
+    /// The arguments of the ack of an event that succeeded and has nothing else to say.
+    pub fn ok() -> Self {
+        Self {
+            text: r#"[{"ok":true}]"#.into(),
+            attachments: Vec::new(),
+        }
+    }
+
     /// Whether the last argument is a string.
     pub fn ends_in_string(&self) -> bool {
         let arguments = self.text.strip_suffix(']').unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Options of the transports.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use crate::{
     events::{ContractScope, EventOwners, RelayRule},
@@ -13,8 +13,9 @@ section! {
     pub struct SocketIoSettings at "socketio" {
         /// Where clients connect, their `path`.
         path: String = "/socket.io",
-        /// Where pages that ask for `/socket.io/socket.io.js` and the other bundles are sent: the URL of a folder that has them,
-        /// such as `https://cdn.jsdelivr.net/npm/socket.io-client@4/dist`. None: they get a script that logs that no client is served here.
+        /// The folder that has the client's bundles, which are served as `/socket.io/socket.io.js` and so on; or the URL of one, such as
+        /// `https://cdn.jsdelivr.net/npm/socket.io-client@4/dist`, to which pages are redirected. None: `node_modules/socket.io-client/dist`,
+        /// where npm puts them.
         client: Option<String> = "",
         /// Namespaces that exist; rooms of different namespaces are different rooms.
         namespaces: Vec<Namespace> = "/",
@@ -130,11 +131,11 @@ impl SocketIoSettings {
             problems,
         );
         self.check_path(problems);
-        if let Some(client) = self.client.as_deref().filter(|client| !is_url(client)) {
+        if let Some(client) = self.client.as_deref().filter(|client| !has_client(client)) {
             problems.push(Problem::rule(
                 &["socketio.client"],
                 format!(
-                    "{client:?} is no URL of a folder: expected http://, https:// or / at its start"
+                    "{client:?} is neither a folder here nor a URL of one, which begins with http:// or https://"
                 ),
             ));
         }
@@ -176,8 +177,15 @@ impl SocketIoSettings {
     }
 }
 
-fn is_url(text: &str) -> bool {
-    let start = ["http://", "https://", "/"];
-    let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
-    visible && start.iter().any(|start| text.starts_with(start))
+/// Whether `socketio.client` may have the client's bundles.
+fn has_client(client: &str) -> bool {
+    match is_url(client) {
+        true => client.bytes().all(|byte| byte.is_ascii_graphic()),
+        false => Path::new(client).is_dir(),
+    }
+}
+
+/// Whether `socketio.client` is a URL, and not a folder of this machine.
+pub(super) fn is_url(client: &str) -> bool {
+    client.starts_with("http://") || client.starts_with("https://")
 }

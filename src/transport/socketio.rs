@@ -16,7 +16,7 @@ use socketioxide::{
 mod acknowledgement;
 mod adapter;
 mod authorize;
-mod client_script;
+mod client_bundles;
 mod connect;
 mod credentials;
 mod endpoint;
@@ -162,7 +162,7 @@ pub(crate) async fn open(
     let routes = Router::new()
         .route(&path, handler.clone())
         .route(&with_slash, handler);
-    let scripts = client_script::routes(&path, config.settings.client.as_deref());
+    let scripts = client_bundles::routes(&path, config.settings.client.as_deref());
     (Routes::new(routes, [path, with_slash]).merge(scripts), io)
 }
 

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn rules_over_several_options_are_checked() {
-    let rules: [(&str, &[(&str, &str)]); 18] = [
+    let rules: [(&str, &[(&str, &str)]); 19] = [
         (
             "both are set",
             &[
@@ -53,6 +53,10 @@ fn rules_over_several_options_are_checked() {
         (
             "\"socket.io\" is no path",
             &[("socketio.path", "socket.io")],
+        ),
+        (
+            "\"/nowhere\" is neither a folder here nor a URL of one",
+            &[("socketio.client", "/nowhere")],
         ),
         (
             "are rules for the same event",

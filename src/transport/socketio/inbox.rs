@@ -196,14 +196,15 @@ impl MessageHandler<Adapter, RawPacketHandler> for InboxSender {
         let Value::Str(text, attachments) = value else {
             return; // the common parser never returns another variant
         };
-        let text = match text.starts_with(RAW_EVENT) {
-            true => text.slice(RAW_EVENT.len()..),
-            false => text,
-        };
+        let is_raw = text.starts_with(RAW_EVENT);
         let packet = EventPacket {
-            text,
+            text: match is_raw {
+                true => text.slice(RAW_EVENT.len()..),
+                false => text,
+            },
             attachments,
             ack,
+            is_json: !is_raw,
         };
         if let Err(packet) = self.inbox.push(packet) {
             self.refuse(&packet);

@@ -47,17 +47,14 @@ pub(super) fn find_placeholders(text: &str) -> Vec<Holder> {
     scan.holders
 }
 
-/// Checks the placeholders in `values`.
+/// Checks the placeholders in the arguments of an event with attachments. In one without they are ordinary data.
 ///
 /// # Errors
 /// `bad_request` if a placeholder names no attachment, or one that another placeholder names.
 pub(super) fn check_placeholders(
     values: &[&RawValue],
-    attachments: Option<&VecDeque<Bytes>>,
+    attachments: &VecDeque<Bytes>,
 ) -> Result<()> {
-    let Some(attachments) = attachments else {
-        return Ok(());
-    };
     let mut unused = UnusedAttachments(vec![true; attachments.len()]);
     for value in values {
         for holder in find_placeholders(value.get()) {

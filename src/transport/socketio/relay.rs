@@ -33,9 +33,10 @@ pub(super) async fn relay(
     packet: &EventPacket,
     mode: RelayMode,
 ) -> Result<()> {
-    let attachments = packet.attachments.as_ref();
     check_size(arguments, packet, hub.limits().message_bytes.bytes())?;
-    check_placeholders(&arguments.values, attachments)?;
+    if let Some(attachments) = &packet.attachments {
+        check_placeholders(arguments.values(), attachments)?;
+    }
     let except = match mode.to_sender {
         true => Vec::new(),
         false => vec![connection.id()],
@@ -47,7 +48,7 @@ pub(super) async fn relay(
         except_rooms: Vec::new(),
         event: EventPayload {
             text: packet.text.trim_ascii().into(),
-            attachments: attachments.into_iter().flatten().cloned().collect(),
+            attachments: packet.attachments.iter().flatten().cloned().collect(),
         },
     };
     hub.broadcast(broadcast).await
@@ -75,9 +76,13 @@ fn audience(connection: &Connection) -> Result<Audience> {
 const ENVELOPE_BYTES: usize = 2048;
 
 fn check_size(arguments: &EventArguments<'_>, packet: &EventPacket, limit: usize) -> Result<()> {
-    let bytes: usize = arguments.values.iter().map(|value| value.get().len()).sum();
+    let bytes = || -> usize {
+        let values = arguments.values().iter();
+        values.map(|value| value.get().len()).sum()
+    };
     // The text is passed on with its white space.
-    if bytes > limit || packet.text.len() > limit.saturating_add(ENVELOPE_BYTES) {
+    let written = packet.text.len();
+    if written > limit && (bytes() > limit || written > limit.saturating_add(ENVELOPE_BYTES)) {
         let message = format!("a relayed event may have {limit} bytes of JSON");
         return Err(Error::new(Code::TooLarge, message).for_limit(Limit::MessageBytes));
     }

@@ -165,7 +165,7 @@ impl Worker {
         self.executor.drive_while(relayed).await?;
         match mode.empty_ack {
             true => Ok(EventPayload::empty()),
-            false => encode_ok(&()),
+            false => Ok(EventPayload::ok()),
         }
     }
 
@@ -246,8 +246,9 @@ impl AckTarget {
             event: arguments.map_or_else(String::new, |arguments| shown_name(&arguments.event)),
             // Parsing it is a good part of a message's cost, and acks do not name it.
             room: match ack {
-                None => arguments
-                    .and_then(|arguments| named_room(&arguments.event, arguments.values.first()?)),
+                None => arguments.and_then(|arguments| {
+                    named_room(&arguments.event, arguments.values().first()?)
+                }),
                 Some(_) => None,
             },
             ack,

@@ -44,6 +44,11 @@ impl<T: Send + 'static> InFlight<T> {
         self.stored.len() < MAX_MESSAGES
     }
 
+    /// Whether messages are on their way to the log. Cheaper than to poll for the next one.
+    pub(super) fn has_messages(&self) -> bool {
+        !self.stored.is_empty()
+    }
+
     /// Adds a reply that comes behind those to all messages before it.
     pub(super) fn push_stored(
         &mut self,

@@ -7,6 +7,7 @@ fn packet(text: &str) -> EventPacket {
         text: text.to_owned().into(),
         attachments: None,
         ack: None,
+        is_json: serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
     }
 }
 
@@ -15,7 +16,7 @@ fn arguments_keep_their_bytes() {
     let packet = packet(r#"["message", {"data": 1.0 } ,12345678901234567890]"#);
     let arguments = packet.arguments(64).unwrap();
     assert_eq!(arguments.event, "message");
-    let texts: Vec<_> = arguments.values.iter().map(|value| value.get()).collect();
+    let texts: Vec<_> = arguments.values().iter().map(|value| value.get()).collect();
     assert_eq!(texts, [r#"{"data": 1.0 }"#, "12345678901234567890"]);
     assert!(arguments.single().is_err());
 }

@@ -42,13 +42,15 @@ pub(in crate::transport::socketio) fn encode_ok<T: Serialize + ?Sized>(
     reply: &T,
 ) -> Result<EventPayload> {
     let EventPayload { text, attachments } = encode(&(reply,), None)?;
-    let text = match text.strip_prefix("[{") {
-        Some("}]") => r#"[{"ok":true}]"#.into(),
-        Some(fields) => format!(r#"[{{"ok":true,{fields}"#).into(),
-        None if &*text == "[null]" => r#"[{"ok":true}]"#.into(),
-        None => text,
-    };
-    Ok(EventPayload { text, attachments })
+    Ok(match text.strip_prefix("[{") {
+        Some("}]") => EventPayload::ok(),
+        Some(fields) => EventPayload {
+            text: format!(r#"[{{"ok":true,{fields}"#).into(),
+            attachments,
+        },
+        None if &*text == "[null]" => EventPayload::ok(),
+        None => EventPayload { text, attachments },
+    })
 }
 
 fn encode<T: Serialize + ?Sized>(data: &T, event: Option<&str>) -> Result<EventPayload> {

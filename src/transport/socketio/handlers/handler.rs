@@ -37,7 +37,7 @@ pub trait IntoReply {
 
 impl IntoReply for () {
     fn into_reply(self) -> Result<HandlerReply, HandlerError> {
-        Ok(HandlerReply(encode_ok(&())?))
+        Ok(HandlerReply(EventPayload::ok()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an application handles in one namespace.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     EventHandler,
@@ -41,7 +41,8 @@ pub struct NamespaceBuilder {
 /// The handlers of one namespace.
 #[derive(Default)]
 pub(in crate::transport::socketio) struct NamespaceHandlers {
-    events: HashMap<String, BoxedHandler>,
+    /// A few names that are looked up with each event: a hash of the name would cost more than comparing it.
+    events: BTreeMap<String, BoxedHandler>,
     on_connect: Option<BoxedHandler>,
     on_disconnect: Option<BoxedHandler>,
 }

@@ -21,6 +21,7 @@ fn packet(bytes: usize) -> EventPacket {
         text: "x".repeat(bytes).into(),
         attachments: None,
         ack: None,
+        is_json: false,
     }
 }
 

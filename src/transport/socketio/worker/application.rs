@@ -1,8 +1,8 @@
 //! Calls the application's handlers: of events, and of a connection's beginning and end.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{panic::AssertUnwindSafe, task::Poll, time::Duration};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, poll};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -16,7 +16,7 @@ use crate::{
         event_packet::{EventArguments, EventPacket},
         handlers::{
             AckSender, BoxedHandler, DisconnectReason, EventContext, EventRequest, HandlerError,
-            HandlerReply,
+            HandlerFuture, HandlerReply,
         },
         placeholders::check_placeholders,
         succession::Place,
@@ -79,10 +79,7 @@ impl Worker {
         let reason = reason.map_or_else(|| self.end.reason(), DisconnectReason::Server);
         let mut request = self.request(context, (r#"["disconnect"]"#.into(), None), None);
         request.disconnect_reason = Some(reason);
-        let deadline = Instant::now() + self.transport.handler_timeout;
-        let (_, result) = self
-            .call_until(deadline, "disconnect", handler, request)
-            .await;
+        let (_, result) = self.call_until(None, "disconnect", handler, request).await;
         log_failure("disconnect", &result);
     }
 
@@ -97,10 +94,12 @@ impl Worker {
         if let Err(error) = self.executor.wait_turn(RequestCost::Message).await {
             return (Some(self.ack_sender(ack)), Err(error.into()));
         }
-        if let Err(error) = check_placeholders(&arguments.values, packet.attachments.as_ref()) {
+        if let Some(attachments) = &packet.attachments
+            && let Err(error) = check_placeholders(arguments.values(), attachments)
+        {
             return (Some(self.ack_sender(ack)), Err(error.into()));
         }
-        let event = arguments.event.as_str();
+        let event = &*arguments.event;
         let handlers = self.namespace.handlers.clone();
         let Some(handler) = handlers.event(event) else {
             let error = Error::new(Code::Internal, "the handler of this event is gone");
@@ -119,18 +118,17 @@ impl Worker {
         mut request: EventRequest,
     ) -> (Option<AckSender>, Handled) {
         let limit = self.transport.handler_timeout;
-        let now = Instant::now();
-        let deadline = self.end.instant().unwrap_or(now) + limit;
-        if deadline <= now {
+        let deadline = self.end.instant().map(|ended| ended + limit);
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return (request.take_ack(), Err(timed_out(event, limit).into()));
         }
         self.call_until(deadline, event, handler, request).await
     }
 
-    /// Calls a handler while the connection's other work goes on.
+    /// Calls a handler while the connection's other work goes on. Without a deadline it has the time of one handler.
     async fn call_until(
         &mut self,
-        deadline: Instant,
+        deadline: Option<Instant>,
         event: &str,
         handler: &BoxedHandler,
         mut request: EventRequest,
@@ -138,18 +136,7 @@ impl Worker {
         // Also the first part of a handler that is no async function may panic.
         let begun = std::panic::catch_unwind(AssertUnwindSafe(|| handler(&mut request)));
         let result = match begun {
-            Ok(Ok(called)) => {
-                let called = AssertUnwindSafe(called).catch_unwind();
-                let result = self
-                    .executor
-                    .drive_while(timeout_at(deadline, called))
-                    .await;
-                match result {
-                    Ok(Ok(result)) => result,
-                    Ok(Err(_)) => Err(panicked(event)),
-                    Err(_) => Err(timed_out(event, self.transport.handler_timeout).into()),
-                }
-            }
+            Ok(Ok(called)) => self.finish_call(deadline, event, called).await,
             Ok(Err(error)) => Err(error),
             Err(_) => Err(panicked(event)),
         };
@@ -158,6 +145,29 @@ impl Worker {
             hub.save_application(self.executor.connection()).await;
         }
         (request.take_ack(), result)
+    }
+
+    async fn finish_call(
+        &mut self,
+        deadline: Option<Instant>,
+        event: &str,
+        called: HandlerFuture,
+    ) -> Handled {
+        let mut called = AssertUnwindSafe(called).catch_unwind();
+        // Most handlers are ready at once. A timer, and what is polled beside a handler that waits, would cost more than they do.
+        let result = match poll!(&mut called) {
+            Poll::Ready(result) => result,
+            Poll::Pending => {
+                let limit = self.transport.handler_timeout;
+                let deadline = deadline.unwrap_or_else(|| Instant::now() + limit);
+                let called = timeout_at(deadline, called);
+                match self.executor.drive_while(called).await {
+                    Ok(result) => result,
+                    Err(_) => return Err(timed_out(event, limit).into()),
+                }
+            }
+        };
+        result.unwrap_or_else(|_| Err(panicked(event)))
     }
 
     fn context(&self) -> EventContext {

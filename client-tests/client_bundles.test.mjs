@@ -5,6 +5,7 @@ import { mkdir, readFile, symlink } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { launch, openPage } from "./support/browser.mjs";
 import { serve } from "./support/server.mjs";
 import { call } from "./support/web.mjs";
 
@@ -35,10 +36,11 @@ test("the client's bundles are served from node_modules, from a folder or by a r
   await mkdir(join(server.folder, "node_modules"));
   await symlink(dirname(dist), join(server.folder, "node_modules", "socket.io-client"));
   await served(server);
-  const { io } = await import(`data:text/javascript,${encodeURIComponent((await call(server, "GET", "/socket.io/socket.io.esm.min.js")).text)}`);
-  const client = io(server.url, { transports: ["websocket"], forceNew: true });
-  t.after(() => client.disconnect());
-  await new Promise((resolve) => client.once("session", resolve));
+  // As the page of a tutorial does.
+  const page = await openPage(t, await launch(t), `${server.url}/`);
+  await page.addScriptTag({ url: "/socket.io/socket.io.js" });
+  const user = await page.evaluate(() => new Promise((resolve) => io({ auth: { user: "alice" } }).on("session", (session) => resolve(session.user))));
+  assert.equal(user, "alice");
 
   await served(await serve(t, { "socketio-client": dist }));
 

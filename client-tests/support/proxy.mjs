@@ -16,6 +16,7 @@ class Network {
   #listener;
   #links = new Set();
   #broken = false;
+  #muted = new Set();
 
   constructor(server) {
     this.server = server;
@@ -65,8 +66,19 @@ class Network {
     }
   }
 
+  // What clients send gets through, and what would come back is lost, until it is mended.
+  mute() {
+    for (const link of this.#links) {
+      this.#muted.add(link);
+      link.server.unpipe(link.client);
+      link.server.resume();
+    }
+  }
+
   mend() {
     this.#broken = false;
+    for (const { client, server } of this.#muted) server.pipe(client);
+    this.#muted.clear();
   }
 
   // How many connections the server still believes in.

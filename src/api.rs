@@ -5,16 +5,12 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Extension, Router, extract::OriginalUri, middleware::from_fn_with_state, response::Response,
-    routing::any,
-};
+use axum::{Extension, Router, middleware::from_fn_with_state, routing::any};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::ApiKeys,
-    error::{Code, Error},
-    http::{Routes, error_response, method_not_allowed, traced},
+    http::{Routes, method_not_allowed, not_found, traced},
     hub::Hub,
     transport::AdmissionControl,
 };
@@ -29,9 +25,6 @@ mod pending_publish;
 mod rooms;
 mod schema;
 mod users;
-mod welcome;
-
-pub(crate) use welcome::fallback;
 
 /// The API's shared state.
 #[derive(Clone)]
@@ -120,12 +113,4 @@ fn with_common_layers(router: Router<Api>, api: &Api) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(api.clone(), access::record_response))
         .with_state(api.clone())
-}
-
-/// 404.
-pub(crate) async fn not_found(OriginalUri(uri): OriginalUri) -> Response {
-    error_response(&Error::new(
-        Code::NotFound,
-        format!("there is nothing at {}", uri.path()),
-    ))
 }

@@ -27,7 +27,7 @@ pub(crate) mod upgrade;
 
 pub use abort::ConnectionAbort;
 pub use client_address::{ClientAddress, client_address, holder};
-pub use error_response::{HttpError, error_response, method_not_allowed, status_of};
+pub use error_response::{HttpError, error_response, method_not_allowed, not_found, status_of};
 pub use request_context::{PeerRules, with_request_context};
 pub use response_memory::StaticBody;
 pub(crate) use routes::{Routes, route_all};

@@ -54,6 +54,7 @@ pub mod hub;
 mod limits;
 pub mod model;
 mod options;
+mod pages;
 pub mod pattern;
 mod retry;
 mod sync;

@@ -26,8 +26,8 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, serve};
 
-use super::{not_found, schema};
-use crate::http::StaticBody;
+use super::schema;
+use crate::http::{StaticBody, not_found};
 
 /// The page may load its own files, and images inlined in its style sheet.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; \

@@ -242,7 +242,8 @@ impl AppBuilder {
             Some(address) => Some(InternalListener::bind(address, api.operators.clone()).await?),
             None => None,
         };
-        let own = OwnRoutes::new(&config, &admission, (socketio, api), origins)?;
+        let access = (origins, hub.authority().is_open());
+        let own = OwnRoutes::new(&config, &admission, (socketio, api), access)?;
         let application = self.routes.into_iter().fold(Router::new(), |all, routes| {
             all.merge(routes(hub.clone(), io.clone()))
         });

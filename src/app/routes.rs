@@ -13,10 +13,11 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use super::{probe::RouteProbe, start_error::StartError};
 use crate::{
-    api::{self, ApiRoutes},
+    api::ApiRoutes,
     config::Config,
     http::{self, HttpSettings, RouteGroup, Routes, body::BodyLimits, origins::Origins},
     limits::Pool,
+    pages::{self, PageConfig},
     transport::{AdmissionControl, poll, sse, websocket},
 };
 
@@ -37,7 +38,7 @@ struct RestFallback {
 }
 
 impl OwnRoutes {
-    /// The groups of `http.routes` below `http.prefix`, and Socket.IO.
+    /// The groups of `http.routes` below `http.prefix`, and Socket.IO. `open`: clients choose their names.
     ///
     /// # Errors
     /// Socket.IO has the path of one of the groups.
@@ -45,7 +46,7 @@ impl OwnRoutes {
         config: &Config,
         admission: &Arc<AdmissionControl>,
         (socketio, api): (Routes, ApiRoutes),
-        origins: Origins,
+        (origins, open): (Origins, bool),
     ) -> Result<Self, StartError> {
         let HttpSettings { prefix, routes, .. } = &config.http;
         let has = |group| routes.contains(&group);
@@ -68,8 +69,14 @@ impl OwnRoutes {
         let is_served = |group| {
             has(group) && (group != RouteGroup::Metrics || config.http.internal_listen.is_none())
         };
-        let served = groups.into_iter().filter(|(group, _)| is_served(*group));
-        let groups = served.fold(Routes::default(), |all, (_, routes)| all.merge(routes));
+        let served: Vec<_> = groups
+            .into_iter()
+            .filter(|(group, _)| is_served(*group))
+            .collect();
+        let served_groups = served.iter().map(|(group, _)| group.as_str()).collect();
+        let groups = served
+            .into_iter()
+            .fold(Routes::default(), |all, (_, routes)| all.merge(routes));
         let groups = groups.under(prefix);
         if let Some(taken) = groups
             .paths
@@ -88,13 +95,20 @@ impl OwnRoutes {
             .router
             .method_not_allowed_fallback(http::method_not_allowed)
             .layer(cors.clone());
+        let page = has(RouteGroup::Page).then(|| PageConfig {
+            prefix: prefix.clone(),
+            socketio: config.socketio.path.trim_end_matches('/').to_owned(),
+            open,
+            groups: served_groups,
+            version: env!("CARGO_PKG_VERSION"),
+        });
         let rest_fallback = has(RouteGroup::Rest).then(|| RestFallback {
             below: format!("{prefix}/v1/").into(),
             router: api.rest_fallback.layer(cors.clone()),
         });
         Ok(Self {
             routes: own,
-            fallback: api::fallback(prefix, routes).layer(cors),
+            fallback: pages::fallback(page).layer(cors),
             rest_fallback,
         })
     }

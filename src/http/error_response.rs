@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use axum::{
     Json,
+    extract::OriginalUri,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, Method, StatusCode, header};
@@ -84,6 +85,14 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         error_response(&self)
     }
+}
+
+/// The response where there is no route.
+pub async fn not_found(OriginalUri(uri): OriginalUri) -> Response {
+    error_response(&Error::new(
+        Code::NotFound,
+        format!("there is nothing at {}", uri.path()),
+    ))
 }
 
 /// The response to a method that a route does not have; the router adds `Allow`.

@@ -34,9 +34,9 @@ section! {
         /// Path in front of the server's own routes, such as `/realtime` for `/realtime/v1/rooms` and `/realtime/ws/lobby`. Socket.IO has a path
         /// of its own, `socketio.path`.
         prefix: String = "",
-        /// Which of its own routes the server has: `rest` (`/v1`), `health` (`/healthz`, `/readyz`), `metrics`, `websocket` (`/ws`), `events` and
-        /// `poll`. `http.internal_listen` has its routes in any case, and Socket.IO is always served.
-        routes: Vec<RouteGroup> = "rest, health, metrics, websocket, events, poll",
+        /// Which of its own routes the server has: `rest` (`/v1`), `health` (`/healthz`, `/readyz`), `metrics`, `websocket` (`/ws`), `events`,
+        /// `poll`, and `page`, which is `/`. `http.internal_listen` has its routes in any case, and Socket.IO is always served.
+        routes: Vec<RouteGroup> = "rest, health, metrics, websocket, events, poll, page",
     }
 }
 
@@ -55,6 +55,8 @@ choice! {
         Events = "events",
         /// Long polling: `/poll`.
         Poll = "poll",
+        /// The page to try the server: `/`, unless the application answers there.
+        Page = "page",
     }
 }
 

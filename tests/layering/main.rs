@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Each layer, and what it may use of the crate. `config`, `app`, `cli` and `testing` are above all of them.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("sync", &[]),
     ("model", &["error"]),
     ("error", &[]),
@@ -70,6 +70,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
             "sync",
         ],
     ),
+    ("pages", &["http"]),
     (
         "api",
         &[
@@ -87,7 +88,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
 
 /// Foreign crates, and the only places that name them.
 const HOME: [(&str, &[&str]); 16] = [
-    ("axum", &["http", "transport", "api", "app"]),
+    ("axum", &["http", "transport", "api", "pages", "app"]),
     ("hyper", &["http", "transport"]),
     ("socketioxide", &["transport/socketio"]),
     ("socketioxide_redis", &["transport/socketio/adapter.rs"]),

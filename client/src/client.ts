@@ -17,8 +17,10 @@ export class SwitchboardClient implements T.Client<any> {
   readonly connection: T.Store<T.ConnectionSnapshot>;
   readonly notifications: T.Notifications<any>;
   readonly #connection: Connection;
-  /** The first is the personal room, whose name is known once the server has said who the user is. */
-  readonly #rooms: ClientRoom[];
+  readonly #rooms = new Map<string, ClientRoom>();
+  /** Its name is known once the server has said who the user is. */
+  readonly #personal: ClientRoom;
+  #user: string | undefined;
   readonly #handlers = new Handlers<(...args: any[]) => void>();
   readonly #signals = new Handlers<T.SignalHandler>();
   readonly #context: RoomContext;
@@ -37,9 +39,9 @@ export class SwitchboardClient implements T.Client<any> {
     this.#connection = connection;
     this.connection = connection.store;
     const dispatch = this.#handlers.call.bind(this.#handlers);
-    this.#context = { connection, scheduler, backlog, history, maxMessages, dispatch };
-    const personal = new ClientRoom("", this.#context);
-    this.#rooms = [personal];
+    const restore = () => this.#restore();
+    this.#context = { connection, scheduler, backlog, history, maxMessages, idle: new Set(), dispatch, restore };
+    const personal = (this.#personal = new ClientRoom("", this.#context));
     this.notifications = {
       subscribe: (listener) => personal.subscribe(listener),
       getSnapshot: () => personal.getSnapshot() as T.NotificationsSnapshot<any>,
@@ -54,10 +56,8 @@ export class SwitchboardClient implements T.Client<any> {
   }
 
   room(name: string): ClientRoom {
-    const [known] = this.#named(name);
-    if (known) return known;
-    const room = new ClientRoom(name, this.#context);
-    this.#rooms.push(room);
+    let room = this.#rooms.get(name);
+    if (!room) this.#rooms.set(name, (room = new ClientRoom(name, this.#context)));
     return room;
   }
 
@@ -78,12 +78,13 @@ export class SwitchboardClient implements T.Client<any> {
   }
 
   async setStatus(status: string, info?: Record<string, unknown>): Promise<void> {
-    this.#ownStatus = { status, info };
+    const own = { status, info };
     await this.#connection.ready();
-    await this.#connection.request("status", this.#ownStatus);
+    await this.#connection.request("status", own);
+    this.#ownStatus = own;
     // The others are told, and this connection is not.
     const { user, name } = this.#connection.session!;
-    for (const room of this.#rooms) room.notice("presence", { event: "update", user, name, status, info });
+    for (const room of this.#all) room.notice("presence", { event: "update", user, name, status, info });
   }
 
   connect(): void {
@@ -92,12 +93,19 @@ export class SwitchboardClient implements T.Client<any> {
 
   close(): void {
     if (this.status === "closed") return;
-    for (const room of this.#rooms) if (room.follows) room.leave();
+    for (const room of this.#all) room.close();
+    this.#handlers.clear();
+    this.#signals.clear();
     this.#connection.end("closed", new SwitchboardError("closed", "the client was closed"));
   }
 
+  get #all(): ClientRoom[] {
+    return [this.#personal, ...this.#rooms.values()];
+  }
+
   #named(name: string): ClientRoom[] {
-    return this.#rooms.filter((room) => room.name === name);
+    const room = this.#rooms.get(name);
+    return [...(this.#personal.name === name ? [this.#personal] : []), ...(room ? [room] : [])];
   }
 
   #events(): Omit<LinkEvents, "closed"> {
@@ -115,8 +123,13 @@ export class SwitchboardClient implements T.Client<any> {
 
   #opened(session: Session, recovered: boolean): void {
     if (!recovered && this.#ownStatus) this.#connection.request("status", this.#ownStatus).catch(() => {});
-    this.#rooms[0]!.rename(`user:${session.user}`);
-    for (const room of this.#rooms) room.opened(recovered, session.rooms.includes(room.name));
+    const before = this.#user ?? session.user;
+    this.#user = session.user;
+    const rooms = this.#all;
+    // A guest gets another name with each session.
+    if (before !== session.user && !before.startsWith("guest-")) for (const room of rooms) room.userChanged();
+    this.#personal.rename(`user:${session.user}`);
+    for (const room of rooms) room.opened(recovered, session.rooms.includes(room.name));
     this.#handlers.call("session", session);
   }
 
@@ -131,7 +144,7 @@ export class SwitchboardClient implements T.Client<any> {
   #notice(event: string, args: any[]): void {
     const [payload] = args;
     if (event === "error" && payload?.code === "token_expired") void this.#connection.refresh();
-    if (event === "draining") this.#connection.retryAfterMs = payload.reconnect_in_ms;
+    if (event === "draining") this.#connection.retryAfterMs = payload?.reconnect_in_ms;
     for (const room of this.#named(payload?.room)) room.notice(event, payload);
     this.#handlers.call(event, ...args);
   }
@@ -149,11 +162,14 @@ export class SwitchboardClient implements T.Client<any> {
   }
 
   #changed(status: T.ConnectionStatus): void {
-    for (const room of this.#rooms) room.statusChanged(status);
+    for (const room of this.#all) room.statusChanged(status);
+    if (status === "connecting") this.#restore();
+  }
+
+  /** With the first use: a client that is made and never used sends nothing. */
+  #restore(): void {
     if (this.#restored) return;
-    // With the first use: a client that is made and never used sends nothing.
     this.#restored = true;
-    const { backlog } = this.#context;
-    if (status === "connecting") for (const draft of backlog.restore()) this.room(draft.room).restore(draft);
+    for (const draft of this.#context.backlog.restore()) this.room(draft.room).restore(draft);
   }
 }

@@ -42,6 +42,8 @@ export class Connection {
   #generation = 0;
   #retryAt: number | undefined;
   #refreshFailures = 0;
+  /** Attempts before this connection, which count on until the server has answered something. */
+  #attempts = 0;
   /** How far the server's clock is ahead. */
   #skew = 0;
 
@@ -87,7 +89,10 @@ export class Connection {
       };
       this.#outstanding.add(done);
       timer.set(timeoutMs, () => done(new SwitchboardError("timeout", `no reply to ${event}`)));
-      this.#link!.send(event, payload, (error, ack) => done(error && fromWire(error), ack));
+      this.#link!.send?.(event, payload, (error, ack) => {
+        this.#attempts = 0;
+        done(error && fromWire(error), ack);
+      });
     });
   }
 
@@ -153,6 +158,7 @@ export class Connection {
   readonly #opened = (session: Session, recovered: boolean): void => {
     this.#timer.clear();
     this.session = session;
+    this.#attempts = this.attempt;
     this.attempt = this.#refreshFailures = 0;
     this.retryAfterMs = undefined;
     this.#skew = session.ts - Date.now();
@@ -163,6 +169,7 @@ export class Connection {
 
   readonly #closed = (error: SwitchboardError): void => {
     if (this.status !== "connected" && this.status !== "connecting") return;
+    if (this.status === "connected") this.attempt = this.#attempts;
     this.#drop(unavailable("connection lost"));
     const { code, message, retryAfterMs } = error;
     const { attempts: _, minDelay, maxDelay } = this.#options.reconnect ?? {};
@@ -191,7 +198,7 @@ export class Connection {
 
   #scheduleRefresh(): void {
     const { expires_at } = this.session!;
-    if (!expires_at) return;
+    if (!expires_at || !this.#link!.send) return;
     const left = expires_at - this.#skew - Date.now();
     this.#refreshTimer.set(Math.max(left * 0.8, left - REFRESH_LEAD_MS), () => void this.refresh());
   }

@@ -20,7 +20,12 @@ export class Handlers<Handler extends (...args: any[]) => unknown> {
     return this.#handlers[event] ?? [];
   }
 
+  /** Not those that an earlier one has removed. */
   call(event: string, ...args: Parameters<Handler>): void {
-    for (const handler of this.of(event)) guard(() => handler(...args));
+    for (const handler of this.of(event)) if (this.of(event).includes(handler)) guard(() => handler(...args));
+  }
+
+  clear(): void {
+    for (const event in this.#handlers) delete this.#handlers[event];
   }
 }

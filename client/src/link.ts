@@ -11,6 +11,7 @@ export interface Session {
   rooms: string[];
   /** Milliseconds since the Unix epoch, as `ts`. */
   expires_at: number | null;
+  limits: { message_bytes: number };
   ts: number;
 }
 
@@ -25,7 +26,8 @@ export interface Link {
   open(auth: Auth): void;
   /** Closes, and calls back no more until it is opened again. */
   close(): void;
-  send(event: string, payload: object, reply: Reply): void;
+  /** Absent where clients only read. */
+  send?(event: string, payload: object, reply: Reply): void;
 }
 
 /** What a link calls. */

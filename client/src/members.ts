@@ -37,7 +37,7 @@ export class Members {
     const others = users.filter(({ user }) => user !== event.user);
     // An update is about somebody who is listed, unless nobody is.
     const listed = event.event === "join" || (event.event === "update" && others.length < users.length);
-    this.#set(event.count ?? count, listed ? [...others, member(event)] : others);
+    this.#set(event.count ?? count, listed && others.length < MAX_LISTED ? [...others, member(event)] : others);
     this.#check();
   }
 

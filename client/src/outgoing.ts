@@ -32,6 +32,8 @@ export interface Draft {
 /** All messages of a client that wait. */
 export class Backlog {
   readonly #waiting = new Set<Draft>();
+  /** In the storage. */
+  readonly #kept = new Set<Draft>();
   readonly #max: number;
   readonly #storage: QueueStorage | undefined;
   readonly #prefix: string;
@@ -40,7 +42,7 @@ export class Backlog {
   constructor(max: number, storage: QueueStorage | undefined, key: string) {
     this.#max = max;
     this.#storage = storage;
-    this.#prefix = `switchboard:${key}:`;
+    this.#prefix = `switchboard:${encodeURIComponent(key)}:`;
   }
 
   /** The time, but never the same twice. */
@@ -64,24 +66,33 @@ export class Backlog {
 
   /** It does not wait any more; `forget`: and a later page is not to send it either. */
   remove(draft: Draft, forget: boolean): void {
+    this.#kept.delete(draft);
     if (this.#waiting.delete(draft) && forget) attempt(() => this.#storage?.removeItem(this.#keyOf(draft)));
+  }
+
+  /** Another tab has sent it, and removed it from the storage. */
+  taken(draft: Draft): boolean {
+    return this.#kept.has(draft) && attempt(() => this.#storage!.getItem(this.#keyOf(draft))) === null;
   }
 
   /** What earlier pages have left behind, in the order it was sent. Each message has a key of its own: other tabs write, too. */
   restore(): Draft[] {
     const storage = this.#storage;
     const drafts: Draft[] = [];
-    for (let i = 0; storage && i < storage.length; i += 1) {
-      const key = storage.key(i)!;
-      const draft = key.startsWith(this.#prefix) && attempt(() => JSON.parse(storage.getItem(key)!) as Draft);
-      if (draft) drafts.push(draft);
-    }
+    attempt(() => {
+      for (let i = 0; storage && i < storage.length; i += 1) {
+        const key = storage.key(i)!;
+        const draft = key.startsWith(this.#prefix) && attempt(() => JSON.parse(storage.getItem(key)!) as Draft);
+        // Anybody may write there.
+        if (draft && draft.room && draft.id && draft.event && key === this.#keyOf(draft)) drafts.push(draft);
+      }
+    });
     return drafts.sort((a, b) => a.at - b.at);
   }
 
   #keep(draft: Draft): void {
     // A storage that is full must not stop the message.
-    attempt(() => this.#storage?.setItem(this.#keyOf(draft), JSON.stringify(draft)));
+    if (this.#storage) attempt(() => (this.#storage!.setItem(this.#keyOf(draft), JSON.stringify(draft)), this.#kept.add(draft)));
   }
 
   #keyOf({ room, id }: Draft): string {
@@ -115,7 +126,7 @@ export interface QueueOwner {
   /** Whether messages can be sent now. */
   ready(): boolean;
   sender(): Sender | null;
-  request(event: string, payload: object): Promise<Ack>;
+  publish(payload: { event: string; data: unknown; id: string }): Promise<Ack>;
   /** Something is shown differently, and soon seen. */
   changed(): void;
   /** It is to be seen now. */
@@ -192,13 +203,14 @@ export class SendQueue {
   }
 
   async #send(item: Outgoing): Promise<void> {
-    const { room, id, event, data, tried = Date.now() } = item.draft;
+    const { id, event, data, tried = Date.now() } = item.draft;
+    if (this.#backlog.taken(item.draft)) return this.#fail(item, new SwitchboardError("timeout", "another page has sent it"));
     if (Date.now() - tried > RESEND_FOR_MS) return this.#fail(item, new SwitchboardError("timeout", "sent too long ago to be sent again"));
     item.state = "sent";
     this.#inFlight += 1;
     this.#backlog.tried(item.draft);
     try {
-      const ack = await this.#owner.request("publish", { room, event, data, id });
+      const ack = await this.#owner.publish({ event, data, id });
       this.#refusals = 0;
       // The event itself may have come before its ack.
       if (this.items.get(id) !== item) return;
@@ -219,7 +231,8 @@ export class SendQueue {
     if (!this.#owner.ready() || code === "timeout") return;
     if (code === "not_joined") return this.#owner.notJoined();
     if (!isTemporary(error)) return this.#fail(item, error);
-    this.pause.set(retryDelay((this.#refusals += 1), retryAfterMs), () => this.flush());
+    // Those that were in flight together are refused together.
+    if (!this.pause.isSet) this.pause.set(retryDelay((this.#refusals += 1), retryAfterMs), () => this.flush());
   }
 
   #fail(item: Outgoing, error: SwitchboardError, forget = true): void {
@@ -227,6 +240,7 @@ export class SendQueue {
     item.state = "failed";
     item.error = error;
     item.reject(error);
+    this.#dropOldestFailed();
     this.#show(item);
   }
 
@@ -234,7 +248,6 @@ export class SendQueue {
   #enqueue(item: Outgoing): void {
     const { draft } = item;
     const room = this.#backlog.add(draft);
-    if (!room) this.#dropOldestFailed();
     this.items.delete(draft.id);
     this.items.set(draft.id, item);
     if (room) {
@@ -247,7 +260,7 @@ export class SendQueue {
 
   #dropOldestFailed(): void {
     const failed = [...this.items.values()].filter(({ state }) => state === "failed");
-    if (failed.length >= MAX_FAILED) this.items.delete(failed[0]!.draft.id);
+    if (failed.length > MAX_FAILED) this.items.delete(failed[0]!.draft.id);
   }
 
   #retry(item: Outgoing): void {

@@ -2,7 +2,7 @@
 
 import { Timer } from "./backoff.js";
 import { SwitchboardClient } from "./client.js";
-import { SwitchboardError, unavailable } from "./errors.js";
+import { fromWire, SwitchboardError, unavailable } from "./errors.js";
 import type { Link, LinkEvents, Reply } from "./link.js";
 import { queryOf } from "./query.js";
 import type { Client, ClientOptions, ErrorCode, EventMap, PlainOptions, WebSocketLike } from "./types.js";
@@ -12,7 +12,7 @@ const SILENCE_MS = 25_000;
 const ANSWER_MS = 10_000;
 const PROBE_MS = 1000;
 
-const CLOSE_CODES: Record<number, ErrorCode> = { 4001: "token_expired", 4003: "forbidden", 4009: "unavailable", 4029: "rate_limited" };
+const CLOSE_CODES: Record<number, ErrorCode> = { 4001: "token_expired", 4003: "forbidden", 4009: "too_large", 4029: "rate_limited" };
 
 /**
  * As `createClient`, over plain WebSocket: the same rooms, without signals. A connection is never recovered; its rooms are joined
@@ -64,7 +64,7 @@ function plainLink(url: string, options: PlainOptions, events: LinkEvents): Link
         if (opened !== socket) return;
         const frame = JSON.parse(data as string);
         listen();
-        if (frame.data?.event === "connected") user = frame.data.user;
+        if (frame.type === "system" && frame.data?.event === "connected") user = frame.data.user;
         receive(events, replies, frame);
       };
       opened.onerror = () => {};
@@ -96,15 +96,24 @@ function receive(events: LinkEvents, replies: Map<string, Reply>, frame: any): v
   else events.ephemeral(data.data, { room, event: data.event, from, ts: message().ts, ...(id && { id }) });
 }
 
-/** A WebSocket does not say why it was not opened. The same request without an upgrade does, if there is an answer. */
+/** A WebSocket does not say why it was not opened. A request without an upgrade does, if there is an answer. */
 async function refusal(base: string, query: string): Promise<SwitchboardError> {
-  const { fetch } = globalThis as { fetch?: (url: string, options: object) => Promise<{ status: number }> };
-  const asked = fetch?.(`${base}/events/-${query}`, { method: "HEAD" }).then(
-    ({ status }) => status,
-    () => 0,
-  );
-  const status = await Promise.race([asked, new Promise<void>((resolve) => new Timer().set(PROBE_MS, resolve))]);
-  if (status === 401) return new SwitchboardError("unauthorized", "invalid token");
-  if (status === 403) return new SwitchboardError("forbidden", "this origin may not connect");
+  const { fetch, AbortController } = globalThis as Record<string, any>;
+  if (fetch && AbortController) {
+    const probe = new AbortController();
+    const timer = new Timer();
+    timer.set(PROBE_MS, () => probe.abort());
+    try {
+      const response = await fetch(`${base}/events/-${query}`, { signal: probe.signal });
+      if (response.status === 403) return new SwitchboardError("forbidden", "this origin may not connect");
+      if (response.status === 401) return fromWire(await response.json());
+    } catch {
+      // There is no answer.
+    } finally {
+      timer.clear();
+      // Otherwise it is a stream.
+      probe.abort();
+    }
+  }
   return unavailable("no connection");
 }

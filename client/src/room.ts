@@ -18,6 +18,8 @@ import { uuid } from "./uuid.js";
 const PAGE = 1000;
 /** What is missing behind the head has been sent, as a rule, and arrives before that. */
 const HOLE_PATIENCE_MS = 500;
+/** Rooms that nobody uses and that keep their lists. */
+const MAX_IDLE = 100;
 /** Scrolling moves the read marker often. */
 const READ_GATHER_MS = 100;
 
@@ -30,8 +32,12 @@ export interface RoomContext {
   backlog: Backlog;
   history: number;
   maxMessages: number;
+  /** Rooms that nobody uses, the longest unused first. */
+  idle: Set<ClientRoom>;
   /** For the handlers of all rooms. */
   dispatch(event: string, data: unknown, meta: T.EventMeta): void;
+  /** Adds what earlier pages have left behind, once. */
+  restore(): void;
 }
 
 const IDLE: Snapshot = {
@@ -65,6 +71,8 @@ export class ClientRoom implements T.Room<any> {
   #asks = 0;
   #error: SwitchboardError | undefined;
   #failures = 0;
+  /** Joins in a row that were asked for because a message was refused. */
+  #rejoins = 0;
   /** The room was left, or never joined: what was sent meanwhile is history. */
   #away = true;
   /** The token does not permit to read earlier messages. */
@@ -95,6 +103,7 @@ export class ClientRoom implements T.Room<any> {
     });
     this.#usage = new Usage(
       () => {
+        context.idle.delete(this);
         connection.use();
         this.#ask();
         this.#store.changedNow();
@@ -103,9 +112,9 @@ export class ClientRoom implements T.Room<any> {
     );
     this.#queue = new SendQueue(
       {
-        ready: () => this.#join === "yes" && connection.status === "connected",
+        ready: () => this.#ready,
         sender: () => (connection.session ? senderOf(connection.session) : null),
-        request: (event, payload) => connection.request(event, payload),
+        publish: (payload) => this.#publish(payload),
         changed: () => this.#listedChanged(),
         changedNow: () => this.#store.changedNow(),
         waiting: () => this.#wanted(),
@@ -136,15 +145,11 @@ export class ClientRoom implements T.Room<any> {
 
   publish(event: string, data: unknown, { ephemeral, echo, id = uuid() }: T.PublishOptions = {}): Promise<any> {
     return quiet(async () => {
-      if (ephemeral) return void (await this.#request("publish", { event, data: data ?? null, ephemeral, echo }));
+      if (ephemeral) return void (await this.#publish({ event, data: data ?? null, ephemeral, echo }));
+      this.#context.restore();
       this.typing.over();
-      let copy: unknown;
-      try {
-        // As it is stored: the application may go on to change its own.
-        copy = JSON.parse(JSON.stringify(data ?? null));
-      } catch (error) {
-        throw new SwitchboardError("bad_request", `data: ${error}`);
-      }
+      // As it is stored: the application may go on to change its own.
+      const copy = JSON.parse(textOf(data ?? null));
       return this.#queue.add({ room: this.name, id, event, data: copy, at: this.#context.backlog.now() });
     });
   }
@@ -154,7 +159,7 @@ export class ClientRoom implements T.Room<any> {
   }
 
   markRead(seq = this.#timeline.head): Promise<void> {
-    if (this.#timeline.head < 0 || seq <= this.#read) return this.#reading ?? Promise.resolve();
+    if (this.#timeline.head < 0 || !(seq > this.#read)) return this.#reading ?? Promise.resolve();
     this.#read = Math.min(seq, this.#timeline.head);
     this.#store.changedNow();
     return (this.#reading ??= quiet(async () => {
@@ -170,10 +175,18 @@ export class ClientRoom implements T.Room<any> {
   rename(name: string): void {
     if (name === this.name) return;
     this.name = name;
-    this.#join = "no";
-    this.#timeline = new Timeline();
-    this.#read = 0;
-    this.#listedChanged();
+    this.#beginAnew();
+  }
+
+  /** Another user than before is connected, in whose name nothing of the former one's must go out. */
+  userChanged(): void {
+    this.#queue.failAll(new SwitchboardError("forbidden", "another user is connected now"), false);
+    this.#beginAnew();
+  }
+
+  close(): void {
+    if (this.follows) this.leave();
+    this.#handlers.clear();
   }
 
   /** There is a connection; `kept`: one on which the server goes on with the room, and replays what was missed. */
@@ -181,6 +194,9 @@ export class ClientRoom implements T.Room<any> {
     const kicked = recovered && this.#join === "yes" && !kept;
     const replayed = recovered && this.#join === "yes";
     this.#join = "no";
+    this.#rejoins = 0;
+    // The token may be another one.
+    this.#noHistory = false;
     this.#queue.relist();
     if (!this.#usage.active) {
       if (kept) this.leave();
@@ -241,6 +257,17 @@ export class ClientRoom implements T.Room<any> {
 
   #request(event: string, payload: object): Promise<Ack> {
     return this.#connection.request(event, { room: this.name, ...payload });
+  }
+
+  /** Sends an event, but not one so large that it would cost the connection. */
+  async #publish(payload: { event: string; data: unknown; ephemeral?: boolean; echo?: boolean | undefined }): Promise<Ack> {
+    const max = this.#connection.session?.limits?.message_bytes;
+    if (max && textOf(payload.data).length > max) throw new SwitchboardError("too_large", `more than ${max} bytes`);
+    return this.#request("publish", payload);
+  }
+
+  get #ready(): boolean {
+    return this.#join === "yes" && this.#connection.status === "connected";
   }
 
   /** Joins the room, or asks how it is if messages are `replayed` anyway. */
@@ -311,9 +338,11 @@ export class ClientRoom implements T.Room<any> {
     this.#changed();
   }
 
+  /** At once, unless the last time has not helped. */
   #rejoin(): void {
     if (this.#join === "yes") this.#join = "no";
-    this.#ask();
+    if ((this.#rejoins += 1) === 1) this.#ask();
+    else this.#timer.set(retryDelay(this.#rejoins - 1), () => this.#ask());
   }
 
   /** Something is to be sent, perhaps after the room was refused: then it is asked for once more. */
@@ -337,6 +366,18 @@ export class ClientRoom implements T.Room<any> {
     this.#timeline.trim(this.#context.history);
     this.#members.set();
     this.#pause();
+    this.#listedChanged();
+    const { idle } = this.#context;
+    idle.add(this);
+    const [longest] = idle;
+    if (idle.size > MAX_IDLE && idle.delete(longest!)) longest!.#beginAnew();
+  }
+
+  #beginAnew(): void {
+    this.#join = "no";
+    this.#timeline = new Timeline();
+    this.#read = 0;
+    this.#away = true;
     this.#listedChanged();
   }
 
@@ -373,6 +414,7 @@ export class ClientRoom implements T.Room<any> {
     const message: T.Message = { room: this.name, id, seq, event, from: senderOf(this.#connection.session!), data, ts };
     const timeline = this.#timeline;
     if (epoch !== timeline.epoch) return this.#rejoin();
+    this.#rejoins = 0;
     if (!duplicate || seq > timeline.head) this.message(message);
     // Behind a hole it is shown as it is until the hole is filled.
     if (seq <= timeline.head) this.#queue.settle(id, message);
@@ -381,7 +423,7 @@ export class ClientRoom implements T.Room<any> {
   /** Reads what is missing behind the head from the log, page by page. */
   async #fill(): Promise<void> {
     const timeline = this.#timeline;
-    if (this.#filling || timeline.missing <= 0 || this.#join !== "yes") return;
+    if (this.#filling || timeline.missing <= 0 || !this.#ready) return;
     const { head, epoch } = timeline;
     this.#filling = true;
     let wait = 0;
@@ -389,15 +431,19 @@ export class ClientRoom implements T.Room<any> {
       const page = await this.#request("history", { after: head, limit: PAGE });
       if (page.epoch !== epoch) this.#rejoin();
       // Otherwise live messages were faster, or the list has begun anew.
-      else if (head === timeline.head && epoch === timeline.epoch) this.#emit(timeline.fill(page.messages.map(listed), page.seq));
-      this.#failures = 0;
+      else if (head === timeline.head && epoch === timeline.epoch && timeline === this.#timeline) {
+        this.#emit(timeline.fill(page.messages.map(listed), page.seq));
+      }
+      if (timeline.head > head) this.#failures = 0;
+      else wait = retryDelay((this.#failures += 1));
     } catch (failure) {
       const error = failure as SwitchboardError;
-      if (!isTemporary(error)) this.#emit(timeline.fill([], head + timeline.missing));
+      // What has no connection asks again on the next.
+      if (!isTemporary(error) && this.#ready) this.#emit(timeline.fill([], head + timeline.missing));
       wait = retryDelay((this.#failures += 1), error.retryAfterMs);
     }
     this.#filling = false;
-    if (timeline.missing > 0) this.#timer.set(wait, () => this.#fill());
+    if (this.#timeline.missing > 0 && this.#ready) this.#timer.set(wait, () => this.#fill());
   }
 
   async #loadOlder(limit: number): Promise<boolean> {
@@ -472,6 +518,15 @@ function plain({ state: _, afterGap: __, ...message }: Listed): T.Message<any> {
 const both = (first: T.Unsubscribe, second: T.Unsubscribe): T.Unsubscribe => () => (first(), second());
 
 const ignore = () => {};
+
+function textOf(data: unknown): string {
+  try {
+    // Of what JSON does not have, such as a function, there is no text.
+    return JSON.stringify(data).toString();
+  } catch (error) {
+    throw new SwitchboardError("bad_request", `data: ${error}`);
+  }
+}
 
 const pause = (ms: number) => new Promise<void>((resolve) => void setTimeout(resolve, ms));
 

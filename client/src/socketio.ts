@@ -5,6 +5,8 @@ import { fromWire, SwitchboardError, unavailable, type WireError } from "./error
 import type { Link, LinkEvents } from "./link.js";
 import type { Auth, ErrorCode, EventMeta, Message } from "./types.js";
 
+const NO_ACK: WireError = { code: "bad_request", message: "the ack has another form: does somebody else own this event?" };
+
 export function socketLink(url: string, options: Record<string, unknown> | undefined, events: LinkEvents): Link {
   let auth: Auth = {};
   // Between `open` and the end of that connection.
@@ -51,7 +53,8 @@ export function socketLink(url: string, options: Record<string, unknown> | undef
       socket.disconnect();
     },
     send(event, payload, reply) {
-      socket.emit(event, payload, (ack: any) => reply(ack.error, ack));
+      // The event may belong to somebody else here, who acknowledges in another form.
+      socket.emit(event, payload, (ack: any) => reply(ack?.ok ? undefined : (ack?.error ?? NO_ACK), ack));
     },
   };
 }

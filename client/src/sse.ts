@@ -100,9 +100,9 @@ class RoomStream implements T.EventStream<any> {
     const head = this.#heads[room];
     // A stream that was opened again may repeat some.
     if (head !== undefined && seq <= head) return;
-    const afterGap = head !== undefined && seq > head + 1;
     this.#heads[room] = seq;
-    this.#messages.push({ ...message, state: "sent", ...((afterGap || head === -1) && { afterGap: true }) });
+    // Numbers that are left out are those of events that are not listened to.
+    this.#messages.push({ ...message, state: "sent", ...(head === -1 && { afterGap: true }) });
     this.#messages.splice(0, this.#messages.length - this.#maxMessages);
     this.#listChanged = true;
     this.#store.changed();
@@ -163,6 +163,5 @@ function streamLink(
       );
     },
     close,
-    send() {},
   };
 }

@@ -60,6 +60,7 @@ export class Timeline<M extends Numbered> {
     this.#gaps = 0;
     this.#lost = renewed;
     this.#known = seq;
+    for (const held of this.#held.keys()) this.#known = Math.max(this.#known, held);
     this.#skipTo(messages[0]?.seq ?? seq + 1);
     const added = this.add(messages);
     this.hasOlder = this.first > 1;
@@ -79,14 +80,15 @@ export class Timeline<M extends Numbered> {
         this.#lost = false;
       }
       next.push(message);
+      this.list.push(message);
     }
-    this.list.push(...next);
     return next;
   }
 
   /** Adds the page of the log behind the head. What exists before its first message is lost, or all of it if the page is empty. */
   fill(messages: readonly M[], seq: number): M[] {
-    const first = Math.min(messages[0]?.seq ?? seq + 1, ...this.#held.keys());
+    let first = messages[0]?.seq ?? seq + 1;
+    for (const held of this.#held.keys()) first = Math.min(first, held);
     if (first > this.head + 1) {
       this.#lost ||= this.list.length > 0;
       this.#skipTo(first);

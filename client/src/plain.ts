@@ -86,7 +86,7 @@ function receive(events: LinkEvents, replies: Map<string, Reply>, frame: any): v
   const reply = replies.get(id);
   if (type === "ack" || (type === "error" && reply)) {
     replies.delete(id);
-    reply?.(type === "error" ? data : undefined, data);
+    reply?.(type === "error" ? data : undefined, data ?? {});
   } else if (type === "text") events.message({ ...message(), event: "message", data });
   else if (type === "system" && data.event === "connected") events.opened(data, false);
   else if (type === "system") events.notice(data.event, [data]);

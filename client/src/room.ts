@@ -262,7 +262,7 @@ export class ClientRoom implements T.Room<any> {
   /** Sends an event, but not one so large that it would cost the connection. */
   async #publish(payload: { event: string; data: unknown; ephemeral?: boolean; echo?: boolean | undefined }): Promise<Ack> {
     const max = this.#connection.session?.limits?.message_bytes;
-    if (max && textOf(payload.data).length > max) throw new SwitchboardError("too_large", `more than ${max} bytes`);
+    if (max && bytesOf(textOf(payload.data)) > max) throw new SwitchboardError("too_large", `more than ${max} bytes`);
     return this.#request("publish", payload);
   }
 
@@ -518,6 +518,9 @@ function plain({ state: _, afterGap: __, ...message }: Listed): T.Message<any> {
 const both = (first: T.Unsubscribe, second: T.Unsubscribe): T.Unsubscribe => () => (first(), second());
 
 const ignore = () => {};
+
+/** In UTF-8; TextEncoder is not everywhere. */
+const bytesOf = (text: string) => encodeURIComponent(text).replace(/%../g, "1").length;
 
 function textOf(data: unknown): string {
   try {

@@ -4,7 +4,9 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { launch, openPage, screenshot } from "./support/browser.mjs";
@@ -63,7 +65,9 @@ async function isAccessible(page, what) {
 }
 
 test("the types fit, and the page can be built", () => {
-  execFileSync("npm", ["run", "build", "--", "--outDir", "node_modules/.cache/dist"], { cwd: folder, encoding: "utf8", stdio: "pipe" });
+  const npm = (...args) => execFileSync("npm", args, { cwd: folder, encoding: "utf8", stdio: "pipe" });
+  if (!existsSync(join(folder, "node_modules/.package-lock.json"))) npm("ci", "--no-audit", "--no-fund");
+  npm("run", "build", "--", "--outDir", "node_modules/.cache/dist");
 });
 
 test("two people chat while the server is killed and started, and each message is there once", async (t) => {

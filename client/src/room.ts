@@ -4,7 +4,10 @@ import { retryDelay, Timer } from "./backoff.js";
 import type { Connection } from "./connection.js";
 import { isTemporary, SwitchboardError } from "./errors.js";
 import { Handlers } from "./handlers.js";
+import { IDLE_ROOM } from "./idle.js";
+import { exceeds, textOf } from "./json.js";
 import type { Ack } from "./link.js";
+import { ReadMarker } from "./marker.js";
 import { MAX_LISTED, Members } from "./members.js";
 import { type Backlog, type Draft, SendQueue } from "./outgoing.js";
 import { Published, type Scheduler } from "./scheduler.js";
@@ -20,8 +23,6 @@ const PAGE = 1000;
 const HOLE_PATIENCE_MS = 500;
 /** Rooms that nobody uses and that keep their lists. */
 const MAX_IDLE = 100;
-/** Scrolling moves the read marker often. */
-const READ_GATHER_MS = 100;
 
 type Listed = T.ListedMessage<any> & { seq: number };
 type Snapshot = T.RoomSnapshot<any>;
@@ -40,16 +41,6 @@ export interface RoomContext {
   restore(): void;
 }
 
-const IDLE: Snapshot = {
-  status: "idle",
-  messages: [],
-  hasOlder: false,
-  gap: false,
-  unread: 0,
-  members: { count: 0, users: [] },
-  typing: [],
-};
-
 export class ClientRoom implements T.Room<any> {
   name: string;
   readonly typing: OwnTyping;
@@ -62,6 +53,7 @@ export class ClientRoom implements T.Room<any> {
   readonly #queue: SendQueue;
   readonly #members: Members;
   readonly #typists: Typists;
+  readonly #marker: ReadMarker;
   readonly #timer = new Timer();
   /** On this connection; `refused` until the next, or until it is used anew. */
   #join: "no" | "asked" | "yes" | "refused" = "no";
@@ -82,9 +74,6 @@ export class ClientRoom implements T.Room<any> {
   /** How many messages the list may have. */
   #limit: number;
   #listChanged = false;
-  /** How far the user has read; the server is told a little later. */
-  #read = 0;
-  #reading: Promise<void> | undefined;
 
   constructor(name: string, context: RoomContext) {
     const { connection } = context;
@@ -92,12 +81,16 @@ export class ClientRoom implements T.Room<any> {
     this.#context = context;
     this.#connection = connection;
     this.#limit = context.maxMessages;
-    this.#store = new Published(context.scheduler, IDLE, (previous) => this.#build(previous));
+    this.#store = new Published(context.scheduler, IDLE_ROOM, (previous) => this.#build(previous));
     this.#members = new Members(() => {
       // Without the permission there is no list.
       this.#request("presence", { limit: MAX_LISTED }).then((list) => (this.#members.set(list as any), this.#changed()), ignore);
     });
     this.#typists = new Typists(() => this.#changed());
+    this.#marker = new ReadMarker(
+      () => this.#store.changedNow(),
+      (seq) => this.#request("read", { seq }),
+    );
     this.typing = new OwnTyping((typing) => {
       if (this.#join === "yes") this.#request("typing", { typing }).catch(ignore);
     });
@@ -159,14 +152,7 @@ export class ClientRoom implements T.Room<any> {
   }
 
   markRead(seq = this.#timeline.head): Promise<void> {
-    if (this.#timeline.head < 0 || !(seq > this.#read)) return this.#reading ?? Promise.resolve();
-    this.#read = Math.min(seq, this.#timeline.head);
-    this.#store.changedNow();
-    return (this.#reading ??= quiet(async () => {
-      await pause(READ_GATHER_MS);
-      this.#reading = undefined;
-      await this.#request("read", { seq: this.#read });
-    }));
+    return this.#marker.move(Math.min(seq, this.#timeline.head));
   }
 
   // What the client calls.
@@ -191,7 +177,6 @@ export class ClientRoom implements T.Room<any> {
 
   /** There is a connection; `kept`: one on which the server goes on with the room, and replays what was missed. */
   opened(recovered: boolean, kept: boolean): void {
-    const kicked = recovered && this.#join === "yes" && !kept;
     const replayed = recovered && this.#join === "yes";
     this.#join = "no";
     this.#rejoins = 0;
@@ -201,7 +186,7 @@ export class ClientRoom implements T.Room<any> {
     if (!this.#usage.active) {
       if (kept) this.leave();
       // Otherwise the reason is about to be told.
-    } else if (kicked) this.#refuse(new SwitchboardError("forbidden", "removed from the room"));
+    } else if (replayed && !kept) this.#refuse(new SwitchboardError("forbidden", "removed from the room"));
     else this.#ask(replayed);
   }
 
@@ -249,7 +234,7 @@ export class ClientRoom implements T.Room<any> {
     else if (this.#join !== "yes") return;
     else if (event === "presence") this.#members.apply(payload);
     else if (event === "typing" && !own) this.#typists.set(payload);
-    else if (event === "read" && own) this.#learnRead(payload.seq);
+    else if (event === "read" && own) this.#marker.learn(payload.seq);
     this.#changed();
   }
 
@@ -262,7 +247,7 @@ export class ClientRoom implements T.Room<any> {
   /** Sends an event, but not one so large that it would cost the connection. */
   async #publish(payload: { event: string; data: unknown; ephemeral?: boolean; echo?: boolean | undefined }): Promise<Ack> {
     const max = this.#connection.session?.limits?.message_bytes;
-    if (max && bytesOf(textOf(payload.data)) > max) throw new SwitchboardError("too_large", `more than ${max} bytes`);
+    if (max && exceeds(textOf(payload.data), max)) throw new SwitchboardError("too_large", `more than ${max} bytes`);
     return this.#request("publish", payload);
   }
 
@@ -297,7 +282,7 @@ export class ClientRoom implements T.Room<any> {
     this.#members.set(members);
     const isNew = timeline.head < 0 || timeline.epoch !== epoch;
     const tooMuch = seq - timeline.head - messages.length > this.#context.maxMessages;
-    if (isNew) this.#read = 0;
+    if (isNew) this.#marker.seq = 0;
     if (isNew || tooMuch) this.#listedChanged();
     const fresh = isNew || tooMuch ? timeline.begin(state) : timeline.add(state.messages, seq);
     if (this.#noHistory) {
@@ -307,8 +292,10 @@ export class ClientRoom implements T.Room<any> {
     this.#settle(state.messages);
     this.#emit(fresh, this.#away ? seq : 0);
     this.#away = false;
-    if (this.#read > seq - unread) this.#request("read", { seq: this.#read }).catch(ignore);
-    this.#learnRead(seq - unread);
+    const read = seq - unread;
+    if (this.#marker.seq > read) this.#request("read", { seq: this.#marker.seq }).catch(ignore);
+    this.#marker.learn(read);
+    this.#changed();
     for (const notice of this.#early) this.notice(...notice);
     this.#queue.resend();
     this.#fill();
@@ -376,7 +363,7 @@ export class ClientRoom implements T.Room<any> {
   #beginAnew(): void {
     this.#join = "no";
     this.#timeline = new Timeline();
-    this.#read = 0;
+    this.#marker.seq = 0;
     this.#away = true;
     this.#listedChanged();
   }
@@ -461,11 +448,6 @@ export class ClientRoom implements T.Room<any> {
     return timeline.hasOlder;
   }
 
-  #learnRead(seq: number): void {
-    this.#read = Math.max(this.#read, seq);
-    this.#changed();
-  }
-
   // Snapshots.
 
   #changed(): void {
@@ -488,22 +470,13 @@ export class ClientRoom implements T.Room<any> {
   }
 
   #build({ messages }: Snapshot): Snapshot {
-    const { list, hasOlder, gap } = this.#timeline;
+    const { list, first, hasOlder, gap } = this.#timeline;
     if (this.#listChanged) {
       this.#listChanged = false;
       messages = [...list, ...[...this.#queue.items.values()].map((item) => item.listed!)];
     }
-    const unread = this.#countUnread();
+    const unread = this.#marker.unread(list, first, this.#connection.session?.user);
     return { ...this.#status, messages, hasOlder, gap, unread, members: this.#members.snapshot, typing: this.#typists.list };
-  }
-
-  /** Messages of others behind the marker; those that are not in the list may be anybody's. */
-  #countUnread(): number {
-    const { list, first } = this.#timeline;
-    const me = this.#connection.session?.user;
-    let count = Math.max(0, first - 1 - this.#read);
-    for (let i = list.length; i > 0 && list[(i -= 1)]!.seq > this.#read; ) if (list[i]!.from?.user !== me) count += 1;
-    return count;
   }
 }
 
@@ -518,20 +491,6 @@ function plain({ state: _, afterGap: __, ...message }: Listed): T.Message<any> {
 const both = (first: T.Unsubscribe, second: T.Unsubscribe): T.Unsubscribe => () => (first(), second());
 
 const ignore = () => {};
-
-/** In UTF-8; TextEncoder is not everywhere. */
-const bytesOf = (text: string) => encodeURIComponent(text).replace(/%../g, "1").length;
-
-function textOf(data: unknown): string {
-  try {
-    // Of what JSON does not have, such as a function, there is no text.
-    return JSON.stringify(data).toString();
-  } catch (error) {
-    throw new SwitchboardError("bad_request", `data: ${error}`);
-  }
-}
-
-const pause = (ms: number) => new Promise<void>((resolve) => void setTimeout(resolve, ms));
 
 /** The list shows what has failed; an application need not handle it a second time. */
 function quiet<Result>(run: () => Promise<Result>): Promise<Result> {

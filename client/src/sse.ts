@@ -3,6 +3,7 @@
 import { Connection } from "./connection.js";
 import { fromWire, SwitchboardError, unavailable } from "./errors.js";
 import { Handlers } from "./handlers.js";
+import { IDLE_STREAM } from "./idle.js";
 import type { Link, LinkEvents } from "./link.js";
 import { queryOf } from "./query.js";
 import { Published, Scheduler } from "./scheduler.js";
@@ -39,10 +40,9 @@ class RoomStream implements T.EventStream<any> {
 
   constructor(url: string, rooms: string | readonly string[], options: T.StreamOptions) {
     const scheduler = new Scheduler();
-    const first = { status: "idle", messages: [], gap: false } as const;
     this.#names = new Set([...NAMES, ...(options.events ?? [])]);
     this.#maxMessages = options.maxMessages ?? 20_000;
-    this.#store = new Published<T.StreamSnapshot<any>>(scheduler, first, (previous) => this.#build(previous));
+    this.#store = new Published<T.StreamSnapshot<any>>(scheduler, IDLE_STREAM, (previous) => this.#build(previous));
     const events = {
       opened: () => {},
       message: (message: T.Message<any>) => this.#message(message),

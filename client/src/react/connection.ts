@@ -1,7 +1,7 @@
 // The connection's state.
 
 import type { ConnectionSnapshot } from "../types.js";
-import { IDLE_CONNECTION } from "./idle.js";
+import { IDLE_CONNECTION } from "../idle.js";
 import { useClient } from "./provider.js";
 import { useSelection } from "./selection.js";
 

@@ -4,7 +4,7 @@ import { useEffect, useState } from "react";
 import { subscribe } from "../sse.js";
 import type { EventHandler, EventMap, EventStream, StreamOptions, StreamSnapshot } from "../types.js";
 import { useNewest } from "./handlers.js";
-import { IDLE_STREAM } from "./idle.js";
+import { IDLE_STREAM } from "../idle.js";
 import { useSelection } from "./selection.js";
 
 /** Handlers by event; those of the latest render are called. */

@@ -3,7 +3,7 @@
 import { useEffect } from "react";
 import type { Message, Notifications, NotificationsSnapshot } from "../types.js";
 import { useNewest } from "./handlers.js";
-import { IDLE_NOTIFICATIONS } from "./idle.js";
+import { IDLE_NOTIFICATIONS } from "../idle.js";
 import { useClient } from "./provider.js";
 import { remember, useSelection } from "./selection.js";
 

@@ -1,7 +1,7 @@
 // Rooms: each hook joins the room while its component is mounted, and renders only when its own part of the room changes.
 
 import type { EventMap, Room, RoomSnapshot } from "../types.js";
-import { IDLE_ROOM } from "./idle.js";
+import { IDLE_ROOM } from "../idle.js";
 import { useClient } from "./provider.js";
 import { remember, useSelection } from "./selection.js";
 

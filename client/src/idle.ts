@@ -1,6 +1,7 @@
-// What the hooks show on a server and while a page hydrates: the same objects each time, and nothing has been connected.
+// Snapshots of what nobody uses yet: where each store begins, and what the hooks show on a server and while a page hydrates. The same
+// objects each time.
 
-import type { ConnectionSnapshot, NotificationsSnapshot, RoomSnapshot, StreamSnapshot } from "../types.js";
+import type { ConnectionSnapshot, NotificationsSnapshot, RoomSnapshot, StreamSnapshot } from "./types.js";
 
 export const IDLE_ROOM: RoomSnapshot<any> = {
   status: "idle",

@@ -183,10 +183,8 @@ impl<S: ReplySink> Executor<S> {
 
     /// Waits until every message in flight is stored and replied to.
     async fn wait_stored(&mut self) {
-        while self.in_flight.has_messages() {
-            if let Some((target, result)) = self.in_flight.next_stored().await {
-                self.reply(target, &result);
-            }
+        while let Some((target, result)) = self.in_flight.next_stored().await {
+            self.reply(target, &result);
         }
     }
 

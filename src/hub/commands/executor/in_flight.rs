@@ -44,11 +44,6 @@ impl<T: Send + 'static> InFlight<T> {
         self.stored.len() < MAX_MESSAGES
     }
 
-    /// Whether messages are on their way to the log. Cheaper than to poll for the next one.
-    pub(super) fn has_messages(&self) -> bool {
-        !self.stored.is_empty()
-    }
-
     /// Adds a reply that comes behind those to all messages before it.
     pub(super) fn push_stored(
         &mut self,
@@ -59,6 +54,10 @@ impl<T: Send + 'static> InFlight<T> {
 
     /// The reply to the next message, once it is stored; `None` if none is on its way.
     pub(super) async fn next_stored(&mut self) -> Option<(T, Result<Reply>)> {
+        // With each event that is no message: cheaper than to poll.
+        if self.stored.is_empty() {
+            return None;
+        }
         self.stored.next().await
     }
 

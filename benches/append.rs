@@ -8,7 +8,7 @@ use std::{
 use serde_json::value::RawValue;
 use switchboard::{
     backend::{
-        Backend, Deliveries, Draft, Log, Synchronous,
+        Backend, Deliveries, Draft, Log, MessageEntries, Synchronous,
         memory::{self, MemoryConfig},
         sqlite::{self, SqliteConfig},
     },
@@ -29,6 +29,7 @@ fn draft(sender: usize) -> Result<Draft, Box<dyn std::error::Error>> {
         from: None,
         data: RawValue::from_string(format!("\"{}\"", "x".repeat(126)))?.into(),
         except: None,
+        entries: MessageEntries::default(),
     })
 }
 

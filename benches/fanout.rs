@@ -8,28 +8,23 @@
 use std::{
     env,
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures_util::future::try_join_all;
-use serde_json::json;
-use socketioxide::{
-    SocketIo,
-    extract::{AckSender, Data, SocketRef},
-};
 
+#[allow(dead_code, reason = "shared with benchmarks that need more of it")]
 mod support {
     pub mod client;
     pub mod load;
+    pub mod plain;
     pub mod process;
 }
 use support::{
     client::{Client, body, quantile},
-    load::{Counter, Load, count, serve_alone},
+    load::{Counter, Load, count},
+    plain,
     process::{Result, Server, check_open_files},
 };
 
@@ -41,6 +36,8 @@ const ROUNDS: usize = 5;
 const SETTLE_TIME: Duration = Duration::from_secs(3);
 /// Connections that publish.
 const SENDERS: usize = 50;
+/// Clients that connect at a time.
+const CONNECTING: usize = 100;
 /// Idle connections.
 const IDLE: usize = 2000;
 /// Open files that the largest load needs, in the server and here.
@@ -55,7 +52,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> Result<()> {
     if env::var_os(PLAIN).is_some() {
-        return tokio::runtime::Runtime::new()?.block_on(serve_plain());
+        return tokio::runtime::Runtime::new()?.block_on(plain::serve());
     }
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -65,36 +62,6 @@ fn main() -> Result<()> {
 
 /// The environment variable that makes this program the server to compare with.
 const PLAIN: &str = "SWITCHBOARD_BENCH_PLAIN";
-
-/// A server with socketioxide alone: it relays each message to a room by `io.to(room).emit`, in packets of the form and size
-/// of Switchboard's.
-async fn serve_plain() -> Result<()> {
-    let (layer, io) = SocketIo::builder().max_buffer_size(16384).build_layer();
-    io.ns("/", async |socket: SocketRef| {
-        socket.on(
-            "join",
-            async |socket: SocketRef, Data::<String>(room), ack: AckSender| {
-                socket.join(room);
-                let _ = ack.send(&json!({ "ok": true }));
-            },
-        );
-        let number = Arc::new(AtomicU64::new(0));
-        socket.on(
-            "message",
-            async move |io: SocketIo, Data::<serde_json::Value>(body)| {
-                let seq = number.fetch_add(1, Ordering::Relaxed) + 1;
-                let room = body["room"].as_str().unwrap_or_default().to_owned();
-                let message = json!({
-                    "room": room, "id": "01a1fe43-56cd-7457-a913-1ccf91cbce8f", "seq": seq, "event": "message",
-                    "from": { "user": "sender" }, "data": body["data"], "ts": 1_795_267_188_429_u64,
-                });
-                let _ = io.to(room).emit("message", &(message, format!("{seq}~"))).await;
-            },
-        );
-        let _ = socket.emit("session", &json!({}));
-    });
-    serve_alone("plain", layer).await
-}
 
 async fn measure() -> Result<()> {
     // `cargo test --all-targets` runs benches too, without this flag.
@@ -118,10 +85,21 @@ async fn measure() -> Result<()> {
         ("publish: memory, 64 in flight each", MEMORY, 64),
         ("publish: sqlite normal, 64 in flight each", NORMAL, 64),
         ("publish: sqlite full, 64 in flight each", FULL, 64),
+        ("publish: memory, 1 in flight each", MEMORY, 1),
+        ("publish: sqlite normal, 1 in flight each", NORMAL, 1),
         ("publish: sqlite full, 1 in flight each", FULL, 1),
     ] {
         if is_selected(name) {
             publish(name, store, window).await?;
+        }
+    }
+    for (name, store) in [
+        ("connects: memory, 100 at a time", MEMORY),
+        ("connects: sqlite normal, 100 at a time", NORMAL),
+        ("connects: sqlite full, 100 at a time", FULL),
+    ] {
+        if is_selected(name) {
+            connects(name, store).await?;
         }
     }
     if is_selected("idle") {
@@ -199,6 +177,35 @@ async fn publish(name: &str, store: &[&str], window: usize) -> Result<()> {
     for of_one in try_join_all(loads).await? {
         latencies.extend(of_one?);
     }
+    print_latencies(name, &server, (cpu, started), latencies)
+}
+
+/// CPU time per client that connects and joins a room, and how long that takes; each has a room of its own, and leaves at once.
+async fn connects(name: &str, store: &[&str]) -> Result<()> {
+    let server = Server::start(store)?;
+    let address = &server.address;
+    let (cpu, started) = (server.cpu()?, Instant::now());
+    let clients = (0..CONNECTING).map(|number| async move {
+        let mut latencies = Vec::new();
+        while started.elapsed() < LOAD_DURATION {
+            let (user, begun) = (format!("{number}-{}", latencies.len()), Instant::now());
+            let mut client = Client::connect(address, &user).await?;
+            client.join(&format!("room-{user}")).await?;
+            latencies.push(begun.elapsed());
+        }
+        Result::Ok(latencies)
+    });
+    let latencies = try_join_all(clients).await?.concat();
+    print_latencies(name, &server, (cpu, started), latencies)
+}
+
+/// Prints what the server has used since `cpu` and `started` for each of what took so long.
+fn print_latencies(
+    name: &str,
+    server: &Server,
+    (cpu, started): (Duration, Instant),
+    mut latencies: Vec<Duration>,
+) -> Result<()> {
     let load = Load {
         cpu: server.cpu()? - cpu,
         count: latencies.len() as u64,

@@ -13,6 +13,7 @@ use std::{
 
 use futures_util::future::{try_join, try_join_all};
 
+#[allow(dead_code, reason = "shared with benchmarks that need more of it")]
 mod support {
     pub mod client;
     pub mod process;

@@ -18,6 +18,7 @@ use tokio::{
     sync::Notify,
 };
 
+#[allow(dead_code, reason = "shared with benchmarks that need more of it")]
 mod support {
     pub mod process;
 }

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { open, refusal, start } from "./support/clients.mjs";
 import { http, Raw } from "./support/raw.mjs";
 import { serve } from "./support/server.mjs";
@@ -231,6 +232,24 @@ test("a client whose token expires gets an error, and its transport closes after
     assert.match(reason, /^transport (close|error)$/);
     assert.ok(Date.now() >= exp * 1000 + 900, "the grace time was kept");
   }
+});
+
+// By then its worker has no task (src/transport/socketio/parking.rs).
+test("a client that has been silent for long is served, told of its token's end, and seen to leave", async (t) => {
+  const server = await serve(t, { ...STRICT, "presence-grace": "100ms" });
+  const alice = await open(t, server, { reconnection: false, token: sign({ sub: "alice", exp: at(14) }) });
+  const bob = await open(t, server, { token: sign({ sub: "bob" }) });
+  const carol = await open(t, server, { token: sign({ sub: "carol" }) });
+  for (const client of [alice, bob, carol]) await client.ok("join", "lobby");
+  const left = carol.on("presence");
+  await pause(5000);
+  assert.equal((await bob.ok("message", { room: "lobby", data: "still here" })).seq, 1);
+  await pause(5000);
+  bob.socket.disconnect();
+  await left.until((items) => items.some(([{ event, user }]) => event === "leave" && user === "bob"), "bob's leave");
+  assert.equal((await carol.ok("message", { room: "lobby", data: "bye" })).seq, 2);
+  const [[error]] = await alice.errors.count(1);
+  assert.equal(error.code, "token_expired");
 });
 
 test("a client that refreshes its token in time stays connected, with the new token's end and grants", async (t) => {

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { manager, MATRIX, open, upTo } from "./support/clients.mjs";
 import { http, rawClient } from "./support/raw.mjs";
 import { eventually } from "./support/scope.mjs";
@@ -119,7 +120,8 @@ test("a flood is refused once the client has been over its rate for too long, wi
     assert.equal(error.code, "rate_limited");
     assert.ok(error.retry_after_ms > 0, JSON.stringify(error));
   }
-  // It has caught up, and is held back again instead.
+  // Once it has waited as it was told it has caught up, and is held back again instead.
+  await pause(Math.max(...refused.map(({ error }) => error.retry_after_ms)));
   await Promise.all(upTo(50).map((i) => client.ok("message", { room: "lobby", data: i })));
 });
 

@@ -173,7 +173,7 @@ for (const link of LINKS) {
   });
 
   suite("a status that was set is there again after the session was lost", async (t) => {
-    const server = await serve(t, { ...UNLIMITED, "recovery-window": "1ms", "presence-grace": "1ms" });
+    const server = await serve(t, { ...UNLIMITED, "recovery-window": 0, "presence-grace": "1ms" });
     const way = await network(t, server);
     const alice = client(t, way, { link, user: "alice" });
     const room = await enter(t, alice, "lobby");

@@ -107,7 +107,7 @@ for (const link of LINKS) {
   });
 
   suite("no handler is called once one of them has closed the client", async (t) => {
-    const server = await serve(t, { ...UNLIMITED, "recovery-window": "1ms" });
+    const server = await serve(t, { ...UNLIMITED, "recovery-window": 0 });
     const way = await network(t, server);
     const alice = client(t, way, { link, user: "alice" });
     const room = await enter(t, alice, "lobby");
@@ -126,7 +126,7 @@ for (const link of LINKS) {
   });
 
   suite("a token that may read history, after one that could not, lets nothing be missing after a cut", async (t) => {
-    const server = await serve(t, { ...UNLIMITED, "auth-hmac-secret": SECRET, "recovery-window": "1ms" });
+    const server = await serve(t, { ...UNLIMITED, "auth-hmac-secret": SECRET, "recovery-window": 0 });
     const way = await network(t, server);
     const other = await enter(t, client(t, server, { token: sign({ sub: "bob" }) }), "lobby");
     await other.send(1);
@@ -330,9 +330,10 @@ test("plain: of 2,000 rooms that nobody uses any more few keep their messages, a
 
 test("a room is found fast among many", async (t) => {
   const alice = client(t, { url: "http://127.0.0.1:9" }, { link: "plain" });
-  const began = performance.now();
+  // The time of the processor, which others on the machine do not change.
+  const began = process.cpuUsage();
   for (const n of upTo(20_000)) alice.room(`room ${n}`);
-  const took = Math.round(performance.now() - began);
+  const took = Math.round(process.cpuUsage(began).user / 1000);
   t.diagnostic(`20,000 rooms: ${took} ms`);
   assert.ok(took < 1_200, `${took} ms`);
 });

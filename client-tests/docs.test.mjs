@@ -23,6 +23,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { defer, Journal, within } from "./support/scope.mjs";
 import { binary, serve } from "./support/server.mjs";
+import { makeCertificate } from "./support/tls.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const root = join(here, "..");
@@ -94,9 +95,10 @@ async function checkSnippet(t, language, code) {
     execFileSync(process.execPath, ["--check", join(folder, "snippet.mjs")], { stdio: "pipe" });
   } else if (language === "toml") {
     const file = join(folder, "switchboard.toml");
+    if (code.includes("[tls]")) await makeCertificate({ cert: join(folder, "fullchain.pem"), key: join(folder, "privkey.pem") });
     const lines = code.split("\n").map((line) => line.replace(/^ {0,3}/, ""));
     await writeFile(file, lines.join("\n"));
-    execFileSync(binary, ["config", "--check", "--config", file], { stdio: "pipe" });
+    execFileSync(binary, ["config", "--check", "--config", file], { cwd: folder, stdio: "pipe" });
   } else if (language === "json") {
     JSON.parse(code);
   }

@@ -111,10 +111,11 @@ test("a React app with socket.io-client alone", async (t) => {
       await bob.context().setOffline(false);
       await each(2);
 
+      // A stock client may wait 7.5 seconds before it tries again, and the app ten for an ack.
       const stored = await eventually(async () => {
         const all = await log(reader);
         return all.length >= said.length && all;
-      }, "all is stored");
+      }, "all is stored", 40_000);
       assert.deepEqual(stored.map(([seq]) => seq), upTo(said.length));
       assert.deepEqual(stored.map(([, text]) => text).sort(), said.toSorted());
       for (const page of [alice, bob]) {

@@ -5,7 +5,9 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
+import * as Y from "yjs";
 import { open, upTo } from "./support/clients.mjs";
+import { edit } from "./support/documents.mjs";
 import { stalling } from "./support/events.mjs";
 import { nodes } from "./support/nodes.mjs";
 import { http, pollingSession, rawClient } from "./support/raw.mjs";
@@ -36,7 +38,7 @@ const BODY = "x".repeat(60_000);
 const text = await readFile(new URL("../docs/metrics.md", import.meta.url), "utf8");
 const TABLE = text
   .split("\n")
-  .filter((line) => line.startsWith("| `switchboard_"))
+  .filter((line) => /^\| `(switchboard|process)_/.test(line))
   .map((line) => line.split("|").slice(1, -1).map((cell) => cell.replaceAll("`", "").trim()))
   .map(([name, kind, labels, , ways]) => ({ name, kind, labels: labels.split(", ").filter(Boolean), ways: ways.split(", ").filter(Boolean) }));
 
@@ -88,15 +90,17 @@ async function fallsBehind(server, height, sip) {
   const before = await dropped("behind");
   await eventually(async () => {
     await missed();
+    // Its queue is full now, and empty when it is given what it missed.
+    await height();
     return (await dropped("behind")) > before;
   }, "nothing is dropped", 60_000);
+  const replayed = await metric(server, "switchboard_messages_replayed_total");
   // It does not read, so what it missed is still to be given.
   await eventually(async () => {
     await missed();
     return (await metric(server, "switchboard_connections_catching_up")) > 0;
   }, "it is not given what it missed", 60_000);
   await height();
-  const replayed = await metric(server, "switchboard_messages_replayed_total");
   await eventually(async () => {
     await sip();
     const caughtUp = (await metric(server, "switchboard_connections_catching_up")) === 0;
@@ -155,7 +159,7 @@ for (const mode of ["polling", "websocket"]) {
       await answered;
       await alice.ok("typing", { room: "lobby", typing: false });
       await alice.refused("join", LONG, "too_large", "bad_request");
-      await Promise.all(upTo(70).map(() => alice.ok("history", "lobby")));
+      await Promise.all(upTo(150).map(() => alice.ok("history", "lobby")));
 
       const back = alice.session(2);
       alice.socket.io.engine.close();
@@ -208,7 +212,7 @@ test("/ws moves every metric that it is to move", async (t) => {
 });
 
 test("/events moves every metric that it is to move", async (t) => {
-  const server = await serve(t, { ...OPTIONS, "limits-user-joins-per-second": 20, "limits-user-joins-burst": 20 });
+  const server = await serve(t, { ...OPTIONS, "limits-user-joins-per-second": 1, "limits-user-joins-burst": 20 });
   await moves(server, "/events", async (height) => {
     const many = await stalling(t, server, { user: "carol", rooms: upTo(20).map((n) => `many-${n}`) });
     const one = await stalling(t, server, { user: "carol", room: "one" });
@@ -254,6 +258,23 @@ test("/v1 moves every metric that it is to move", async (t) => {
     await back.ok(200, "POST", "/v1/rooms/lobby/messages", { body: { data: 1, id: "the same" } });
     await back.ok(202, "POST", "/v1/rooms/lobby/messages", { body: { event: "e", data: 1, ephemeral: true } });
     assert.ok((await back.call("POST", `/v1/rooms/${LONG}/messages`, { body: { data: 1 } })).status >= 400);
+    const headers = { authorization: `Bearer ${KEY}`, "content-type": "application/octet-stream" };
+    const doc = new Y.Doc();
+    doc.getText("text").insert(0, "Hello");
+    const { status } = await fetch(`${server.url}/v1/documents/notes/updates`, { method: "POST", headers, body: Y.encodeStateAsUpdate(doc) });
+    assert.equal(status, 201);
+  });
+});
+
+test("clients of documents move every metric that they are to move", async (t) => {
+  const server = await serve(t, OPTIONS);
+  await moves(server, "documents", async (height) => {
+    const alice = await edit(t, server, "notes", { client: "Hocuspocus 4" });
+    for (const word of ["Hello", ", ", "world"]) alice.text.insert(alice.text.length, word);
+    await alice.synced();
+    await height();
+    alice.close();
+    await eventually(async () => (await metric(server, "switchboard_document_compactions_total")) === 1, "it is compacted");
   });
 });
 
@@ -276,16 +297,19 @@ test("other nodes move every metric that they are to move", async (t) => {
 });
 
 test("the server shows the metrics that the documentation lists, with those labels", async (t) => {
-  const server = await serve(t, { ...OPTIONS, store: "sqlite" });
+  const hooks = (event) => JSON.stringify([{ url: "http://127.0.0.1:1/", events: [event] }]);
+  const server = await serve(t, { ...OPTIONS, store: "sqlite", "hooks-call": hooks("asked"), "hooks-notify": hooks("message") });
   const client = await open(t, server, { user: "alice" });
   await removed(server, "alice", new Promise((resolve) => client.socket.once("disconnect", resolve)));
   const { names, text } = await shown(server);
-  const own = TABLE.filter(({ ways }) => !ways.includes("other nodes")).map(({ name }) => name);
+  // Of a server with TLS: tls.test.mjs.
+  const certificates = "switchboard_tls_certificate_not_after_seconds";
+  const own = TABLE.filter(({ name, ways }) => !ways.includes("other nodes") && name !== certificates).map(({ name }) => name);
   assert.deepEqual([...names].filter((name) => !["switchboard_nodes", "switchboard_words_dropped_total"].includes(name)).sort(), own.sort());
-  const known = ["Socket.IO", "/ws", "/events", "/poll", "/v1", "application", "other nodes"];
+  const known = ["Socket.IO", "/ws", "/events", "/poll", "/v1", "documents", "application", "other nodes"];
   for (const { name, labels, ways } of TABLE) {
     assert.deepEqual(ways.filter((way) => !known.includes(way)), [], `${name}: nothing here tries this`);
-    const line = text.split("\n").find((each) => each.startsWith(`${name}{`) && !each.includes("le="));
+    const line = text.split("\n").find((each) => (each.startsWith(`${name}{`) || each.startsWith(`${name}_sum{`)) && !each.includes("le="));
     const shownLabels = [...(line?.match(/\{(.*)\}/)?.[1] ?? "").matchAll(/(\w+)="/g)].map(([, label]) => label);
     if (own.includes(name)) assert.deepEqual(shownLabels, labels, name);
   }

@@ -120,7 +120,7 @@ test("two tabs of two people chat: numbers, presence and typing come and go", as
 });
 
 test("rooms are made by their names, left, and kept over a reload; what is unread is counted until it is looked at", async (t) => {
-  const server = await serve(t, QUICK);
+  const server = await serve(t);
   const alice = await enter(t, await launch(t), `${server.url}/`, "alice");
   const bob = new Caller(server, { user: "bob" });
   const name = alice.getByLabel("Join or create a room");

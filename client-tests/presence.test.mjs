@@ -464,19 +464,24 @@ test("a join lists at most 100 members, and pages list them all", async (t) => {
   assert.deepEqual(listed, upTo(250).map((i) => `member-${String(i).padStart(4, "0")}`));
 });
 
-test("2,000 members join one room: the count is right and the last join costs what the early ones did", async (t) => {
+test("2,000 members join one room: the count is right and the last join costs what an early one does", async (t) => {
   const server = await serve(t, { ...UNLIMITED, ...SHORT });
   const members = await crowd(t, server, 2000);
-  const took = [];
+  const took = { hall: [], young: [] };
   const sizes = [];
-  for (const [i, member] of members.entries()) {
+  const join = async (member, room, count) => {
     const begun = performance.now();
-    const { ack, bytes } = await rawAsk(member, 1, "join", { room: "hall" });
-    took.push(performance.now() - begun);
-    sizes.push(bytes);
-    assert.equal(ack.members.count, i + 1);
+    const { ack, bytes } = await rawAsk(member, room.length, "join", { room });
+    took[room].push(performance.now() - begun);
+    assert.equal(ack.members.count, count);
+    return bytes;
+  };
+  for (const [i, member] of members.entries()) {
+    sizes.push(await join(member, "hall", i + 1));
+    // Another room has its early joins meanwhile, on a machine that is as busy.
+    if (i >= 1600) await join(members[i - 1599], "young", i - 1599);
   }
-  const [early, late] = [median(took.slice(100, 400)), median(took.slice(-300))];
+  const [early, late] = [median(took.young.slice(100)), median(took.hall.slice(-300))];
   const shown = `a join took ${early.toFixed(2)} ms early, ${late.toFixed(2)} ms late`;
   t.diagnostic(`${shown}, ${Math.max(...sizes)} bytes at most`);
   assert.ok(late < 3 * early + 2, shown);

@@ -390,7 +390,7 @@ test("a body that is not JSON by its content type gets 415, one that is too larg
 
 test("an unknown path gets 404, an unsupported method 405 with Allow", async (t) => {
   const { server, backEnd } = await api(t);
-  for (const path of ["/v1", "/v1/", "/v1/nothing", "/v1/rooms/lobby/nothing", "/v2/rooms", "/v1/users", "/nothing"]) {
+  for (const path of ["/v1", "/v1/", "/v1/nothing", "/v1/rooms/lobby/nothing", "/v2/rooms", "/v1/nodes", "/nothing"]) {
     isRefusal(await backEnd.call("GET", path), 404, "not_found", path);
   }
   for (const [method, path, allowed] of [
@@ -399,7 +399,7 @@ test("an unknown path gets 404, an unsupported method 405 with Allow", async (t)
     ["POST", "/v1/rooms/lobby", ["GET"]],
     ["GET", "/v1/rooms/lobby/members/bob", ["DELETE"]],
     ["GET", "/v1/users/bob/notifications", ["POST"]],
-    ["GET", "/v1/users/bob/connections", ["DELETE"]],
+    ["PUT", "/v1/users/bob/connections", ["DELETE", "GET"]],
     ["GET", "/v1/batch", ["POST"]],
     ["POST", "/poll/lobby", ["GET"]],
     ["POST", "/events/lobby", ["GET"]],
@@ -512,6 +512,7 @@ test("the description is OpenAPI that names every call, and the page to try them
     "GET /v1/rooms/{room}/presence",
     "DELETE /v1/rooms/{room}/members/{user}",
     "GET /v1/users/{user}",
+    "GET /v1/hooks",
     "POST /v1/users/{user}/notifications",
     "DELETE /v1/users/{user}/connections",
     "POST /v1/batch",

@@ -7,6 +7,7 @@ import { open, upTo } from "./support/clients.mjs";
 import { closings, rawClient } from "./support/raw.mjs";
 import { eventually, within } from "./support/scope.mjs";
 import { serve, UNLIMITED } from "./support/server.mjs";
+import { peer } from "./support/websocket.mjs";
 
 const MEGABYTES = process.env.SWITCHBOARD_LONG === "1" ? 200 : 40;
 const BODY = "x".repeat(62_500);
@@ -89,6 +90,30 @@ test(`a client that stops reading while ${MEGABYTES} MB pass costs little, delay
   assert.equal(await closings(server, "slow"), 1, "what it had missed did not make it slow again");
 });
 
+test("over /ws a client that stops reading costs bounded memory, delays nobody, and is closed with 4008", async (t) => {
+  const server = await serve(t, { ...OPTIONS, "limits-stall": "2s" });
+  const writer = await open(t, server, { user: "writer" });
+  const [reader, slow] = await Promise.all(["reader", "slow"].map((user) => peer(t, server, { user, room: "lobby" })));
+  const has = (client, n) => client.frames.until(() => client.of("text").length === n, `${n} texts`, LIMIT);
+  const before = await flood(server, writer, 1, 400);
+  for (const client of [reader, slow]) await has(client, 400);
+  slow.socket.pause();
+  const { took, most } = await flood(server, writer, 401, 900);
+  await has(reader, 900);
+  await eventually(async () => (await closings(server, "slow")) === 1, "it was not closed as slow");
+  const slowest = Math.max(...took);
+  assert.ok(most - before.most < 12, `${(most - before.most).toFixed(1)} MiB more`);
+  assert.ok(slowest < 1_500, `an ack took ${slowest.toFixed(0)} ms`);
+  slow.socket.resume();
+  const { code } = await slow.ended();
+  // The code is there if the peer's system still had room for it.
+  assert.ok(code === 4008 || code === 1006, `${code}`);
+  const last = slow.of("text").at(-1);
+  const back = await peer(t, server, { user: "slow" });
+  const { messages } = await back.ok("history", { room: "lobby", data: { after: last.seq, limit: 1 } });
+  assert.equal(messages[0].seq, last.seq + 1, "it can go on where it was");
+});
+
 test("a client that reads nothing is closed even if it may stall for ever", async (t) => {
   const server = await serve(t, { ...OPTIONS, "limits-outbox-bytes": "128KiB", "limits-stall": "1h" });
   const writer = await open(t, server, { user: "writer" });
@@ -105,7 +130,8 @@ test("a client that reads nothing is closed even if it may stall for ever", asyn
 });
 
 test("a client that reads slowly is not closed, and has everything", async (t) => {
-  const server = await serve(t, { ...OPTIONS, "limits-outbox-bytes": "256KiB", "limits-stall": "2s" });
+  // Longer than it takes to sip the system's receive buffer, of some megabytes, empty: until then the server cannot write.
+  const server = await serve(t, { ...OPTIONS, "limits-outbox-bytes": "256KiB", "limits-stall": "10s" });
   const writer = await open(t, server, { user: "writer" });
   const reader = await member(t, server, { user: "reader" });
   // A message or two now and then.

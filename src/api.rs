@@ -3,27 +3,38 @@
 //! The router is the table of contents; each subject has a file. A call parses its request into the hub's types and returns what
 //! the hub returns; it knows no rules. `/v1/openapi.json` is generated from the same items as the routes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Extension, Router, middleware::from_fn_with_state, routing::any};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::ApiKeys,
     http::{Routes, method_not_allowed, not_found, traced},
     hub::Hub,
+    limits::{Buckets, Holder, Pool, Rate},
     transport::AdmissionControl,
 };
 
 mod access;
+mod admin;
 mod batch;
 mod docs;
+mod documents;
+mod emit;
+mod event_stream;
 mod health;
+mod hooks;
 mod messages;
+mod nodes;
 mod params;
 mod pending_publish;
 mod rooms;
 mod schema;
+mod stats;
+mod tail;
 mod users;
 
 /// The API's shared state.
@@ -31,6 +42,38 @@ mod users;
 struct Api {
     hub: Hub,
     admission: Arc<AdmissionControl>,
+    /// `http.prefix`.
+    prefix: Arc<str>,
+    /// Cancelled to shut this node down.
+    stop: CancellationToken,
+    /// Wrong keys of log-ins to the dashboard, by address.
+    log_ins: Arc<Buckets<Holder>>,
+    /// Places for streams.
+    streams: Arc<Pool>,
+    present: Arc<stats::PresentCache>,
+}
+
+impl Api {
+    /// Ready when the node is shutting down and all connections are closed.
+    async fn stopped(&self) {
+        self.admission.draining().cancelled().await;
+        while !self.hub.is_idle() {
+            sleep(STOP_CHECK_INTERVAL).await;
+        }
+    }
+}
+
+/// How often a stream looks whether a node that shuts down has closed all connections.
+const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What the API needs of the configuration.
+pub(crate) struct ApiConfig<'a> {
+    /// What `/metrics` requires.
+    pub(crate) metrics_key: ApiKeys,
+    /// `http.prefix`.
+    pub(crate) prefix: &'a str,
+    /// Cancelled to shut this node down.
+    pub(crate) stop: CancellationToken,
 }
 
 /// The routes of the API, by group.
@@ -41,21 +84,31 @@ pub(crate) struct ApiRoutes {
     pub(crate) health: Routes,
     /// `/metrics`.
     pub(crate) metrics: Routes,
+    /// `/admin/session`, if there is a key for operators.
+    pub(crate) admin: Option<Routes>,
     /// What answers below `/v1` where `rest` has no route.
     pub(crate) rest_fallback: Router,
     /// For an address that only operators can reach.
     pub(crate) operators: Router,
 }
 
-/// The API's routes, to be served below `prefix`.
-pub(crate) fn routes(
-    admission: &Arc<AdmissionControl>,
-    metrics_key: ApiKeys,
-    prefix: &str,
-) -> ApiRoutes {
+/// The API's routes, to be served below the prefix.
+pub(crate) fn routes(admission: &Arc<AdmissionControl>, config: ApiConfig<'_>) -> ApiRoutes {
+    let ApiConfig {
+        metrics_key,
+        prefix,
+        stop,
+    } = config;
+    let hub = admission.hub().clone();
+    let limits = hub.limits();
     let api = Api {
-        hub: admission.hub().clone(),
+        log_ins: Arc::new(Buckets::new(Rate::per_minute(limits.logins_per_minute))),
+        streams: Pool::new(limits.api_streams),
+        present: Arc::default(),
         admission: admission.clone(),
+        prefix: prefix.into(),
+        stop,
+        hub,
     };
     let health = health::probes(&api);
     let metrics = health::metrics(&api, metrics_key);
@@ -63,6 +116,7 @@ pub(crate) fn routes(
     let elsewhere = Router::new().route(&format!("{prefix}/v1/{{*elsewhere}}"), any(not_found));
     ApiRoutes {
         rest: v1(&api, prefix),
+        admin: api.hub.authority().admin().map(|_| admin::routes(&api)),
         rest_fallback: traced(with_common_layers(elsewhere, &api)),
         health,
         metrics,
@@ -80,9 +134,23 @@ fn call_routes(api: &Api) -> OpenApiRouter<Api> {
         .routes(routes!(rooms::show))
         .routes(routes!(rooms::presence))
         .routes(routes!(rooms::kick))
+        .routes(routes!(documents::list))
+        .routes(routes!(documents::show, documents::delete))
+        .routes(routes!(users::list))
         .routes(routes!(users::show))
+        .routes(routes!(users::connections, users::disconnect))
         .routes(routes!(users::notify))
-        .routes(routes!(users::disconnect))
+        .routes(routes!(emit::emit))
+        .routes(routes!(hooks::list))
+        .routes(routes!(hooks::resume))
+        .route_layer(from_fn_with_state(api.clone(), access::limit_rate))
+}
+
+/// The calls whose bodies or responses are no JSON, so that they are not made in a batch.
+fn binary_routes(api: &Api) -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(documents::state))
+        .routes(routes!(documents::update))
         .route_layer(from_fn_with_state(api.clone(), access::limit_rate))
 }
 
@@ -91,7 +159,12 @@ fn v1(api: &Api, prefix: &str) -> Routes {
     let inner = with_common_layers(inner.fallback(not_found), api);
     let (router, mut document) = OpenApiRouter::with_openapi(docs::base_document(prefix))
         .merge(call_routes(api))
+        .merge(binary_routes(api))
         .routes(routes!(batch::run))
+        .routes(routes!(stats::show))
+        .routes(routes!(stats::stream))
+        .routes(routes!(tail::tail))
+        .routes(routes!(nodes::drain))
         .layer(Extension(batch::CallRouter::new(inner, prefix)))
         .route_layer(from_fn_with_state(api.clone(), access::identify))
         .routes(routes!(docs::openapi))

@@ -6,14 +6,16 @@
 use std::{future::Future, net::SocketAddr, time::Duration};
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::internal::InternalListener;
+#[cfg(feature = "webtransport")]
+use crate::http::webtransport::WebTransportListener;
 use crate::{
     backend::{Backend, Deliveries},
     config::Config,
-    http::{self, PeerRules, ServerConfig},
+    http::{self, CertificateReload, PeerRules, ServerConfig},
     hub::Hub,
     transport::socketio::SocketIo,
 };
@@ -30,6 +32,7 @@ mod start_error;
 mod stop_signal;
 
 pub use builder::AppBuilder;
+pub(crate) use crypto::install_default_provider;
 pub use listen::listen;
 pub use running::AppHandle;
 pub use start_error::StartError;
@@ -61,9 +64,12 @@ pub struct App {
     io: SocketIo,
     router: Router,
     internal: Option<InternalListener>,
+    tls: Option<CertificateReload>,
     backend: Backend,
     deliveries: Deliveries,
     draining: CancellationToken,
+    /// Cancelled by an operator who shuts this node down.
+    stop_requested: CancellationToken,
     /// Cancels the refreshing of keys, also of a server that never ran.
     key_refresh: DropGuard,
 }
@@ -94,22 +100,36 @@ impl App {
         &self.config
     }
 
-    /// Serves `listener` until `shutdown` completes; then drains the connections, stores everything that was accepted, and
+    /// Serves `listener` until `shutdown` completes, or an operator shuts the node down in the dashboard; then drains the connections, stores everything that was accepted, and
     /// returns.
     ///
     /// Where nobody identifies clients and `auth.allow_anyone` is not set, only clients on this machine are answered, whatever
     /// `listener` listens on.
-    pub async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    pub async fn run(mut self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let server = self.server_config();
+        let (mut serving, mut background) = (JoinSet::new(), JoinSet::new());
         if server.peers.this_machine_only {
             warn_if_reachable(&listener);
         }
-        let (router, handle) = running::start(self);
         let stop = CancellationToken::new();
         let _guard = stop.clone().drop_guard();
+        #[cfg(feature = "webtransport")]
+        let webtransport = self.bind_webtransport(&listener);
+        if let Some(certificates) = self.tls.take() {
+            background.spawn(certificates.run());
+        }
+        let (router, handle) = running::start(self);
         let end = handle.end().clone();
-        let serving = tokio::spawn(http::serve(listener, router, server, stop.clone(), end));
-        shutdown.await;
+        #[cfg(feature = "webtransport")]
+        if let Some(webtransport) = webtransport {
+            let (router, server) = (router.clone(), server.clone());
+            serving.spawn(webtransport.serve(router, server, stop.clone(), end.clone()));
+        }
+        serving.spawn(http::serve(listener, router, server, stop.clone(), end));
+        tokio::select! {
+            () = shutdown => {}
+            () = handle.stop_requested() => {}
+        }
         if handle.drains_briefly() {
             // The system refuses clients that already reconnect, at no cost to those that are still to be closed.
             stop.cancel();
@@ -117,7 +137,8 @@ impl App {
         handle.drain().await;
         stop.cancel();
         handle.close().await;
-        if tokio::time::timeout(REQUEST_GRACE, serving).await.is_err() {
+        let served = async { while serving.join_next().await.is_some() {} };
+        if tokio::time::timeout(REQUEST_GRACE, served).await.is_err() {
             tracing::debug!("dropped an HTTP request that was still open at shutdown");
         }
     }
@@ -147,7 +168,13 @@ impl App {
     /// let service = router.into_make_service_with_connect_info::<SocketAddr>();
     /// tokio::select! {
     ///     served = axum::serve(listener, service).into_future() => served?,
-    ///     () = async { stop.await; server.shutdown().await } => {}
+    ///     () = async {
+    ///         tokio::select! {
+    ///             () = stop => {}
+    ///             () = server.stop_requested() => {}
+    ///         }
+    ///         server.shutdown().await;
+    ///     } => {}
     /// }
     /// # Ok(())
     /// # }
@@ -161,6 +188,20 @@ impl App {
         (http::with_request_context(router, peers), handle)
     }
 
+    /// Listens for WebTransport on the port of `listener`.
+    #[cfg(feature = "webtransport")]
+    fn bind_webtransport(&self, listener: &TcpListener) -> Option<WebTransportListener> {
+        let tls = self.tls.as_ref().filter(|_| self.config.webtransport)?;
+        // A client is pinged in this interval, and has this long to reply.
+        let silence = self.config.socketio.ping_interval + self.config.socketio.ping_timeout;
+        let (address, path) = (listener.local_addr(), &self.config.socketio.path);
+        let bound =
+            address.and_then(|it| WebTransportListener::bind(it, path, tls.acceptor(), silence));
+        bound
+            .inspect_err(|error| tracing::error!(%error, "WebTransport is not served: its UDP port cannot be listened on"))
+            .ok()
+    }
+
     fn server_config(&self) -> ServerConfig {
         ServerConfig {
             header_timeout: self.config.http.header_timeout,
@@ -170,6 +211,7 @@ impl App {
             connections: self.config.limits.connections,
             idle_connections: self.config.limits.idle_connections,
             memory: self.hub.memory().clone(),
+            tls: self.tls.as_ref().map(|tls| tls.acceptor().clone()),
             metrics: self.hub.metrics().clone(),
         }
     }

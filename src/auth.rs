@@ -26,6 +26,7 @@
 //! # tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(example()).expect("verified");
 //! ```
 
+mod admin;
 mod api_keys;
 mod application;
 mod authority;
@@ -41,6 +42,7 @@ mod principal;
 mod settings;
 #[cfg(test)]
 mod testing;
+mod verified_tokens;
 
 pub use api_keys::MIN_API_KEY_CHARS;
 pub use application::Reject;
@@ -52,6 +54,7 @@ pub use keys::MIN_SECRET_BYTES;
 pub use principal::{MAX_DISPLAY_NAME_BYTES, MAX_INFO_BYTES, Principal, parse_info, parse_name};
 pub use settings::AuthSettings;
 
+pub(crate) use admin::{ADMIN_COOKIE, ADMIN_SESSION, AdminSession};
 pub(crate) use api_keys::ApiKeys;
 pub(crate) use application::ApplicationAuth;
 pub(crate) use credentials::{HttpToken, find_token, id_text, query_user, strip_bearer};

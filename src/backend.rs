@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     error::{Error, Result},
     model::{
-        ConnectionId, Epoch, EventName, Incarnation, Message, MessageId, Namespace, Offset,
+        ConnectionId, Epoch, EventName, Incarnation, Message, MessageId, Namespace, NodeId, Offset,
         RoomKey, Sender, Seq, Timestamp,
     },
 };
@@ -28,10 +28,12 @@ mod clock;
 mod cluster;
 #[cfg(test)]
 mod conformance;
+mod documents;
 mod epoch;
 mod health;
 mod hot_cache;
 pub mod memory;
+mod outbox;
 mod pubsub;
 mod read_markers;
 mod recent;
@@ -41,12 +43,18 @@ mod sessions;
 mod settings;
 pub mod sqlite;
 
-pub use bus_event::BusEvent;
+pub use bus_event::{BusEvent, DocumentNotice};
 use clock::{Clock, LogTime};
 pub use cluster::{
     ClusterNodes, ClusterNotice, PeerRequest, PresenceEntry, RemoteEvent, RosterPage,
 };
+pub use documents::{DocumentInfo, DocumentStore, DocumentUpdate, StoredDocument, UpdateTerms};
 pub use health::{FailedCheck, Health};
+pub use outbox::{
+    DEFAULT_OUTBOX_EVENTS, EndpointRecord, MessageEntries, Outbox, OutboxEvent, OutboxKind,
+    OutboxPage,
+};
+pub(crate) use outbox::{first_number, membership_events};
 pub use pubsub::{PubSub, PubSubMessages};
 pub use read_markers::{ReadMarker, ReadMarkers};
 pub use retention::{GAP_DETECTION_WINDOW, Retention, RetentionPolicy};
@@ -71,6 +79,8 @@ pub struct Draft {
     pub data: Arc<RawValue>,
     /// A connection that it is not delivered to: the sender's own, with `echo: false`.
     pub except: Option<ConnectionId>,
+    /// What the outbox is to tell of it. A repeat, and a message of a room that keeps none, is not told of.
+    pub entries: MessageEntries,
 }
 
 /// The result of storing a message.
@@ -230,6 +240,8 @@ pub enum Delivery {
     Event(BusEvent),
     /// An event from another node about a room that this node is subscribed to.
     Remote(RoomKey, RemoteEvent),
+    /// Another node does not count as alive any more. Unlike [`RemoteEvent::NodeLeft`], of whatever it had.
+    NodeGone(NodeId),
     /// A request from another node.
     Request(PeerRequest),
     /// A barrier: the sender waits until everything before it has been delivered.
@@ -360,6 +372,10 @@ pub struct Backend {
     pub read_markers: Arc<dyn ReadMarkers>,
     /// Stores sessions.
     pub sessions: Arc<dyn SessionStore>,
+    /// Stores what back ends are told.
+    pub outbox: Arc<dyn Outbox>,
+    /// Stores documents.
+    pub documents: Arc<dyn DocumentStore>,
     /// The other nodes over the same log; `None` if there can be none.
     pub cluster: Option<Arc<dyn ClusterNodes>>,
     /// Messages between nodes that are not stored; `None` if there can be no other nodes.

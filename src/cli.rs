@@ -1,6 +1,6 @@
 //! The command line: loads the configuration, runs a command, returns the exit code. One file per command.
 //!
-//! Exit codes: 0 success, 1 failure at run time, 2 invalid arguments or configuration.
+//! Exit codes: 0 success, 1 failure at run time, 2 invalid arguments or configuration, 130 interrupted before the work was done.
 
 use std::process::ExitCode;
 
@@ -8,14 +8,23 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{self, ConfigError, ConfigWarning, Identities, LoadedConfig};
 
+mod compact;
 mod config_command;
+mod doc;
 mod health;
+mod load;
+mod log;
+mod long_work;
 mod options;
 mod serve;
+mod terminal;
 mod token;
 
 /// The exit code for invalid arguments or configuration.
 const USAGE_ERROR: u8 = 2;
+
+/// The exit code of a command that was interrupted before its work was done.
+const INTERRUPTED: u8 = 130;
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
@@ -27,15 +36,31 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return reject_arguments(&error),
     };
-    let loaded = match load(&matches) {
-        Ok(loaded) => loaded,
-        Err(error) => return reject_config(&error),
-    };
     match cli.command.unwrap_or(CliCommand::Serve) {
-        CliCommand::Serve => serve::run(loaded),
-        CliCommand::Token(arguments) => token::run(&arguments, &loaded.config.auth),
-        CliCommand::Health => health::run(&loaded.config),
-        CliCommand::Config(arguments) => config_command::run(&arguments, &loaded),
+        // It loads any server, and has nothing to do with the configuration of one here.
+        CliCommand::Load(arguments) => load::run(&arguments),
+        CliCommand::Serve => configured(&matches, serve::run),
+        CliCommand::Token(arguments) => configured(&matches, |loaded| {
+            token::run(&arguments, &loaded.config.auth)
+        }),
+        CliCommand::Health => configured(&matches, |loaded| health::run(&loaded.config)),
+        CliCommand::Compact(arguments) => {
+            configured(&matches, |loaded| compact::run(&arguments, &loaded.config))
+        }
+        CliCommand::Doc(arguments) => {
+            configured(&matches, |loaded| doc::run(&arguments, &loaded.config))
+        }
+        CliCommand::Config(arguments) => {
+            configured(&matches, |loaded| config_command::run(&arguments, &loaded))
+        }
+    }
+}
+
+/// Runs a command with the configuration, or says what is wrong with that.
+fn configured(matches: &ArgMatches, run: impl FnOnce(LoadedConfig) -> ExitCode) -> ExitCode {
+    match load_config(matches) {
+        Ok(loaded) => run(loaded),
+        Err(error) => reject_config(&error),
     }
 }
 
@@ -59,6 +84,17 @@ enum CliCommand {
     Health,
     /// Print a token signed with the configured secret.
     Token(token::TokenArguments),
+    /// Give the disk space of deleted messages back, while no server runs.
+    ///
+    /// SQLite keeps the space of deleted messages for later ones, so the file of the embedded log never becomes smaller by itself. This
+    /// deletes what retention no longer keeps, writes the rest into a new file, and puts that in the place of the old one. It may be
+    /// interrupted at any moment, and needs free disk space for the new file.
+    Compact(compact::CompactArguments),
+    /// Write a document of a running server to a file, or add a file to a document.
+    Doc(doc::DocArguments),
+    /// Load a server, count what it delivers, and print what that costs it.
+    #[command(long_about = load::LONG_ABOUT, after_help = load::EXAMPLES, args_override_self = true)]
+    Load(Box<load::LoadArguments>),
     /// Print the effective configuration, or every problem in it.
     Config(config_command::ConfigArguments),
 }
@@ -72,13 +108,27 @@ fn command() -> clap::Command {
                 health::OPTIONS.contains(&option.path().as_str())
             })
         })
+        .mut_subcommand("compact", |compact| {
+            options::add(compact, |option| {
+                compact::OPTIONS.contains(&option.path().as_str())
+            })
+        })
+        .mut_subcommand("doc", |doc| {
+            let add = |command| {
+                options::add(command, |option| {
+                    doc::OPTIONS.contains(&option.path().as_str())
+                })
+            };
+            doc.mut_subcommand("export", add)
+                .mut_subcommand("import", add)
+        })
         .mut_subcommand("config", |config| options::add(config, |_| true))
         .mut_subcommand("token", |token| {
             options::add(token, |option| option.section == "auth")
         })
 }
 
-fn load(matches: &ArgMatches) -> Result<LoadedConfig, ConfigError> {
+fn load_config(matches: &ArgMatches) -> Result<LoadedConfig, ConfigError> {
     let loaded = config::load_as(&options::sources(matches), Identities::Configured)?;
     warn(&loaded.warnings);
     Ok(loaded)

@@ -133,6 +133,10 @@ pub enum Limit {
     IdleConnections,
     /// Requests per second of an address without a valid token or key.
     AuthFailuresPerSecond,
+    /// Log-ins per minute of an address with a wrong key.
+    LoginsPerMinute,
+    /// Open streams of the REST API on the node.
+    ApiStreams,
     /// New connections per second on the node.
     ConnectsPerSecond,
     /// Waiting polls on the node.
@@ -149,7 +153,7 @@ pub enum Limit {
 
 impl Limit {
     /// All limits.
-    pub const ALL: [Limit; 23] = [
+    pub const ALL: [Limit; 25] = [
         Limit::MessageBytes,
         Limit::NameBytes,
         Limit::Nesting,
@@ -164,6 +168,8 @@ impl Limit {
         Limit::Handshakes,
         Limit::IdleConnections,
         Limit::AuthFailuresPerSecond,
+        Limit::LoginsPerMinute,
+        Limit::ApiStreams,
         Limit::SignalBytes,
         Limit::ConnectsPerSecond,
         Limit::InfoBytes,
@@ -193,6 +199,8 @@ impl Limit {
             Limit::IdleConnections => "idle_connections",
             Limit::AuthFailuresPerSecond => "auth_failures_per_second",
             Limit::SignalBytes => "signal_bytes",
+            Limit::LoginsPerMinute => "logins_per_minute",
+            Limit::ApiStreams => "api_streams",
             Limit::ConnectsPerSecond => "connects_per_second",
             Limit::InfoBytes => "info_bytes",
             Limit::Typists => "typing_room_users",
@@ -226,6 +234,8 @@ pub const UNAVAILABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Error {
     code: Code,
+    /// The code that clients are told, if it is an application's own.
+    own_code: Option<Arc<str>>,
     message: Cow<'static, str>,
     retry_after: Option<Duration>,
     limit: Option<Limit>,
@@ -237,6 +247,7 @@ impl Error {
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
+            own_code: None,
             message: message.into(),
             retry_after: None,
             limit: None,
@@ -252,6 +263,15 @@ impl Error {
     /// A `forbidden`.
     pub fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::Forbidden, message)
+    }
+
+    /// The refusal of an application, with one of the server's codes or one of its own, which counts as `forbidden`.
+    pub(crate) fn denied(code: &str, message: String) -> Self {
+        let known = Code::ALL.into_iter().find(|known| known.as_str() == code);
+        Self {
+            own_code: known.is_none().then(|| code.into()),
+            ..Self::new(known.unwrap_or(Code::Forbidden), message)
+        }
     }
 
     /// An `unauthorized`.
@@ -290,6 +310,11 @@ impl Error {
         self.code
     }
 
+    /// The code that clients are told: an application may have its own.
+    pub(crate) fn shown_code(&self) -> &str {
+        self.own_code.as_deref().unwrap_or(self.code.as_str())
+    }
+
     /// The limit that was reached, if any.
     pub fn limit(&self) -> Option<Limit> {
         self.limit
@@ -309,7 +334,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
+        write!(f, "{}: {}", self.shown_code(), self.message)
     }
 }
 
@@ -325,7 +350,7 @@ impl Serialize for Error {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let wait = self.retry_after_ms();
         let mut error = serializer.serialize_struct("Error", 2 + usize::from(wait.is_some()))?;
-        error.serialize_field("code", self.code.as_str())?;
+        error.serialize_field("code", self.shown_code())?;
         error.serialize_field("message", &self.message)?;
         if let Some(wait) = wait {
             error.serialize_field("retry_after_ms", &wait)?;

@@ -1,6 +1,6 @@
-//! Who owns an event that a client sends: the contract, relaying, or the embedding application.
+//! Who owns an event that a client sends: the contract, relaying, a hook, or the embedding application.
 //!
-//! Every event name has one owner in a namespace. A name that relaying or the application claims is taken from the contract
+//! Every event name has one owner in a namespace. A name that relaying, a hook or the application claims is taken from the contract
 //! there. The table is built once, when the server starts.
 
 mod contract_scope;

@@ -22,8 +22,11 @@ mod routes;
 mod server;
 mod server_config;
 mod settings;
+mod tls;
 mod trace;
 pub(crate) mod upgrade;
+#[cfg(feature = "webtransport")]
+pub(crate) mod webtransport;
 
 pub use abort::ConnectionAbort;
 pub use client_address::{ClientAddress, client_address, holder};
@@ -34,4 +37,6 @@ pub(crate) use routes::{Routes, route_all};
 pub use server::serve;
 pub use server_config::ServerConfig;
 pub use settings::{HttpSettings, RouteGroup};
+pub use tls::TlsSettings;
+pub(crate) use tls::{CertificateReload, TlsAcceptor};
 pub use trace::{REQUEST_ID, traced};

@@ -15,11 +15,15 @@
 //! | `cluster/` | requests to other nodes, and events from them |
 //! | `delivery`, `broadcast`, `event` | the way of an event from the backend to the members of its room |
 //! | `limiter`, `rates` | limits of one request, and rates of many |
+//! | `node_stats` | what a node says of itself, for operators |
 //! | `parts`, `maintenance` | how all this is put together, and what is due in time |
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use crate::{auth::Principal, error::Result, limits::Permit, model::UserId};
+use crate::{
+    auth::Principal, documents::DocumentSettings, error::Result, hooks::Hooks, limits::Permit,
+    model::UserId,
+};
 
 mod broadcast;
 mod cluster;
@@ -29,6 +33,7 @@ mod delivery;
 mod event;
 mod limiter;
 mod maintenance;
+mod node_stats;
 mod parts;
 mod rates;
 mod rooms;
@@ -37,25 +42,28 @@ mod settings;
 mod testing;
 
 pub use commands::{
-    Caller, HistoryPage, HistoryRequest, Join, Joined, LiveRoom, PendingAppend, Publish,
-    PublishOutcome, ReadPosition, Replay, RoomConnection, RoomCounts, RoomState, RoomsPage,
-    RoomsRequest, Signal, SignalError, SignalReplies, SignalReply, SignalTarget, StatelessCaller,
+    Caller, HistoryPage, HistoryRequest, Join, Joined, ListedUser, LiveRoom, PendingAppend,
+    Publish, PublishOutcome, ReadPosition, Replay, RoomConnection, RoomCounts, RoomState,
+    RoomsPage, RoomsRequest, Signal, SignalError, SignalReplies, SignalReply, SignalTarget,
+    StatelessCaller, UserConnection, UsersPage, UsersRequest,
 };
 pub use connections::{CloseReason, Connection, STATE_BYTES};
-pub use rooms::{Members, PresencePage, PresentUser, UserSummary};
+pub use node_stats::{AllNodeStats, NodeInfo, NodeStats};
+pub use rooms::{ActiveRooms, Members, PresencePage, PresentUser, RoomActivity, UserSummary};
 pub use settings::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings};
 
 pub use crate::backend::{Appended, Range};
 
 // For transports.
 pub(crate) use commands::{
-    Executor, PollReply, PollRequest, PollTimeout, PresenceRequest, Reply, ReplySink, Request,
-    RequestCost, SetStatus,
+    DocumentState, DocumentsPage, DocumentsRequest, Executor, PollReply, PollRequest, PollTimeout,
+    PresenceRequest, Reply, ReplySink, Request, RequestCost, RoomTail, SetStatus, TailEvent,
+    call_subject,
 };
 pub(crate) use connections::{
-    ConnectionRates, DisconnectGuard, Drained, EventSink, PendingReply, PreparedConnection,
-    PreparedStream, ResumeRejection, ResumeRequest, StreamRequest, StreamStart, TokenExpiry,
-    track_idle,
+    ClientState, ConnectionRates, DisconnectGuard, Drained, EventSink, PendingReply,
+    PreparedConnection, PreparedStream, ResumeRejection, ResumeRequest, StreamRequest, StreamStart,
+    TokenExpiry, track_idle,
 };
 pub(crate) use delivery::BatchWriter;
 pub(crate) use event::{DeliveryPolicy, Event, Format, OutgoingEvent};
@@ -70,7 +78,7 @@ pub(crate) struct PageLimits {
 }
 
 /// The hub's configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct HubSettings {
     /// Limits and rates.
     pub limits: LimitSettings,
@@ -84,6 +92,12 @@ pub(crate) struct HubSettings {
     pub typing: TypingSettings,
     /// How long a connection stays after its token has expired, waiting for a new one.
     pub grace: Duration,
+    /// What is fixed about this node.
+    pub node: NodeInfo,
+    /// The back ends that answer for what happens.
+    pub hooks: Arc<Hooks>,
+    /// How documents are kept.
+    pub documents: DocumentSettings,
 }
 
 /// A user that may open one more connection; its permit is given back on drop.
@@ -91,6 +105,8 @@ pub(crate) struct HubSettings {
 pub(crate) struct AdmittedUser {
     principal: Principal,
     permit: Permit<UserId, connections::LocalUser>,
+    /// Its address, if the user is no more than what the client says.
+    unverified_address: Option<IpAddr>,
 }
 
 /// The rules over one backend; cheap to clone.
@@ -141,6 +157,13 @@ impl Hub {
     /// Whether no connection is open, and the application has been told of the end of all.
     pub(crate) fn is_idle(&self) -> bool {
         self.has_no_connections() && Arc::strong_count(self.endings()) == 1
+    }
+
+    /// The connection to this node that has resumed another one's session, or that one itself.
+    pub(crate) fn successor_of(&self, connection: &Arc<Connection>) -> Arc<Connection> {
+        let successor = connection.has_left_all();
+        let successor = successor.then(|| self.connection_table().get(&connection.id()));
+        successor.flatten().unwrap_or_else(|| connection.clone())
     }
 
     /// Every open connection, in no order.

@@ -48,14 +48,18 @@ mod api;
 pub mod app;
 pub mod auth;
 pub mod config;
+mod documents;
 pub mod error;
 mod events;
+mod hooks;
 pub mod hub;
 mod limits;
+mod load;
 pub mod model;
 mod options;
 mod pages;
 pub mod pattern;
+mod procfs;
 mod retry;
 mod sync;
 pub mod testing;
@@ -67,6 +71,8 @@ pub mod backend;
 pub mod cli;
 #[doc(hidden)]
 pub mod http;
+#[doc(hidden)]
+pub mod progress;
 #[doc(hidden)]
 pub mod telemetry;
 #[doc(hidden)]

@@ -12,6 +12,9 @@ mod nesting;
 mod pool;
 mod rate;
 
+/// Bytes of the state that an application keeps with a connection, as JSON.
+pub const STATE_BYTES: usize = 8 << 10;
+
 pub use account::Account;
 pub use address_group::address_group;
 pub use charge::Charge;

@@ -30,7 +30,7 @@ pub use position::{Epoch, Offset, Position, Seq};
 pub use timestamp::Timestamp;
 
 pub(crate) use broadcast::{Audience, Broadcast, EventPayload};
-pub(crate) use message::Ephemeral;
+pub(crate) use message::{DOCUMENTS, Ephemeral};
 pub(crate) use node_id::NodeId;
 pub(crate) use pid::Pid;
 pub(crate) use position::{Cursor, Incarnation};

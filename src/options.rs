@@ -8,6 +8,7 @@ mod duration;
 mod problem;
 mod secret;
 mod section;
+mod tables;
 mod types;
 mod value;
 
@@ -17,6 +18,8 @@ pub use problem::{ConfigError, ConfigWarning, Problem, ValueSource};
 pub use secret::{Secret, SecretUrl};
 pub use section::Section;
 pub(crate) use section::{choice, section};
+pub(crate) use tables::TableReader;
+pub use tables::Tables;
 pub use types::ByteSize;
 pub(crate) use value::ENV_PREFIX;
-pub use value::{InvalidValue, OptionSpec, OptionValue, Value};
+pub use value::{InvalidValue, OptionSpec, OptionValue, TableEntry, Value};

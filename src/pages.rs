@@ -5,14 +5,15 @@
 
 use axum::{
     Extension, Router,
-    extract::OriginalUri,
+    extract::{OriginalUri, Path},
     response::{IntoResponse, Response},
+    routing::get,
 };
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 
-use crate::http::{StaticBody, not_found};
+use crate::http::{Routes, StaticBody, not_found};
 
 /// Only what the server itself serves. Styles and scripts are files.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -50,13 +51,51 @@ macro_rules! files {
 }
 
 /// Everything in `src/pages` but the HTML.
-const FILES: [PageFile; 16] = files! {
+const FILES: [PageFile; 54] = files! {
+    "admin/api.js", "text/javascript";
+    "admin/call_endpoint.js", "text/javascript";
+    "admin/card.js", "text/javascript";
+    "admin/chart_scale.js", "text/javascript";
+    "admin/chart_table.js", "text/javascript";
+    "admin/charts.js", "text/javascript";
+    "admin/crosshair.js", "text/javascript";
+    "admin/dialog.js", "text/javascript";
+    "admin/documents.js", "text/javascript";
+    "admin/endpoint_card.js", "text/javascript";
+    "admin/event_stream.js", "text/javascript";
+    "admin/figures.js", "text/javascript";
+    "admin/format.js", "text/javascript";
+    "admin/fragment.js", "text/javascript";
+    "admin/hooks.js", "text/javascript";
+    "admin/json.js", "text/javascript";
+    "admin/loader.js", "text/javascript";
+    "admin/log_in.js", "text/javascript";
+    "admin/main.js", "text/javascript";
+    "admin/members.js", "text/javascript";
+    "admin/node_state.js", "text/javascript";
+    "admin/nodes.js", "text/javascript";
+    "admin/notify_endpoint.js", "text/javascript";
+    "admin/overview.js", "text/javascript";
+    "admin/paged_list.js", "text/javascript";
+    "admin/plot.js", "text/javascript";
+    "admin/room.js", "text/javascript";
+    "admin/rooms.js", "text/javascript";
+    "admin/send_form.js", "text/javascript";
+    "admin/stats.js", "text/javascript";
+    "admin/stats_stream.js", "text/javascript";
+    "admin/style.css", "text/css";
+    "admin/table.js", "text/javascript";
+    "admin/tail.js", "text/javascript";
+    "admin/tail_entry.js", "text/javascript";
+    "admin/user.js", "text/javascript";
+    "admin/users.js", "text/javascript";
+    "shared/base.css", "text/css";
+    "shared/dom.js", "text/javascript";
+    "shared/icon.svg", "image/svg+xml";
     "try/address.js", "text/javascript";
     "try/composer.js", "text/javascript";
     "try/connection.js", "text/javascript";
     "try/connection_bar.js", "text/javascript";
-    "try/dom.js", "text/javascript";
-    "try/icon.svg", "image/svg+xml";
     "try/main.js", "text/javascript";
     "try/messages.js", "text/javascript";
     "try/people.js", "text/javascript";
@@ -69,14 +108,65 @@ const FILES: [PageFile; 16] = files! {
     "try/wire.js", "text/javascript";
 };
 
-/// The response where no route matches, unless an application has a fallback of its own: the page at `/`, its files, and 404 elsewhere.
-pub(crate) fn fallback(config: Option<PageConfig>) -> Router {
-    let page = config.map(|config| Bytes::from(try_page(&config)));
+/// What the dashboard has to know of the server.
+#[derive(Clone, Debug, Serialize)]
+struct AdminConfig {
+    version: &'static str,
+}
+
+/// The dashboard, with and without a slash at its end, and its files.
+const ADMIN: &str = "/admin";
+const ADMIN_WITH_SLASH: &str = "/admin/";
+const ADMIN_FILE: &str = "/admin/pages/{folder}/{file}";
+
+/// The dashboard at `/admin`. Its files are below it, because an application may answer everywhere else.
+pub(crate) fn admin() -> Routes {
+    let page = |files: &'static str| {
+        let config = AdminConfig {
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        let page = include_str!("pages/admin/index.html").replace("{root}", files);
+        let page = Bytes::from(with_config(&page, &config));
+        get(async move || respond("text/html; charset=utf-8", page))
+    };
+    let file = async |Path((folder, file)): Path<(String, String)>, uri: OriginalUri| {
+        let found = find_file(&format!("/pages/{folder}/{file}"));
+        match found {
+            Some(file) => file.into_response(),
+            None => not_found(uri).await,
+        }
+    };
+    let router = Router::new()
+        .route(ADMIN, page("admin/"))
+        .route(ADMIN_WITH_SLASH, page(""))
+        .route(ADMIN_FILE, get(file));
+    Routes::new(router, [ADMIN, ADMIN_WITH_SLASH, ADMIN_FILE])
+}
+
+/// What the server answers where no route matches.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fallback {
+    /// The page at `/`.
+    pub(crate) page: Option<PageConfig>,
+    /// Where the dashboard would be if it were open.
+    pub(crate) closed_admin: Option<String>,
+}
+
+/// The response where no route matches, unless an application has a fallback of its own: the page at `/`, its files, a page that says how
+/// to open the dashboard, and 404 elsewhere.
+pub(crate) fn fallback(config: Fallback) -> Router {
+    let page = config
+        .page
+        .map(|config| Bytes::from(with_config(include_str!("pages/try/index.html"), &config)));
+    let closed_admin = config.closed_admin;
     Router::new().fallback(async move |method: Method, uri: OriginalUri| {
         let is_read = method == Method::GET || method == Method::HEAD;
-        let found = page
-            .filter(|_| is_read)
-            .and_then(|page| find(page, uri.path()));
+        let path = uri.path();
+        let is_closed = |admin: &String| path.strip_suffix('/').unwrap_or(path) == admin;
+        if is_read && closed_admin.as_ref().is_some_and(is_closed) {
+            return (StatusCode::NOT_FOUND, respond_closed()).into_response();
+        }
+        let found = page.filter(|_| is_read).and_then(|page| find(page, path));
         match found {
             Some(response) => response,
             None => not_found(uri).await,
@@ -85,14 +175,28 @@ pub(crate) fn fallback(config: Option<PageConfig>) -> Router {
 }
 
 fn find(page: Bytes, path: &str) -> Option<Response> {
-    if path == "/" {
-        return Some(respond("text/html; charset=utf-8", page));
+    match path {
+        "/" => Some(respond("text/html; charset=utf-8", page)),
+        path => find_file(path).map(IntoResponse::into_response),
     }
-    let file = FILES.iter().find(|file| file.path == path)?;
-    Some(respond(
-        file.content_type,
-        Bytes::from_static(file.text.as_bytes()),
-    ))
+}
+
+fn find_file(path: &str) -> Option<&'static PageFile> {
+    FILES.iter().find(|file| file.path == path)
+}
+
+impl IntoResponse for &'static PageFile {
+    fn into_response(self) -> Response {
+        respond(self.content_type, Bytes::from_static(self.text.as_bytes()))
+    }
+}
+
+fn respond_closed() -> Response {
+    let page = include_str!("pages/admin/closed.html");
+    respond(
+        "text/html; charset=utf-8",
+        Bytes::from_static(page.as_bytes()),
+    )
 }
 
 fn respond(content_type: &'static str, body: Bytes) -> Response {
@@ -108,11 +212,12 @@ fn respond(content_type: &'static str, body: Bytes) -> Response {
     (headers, Extension(StaticBody), body).into_response()
 }
 
-fn try_page(config: &PageConfig) -> String {
-    let config = serde_json::to_string(config).expect("strings and a flag");
+/// A page that is told `config`.
+fn with_config(page: &str, config: &impl Serialize) -> String {
+    let config = serde_json::to_string(config).expect("strings and flags");
     // Within a script element nothing may look like its end.
     let config = config.replace('<', "\\u003c");
-    include_str!("pages/try/index.html").replace("{config}", &config)
+    page.replace("{config}", &config)
 }
 
 #[cfg(test)]

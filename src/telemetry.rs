@@ -5,8 +5,8 @@
 
 use std::{
     fmt::{self, Write as _},
-    sync::Mutex,
-    time::Duration,
+    sync::{Mutex, MutexGuard},
+    time::{Duration, Instant},
 };
 
 use prometheus_client::{
@@ -21,15 +21,26 @@ use crate::{
 };
 
 mod collectors;
+mod exposition;
+mod history;
+mod hooks;
 mod labels;
 mod metric_info;
+mod process;
 mod reference;
+mod totals;
 
 use collectors::{ClusterCollector, ReadinessCollector};
 pub use collectors::{ClusterStats, ReadinessChecks};
-use labels::{ByCode, ByLimit, ByReason, ByRoute};
-use metric_info::{APPLICATION, EVENTS, MetricInfo, POLL, REST, SOCKETIO, Trigger, WEBSOCKET};
+use exposition::Exposition;
+pub use history::{Columns, History, SAMPLE_INTERVAL, Sample};
+pub use hooks::{EndpointMetrics, InFlightCall, NotifyMetrics};
+use labels::{ByCertificate, ByCode, ByEndpoint, ByLimit, ByOutcome, ByReason, ByRoute};
+use metric_info::{
+    APPLICATION, DOCUMENTS, EVENTS, MetricInfo, POLL, REST, SOCKETIO, Trigger, WEBSOCKET,
+};
 pub use reference::table;
+pub use totals::Totals;
 
 /// The reason for dropping an ephemeral event: it is too late.
 pub const BEHIND: &str = "behind";
@@ -58,7 +69,9 @@ macro_rules! catalogue {
         #[derive(Debug)]
         pub struct Metrics {
             registry: Mutex<Registry>,
+            process: Registry,
             scrape_hooks: Mutex<Vec<ScrapeHook>>,
+            history: Mutex<History>,
             $(#[doc = $help] $visibility $field: $type,)+
         }
 
@@ -70,7 +83,13 @@ macro_rules! catalogue {
                     let $field: $type = catalogue!(@init $($init)?);
                     registry.register($name, sentence($help), $field.clone());
                 )+
-                Self { registry: Mutex::new(registry), scrape_hooks: Mutex::default(), $($field,)+ }
+                Self {
+                    registry: Mutex::new(registry),
+                    process: process::registry(),
+                    scrape_hooks: Mutex::default(),
+                    history: Mutex::default(),
+                    $($field,)+
+                }
             }
 
             /// The descriptions of all metrics, in declaration order.
@@ -92,8 +111,8 @@ macro_rules! catalogue {
 catalogue! {
     /// Open Engine.IO sessions.
     pub sessions: Gauge, "sessions" [], &[SOCKETIO];
-    /// Open plain WebSockets.
-    pub websockets: Gauge, "websockets" [], &[WEBSOCKET];
+    /// Open WebSockets, plain ones and those of documents.
+    pub websockets: Gauge, "websockets" [], &[WEBSOCKET, DOCUMENTS];
     /// Open streams of Server-Sent Events.
     pub event_streams: Gauge, "event_streams" [], &[EVENTS];
     /// Waiting polls.
@@ -102,6 +121,16 @@ catalogue! {
     pub handshakes: Gauge, "handshakes" [], &[SOCKETIO];
     /// TCP connections without a request.
     pub idle_connections: Gauge, "idle_connections" [], CLIENTS;
+    /// TLS handshakes completed.
+    pub tls_handshakes: Counter, "tls_handshakes" [], &[];
+    /// TLS handshakes that failed: the client did not speak TLS (`not_tls`), had nothing in common with the server or did not trust it (`handshake`), or took too long (`timeout`).
+    tls_failed: Family<ByReason, Counter>, "tls_handshakes_failed" ["reason"], &[];
+    /// When a certificate of the server expires, in seconds since 1970.
+    tls_not_after: Family<ByCertificate, Gauge>, "tls_certificate_not_after_seconds" ["certificate"], &[];
+    /// Times that other certificates came into force while the server runs.
+    pub tls_reloads: Counter, "tls_reloads" [], &[];
+    /// Whether the certificates in the files cannot be used, so that earlier ones stay in force: 1 if so.
+    pub tls_refused: Gauge, "tls_certificates_refused" [], &[];
     /// Connections of users, over all transports.
     pub connections: Gauge, "connections" [], CONNECTIONS;
     /// Rooms in use on this node: with members or waiting polls.
@@ -124,6 +153,8 @@ catalogue! {
     pub deliveries: Counter, "deliveries" [], CONNECTIONS;
     /// Ephemeral events dropped for connections that were behind: too late (`behind`), or replaced by a newer one (`newer`).
     dropped: Family<ByReason, Counter>, "dropped" ["reason"], CONNECTIONS;
+    /// Bytes in the send queues of all clients.
+    pub send_queue: Gauge, "send_queue_bytes" [], CONNECTIONS;
     /// Connections that are catching up on missed messages.
     pub catching_up: Gauge, "connections_catching_up" [], CONNECTIONS;
     /// Sessions resumed.
@@ -138,6 +169,12 @@ catalogue! {
     held_back_seconds: Histogram = Histogram::new(LATENCIES), "held_back_seconds" [], CONNECTIONS;
     /// Errors sent to clients.
     errors: Family<ByCode, Counter>, "errors" ["code"], CLIENTS;
+    /// Documents that clients of this node have open.
+    pub documents_open: Gauge, "documents_open" [], &[DOCUMENTS];
+    /// Updates of documents stored that were sent through this node.
+    pub document_updates: Counter, "document_updates" [], &[DOCUMENTS, REST];
+    /// Documents compacted by this node.
+    pub document_compactions: Counter, "document_compactions" [], &[DOCUMENTS];
     /// Times that a limit was reached, by its configuration name.
     limited: Family<ByLimit, Counter>, "limited" ["limit"], CLIENTS;
     /// Connections closed by the server.
@@ -146,6 +183,30 @@ catalogue! {
     pub memory_held: Gauge, "memory_held_bytes" [], &[];
     /// Size of `limits.memory` in bytes; 0 is unlimited.
     pub memory_size: Gauge, "memory_size_bytes" [], &[];
+    /// Calls of hooks, by endpoint and outcome: `answered`, `denied`, or why there was no reply.
+    hook_calls: Family<ByOutcome, Counter>, "hook_calls" ["endpoint", "outcome"], &[];
+    /// Time until the reply to a call of a hook has been read, or until the call has failed.
+    hook_call_seconds: Family<ByEndpoint, Histogram> = Family::new_with_constructor(|| Histogram::new(LATENCIES)), "hook_call_seconds" ["endpoint"], &[];
+    /// Calls of hooks under way.
+    hook_calls_in_flight: Family<ByEndpoint, Gauge>, "hook_calls_in_flight" ["endpoint"], &[];
+    /// Calls of hooks that wait because `concurrency` calls are under way.
+    hook_calls_waiting: Family<ByEndpoint, Gauge>, "hook_calls_waiting" ["endpoint"], &[];
+    /// Whether an endpoint is not asked now, because most of its calls have failed: 1 if so.
+    hook_breaker_open: Family<ByEndpoint, Gauge>, "hook_breaker_open" ["endpoint"], &[];
+    /// Times that an endpoint was not asked any more, because most of its calls had failed.
+    hook_breaker_opened: Family<ByEndpoint, Counter>, "hook_breaker_opened" ["endpoint"], &[];
+    /// Events of notifications, by endpoint and outcome: `delivered` or `lost`.
+    hook_notifications: Family<ByOutcome, Counter>, "hook_notifications" ["endpoint", "outcome"], &[];
+    /// Batches of notifications, by endpoint and outcome: `delivered`, or why they were not taken. Each attempt counts.
+    hook_batches: Family<ByOutcome, Counter>, "hook_batches" ["endpoint", "outcome"], &[];
+    /// Time of an attempt to send a batch of notifications.
+    hook_batch_seconds: Family<ByEndpoint, Histogram> = Family::new_with_constructor(|| Histogram::new(LATENCIES)), "hook_batch_seconds" ["endpoint"], &[];
+    /// Events that an endpoint was not told of yet, at most; 0 on nodes that do not send to it. Set every 5 s.
+    hook_behind: Family<ByEndpoint, Gauge>, "hook_behind_events" ["endpoint"], &[];
+    /// Age of the first of them, in seconds.
+    hook_behind_seconds: Family<ByEndpoint, Gauge>, "hook_behind_seconds" ["endpoint"], &[];
+    /// Whether an endpoint has responded with 410 and is told nothing: 1 if so.
+    hook_stopped: Family<ByEndpoint, Gauge>, "hook_stopped" ["endpoint"], &[];
     /// Responses of the REST API, by route and status class.
     answered: Family<ByRoute, Counter>, "api_requests" ["route", "status"], &[REST];
 }
@@ -171,6 +232,12 @@ impl Metrics {
         }
         for reason in [BEHIND, NEWER] {
             metrics.dropped(reason, 0);
+        }
+        for reason in ["not_tls", "handshake", "timeout"] {
+            metrics
+                .tls_failed
+                .get_or_create(&ByReason { reason })
+                .inc_by(0);
         }
         metrics
     }
@@ -231,6 +298,22 @@ impl Metrics {
         }
     }
 
+    /// Counts a TLS handshake that failed.
+    pub fn tls_failed(&self, reason: &'static str) {
+        self.tls_failed.get_or_create(&ByReason { reason }).inc();
+    }
+
+    /// Exports when each certificate expires, in seconds since 1970, instead of those exported before.
+    pub fn set_tls_certificates(&self, ends: impl Iterator<Item = (String, u64)>) {
+        self.tls_not_after.clear();
+        for (certificate, end) in ends {
+            let gauge = self
+                .tls_not_after
+                .get_or_create(&ByCertificate { certificate });
+            gauge.set(i64::try_from(end).unwrap_or(i64::MAX));
+        }
+    }
+
     /// Counts a connection that the server closed.
     pub fn closed(&self, reason: &'static str) {
         self.closed.get_or_create(&ByReason { reason }).inc();
@@ -271,10 +354,29 @@ impl Metrics {
         lock(&self.scrape_hooks).iter().for_each(|hook| (hook.0)());
         let mut page = String::new();
         let registry = lock(&self.registry);
-        if text::encode(&mut page, &registry).is_err() {
+        let encoded = text::encode_registry(&mut page, &registry)
+            .and_then(|()| text::encode_registry(&mut page, &self.process))
+            .and_then(|()| text::encode_eof(&mut page));
+        if encoded.is_err() {
             let _ = writeln!(page, "# encoding the metrics failed");
         }
         page
+    }
+
+    /// Adds a sample to the history; `ts` is the time of day in milliseconds since the Unix epoch.
+    pub fn sample(&self, now: Instant, ts: u64) {
+        let page = self.render();
+        self.history().add(&page, now, ts);
+    }
+
+    /// The samples of the last hour.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        lock(&self.history)
+    }
+
+    /// What was counted since the start.
+    pub fn totals(&self) -> Totals {
+        Totals::of(&Exposition::parse(&self.render()))
     }
 }
 

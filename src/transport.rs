@@ -1,7 +1,11 @@
 //! Transports: each speaks one protocol, sends requests to the hub, and knows no rules.
 
 mod admission;
+mod client_socket;
 mod close_codes;
+pub(crate) mod collab;
+mod document_session;
+mod document_socket;
 mod envelope;
 mod framed_client;
 #[cfg(any(test, fuzzing))]
@@ -9,6 +13,7 @@ pub mod fuzzing;
 mod message_memory;
 mod packet_rate;
 pub(crate) mod poll;
+mod read_buffer;
 mod requests;
 mod room_query;
 mod session_event;
@@ -17,6 +22,7 @@ pub mod socketio;
 pub(crate) mod sse;
 pub(crate) mod websocket;
 mod wire;
+pub(crate) mod yjs;
 
 use admission::TOKEN_NEEDED;
 pub(crate) use admission::{AdmissionConfig, AdmissionControl};

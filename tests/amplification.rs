@@ -66,22 +66,28 @@ async fn a_caller_that_reads_slowly_is_not_closed_for_replies_of_others() {
     let server = Server::start(config).await;
     let mut alice = Raw::connect(&server, "alice").await;
     let others = answering(&server, "alice", 5).await;
-    for _ in 0..90 {
-        alice.ask("signal", &signal()).await;
-    }
-    eventually("all have answered", async || {
-        server.metric("switchboard_limited_total{limit=\"signal_bytes\"}") > 250.0
-    })
-    .await;
-    let (mut answered, mut missing) = (0, 0);
-    while answered < 90 {
-        let text = alice.text().await.expect("the connection holds");
-        let Some((_, ack)) = text.strip_prefix("43").and_then(|ack| ack.split_once('[')) else {
-            continue;
-        };
-        let answer: Value = serde_json::from_str(ack.strip_suffix(']').unwrap()).unwrap();
-        assert_eq!(answer["ok"], true, "{answer}");
-        (answered, missing) = (answered + 1, missing + answer["missing"].as_u64().unwrap());
+    let mut missing = 0;
+    // In rounds: a client that takes nothing for five seconds is closed, and a busy machine needs that long for all of them.
+    for round in 1..=3 {
+        for _ in 0..30 {
+            alice.ask("signal", &signal()).await;
+        }
+        eventually("nearly all have answered", async || {
+            server.metric("switchboard_limited_total{limit=\"signal_bytes\"}")
+                > 80.0 * f64::from(round)
+        })
+        .await;
+        let mut answered = 0;
+        while answered < 30 {
+            let text = alice.text().await.expect("the connection holds");
+            let Some((_, ack)) = text.strip_prefix("43").and_then(|ack| ack.split_once('[')) else {
+                continue;
+            };
+            let answer: Value = serde_json::from_str(ack.strip_suffix(']').unwrap()).unwrap();
+            assert_eq!(answer["ok"], true, "{answer}");
+            answered += 1;
+            missing += answer["missing"].as_u64().unwrap();
+        }
     }
     assert!(missing > 250, "{missing}");
     assert_eq!(server.metric("switchboard_signals_waiting"), 0.0);

@@ -1,13 +1,18 @@
 //! The `switchboard` command as an operator meets it: what it prints, where, and how it ends.
 
+mod support;
+
 use std::{
     fs,
-    process::{Command, Output},
+    io::Write,
+    process::{Command, Output, Stdio},
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use support::process::ServerProcess;
 use tempfile::TempDir;
+use yrs::{Doc, GetString, ReadTxn, StateVector, Text, Transact, Update, updates::decoder::Decode};
 
 /// Long enough to sign with, and a value all the same though it looks like a flag.
 const SECRET: &str = "-hush, hush, hush, hush, hush, hush";
@@ -351,4 +356,172 @@ fn a_node_that_cannot_use_its_redis_says_why() {
     let said = &ended.stderr;
     assert!(said.contains("Redis cannot be used"), "{said}");
     assert!(said.contains("refused"), "{said}");
+}
+
+/// A document into which this was typed, letter by letter from the back, as one update.
+fn document(text: &str) -> Vec<u8> {
+    let doc = Doc::with_client_id(7);
+    let content = doc.get_or_insert_text("text");
+    for letter in text.chars().rev() {
+        content.insert(&mut doc.transact_mut(), 0, &letter.to_string());
+    }
+    let state = StateVector::default();
+    doc.transact().encode_state_as_update_v1(&state)
+}
+
+/// The text of a document.
+fn text(update: &[u8]) -> String {
+    let doc = Doc::new();
+    let content = doc.get_or_insert_text("text");
+    let update = Update::decode_v1(update).expect("an update");
+    let applied = doc.transact_mut().apply_update(update);
+    applied.expect("an update that fits");
+    content.get_string(&doc.transact())
+}
+
+#[test]
+fn a_document_goes_to_a_file_and_back() {
+    let server = ServerProcess::start(&[], &["--store", "memory"]);
+    let url = format!("http://{}/", server.address);
+    let place = Place::new();
+    let file = |name: &str| place.0.path().join(name);
+    fs::write(file("notes.yjs"), document("Hello")).expect("the folder can be written");
+    let imported = place.run(&["doc", "import", "team/notes", "notes.yjs", "--url", &url]);
+    let imported = imported.printed();
+    assert!(
+        imported.starts_with("team/notes: imported ") && !imported.contains("parts"),
+        "{imported}"
+    );
+    // The address of the configuration.
+    let listen = server.address.to_string();
+    place
+        .run(&[
+            "doc",
+            "export",
+            "team/notes",
+            "--out",
+            "copy",
+            "--listen",
+            &listen,
+        ])
+        .printed();
+    let copy = fs::read(file("copy")).expect("it was written");
+    assert_eq!(text(&copy), "Hello");
+
+    let piped = |arguments: &[&str], input: &[u8]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"))
+            .current_dir(place.0.path())
+            .env_clear()
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        let mut stdin = command.stdin.take().expect("it is piped");
+        stdin.write_all(input).expect("it reads");
+        drop(stdin);
+        let ended = command.wait_with_output().expect("it ends");
+        assert!(ended.status.success());
+        ended.stdout
+    };
+    piped(&["doc", "import", "other", "-", "--url", &url], &copy);
+    let other = piped(&["doc", "export", "other", "--url", &url], &[]);
+    assert_eq!(text(&other), "Hello");
+}
+
+#[test]
+fn a_document_that_is_larger_than_an_update_may_be_is_imported_in_parts() {
+    let limit = ["--documents-update-bytes", "1 KiB"];
+    let server = ServerProcess::start(&[], &["--store", "memory", limit[0], limit[1]]);
+    let url = format!("http://{}", server.address);
+    let place = Place::new();
+    let file = |name: &str| place.0.path().join(name);
+    let long = "0123456789".repeat(100);
+    fs::write(file("notes.yjs"), document(&long)).expect("the folder can be written");
+    let import = ["doc", "import", "notes", "notes.yjs", "--url", &url];
+    let whole = place.run(&import);
+    assert_eq!(whole.code, Some(1));
+    for part in [
+        "documents.update_bytes",
+        "give --documents-update-bytes here",
+    ] {
+        assert!(whole.stderr.contains(part), "{}", whole.stderr);
+    }
+    let cut = place.run(&[&import[..], &limit[..]].concat()).printed();
+    assert!(cut.contains(" parts\n"), "{cut}");
+    place
+        .run(&["doc", "export", "notes", "--out", "copy", "--url", &url])
+        .printed();
+    let copy = fs::read(file("copy")).expect("it was written");
+    assert_eq!(text(&copy), long);
+}
+
+#[test]
+fn what_goes_wrong_with_documents_is_said_with_what_to_do() {
+    let key = "a-key-of-the-back-end-for-tests";
+    let flags = [
+        "--store",
+        "memory",
+        "--auth-hmac-secret",
+        SECRET,
+        "--auth-api-keys",
+        key,
+    ];
+    let server = ServerProcess::start(&[], &flags);
+    let url = format!("http://{}", server.address);
+    let place = Place::new().with("notes.txt", "hello");
+    fs::write(place.0.path().join("empty.yjs"), [0, 0]).expect("the folder can be written");
+    let export = |url: &str| ["doc", "export", "notes", "--url", url].map(str::to_owned);
+    let failed = |environment: &[(&str, &str)], arguments: &[&str], parts: &[&str]| {
+        let ended = place.run_with(environment, arguments);
+        assert_eq!(ended.code, Some(1), "{}{}", ended.stdout, ended.stderr);
+        assert_eq!(ended.stdout, "");
+        for part in parts {
+            assert!(ended.stderr.contains(part), "{part:?}: {}", ended.stderr);
+        }
+    };
+    let with_key = [("SWITCHBOARD_AUTH_API_KEYS", key)];
+    let export_of = export(&url);
+    let export_of: Vec<_> = export_of.iter().map(String::as_str).collect();
+    failed(&[], &export_of, &["set auth.api_keys"]);
+    failed(
+        &with_key,
+        &export_of,
+        &["there is no document notes", "GET /v1/documents"],
+    );
+    let below = export(&format!("{url}/elsewhere"));
+    let below: Vec<_> = below.iter().map(String::as_str).collect();
+    failed(&with_key, &below, &["there is nothing at"]);
+    // Nobody listens there: the port is the system's own.
+    let nobody = ["doc", "export", "notes", "--listen", "127.0.0.1:1"];
+    failed(
+        &[],
+        &nobody,
+        &["no response from http://127.0.0.1:1", "refused", "--url"],
+    );
+    for (file, part) in [
+        ("notes.txt", "is no update of Yjs"),
+        ("missing", "missing cannot be read"),
+    ] {
+        let import = ["doc", "import", "notes", file, "--url", &url];
+        failed(&with_key, &import, &[part]);
+    }
+    let digest = format!("sha256:{}", "0".repeat(64));
+    place
+        .run_with(&[("SWITCHBOARD_AUTH_API_KEYS", &digest)], &export_of)
+        .refused(&["only the SHA-256"]);
+    for url in ["notes", "ftp://host", "http://host/?a=b"] {
+        place
+            .run(&["doc", "export", "notes", "--url", url])
+            .refused(&["expected an address such as"]);
+    }
+    place
+        .run(&["doc", "export", "a b"])
+        .refused(&["white space"]);
+    let empty = ["doc", "import", "notes", "empty.yjs", "--url", &url];
+    let imported = place.run_with(&with_key, &empty).printed();
+    assert_eq!(
+        imported,
+        "notes: imported nothing, the file is an empty document\n"
+    );
 }

@@ -10,16 +10,18 @@ use std::{
     time::Duration,
 };
 
+use axum::{Router, routing::post};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use support::{Raw, Server, config, eventually};
 use switchboard::{
     Acks, App, Data, DisconnectReason, Error, EventContext, Result, State,
     app::AppBuilder,
-    hub::CloseReason,
+    config::Tables,
+    hub::{CloseReason, Publish},
     model::{Namespace, RoomKey, RoomName, UserId},
 };
-use tokio::sync::Notify;
+use tokio::{net::TcpListener, sync::Notify};
 
 /// What the application was told, in order.
 #[derive(Clone, Default)]
@@ -444,4 +446,31 @@ async fn a_server_that_drains_waits_for_what_the_application_does_at_the_end_of_
     release.notify_one();
     stopping.await.unwrap();
     assert_eq!(story.lines(), ["begun", "draining"]);
+}
+
+#[tokio::test]
+async fn a_new_hook_is_told_of_what_the_application_does_before_the_server_runs() {
+    let story = Story::default();
+    let told = story.clone();
+    let back = Router::new().route("/", post(async move |body: String| told.add(body)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let _back = tokio::spawn(async { axum::serve(listener, back).await });
+    let mut config = config();
+    let hook = json!([{ "url": url, "events": ["message"] }]);
+    config.hooks.notify = Tables::from_json(&hook.to_string()).unwrap();
+    let app = App::builder(config).build().await.unwrap();
+    let message = Publish::new(RoomName::parse("lobby").unwrap(), "message", &"first").unwrap();
+    let root = Namespace::root();
+    let sent = app.hub().publish_as(&root, message, None).await.unwrap();
+    sent.settled().await.unwrap();
+    let server = Server::run(app).await;
+    eventually("it is told", async || {
+        story
+            .lines()
+            .iter()
+            .any(|batch| batch.contains("\"first\""))
+    })
+    .await;
+    server.stop().await;
 }

@@ -198,7 +198,7 @@ async fn malformed_requests_are_refused_with_a_reason() {
     let deep = format!(r#"{{"data":{}{}}}"#, "[".repeat(65), "]".repeat(65));
     api.send(path, deep).await.is(413);
     api.send(path, "x".repeat(2 << 20)).await.is(413);
-    api.send_as(path, "text/plain", "{}".into()).await.is(415);
+    api.send_as(path, "text/plain", "{}").await.is(415);
     api.get("/v1/nothing").await.is(404);
     let wrong = api.delete("/v1/rooms").await;
     assert_eq!(wrong.headers["allow"], "GET,HEAD");
@@ -695,8 +695,16 @@ async fn every_response_has_a_request_id_and_is_not_cached() {
     server.stop().await;
 }
 
-/// The contract's table.
-const TABLE: [(&str, &str); 12] = [
+/// Every call.
+const TABLE: [(&str, &str); 26] = [
+    ("get", "/v1/documents"),
+    ("get", "/v1/documents/{doc}"),
+    ("delete", "/v1/documents/{doc}"),
+    ("get", "/v1/documents/{doc}/state"),
+    ("post", "/v1/documents/{doc}/updates"),
+    ("post", "/v1/emit"),
+    ("post", "/v1/hooks/resume"),
+    ("get", "/v1/hooks"),
     ("post", "/v1/rooms/{room}/messages"),
     ("get", "/v1/rooms/{room}/messages"),
     ("get", "/v1/rooms"),
@@ -706,6 +714,12 @@ const TABLE: [(&str, &str); 12] = [
     ("get", "/v1/users/{user}"),
     ("post", "/v1/users/{user}/notifications"),
     ("delete", "/v1/users/{user}/connections"),
+    ("get", "/v1/users"),
+    ("get", "/v1/users/{user}/connections"),
+    ("get", "/v1/rooms/{room}/tail"),
+    ("get", "/v1/stats"),
+    ("get", "/v1/stats/stream"),
+    ("post", "/v1/nodes/{node}/drain"),
     ("post", "/v1/batch"),
     ("get", "/v1/openapi.json"),
     ("get", "/v1/docs"),
@@ -739,7 +753,8 @@ async fn every_call_is_described_and_every_described_call_exists() {
                 operation["responses"].as_object().unwrap().len()
                     > usize::from(operation["security"].is_null())
             );
-            let url = server.url(&path.replace("{room}", "lobby").replace("{user}", "alice"));
+            let path = path.replace("{room}", "lobby").replace("{doc}", "notes");
+            let url = server.url(&path.replace("{user}", "alice"));
             let method = method.to_uppercase().parse().unwrap();
             let answer = reqwest::Client::new()
                 .request(method, url)
@@ -747,11 +762,11 @@ async fn every_call_is_described_and_every_described_call_exists() {
                 .send()
                 .await
                 .unwrap();
-            assert!(
-                ![404, 405].contains(&answer.status().as_u16()),
-                "{path}: {}",
-                answer.status()
-            );
+            let status = answer.status();
+            // A document may be missing, its call is not. Streams have no end.
+            let is_missing =
+                status == 404 && answer.text().await.unwrap().contains("there is nothing at");
+            assert!(!is_missing && status != 405, "{path}: {status}");
         }
     }
     described.sort_unstable();
@@ -789,6 +804,10 @@ async fn what_the_description_gives_as_an_example_of_a_body_is_taken() {
         let schema = document.pointer(reference.trim_start_matches('#')).unwrap();
         let path = path.replace("{room}", "lobby").replace("{user}", "alice");
         let answer = api.post(&path, &schema["example"]).await;
+        if path == "/v1/hooks/resume" {
+            answer.is(404); // it is taken, and this server tells nobody
+            continue;
+        }
         assert!(answer.status < 300, "{path}: {}", answer.text);
         assert!(!answer.text.contains("\"code\""), "{path}: {}", answer.text);
     }
@@ -854,6 +873,24 @@ async fn responses_match_their_description() {
         "disconnect_user",
         api.delete("/v1/users/alice/connections").await,
     );
+    let update_document = |update: &'static [u8]| {
+        api.send_as(
+            "/v1/documents/notes/updates",
+            "application/octet-stream",
+            update,
+        )
+    };
+    for update in [&b"\x01\x01\x05\0\x04\x01\x01t\x01a\0"[..], &[0, 0], &[1]] {
+        check("update_document", update_document(update).await);
+    }
+    check("list_documents", api.get("/v1/documents?limit=1").await);
+    for path in ["/v1/documents/notes", "/v1/documents/nothing"] {
+        check("get_document", api.get(path).await);
+    }
+    for _ in 0..2 {
+        check("delete_document", api.delete("/v1/documents/notes").await);
+    }
+    check("read_document", api.get("/v1/documents/notes/state").await);
     let nobody = ApiClient::new(&server, Some("no-key-of-this-server"));
     check("list_rooms", nobody.get(rooms).await);
     server.stop().await;

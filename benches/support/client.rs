@@ -74,7 +74,15 @@ impl Client {
     }
 
     pub async fn join(&mut self, room: &str) -> Result<()> {
-        self.send(&format!(r#"420["join","{room}"]"#)).await?;
+        self.request("join", room).await
+    }
+
+    pub async fn leave(&mut self, room: &str) -> Result<()> {
+        self.request("leave", room).await
+    }
+
+    async fn request(&mut self, event: &str, room: &str) -> Result<()> {
+        self.send(&format!(r#"420["{event}","{room}"]"#)).await?;
         let ack = self.wait_for("430").await?;
         check_ack(&ack)
     }

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     process::{Child, ChildStdout, Command, Stdio},
     time::Duration,
 };
@@ -29,12 +29,34 @@ fn field<'a>(table: &'a str, name: &str) -> Result<&'a str> {
         .ok_or_else(|| format!("no {name} in /proc").into())
 }
 
+/// What a process has printed.
+#[derive(Default)]
+pub struct Output {
+    pub stdout: String,
+    pub stderr: String,
+}
+
 /// A process, killed when this is dropped.
 pub struct Process(Child);
 
 impl Process {
     pub fn start(command: &mut Command) -> Result<Self> {
         Ok(Self(command.spawn()?))
+    }
+
+    /// Runs a command to its end, and returns what it has printed.
+    pub fn output(command: &mut Command) -> Result<Output> {
+        let mut process = Self::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+        let mut output = Output::default();
+        // What goes to standard error fits into the pipe until it is read.
+        if let Some(mut stdout) = process.0.stdout.take() {
+            stdout.read_to_string(&mut output.stdout)?;
+        }
+        if let Some(mut stderr) = process.0.stderr.take() {
+            stderr.read_to_string(&mut output.stderr)?;
+        }
+        process.0.wait()?;
+        Ok(output)
     }
 
     /// CPU time so far, in user space and in the kernel; Linux counts it in hundredths of a second.
@@ -66,6 +88,20 @@ impl Drop for Process {
         let _ = self.0.wait();
     }
 }
+
+/// Options of a server that is given thousands of connections at once: as many as there are open files for, so that it does not warn.
+pub const MANY_CONNECTIONS: &[&str] = &[
+    "--limits-user-joins-per-second",
+    "0",
+    "--limits-connects-per-second",
+    "0",
+    "--limits-connections",
+    "11000",
+    "--limits-idle-connections",
+    "1000",
+    "--poll-waiters",
+    "100",
+];
 
 /// A server on a free port.
 pub struct Server {

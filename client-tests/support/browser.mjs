@@ -15,7 +15,6 @@ const candidates = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromiu
 const FLAGS = [
   "--no-sandbox",
   "--disable-gpu",
-  "--disable-quic",
   "--no-first-run",
   "--disable-background-networking",
   "--disable-component-update",
@@ -24,11 +23,11 @@ const FLAGS = [
   "--font-render-hinting=none",
 ];
 
-// A browser for the test `t`.
-export async function launch(t) {
+// A browser for the test `t`; with `quic` it may use HTTP/3.
+export async function launch(t, { quic = false } = {}) {
   const executablePath = candidates.find((path) => path && existsSync(path));
   if (!executablePath) throw new Error("no Chromium: apt-get install chromium, or set CHROMIUM to its path");
-  const browser = await chromium.launch({ executablePath, args: FLAGS });
+  const browser = await chromium.launch({ executablePath, args: quic ? FLAGS : [...FLAGS, "--disable-quic"] });
   defer(t, () => browser.close());
   return browser;
 }

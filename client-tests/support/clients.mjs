@@ -6,7 +6,7 @@ import { io as io3, Manager as Manager3 } from "sio3";
 import { io as io4, Manager as Manager4 } from "sio4";
 import { defer, Journal, within } from "./scope.mjs";
 
-const connect = { 2: sio2, 3: io3, 4: io4 };
+export const connect = { 2: sio2, 3: io3, 4: io4 };
 
 const TRANSPORTS = {
   polling: ["polling"],

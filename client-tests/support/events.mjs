@@ -41,8 +41,8 @@ export class Source {
   }
 
   // Waits for the `n`th event of this name.
-  nth(event, n = 1) {
-    return this.events.until(() => this.of(event)[n - 1], `${event} ${n}`);
+  nth(event, n = 1, ms = undefined) {
+    return this.events.until(() => this.of(event)[n - 1], `${event} ${n}`, ms);
   }
 }
 
@@ -83,8 +83,8 @@ export class Stream {
   }
 
   // Waits for the `n`th event of this name.
-  nth(event, n = 1) {
-    return this.events.until(() => this.of(event)[n - 1], `${event} ${n}`);
+  nth(event, n = 1, ms = undefined) {
+    return this.events.until(() => this.of(event)[n - 1], `${event} ${n}`, ms);
   }
 
   ended(ms) {

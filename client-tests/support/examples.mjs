@@ -9,8 +9,9 @@ import { defer, Journal, within } from "./scope.mjs";
 
 const examples = fileURLToPath(new URL("../../examples", import.meta.url));
 
-// Resolves to the address of the example's page. The first start in a checkout installs packages. `env` are further variables.
-export async function startExample(t, name, server, env = {}) {
+// Resolves to the address of the example's page. The first start in a checkout installs packages. `env` are further variables; what it
+// prints goes into `output`, too.
+export async function startExample(t, name, server, env = {}, output = new Journal(`examples/${name}`)) {
   const folder = join(examples, name);
   const { scripts } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
   const [port] = await freePorts(1);
@@ -26,7 +27,6 @@ export async function startExample(t, name, server, env = {}) {
     child.kill();
     return within(ended, () => `examples/${name} does not end`);
   });
-  const output = new Journal(`examples/${name}`);
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => output.add(text));
   ended.then((code) => output.add(`(it ended with ${code})`));
   const url = `http://127.0.0.1:${port}`;

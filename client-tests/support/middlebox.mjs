@@ -16,9 +16,10 @@ export const POINTS = {
 
 // A box in front of `server`. At `point` of a WebSocket's upgrade it does `what`: "cut" ends the connection, "swallow" passes
 // nothing more, "swallow server" and "swallow client" nothing more of what that side sends, "slow" holds each frame for
-// `delay` ms from then on. `times` WebSockets are treated so, later ones pass.
-export async function middlebox(t, server, { point, what, delay = 0, times = Infinity }) {
+// `delay` ms from then on. `times` WebSockets are treated so, later ones pass. With `held` WebSockets begin after `release()`.
+export async function middlebox(t, server, { point, what, delay = 0, times = Infinity, held = false }) {
   const made = new Middlebox(server, { point, what, delay, times });
+  if (held) made.released = new Promise((resolve) => (made.release = resolve));
   defer(t, () => made.close());
   await made.listen();
   return made;
@@ -33,6 +34,8 @@ class Middlebox {
   polls = 0;
   upgrades = 0;
   handshakes = 0;
+  released = Promise.resolve();
+  release = () => {};
 
   constructor(server, { point, what, delay, times }) {
     this.server = server;
@@ -77,6 +80,7 @@ class Middlebox {
     const text = bytes.toString("latin1");
     if (from === "client" && text.startsWith("GET ")) {
       this.#count(link, text);
+      if (/^Upgrade: websocket/im.test(text)) return this.released.then(() => this.#forward(link, from, bytes));
       return this.#forward(link, from, bytes);
     }
     if (!link.websocket || link.meddled || this.plan.from !== from || !this.#says(from, bytes, text)) {

@@ -1,5 +1,6 @@
 // React with Testing Library in jsdom, in each version that the hooks support, and what tests of the hooks have in common.
 
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -10,6 +11,7 @@ export const VERSIONS = [18, 19];
 
 const here = fileURLToPath(new URL("..", import.meta.url));
 const dist = fileURLToPath(new URL("../../client/dist/esm", import.meta.url));
+const cache = `${here}node_modules/.cache/`;
 const require = createRequire(import.meta.url);
 
 // A browser's globals. Node's own are kept where it has them, as the client uses them in both.
@@ -37,10 +39,15 @@ export function bundle(version, file, options) {
   });
 }
 
+// The bundle is inside this folder, so that it finds socket.io-client.
 async function load(version) {
-  const outfile = `${here}node_modules/.cache/react${version}.cjs`;
+  await mkdir(cache, { recursive: true });
+  const folder = await mkdtemp(`${cache}react-`);
+  const outfile = `${folder}/entry.cjs`;
   await bundle(version, "react_entry.mjs", { outfile, platform: "node", format: "cjs", external: ["socket.io-client"] });
-  return require(outfile);
+  const loaded = require(outfile);
+  await rm(folder, { recursive: true });
+  return loaded;
 }
 
 export const reacts = new Map();

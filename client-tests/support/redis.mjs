@@ -32,18 +32,20 @@ export async function redisCluster(t) {
     await master.cli("CLUSTER", "ADDSLOTSRANGE", edge(i), edge(i + 1) - 1);
     await master.cli("CLUSTER", "SET-CONFIG-EPOCH", i + 1);
   }
-  for (const { port, bus } of others) await first.cli("CLUSTER", "MEET", "127.0.0.1", port, bus);
-  const known = [`cluster_known_nodes:${masters.length}`, `cluster_slots_assigned:${SLOTS}`];
-  for (const master of masters) {
-    // Its state is ok before it has heard of the others' slots.
-    const knows = async () => {
-      const info = await master.ask("CLUSTER", "INFO");
-      return known.every((line) => info.includes(line));
-    };
-    await eventually(knows, "the masters do not know each other");
-    await master.ready();
-  }
+  // Handshakes that take longer than the node timeout are given up.
+  const meet = async (ms) => {
+    for (const { port, bus } of others) await first.cli("CLUSTER", "MEET", "127.0.0.1", port, bus);
+    for (const master of masters) await eventually(() => knows(master, masters.length), "the masters do not know each other", ms);
+  };
+  await meet(4_000).catch(() => meet(15_000));
+  for (const master of masters) await master.ready();
   return { masters, url: masters.map((master) => master.url).join(",") };
+}
+
+// Whether a master has heard of all `n`, and of their slots: its state is ok before.
+async function knows(master, n) {
+  const info = await master.ask("CLUSTER", "INFO");
+  return [`cluster_known_nodes:${n}`, `cluster_slots_assigned:${SLOTS}`].every((line) => info.includes(line));
 }
 
 // The channels that somebody listens to, over all masters.
@@ -52,18 +54,15 @@ export async function channels({ masters }) {
   return (await Promise.all(asked)).flatMap((lines) => lines.split("\n")).filter((name) => name !== "");
 }
 
-// A process on a port that was free. Somebody else may take it in between: then it is tried again.
+// A process on ports of its own.
 async function launch(t, settings = []) {
   const folder = await mkdtemp(join(tmpdir(), "switchboard-redis-"));
   defer(t, () => rm(folder, { recursive: true, force: true }));
-  for (;;) {
-    const [port, bus] = await freePorts(2);
-    const server = new Redis(port, bus, folder, settings);
-    if (await server.launch()) {
-      defer(t, () => server.kill());
-      return server;
-    }
-  }
+  const [port, bus] = await freePorts(2);
+  const server = new Redis(port, bus, folder, settings);
+  defer(t, () => server.kill());
+  await server.launch();
+  return server;
 }
 
 class Redis {
@@ -75,8 +74,9 @@ class Redis {
     this.bus = bus;
     this.folder = folder;
     this.clustered = settings.length > 0;
-    // Synchronised always: what was acknowledged has to survive a kill.
-    const kept = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""];
+    // What was acknowledged has to survive a kill of the process: so it is written before, but need not be on the disk, whose
+    // flushes would wait for those of every other test.
+    const kept = ["--appendonly", "yes", "--appendfsync", "no", "--save", ""];
     const own = this.clustered ? ["--cluster-port", bus, "--cluster-config-file", "nodes.conf"] : [];
     this.args = ["--port", port, "--bind", "127.0.0.1", "--dir", folder, ...kept, ...settings, ...own].map(String);
   }
@@ -89,7 +89,7 @@ class Redis {
     return [this];
   }
 
-  // Starts the process; resolves to whether it answers.
+  // Starts the process, and waits until it answers.
   async launch() {
     const child = spawn("redis-server", this.args, { stdio: "ignore" });
     running.add(child);
@@ -98,14 +98,17 @@ class Redis {
       child.once("exit", resolve);
       child.once("error", reject);
     }).finally(() => running.delete(child));
-    const ended = this.#exited.then(() => true);
+    const ended = this.#exited.then(() => {
+      throw new Error("Redis ended while it was started");
+    });
+    ended.catch(() => {});
     const answers = async () => (await this.ask("PING")).startsWith("PONG");
-    return !(await Promise.race([ended, eventually(answers, "Redis does not answer").then(() => false)]));
+    await Promise.race([ended, eventually(answers, "Redis does not answer")]);
   }
 
   // Starts it again with what it had written.
   async restart() {
-    if (!(await this.launch())) throw new Error("Redis ended while it was started again");
+    await this.launch();
     await this.ready();
   }
 

@@ -1,4 +1,4 @@
-// Runs the real binary (SWITCHBOARD_BIN) on a free port with a data folder of its own.
+// Runs the real binary (SWITCHBOARD_BIN) on a port and with a data folder of its own.
 
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -6,6 +6,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { freePorts } from "./ports.mjs";
 import { defer, within } from "./scope.mjs";
 
 const here = fileURLToPath(new URL("..", import.meta.url));
@@ -45,11 +46,12 @@ export class Server {
     this.options = options;
     this.folder = folder;
     this.program = program;
-    this.address = "127.0.0.1:0";
+    this.address = undefined;
   }
 
   get url() {
-    return `http://${this.address}`;
+    const tls = "tls-cert" in this.options || "tls-self-signed" in this.options;
+    return `${tls ? "https" : "http"}://${this.address}`;
   }
 
   get port() {
@@ -62,6 +64,7 @@ export class Server {
 
   // Starts it, on the port it had before if it was running before.
   async start() {
+    this.address ??= `127.0.0.1:${await freePorts(1)}`;
     const flags = { listen: this.address, data: join(this.folder, "data"), store: "sqlite", ...this.options };
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("SWITCHBOARD_")));
     const args = [];
@@ -89,7 +92,7 @@ export class Server {
         record(text);
         if (output.length > 20_000) return;
         output += text;
-        const found = output.match(/http:\/\/(127\.0\.0\.1:\d+)/);
+        const found = output.match(/https?:\/\/(127\.0\.0\.1:\d+)/);
         if (found) resolve(found[1]);
       });
     });

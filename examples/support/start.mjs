@@ -1,13 +1,16 @@
-// Starts an example with everything that it needs, until Ctrl-C: `node ../support/start.mjs [--keys] COMMAND...`, in the example's folder.
+// Starts an example with everything that it needs, until Ctrl-C: `node ../support/start.mjs [--keys] [--hooks] COMMAND...`, in the example's
+// folder.
 //
 // It installs packages, builds @switchboard/client and starts a server, each if it is missing. The command finds the server's address in
 // SWITCHBOARD_URL, and Vite in VITE_SWITCHBOARD_URL. With --keys the server is not open to anybody: AUTH_SECRET and API_KEY have its keys.
+// With --hooks the example's backend.mjs runs beside the command: its calls are signed with the file `secret` (HOOK_SECRET_FILE), and API_KEY has
+// a key of the server.
 //
 // SWITCHBOARD_URL (and AUTH_SECRET, API_KEY) name a server that runs already, SWITCHBOARD_BIN a program that is built already.
 
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename, delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -17,17 +20,22 @@ const children = new Set();
 let ending = false;
 
 async function main(args) {
-  const withKeys = args[0] === "--keys";
-  const [program, ...rest] = withKeys ? args.slice(1) : args;
+  const first = args.findIndex((arg) => !arg.startsWith("--"));
+  const [program, ...rest] = args.slice(first);
+  const [withKeys, withHooks] = ["--keys", "--hooks"].map((option) => args.slice(0, first).includes(option));
   buildClient();
   install(example);
-  const keys = withKeys ? { AUTH_SECRET: key("AUTH_SECRET"), API_KEY: key("API_KEY") } : {};
+  if (withHooks) makeHookSecret();
+  const keys = {};
+  if (withKeys) keys.AUTH_SECRET = key("AUTH_SECRET");
+  if (withKeys || withHooks) keys.API_KEY = key("API_KEY");
   const url = process.env.SWITCHBOARD_URL ?? (await serve(findServer(), keys));
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => end(0));
   const path = [join(example, "node_modules/.bin"), process.env.PATH].join(delimiter);
   const env = { ...process.env, ...keys, PATH: path, SWITCHBOARD_URL: url, VITE_SWITCHBOARD_URL: url };
   const child = start(program, rest, { env, stdio: ["ignore", "inherit", "inherit"] });
   child.on("exit", (code) => ending || end(code ?? 1));
+  if (withHooks) runBackEnd(env);
 }
 
 const key = (name) => process.env[name] ?? randomBytes(32).toString("hex");
@@ -38,6 +46,22 @@ function start(program, args, options) {
   child.on("exit", () => children.delete(child));
   child.on("error", ({ message }) => fail(`${program} cannot be started: ${message}`));
   return child;
+}
+
+// What calls of hooks are signed with: the server and the back end read it.
+function makeHookSecret() {
+  const path = process.env.HOOK_SECRET_FILE ?? join(example, "secret");
+  if (!existsSync(path)) writeFileSync(path, `whsec_${randomBytes(32).toString("base64")}\n`, { mode: 0o600 });
+}
+
+// One that is killed is started again: try it.
+function runBackEnd(env) {
+  const child = start(process.execPath, ["backend.mjs"], { env, stdio: ["ignore", "inherit", "inherit"] });
+  child.on("exit", () => {
+    if (ending) return;
+    console.log("The back end has ended, and starts again in ten seconds");
+    setTimeout(() => ending || runBackEnd(env), 10_000);
+  });
 }
 
 function end(code) {
@@ -96,7 +120,9 @@ function findServer() {
 // Starts a server and resolves to its address. One that is killed is started again at the same address: try it.
 async function serve(program, keys, listen = "127.0.0.1:0") {
   const args = ["--listen", listen, "--data", join(root, "data", basename(example)), "--log-filter", "error"];
-  const own = keys.API_KEY ? { SWITCHBOARD_AUTH_HMAC_SECRET: keys.AUTH_SECRET, SWITCHBOARD_AUTH_API_KEYS: keys.API_KEY } : {};
+  const own = {};
+  if (keys.AUTH_SECRET) own.SWITCHBOARD_AUTH_HMAC_SECRET = keys.AUTH_SECRET;
+  if (keys.API_KEY) own.SWITCHBOARD_AUTH_API_KEYS = keys.API_KEY;
   const child = start(program, args, { env: { ...process.env, ...own }, stdio: ["ignore", "pipe", "inherit"] });
   const address = await new Promise((resolve) => {
     child.stdout.setEncoding("utf8").on("data", (text) => {

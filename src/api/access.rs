@@ -12,17 +12,28 @@ use http::{HeaderValue, Method, header, request::Parts};
 
 use super::Api;
 use crate::{
-    auth::find_token,
+    auth::{AdminSession, find_token},
     error::{Error, Result},
-    http::client_address,
+    hooks::HookPermit,
+    http::{client_address, origins::is_own_page},
     hub::{Caller, StatelessCaller},
-    model::Namespace,
+    model::{Namespace, Timestamp},
 };
 
-/// Identifies the caller, and stores it as [`StatelessCaller`] in the request's extensions.
+/// A caller with the key of operators, or with a session of the dashboard: in the extensions of its requests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operator {
+    /// `None`: it has the key.
+    pub(super) session: Option<AdminSession>,
+}
+
+/// The header of the dashboard's own calls: without a session they fail, and do not become those of a user.
+const OF_DASHBOARD: &str = "x-switchboard-dashboard";
+
+/// Identifies the caller, and stores it as [`StatelessCaller`] in the request's extensions, with [`Operator`] if it is one.
 pub(super) async fn identify(State(api): State<Api>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match authenticate(&api, &parts).await {
+    match authenticate(&api, &mut parts).await {
         Ok(caller) => {
             let identity = caller.identity();
             let charged = api.admission.charge(&mut parts, identity.as_deref());
@@ -34,14 +45,18 @@ pub(super) async fn identify(State(api): State<Api>, request: Request, next: Nex
     }
 }
 
-async fn authenticate(api: &Api, request: &Parts) -> Result<StatelessCaller> {
+async fn authenticate(api: &Api, request: &mut Parts) -> Result<StatelessCaller> {
     let headers = &request.headers;
     let authority = api.hub.authority();
     // Only from that header: a key is for programs, and must not be in URLs.
     let bearer = find_token(headers, None, None);
-    let has_key = bearer
-        .as_ref()
-        .is_some_and(|token| authority.api_keys().contains(&token.text));
+    let presents = |is_key: &dyn Fn(&str) -> bool| {
+        let token = bearer.as_ref();
+        token.is_some_and(|token| is_key(&token.text))
+    };
+    let admin = authority.admin();
+    let has_admin_key = presents(&|text| admin.is_some_and(|admin| admin.is_key(text)));
+    let has_key = has_admin_key || presents(&|text| authority.api_keys().contains(text));
     // No page sends a key by accident, and no cross-site page sends one without an `Origin`. A back end may reach the server in
     // open mode by any host name.
     let is_program = has_key && !headers.contains_key(header::ORIGIN);
@@ -49,16 +64,50 @@ async fn authenticate(api: &Api, request: &Parts) -> Result<StatelessCaller> {
         api.admission.check_origin(headers, &request.extensions)?;
     }
     let namespace = Namespace::root();
-    if has_key {
+    let session = match &bearer {
+        None => admin_session(api, request),
+        Some(_) => None,
+    };
+    if has_admin_key || session.is_some() {
+        request.extensions.insert(Operator { session });
+    }
+    if has_key || session.is_some() {
         return Ok(StatelessCaller::back_end(namespace));
     }
-    if authority.is_open() && bearer.is_some() && !authority.api_keys().is_empty() {
+    if request.headers.contains_key(OF_DASHBOARD) {
+        return Err(no_session());
+    }
+    let has_keys = admin.is_some() || !authority.api_keys().is_empty();
+    if authority.is_open() && bearer.is_some() && has_keys {
         let error = Error::unauthorized("this is no API key of this server");
         let address = client_address(&request.extensions).ip;
         return Err(api.admission.authenticator().record_failure(address, error));
     }
     let principal = api.admission.authenticator().principal(request).await?;
-    api.hub.stateless_caller(namespace, principal)
+    let facts = api.admission.client_facts(request);
+    if api.hub.hooks().asks(HookPermit::Connect, None) {
+        // Before a back end is asked, at the rate of whom the client says it is.
+        let shown = api
+            .hub
+            .stateless_caller(namespace.clone(), principal.clone())?;
+        api.hub.take_message_permit(&shown, Instant::now())?;
+    }
+    api.hub.admit_request(namespace, principal, &facts).await
+}
+
+/// The session of the dashboard that a request of its page brings. A cookie is sent by the browser itself, so it counts for none but
+/// the server's own pages, whatever others may connect.
+pub(super) fn admin_session(api: &Api, request: &Parts) -> Option<AdminSession> {
+    if !is_own_page(&request.headers, &request.extensions) {
+        return None;
+    }
+    let admin = api.hub.authority().admin()?;
+    admin.session(&request.headers, Timestamp::now())
+}
+
+/// The error for a request of the dashboard without a session.
+pub(super) fn no_session() -> Error {
+    Error::unauthorized("there is no session of the dashboard: log in with auth.admin_key")
 }
 
 /// Applies the user's request rate, as on a connection. Publishing takes its permit in the hub.
@@ -84,6 +133,19 @@ pub(super) fn require_api_key(caller: &StatelessCaller) -> Result<()> {
     match caller.identity() {
         None => Ok(()),
         Some(_) => Err(Error::forbidden("this requires an API key")),
+    }
+}
+
+/// Refuses callers that are no operators.
+///
+/// # Errors
+/// `forbidden`.
+pub(super) fn require_operator(operator: Option<Extension<Operator>>) -> Result<()> {
+    match operator {
+        Some(_) => Ok(()),
+        None => Err(Error::forbidden(
+            "this requires auth.admin_key, or a session of the dashboard",
+        )),
     }
 }
 

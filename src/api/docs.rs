@@ -64,7 +64,10 @@ const PAGE: &str = r#"<!DOCTYPE html>
     tags(
         (name = "messages", description = "Sending to rooms, and reading what was sent"),
         (name = "rooms", description = "Which rooms there are, and who is in them"),
+        (name = "documents", description = "Documents that clients of Yjs edit together"),
         (name = "users", description = "Users over all rooms"),
+        (name = "operation", description = "Statistics, and what operators do"),
+        (name = "hooks", description = "Back ends that answer for what happens, and that are told of it"),
         (name = "batch", description = "Several calls in one request"),
         (name = "description", description = "This description"),
     ),
@@ -168,7 +171,11 @@ const ERROR_RESPONSES: [ErrorResponse; 9] = [
         "TooLarge",
         "The body, or the data in it, is larger than configured.",
     ),
-    ErrorResponse::for_bodies("415", "NotJson", "The body is not declared as JSON."),
+    ErrorResponse::for_bodies(
+        "415",
+        "WrongType",
+        "The body is declared as something else than what is expected.",
+    ),
     ErrorResponse::for_all_calls("429", "RateLimited", "Faster than a configured rate."),
     ErrorResponse::for_all_calls("500", "Internal", "A defect of the server."),
     ErrorResponse::for_all_calls(

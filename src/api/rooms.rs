@@ -38,6 +38,10 @@ pub(super) struct RoomsQuery {
         pattern = r"^[^\s\u0000-\u001f\u007f-\u009f]+$"
     )]
     cursor: Option<RoomName>,
+    /// With `events_per_second` of each room. Requires an API key.
+    #[serde(default)]
+    #[param(required = false, default = false)]
+    rates: bool,
 }
 
 /// List the rooms that have members.
@@ -67,7 +71,11 @@ pub(super) async fn list(
         prefix: query.prefix,
         after: query.cursor,
         limit: query.limit.map(Bounded::count),
+        rates: query.rates,
     };
+    if request.rates {
+        require_api_key(&caller)?;
+    }
     api.hub.live_rooms(&caller, &request).await.map(Json)
 }
 

@@ -187,6 +187,9 @@ pub(super) struct LiveRoomSchema {
     /// Their connections; only with the `presence` grant.
     #[schema(required = false, nullable = false)]
     connections: Option<u64>,
+    /// Events per second over the last ten seconds, stored or not; only with `rates`, and if a node could say.
+    #[schema(required = false, nullable = false)]
+    events_per_second: Option<f64>,
 }
 
 /// A part of the live rooms.
@@ -266,6 +269,61 @@ pub(super) struct KickedSchema {
     connections: u64,
 }
 
+/// A document that clients of Yjs edit.
+#[derive(ToSchema)]
+#[schema(as = DocumentState)]
+pub(super) struct DocumentStateSchema {
+    /// Its name.
+    document: RoomSchema,
+    /// Bytes as it is stored.
+    bytes: u64,
+    /// Updates that are not merged yet.
+    updates: u64,
+    /// The number of its last update.
+    last: u64,
+    /// When that was stored.
+    changed: TimestampSchema,
+    /// Clients of the node that answers that have it open.
+    clients: u64,
+}
+
+/// A part of the documents.
+#[derive(ToSchema)]
+#[schema(as = Documents)]
+pub(super) struct DocumentsSchema {
+    /// By name.
+    documents: Vec<DocumentStateSchema>,
+    /// The value for `cursor` of the next request; without it this is the last page.
+    #[schema(required = false, nullable = false)]
+    next: Option<RoomSchema>,
+}
+
+/// A document that was deleted.
+#[derive(ToSchema)]
+#[schema(as = DeletedDocument)]
+pub(super) struct DeletedDocumentSchema {
+    /// Its name.
+    document: RoomSchema,
+    /// Clients of the node that answers that have it open, and keep it.
+    clients: u64,
+}
+
+/// An update that was stored.
+#[derive(ToSchema)]
+#[schema(as = StoredUpdate)]
+pub(super) struct StoredUpdateSchema {
+    /// The document.
+    document: RoomSchema,
+    /// Its number in the document; missing if it was not stored.
+    #[schema(required = false, nullable = false)]
+    number: Option<u64>,
+}
+
+/// An update of Yjs, version 1.
+#[derive(ToSchema)]
+#[schema(as = Update, value_type = String, format = Binary)]
+pub(super) struct UpdateSchema(Vec<u8>);
+
 /// A user over all rooms.
 #[derive(ToSchema)]
 #[schema(as = UserState)]
@@ -286,6 +344,173 @@ pub(super) struct UserStateSchema {
     last_seen: Option<TimestampSchema>,
 }
 
+/// A user with a connection.
+#[derive(ToSchema)]
+#[schema(as = ConnectedUser)]
+pub(super) struct ConnectedUserSchema {
+    /// The user.
+    user: UserSchema,
+    /// The name to show.
+    #[schema(required = false, nullable = false)]
+    name: Option<String>,
+    /// Number of its connections.
+    connections: u64,
+}
+
+/// Some of the users with a connection.
+#[derive(ToSchema)]
+#[schema(as = Users)]
+pub(super) struct UsersSchema {
+    /// By id.
+    users: Vec<ConnectedUserSchema>,
+    /// The value for `cursor` of the next request; without it this is the last page.
+    #[schema(required = false, nullable = false)]
+    next: Option<UserSchema>,
+}
+
+/// A connection.
+#[derive(ToSchema)]
+#[schema(as = Connection)]
+pub(super) struct ConnectionSchema {
+    /// Its id, the client's `socket.id`.
+    id: String,
+    /// The node that has it.
+    node: String,
+    /// `socketio`, `websocket` or `events`.
+    transport: String,
+    /// The namespace that it is connected to.
+    #[schema(example = "/")]
+    namespace: String,
+    /// The rooms that it is in.
+    rooms: Vec<RoomSchema>,
+    /// When it connected.
+    connected_at: TimestampSchema,
+    /// Bytes in its client's send queue.
+    send_queue_bytes: u64,
+}
+
+/// The connections of a user.
+#[derive(ToSchema)]
+#[schema(as = Connections)]
+pub(super) struct ConnectionsSchema {
+    /// The user.
+    user: UserSchema,
+    /// On all nodes, the oldest first.
+    connections: Vec<ConnectionSchema>,
+}
+
+/// A node that is shutting down.
+#[derive(ToSchema)]
+#[schema(as = DrainingNode)]
+pub(super) struct DrainingNodeSchema {
+    /// The node.
+    node: String,
+    /// Always true.
+    draining: bool,
+}
+
+/// Numbers of a node since it was started.
+#[derive(ToSchema)]
+#[schema(as = Totals)]
+pub(super) struct TotalsSchema {
+    /// Messages stored that were sent through it.
+    messages: u64,
+    /// Messages deduplicated by their id.
+    duplicates: u64,
+    /// Ephemeral events sent through it.
+    ephemeral_events: u64,
+    /// Events of rooms delivered to its connections.
+    deliveries: u64,
+    /// Sessions resumed.
+    recoveries: u64,
+    /// Sessions that clients asked to resume and that were not.
+    recoveries_refused: u64,
+    /// Errors sent to clients.
+    errors: u64,
+    /// Times that a limit was reached.
+    limited: u64,
+    /// Ephemeral events dropped for connections that were behind.
+    dropped: u64,
+    /// Connections closed by the server.
+    connections_closed: u64,
+}
+
+/// A node.
+#[derive(ToSchema)]
+#[schema(as = Node)]
+pub(super) struct NodeSchema {
+    /// Its name.
+    id: String,
+    /// The name of its machine.
+    #[schema(required = false, nullable = false)]
+    host: Option<String>,
+    /// The address that it is configured to listen on.
+    listen: String,
+    /// The version of the server.
+    version: String,
+    /// `sqlite`, `memory` or `redis`.
+    store: String,
+    /// When it was started.
+    started_at: TimestampSchema,
+    /// Whether it can serve requests.
+    ready: bool,
+    /// Why not.
+    #[schema(required = false, nullable = false)]
+    not_ready: Option<String>,
+    /// It is shutting down.
+    draining: bool,
+    /// Its newest sample: the time and the values of all series; null in its first seconds.
+    #[schema(required, value_type = Option<Object>)]
+    sample: Option<Value>,
+    /// What it has counted since it was started.
+    totals: TotalsSchema,
+}
+
+/// How much goes on in a room.
+#[derive(ToSchema)]
+#[schema(as = ActiveRoom)]
+pub(super) struct ActiveRoomSchema {
+    /// The room.
+    room: RoomSchema,
+    /// Users in it, each counted once.
+    users: u64,
+    /// Their connections.
+    connections: u64,
+    /// Events per second over the last ten seconds.
+    events_per_second: f64,
+}
+
+/// The rooms of a node in which most goes on.
+#[derive(ToSchema)]
+#[schema(as = ActiveRooms)]
+pub(super) struct ActiveRoomsSchema {
+    /// Those with the most events per second.
+    busiest: Vec<ActiveRoomSchema>,
+    /// Those with the most connections.
+    largest: Vec<ActiveRoomSchema>,
+}
+
+/// Statistics of a node and its cluster.
+#[derive(ToSchema)]
+#[schema(as = Stats)]
+pub(super) struct StatsSchema {
+    /// Now.
+    ts: TimestampSchema,
+    /// The time between two samples, in milliseconds.
+    interval_ms: u64,
+    /// The node that answers.
+    node: String,
+    /// The nodes of its cluster: this one first, the others by id.
+    nodes: Vec<NodeSchema>,
+    /// Nodes that did not answer in time.
+    missing_nodes: u64,
+    /// The rooms of this node in which most goes on.
+    rooms: ActiveRoomsSchema,
+    /// The samples of this node, oldest first: an array of times, `ts`, and one of the same length for each series. Null: unknown.
+    #[schema(value_type = Object)]
+    series: Value,
+}
+
 /// A user whose connections were closed.
 #[derive(ToSchema)]
 #[schema(as = Disconnected)]
@@ -294,6 +519,114 @@ pub(super) struct DisconnectedSchema {
     user: UserSchema,
     /// Connections that were closed; 0 if it had none.
     connections: u64,
+}
+
+/// The endpoints of all hooks.
+#[derive(ToSchema)]
+#[schema(as = Hooks)]
+pub(super) struct HooksSchema {
+    /// Those that answer: `hooks.call`.
+    call: Vec<CallEndpointSchema>,
+    /// Those that are told: `hooks.notify`.
+    notify: Vec<NotifyEndpointSchema>,
+}
+
+/// An endpoint that is told.
+#[derive(ToSchema)]
+#[schema(as = NotifyEndpoint)]
+pub(super) struct NotifyEndpointSchema {
+    /// Its URL without what is secret in it.
+    #[schema(example = "https://app.example/events")]
+    url: String,
+    /// What it is told of.
+    #[schema(example = json!(["message", "member.joined"]))]
+    events: Vec<String>,
+    /// The rooms whose messages and members it is told of.
+    #[schema(required = false, nullable = false)]
+    rooms: Option<String>,
+    /// How long a response may take, in milliseconds.
+    timeout_ms: u64,
+    /// Whether batches are signed.
+    signed: bool,
+    /// `ok`, `failing`, or `stopped` after a response with status 410.
+    #[schema(example = "ok")]
+    state: String,
+    /// The node that sends to it; absent with a single node.
+    #[schema(required = false, nullable = false)]
+    sender: Option<String>,
+    /// How many events it was not told of yet, at most.
+    behind: u64,
+    /// The age of the first of them, in milliseconds.
+    behind_ms: u64,
+    /// How many events it has taken.
+    delivered: u64,
+    /// How many events it has lost, at most.
+    lost: u64,
+    /// Since when every attempt has failed.
+    #[schema(required = false, nullable = false)]
+    failing_since: Option<TimestampSchema>,
+    /// When the next attempt is, if this node is the one that sends to it.
+    #[schema(required = false, nullable = false)]
+    next_attempt_in_ms: Option<u64>,
+    /// The last failed attempt of this node.
+    #[schema(required = false, nullable = false)]
+    last_failure: Option<HookFailureSchema>,
+}
+
+/// An endpoint that answers.
+#[derive(ToSchema)]
+#[schema(as = CallEndpoint)]
+pub(super) struct CallEndpointSchema {
+    /// Its URL without what is secret in it.
+    #[schema(example = "https://app.example/realtime")]
+    url: String,
+    /// The events that it answers.
+    events: Vec<String>,
+    /// What it permits: `connect`, `join`, `publish`.
+    on: Vec<String>,
+    /// The rooms that it permits joining and publishing in.
+    #[schema(required = false, nullable = false)]
+    rooms: Option<String>,
+    /// How long a call may take, in milliseconds.
+    timeout_ms: u64,
+    /// Most calls under way.
+    concurrency: u64,
+    /// Whether calls are signed.
+    signed: bool,
+    /// `ok`, or `open` while it is not asked because most calls have failed.
+    #[schema(example = "ok")]
+    state: String,
+    /// When it is asked again.
+    #[schema(required = false, nullable = false)]
+    asked_again_in_ms: Option<u64>,
+    /// Calls under way.
+    in_flight: u64,
+    /// Calls that wait for their turn.
+    waiting: u64,
+    /// Calls that were sent.
+    calls: u64,
+    /// Replies that refused something.
+    denied: u64,
+    /// Calls without a reply, those that were not sent included.
+    failures: u64,
+    /// Times that it was not asked any more.
+    opened: u64,
+    /// The last call without a reply.
+    #[schema(required = false, nullable = false)]
+    last_failure: Option<HookFailureSchema>,
+}
+
+/// Why a call got no reply.
+#[derive(ToSchema)]
+#[schema(as = HookFailure)]
+pub(super) struct HookFailureSchema {
+    /// When.
+    ts: TimestampSchema,
+    /// `busy`, `connect`, `timeout`, `broken`, `status`, `too_large` or `reply`.
+    #[schema(example = "timeout")]
+    kind: String,
+    /// A sentence for a human.
+    message: String,
 }
 
 /// Why a request was refused.

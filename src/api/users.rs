@@ -3,21 +3,25 @@
 use axum::{Extension, Json, extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Api,
     access::require_api_key,
     messages::{SentBy, publish_for},
-    params::{MessageIdParam, UserPath},
+    params::{Bounded, MessageIdParam, UserPath},
     pending_publish::PublishResponder,
     schema,
 };
 use crate::{
     error::{Error, Result},
-    http::{body::JsonBody, json::parse_optional, params::PathParams},
-    hub::{Caller, Publish, StatelessCaller, UserSummary},
-    model::{EventName, RoomName, UserId},
+    http::{
+        body::JsonBody,
+        json::parse_optional,
+        params::{PathParams, QueryParams},
+    },
+    hub::{Caller, Publish, StatelessCaller, UserConnection, UserSummary, UsersPage, UsersRequest},
+    model::{EventName, MAX_NAME_BYTES, RoomName, UserId},
 };
 
 /// Look at a user.
@@ -42,6 +46,85 @@ pub(super) async fn show(
         ));
     }
     api.hub.user(&user).await.map(Json)
+}
+
+/// Query of a user list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct UsersQuery {
+    /// Only those whose ids begin with this.
+    #[serde(default)]
+    #[param(required = false, max_length = 128)]
+    prefix: String,
+    /// Page size.
+    #[param(value_type = Option<u64>, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<Bounded<1, 1000>>,
+    /// `next` of the previous page.
+    #[param(
+        value_type = Option<String>,
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\s\u0000-\u001f\u007f-\u009f]+$"
+    )]
+    cursor: Option<UserId>,
+}
+
+/// List the users that are connected.
+///
+/// By id, over all nodes. Requires an API key.
+#[utoipa::path(
+    get,
+    path = "/v1/users",
+    operation_id = "list_users",
+    tag = "users",
+    params(UsersQuery),
+    responses((status = 200, description = "Some of the users.", body = schema::UsersSchema))
+)]
+pub(super) async fn list(
+    State(api): State<Api>,
+    Extension(caller): Extension<StatelessCaller>,
+    QueryParams(query): QueryParams<UsersQuery>,
+) -> Result<Json<UsersPage>> {
+    require_api_key(&caller)?;
+    if query.prefix.chars().count() > MAX_NAME_BYTES {
+        return Err(Error::bad_request(format!(
+            "no user's id has more than {MAX_NAME_BYTES} bytes"
+        )));
+    }
+    let request = UsersRequest {
+        prefix: query.prefix,
+        after: query.cursor,
+        limit: query.limit.map(Bounded::count),
+    };
+    api.hub.users(request).await.map(Json)
+}
+
+/// The connections of a user.
+#[derive(Serialize)]
+pub(super) struct ConnectionsResponse {
+    user: UserId,
+    connections: Vec<UserConnection>,
+}
+
+/// List a user's connections.
+///
+/// On all nodes, the oldest first. Requires an API key.
+#[utoipa::path(
+    get,
+    path = "/v1/users/{user}/connections",
+    operation_id = "list_connections",
+    tag = "users",
+    params(UserPath),
+    responses((status = 200, description = "The connections; none if it is offline.", body = schema::ConnectionsSchema))
+)]
+pub(super) async fn connections(
+    State(api): State<Api>,
+    Extension(caller): Extension<StatelessCaller>,
+    PathParams(UserPath { user }): PathParams<UserPath>,
+) -> Result<Json<ConnectionsResponse>> {
+    require_api_key(&caller)?;
+    let connections = api.hub.user_connections(&user).await?;
+    Ok(Json(ConnectionsResponse { user, connections }))
 }
 
 /// A notification for a user.

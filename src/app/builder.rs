@@ -15,14 +15,18 @@ use super::{
     start_error::StartError,
 };
 use crate::{
-    api,
+    api::{self, ApiConfig},
     auth::{ApplicationAuth, Authority, Principal, Reject},
-    backend::{self, Backend, Deliveries},
-    config::{Config, ConfigError, Identities, Store},
+    backend::{self, Backend, Deliveries, RedisSettings},
+    config::{Config, ConfigError, Identities, Problem, Store},
     error::Result,
     events::EventOwners,
-    http::origins::{Origins, UnlistedOrigins},
-    hub::{Hub, HubSettings, PageLimits},
+    hooks::Hooks,
+    http::{
+        CertificateReload, RouteGroup,
+        origins::{Origins, UnlistedOrigins},
+    },
+    hub::{Hub, HubSettings, NodeInfo, PageLimits},
     telemetry::{ClusterStats, Metrics},
     transport::{
         AdmissionConfig, AdmissionControl,
@@ -68,6 +72,7 @@ pub struct AppBuilder {
     handlers: Handlers,
     routes: Vec<ApplicationRoutes>,
     authenticate: Option<ApplicationAuth>,
+    stands_alone: bool,
 }
 
 /// Makes routes of the embedding application.
@@ -80,7 +85,14 @@ impl AppBuilder {
             handlers: Handlers::default(),
             routes: Vec::new(),
             authenticate: None,
+            stands_alone: false,
         }
+    }
+
+    /// There is no application in this process.
+    pub(crate) fn standing_alone(mut self) -> Self {
+        self.stands_alone = true;
+        self
     }
 
     /// Changes the configuration.
@@ -210,9 +222,17 @@ impl AppBuilder {
         authority.start(stop_refreshing).await;
         let (backend, deliveries) = open_backend(&config).await?;
         let metrics = Arc::new(Metrics::new());
+        let tls = CertificateReload::open(&config.tls, config.listen.ip(), &metrics)
+            .map_err(|error| ConfigError::from(vec![Problem::from(error)]))?;
+        let webtransport = tls.as_ref().filter(|_| config.webtransport);
         collect_metrics(&metrics, &backend, &authority);
         let origins = origins(&config, &authority);
-        let hub = Hub::new(backend.clone(), authority, hub_settings(&config), metrics);
+        let node = config.node.clone().unwrap_or_else(random_node_name);
+        let hooks = Hooks::open(&config.hooks, &node, &metrics).map_err(ConfigError::from)?;
+        hooks.begin_notifications(backend.outbox.as_ref()).await;
+        let settings = hub_settings(&config, node, hooks);
+        let hub = Hub::new(backend.clone(), authority, settings, metrics);
+        let stop_requested = CancellationToken::new();
         let draining = CancellationToken::new();
         let admission = Arc::new(AdmissionControl::new(
             &hub,
@@ -221,7 +241,6 @@ impl AppBuilder {
                 cookie: config.auth.cookie.clone(),
                 early_tokens: config.auth.http,
                 draining: draining.clone(),
-                node: config.node.clone().unwrap_or_else(random_node_name),
                 application: self.authenticate,
             },
         ));
@@ -233,11 +252,22 @@ impl AppBuilder {
                 body_timeout: config.http.body_timeout,
                 handlers: self.handlers,
                 pubsub: PubSubDriver::new(backend.pubsub.as_ref()),
+                documents: config.http.routes.contains(&RouteGroup::Documents),
+                has_application: !self.stands_alone,
+                webtransport: webtransport.map(|tls| tls.acceptor().clone()),
+                uses_rooms: !self.stands_alone || backend.cluster.is_some(),
             },
         )
         .await;
         let metrics_key = config.http.metrics_key().unwrap_or_default();
-        let api = api::routes(&admission, metrics_key, &config.http.prefix);
+        let api = api::routes(
+            &admission,
+            ApiConfig {
+                metrics_key,
+                prefix: &config.http.prefix,
+                stop: stop_requested.clone(),
+            },
+        );
         let internal = match config.http.internal_listen {
             Some(address) => Some(InternalListener::bind(address, api.operators.clone()).await?),
             None => None,
@@ -255,9 +285,11 @@ impl AppBuilder {
             io,
             router,
             internal,
+            tls,
             backend,
             deliveries,
             draining,
+            stop_requested,
             key_refresh,
         })
     }
@@ -276,7 +308,7 @@ fn add_namespaces(config: &mut Config, handlers: &Handlers) -> Result<(), StartE
 
 /// Who owns which event, the application's handlers included.
 fn event_owners(config: &Config, handlers: &Handlers) -> Result<EventOwners, StartError> {
-    let mut owners = config.socketio.event_owners();
+    let mut owners = config.event_owners();
     let claimed = handlers.claim(&mut owners, &config.socketio.namespaces);
     claimed.map_err(StartError::Event)?;
     Ok(owners)
@@ -312,7 +344,7 @@ fn origins(config: &Config, authority: &Authority) -> Origins {
     Origins::new(&config.http.origins, unlisted)
 }
 
-fn hub_settings(config: &Config) -> HubSettings {
+fn hub_settings(config: &Config, node: String, hooks: Arc<Hooks>) -> HubSettings {
     HubSettings {
         limits: config.limits.clone(),
         pages: PageLimits {
@@ -323,6 +355,13 @@ fn hub_settings(config: &Config) -> HubSettings {
         presence: config.presence.clone(),
         typing: config.typing.clone(),
         grace: config.auth.grace,
+        node: NodeInfo::started_now(
+            node,
+            config.listen.to_string(),
+            config.store().as_str().to_owned(),
+        ),
+        hooks,
+        documents: config.documents.clone(),
     }
 }
 
@@ -333,6 +372,7 @@ async fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartErr
             retention,
             idempotency: config.history.idempotency,
             session_window: config.recovery.window,
+            outbox_events: config.hooks.outbox_events,
         }),
         Store::Sqlite => backend::sqlite::open(backend::sqlite::SqliteConfig {
             folder: config.data.clone(),
@@ -342,20 +382,30 @@ async fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartErr
             retention,
             idempotency: config.history.idempotency,
             session_window: config.recovery.window,
+            outbox_events: config.hooks.outbox_events,
         })?,
         Store::Redis => {
             backend::redis::open(backend::redis::RedisConfig {
                 url: config.redis.url.clone().unwrap_or_else(|| "".into()),
+                tls: redis_tls(&config.redis),
                 prefix: config.redis.prefix.clone(),
                 retention,
                 idempotency: config.history.idempotency,
                 session_window: config.recovery.window,
+                outbox_events: config.hooks.outbox_events,
                 lease: config.presence.lease,
                 grace: config.presence.grace,
             })
             .await?
         }
     })
+}
+
+fn redis_tls(settings: &RedisSettings) -> backend::redis::RedisTls {
+    backend::redis::RedisTls {
+        ca: settings.tls_ca.clone(),
+        client: settings.tls_cert.clone().zip(settings.tls_key.clone()),
+    }
 }
 
 /// The name of a node that has none configured, so that its connections can be told from another node's.

@@ -6,7 +6,7 @@ use rustls::crypto::{self, CryptoProvider};
 ///
 /// rustls chooses by itself only as long as the whole program is built with a single provider. Once another crate of the
 /// application's brings a second one, connecting to Redis over TLS would panic.
-pub(super) fn install_default_provider() {
+pub(crate) fn install_default_provider() {
     if CryptoProvider::get_default().is_none() {
         // Fails only if another thread was faster.
         let _ = crypto::aws_lc_rs::default_provider().install_default();

@@ -38,6 +38,7 @@ impl InternalListener {
             },
             connections: MAX_CONNECTIONS,
             idle_connections: MAX_CONNECTIONS,
+            tls: None,
             ..config
         };
         http::serve(self.listener, self.router, config, end.clone(), end).await;

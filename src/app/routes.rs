@@ -18,7 +18,7 @@ use crate::{
     http::{self, HttpSettings, RouteGroup, Routes, body::BodyLimits, origins::Origins},
     limits::Pool,
     pages::{self, PageConfig},
-    transport::{AdmissionControl, poll, sse, websocket},
+    transport::{AdmissionControl, collab, poll, sse, websocket, yjs},
 };
 
 /// What the server answers itself.
@@ -62,17 +62,26 @@ impl OwnRoutes {
                     config.socketio.read_buffer.bytes(),
                 ),
             ),
+            (RouteGroup::Documents, document_routes(admission, config)),
             (RouteGroup::Events, sse::routes(admission, &config.events)),
             (RouteGroup::Poll, poll::routes(admission, &config.poll)),
         ];
+        let admin = api.admin.map(|session| session.merge(pages::admin()));
+        let is_admin_open = admin.is_some();
+        let groups = groups
+            .into_iter()
+            .chain(admin.map(|admin| (RouteGroup::Admin, admin)));
         // Metrics with an address of their own are for operators alone.
         let is_served = |group| {
-            has(group) && (group != RouteGroup::Metrics || config.http.internal_listen.is_none())
+            has(group)
+                && match group {
+                    RouteGroup::Metrics => config.http.internal_listen.is_none(),
+                    // It is made of calls to that.
+                    RouteGroup::Admin => has(RouteGroup::Rest),
+                    _ => true,
+                }
         };
-        let served: Vec<_> = groups
-            .into_iter()
-            .filter(|(group, _)| is_served(*group))
-            .collect();
+        let served: Vec<_> = groups.filter(|(group, _)| is_served(*group)).collect();
         let served_groups = served.iter().map(|(group, _)| group.as_str()).collect();
         let groups = served
             .into_iter()
@@ -102,13 +111,15 @@ impl OwnRoutes {
             groups: served_groups,
             version: env!("CARGO_PKG_VERSION"),
         });
+        let closed_admin =
+            (has(RouteGroup::Admin) && !is_admin_open).then(|| format!("{prefix}/admin"));
         let rest_fallback = has(RouteGroup::Rest).then(|| RestFallback {
             below: format!("{prefix}/v1/").into(),
             router: api.rest_fallback.layer(cors.clone()),
         });
         Ok(Self {
             routes: own,
-            fallback: pages::fallback(page).layer(cors),
+            fallback: pages::fallback(pages::Fallback { page, closed_admin }).layer(cors),
             rest_fallback,
         })
     }
@@ -190,4 +201,11 @@ fn cors(origins: Origins) -> CorsLayer {
         .allow_origin(AllowOrigin::predicate(move |origin, request| {
             origins.is_trusted(origin, &request.headers, &request.extensions)
         }))
+}
+
+/// The protocols of documents.
+fn document_routes(admission: &Arc<AdmissionControl>, config: &Config) -> Routes {
+    let read_size = config.socketio.read_buffer.bytes();
+    let yjs = yjs::routes(admission, &config.websocket, read_size);
+    yjs.merge(collab::routes(admission, &config.websocket, read_size))
 }

@@ -1,5 +1,7 @@
 //! What a server does besides accepting connections: its background tasks, and the order in which they end.
 
+use std::sync::Mutex;
+
 use axum::Router;
 use tokio::{runtime::Handle, task::AbortHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -8,7 +10,9 @@ use super::{App, drain::drain};
 use crate::{
     backend::Backend,
     config::DrainSettings,
+    hooks::NotifyTasks,
     hub::{CloseReason, Hub},
+    sync::lock,
 };
 
 /// The background tasks of a server whose router an application serves itself: see [`App::into_router`].
@@ -21,6 +25,7 @@ pub struct AppHandle {
     backend: Backend,
     drain: DrainSettings,
     draining: CancellationToken,
+    stop_requested: CancellationToken,
     /// Ends the refreshing of keys when this is dropped.
     _key_refresh: DropGuard,
     /// Where the connections are, wherever this is dropped.
@@ -28,6 +33,8 @@ pub struct AppHandle {
     /// Ends the connections of the server's own listeners.
     end: CancellationToken,
     tasks: [AbortHandle; 2],
+    /// What tells back ends what happened; `None` once it has ended.
+    notify: Mutex<Option<NotifyTasks>>,
 }
 
 /// Starts the background tasks, and the listener for operators.
@@ -35,6 +42,11 @@ pub(super) fn start(app: App) -> (Router, AppHandle) {
     let server = app.server_config();
     let delivering = tokio::spawn(app.hub.clone().deliver_all(app.deliveries));
     let tending = tokio::spawn(app.hub.clone().run_maintenance());
+    let lease = app.hub.lease();
+    let notify = app
+        .hub
+        .hooks()
+        .start_notifications(&app.backend.outbox, lease);
     let end = CancellationToken::new();
     if let Some(internal) = app.internal {
         tokio::spawn(internal.serve(server, end.clone()));
@@ -44,15 +56,23 @@ pub(super) fn start(app: App) -> (Router, AppHandle) {
         backend: app.backend,
         drain: app.config.drain,
         draining: app.draining,
+        stop_requested: app.stop_requested,
         _key_refresh: app.key_refresh,
         runtime: Handle::current(),
         end,
         tasks: [delivering.abort_handle(), tending.abort_handle()],
+        notify: Mutex::new(Some(notify)),
     };
     (app.router, handle)
 }
 
 impl AppHandle {
+    /// Completes when an operator shuts this node down, in the dashboard or by `POST /v1/nodes/{node}/drain`: call
+    /// [`shutdown`](Self::shutdown) then, and end the process.
+    pub async fn stop_requested(&self) {
+        self.stop_requested.cancelled().await;
+    }
+
     /// Ends in order, as [`App::run`] does: refuses new clients, notifies and closes the others over `drain.over`, and returns
     /// once everything that was accepted is stored. Requests that are still open are left to the application's HTTP server.
     pub async fn shutdown(self) {
@@ -79,6 +99,10 @@ impl AppHandle {
     /// ack. What else runs ends when this is dropped.
     pub(super) async fn close(&self) {
         self.end.cancel();
+        let notify = lock(&self.notify).take();
+        if let Some(notify) = notify {
+            notify.stop().await;
+        }
         self.backend.log.close().await;
     }
 

@@ -35,6 +35,17 @@ pub enum StartError {
         /// The cause.
         source: std::io::Error,
     },
+    /// Listening for WebTransport, on the UDP port of `listen`, failed.
+    #[error(
+        "cannot listen on {address} for WebTransport (UDP): {source}; is another server running there? `listen` chooses another \
+         address, and webtransport = false does without"
+    )]
+    ListenUdp {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// Listening on `listen` failed.
     #[error(
         "cannot listen on {address}: {source}; is another server running there? `listen` chooses another address"

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    admin::AdminAccess,
     api_keys::ApiKeys,
     grants::Grants,
     jwks::Jwks,
@@ -44,6 +45,8 @@ pub struct AuthorityConfig {
     pub jwks: Option<SecretUrl>,
     /// API keys of back ends: in plain text, or as `sha256:` and 64 hexadecimal digits of a key's digest.
     pub api_keys: Vec<Secret>,
+    /// The key of operators, which opens the dashboard: at least 20 characters.
+    pub admin_key: Option<Secret>,
     /// How often the key set is fetched again.
     pub jwks_refresh: Duration,
     /// How long a key is accepted after it has left the key set.
@@ -66,6 +69,7 @@ impl Default for AuthorityConfig {
             public_key: None,
             jwks: None,
             api_keys: Vec::new(),
+            admin_key: None,
             jwks_refresh: Duration::from_secs(5 * 60),
             jwks_keep: Duration::from_secs(10 * 60),
             issuer: None,
@@ -99,6 +103,7 @@ struct AuthorityState {
     keys: Vec<Key>,
     jwks: Option<Arc<Jwks>>,
     api_keys: ApiKeys,
+    admin: Option<AdminAccess>,
     policy: ClaimPolicy,
     started: AtomicBool,
     /// The embedding application decides who a client is.
@@ -140,6 +145,12 @@ impl Authority {
             problems.push(KeyProblem { option, what });
             ApiKeys::default()
         });
+        let admin = config.admin_key.as_ref().map(AdminAccess::new);
+        let admin = admin.transpose().unwrap_or_else(|what| {
+            let option = "auth.admin_key";
+            problems.push(KeyProblem { option, what });
+            None
+        });
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -147,6 +158,7 @@ impl Authority {
             keys,
             jwks,
             api_keys,
+            admin,
             policy: ClaimPolicy {
                 issuer: config.issuer,
                 audience: config.audience,
@@ -195,6 +207,11 @@ impl Authority {
             Some(jwks) => jwks.ready(),
             None => Ok(()),
         }
+    }
+
+    /// Access for operators, if there is any.
+    pub(crate) fn admin(&self) -> Option<&AdminAccess> {
+        self.0.admin.as_ref()
     }
 
     /// The keys of back ends. They are valid for the REST API only, and do not end open mode.

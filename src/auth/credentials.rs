@@ -112,7 +112,8 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
         .find_map(|value| strip_bearer(value).map(str::to_owned))
 }
 
-fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+/// The value of a cookie.
+pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     headers
         .get_all(header::COOKIE)
         .iter()

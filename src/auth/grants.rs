@@ -28,16 +28,22 @@ pub enum Permission {
     Presence,
     /// Send signals to users in the room and receive their replies; a rule for `user:*` permits it without a common room.
     Signal,
+    /// Open a document of this name, and receive its updates.
+    Read,
+    /// Change a document.
+    Write,
 }
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Permission; 5] = [
+    pub const ALL: [Permission; 7] = [
         Permission::Join,
         Permission::Publish,
         Permission::History,
         Permission::Presence,
         Permission::Signal,
+        Permission::Read,
+        Permission::Write,
     ];
 
     /// The name in tokens and in the configuration.
@@ -48,6 +54,8 @@ impl Permission {
             Permission::History => "history",
             Permission::Presence => "presence",
             Permission::Signal => "signal",
+            Permission::Read => "read",
+            Permission::Write => "write",
         }
     }
 

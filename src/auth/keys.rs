@@ -3,11 +3,15 @@
 //! The binding prevents algorithm confusion: the `alg` of a token selects among keys, never how a key is used. Knows nothing
 //! of claims or of where keys come from.
 
+use std::sync::Arc;
+
 use base64::{Engine, engine::general_purpose as base64_engine};
 use jsonwebtoken::{
     Algorithm, DecodingKey, DecodingKeyKind, crypto,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
+
+use super::verified_tokens::VerifiedTokens;
 
 /// The minimum length of an HS256 secret, in bytes: the length of the hash (RFC 7518, section 3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
@@ -47,6 +51,8 @@ pub(super) struct Key {
     kid: Option<String>,
     algorithm: Algorithm,
     verifier: DecodingKey,
+    /// Of a public key; a shared secret verifies a token in the time of a lookup.
+    verified: Option<Arc<VerifiedTokens>>,
 }
 
 impl Key {
@@ -59,6 +65,7 @@ impl Key {
             kid: None,
             algorithm: Algorithm::HS256,
             verifier: DecodingKey::from_secret(secret.as_bytes()),
+            verified: None,
         })
     }
 
@@ -89,6 +96,7 @@ impl Key {
             kid: None,
             algorithm,
             verifier,
+            verified: Some(Arc::default()),
         })
     }
 
@@ -119,6 +127,7 @@ impl Key {
             kid: common.key_id.clone(),
             algorithm,
             verifier: DecodingKey::from_jwk(jwk).map_err(|_| KeyError::Malformed)?,
+            verified: Some(Arc::default()),
         })
     }
 
@@ -140,13 +149,12 @@ impl Key {
 
     /// Whether `signature`, in base64url, is this key's for `message`.
     pub(super) fn verifies(&self, message: &str, signature: &str) -> bool {
-        crypto::verify(
-            signature,
-            message.as_bytes(),
-            &self.verifier,
-            self.algorithm,
-        )
-        .unwrap_or(false)
+        let (bytes, verifier) = (message.as_bytes(), &self.verifier);
+        let verify = || crypto::verify(signature, bytes, verifier, self.algorithm).unwrap_or(false);
+        match &self.verified {
+            Some(verified) => verified.check(message, signature, verify),
+            None => verify(),
+        }
     }
 
     /// Whether both are the same key with the same id.

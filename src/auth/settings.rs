@@ -23,6 +23,9 @@ section! {
         /// API keys of back ends, with full access to `/v1`: each at least 20 characters, or `sha256:` and the 64 hexadecimal
         /// digits of a key's SHA-256.
         api_keys: Vec<Secret> = "",
+        /// The key of operators, at least 20 characters: opens the dashboard at `/admin`, has full access to `/v1`, and can drain a node.
+        /// None: the dashboard is closed.
+        admin_key: Option<Secret> = "",
         /// Required `iss` of a token.
         issuer: Option<String> = "",
         /// Accepted `aud` values of a token; one match is enough.
@@ -33,7 +36,7 @@ section! {
         /// proxy puts tokens of its own there.
         http: bool = "true",
         /// Grants of a token without `rooms`: rules `pattern=permission,permission`, separated by `;` or white space.
-        grants: Grants = "*=join,publish,history,presence,signal",
+        grants: Grants = "*=join,publish,history,presence,signal,read,write",
         /// How long a connection stays open after its token has expired, for the client to send a new one.
         grace: Duration = "25s",
         /// Clock skew tolerated when checking `exp` and `nbf`.
@@ -62,6 +65,7 @@ impl OptionValue for Grants {
         let text = match value {
             Value::Text(text) | Value::Bare(text) => text.clone(),
             Value::Items(rules) => rules.join(";"),
+            Value::Tables(_) => String::from("="),
         };
         <Self as OptionValue>::parse(&text)
             .ok_or_else(|| InvalidValue::expected(<Self as OptionValue>::expected()))
@@ -103,6 +107,7 @@ impl AuthSettings {
             public_key: self.public_key.clone(),
             jwks: self.jwks.clone(),
             api_keys: self.api_keys.clone(),
+            admin_key: self.admin_key.clone(),
             jwks_refresh: self.jwks_refresh,
             jwks_keep: self.jwks_keep,
             issuer: self.issuer.clone(),

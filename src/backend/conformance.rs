@@ -1,4 +1,4 @@
-//! The conformance suite: the promises of [`Log`], [`ReadMarkers`] and [`SessionStore`] as tests that every
+//! The conformance suite: the promises of [`Log`], [`ReadMarkers`], [`SessionStore`], [`Outbox`] and [`DocumentStore`] as tests that every
 //! implementation passes. It tests what the traits document, and nothing that only one implementation does.
 
 use async_trait::async_trait;
@@ -7,8 +7,10 @@ use super::*;
 use crate::backend::redis::testing::Cluster;
 
 mod appending;
+mod documents;
 mod fixture;
 mod missed;
+mod outbox;
 mod paging;
 mod read_markers;
 mod retention;
@@ -20,11 +22,14 @@ pub(super) use fixture::{ManualClock, draft, key, named, policy, seqs};
 
 /// A log that can trim everything at once instead of over time.
 #[async_trait]
-pub(super) trait LogUnderTest: Log + ReadMarkers + SessionStore {
+pub(super) trait LogUnderTest: Log + ReadMarkers + SessionStore + Outbox {
     async fn trim_all(&self, now: Timestamp);
 
     /// How many rows, keys or entries are stored.
     async fn stored(&self) -> usize;
+
+    /// The documents beside it.
+    fn documents(&self) -> &dyn DocumentStore;
 }
 
 #[async_trait]
@@ -35,6 +40,10 @@ impl LogUnderTest for memory::MemoryLog {
 
     async fn stored(&self) -> usize {
         self.entries()
+    }
+
+    fn documents(&self) -> &dyn DocumentStore {
+        self
     }
 }
 
@@ -94,6 +103,19 @@ suite! {
         a_room_over_its_limit_is_trimmed_while_it_is_written,
         a_room_is_forgotten_when_it_was_empty_and_unused_for_a_week,
         timestamps_never_decrease_within_a_room;
+    documents:
+        updates_are_numbered_without_gaps_and_come_back_as_they_were,
+        documents_are_apart_from_each_other_and_from_rooms,
+        changes_are_told_of_once_after_a_while_and_again_after_the_next,
+        a_deleted_document_is_not_told_of,
+        updates_that_come_together_get_different_numbers,
+        a_snapshot_takes_the_place_of_the_updates_before_it,
+        a_snapshot_of_what_is_merged_already_changes_nothing,
+        a_document_that_is_full_takes_no_update_until_it_is_compacted,
+        a_document_that_was_deleted_continues_with_higher_numbers,
+        documents_are_listed_by_name_page_by_page,
+        documents_are_not_deleted_with_the_messages_of_rooms,
+        a_closed_log_rejects_documents;
     read_markers:
         a_marker_only_advances,
         a_marker_stops_at_the_last_message,
@@ -132,4 +154,17 @@ suite! {
         deleting_the_sessions_of_a_user_deletes_all_of_them_and_no_others,
         removing_a_user_from_a_room_changes_all_of_its_sessions_and_no_others,
         a_closed_log_rejects_sessions;
+    outbox:
+        the_outbox_has_what_happened_in_order,
+        a_message_is_in_the_outbox_as_often_as_its_draft_says_and_a_repeat_is_not,
+        a_message_of_a_room_that_keeps_none_is_not_in_the_outbox,
+        a_message_that_is_gone_from_the_log_leaves_its_entry,
+        only_the_first_and_the_last_member_occupy_and_vacate_a_room,
+        setting_a_member_again_adds_nothing,
+        a_personal_room_says_when_its_user_comes_and_goes,
+        the_outbox_is_read_in_pages,
+        the_oldest_events_are_deleted_when_there_are_too_many,
+        whoever_waits_for_events_is_woken,
+        an_endpoint_has_what_was_saved_last,
+        a_closed_log_has_no_outbox;
 }

@@ -10,22 +10,27 @@ use std::{
 
 use async_trait::async_trait;
 use indexmap::IndexMap;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::{
     backend::{
-        Appended, Backend, Clock, DEFAULT_IDEMPOTENCY_WINDOW, DEFAULT_SESSION_WINDOW, Deliveries,
-        Delivery, Draft, LocalBus, Log, LogTime, Missed, Page, PageSize, Range, Receipt, Retention,
-        RetentionPolicy, clock, closed, deliveries, epoch, recent::RecentMessages,
+        Appended, Backend, Clock, DEFAULT_IDEMPOTENCY_WINDOW, DEFAULT_OUTBOX_EVENTS,
+        DEFAULT_SESSION_WINDOW, Deliveries, Delivery, Draft, LocalBus, Log, LogTime,
+        MessageEntries, Missed, Page, PageSize, Range, Receipt, Retention, RetentionPolicy, clock,
+        closed, deliveries, epoch, recent::RecentMessages,
     },
     error::Result,
     model::{Epoch, Incarnation, Message, MessageId, Namespace, Offset, RoomKey, Seq, Timestamp},
     sync::lock,
 };
 
+mod documents;
+mod outbox;
 mod read_markers;
 mod sessions;
 
+use documents::StoredDocuments;
+use outbox::MemoryOutbox;
 use read_markers::RoomMarkers;
 use sessions::StoredSessions;
 
@@ -42,6 +47,8 @@ pub struct MemoryConfig {
     pub idempotency: Duration,
     /// How long a session that has ended can be resumed.
     pub session_window: Duration,
+    /// How many events the outbox keeps.
+    pub outbox_events: usize,
 }
 
 impl Default for MemoryConfig {
@@ -50,6 +57,7 @@ impl Default for MemoryConfig {
             retention: Retention::default(),
             idempotency: DEFAULT_IDEMPOTENCY_WINDOW,
             session_window: DEFAULT_SESSION_WINDOW,
+            outbox_events: DEFAULT_OUTBOX_EVENTS,
         }
     }
 }
@@ -60,6 +68,8 @@ pub fn open(config: MemoryConfig) -> (Backend, Deliveries) {
     let backend = Backend {
         read_markers: log.clone(),
         sessions: log.clone(),
+        outbox: log.clone(),
+        documents: log.clone(),
         cluster: None,
         pubsub: None,
         health: Arc::default(),
@@ -75,11 +85,13 @@ pub(super) fn open_with(
 ) -> (Arc<MemoryLog>, mpsc::Sender<Delivery>, Deliveries) {
     let (stream, deliveries) = deliveries();
     let incarnation = Incarnation::generate();
+    let outbox = MemoryOutbox::new(config.outbox_events, clock());
     let log = MemoryLog {
         incarnation: incarnation.clone(),
         stream: stream.clone(),
         clock,
-        rooms: Mutex::new(Some(MemoryRooms::new(config, incarnation))),
+        rooms: Mutex::new(Some(MemoryRooms::new(config, incarnation, outbox))),
+        outbox_added: Notify::new(),
     };
     (Arc::new(log), stream, deliveries)
 }
@@ -90,6 +102,8 @@ pub(super) struct MemoryLog {
     incarnation: Incarnation,
     // A std mutex: it is held for a few map operations and never across an await. `None` once closed.
     rooms: Mutex<Option<MemoryRooms>>,
+    /// Something was added to the outbox.
+    outbox_added: Notify,
 }
 
 struct MemoryRooms {
@@ -104,6 +118,8 @@ struct MemoryRooms {
     /// Remembered message ids, in the order in which they expire.
     ids: VecDeque<(Timestamp, RoomKey, MessageId)>,
     sessions: StoredSessions,
+    outbox: MemoryOutbox,
+    documents: StoredDocuments,
     /// Index of the room to trim next.
     trim_cursor: usize,
 }
@@ -158,7 +174,13 @@ impl Log for MemoryLog {
         let place = self.stream.reserve().await.ok();
         let mut rooms = self.lock();
         let rooms = rooms.as_mut().ok_or_else(closed)?;
+        let entries = draft.entries;
         let (appended, message) = rooms.append(draft, (self.clock)());
+        if let Some(message) = &message
+            && rooms.add_to_outbox(entries, message)
+        {
+            self.outbox_added.notify_one();
+        }
         if let (Some(place), Some(message)) = (place, message) {
             place.send(Delivery::Message(message));
         }
@@ -220,7 +242,7 @@ impl Log for MemoryLog {
 }
 
 impl MemoryRooms {
-    fn new(config: MemoryConfig, incarnation: Incarnation) -> Self {
+    fn new(config: MemoryConfig, incarnation: Incarnation, outbox: MemoryOutbox) -> Self {
         Self {
             config,
             incarnation,
@@ -229,6 +251,8 @@ impl MemoryRooms {
             offsets: HashMap::new(),
             ids: VecDeque::new(),
             sessions: StoredSessions::default(),
+            outbox,
+            documents: StoredDocuments::default(),
             trim_cursor: 0,
         }
     }
@@ -279,6 +303,18 @@ impl MemoryRooms {
         room.recent.push(message.clone());
         room.trim(now);
         (appended, Some(message))
+    }
+
+    /// Adds the entries of a message to the outbox; whether there are any.
+    fn add_to_outbox(&mut self, entries: MessageEntries, message: &Message) -> bool {
+        let kept = self.config.retention.policy(&message.room.room).messages > 0;
+        if !kept || entries == MessageEntries::default() {
+            return false;
+        }
+        for kind in entries.kinds() {
+            self.outbox.push_message(kind, message);
+        }
+        true
     }
 
     /// The room, created if there is none.

@@ -7,11 +7,12 @@
 //! | module | what it is |
 //! |---|---|
 //! | `keys`, `scripts`, `lua/` | names of keys and channels, and the scripts |
-//! | `client/` | connections to Redis, and the topology of a Cluster |
+//! | `client/`, `tls` | connections to Redis, and the topology of a Cluster |
 //! | `shard/` | a shard of the log: writer, subscription, and the merger of all shards |
-//! | `membership/` | leases, rosters, and the removal of dead nodes |
+//! | `membership/` | leases, rosters, members of rooms, and the removal of dead nodes |
 //! | `rpc/` | Pub/Sub between nodes, and cluster RPC over it |
 //! | `log/` | the handle, which implements the traits of a backend |
+//! | `outbox_numbers` | what this node knows of the numbers of the outbox |
 //! | `startup_check`, `incarnation` | whether Redis has lost data, and the name of the log's incarnation |
 //! | `trimmer` | deletes what retention no longer keeps |
 
@@ -23,6 +24,7 @@ mod incarnation;
 mod keys;
 mod log;
 mod membership;
+mod outbox_numbers;
 mod rpc;
 mod scripts;
 mod shard;
@@ -31,7 +33,8 @@ mod startup_check;
 pub(in crate::backend) mod testing;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod trimmer;
 
-pub use config::{RedisConfig, RedisOpenError};
+pub use config::{RedisConfig, RedisOpenError, RedisTls};
 pub use log::open;

@@ -1,6 +1,6 @@
 //! Options of the log: retention, SQLite, Redis.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::{Retention, RetentionPolicy};
 use crate::{
@@ -50,6 +50,12 @@ section! {
         url: Option<SecretUrl> = "",
         /// Prefix of all keys and channels. Deployments that share a Redis need different ones.
         prefix: String = "switchboard",
+        /// Authorities that Redis may have its certificate from, with `rediss://`: a PEM file. When not set, those that this machine trusts.
+        tls_ca: Option<PathBuf> = "",
+        /// This node's certificate, for a Redis that asks for one: a PEM file.
+        tls_cert: Option<PathBuf> = "",
+        /// The private key of `redis.tls_cert`: a PEM file.
+        tls_key: Option<PathBuf> = "",
     }
 }
 
@@ -60,6 +66,24 @@ impl RedisSettings {
             problems.push(Problem::rule(
                 &["redis.prefix"],
                 "has 1 to 64 letters, digits, -, _ and .",
+            ));
+        }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            problems.push(Problem::rule(
+                &["redis.tls_cert", "redis.tls_key"],
+                "a certificate needs its key, and a key its certificate: set both",
+            ));
+        }
+        let has_files = self.tls_ca.is_some() || self.tls_cert.is_some();
+        let is_tls = |url: &SecretUrl| {
+            url.expose()
+                .split(',')
+                .all(|url| url.trim().starts_with("rediss://"))
+        };
+        if has_files && !self.url.as_ref().is_some_and(is_tls) {
+            problems.push(Problem::rule(
+                &["redis.url", "redis.tls_ca", "redis.tls_cert"],
+                "certificates are for TLS, and redis.url does not begin with rediss://: change it, or remove them",
             ));
         }
     }

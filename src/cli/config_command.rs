@@ -5,7 +5,12 @@ use std::{
     process::ExitCode,
 };
 
-use crate::config::{self, Config, LoadedConfig};
+use crate::{
+    app::install_default_provider,
+    config::{self, Config, ConfigError, LoadedConfig, Problem},
+    hooks::Hooks,
+    telemetry::Metrics,
+};
 
 /// The flags of `switchboard config`, in addition to the options.
 #[derive(clap::Args)]
@@ -13,10 +18,23 @@ pub(super) struct ConfigArguments {
     /// Only check whether the configuration is valid.
     #[arg(long)]
     check: bool,
+    /// With --check: also check whether the endpoints of hooks can be reached.
+    #[arg(long, requires = "check")]
+    online: bool,
 }
 
 /// Prints a configuration that has been checked already.
 pub(super) fn run(arguments: &ConfigArguments, loaded: &LoadedConfig) -> ExitCode {
+    if arguments.check
+        && let Err(error) = loaded.config.tls.check_files()
+    {
+        return super::reject_config(&ConfigError::from(vec![Problem::from(error)]));
+    }
+    if arguments.online
+        && let Err(unreachable) = reach_endpoints(&loaded.config)
+    {
+        return super::fail(&unreachable);
+    }
     let text = if arguments.check {
         "configuration is valid\n".to_owned()
     } else {
@@ -29,10 +47,33 @@ pub(super) fn run(arguments: &ConfigArguments, loaded: &LoadedConfig) -> ExitCod
     }
 }
 
+/// Checks that the endpoints of hooks can be reached.
+///
+/// # Errors
+/// Those that cannot, each with its reason, as lines.
+fn reach_endpoints(config: &Config) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("starting the runtime failed: {error}"))?;
+    install_default_provider();
+    let hooks = Hooks::open(&config.hooks, "config", &Metrics::new())
+        .map_err(|problems| ConfigError::from(problems).to_string())?;
+    let unreachable: Vec<_> = runtime
+        .block_on(hooks.reach())
+        .into_iter()
+        .filter_map(|(url, reached)| Some(format!("hooks: {url}: {}", reached.err()?)))
+        .collect();
+    match unreachable.is_empty() {
+        true => Ok(()),
+        false => Err(unreachable.join("\nerror: ")),
+    }
+}
+
 /// Who owns which event that clients send, as comments of the printed file.
 fn event_owners(config: &Config) -> String {
     let mut text = String::from("\n# Events that clients send, by namespace and owner:\n");
-    for line in config.socketio.event_owners().describe().lines() {
+    for line in config.event_owners().describe().lines() {
         text += &format!("#   {line}\n");
     }
     text

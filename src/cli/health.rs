@@ -1,5 +1,7 @@
 //! `switchboard health`: checks whether the server on this machine is ready, for containers and scripts.
 
+mod tls;
+
 use std::{
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
@@ -12,8 +14,11 @@ use serde::Deserialize;
 use crate::config::{Config, RouteGroup};
 
 /// The options that say where to ask.
-pub(super) const OPTIONS: [&str; 4] = [
+pub(super) const OPTIONS: [&str; 7] = [
     "listen",
+    "tls.cert",
+    "tls.key",
+    "tls.self_signed",
     "http.prefix",
     "http.routes",
     "http.internal_listen",
@@ -27,13 +32,18 @@ const MAX_RESPONSE_BYTES: u64 = 64 << 10;
 
 /// Requests `/readyz` from the server that has this configuration, and prints the result.
 pub(super) fn run(config: &Config) -> ExitCode {
-    let Some((listen, prefix)) = health_address(config) else {
+    let Some(HealthRoutes {
+        listen,
+        prefix,
+        tls,
+    }) = HealthRoutes::of(config)
+    else {
         return super::fail(
             &"the server has no health routes: add health to http.routes, or set http.internal_listen",
         );
     };
     let address = connect_address(listen);
-    match get_readyz(address, prefix) {
+    match get_readyz(address, prefix, tls) {
         Ok(HttpResponse { status: 200, .. }) => {
             println!("ready");
             ExitCode::SUCCESS
@@ -59,17 +69,36 @@ struct HttpResponse {
     body: String,
 }
 
-/// Where the health routes are, and below which prefix; `None` if the server has none.
-fn health_address(config: &Config) -> Option<(SocketAddr, &str)> {
-    let http = &config.http;
-    match http.routes.contains(&RouteGroup::Health) {
-        true => Some((config.listen, &http.prefix)),
-        false => http.internal_listen.map(|listen| (listen, "")),
+/// Where the health routes are.
+#[derive(Debug, PartialEq, Eq)]
+struct HealthRoutes<'a> {
+    listen: SocketAddr,
+    prefix: &'a str,
+    tls: bool,
+}
+
+impl<'a> HealthRoutes<'a> {
+    /// `None` if the server has none.
+    fn of(config: &'a Config) -> Option<Self> {
+        let http = &config.http;
+        if http.routes.contains(&RouteGroup::Health) {
+            return Some(Self {
+                listen: config.listen,
+                prefix: &http.prefix,
+                tls: config.tls.is_on(),
+            });
+        }
+        let listen = http.internal_listen?;
+        Some(Self {
+            listen,
+            prefix: "",
+            tls: false,
+        })
     }
 }
 
 /// The address to connect to: loopback if the server listens on every address.
-fn connect_address(listen: SocketAddr) -> SocketAddr {
+pub(super) fn connect_address(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -79,17 +108,24 @@ fn connect_address(listen: SocketAddr) -> SocketAddr {
 }
 
 /// Sends an HTTP/1.0 request, so that the response ends when the connection does.
-fn get_readyz(address: SocketAddr, prefix: &str) -> io::Result<HttpResponse> {
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+fn get_readyz(address: SocketAddr, prefix: &str, tls: bool) -> io::Result<HttpResponse> {
+    let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    write!(
-        stream,
-        "GET {prefix}/readyz HTTP/1.0\r\nHost: {address}\r\n\r\n"
-    )?;
+    let request = format!("GET {prefix}/readyz HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    let text = match tls {
+        true => exchange(tls::connect(stream, address.ip())?, &request)?,
+        false => exchange(stream, &request)?,
+    };
+    parse_response(&text).ok_or_else(|| io::Error::other("the response is not HTTP"))
+}
+
+/// Sends a request, and reads until the connection ends.
+fn exchange(mut stream: impl Read + Write, request: &str) -> io::Result<String> {
+    stream.write_all(request.as_bytes())?;
     let mut text = String::new();
     stream.take(MAX_RESPONSE_BYTES).read_to_string(&mut text)?;
-    parse_response(&text).ok_or_else(|| io::Error::other("the response is not HTTP"))
+    Ok(text)
 }
 
 fn parse_response(text: &str) -> Option<HttpResponse> {

@@ -1,15 +1,17 @@
 //! `switchboard serve`: runs the server in the foreground until Ctrl-C or SIGTERM.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{net::UdpSocket, process::ExitCode};
 
+use super::long_work;
 use crate::{
     app::{App, StartError, listen, stop_signal},
-    config::{Config, LoadedConfig, LogFormat, LogSettings, Store},
+    backend::sqlite::{self, OpenError},
+    config::{Config, LoadedConfig, Store},
 };
 
 /// Runs the server until the process receives a stop signal.
 pub(super) fn run(loaded: LoadedConfig) -> ExitCode {
-    start_log(&loaded.config.log);
+    super::log::start(&loaded.config.log);
     raise_open_files(&loaded.config);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -21,6 +23,11 @@ pub(super) fn run(loaded: LoadedConfig) -> ExitCode {
     match runtime.block_on(serve(loaded.config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Config(error)) => super::reject_config(&error),
+        // As it was told to: a server that is stopped has not failed.
+        Err(StartError::Store(error @ OpenError::Interrupted { .. })) => {
+            eprintln!("{error}");
+            ExitCode::SUCCESS
+        }
         Err(error) => super::fail(&format_args!("{error:?}")),
     }
 }
@@ -32,8 +39,18 @@ async fn serve(config: Config) -> Result<(), StartError> {
     let bound = listener
         .local_addr()
         .map_err(|source| StartError::Listen { address, source })?;
+    if config.webtransport {
+        // Only to say so now: the server listens there itself, and goes on without WebTransport if it cannot.
+        UdpSocket::bind(bound).map_err(|source| StartError::ListenUdp {
+            address: bound,
+            source,
+        })?;
+    }
     let stop = stop_signal();
-    let app = App::builder(config).build().await?;
+    if config.store() == Store::Sqlite {
+        migrate(&config).await?;
+    }
+    let app = App::builder(config).standing_alone().build().await?;
     print!(
         "{}",
         StartupBanner {
@@ -43,6 +60,12 @@ async fn serve(config: Config) -> Result<(), StartError> {
     );
     app.run(listener, stop).await;
     Ok(())
+}
+
+/// Migrates the embedded log if an earlier version wrote it. The server would do that, too, but show less, and not stop for a signal.
+async fn migrate(config: &Config) -> Result<(), OpenError> {
+    let folder = config.data.clone();
+    long_work::run(move |progress| sqlite::migrate(&folder, progress)).await
 }
 
 /// Raises the soft limit of open files to the hard limit, and warns if that is less than the connections need.
@@ -64,19 +87,6 @@ fn raise_open_files(config: &Config) {
     }
 }
 
-fn start_log(settings: &LogSettings) {
-    let filter = tracing_subscriber::EnvFilter::new(settings.directives());
-    // Standard output carries the startup banner only; the log goes to standard error.
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match settings.format {
-        LogFormat::Text => log.with_target(false).init(),
-        LogFormat::Json => log.json().init(),
-    }
-}
-
 /// The text printed once the server listens.
 struct StartupBanner<'a> {
     config: &'a Config,
@@ -85,7 +95,12 @@ struct StartupBanner<'a> {
 
 impl std::fmt::Display for StartupBanner<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let url = format!("http://{}", self.address);
+        let scheme = if self.config.tls.is_on() {
+            "https"
+        } else {
+            "http"
+        };
+        let url = format!("{scheme}://{}", self.address);
         writeln!(
             f,
             "Switchboard {} listens on {url}",
@@ -102,14 +117,21 @@ impl std::fmt::Display for StartupBanner<'_> {
             Store::Redis => writeln!(f, "  data  in Redis, shared with other nodes")?,
             Store::Memory => writeln!(f, "  data  in memory, gone when the server stops")?,
         }
-        let auth = if self.config.auth.has_key() {
-            ",{auth:{token:process.env.TOKEN}}"
-        } else {
-            ""
+        if let Some(page) = self.config.dashboard() {
+            writeln!(f, "  admin {url}{page}")?;
+        }
+        let auth = self.config.auth.has_key();
+        let auth = auth.then_some("auth:{token:process.env.TOKEN}");
+        let trust = self.config.tls.self_signed;
+        let trust = trust.then_some("rejectUnauthorized:false");
+        let options: Vec<_> = auth.into_iter().chain(trust).collect();
+        let options = match options[..] {
+            [] => String::new(),
+            _ => format!(",{{{}}}", options.join(",")),
         };
         writeln!(
             f,
-            "  try   npm i socket.io-client && node -e \"require('socket.io-client').io('{url}'{auth}).on('session',console.log)\""
+            "  try   npm i socket.io-client && node -e \"require('socket.io-client').io('{url}'{options}).on('session',console.log)\""
         )
     }
 }

@@ -3,7 +3,10 @@
 use tracing_subscriber::EnvFilter;
 
 use super::{Config, Store};
-use crate::options::{ConfigError, Problem};
+use crate::{
+    events::EventOwners,
+    options::{ConfigError, Problem},
+};
 
 /// Room that an event needs around its `data`: names, ids, the frame.
 const ENVELOPE_BYTES: usize = 1024;
@@ -31,6 +34,7 @@ impl Config {
         let mut problems = Vec::new();
         self.auth.check(&mut problems);
         self.http.check(&mut problems);
+        self.tls.check(&mut problems);
         self.history.check(&mut problems);
         self.sqlite.check(&mut problems);
         self.redis.check(&mut problems);
@@ -41,6 +45,9 @@ impl Config {
         self.socketio.check(&mut problems);
         self.websocket.check(&mut problems);
         self.events.check(&mut problems);
+        self.documents.check(&mut problems);
+        self.hooks.check(&mut problems);
+        self.check_hook_events(&mut problems);
         self.check_store(&mut problems);
         if identities == Identities::Configured {
             self.check_openness(&mut problems);
@@ -48,11 +55,29 @@ impl Config {
         self.check_sizes(&mut problems);
         self.check_drain(&mut problems);
         self.check_internal(&mut problems);
+        self.check_webtransport(&mut problems);
         self.check_log(&mut problems);
         if problems.is_empty() {
             return Ok(());
         }
         Err(problems.into())
+    }
+
+    /// Who owns which event that clients send, as far as the configuration says.
+    pub(crate) fn event_owners(&self) -> EventOwners {
+        let mut owners = self.socketio.event_owners();
+        owners.add_hooks(&self.hooks.events());
+        owners
+    }
+
+    fn check_hook_events(&self, problems: &mut Vec<Problem>) {
+        let found = EventOwners::hook_problems(&self.socketio.relay, &self.hooks.events());
+        problems.extend(found.into_iter().map(|(index, message)| Problem::Table {
+            option: "hooks.call",
+            index,
+            key: "events".to_owned(),
+            message,
+        }));
     }
 
     fn check_store(&self, problems: &mut Vec<Problem>) {
@@ -142,6 +167,21 @@ impl Config {
                     "{internal} and {} are the same address; give one of them another port",
                     self.listen
                 ),
+            ));
+        }
+    }
+
+    fn check_webtransport(&self, problems: &mut Vec<Problem>) {
+        if self.webtransport && !self.tls.is_on() {
+            problems.push(Problem::rule(
+                &["webtransport", "tls.cert", "tls.self_signed"],
+                "WebTransport needs TLS: set tls.cert and tls.key, or tls.self_signed to try it",
+            ));
+        }
+        if self.webtransport && !cfg!(feature = "webtransport") {
+            problems.push(Problem::rule(
+                &["webtransport"],
+                "this program was built without WebTransport: build it with the Cargo feature webtransport",
             ));
         }
     }

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use serde_json::Value as Json;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
 use super::suggest::suggest;
-use crate::options::{InvalidValue, OptionSpec, Problem, Value, ValueSource};
+use crate::options::{InvalidValue, OptionSpec, Problem, TableEntry, Value, ValueSource};
 
 /// The options that a file sets, and the problems found in it.
 #[derive(Default)]
@@ -118,14 +119,58 @@ fn to_value(value: &DeValue<'_>) -> Option<Value> {
             Some(Value::Bare(digits.to_string()))
         }
         DeValue::Datetime(time) => Some(Value::Bare(time.to_string())),
+        DeValue::Array(items)
+            if !items.is_empty() && items.iter().all(|item| item.get_ref().is_table()) =>
+        {
+            let tables = items.iter().filter_map(|item| item.get_ref().as_table());
+            tables
+                .map(to_entries)
+                .collect::<Option<_>>()
+                .map(Value::Tables)
+        }
         DeValue::Array(items) => items
             .iter()
             .map(|item| match to_value(item.get_ref())? {
                 Value::Text(text) | Value::Bare(text) => Some(text),
-                Value::Items(_) => None,
+                Value::Items(_) | Value::Tables(_) => None,
             })
             .collect::<Option<_>>()
             .map(Value::Items),
         DeValue::Table(_) => None,
     }
+}
+
+/// The keys of a table in an array of tables.
+fn to_entries(table: &DeTable<'_>) -> Option<Vec<TableEntry>> {
+    let entries = table.iter().map(|(key, value)| {
+        Some(TableEntry {
+            key: key.get_ref().to_string(),
+            value: to_json(value.get_ref())?,
+            redacted: false,
+        })
+    });
+    entries.collect()
+}
+
+/// A value as JSON; `None` for numbers that JSON does not have.
+fn to_json(value: &DeValue<'_>) -> Option<Json> {
+    Some(match value {
+        DeValue::String(text) => Json::from(&**text),
+        DeValue::Boolean(truth) => Json::from(*truth),
+        DeValue::Float(number) => Json::from(number.as_str().parse::<f64>().ok()?),
+        DeValue::Integer(number) => {
+            Json::from(i64::from_str_radix(number.as_str(), number.radix()).ok()?)
+        }
+        DeValue::Datetime(time) => Json::from(time.to_string()),
+        DeValue::Array(items) => {
+            let items = items.iter().map(|item| to_json(item.get_ref()));
+            items.collect::<Option<Vec<_>>>()?.into()
+        }
+        DeValue::Table(table) => {
+            let entries = table
+                .iter()
+                .map(|(key, value)| Some((key.get_ref().to_string(), to_json(value.get_ref())?)));
+            Json::Object(entries.collect::<Option<_>>()?)
+        }
+    })
 }

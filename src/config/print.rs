@@ -10,20 +10,26 @@ use crate::options::{OptionSpec, Section};
 /// Secrets and URLs with credentials are commented out and redacted, so the text is safe to share and still loads.
 pub fn print(config: &Config, sources: &ValueSources) -> String {
     let mut text = String::new();
-    let mut section = "";
+    // The tables of a section stand behind its values: what followed them would be theirs.
+    let (mut section, mut tables_of_section) = ("", String::new());
     for option in Config::options() {
         if option.section != section {
             section = option.section;
+            text += &std::mem::take(&mut tables_of_section);
             let _ = write!(text, "\n[{section}]\n");
         }
-        text.push_str(&line(config, &option));
-        if let Some(source) = sources.get(&option.path()) {
-            // A path may contain a line break, which would end the comment.
-            let _ = write!(text, " # {}", source.to_string().escape_debug());
+        let source = sources.get(&option.path());
+        // A path may contain a line break, which would end the comment.
+        let comment = source.map(|source| format!(" # {}", source.to_string().escape_debug()));
+        let comment = comment.unwrap_or_default();
+        let tables = config.get(&option);
+        let tables = tables.and_then(|value| value.to_toml_tables(&option.path(), &comment));
+        match tables {
+            Some(tables) => tables_of_section += &(tables.trim_end().to_owned() + "\n"),
+            None => text += &(line(config, &option) + &comment + "\n"),
         }
-        text.push('\n');
     }
-    text
+    text + &tables_of_section
 }
 
 fn line(config: &Config, option: &OptionSpec) -> String {

@@ -5,7 +5,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use crate::{
     auth::AuthSettings,
     backend::{HistorySettings, RedisSettings, SqliteSettings},
-    http::HttpSettings,
+    documents::DocumentSettings,
+    hooks::HooksSettings,
+    http::{HttpSettings, RouteGroup, TlsSettings},
     hub::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings},
     options::{choice, section},
     transport::{EventsSettings, PollSettings, SocketIoSettings, WebSocketSettings},
@@ -31,6 +33,8 @@ section! {
         /// Where messages are stored: `sqlite`, in a file below `data`, `memory`, until the server stops, or `redis`, shared by
         /// several nodes. `redis` by default if `redis.url` is set, otherwise `sqlite`.
         store: Option<Store> = "",
+        /// Serve WebTransport (HTTP/3) on the UDP port of the same number as `listen`, and offer it to Socket.IO's clients that poll. It needs TLS.
+        webtransport: bool = "false",
         /// Name of this node in `session`; random when not set.
         node: Option<String> = "",
     }
@@ -39,6 +43,8 @@ section! {
         auth: AuthSettings,
         /// The HTTP side of the server.
         http: HttpSettings,
+        /// TLS on `listen`.
+        tls: TlsSettings,
         /// How much history of each room is kept.
         history: HistorySettings,
         /// The embedded log.
@@ -61,6 +67,10 @@ section! {
         events: EventsSettings,
         /// Long polling.
         poll: PollSettings,
+        /// Documents.
+        documents: DocumentSettings,
+        /// Hooks: back ends that answer for what happens.
+        hooks: HooksSettings,
         /// Shutdown.
         drain: DrainSettings,
         /// Logging.
@@ -87,6 +97,14 @@ impl Config {
             .iter()
             .fold(RESERVED_FILES, |sum, most| sum.saturating_add(*most));
         u64::try_from(needed).ok()
+    }
+
+    /// The path of the dashboard, if it is open.
+    pub(crate) fn dashboard(&self) -> Option<String> {
+        let has = |group| self.http.routes.contains(&group);
+        let is_open = self.auth.admin_key.is_some();
+        (is_open && has(RouteGroup::Admin) && has(RouteGroup::Rest))
+            .then(|| format!("{}/admin", self.http.prefix))
     }
 
     /// The store in effect.

@@ -152,6 +152,18 @@ fn all_problems_are_reported_at_once_with_their_source_and_what_was_expected() {
 }
 
 #[test]
+fn the_namespaces_of_documents_cannot_be_served_otherwise() {
+    let message = problems("[socketio]\nnamespaces = ['/', '/yjs|notes']\n", &[], &[]);
+    assert_contains(
+        &message,
+        &[
+            "socketio.namespaces: has /yjs|notes",
+            "are those of documents",
+        ],
+    );
+}
+
+#[test]
 fn an_invalid_value_is_a_problem_even_if_another_source_overrides_it() {
     let message = problems("[limits]\ninbox = 'x'\n", &[], &[("limits.inbox", "5")]);
     assert_contains(&message, &["limits.inbox is \"x\""]);

@@ -32,6 +32,8 @@ pub enum Owner {
     Contract,
     /// It is relayed.
     Relay(RelayMode),
+    /// An endpoint of `hooks.call` answers it: the one with this index.
+    Hook(usize),
     /// The embedding application has a handler for it.
     Application,
 }
@@ -70,6 +72,47 @@ impl EventOwners {
             (namespace.clone(), owners)
         };
         Self(namespaces.iter().map(of).collect())
+    }
+
+    /// Gives the events of each endpoint of `hooks.call` to it, in every namespace. Its patterns come before those that are relayed.
+    pub fn add_hooks(&mut self, hooks: &[Vec<String>]) {
+        for owners in self.0.values_mut() {
+            let mut patterns = Vec::new();
+            for (index, event) in indexed(hooks) {
+                match is_pattern(event) {
+                    true => patterns.push((event.clone(), Owner::Hook(index))),
+                    false => drop(owners.claimed.insert(event.clone(), Owner::Hook(index))),
+                }
+            }
+            owners.patterns.splice(..0, patterns);
+        }
+    }
+
+    /// What is wrong with the events of `hooks.call`: the endpoint's index, each with a problem.
+    pub fn hook_problems(relay: &[RelayRule], hooks: &[Vec<String>]) -> Vec<(usize, String)> {
+        let mut problems = Vec::new();
+        let all: Vec<_> = indexed(hooks).collect();
+        for (nth, (index, event)) in all.iter().enumerate() {
+            let earlier = || all[..nth].iter().map(|(_, earlier)| *earlier);
+            let shadows = |other: &&String| {
+                is_pattern(other) && is_pattern(event) && pattern::matches(other, event)
+            };
+            let problem = if let Err(error) = check_name(event) {
+                format!("{event:?} cannot be answered: {}", error.message())
+            } else if earlier().any(|other| other == *event) {
+                format!("{event:?} is named twice: remove one")
+            } else if relay.iter().any(|rule| rule.event == **event) {
+                format!("{event:?} is relayed by socketio.relay, too: remove one")
+            } else if let Some(other) = earlier().find(shadows) {
+                format!(
+                    "{event:?} never applies, since {other:?} stands before it: change their order"
+                )
+            } else {
+                continue;
+            };
+            problems.push((*index, problem));
+        }
+        problems
     }
 
     /// What is wrong with the configuration: options, each with a problem.
@@ -118,6 +161,9 @@ impl EventOwners {
             None => Ok(()),
             Some(Owner::Application | Owner::Contract) => Err(format!(
                 "{event:?} has two handlers in {namespace}: remove one"
+            )),
+            Some(Owner::Hook(_)) => Err(format!(
+                "{event:?} has a handler in {namespace}, and hooks.call names it: remove one"
             )),
             Some(Owner::Relay(_)) => Err(format!(
                 "{event:?} has a handler in {namespace}, and socketio.relay names it: remove one"
@@ -197,6 +243,13 @@ impl NamespaceOwners {
         }
     }
 
+    /// Whether an endpoint of a hook answers events here.
+    pub fn has_hooks(&self) -> bool {
+        let patterns = self.patterns.iter().map(|(_, owner)| owner);
+        let mut owners = self.claimed.values().chain(patterns);
+        owners.any(|owner| matches!(owner, Owner::Hook(_)))
+    }
+
     /// Whether the contract's own events exist here.
     pub fn has_contract(&self) -> bool {
         self.contract
@@ -267,9 +320,20 @@ impl Owner {
                 to_sender: true,
                 empty_ack: true,
             }) => "relay to all with an ack",
+            Self::Hook(_) => "hook",
             Self::Application => "application",
         }
     }
+}
+
+/// The events of all endpoints, each with its endpoint's index.
+fn indexed(hooks: &[Vec<String>]) -> impl Iterator<Item = (usize, &String)> {
+    let hooks = hooks.iter().enumerate();
+    hooks.flat_map(|(index, events)| events.iter().map(move |event| (index, event)))
+}
+
+fn is_pattern(event: &str) -> bool {
+    event.contains('*')
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! JSON bodies of API requests, parsed into our types: bounded in size and time.
+//! Bodies of API requests, bounded in size and time: JSON, parsed into our types, and bytes.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
@@ -37,13 +38,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, _state: &S) -> Result<Self, HttpError> {
         check_content_type(request.headers())
             .map_err(|reason| HttpError::bad_request(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason))?;
-        let limits = request.extensions().get::<BodyLimits>().cloned();
-        let limits =
-            limits.ok_or_else(|| Error::new(Code::Internal, "this route has no body limits"))?;
         let kept_reservation = request.extensions().get::<BodyReservation>().cloned();
-        let charge = Charge::new(limits.memory, holder(request.extensions()), UNCHARGED_BYTES);
-        let body = BufferedBody::read(request.into_body(), limits.bytes, limits.time, charge).await;
-        let body = body.map_err(|reason| refused(&reason, limits.bytes))?;
+        let body = read(request, None).await?;
         let read = json::read_bytes(&body)?;
         if let Some(reservation) = kept_reservation {
             reservation.keep(body.into_charge());
@@ -52,11 +48,45 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
-fn refused(reason: &BodyError, max_bytes: usize) -> HttpError {
+/// Reads a body that is bytes, of at most `max_bytes`, as the option `limit` says. Keep the charge as long as the bytes.
+///
+/// # Errors
+/// It is declared as something else, too large, too slow, or malformed, or the memory for it is exhausted.
+pub(crate) async fn read_binary(
+    request: Request,
+    max_bytes: usize,
+    limit: &'static str,
+) -> Result<(Bytes, Charge), HttpError> {
+    let declared = is_uncompressed(request.headers()) && may_be_binary(request.headers());
+    if !declared {
+        return Err(HttpError::bad_request(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the body has to be bytes as they are, with content-type: application/octet-stream, and without content-encoding",
+        ));
+    }
+    let body = read(request, Some((max_bytes, limit))).await?;
+    Ok(body.into_bytes())
+}
+
+/// Reads a body of at most a number of bytes, which the option of that name says; of `http.body_bytes` if none is given.
+async fn read(
+    request: Request,
+    max: Option<(usize, &'static str)>,
+) -> Result<BufferedBody, HttpError> {
+    let limits = request.extensions().get::<BodyLimits>().cloned();
+    let limits =
+        limits.ok_or_else(|| Error::new(Code::Internal, "this route has no body limits"))?;
+    let (max_bytes, option) = max.unwrap_or((limits.bytes, "http.body_bytes"));
+    let charge = Charge::new(limits.memory, holder(request.extensions()), UNCHARGED_BYTES);
+    let body = BufferedBody::read(request.into_body(), max_bytes, limits.time, charge).await;
+    body.map_err(|reason| refused(&reason, max_bytes, option))
+}
+
+fn refused(reason: &BodyError, max_bytes: usize, option: &str) -> HttpError {
     match reason {
         BodyError::TooLarge => Error::new(
             Code::TooLarge,
-            format!("the body is larger than http.body_bytes, {max_bytes} bytes"),
+            format!("the body is larger than {option}, {max_bytes} bytes"),
         )
         .into(),
         BodyError::TooSlow => HttpError::bad_request(
@@ -85,6 +115,20 @@ fn is_uncompressed(headers: &HeaderMap) -> bool {
     encodings.all(|encoding| {
         encoding.trim().is_empty() || encoding.trim().eq_ignore_ascii_case("identity")
     })
+}
+
+/// Whether the content type is that of bytes. Programs may leave it out, as for [JSON](may_be_json).
+fn may_be_binary(headers: &HeaderMap) -> bool {
+    match headers.get(header::CONTENT_TYPE) {
+        None => !headers.contains_key(header::ORIGIN),
+        Some(kind) => {
+            let kind = kind.as_bytes().split(|byte| *byte == b';').next();
+            kind.is_some_and(|kind| {
+                kind.trim_ascii()
+                    .eq_ignore_ascii_case(b"application/octet-stream")
+            })
+        }
+    }
 }
 
 /// Whether the content type may be JSON: a subtype `json`, or one that ends in `+json`. A page of any site may send texts,

@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::body::{Body, HttpBody};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
@@ -105,6 +106,11 @@ impl BufferedBody {
         }
         self.bytes.extend_from_slice(chunk);
         Ok(())
+    }
+
+    /// The bytes and their reservation.
+    pub(crate) fn into_bytes(self) -> (Bytes, Charge) {
+        (self.bytes.into(), self.charge)
     }
 
     /// The reservation, for what was parsed from the body.

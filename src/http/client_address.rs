@@ -17,6 +17,8 @@ pub struct ClientAddress {
     pub proxied: bool,
     /// Whether that proxy left out its client's address, and `ip` is the proxy's own.
     pub unknown: bool,
+    /// Whether the client itself came over TLS to this server.
+    pub tls: bool,
 }
 
 impl ClientAddress {
@@ -25,6 +27,7 @@ impl ClientAddress {
         ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         proxied: false,
         unknown: false,
+        tls: false,
     };
 
     /// The nearest address that does not belong to a trusted proxy: entries before it could have been written by anybody.
@@ -40,6 +43,7 @@ impl ClientAddress {
                 ip: peer,
                 proxied: false,
                 unknown: false,
+                tls: false,
             };
         }
         let forwarded = || forwarded::addresses(headers).into_iter().flatten();
@@ -50,6 +54,7 @@ impl ClientAddress {
             ip: client.unwrap_or(peer),
             proxied: true,
             unknown: client.is_none(),
+            tls: false,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One TCP connection: which version of HTTP it speaks, and how long it may stay silent.
 //!
-//! HTTP/2 comes without TLS, and so by prior knowledge: proxies and back ends begin with its preface. Everything that one
-//! connection can make the server hold is bounded here.
+//! Over TLS a client chooses HTTP/2 in the handshake. Without, it comes by prior knowledge: proxies and back ends begin with its
+//! preface. Everything that one connection can make the server hold is bounded here.
 
 mod http1;
 mod http2;
@@ -14,13 +14,19 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use socket2::SockRef;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use self::request_handler::RequestHandler;
-use super::{ServerConfig, idle::ConnectionActivity, response_memory::PendingResponses};
+use super::{
+    ServerConfig, TlsAcceptor,
+    idle::ConnectionActivity,
+    response_memory::PendingResponses,
+    tls::{self, TlsConnection},
+};
 
 /// Bytes that hyper may buffer for a connection in each direction: the largest head of HTTP/1.1, and unsent parts of a response
 /// whose peer does not read.
@@ -38,6 +44,24 @@ pub(super) struct ConnectionContext {
     pub(super) responses: PendingResponses,
 }
 
+/// What HTTP is served over.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// The connection below.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Stream for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Stream for TlsConnection {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
 /// Serves a connection until its peer closes it, it stays silent for too long, or `end` is cancelled.
 pub(super) async fn serve(
     stream: TcpStream,
@@ -50,23 +74,76 @@ pub(super) async fn serve(
     // Small frames are the rule here; waiting to fill a segment would only add latency.
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(config.tcp_user_timeout));
-    let header_timeout = config.header_timeout;
-    let detected = tokio::select! {
-        detected = timeout(header_timeout, is_http2(&stream)) => detected,
-        () = context.activity.closed() => return,
-        () = end.cancelled() => return,
-    };
-    let Ok(Ok(http2)) = detected else {
-        return; // the peer closed it, or sent nothing
-    };
-    let handler = RequestHandler::new(router, peer.ip(), config, context);
-    let result = match http2 {
-        // Boxed, because its future is the larger one and most connections speak HTTP/1.1.
-        true => Box::pin(http2::serve(stream, handler, header_timeout, end)).await,
-        false => http1::serve(stream, handler, header_timeout, end).await,
+    let (tls, header_timeout) = (config.tls.clone(), config.header_timeout);
+    let handler = RequestHandler::new(router, (peer.ip(), tls.is_some()), config, context);
+    let result = match tls {
+        // Boxed, so that a connection without TLS has no room for one with it.
+        Some(tls) => Box::pin(serve_tls(tls, stream, peer, handler, header_timeout, end)).await,
+        None => serve_plain(stream, handler, header_timeout, end).await,
     };
     if let Err(error) = result {
         tracing::debug!(%peer, %error, "HTTP connection failed");
+    }
+}
+
+async fn serve_plain(
+    stream: TcpStream,
+    handler: RequestHandler,
+    header_timeout: Duration,
+    end: CancellationToken,
+) -> hyper::Result<()> {
+    let detected = timeout(header_timeout, is_http2(&stream));
+    let Some(Ok(Ok(http2))) = unless_closed(detected, &handler, &end).await else {
+        return Ok(()); // the peer closed it, or sent nothing
+    };
+    serve_http(stream, http2, handler, header_timeout, end).await
+}
+
+async fn serve_tls(
+    tls: TlsAcceptor,
+    stream: TcpStream,
+    peer: SocketAddr,
+    handler: RequestHandler,
+    header_timeout: Duration,
+    end: CancellationToken,
+) -> hyper::Result<()> {
+    let accepted = tls.accept(stream, header_timeout);
+    let stream = match unless_closed(accepted, &handler, &end).await {
+        Some(Ok(stream)) => stream,
+        Some(Err(error)) => {
+            tracing::debug!(%peer, %error, "TLS handshake failed");
+            return Ok(());
+        }
+        None => return Ok(()),
+    };
+    let http2 = tls::is_http2(&stream);
+    serve_http(stream, http2, handler, header_timeout, end).await
+}
+
+/// What a future returns; `None` if the connection has to be closed before.
+async fn unless_closed<T>(
+    future: impl Future<Output = T>,
+    handler: &RequestHandler,
+    end: &CancellationToken,
+) -> Option<T> {
+    tokio::select! {
+        output = future => Some(output),
+        () = handler.activity().closed() => None,
+        () = end.cancelled() => None,
+    }
+}
+
+async fn serve_http(
+    stream: impl Stream,
+    http2: bool,
+    handler: RequestHandler,
+    header_timeout: Duration,
+    end: CancellationToken,
+) -> hyper::Result<()> {
+    match http2 {
+        // Boxed, because its future is the larger one and most connections speak HTTP/1.1.
+        true => Box::pin(http2::serve(stream, handler, header_timeout, end)).await,
+        false => http1::serve(stream, handler, header_timeout, end).await,
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use http::{Extensions, HeaderMap, HeaderValue, header};
 
 use super::{
-    client_address, forwarded,
+    ClientAddress, client_address, forwarded,
     host::{HostPort, WebOrigin},
 };
 use crate::{error::Error, pattern::Pattern, sync::lock};
@@ -194,7 +194,7 @@ fn is_own(origin: &WebOrigin, headers: &HeaderMap, extensions: &Extensions) -> b
     if let Some(site) = fetch_site(headers) {
         return site == "same-origin";
     }
-    let proxied = client_address(extensions).proxied;
+    let ClientAddress { proxied, tls, .. } = client_address(extensions);
     let is_requested = |requested: &HostPort| {
         requested.host == origin.host
             && match requested.port {
@@ -206,15 +206,31 @@ fn is_own(origin: &WebOrigin, headers: &HeaderMap, extensions: &Extensions) -> b
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
     let host = host.and_then(HostPort::parse);
+    let is_secure = match proxied {
+        true => forwarded::is_secure(headers) == Some(true),
+        false => tls,
+    };
+    if is_secure && !origin.secure {
+        return false;
+    }
     if !proxied {
         return host.as_ref().is_some_and(is_requested);
-    }
-    if !origin.secure && forwarded::is_secure(headers) == Some(true) {
-        return false;
     }
     let hosts = || forwarded::hosts(headers).into_iter().chain(host.clone());
     let port_matches = forwarded::port(headers) == Some(origin.port);
     hosts().any(|host| is_requested(&host) || (port_matches && host.host == origin.host))
+}
+
+/// Whether a request comes from one of the server's own pages, whatever other pages may connect: only these may use the session of
+/// the dashboard. A browser that does not say where a request comes from sends `Origin` with all that could do harm.
+pub fn is_own_page(headers: &HeaderMap, extensions: &Extensions) -> bool {
+    if is_embedded(headers) {
+        return false;
+    }
+    headers.get(header::ORIGIN).is_none_or(|origin| {
+        let origin = origin.to_str().ok().and_then(WebOrigin::parse);
+        origin.is_some_and(|origin| is_own(&origin, headers, extensions))
+    })
 }
 
 /// Whether the browser says that a page of another site made the request.

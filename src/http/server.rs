@@ -81,7 +81,7 @@ pub async fn serve(
     tasks.wait().await;
 }
 
-fn max_sockets(config: &ServerConfig) -> usize {
+pub(super) fn max_sockets(config: &ServerConfig) -> usize {
     match config.connections {
         0 => Semaphore::MAX_PERMITS,
         connections => connections

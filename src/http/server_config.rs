@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::PeerRules;
+use super::{PeerRules, TlsAcceptor};
 use crate::{limits::Pool, telemetry::Metrics};
 
 /// Bounds of the HTTP server, and what its connections share.
@@ -19,6 +19,8 @@ pub struct ServerConfig {
     pub connections: usize,
     /// Maximum number of TCP connections without a request; 0: unlimited.
     pub idle_connections: usize,
+    /// Accepts TLS; `None`: connections come without.
+    pub(crate) tls: Option<TlsAcceptor>,
     /// Memory budget that requests and responses in flight reserve from.
     pub memory: Arc<Pool>,
     /// Where connections are counted.

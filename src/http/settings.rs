@@ -19,7 +19,7 @@ section! {
         origins: Vec<Pattern> = "",
         /// Proxies whose `X-Forwarded-*`, or else `Forwarded`, are believed: addresses and networks.
         trusted_proxies: Vec<IpNet> = "",
-        /// Time within which a request's head has to arrive.
+        /// Time within which a request's head has to arrive, and a TLS handshake has to be done.
         header_timeout: Duration = "10s",
         /// Time within which a request's body has to arrive.
         body_timeout: Duration = "15s",
@@ -34,9 +34,9 @@ section! {
         /// Path in front of the server's own routes, such as `/realtime` for `/realtime/v1/rooms` and `/realtime/ws/lobby`. Socket.IO has a path
         /// of its own, `socketio.path`.
         prefix: String = "",
-        /// Which of its own routes the server has: `rest` (`/v1`), `health` (`/healthz`, `/readyz`), `metrics`, `websocket` (`/ws`), `events`,
-        /// `poll`, and `page`, which is `/`. `http.internal_listen` has its routes in any case, and Socket.IO is always served.
-        routes: Vec<RouteGroup> = "rest, health, metrics, websocket, events, poll, page",
+        /// Which of its own routes the server has: `rest` (`/v1`), `health` (`/healthz`, `/readyz`), `metrics`, `websocket` (`/ws`), `documents` (`/yjs`, `/collab`, and Socket.IO's namespaces of documents), `events`,
+        /// `poll`, `page`, which is `/`, and `admin`, the dashboard, which needs `rest`. `http.internal_listen` has its routes in any case, and Socket.IO is always served.
+        routes: Vec<RouteGroup> = "rest, health, metrics, websocket, documents, events, poll, page, admin",
     }
 }
 
@@ -51,12 +51,16 @@ choice! {
         Metrics = "metrics",
         /// Plain WebSockets: `/ws`.
         WebSocket = "websocket",
+        /// Documents of Yjs clients: `/yjs`, `/collab`, and Socket.IO's namespaces `/yjs|{document}`.
+        Documents = "documents",
         /// Server-Sent Events: `/events`.
         Events = "events",
         /// Long polling: `/poll`.
         Poll = "poll",
         /// The page to try the server: `/`, unless the application answers there.
         Page = "page",
+        /// The dashboard: `/admin`, closed without `auth.admin_key`.
+        Admin = "admin",
     }
 }
 

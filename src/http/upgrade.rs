@@ -1,18 +1,23 @@
 //! WebSocket upgrades: checks the request, writes the 101 response, and splits the upgraded stream.
 
-use std::io::Cursor;
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use axum::{body::Body, response::Response};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use hyper::upgrade::Upgraded;
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 use tungstenite::handshake::derive_accept_key;
 
+use super::tls::TlsConnection;
 use crate::error::{Error, Result};
 
 /// The reading half of an upgraded connection.
@@ -27,6 +32,10 @@ pub(crate) fn split_upgraded(upgraded: Upgraded) -> (StreamReader, StreamWriter)
         Ok(parts) => return split_tcp(parts.io, parts.read_buf),
         Err(upgraded) => upgraded,
     };
+    let upgraded = match upgraded.downcast::<TokioIo<TlsConnection>>() {
+        Ok(parts) => return split_tls(parts.io, parts.read_buf),
+        Err(upgraded) => upgraded,
+    };
     // Of `axum::serve`, which detects the version of HTTP.
     match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => split_tcp(parts.io, parts.read_buf),
@@ -37,14 +46,55 @@ pub(crate) fn split_upgraded(upgraded: Upgraded) -> (StreamReader, StreamWriter)
     }
 }
 
-/// A client may have sent its first frames without waiting for the response: those are `read` already.
 fn split_tcp(stream: TokioIo<TcpStream>, read: Bytes) -> (StreamReader, StreamWriter) {
     let (reader, writer) = stream.into_inner().into_split();
-    let reader: StreamReader = match read.is_empty() {
+    (prefixed(read, reader), Box::new(writer))
+}
+
+fn split_tls(stream: TokioIo<TlsConnection>, read: Bytes) -> (StreamReader, StreamWriter) {
+    let (reader, writer) = tokio::io::split(stream.into_inner());
+    (prefixed(read, reader), Box::new(writer))
+}
+
+/// A client may have sent its first frames without waiting for the response: those are `read` already.
+fn prefixed(read: Bytes, reader: impl AsyncRead + Send + Unpin + 'static) -> StreamReader {
+    match read.is_empty() {
         true => Box::new(reader),
-        false => Box::new(Cursor::new(read).chain(reader)),
-    };
-    (reader, Box::new(writer))
+        false => Box::new(PrefixedReader {
+            prefix: read,
+            reader,
+        }),
+    }
+}
+
+/// Reads what has been read already, then the stream. What was read is a slice of hyper's buffer, and is released at its end.
+struct PrefixedReader<R> {
+    prefix: Bytes,
+    reader: R,
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for PrefixedReader<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.prefix.is_empty() {
+            return Pin::new(&mut self.reader).poll_read(context, buffer);
+        }
+        drain_into(&mut self.prefix, buffer);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Moves bytes into `buffer`, as many as it has room for. Emptied, they give their memory back.
+pub(crate) fn drain_into<B: Buf + Default>(bytes: &mut B, buffer: &mut ReadBuf<'_>) {
+    let moved = bytes.chunk().len().min(buffer.remaining());
+    buffer.put_slice(&bytes.chunk()[..moved]);
+    bytes.advance(moved);
+    if !bytes.has_remaining() {
+        *bytes = B::default();
+    }
 }
 
 /// What the response to an accepted upgrade needs.

@@ -93,6 +93,13 @@ impl Hub {
             }
             Delivery::Remote(room, event) => return self.apply_remote(&room, event),
             Delivery::Request(request) => return self.serve_request(request),
+            Delivery::NodeGone(node) => return self.documents().remove_node(node),
+            Delivery::Event(BusEvent::Document(name, notice, node)) => {
+                if let Some(node) = node {
+                    self.documents().apply_notice(&name, &notice, node);
+                }
+                return;
+            }
             Delivery::Event(BusEvent::Broadcast(broadcast)) => {
                 return self.deliver_broadcast(&broadcast);
             }

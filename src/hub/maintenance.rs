@@ -12,14 +12,20 @@ const ROOM_KEEPALIVE: Duration = Duration::from_secs(12 * 3600);
 const BUCKET_CLEANUP: Duration = Duration::from_secs(10);
 
 impl Hub {
-    /// Runs everything that is due in time: users leave, typing ends, idle users are shown as away. Runs until dropped.
+    /// Runs everything that is due in time: users leave, typing ends, idle users are shown as away, metrics are sampled. Runs until
+    /// dropped.
     pub(crate) async fn run_maintenance(self) {
         tokio::join!(
             self.rooms().run_timers(),
+            self.rooms().run_outbox_members(self.lease()),
             self.mark_idle_users(),
             self.keep_rooms_alive(),
             self.close_stale_connections(),
-            self.drop_full_buckets()
+            self.drop_full_buckets(),
+            self.save_new_sessions(),
+            self.documents().run_checks(),
+            self.documents().run_notices(),
+            self.sample_metrics()
         );
     }
 

@@ -5,16 +5,21 @@ use std::{
     time::Duration,
 };
 
+use super::rooms::outbox_members::OutboxMembers;
 use super::{
     Hub, HubSettings, LimitSettings, ResumeRejection,
     cluster::ClusterClient,
     connections::{ConnectionTable, SessionTable, memory_pool},
     delivery::BatchWriters,
     limiter::Limiter,
+    node_stats::NodeState,
     rates::RateLimiter,
     rooms::{fan_out::FanOutBudget, registry::RoomRegistry, room::RoomPolicy},
 };
-use crate::{auth::Authority, backend::Backend, limits::Rate, telemetry::Metrics};
+use crate::{
+    auth::Authority, backend::Backend, documents::Documents, hooks::Hooks, limits::Rate,
+    telemetry::Metrics,
+};
 
 /// The parts of a hub.
 pub(super) struct HubParts {
@@ -27,10 +32,14 @@ pub(super) struct HubParts {
     limiter: Limiter,
     rates: RateLimiter,
     batch_writers: BatchWriters,
+    hooks: Arc<Hooks>,
+    documents: Documents,
     /// One more for each connection of whose end the application is still being told.
     endings: Arc<()>,
     away_after: Option<Duration>,
+    lease: Duration,
     token_grace: Duration,
+    node: NodeState,
     metrics: Arc<Metrics>,
 }
 
@@ -58,6 +67,9 @@ impl Hub {
             presence,
             typing,
             grace,
+            node,
+            hooks,
+            documents,
         } = settings;
         metrics.show_not_recovered(ResumeRejection::ALL.map(ResumeRejection::as_str));
         let notices = Rate::new(limits.notices_per_second, limits.notices_burst);
@@ -70,22 +82,33 @@ impl Hub {
             fan_out: fan_out.clone(),
         };
         let (bus, nodes) = (backend.bus.clone(), backend.cluster.clone());
+        let (outbox, lease) = (backend.outbox.clone(), presence.lease);
+        let outbox_members = OutboxMembers::new(outbox, hooks.clone(), presence.grace);
+        let (store, is_shared) = (backend.documents.clone(), nodes.is_some());
+        let told = (hooks.clone(), metrics.clone());
+        let documents = Documents::new(store, bus.clone(), is_shared, told, documents);
         let memory = memory_pool(&limits, &metrics);
-        Self(Arc::new(HubParts {
-            rooms: RoomRegistry::new(policy, bus, nodes.clone(), metrics.clone()),
+        let hub = Self(Arc::new(HubParts {
+            rooms: RoomRegistry::new(policy, bus, nodes.clone(), outbox_members, metrics.clone()),
             connections: ConnectionTable::new(presence.grace, metrics.clone()),
             sessions: SessionTable::new(&recovery),
             cluster: ClusterClient::new(nodes),
             rates: RateLimiter::new(&limits, fan_out),
             limiter: Limiter::new(limits, pages, memory),
             batch_writers: BatchWriters::default(),
+            hooks,
+            documents,
             endings: Arc::default(),
             away_after: presence.away_after,
+            lease,
             token_grace: grace,
+            node: NodeState::new(node),
             backend,
             authority,
             metrics,
-        }))
+        }));
+        hub.export_send_queues();
+        hub
     }
 
     fn parts(&self) -> &HubParts {
@@ -103,6 +126,11 @@ impl Hub {
         self.parts().limiter.settings()
     }
 
+    /// How long a node counts as alive without a sign of life.
+    pub(crate) fn lease(&self) -> Duration {
+        self.parts().lease
+    }
+
     /// How long a connection stays after its token has expired, waiting for a new one.
     pub(crate) fn grace(&self) -> Duration {
         self.parts().token_grace
@@ -113,8 +141,17 @@ impl Hub {
         &self.parts().authority
     }
 
+    pub(super) fn node(&self) -> &NodeState {
+        &self.parts().node
+    }
+
     pub(super) fn backend(&self) -> &Backend {
         &self.parts().backend
+    }
+
+    /// The documents.
+    pub(crate) fn documents(&self) -> &Documents {
+        &self.parts().documents
     }
 
     pub(super) fn rooms(&self) -> &RoomRegistry {
@@ -143,6 +180,11 @@ impl Hub {
 
     pub(super) fn batch_writers(&self) -> &BatchWriters {
         &self.parts().batch_writers
+    }
+
+    /// The back ends that answer for what happens.
+    pub(crate) fn hooks(&self) -> &Arc<Hooks> {
+        &self.parts().hooks
     }
 
     /// Held while the application is told of a connection's end.

@@ -75,6 +75,10 @@ section! {
         auth_failures_per_second: u32 = "10",
         /// Such requests at once; 0 turns this off.
         auth_failures_burst: u32 = "200",
+        /// Log-ins to `/admin` with a wrong key a minute that one address (of IPv6, one /64) may try; 0 turns this off.
+        logins_per_minute: u32 = "10",
+        /// Maximum open streams of `/v1`: statistics, and rooms that are read along; 0 turns this off.
+        api_streams: usize = "100",
         /// Maximum connections from one address, loopback excepted; 0 turns this off.
         connections_per_ip: usize = "1000",
         /// Maximum connections of one user; 0 turns this off.
@@ -148,6 +152,10 @@ impl PresenceSettings {
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
         if self.lease < Duration::from_secs(1) {
             problems.push(Problem::rule(&["presence.lease"], "must be at least 1s"));
+        }
+        // A lease that ends later was made when the clock of Redis was wrong, and counts for nothing.
+        if self.lease > Duration::from_secs(3600) {
+            problems.push(Problem::rule(&["presence.lease"], "must be at most 1h"));
         }
         if self
             .away_after

@@ -9,10 +9,12 @@ use tokio::sync::Notify;
 use crate::{
     auth::{Authority, AuthorityConfig},
     backend::{Backend, Deliveries, memory},
+    documents::DocumentSettings,
+    hooks::ClientFacts,
     hub::{
         CloseReason, Connection, Drained, Event, EventSink, Hub, HubSettings, Join, LimitSettings,
-        OutgoingEvent, PageLimits, PendingReply, PreparedConnection, PresenceSettings, Publish,
-        RecoverySettings, Replay, ResumeRequest, TypingSettings,
+        NodeInfo, OutgoingEvent, PageLimits, PendingReply, PreparedConnection, PresenceSettings,
+        Publish, RecoverySettings, Replay, ResumeRequest, TypingSettings,
     },
     model::{Namespace, Offset, RoomKey, RoomName, UserId},
     sync::lock,
@@ -123,6 +125,9 @@ pub(in crate::hub) fn hub_with_backend(
         presence: PresenceSettings::default(),
         typing: TypingSettings::default(),
         grace: Duration::from_secs(25),
+        node: NodeInfo::started_now("node".into(), "127.0.0.1:3000".into(), "memory".into()),
+        hooks: Arc::default(),
+        documents: DocumentSettings::default(),
     };
     let authority = Authority::new(AuthorityConfig::default()).unwrap();
     let hub = Hub::new(backend, authority, settings, Arc::default());
@@ -137,7 +142,7 @@ pub(in crate::hub) async fn prepare(
 ) -> PreparedConnection {
     let principal = hub.authority().open_principal(Some(user)).unwrap();
     let prepared = hub
-        .prepare_connection(Namespace::root(), principal, resume)
+        .prepare_connection(Namespace::root(), principal, resume, ClientFacts::default())
         .await;
     prepared.unwrap()
 }

@@ -28,7 +28,7 @@ pub struct ConnectionQuota {
 pub struct ConnectionPermit {
     _all: Permit<()>,
     _address: Option<Permit<IpAddr>>,
-    handshake: Mutex<Option<Reservation>>,
+    handshake: Mutex<Option<Box<Reservation>>>,
 }
 
 impl ConnectionPermit {
@@ -78,7 +78,7 @@ impl ConnectionQuota {
         Ok(ConnectionPermit {
             _all: all,
             _address: address,
-            handshake: Mutex::new(Some(handshake)),
+            handshake: Mutex::new(Some(handshake.into())),
         })
     }
 }

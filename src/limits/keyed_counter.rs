@@ -1,6 +1,7 @@
 //! Counts permits per key; a permit is released on drop.
 
 use std::{
+    collections::BinaryHeap,
     hash::Hash,
     sync::{
         Arc,
@@ -56,6 +57,24 @@ impl<K: Eq + Hash + Clone, V> KeyedCounter<K, V> {
     pub fn with_shared<T>(&self, key: &K, read: impl FnOnce(&V) -> T) -> Option<T> {
         let slot = self.0.get(key)?.clone();
         Some(read(&slot.value))
+    }
+
+    /// The first keys in order for which `matches` returns true, `limit` at most. Looks at all keys.
+    pub fn first_keys(&self, limit: usize, matches: impl Fn(&K, &V) -> bool) -> Vec<K>
+    where
+        K: Ord,
+    {
+        let mut first = BinaryHeap::with_capacity(limit.saturating_add(1).min(1024));
+        for slot in &self.0 {
+            let is_among_first = first.len() < limit || first.peek() > Some(slot.key());
+            if is_among_first && matches(slot.key(), &slot.value().value) {
+                first.push(slot.key().clone());
+                if first.len() > limit {
+                    first.pop();
+                }
+            }
+        }
+        first.into_sorted_vec()
     }
 }
 

@@ -31,6 +31,20 @@ impl Rate {
         }
     }
 
+    /// `permits` per minute, all of them at once if need be; 0 is unlimited.
+    pub fn per_minute(permits: u32) -> Self {
+        match permits {
+            0 => Self::new(0, 0),
+            permits => {
+                let interval = Duration::from_secs(60) / permits;
+                Self {
+                    interval,
+                    tolerance: interval * (permits - 1),
+                }
+            }
+        }
+    }
+
     /// The time in which so many permits are refilled.
     pub fn time_of(self, permits: u32) -> Duration {
         self.interval.saturating_mul(permits)

@@ -24,6 +24,9 @@ pub struct RoomKey {
 /// The room that stands for all connections of a namespace. No client can name it: room names have no blanks.
 const ALL_CONNECTIONS: &str = "all connections";
 
+/// The namespace that stands for documents. No client can name it: namespaces begin with a slash.
+pub(crate) const DOCUMENTS: &str = "documents";
+
 impl RoomKey {
     /// What stands for all connections of a namespace where events of rooms are carried. It has no messages.
     pub(crate) fn of_namespace(namespace: &Namespace) -> Self {
@@ -33,9 +36,17 @@ impl RoomKey {
         }
     }
 
+    /// What stands for a document where events of rooms are carried. It has no messages.
+    pub(crate) fn of_document(name: &RoomName) -> Self {
+        Self {
+            namespace: Namespace::from_log(DOCUMENTS),
+            room: name.clone(),
+        }
+    }
+
     /// Whether it is a room that messages can be published to.
     pub(crate) fn has_messages(&self) -> bool {
-        self.room.as_str() != ALL_CONNECTIONS
+        self.room.as_str() != ALL_CONNECTIONS && self.namespace.as_str() != DOCUMENTS
     }
 }
 

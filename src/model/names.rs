@@ -228,10 +228,7 @@ impl RoomName {
 
     /// The length that limits apply to; for a personal room the length of the user id.
     pub(crate) fn bytes(&self) -> usize {
-        self.0
-            .strip_prefix(PERSONAL_ROOM_PREFIX)
-            .unwrap_or(&self.0)
-            .len()
+        self.personal_user().unwrap_or(&self.0).len()
     }
 
     /// Whether this is a personal room.
@@ -239,9 +236,14 @@ impl RoomName {
         self.0.starts_with(PERSONAL_ROOM_PREFIX)
     }
 
+    /// The user whose personal room this is.
+    pub(crate) fn personal_user(&self) -> Option<&str> {
+        self.0.strip_prefix(PERSONAL_ROOM_PREFIX)
+    }
+
     /// Whether this is the personal room of `user`.
     pub fn belongs_to(&self, user: &UserId) -> bool {
-        self.0.strip_prefix(PERSONAL_ROOM_PREFIX) == Some(user.as_str())
+        self.personal_user() == Some(user.as_str())
     }
 }
 

@@ -2,7 +2,15 @@
 
 use std::fmt;
 
-/// The secret of a session, Socket.IO's private session id (`pid`): 128 random bits as 32 lower-case hexadecimal digits.
+use super::Timestamp;
+
+/// How many bits of a secret are random; those before them are the second of its making.
+const RANDOM_BITS: u32 = 96;
+
+/// The secret of a session, Socket.IO's private session id (`pid`), as 32 lower-case hexadecimal digits.
+///
+/// It begins with the time, so that sessions that begin together are stored together: a database changes fewer pages then. 96 bits are
+/// random.
 ///
 /// It resumes the session of the same user, so only its owner receives it, and `Debug` redacts it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,7 +19,8 @@ pub struct Pid(u128);
 impl Pid {
     /// A new secret.
     pub fn generate() -> Self {
-        Self(rand::random())
+        let seconds = u128::from(Timestamp::now().0 / 1000) << RANDOM_BITS;
+        Self(seconds | rand::random::<u128>() >> (u128::BITS - RANDOM_BITS))
     }
 
     /// Parses the text of [`reveal`](Self::reveal); `None` for anything else.

@@ -29,6 +29,13 @@ impl Timestamp {
         )
     }
 
+    /// This time plus `time`.
+    #[must_use]
+    pub fn plus(self, time: Duration) -> Self {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(millis))
+    }
+
     /// The current time, or the millisecond after `other` if that is later.
     #[must_use]
     pub(crate) fn now_after(other: Self) -> Self {

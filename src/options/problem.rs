@@ -62,6 +62,17 @@ pub enum Problem {
         /// What the option accepts.
         reason: InvalidValue,
     },
+    /// A key of a table is wrong, where an option is a list of tables.
+    Table {
+        /// The option.
+        option: &'static str,
+        /// The table's index, counted from 0.
+        index: usize,
+        /// The key.
+        key: String,
+        /// What is wrong and how to fix it.
+        message: String,
+    },
     /// Values that are valid alone contradict each other or the environment.
     Rule {
         /// The options concerned.
@@ -144,6 +155,12 @@ impl fmt::Display for Problem {
                 }
                 write!(f, "; expected {}", reason.expected)
             }
+            Problem::Table {
+                option,
+                index,
+                key,
+                message,
+            } => write!(f, "{option}[{index}].{key}: {message}"),
             Problem::Rule { options, message } => write!(f, "{}: {message}", options.join(", ")),
         }
     }

@@ -167,6 +167,7 @@ impl<T: OptionValue> OptionValue for Vec<T> {
                 .map(|item| match item.to_value() {
                     Value::Text(text) | Value::Bare(text) => text,
                     Value::Items(items) => items.join(" "),
+                    Value::Tables(_) => String::new(),
                 })
                 .collect(),
         )
@@ -191,6 +192,7 @@ impl<T: OptionValue> OptionValue for Vec<T> {
                 .map(item)
                 .collect(),
             Value::Items(items) => items.iter().map(|text| item(text)).collect(),
+            Value::Tables(_) => Err(InvalidValue::expected(Self::expected())),
         }
     }
 }

@@ -14,6 +14,32 @@ pub enum Value {
     Bare(String),
     /// An array; each item is kept as text.
     Items(Vec<String>),
+    /// An array of tables.
+    Tables(Vec<Vec<TableEntry>>),
+}
+
+/// A key of a table, and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableEntry {
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value: serde_json::Value,
+    /// Whether the value leaves out a secret.
+    pub redacted: bool,
+}
+
+impl TableEntry {
+    /// Formats the entry as a line of TOML, as a comment if it leaves out a secret.
+    fn to_toml(&self) -> String {
+        let mut table = toml::Table::new();
+        // JSON has a null, TOML has none: it is left out.
+        if let Ok(value) = toml::Value::try_from(&self.value) {
+            table.insert(self.key.clone(), value);
+        }
+        let comment = if self.redacted { "# " } else { "" };
+        format!("{comment}{table}")
+    }
 }
 
 impl Value {
@@ -23,7 +49,30 @@ impl Value {
             Value::Text(text) => toml::Value::String(text.clone()).to_string(),
             Value::Bare(text) => text.clone(),
             Value::Items(items) => toml::Value::from(items.clone()).to_string(),
+            Value::Tables(tables) if tables.is_empty() => "[]".to_owned(),
+            Value::Tables(tables) => {
+                let inline = tables.iter().map(|table| {
+                    let entries = table.iter().filter(|entry| !entry.redacted);
+                    let entries: Vec<_> = entries
+                        .map(|entry| entry.to_toml().trim_end().to_owned())
+                        .collect();
+                    format!("{{ {} }}", entries.join(", "))
+                });
+                format!("[{}]", inline.collect::<Vec<_>>().join(", "))
+            }
         }
+    }
+
+    /// Formats tables as `[[path]]` in TOML, each with a comment behind that, and a key a line; `None` if there is none.
+    pub(crate) fn to_toml_tables(&self, path: &str, comment: &str) -> Option<String> {
+        let Value::Tables(tables) = self else {
+            return None;
+        };
+        let tables = tables.iter().map(|table| {
+            let lines: String = table.iter().map(TableEntry::to_toml).collect();
+            format!("\n[[{path}]]{comment}\n{lines}")
+        });
+        Some(tables.collect()).filter(|text: &String| !text.is_empty())
     }
 }
 
@@ -32,6 +81,7 @@ impl fmt::Display for Value {
         match self {
             Value::Text(text) | Value::Bare(text) => fmt::Debug::fmt(text, f),
             Value::Items(items) => fmt::Debug::fmt(items, f),
+            Value::Tables(_) => f.write_str(&self.to_toml()),
         }
     }
 }
@@ -87,7 +137,7 @@ pub trait OptionValue: Sized {
     fn from_value(value: &Value) -> Result<Self, InvalidValue> {
         match value {
             Value::Text(text) | Value::Bare(text) => Self::parse(text),
-            Value::Items(_) => None,
+            Value::Items(_) | Value::Tables(_) => None,
         }
         .ok_or_else(|| InvalidValue::expected(Self::expected()))
     }

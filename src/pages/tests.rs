@@ -32,13 +32,15 @@ fn every_file_of_a_page_is_served() {
 
 #[test]
 fn what_a_page_is_told_cannot_end_its_script() {
-    let page = try_page(&PageConfig {
+    let page = include_str!("try/index.html");
+    let config = PageConfig {
         prefix: String::new(),
         socketio: "/</script><script>".to_owned(),
         open: true,
         groups: vec!["rest"],
         version: "1.2.3",
-    });
+    };
+    let page = with_config(page, &config);
     assert!(
         page.contains(r#""socketio":"/\u003c/script>\u003cscript>""#),
         "{page}"

@@ -3,6 +3,11 @@
 use prometheus_client::encoding::EncodeLabelSet;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByCertificate {
+    pub(super) certificate: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ByCode {
     pub(super) code: &'static str,
 }
@@ -21,4 +26,15 @@ pub(super) struct ByReason {
 pub(super) struct ByRoute {
     pub(super) route: String,
     pub(super) status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByEndpoint {
+    pub(super) endpoint: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByOutcome {
+    pub(super) endpoint: String,
+    pub(super) outcome: &'static str,
 }

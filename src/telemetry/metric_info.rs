@@ -20,4 +20,5 @@ pub(super) const EVENTS: Trigger = "`/events`";
 pub(super) const POLL: Trigger = "`/poll`";
 pub(super) const REST: Trigger = "`/v1`";
 pub(super) const APPLICATION: Trigger = "application";
+pub(super) const DOCUMENTS: Trigger = "documents";
 pub(super) const NODES: Trigger = "other nodes";

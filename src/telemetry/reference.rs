@@ -7,6 +7,8 @@ use prometheus_client::metrics::MetricType;
 use super::{
     Metrics, PREFIX,
     collectors::{CLUSTER_METRICS, READY_METRIC},
+    metric_info::MetricInfo,
+    process::PROCESS_METRICS,
 };
 
 /// Formats all metrics as a Markdown table for the documentation.
@@ -20,20 +22,26 @@ pub fn table() -> String {
         .chain(CLUSTER_METRICS)
         .chain([READY_METRIC])
     {
-        let (kind, total) = match metric.kind {
-            MetricType::Counter => ("counter", "_total"),
-            MetricType::Histogram => ("histogram", ""),
-            _ => ("gauge", ""),
-        };
-        let labels: Vec<_> = metric.labels.iter().map(|it| format!("`{it}`")).collect();
-        let _ = writeln!(
-            table,
-            "| `{PREFIX}_{}{total}` | {kind} | {} | {} | {} |",
-            metric.name,
-            labels.join(", "),
-            metric.help,
-            metric.triggers.join(", ")
-        );
+        write_row(&mut table, &format!("{PREFIX}_{}", metric.name), &metric);
+    }
+    for metric in PROCESS_METRICS {
+        write_row(&mut table, metric.name, &metric);
     }
     table
+}
+
+fn write_row(table: &mut String, name: &str, metric: &MetricInfo) {
+    let (kind, total) = match metric.kind {
+        MetricType::Counter => ("counter", "_total"),
+        MetricType::Histogram => ("histogram", ""),
+        _ => ("gauge", ""),
+    };
+    let labels: Vec<_> = metric.labels.iter().map(|it| format!("`{it}`")).collect();
+    let _ = writeln!(
+        table,
+        "| `{name}{total}` | {kind} | {} | {} | {} |",
+        labels.join(", "),
+        metric.help,
+        metric.triggers.join(", ")
+    );
 }

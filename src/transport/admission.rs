@@ -20,6 +20,7 @@ use super::{
 use crate::{
     auth::{ApplicationAuth, Principal},
     error::{Code, Error, Result},
+    hooks::ClientFacts,
     http::{
         buffered_body::BodyReservation,
         client_address, error_response,
@@ -41,7 +42,6 @@ pub(crate) struct AdmissionControl {
     /// Limits the warning about proxies that omit their clients' addresses.
     unknown_client_log: LogLimiter,
     draining: CancellationToken,
-    node: String,
     writers: Arc<WriterPool>,
 }
 
@@ -55,8 +55,6 @@ pub(crate) struct AdmissionConfig {
     pub(crate) early_tokens: bool,
     /// Cancelled when the node shuts down.
     pub(crate) draining: CancellationToken,
-    /// The node's name.
-    pub(crate) node: String,
     /// The application's own authentication.
     pub(crate) application: Option<ApplicationAuth>,
 }
@@ -96,7 +94,6 @@ impl AdmissionControl {
             ),
             unknown_client_log: LogLimiter::with_limit(1, UNKNOWN_CLIENT_LOG_INTERVAL),
             draining: config.draining.clone(),
-            node: config.node.clone(),
             authenticator: Authenticator::new(hub, config),
             writers,
         }
@@ -112,9 +109,16 @@ impl AdmissionControl {
         &self.authenticator
     }
 
+    /// What a hook is told of a client that makes a request, if one is asked about clients.
+    pub(crate) fn client_facts(&self, request: &Parts) -> ClientFacts<'static> {
+        let address = client_address(&request.extensions).ip;
+        let trust = self.trust(request);
+        self.authenticator.client_facts(request, trust, address)
+    }
+
     /// The node's name.
     pub(super) fn node(&self) -> &str {
-        &self.node
+        &self.hub.node_info().id
     }
 
     /// The limits of a client's outbox, and the queue of the task that writes it out.
@@ -214,6 +218,15 @@ impl AdmissionControl {
         let principal = self.authenticator.identify_early(request, trust).await?;
         let permit = self.acquire_permit(request, principal.as_ref()).await?;
         Ok((permit, principal))
+    }
+
+    /// Admits a client that nothing is known of yet.
+    ///
+    /// # Errors
+    /// The node is draining, or a limit is reached.
+    pub(super) async fn admit_stranger(&self, request: &Parts) -> Result<ConnectionPermit> {
+        self.check_not_draining()?;
+        self.acquire_permit(request, None).await
     }
 
     /// Who a request's use of shared pools is charged to. In open mode user names prove nothing, so it is the address.

@@ -15,7 +15,12 @@ pub(super) const RATE_LIMITED: u16 = 4029;
 
 /// The close frame for a reason.
 pub(super) fn close_frame(reason: CloseReason) -> Frame {
-    let code = match reason {
+    Frame::close(close_code(reason), reason.as_str())
+}
+
+/// The close code for a reason.
+pub(super) fn close_code(reason: CloseReason) -> u16 {
+    match reason {
         CloseReason::Slow => SLOW,
         CloseReason::Draining => GOING_AWAY,
         CloseReason::Expired | CloseReason::Refused(Code::TokenExpired) => UNAUTHORIZED,
@@ -27,6 +32,5 @@ pub(super) fn close_frame(reason: CloseReason) -> Frame {
         | CloseReason::Failed
         | CloseReason::Replaced
         | CloseReason::Refused(_) => TRY_AGAIN,
-    };
-    Frame::close(code, reason.as_str())
+    }
 }

@@ -20,9 +20,12 @@ use super::{
     wire::{Frame, Outbox, OutboxOwner},
 };
 use crate::{
-    error::Error,
-    hub::{CloseReason, DeliveryPolicy, Drained, EventSink, Format, OutgoingEvent, PendingReply},
-    limits::ConnectionPermit,
+    error::{Error, Result},
+    hub::{
+        ClientState, CloseReason, DeliveryPolicy, Drained, EventSink, Format, OutgoingEvent,
+        PendingReply,
+    },
+    limits::{Account, ConnectionPermit, Exhausted},
     model::Namespace,
     retry::log_in_bursts,
     telemetry::{Gauge, Metrics},
@@ -30,14 +33,22 @@ use crate::{
 
 /// How a transport encodes what goes to its clients.
 pub(super) trait Framing: Send + Sync + 'static {
-    /// The format that its encoded events are shared under.
-    const FORMAT: Format;
+    /// The transport's name, for operators.
+    const TRANSPORT: &'static str;
+
+    /// The format that its encoded events are shared under; `None`: its clients are sent none.
+    const FORMAT: Option<Format>;
 
     /// Encodes an event.
     fn frame(&self, event: &OutgoingEvent) -> Bytes;
 
     /// The last frame of a client that is closed, if the transport has one.
     fn close_frame(&self, reason: CloseReason) -> Option<Frame>;
+
+    /// The close code that clients of this protocol know in place of a usual one.
+    fn close_code(usual: u16) -> u16 {
+        usual
+    }
 }
 
 /// A client of a transport that encodes its own frames.
@@ -50,14 +61,14 @@ pub(super) struct FramedClient<F> {
     metrics: Arc<Metrics>,
     /// Number of open clients of this transport.
     open: Gauge,
-    _permit: ConnectionPermit,
+    permit: ConnectionPermit,
 }
 
 /// How long a closed client may take to read what is left for it.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl<F: Framing> FramedClient<F> {
-    /// An admitted client; `open` counts it.
+    /// An admitted client, whose handshake may not be [complete](Self::complete_handshake); `open` counts it.
     pub(super) fn new(
         framing: F,
         admission: &AdmissionControl,
@@ -66,7 +77,6 @@ impl<F: Framing> FramedClient<F> {
     ) -> Arc<Self> {
         let (bounds, shard) = admission.outbox_config();
         let metrics = admission.hub().metrics().clone();
-        permit.complete_handshake();
         open.inc();
         Arc::new_cyclic(|client: &Weak<Self>| Self {
             framing,
@@ -76,8 +86,13 @@ impl<F: Framing> FramedClient<F> {
             close_token: CancellationToken::new(),
             metrics,
             open: open.clone(),
-            _permit: permit,
+            permit,
         })
+    }
+
+    /// It is known who the client is.
+    pub(super) fn complete_handshake(&self) {
+        self.permit.complete_handshake();
     }
 
     /// Its outbox.
@@ -88,6 +103,18 @@ impl<F: Framing> FramedClient<F> {
     /// Queues a frame that is no event.
     pub(super) fn send(&self, frame: Frame) {
         self.outbox.push(frame, &DeliveryPolicy::Always);
+    }
+
+    /// Queues a frame that may be large, and charges it to `account` until it is sent.
+    ///
+    /// # Errors
+    /// `unavailable`: there is no memory for it.
+    pub(super) fn send_charged(&self, frame: Frame, account: &Account) -> Result<()> {
+        let frame = frame
+            .charged(account)
+            .map_err(Exhausted::into_memory_error)?;
+        self.send(frame);
+        Ok(())
     }
 
     /// Returns when the client has to close.
@@ -146,9 +173,8 @@ impl<F: Framing> OutboxOwner for FramedClient<F> {
 
 impl<F: Framing> EventSink for FramedClient<F> {
     fn push(&self, event: &OutgoingEvent) {
-        let encoded = event.encoded(F::FORMAT, &self.namespace, |event| {
-            self.framing.frame(event)
-        });
+        let Some(format) = F::FORMAT else { return };
+        let encoded = event.encoded(format, &self.namespace, |event| self.framing.frame(event));
         // Empty: the transport has no form for this event.
         if !encoded.is_empty() {
             self.outbox
@@ -162,6 +188,10 @@ impl<F: Framing> EventSink for FramedClient<F> {
 
     fn dropped(&self, events: u64) {
         self.outbox.count_dropped(events);
+    }
+
+    fn client(&self) -> ClientState {
+        self.outbox.client_state(F::TRANSPORT)
     }
 
     fn is_behind(&self) -> bool {

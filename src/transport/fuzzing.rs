@@ -3,6 +3,8 @@
 
 use ::http::Uri;
 
+use crate::documents::fuzzing as documents;
+
 use super::{
     envelope, room_query::RoomQuery, socketio::fuzzing as socketio, wire::fuzzing::split_frames,
 };
@@ -28,6 +30,16 @@ pub fn envelope(input: &[u8]) {
     if let Ok(text) = std::str::from_utf8(input) {
         let _ = envelope::read(text, None);
     }
+}
+
+/// A message about a document, and the update or awareness states in it.
+pub fn document(input: &[u8]) {
+    documents::parse_message(input);
+}
+
+/// Updates of one document, one behind the other, each with its length before it.
+pub fn updates(input: &[u8]) {
+    documents::merge_updates(input);
 }
 
 /// The query of an Engine.IO request, an event stream or a poll.

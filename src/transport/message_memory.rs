@@ -51,7 +51,7 @@ pub(super) struct MemoryLimitedReader<R> {
     reader: PacedReader<R>,
     connection: ReaderContext,
     /// For a large message that has arrived in part.
-    reservation: Option<MessageReservation>,
+    reservation: Option<Box<MessageReservation>>,
     ended: bool,
 }
 
@@ -81,10 +81,12 @@ impl<R> MemoryLimitedReader<R> {
             return Poll::Ready(true);
         }
         let ReaderContext { account, stall, .. } = &self.connection;
-        let reservation = self.reservation.get_or_insert_with(|| MessageReservation {
-            charge: account.charge(UNCHARGED_BYTES),
-            deadline: Box::pin(sleep(MESSAGE_TIMEOUT)),
-            waiting: None,
+        let reservation = self.reservation.get_or_insert_with(|| {
+            Box::new(MessageReservation {
+                charge: account.charge(UNCHARGED_BYTES),
+                deadline: Box::pin(sleep(MESSAGE_TIMEOUT)),
+                waiting: None,
+            })
         });
         if reservation.deadline.as_mut().poll(context).is_ready() {
             return Poll::Ready(false);

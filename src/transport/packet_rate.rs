@@ -135,7 +135,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for PacedReader<R> {
 struct FrameCounter {
     head: [u8; 14],
     /// Bytes of the next header that have arrived.
-    len: usize,
+    len: u8,
     /// Bytes of the payload that are missing.
     payload: u64,
     /// Bytes of the incomplete message that have arrived.
@@ -164,9 +164,9 @@ impl FrameCounter {
                 return (all, non_message);
             };
             bytes = rest;
-            self.head[self.len] = *byte;
+            self.head[usize::from(self.len)] = *byte;
             self.len += 1;
-            let Some(payload) = payload_len(&self.head[..self.len]) else {
+            let Some(payload) = payload_len(&self.head[..usize::from(self.len)]) else {
                 continue;
             };
             (self.len, self.payload) = (0, payload);

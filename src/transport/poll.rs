@@ -23,7 +23,7 @@ use crate::{
         params::{PathParams, parse_query},
         traced,
     },
-    hub::{PollReply, PollRequest, PollTimeout},
+    hub::{Caller, PollReply, PollRequest, PollTimeout},
     limits::{Exhausted, Holder, Pool, Reservation},
     model::{Namespace, Position, Timestamp},
     telemetry::Gauge,
@@ -107,20 +107,24 @@ impl LongPollTransport {
             return Err(Error::bad_request("limit: at least 1 is expected"));
         }
         let principal = self.admission.authenticator().principal(request).await?;
-        let ends = principal.expires_at;
         let holder = self.admission.holder(request, Some(&principal));
         request.extensions.insert(holder.clone());
         let hub = self.admission.hub();
-        let caller = hub.stateless_caller(Namespace::root(), principal)?;
+        let caller = hub.stateless_caller(Namespace::root(), principal.clone())?;
         hub.take_poll_permits(&caller, &poll, Instant::now())?;
-        let mut max_wait = Duration::from_secs_f64(wait.min(MAX_WAIT_SECS));
-        if let Some(end) = ends {
-            max_wait = max_wait.min(Timestamp::now().until(end));
-        }
+        let facts = self.admission.client_facts(request);
+        let admitted = hub.admit_request(Namespace::root(), principal, &facts);
+        let caller = admitted.await?;
+        let max_wait = Duration::from_secs_f64(wait.min(MAX_WAIT_SECS));
+        // The end of its token, or an earlier one that a hook has set.
+        let ends = caller.identity().and_then(|identity| identity.expires_at);
         let wait = || -> Result<PollTimeout> {
             let waiter = self.reserve_waiter(holder)?;
             let gauge = WaitingGauge::new(&hub.metrics().polls);
             let draining = self.admission.draining().clone();
+            // As of now: a hook may have been asked about the room for a while.
+            let left = ends.map(|end| Timestamp::now().until(end));
+            let max_wait = left.map_or(max_wait, |left| left.min(max_wait));
             Ok(Box::pin(async move {
                 let _guards = (waiter, gauge);
                 tokio::select! {

@@ -6,6 +6,7 @@ use crate::{
     events::{ContractScope, EventOwners, RelayRule},
     model::Namespace,
     options::{ByteSize, Problem, check_above_zero, choice, section},
+    transport::wire::{SHARED_NAMESPACE, document_of},
 };
 
 section! {
@@ -41,7 +42,7 @@ section! {
         max_payload: ByteSize = "1 MiB",
         /// Most packets emitted by an application through socketioxide that are queued for encoding, for each connection.
         buffer: usize = "16384",
-        /// Size of each connection's read buffer.
+        /// Bytes of a WebSocket that are read at a time, into a buffer that all connections of a thread share.
         read_buffer: ByteSize = "4 KiB",
     }
 }
@@ -166,6 +167,13 @@ impl SocketIoSettings {
             problems.push(Problem::rule(
                 &["socketio.namespaces"],
                 "is empty; expected one at least, such as /",
+            ));
+        }
+        let mut namespaces = self.namespaces.iter();
+        if let Some(of_document) = namespaces.find(|name| document_of(name.as_str()).is_some()) {
+            problems.push(Problem::rule(
+                &["socketio.namespaces"],
+                format!("has {of_document}; namespaces that begin with {SHARED_NAMESPACE} are those of documents, and exist already"),
             ));
         }
         if self.transports.is_empty() {

@@ -5,7 +5,11 @@
 //! after socketioxide has replied to CONNECT, one [`worker`] a connection handles its events in order. Outbound: the hub
 //! pushes to the connection's [`event_sink`].
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, body::Body, routing::any};
 use http::Request;
@@ -19,6 +23,7 @@ mod authorize;
 mod client_bundles;
 mod connect;
 mod credentials;
+mod documents;
 mod endpoint;
 mod engine_session;
 mod event_packet;
@@ -28,6 +33,7 @@ pub(super) mod fuzzing;
 mod handlers;
 mod inbound;
 mod inbox;
+mod parking;
 mod placeholders;
 mod probe;
 mod query;
@@ -48,17 +54,21 @@ pub use handlers::{
 pub(crate) use handlers::{Handlers, encode_ack, encode_event};
 pub use socketioxide;
 
-use super::{AdmissionControl, SocketIoSettings, Transport};
+use super::{
+    AdmissionControl, SocketIoSettings, Transport, read_buffer::PARSER_BUFFER,
+    wire::SHARED_NAMESPACE,
+};
 use crate::{
     events::{EventOwners, NamespaceOwners},
-    http::Routes,
+    http::{Routes, TlsAcceptor},
     hub::Hub,
     model::Namespace,
 };
-use connect::ConnectingSocket;
+use connect::{ConnectTarget, ConnectingSocket};
 use endpoint::EngineEndpoint;
 use handlers::{NamespaceHandlers, SharedStates};
 use inbox::InboxLimits;
+use parking::Parking;
 use succession::Succession;
 
 /// socketioxide's service. It is given every request and stream that the endpoint has accepted.
@@ -71,6 +81,14 @@ pub(crate) struct SocketIoConfig<'a> {
     pub(crate) owners: &'a EventOwners,
     pub(crate) handlers: Handlers,
     pub(crate) pubsub: PubSubDriver,
+    /// Documents are served.
+    pub(crate) documents: bool,
+    /// There is an application in this process.
+    pub(crate) has_application: bool,
+    /// An application, in this process or on another node, may use socketioxide's rooms.
+    pub(crate) uses_rooms: bool,
+    /// The certificates that WebTransport is served with; `None` if it is not.
+    pub(crate) webtransport: Option<TlsAcceptor>,
 }
 
 /// State shared by all Socket.IO connections.
@@ -82,6 +100,8 @@ struct SocketIoTransport {
     namespaces: HashMap<Namespace, ServedNamespace>,
     states: Arc<SharedStates>,
     handler_timeout: Duration,
+    parking: Arc<Parking>,
+    uses_rooms: bool,
 }
 
 /// What a namespace has of its own.
@@ -94,8 +114,13 @@ struct ServedNamespace {
 
 impl ServedNamespace {
     /// Whether the application is told of beginnings or ends here.
+    ///
+    /// A back end that answers events is told of no beginning, but an event of a resumed session has to come behind those of its
+    /// connection before.
     fn is_told(&self) -> bool {
-        self.handlers.on_connect().is_some() || self.handlers.on_disconnect().is_some()
+        self.owners.has_hooks()
+            || self.handlers.on_connect().is_some()
+            || self.handlers.on_disconnect().is_some()
     }
 }
 
@@ -137,11 +162,18 @@ pub(crate) async fn open(
         namespaces,
         states: config.handlers.states().clone(),
         handler_timeout: config.settings.handler_timeout,
+        parking: Parking::start(),
+        uses_rooms: config.uses_rooms,
     });
     for namespace in config.settings.namespaces.iter() {
         serve_namespace(&io, namespace.clone(), transport.clone()).await;
     }
     let namespaces = config.settings.namespaces.iter().map(ToString::to_string);
+    let mut namespaces: HashSet<_> = namespaces.collect();
+    if config.documents {
+        documents::serve(&io, transport).await;
+        namespaces.insert(SHARED_NAMESPACE.to_owned());
+    }
     let endpoint = Arc::new(EngineEndpoint {
         admission: admission.clone(),
         engine,
@@ -152,9 +184,12 @@ pub(crate) async fn open(
         connect_timeout: config.settings.connect_timeout,
         upgrade_timeout: config.settings.upgrade_timeout,
         max_payload: config.settings.max_payload.bytes(),
-        served_namespaces: Arc::new(namespaces.collect()),
+        read_size: config.settings.read_buffer.bytes(),
+        served_namespaces: Arc::new(namespaces),
+        has_application: config.has_application,
         io: io.clone(),
         pubsub: config.pubsub,
+        webtransport: config.webtransport,
     });
     let path = endpoint.path.clone();
     let handler = any(move |request: Request<Body>| endpoint.clone().handle(request));
@@ -188,7 +223,7 @@ fn builder(settings: &SocketIoSettings) -> SocketIoBuilder {
         // `max_payload` applies to polling only; these apply to WebSockets.
         .ws_max_message_size(payload)
         .ws_max_frame_size(payload)
-        .ws_read_buffer_size(settings.read_buffer.bytes());
+        .ws_read_buffer_size(PARSER_BUFFER);
     let has = |transport| settings.transports.contains(&transport);
     match (has(Transport::Polling), has(Transport::WebSocket)) {
         (true, false) => builder.transports([TransportType::Polling]),
@@ -201,9 +236,13 @@ fn builder(settings: &SocketIoSettings) -> SocketIoBuilder {
 async fn serve_namespace(io: &SocketIo, namespace: Namespace, transport: Arc<SocketIoTransport>) {
     let in_middleware = transport.clone();
     let path = namespace.to_string();
+    let target = ConnectTarget {
+        namespace,
+        document: None,
+    };
     let middleware = async move |socket: SocketRef, connecting: ConnectingSocket| {
         in_middleware
-            .handle_connect(&socket, connecting, namespace.clone())
+            .handle_connect(&socket, connecting, target.clone())
             .await
     };
     let connected = async move |socket: SocketRef, io: SocketIo| {

@@ -23,14 +23,12 @@ use futures_util::Stream as ByteStream;
 use http::{HeaderName, Method, Request, header, request::Parts};
 use rand::RngExt;
 use serde::Serialize;
-use tokio::{
-    io::DuplexStream,
-    time::{Instant, sleep_until, timeout},
-};
-use tokio_util::{
-    io::ReaderStream,
-    sync::{CancellationToken, DropGuard},
-};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+mod pipe;
+
+use self::pipe::{PipeReader, pipe};
 
 use super::{
     AdmissionControl, EventsSettings,
@@ -114,7 +112,12 @@ impl EventStreamTransport {
             return Ok(HEADERS.into_response());
         }
         let stream = hub
-            .prepare_stream(Namespace::root(), principal, stream)
+            .prepare_stream(
+                Namespace::root(),
+                principal,
+                stream,
+                self.admission.client_facts(request),
+            )
             .await?;
         let framing = EventStream {
             incarnation: stream.cursor.incarnation.clone(),
@@ -123,12 +126,13 @@ impl EventStreamTransport {
         };
         let streams = &hub.metrics().event_streams;
         let client = FramedClient::new(framing, &self.admission, permit, streams);
-        let (writer, reader) = tokio::io::duplex(PIPE_BYTES);
+        client.complete_handshake();
+        let (writer, reader) = pipe(PIPE_BYTES);
         client.outbox().attach_plain(Box::new(writer));
         client.send(Frame::of(retry(self.settings.retry)));
         let gone = CancellationToken::new();
         let body = PipeBody {
-            pipe: ReaderStream::new(reader),
+            pipe: reader,
             _gone: gone.clone().drop_guard(),
         };
         let abort = request.extensions.get::<ConnectionAbort>().cloned();
@@ -158,7 +162,8 @@ impl EventStreamTransport {
                 connection.push(&OutgoingEvent::room_notice("reset", &reset.room, reset));
             }
         };
-        let connection = hub.connect(prepared, client.clone(), greet).await;
+        // Boxed: its future is larger than all that an idle stream needs.
+        let connection = Box::pin(hub.connect(prepared, client.clone(), greet)).await;
         let disconnect_guard = DisconnectGuard::new(hub, &connection);
         self.keep_alive(&connection, &client, &gone).await;
         drop(disconnect_guard);
@@ -291,7 +296,8 @@ impl EventStream {
 }
 
 impl Framing for EventStream {
-    const FORMAT: Format = Format::EventStream;
+    const TRANSPORT: &'static str = "events";
+    const FORMAT: Option<Format> = Some(Format::EventStream);
 
     fn frame(&self, event: &OutgoingEvent) -> Bytes {
         match event.event() {
@@ -337,7 +343,7 @@ fn block(event: &str, data: &str, id: Option<&Cursor>) -> Bytes {
 
 /// A response's body that reads from a pipe; dropping it cancels the guard's token.
 struct PipeBody {
-    pipe: ReaderStream<DuplexStream>,
+    pipe: PipeReader,
     _gone: DropGuard,
 }
 

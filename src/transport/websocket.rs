@@ -13,24 +13,14 @@ use axum::{body::Body, extract::State, response::Response, routing::get};
 use bytes::Bytes;
 use http::Request;
 use hyper::upgrade::OnUpgrade;
-use tokio::time::timeout;
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::protocol::{Role, WebSocketConfig},
-};
 
-use self::{
-    conversation::{ClosedBy, Conversation},
-    replies::EnvelopeReplySink,
-};
+use self::{conversation::Conversation, replies::EnvelopeReplySink};
 use super::{
-    AdmissionControl, WebSocketSettings, close_codes, envelope,
-    framed_client::{CLOSE_TIMEOUT, FramedClient, Framing},
-    message_memory::{MemoryLimitedReader, ReaderContext},
-    packet_rate::PacedReader,
+    AdmissionControl, WebSocketSettings, client_socket, close_codes, envelope,
+    framed_client::{FramedClient, Framing},
     room_query::RoomQuery,
     session_event::session_event,
-    wire::{Frame, OutboxStream},
+    wire::Frame,
 };
 use crate::{
     error::{Error, Result},
@@ -38,7 +28,7 @@ use crate::{
         Routes,
         params::PathParams,
         route_all, traced,
-        upgrade::{accept_upgrade, split_upgraded, switching_protocols},
+        upgrade::{accept_upgrade, switching_protocols},
     },
     hub::{
         CloseReason, Connection, Executor, Format, Join, OutgoingEvent, PreparedConnection, Replay,
@@ -53,8 +43,8 @@ use crate::{
 struct WebSocketTransport {
     admission: Arc<AdmissionControl>,
     settings: Arc<WebSocketSettings>,
-    /// Bytes of each connection's read buffer.
-    read_buffer: usize,
+    /// How many bytes are read at a time.
+    read_size: usize,
 }
 
 /// The paths of the transport's routes.
@@ -64,12 +54,12 @@ const PATHS: [&str; 3] = ["/ws", "/ws/", "/ws/{room}"];
 pub(crate) fn routes(
     admission: &Arc<AdmissionControl>,
     settings: &WebSocketSettings,
-    read_buffer: usize,
+    read_size: usize,
 ) -> Routes {
     let transport = WebSocketTransport {
         admission: admission.clone(),
         settings: Arc::new(settings.clone()),
-        read_buffer,
+        read_size,
     };
     let upgrade = async |State(transport): State<WebSocketTransport>,
                          room: Option<PathParams<String>>,
@@ -101,7 +91,12 @@ impl WebSocketTransport {
         let holder = self.admission.holder(&parts, Some(&principal));
         let hub = self.admission.hub();
         let prepared = hub
-            .prepare_connection(Namespace::root(), principal, ResumeRequest::Unsupported)
+            .prepare_connection(
+                Namespace::root(),
+                principal,
+                ResumeRequest::Unsupported,
+                self.admission.client_facts(&parts),
+            )
             .await?;
         let client = FramedClient::new(
             Envelopes,
@@ -109,6 +104,7 @@ impl WebSocketTransport {
             permit,
             &hub.metrics().websockets,
         );
+        client.complete_handshake();
         let account = Account::new(hub.memory().clone(), holder);
         tokio::spawn(self.serve(upgrading, prepared, (client, account), joins));
         Ok(switching_protocols(accept))
@@ -124,27 +120,17 @@ impl WebSocketTransport {
         let Ok(upgraded) = upgrading.await else {
             return; // the client disconnected between its request and our response
         };
-        let (reader, writer) = split_upgraded(upgraded);
-        let context = ReaderContext {
-            account: account.clone(),
-            outbox: client.outbox().clone(),
-            metrics: self.admission.hub().metrics().clone(),
-            stall: self.admission.hub().limits().stall,
-        };
-        let paced = PacedReader::new(reader, self.admission.packet_rate());
-        let reader = MemoryLimitedReader::new(paced, context);
-        let wire = OutboxStream::for_plain(reader, writer, client.outbox().clone());
-        let max_bytes = Some(self.settings.max_payload.bytes());
-        let config = WebSocketConfig::default()
-            .read_buffer_size(self.read_buffer)
-            .max_message_size(max_bytes)
-            .max_frame_size(max_bytes);
-        let mut socket = WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await;
+        let sizes = (self.settings.max_payload.bytes(), self.read_size);
+        let opening =
+            client_socket::open(upgraded, &self.admission, &client, account.clone(), sizes);
+        let mut socket = opening.await;
         let (hub, node) = (self.admission.hub(), self.admission.node());
         let greet = |connection: &Connection| {
             connection.push(&session_event(connection, hub, node, None));
         };
-        let connection = hub.connect(prepared, client.clone(), greet).await;
+        // Boxed, as everything that an idle connection does not need.
+        let connecting = Box::pin(hub.connect(prepared, client.clone(), greet));
+        let connection = connecting.await;
         let mut conversation = Conversation {
             executor: Executor::new(
                 hub.clone(),
@@ -162,14 +148,11 @@ impl WebSocketTransport {
             client: &client,
             settings: &self.settings,
         };
-        conversation.join_rooms(joins).await;
+        Box::pin(conversation.join_rooms(joins)).await;
         let closed_by = conversation.run(&mut socket).await;
-        conversation.executor.finish().await;
+        Box::pin(conversation.executor.finish()).await;
         drop(conversation);
-        if closed_by == ClosedBy::Server {
-            let _ = timeout(CLOSE_TIMEOUT, socket.get_mut().drain_reader()).await;
-            client.outbox().end();
-        }
+        Box::pin(client_socket::end(socket, &client, closed_by)).await;
     }
 }
 
@@ -200,7 +183,8 @@ fn joins(query: RoomQuery) -> Result<Vec<Join>> {
 struct Envelopes;
 
 impl Framing for Envelopes {
-    const FORMAT: Format = Format::Envelope;
+    const TRANSPORT: &'static str = "websocket";
+    const FORMAT: Option<Format> = Some(Format::Envelope);
 
     fn frame(&self, event: &OutgoingEvent) -> Bytes {
         envelope::frame(event)

@@ -9,28 +9,65 @@ use std::{
 };
 
 /// Each layer, and what it may use of the crate. `config`, `app`, `cli` and `testing` are above all of them.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 20] = [
     ("sync", &[]),
+    ("progress", &["sync"]),
     ("model", &["error"]),
     ("error", &[]),
     ("pattern", &["error"]),
     ("retry", &["sync"]),
     ("limits", &["error", "model", "sync"]),
-    ("telemetry", &["error", "sync"]),
+    ("telemetry", &["error", "procfs", "sync"]),
     ("options", &["model", "pattern"]),
     ("events", &["error", "model", "pattern", "options"]),
-    ("auth", &["error", "model", "pattern", "retry", "options"]),
+    (
+        "auth",
+        &["error", "model", "pattern", "retry", "options", "sync"],
+    ),
     (
         "backend",
-        &["error", "model", "pattern", "retry", "options", "sync"],
+        &[
+            "error", "model", "pattern", "progress", "retry", "options", "sync",
+        ],
+    ),
+    (
+        "hooks",
+        &[
+            "error",
+            "model",
+            "pattern",
+            "events",
+            "auth",
+            "backend",
+            "limits",
+            "retry",
+            "telemetry",
+            "options",
+            "sync",
+        ],
+    ),
+    (
+        "documents",
+        &[
+            "error",
+            "model",
+            "backend",
+            "hooks",
+            "telemetry",
+            "retry",
+            "options",
+            "sync",
+        ],
     ),
     (
         "hub",
         &[
             "error",
+            "documents",
             "model",
             "auth",
             "backend",
+            "hooks",
             "limits",
             "retry",
             "telemetry",
@@ -55,8 +92,10 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     (
         "transport",
         &[
+            "documents",
             "error",
             "events",
+            "hooks",
             "http",
             "model",
             "pattern",
@@ -71,6 +110,8 @@ const MAY_USE: [(&str, &[&str]); 16] = [
         ],
     ),
     ("pages", &["http"]),
+    // It sees what clients see, and nothing of the server.
+    ("load", &["procfs", "progress", "sync"]),
     (
         "api",
         &[
@@ -78,16 +119,19 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "model",
             "auth",
             "backend",
+            "hooks",
             "hub",
             "http",
             "transport",
+            "limits",
+            "telemetry",
             "sync",
         ],
     ),
 ];
 
 /// Foreign crates, and the only places that name them.
-const HOME: [(&str, &[&str]); 16] = [
+const HOME: [(&str, &[&str]); 23] = [
     ("axum", &["http", "transport", "api", "pages", "app"]),
     ("hyper", &["http", "transport"]),
     ("socketioxide", &["transport/socketio"]),
@@ -99,14 +143,40 @@ const HOME: [(&str, &[&str]); 16] = [
         &["backend/redis", "backend/conformance/fixture.rs"],
     ),
     ("jsonwebtoken", &["auth"]),
-    ("reqwest", &["auth"]),
+    ("reqwest", &["auth", "hooks", "cli/doc"]),
+    ("yrs", &["documents/history.rs"]),
     ("clap", &["cli"]),
-    ("aws_lc_rs", &["auth", "backend/epoch.rs"]),
+    ("hdrhistogram", &["load"]),
+    (
+        "aws_lc_rs",
+        &[
+            "auth",
+            "backend/epoch.rs",
+            "hooks/notify_hook.rs",
+            "hooks/signature.rs",
+        ],
+    ),
     ("utoipa", &["api"]),
     ("utoipa_axum", &["api"]),
     ("utoipa_swagger_ui", &["api"]),
-    ("tokio_tungstenite", &["transport/websocket", "testing"]),
-    ("rustls", &["app/crypto.rs"]),
+    (
+        "tokio_tungstenite",
+        &[
+            "transport/websocket",
+            "transport/client_socket.rs",
+            "transport/document_socket.rs",
+            "testing",
+        ],
+    ),
+    (
+        "rustls",
+        &["app/crypto.rs", "http/tls", "cli/health/tls.rs"],
+    ),
+    ("wtransport", &["http/webtransport"]),
+    ("tokio_rustls", &["http/tls"]),
+    ("rcgen", &["http/tls", "backend/redis/tests/tls.rs"]),
+    ("x509_parser", &["http/tls/certificate.rs"]),
+    ("rustix", &["backend/sqlite/compact.rs", "cli"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

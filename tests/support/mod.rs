@@ -20,6 +20,9 @@ use tokio::{net::TcpListener, net::TcpStream, sync::oneshot, task::JoinHandle};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
 pub mod attack;
+pub mod certificates;
+#[path = "../../src/backend/redis/testing/port.rs"]
+pub mod port;
 pub mod process;
 pub mod redis;
 pub mod rest;
@@ -80,6 +83,12 @@ impl Server {
             .await
             .expect("the server stops in time")
             .unwrap();
+    }
+
+    /// Waits until the server has ended by itself.
+    pub async fn ended(mut self) {
+        let ended = tokio::time::timeout(DEADLINE, &mut self.running).await;
+        ended.expect("the server ends in time").unwrap();
     }
 
     /// Lets go of a server that runs, as an application does that has no more use for it.

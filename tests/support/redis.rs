@@ -1,9 +1,6 @@
-//! A Redis of the test's own: started on a free port, killed, started again.
+//! A Redis of the test's own: started on a port of its own, killed, started again.
 
-use std::{
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-};
+use std::process::{Child, Command, Stdio};
 
 use switchboard::config::{Config, SecretUrl, Store};
 use tempfile::TempDir;
@@ -12,21 +9,19 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{config, eventually};
+use super::{config, eventually, port::ClaimedPort};
 
 pub struct Redis {
     process: Child,
-    port: u16,
+    port: ClaimedPort,
     folder: TempDir,
 }
 
 impl Redis {
     pub async fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = ClaimedPort::claim();
         let folder = tempfile::tempdir().unwrap();
-        let process = launch(port, &folder);
+        let process = launch(&port, &folder);
         let redis = Self {
             process,
             port,
@@ -40,7 +35,10 @@ impl Redis {
     pub fn node(&self) -> Config {
         let mut config = config();
         config.store = Some(Store::Redis);
-        config.redis.url = Some(SecretUrl::new(format!("redis://127.0.0.1:{}", self.port)));
+        config.redis.url = Some(SecretUrl::new(format!(
+            "redis://127.0.0.1:{}",
+            self.port.number
+        )));
         config
     }
 
@@ -52,13 +50,15 @@ impl Redis {
 
     /// Starts it again with what it had written.
     pub async fn restart(&mut self) {
-        self.process = launch(self.port, &self.folder);
+        self.process = launch(&self.port, &self.folder);
         self.answers().await;
     }
 
     /// Has it carry out a command without arguments.
     pub async fn ask(&self, command: &str) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port.number))
+            .await
+            .unwrap();
         stream
             .write_all(format!("{command}\r\n").as_bytes())
             .await
@@ -70,7 +70,7 @@ impl Redis {
 
     async fn answers(&self) {
         eventually("Redis answers", async || {
-            let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)).await else {
+            let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port.number)).await else {
                 return false;
             };
             let mut answer = [0; 5];
@@ -89,9 +89,9 @@ impl Drop for Redis {
     }
 }
 
-fn launch(port: u16, folder: &TempDir) -> Child {
+fn launch(port: &ClaimedPort, folder: &TempDir) -> Child {
     Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--port", &port.number.to_string(), "--bind", "127.0.0.1"])
         // What is synchronised each second may be lost with the process, too, when the disk is busy.
         .args(["--appendonly", "yes", "--appendfsync", "always"])
         .args(["--save", "", "--dir"])

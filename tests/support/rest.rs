@@ -1,5 +1,6 @@
 //! A client of the REST API, and whether what it is answered is what the API's description says.
 
+use bytes::Bytes;
 use http::HeaderMap;
 use reqwest::RequestBuilder;
 use serde_json::Value;
@@ -22,6 +23,7 @@ pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub text: String,
+    pub bytes: Bytes,
 }
 
 impl Answer {
@@ -73,7 +75,7 @@ impl ApiClient {
         self.send_as(path, "application/json", body).await
     }
 
-    pub async fn send_as(&self, path: &str, kind: &str, body: String) -> Answer {
+    pub async fn send_as(&self, path: &str, kind: &str, body: impl Into<reqwest::Body>) -> Answer {
         let request = self.client.post(self.url(path));
         self.answer(request.header("content-type", kind).body(body))
             .await
@@ -91,10 +93,13 @@ impl ApiClient {
             request = request.header(name, value);
         }
         let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let bytes = response.bytes().await.unwrap();
         Answer {
-            status: response.status().as_u16(),
-            headers: response.headers().clone(),
-            text: String::from_utf8_lossy(&response.bytes().await.unwrap()).into_owned(),
+            status,
+            headers,
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+            bytes,
         }
     }
 }
@@ -145,12 +150,14 @@ fn fits(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
     let kind = match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
         Value::Number(_) => "integer",
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    if !kinds.iter().any(|each| each == kind) {
+    let is_kind = |each: &Value| each == kind || (kind == "integer" && each == "number");
+    if !kinds.iter().any(is_kind) {
         return Err(format!("{value} is not {kinds:?}"));
     }
     if let Some(words) = schema["enum"].as_array()

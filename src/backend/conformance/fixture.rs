@@ -14,9 +14,9 @@ use tempfile::TempDir;
 use super::LogUnderTest;
 use crate::{
     backend::{
-        Appended, Bus, Clock, DEFAULT_IDEMPOTENCY_WINDOW, DEFAULT_SESSION_WINDOW, Deliveries,
-        Delivery, Draft, LocalBus, Page, PageSize, Range, Retention, RetentionPolicy, Synchronous,
-        memory,
+        Appended, Bus, Clock, DEFAULT_IDEMPOTENCY_WINDOW, DEFAULT_OUTBOX_EVENTS,
+        DEFAULT_SESSION_WINDOW, Deliveries, Delivery, Draft, LocalBus, MessageEntries, Page,
+        PageSize, Range, Retention, RetentionPolicy, Synchronous, memory,
         redis::{
             RedisConfig,
             testing::{Cluster, Server, following},
@@ -86,16 +86,25 @@ pub(in crate::backend) enum LogKind {
 
 impl LogKind {
     pub(in crate::backend) async fn open(self, retention: Retention) -> Fixture {
+        self.open_with(retention, DEFAULT_OUTBOX_EVENTS).await
+    }
+
+    /// As [`open`](Self::open), with an outbox that keeps so many events.
+    pub(in crate::backend) async fn open_with(
+        self,
+        retention: Retention,
+        outbox_events: usize,
+    ) -> Fixture {
         let hot_bytes = match self {
-            LogKind::Memory => return open_memory(retention),
+            LogKind::Memory => return open_memory(retention, outbox_events),
             LogKind::Redis => {
                 let server = Server::start().await;
                 let url = server.url();
-                return open_redis(url, retention, Some(server)).await;
+                return open_redis(url, (retention, outbox_events), Some(server)).await;
             }
             LogKind::Cluster(urls) => {
                 Cluster::empty(urls).await;
-                return open_redis(urls.to_owned(), retention, None).await;
+                return open_redis(urls.to_owned(), (retention, outbox_events), None).await;
             }
             LogKind::Cold => 0,
             LogKind::Warm => 20_000,
@@ -106,13 +115,14 @@ impl LogKind {
         let config = sqlite::SqliteConfig {
             hot_bytes,
             retention,
+            outbox_events,
             synchronous: Synchronous::Off,
             ..sqlite::SqliteConfig::new(folder.path())
         };
-        let (log, stream, deliveries) = sqlite::tests::open(config, clock.clock());
+        let (log, bus, deliveries) = sqlite::tests::open(config, clock.clock());
         Fixture {
             log,
-            bus: Arc::new(LocalBus::new(stream)),
+            bus,
             deliveries,
             clock,
             offsets: None,
@@ -122,12 +132,13 @@ impl LogKind {
     }
 }
 
-fn open_memory(retention: Retention) -> Fixture {
+fn open_memory(retention: Retention, outbox_events: usize) -> Fixture {
     let clock = ManualClock::new();
     let config = memory::MemoryConfig {
         retention,
         idempotency: DEFAULT_IDEMPOTENCY_WINDOW,
         session_window: DEFAULT_SESSION_WINDOW,
+        outbox_events,
     };
     let (log, stream, deliveries) = memory::open_with(config, clock.clock());
     Fixture {
@@ -141,10 +152,15 @@ fn open_memory(retention: Retention) -> Fixture {
     }
 }
 
-async fn open_redis(url: String, retention: Retention, server: Option<Server>) -> Fixture {
+async fn open_redis(
+    url: String,
+    (retention, outbox_events): (Retention, usize),
+    server: Option<Server>,
+) -> Fixture {
     let clock = ManualClock::new();
     let config = RedisConfig {
         retention,
+        outbox_events,
         ..RedisConfig::new(url)
     };
     let (log, bus, deliveries) = following(config, clock.clock()).await;
@@ -216,21 +232,21 @@ impl Fixture {
         }
     }
 
-    /// The next delivery, if there is one already. Remote events are skipped.
+    /// The next delivery, if there is one already. What other nodes do is skipped.
     pub(in crate::backend) fn next_now(&mut self) -> Option<Delivery> {
         loop {
             match self.deliveries.try_recv() {
-                Ok(Delivery::Remote(..)) => {}
+                Ok(Delivery::Remote(..) | Delivery::NodeGone(_)) => {}
                 next => return next.ok(),
             }
         }
     }
 
-    /// Waits for the next delivery. Remote events are skipped.
+    /// Waits for the next delivery. What other nodes do is skipped.
     pub(in crate::backend) async fn next(&mut self) -> Option<Delivery> {
         loop {
             match self.deliveries.recv().await {
-                Some(Delivery::Remote(..)) => {}
+                Some(Delivery::Remote(..) | Delivery::NodeGone(_)) => {}
                 next => return next,
             }
         }
@@ -253,6 +269,7 @@ pub(in crate::backend) fn draft(room: &str, data: &str) -> Draft {
         from: None,
         data: RawValue::from_string(data.to_owned()).unwrap().into(),
         except: None,
+        entries: MessageEntries::default(),
     }
 }
 

@@ -11,7 +11,8 @@ use super::{
     client::Topology,
     dropped::DroppedMessages,
     keys::Keys,
-    membership::{LivePeers, LocalRoster},
+    membership::{LivePeers, LocalMembers, LocalRoster},
+    outbox_numbers::OutboxNumbers,
     scripts,
 };
 use crate::{
@@ -33,6 +34,9 @@ pub(super) struct NodeContext {
     /// Notified when this node has acquired a lease that it did not hold.
     pub(super) lease_acquired: watch::Sender<()>,
     pub(super) roster: LocalRoster,
+    /// Which users this node has in rooms, for the outbox.
+    pub(super) members: LocalMembers,
+    pub(super) outbox: OutboxNumbers,
     /// What this node has dropped of what goes between nodes.
     pub(super) dropped: DroppedMessages,
 }
@@ -45,6 +49,7 @@ impl NodeContext {
         clock: Clock,
         retention: Retention,
         idempotency: Duration,
+        outbox_events: usize,
         incarnation: Incarnation,
     ) -> Self {
         Self {
@@ -58,6 +63,8 @@ impl NodeContext {
             peers: LivePeers::default(),
             lease_acquired: watch::channel(()).0,
             roster: LocalRoster::default(),
+            members: LocalMembers::default(),
+            outbox: OutboxNumbers::new(outbox_events),
             dropped: DroppedMessages::default(),
         }
     }

@@ -36,6 +36,10 @@ impl Partition {
         Self::hashed(&[&pid.reveal()])
     }
 
+    pub(super) fn of_document(document: &RoomName) -> Self {
+        Self::hashed(&[document.as_str()])
+    }
+
     /// The number as an index into what there is one of for each partition.
     pub(super) fn index(self) -> usize {
         self.0.into()
@@ -221,6 +225,62 @@ impl Keys {
     /// A node's roster entries in a room.
     pub(super) fn entries_of(&self, room: &RoomKey, node: NodeId) -> String {
         format!("{}{node}", self.entries(room))
+    }
+
+    /// A shard's outbox; in the partition that the shard is named after.
+    pub(super) fn outbox(&self, shard: Partition) -> String {
+        self.of_partition(shard, "outbox")
+    }
+
+    /// The prefix of each room's members, with how many nodes have them.
+    pub(super) fn present(&self, partition: Partition) -> String {
+        self.of_partition(partition, "present:")
+    }
+
+    /// The members that a node has in the rooms of a partition.
+    pub(super) fn present_of(&self, partition: Partition, node: NodeId) -> String {
+        self.of_partition(partition, &format!("present-of:{node}"))
+    }
+
+    /// The nodes that have members in a partition. Apart from those of [`nodes`](Self::nodes), because nodes of earlier versions
+    /// take what they have removed out of that.
+    pub(super) fn present_nodes(&self, partition: Partition) -> String {
+        self.of_partition(partition, "present-nodes")
+    }
+
+    /// Where an endpoint of the outbox stands.
+    pub(super) fn endpoint(&self, endpoint: &str) -> String {
+        self.of_partition(Partition::FIRST, &format!("hook:{endpoint}"))
+    }
+
+    fn of_document(&self, document: &RoomName, kind: &str) -> String {
+        let partition = Partition::of_document(document);
+        self.of_partition(partition, &format!("{kind}:{document}"))
+    }
+
+    /// A document's numbers.
+    pub(super) fn document(&self, document: &RoomName) -> String {
+        self.of_document(document, "document")
+    }
+
+    /// A document's updates that are not merged, by number.
+    pub(super) fn document_updates(&self, document: &RoomName) -> String {
+        self.of_document(document, "updates")
+    }
+
+    /// What is merged of a document.
+    pub(super) fn document_snapshot(&self, document: &RoomName) -> String {
+        self.of_document(document, "snapshot")
+    }
+
+    /// The names of a partition's documents.
+    pub(super) fn documents(&self, partition: Partition) -> String {
+        self.of_partition(partition, "documents")
+    }
+
+    /// The names of a shard's documents that have changed and are to be told of, by the time of the first change.
+    pub(super) fn untold_documents(&self, shard: Partition) -> String {
+        self.of_partition(shard, "untold")
     }
 
     /// The channel of cluster RPC requests. A plain channel, of no partition.

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -31,8 +31,10 @@ use crate::{
 };
 
 mod bus;
+mod documents;
 mod nodes;
 mod open;
+mod outbox;
 mod read_markers;
 mod sessions;
 
@@ -59,6 +61,8 @@ pub(super) struct RedisLog {
     local_events: Arc<Semaphore>,
     /// Bytes of events that may still be queued to be published. Apart from the drafts: events are dropped instead.
     published_events: Arc<Semaphore>,
+    /// The last number of the outbox of each shard, when they were last looked for.
+    outbox_polled: Mutex<Vec<Option<u64>>>,
     pub(super) pubsub: Arc<RedisPubSub>,
     rpc: Arc<ClusterRpc>,
     pub(super) session_window: Duration,

@@ -17,17 +17,19 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Mutex, watch},
+    sync::{Mutex, mpsc, watch},
     task::JoinSet,
 };
 
 use super::{client::ShardConnections, context::NodeContext, keys::Partition};
-use crate::error::Result;
+use crate::{backend::Delivery, error::Result};
 
 pub(super) mod codec;
 mod lease;
 mod live_peers;
+mod local_members;
 mod local_roster;
+mod members_publisher;
 mod publisher;
 mod reaper;
 pub(super) mod roster_queries;
@@ -37,29 +39,31 @@ mod tests;
 pub(super) use codec::{RosterMessage, RosterUpdate};
 use lease::LeaseKeeper;
 pub(super) use live_peers::LivePeers;
+pub(super) use local_members::{LocalMembers, MemberChange};
 pub(super) use local_roster::LocalRoster;
+use members_publisher::MembersPublisher;
 use publisher::RosterPublisher;
 use reaper::DeadNodeReaper;
 
 /// How long the last changes may take to be written when a node stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The tasks that publish this node's roster entries, keep its lease and remove dead nodes. Dropping this ends them.
+/// The tasks that publish this node's roster entries and members, keep its lease and remove dead nodes. Dropping this ends them.
 pub(super) struct MembershipTasks {
     publishers: Mutex<JoinSet<()>>,
     /// The lease keeper and the reaper.
     lease_tasks: Mutex<JoinSet<()>>,
-    lease: Duration,
+    pub(super) lease: Duration,
     grace: Duration,
 }
 
 impl MembershipTasks {
-    /// Acquires this node's lease, and starts the tasks.
+    /// Acquires this node's lease, and starts the tasks. `deliveries` is told of nodes that are gone.
     pub(super) async fn start(
         context: &Arc<NodeContext>,
         connections: &Arc<ShardConnections>,
-        lease: Duration,
-        grace: Duration,
+        (lease, grace): (Duration, Duration),
+        deliveries: mpsc::Sender<Delivery>,
     ) -> Result<Self> {
         let tasks = Self {
             publishers: Mutex::default(),
@@ -67,7 +71,9 @@ impl MembershipTasks {
             lease,
             grace,
         };
-        tasks.start_lease_tasks(context, connections).await?;
+        tasks
+            .start_lease_tasks(context, connections, deliveries)
+            .await?;
         tasks.start_publishers(context, connections).await;
         Ok(tasks)
     }
@@ -77,10 +83,13 @@ impl MembershipTasks {
         &self,
         context: &Arc<NodeContext>,
         connections: &Arc<ShardConnections>,
+        deliveries: mpsc::Sender<Delivery>,
     ) -> Result<()> {
         let (sender, expired) = watch::channel(None);
+        let (own_context, own_connections) = (context.clone(), connections.clone());
         let keeper =
-            LeaseKeeper::acquire(context.clone(), connections.clone(), self.lease, sender).await?;
+            LeaseKeeper::acquire(own_context, own_connections, self.lease, sender, deliveries);
+        let keeper = keeper.await?;
         let reaper = DeadNodeReaper {
             context: context.clone(),
             connections: connections.clone(),
@@ -93,7 +102,7 @@ impl MembershipTasks {
         Ok(())
     }
 
-    /// Starts one publisher for each partition.
+    /// Starts a publisher of roster entries and one of members for each partition.
     async fn start_publishers(
         &self,
         context: &Arc<NodeContext>,
@@ -107,6 +116,13 @@ impl MembershipTasks {
                 partition,
             };
             publishers.spawn(publisher.run());
+            let publisher = MembersPublisher {
+                context: context.clone(),
+                connections: connections.clone(),
+                partition,
+                check_interval: self.lease,
+            };
+            publishers.spawn(publisher.run());
         }
     }
 
@@ -114,10 +130,11 @@ impl MembershipTasks {
     /// have left.
     pub(super) async fn close(&self, context: &NodeContext, connections: &ShardConnections) {
         context.roster.close();
+        context.members.close();
         let mut publishers = self.publishers.lock().await;
         let flushed = async { while publishers.join_next().await.is_some() {} };
         if tokio::time::timeout(FLUSH_TIMEOUT, flushed).await.is_err() {
-            tracing::warn!("timed out writing the last roster changes to Redis");
+            tracing::warn!("timed out writing the last changes of rosters and members to Redis");
         }
         self.lease_tasks.lock().await.shutdown().await;
         let shortened = lease::shorten(context, connections, self.grace).await;

@@ -5,6 +5,7 @@ use std::{sync::LazyLock, time::Duration};
 use redis::Cmd;
 
 use super::keys::{Keys, Partition};
+use crate::model::RoomName;
 
 macro_rules! script {
     ($($name:ident = $($file:literal),+;)*) => {
@@ -23,7 +24,7 @@ macro_rules! script {
 }
 
 script! {
-    APPEND = "room.lua", "epoch.lua", "clock.lua", "append.lua";
+    APPEND = "room.lua", "epoch.lua", "clock.lua", "outbox.lua", "append.lua";
     READ = "room.lua", "epoch.lua", "read.lua";
     ROOM_END = "room.lua", "epoch.lua", "room_end.lua";
     MISSED = "room.lua", "missed.lua";
@@ -37,6 +38,13 @@ script! {
     ROSTER_READ = "roster_read.lua";
     LEASE = "lease.lua";
     RELEASE = "release.lua";
+    MEMBERS_UPDATE = "outbox.lua", "members.lua", "members_update.lua";
+    MEMBERS_REMOVE = "outbox.lua", "members.lua", "members_remove.lua";
+    OUTBOX_READ = "outbox.lua", "outbox_read.lua";
+    OUTBOX_MESSAGES = "outbox_messages.lua";
+    ENDPOINT = "endpoint.lua";
+    DOCUMENT = "document.lua";
+    DOCUMENTS_TELL = "outbox.lua", "documents_tell.lua";
     PROBE = "probe.lua";
 }
 
@@ -46,7 +54,7 @@ fn call(script: &redis::Script, keys: &[&str]) -> Cmd {
     command
 }
 
-pub(super) fn append(keys: [&str; 8]) -> Cmd {
+pub(super) fn append(keys: [&str; 9]) -> Cmd {
     call(&APPEND, &keys)
 }
 
@@ -113,12 +121,51 @@ pub(super) fn release_lease(leases: &str) -> Cmd {
     call(&RELEASE, &[leases])
 }
 
-pub(super) fn probe(keys: [&str; 11]) -> Cmd {
+pub(super) fn update_members(keys: [&str; 5]) -> Cmd {
+    call(&MEMBERS_UPDATE, &keys)
+}
+
+pub(super) fn remove_members(keys: [&str; 4]) -> Cmd {
+    call(&MEMBERS_REMOVE, &keys)
+}
+
+pub(super) fn read_outbox(keys: [&str; 2]) -> Cmd {
+    call(&OUTBOX_READ, &keys)
+}
+
+/// `keys`: for each message those of its room.
+pub(super) fn read_outbox_messages(keys: &[&str]) -> Cmd {
+    call(&OUTBOX_MESSAGES, keys)
+}
+
+pub(super) fn endpoint(endpoint: &str) -> Cmd {
+    call(&ENDPOINT, &[endpoint])
+}
+
+/// Reads or changes a document of a shard: a verb, its name, and the verb's arguments.
+pub(super) fn document(keys: &Keys, shard: Partition, document: &RoomName, verb: &str) -> Cmd {
+    let keys = [
+        &*keys.document(document),
+        &keys.document_updates(document),
+        &keys.document_snapshot(document),
+        &keys.documents(Partition::of_document(document)),
+        &keys.untold_documents(shard),
+    ];
+    let mut command = call(&DOCUMENT, &keys);
+    command.arg(verb).arg(document.as_str());
+    command
+}
+
+pub(super) fn tell_documents(keys: [&str; 3]) -> Cmd {
+    call(&DOCUMENTS_TELL, &keys)
+}
+
+pub(super) fn probe(keys: [&str; 12]) -> Cmd {
     call(&PROBE, &keys)
 }
 
 /// The largest integer that a double holds exactly: numbers in Lua are doubles.
-const MAX_INTEGER: u64 = 1 << 53;
+pub(super) const MAX_INTEGER: u64 = 1 << 53;
 
 /// A number as a script argument: at most the largest that a script reads without loss.
 pub(super) fn number(number: u64) -> u64 {

@@ -26,6 +26,7 @@ const RECHECK_INTERVAL: Duration = Duration::from_millis(100);
 struct ServerProcess {
     /// Empty if the server does not tell.
     run_id: String,
+    /// It has run for at least so long.
     uptime: Duration,
 }
 
@@ -133,11 +134,12 @@ fn parse_process(info: &str) -> ServerProcess {
         let line = info.lines().find_map(|line| line.strip_prefix(name));
         line.map(|value| value.trim().to_owned())
     };
-    let seconds = field("uptime_in_seconds:").and_then(|text| text.parse().ok());
+    let seconds = field("uptime_in_seconds:").and_then(|text| text.parse::<u64>().ok());
     match (field("run_id:"), seconds) {
         (Some(run_id), Some(seconds)) => ServerProcess {
             run_id,
-            uptime: Duration::from_secs(seconds),
+            // The difference of two whole seconds: it may have run for almost a second less.
+            uptime: Duration::from_secs(seconds.saturating_sub(1)),
         },
         _ => ServerProcess::default(),
     }
@@ -157,3 +159,6 @@ async fn is_alone(keys: &Keys, connections: &ShardConnections) -> Result<bool> {
     let now = (seconds * 1000 + micros / 1000) as f64;
     Ok(last.first().is_none_or(|(_, end)| *end < now))
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,9 @@ use super::{
     log::{RedisLog, open, open_with, read_retention_clock},
     scripts,
     shard::{codec, merger},
-    testing::{Cluster, Server, TEST_TIMEOUT, TestNode, ephemeral, names, offsets, rooms},
+    testing::{
+        ClaimedPort, Cluster, Server, TEST_TIMEOUT, TestNode, ephemeral, names, offsets, rooms,
+    },
     trimmer::RedisTrimmer,
 };
 use crate::{
@@ -32,8 +34,11 @@ use crate::{
 mod clock_jumps;
 mod cluster;
 mod cluster_rpc;
+mod documents;
 mod outages;
+mod outbox;
 mod prefixes;
 mod restored_backup;
 mod stalled_shard;
+mod tls;
 mod write_failures;

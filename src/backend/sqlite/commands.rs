@@ -3,11 +3,11 @@
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::tables::sessions;
+use super::{document_change::DocumentChange, member_changes::MemberChange, tables::sessions};
 use crate::{
     backend::{Appended, Draft, LogTime, ReadMarker, StoredSession},
     error::Result,
-    model::{Pid, RoomKey, Seq, UserId},
+    model::{Pid, RoomKey, Seq, Timestamp, UserId},
 };
 
 /// A request to the writer, with where its reply goes.
@@ -29,6 +29,32 @@ pub(super) enum WriteCommand {
     /// Change a stored session.
     ChangeSession {
         change: SessionChange,
+        reply: oneshot::Sender<Result<()>>,
+    },
+    /// Look for changes of members. They are queued elsewhere, without waiting.
+    Wake,
+    /// Change who is in which room.
+    ChangeMembers(Vec<MemberChange>),
+    /// Take one step of removing the members of earlier processes. The reply is whether there is more to do.
+    RemoveStaleMembers {
+        reply: oneshot::Sender<Result<bool>>,
+    },
+    /// Save where an endpoint of the outbox stands.
+    SaveEndpoint {
+        endpoint: String,
+        state: String,
+        reply: oneshot::Sender<Result<()>>,
+    },
+    /// Change a document. The reply is what [`DocumentChange::apply`] returns.
+    ChangeDocument {
+        change: DocumentChange,
+        reply: oneshot::Sender<Result<u64>>,
+        /// The bytes' share of those that may be queued; released on drop.
+        permit: OwnedSemaphorePermit,
+    },
+    /// Add an event to the outbox for each document that changed before a time and is to be told of.
+    TellDocuments {
+        before: Timestamp,
         reply: oneshot::Sender<Result<()>>,
     },
     /// Record that a room is still in use.

@@ -10,16 +10,18 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, Semaphore, mpsc, oneshot};
 
 #[cfg(test)]
 use super::health::FileHealth;
 use super::{
     commands::WriteCommand,
+    member_changes::MemberChanges,
     offsets::Offsets,
     probes::FileProbes,
     queries::{FoundPage, MissedRequest, PageRequest, RoomRead},
     reader::ReaderPool,
+    unwritten::UnwrittenRooms,
 };
 use crate::{
     backend::{
@@ -41,12 +43,17 @@ pub(super) struct SqliteLog {
     pub(super) queue_budget: Arc<Semaphore>,
     pub(super) readers: Arc<ReaderPool>,
     pub(super) cache: Arc<HotCache>,
+    pub(super) unwritten: Arc<UnwrittenRooms>,
     pub(super) offsets: Arc<Offsets>,
     pub(super) incarnation: Incarnation,
     #[cfg(test)]
     pub(super) health: Arc<FileHealth>,
     pub(super) clock: Clock,
-    pub(super) retention: Retention,
+    pub(super) retention: Arc<Retention>,
+    /// Changes of members that the writer has not taken yet.
+    pub(super) members: Arc<MemberChanges>,
+    /// Something was added to the outbox.
+    pub(super) outbox_added: Arc<Notify>,
     pub(super) session_window: Duration,
     pub(super) closed: AtomicBool,
     /// `None` once closed.
@@ -55,6 +62,8 @@ pub(super) struct SqliteLog {
 
 pub(super) struct Threads {
     pub(super) all: Vec<JoinHandle<()>>,
+    /// Ends when the writer has.
+    pub(super) publisher: tokio::task::JoinHandle<()>,
     /// Stops the trimmer when it is dropped.
     pub(super) stop_trimmer: std::sync::mpsc::Sender<()>,
 }
@@ -134,6 +143,10 @@ impl Log for SqliteLog {
         {
             return Ok(page);
         }
+        if let Some(epoch) = self.unwritten.epoch(room) {
+            return Ok(Page::unwritten(epoch));
+        }
+        let before = self.unwritten.now();
         let request = PageRequest {
             room: room.clone(),
             range,
@@ -148,6 +161,7 @@ impl Log for SqliteLog {
             }
             RoomRead::Unwritten { forgotten } => {
                 let epoch = epoch::derive(&self.incarnation, room, forgotten);
+                self.unwritten.record(room, &epoch, before);
                 Ok(Page::unwritten(epoch))
             }
         }
@@ -201,9 +215,14 @@ impl Log for SqliteLog {
         self.closed.store(true, Ordering::Release);
         // Held to the end, so that a second call returns when the first one is done.
         let mut threads = self.threads.lock().await;
-        let Some(Threads { all, stop_trimmer }) = threads.take() else {
+        let Some(threads) = threads.take() else {
             return;
         };
+        let Threads {
+            all,
+            publisher,
+            stop_trimmer,
+        } = threads;
         drop(stop_trimmer);
         self.readers.stop().await;
         // Fails only if the writer has ended.
@@ -216,5 +235,6 @@ impl Log for SqliteLog {
             }
         });
         let _ = joined.await;
+        let _ = publisher.await;
     }
 }

@@ -12,7 +12,10 @@ use std::{
 use rusqlite::Connection;
 
 use super::tables::log_state;
-use crate::{model::Incarnation, retry::log_rarely};
+use crate::{
+    model::{Incarnation, Timestamp},
+    retry::log_rarely,
+};
 
 /// How many bytes of the file are read at most.
 const MAX_BYTES: u64 = 256;
@@ -26,7 +29,12 @@ impl ProgressFile {
     }
 
     /// Begins another incarnation of the log if it was further on before than it is now, at `total` messages.
-    pub(super) fn check(&mut self, db: &Connection, total: u64) -> rusqlite::Result<()> {
+    pub(super) fn check(
+        &mut self,
+        db: &Connection,
+        total: u64,
+        now: Timestamp,
+    ) -> rusqlite::Result<()> {
         let incarnation = log_state::incarnation(db)?;
         if let Some((known, reached)) = self.read()
             && known == incarnation
@@ -37,7 +45,7 @@ impl ProgressFile {
                 total,
                 "the log is an older copy, or has lost messages: beginning another incarnation; clients lose their positions"
             );
-            log_state::begin_incarnation(db)?;
+            log_state::begin_incarnation(db, now)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What a read returns: pages of a room's messages, composed from the tables in one transaction.
+//! What a read returns: pages of a room's messages, composed from the tables in one transaction, which the caller begins and ends.
 
 use rusqlite::Connection;
 
@@ -49,16 +49,14 @@ pub(super) struct FoundPage {
 }
 
 /// Reads a page.
-pub(super) fn page(db: &mut Connection, request: &PageRequest) -> rusqlite::Result<RoomRead> {
-    // One transaction, so that the room's row and its messages are of the same moment.
-    let db = db.transaction()?;
-    let Some(row) = rooms::find(&db, &request.room)? else {
-        let forgotten = rooms::forgotten(&db, &request.room)?;
+pub(super) fn page(db: &Connection, request: &PageRequest) -> rusqlite::Result<RoomRead> {
+    let Some(row) = rooms::find(db, &request.room)? else {
+        let forgotten = rooms::forgotten(db, &request.room)?;
         return Ok(RoomRead::Unwritten { forgotten });
     };
     let (id, head) = (row.id, row.head);
     let cutoff = request.policy.cutoff(request.now);
-    let oldest = messages::first_since(&db, id, row.oldest, head, cutoff)?;
+    let oldest = messages::first_since(db, id, row.oldest, head, cutoff)?;
     let (span, direction) = match request.range {
         Range::After(seq) => (
             seq.min(head).next().max(oldest)..head.next(),
@@ -67,7 +65,7 @@ pub(super) fn page(db: &mut Connection, request: &PageRequest) -> rusqlite::Resu
         Range::Before(seq) => (oldest..seq.min(head.next()), Direction::Backward),
         Range::Last => (oldest..head.next(), Direction::Backward),
     };
-    let (messages, more) = messages::page(&db, id, &request.room, span, direction, request.size)?;
+    let (messages, more) = messages::page(db, id, &request.room, span, direction, request.size)?;
     let page = Page {
         epoch: row.epoch,
         head,
@@ -77,30 +75,29 @@ pub(super) fn page(db: &mut Connection, request: &PageRequest) -> rusqlite::Resu
         more,
     };
     Ok(RoomRead::Found(FoundPage {
-        oldest_ts: messages::timestamp_of(&db, id, oldest)?,
+        oldest_ts: messages::timestamp_of(db, id, oldest)?,
         page,
         ts: row.ts,
     }))
 }
 
 /// Reads what was missed between two offsets.
-pub(super) fn missed(db: &mut Connection, request: &MissedRequest) -> rusqlite::Result<Missed> {
-    let db = db.transaction()?;
-    let row = match rooms::find(&db, &request.room)? {
+pub(super) fn missed(db: &Connection, request: &MissedRequest) -> rusqlite::Result<Missed> {
+    let row = match rooms::find(db, &request.room)? {
         Some(row) if row.offset > request.after => row,
         _ => return Ok(Missed::nothing()),
     };
     let (id, oldest, head) = (row.id, row.oldest, row.head);
-    let start = messages::first_beyond(&db, id, oldest, head, request.after)?;
+    let start = messages::first_beyond(db, id, oldest, head, request.after)?;
     let end = if row.offset <= request.until {
         head.next()
     } else {
-        messages::first_beyond(&db, id, start, head, request.until)?
+        messages::first_beyond(db, id, start, head, request.until)?
     };
-    let first_unexpired = messages::first_since(&db, id, oldest, head, request.cutoff)?;
+    let first_unexpired = messages::first_since(db, id, oldest, head, request.cutoff)?;
     let span = start.max(first_unexpired)..end;
     let (room, size) = (&request.room, request.size);
-    let (messages, more) = messages::page(&db, id, room, span, Direction::Forward, size)?;
+    let (messages, more) = messages::page(db, id, room, span, Direction::Forward, size)?;
     Ok(Missed {
         messages,
         more,

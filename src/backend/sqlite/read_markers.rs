@@ -24,6 +24,9 @@ impl ReadMarkers for SqliteLog {
 
     async fn get(&self, room: &RoomKey, user: &UserId) -> Result<ReadMarker> {
         self.check_open()?;
+        if self.unwritten.epoch(room).is_some() {
+            return Ok(ReadMarker::default());
+        }
         self.readers.read_marker(room.clone(), user.clone()).await
     }
 }

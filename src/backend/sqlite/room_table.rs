@@ -317,10 +317,14 @@ impl AppendOutcome {
         }
     }
 
-    /// What the hot cache is to hold of it: nothing of a repeat, nor of a room that keeps no messages.
+    /// The message, if it can be read: not a repeat, nor in a room that keeps no messages.
+    pub(super) fn kept(&self) -> Option<&Arc<Message>> {
+        self.stored.as_ref().filter(|it| self.oldest <= it.seq)
+    }
+
+    /// What the hot cache is to hold of it.
     pub(super) fn for_cache(&self) -> Option<CachedMessage> {
-        let message = self.stored.as_ref()?;
-        (self.oldest <= message.seq).then(|| CachedMessage {
+        self.kept().map(|message| CachedMessage {
             message: message.clone(),
             epoch: self.appended.epoch.clone(),
             oldest: self.oldest,

@@ -6,16 +6,24 @@ use std::{
     fs::{File, TryLockError},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
-use super::{migration, tables::log_state};
-use crate::{backend::Synchronous, model::Incarnation};
+use super::{long_statements, migration, tables::log_state};
+use crate::{
+    backend::Synchronous,
+    model::Incarnation,
+    progress::{Progress, Unit},
+};
 
 /// The version that this code writes, in `PRAGMA user_version`.
-const VERSION: i64 = 6;
+const VERSION: i64 = 8;
+
+/// The file in the folder that is locked while a process uses the log.
+pub(super) const LOCK_FILE: &str = "switchboard.lock";
 
 /// Rooms and namespaces have one row each, which outlives their messages, since numbering continues. A room's `offset` is
 /// that of its last message, `trimmed` that of the newest deleted one. `messages` is stored in the order in which it is
@@ -107,6 +115,12 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// It was asked to stop while it migrated a file of an earlier version.
+    #[error("stopped while migrating {}: it is as it was before, and the next start migrates it", .path.display())]
+    Interrupted {
+        /// The file.
+        path: PathBuf,
+    },
     /// SQLite failed in another way.
     #[error("{} cannot be opened", .path.display())]
     Database {
@@ -125,6 +139,7 @@ impl OpenError {
         let path = path.to_owned();
         match source.sqlite_error_code() {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::NotALog { path },
+            Some(ErrorCode::OperationInterrupted) => Self::Interrupted { path },
             _ => Self::Database { path, source },
         }
     }
@@ -142,7 +157,7 @@ pub(super) fn lock_folder(folder: &Path) -> Result<File, OpenError> {
         .truncate(false)
         .read(true)
         .write(true)
-        .open(folder.join("switchboard.lock"))
+        .open(folder.join(LOCK_FILE))
         .map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -153,33 +168,58 @@ pub(super) fn lock_folder(folder: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Opens the connection that writes. Creates the tables in a new file, and migrates those of an earlier version.
+/// Opens the connection that writes. Creates the tables in a new file, and migrates those of an earlier version, which can take
+/// long.
 pub(super) fn open_writer(
     path: &Path,
     synchronous: Synchronous,
     busy_timeout: Duration,
+    progress: &Arc<Progress>,
 ) -> Result<Connection, OpenError> {
     let failed = |source| OpenError::database(path, source);
-    let db = Connection::open(path).map_err(failed)?;
+    let mut db = Connection::open(path).map_err(failed)?;
     db.busy_timeout(busy_timeout).map_err(failed)?;
     check(&db, path)?;
-    let setting = match synchronous {
-        Synchronous::Full => "FULL",
-        Synchronous::Normal => "NORMAL",
-        Synchronous::Off => "OFF",
-    };
     db.execute_batch(&format!(
         "PRAGMA journal_mode = WAL;
-         PRAGMA synchronous = {setting};
+         PRAGMA synchronous = {};
          PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -32000;
          PRAGMA wal_autocheckpoint = 4000;
-         PRAGMA journal_size_limit = 67108864;"
+         PRAGMA journal_size_limit = 67108864;",
+        setting(synchronous)
     ))
-    .and_then(|()| migrate(&db))
+    .and_then(|()| migrate(&mut db, progress))
+    .and_then(|()| prepare_once(&db))
     .map_err(failed)?;
-    db.set_prepared_statement_cache_capacity(64);
     Ok(db)
+}
+
+fn setting(synchronous: Synchronous) -> &'static str {
+    match synchronous {
+        Synchronous::Full => "FULL",
+        Synchronous::Normal => "NORMAL",
+        Synchronous::Off => "OFF",
+    }
+}
+
+/// Opens a connection that only copies the write-ahead log into the database. It syncs the log before, and the database after
+/// that, unless nothing is synced.
+pub(super) fn open_checkpointer(
+    path: &Path,
+    synchronous: Synchronous,
+    busy_timeout: Duration,
+) -> Result<Connection, OpenError> {
+    let open = || {
+        let db = Connection::open(path)?;
+        db.busy_timeout(busy_timeout)?;
+        db.execute_batch(&format!(
+            "PRAGMA synchronous = {}; PRAGMA journal_size_limit = 67108864;",
+            setting(synchronous)
+        ))?;
+        Ok(db)
+    };
+    open().map_err(|source| OpenError::database(path, source))
 }
 
 /// Opens a connection that only reads.
@@ -189,12 +229,21 @@ pub(super) fn open_reader(path: &Path, busy_timeout: Duration) -> Result<Connect
     let db = Connection::open_with_flags(path, flags).map_err(failed)?;
     db.busy_timeout(busy_timeout).map_err(failed)?;
     db.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000;")
+        .and_then(|()| prepare_once(&db))
         .map_err(failed)?;
     Ok(db)
 }
 
+/// Has every statement prepared once: all of them are kept, and none is prepared again for the values that are bound to it, which
+/// SQLite would do to choose an index by its statistics. There are none.
+fn prepare_once(db: &Connection) -> rusqlite::Result<()> {
+    db.set_prepared_statement_cache_capacity(128);
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map(|_| ())
+}
+
 /// Refuses files of other programs and of later versions, before anything is written to them.
-fn check(db: &Connection, path: &Path) -> Result<(), OpenError> {
+pub(super) fn check(db: &Connection, path: &Path) -> Result<(), OpenError> {
     let failed = |source| OpenError::database(path, source);
     let found = version(db).map_err(failed)?;
     let tables: i64 = db
@@ -208,15 +257,41 @@ fn check(db: &Connection, path: &Path) -> Result<(), OpenError> {
     }
 }
 
+/// Whether a file is of a version that has saved no time of retention.
+pub(super) fn lacks_clock(db: &Connection) -> rusqlite::Result<bool> {
+    Ok((1..6).contains(&version(db)?))
+}
+
 fn version(db: &Connection) -> rusqlite::Result<i64> {
     db.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-fn migrate(db: &Connection) -> rusqlite::Result<()> {
+/// Creates the tables, or those that are missing. How long that takes depends on the rows that SQLite has to read for it.
+fn migrate(db: &mut Connection, progress: &Arc<Progress>) -> rusqlite::Result<()> {
     let found = version(db)?;
     if found == VERSION {
         return Ok(());
     }
+    let work = migration::work(db, found)?;
+    if work.rows == 0 {
+        return migrate_from(db, found);
+    }
+    progress.begin(
+        format!("migrating the log to version {VERSION}"),
+        Unit::Rows,
+        Some(work.rows),
+    );
+    long_statements::run(
+        db,
+        progress,
+        move |operations| work.rows_after(operations),
+        |db| migrate_from(db, found),
+    )?;
+    progress.end();
+    Ok(())
+}
+
+pub(super) fn migrate_from(db: &Connection, found: i64) -> rusqlite::Result<()> {
     // One transaction, so that a process killed here leaves the file as it was and not half of a schema.
     let transaction = db.unchecked_transaction()?;
     match found {
@@ -236,7 +311,13 @@ fn migrate(db: &Connection) -> rusqlite::Result<()> {
     if found < 5 {
         transaction.execute_batch(migration::FORGOTTEN)?;
     }
-    transaction.execute_batch(migration::CLOCK)?;
+    if found < 6 {
+        transaction.execute_batch(migration::CLOCK)?;
+    }
+    if found < 7 {
+        transaction.execute_batch(migration::OUTBOX)?;
+    }
+    transaction.execute_batch(migration::DOCUMENTS)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }

@@ -4,10 +4,14 @@
 
 use rusqlite::types::Type;
 
+pub(super) mod documents;
+pub(super) mod endpoints;
 pub(super) mod idempotency;
 pub(super) mod log_state;
+pub(super) mod members;
 pub(super) mod messages;
 pub(super) mod namespaces;
+pub(super) mod outbox;
 pub(super) mod probe;
 pub(super) mod read_markers;
 pub(super) mod rooms;

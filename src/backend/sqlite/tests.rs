@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::{commands::WriteCommand, *};
 use crate::{
     backend::{
-        Draft, Log, Page, PageSize, Range,
+        Bus, DocumentStore, Draft, Log, Page, PageSize, Range,
         conformance::{LogUnderTest, ManualClock, draft, key, named, policy, seqs},
     },
     error::{Code, Result},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 mod jumps;
-mod trouble;
+pub(in crate::backend::sqlite) mod trouble;
 
 /// Short, so that a test of a file in use need not wait long.
 const SHORT_BUSY_TIMEOUT: Duration = Duration::from_millis(50);
@@ -26,9 +26,9 @@ const SHORT_BUSY_TIMEOUT: Duration = Duration::from_millis(50);
 pub(in crate::backend) fn open(
     config: SqliteConfig,
     clock: Clock,
-) -> (Arc<dyn LogUnderTest>, mpsc::Sender<Delivery>, Deliveries) {
-    let (log, stream, deliveries) = open_with(config, BUSY_TIMEOUT, Some(clock)).unwrap();
-    (Arc::new(log), stream, deliveries)
+) -> (Arc<dyn LogUnderTest>, Arc<dyn Bus>, Deliveries) {
+    let (log, bus, deliveries) = open_with(config, BUSY_TIMEOUT, Some(clock)).unwrap();
+    (Arc::new(log), Arc::new(bus), deliveries)
 }
 
 #[async_trait]
@@ -52,11 +52,21 @@ impl LogUnderTest for SqliteLog {
                 "marks",
                 "sessions",
                 "forgotten",
+                "outbox",
+                "members",
+                "endpoints",
+                "documents",
+                "document_updates",
+                "document_snapshots",
             ];
             let _ = reply.send(tables.into_iter().map(count).sum::<i64>());
         })
         .await;
         usize::try_from(count.await.unwrap()).unwrap()
+    }
+
+    fn documents(&self) -> &dyn DocumentStore {
+        self
     }
 }
 

@@ -15,12 +15,14 @@ use super::{
     },
 };
 use crate::{
-    backend::LogTime,
+    backend::{LogTime, RetentionPolicy},
     model::{Offset, RoomKey, Seq},
 };
 
+mod due;
 mod read_markers;
 
+pub(super) use due::count_due;
 use read_markers::MarkerPass;
 
 /// How many rows one step deletes at most, and how many rooms or read markers it looks at.
@@ -135,12 +137,7 @@ fn trim_room(
     trimmed: &mut Vec<Trimmed>,
 ) -> rusqlite::Result<u64> {
     let policy = rooms.retention.policy(&key.room);
-    let first = messages::first(db, row.id)?.unwrap_or(row.head.next());
-    let first_unexpired = messages::first_since(db, row.id, first, row.head, policy.cutoff(now))?;
-    // Messages before `oldest` are left from a time when the room's policy was another one.
-    let target = first_unexpired
-        .max(policy.first_by_count(row.head))
-        .max(row.oldest);
+    let (first, target) = expired_span(db, policy, row, now)?;
     let end = target.min(Seq(first.0 + budget));
     if end > row.head && policy.room_expired(row.ts, now) {
         rooms::delete(db, key, row)?;
@@ -150,6 +147,22 @@ fn trim_room(
         trimmed.push(delete_messages(db, rooms, row.id, key, end)?);
     }
     Ok(end.0.saturating_sub(first.0))
+}
+
+/// The first message that is stored of a room, and the first one that is kept.
+fn expired_span(
+    db: &Connection,
+    policy: RetentionPolicy,
+    row: &RoomExtent,
+    now: LogTime,
+) -> rusqlite::Result<(Seq, Seq)> {
+    let first = messages::first(db, row.id)?.unwrap_or(row.head.next());
+    let first_unexpired = messages::first_since(db, row.id, first, row.head, policy.cutoff(now))?;
+    // Messages before `oldest` are left from a time when the room's policy was another one.
+    let target = first_unexpired
+        .max(policy.first_by_count(row.head))
+        .max(row.oldest);
+    Ok((first, target))
 }
 
 /// Deletes the room's messages before `end`, and updates its row and the room table.

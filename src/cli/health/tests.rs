@@ -24,13 +24,15 @@ fn a_server_is_asked_where_it_has_its_health_routes() {
     };
     config.http.prefix = "/realtime".to_owned();
     let address = |config: &Config| {
-        health_address(config).map(|(listen, prefix)| format!("{listen}{prefix}"))
+        HealthRoutes::of(config).map(|it| format!("{} {}{}", it.tls, it.listen, it.prefix))
     };
-    assert_eq!(address(&config).unwrap(), "127.0.0.1:3000/realtime");
+    assert_eq!(address(&config).unwrap(), "false 127.0.0.1:3000/realtime");
+    config.tls.self_signed = true;
+    assert_eq!(address(&config).unwrap(), "true 127.0.0.1:3000/realtime");
     config.http.routes = vec![RouteGroup::Rest];
     assert_eq!(address(&config), None);
     config.http.internal_listen = Some("127.0.0.1:9090".parse().unwrap());
-    assert_eq!(address(&config).unwrap(), "127.0.0.1:9090");
+    assert_eq!(address(&config).unwrap(), "false 127.0.0.1:9090");
 }
 
 #[test]

@@ -177,3 +177,26 @@ fn the_table_is_described_a_line_for_each_owner() {
          /game relay: cursor, draw\n/game relay to all: chat\n/game relay with an ack: move\n"
     );
 }
+
+#[test]
+fn hooks_own_the_names_they_claim_and_their_patterns_come_before_those_that_are_relayed() {
+    let mut owners = owners(&ContractScope::All, &["*=all", "draw"]);
+    let of = |events: &[&str]| events.iter().map(ToString::to_string).collect();
+    owners.add_hooks(&[of(&["typing", "cart:*"]), of(&["cart:add", "order"])]);
+    let root = owners.of(&Namespace::root());
+    for (event, owner) in [
+        ("typing", Some(Owner::Hook(0))),
+        ("cart:remove", Some(Owner::Hook(0))),
+        ("cart:add", Some(Owner::Hook(1))),
+        ("order", Some(Owner::Hook(1))),
+        ("draw", Some(TO_OTHERS)),
+        ("move", Some(TO_ALL)),
+        ("join", Some(Owner::Contract)),
+        ("kicked", None),
+    ] {
+        assert_eq!(root.owner(event), owner, "{event}");
+    }
+    assert!(root.has_hooks() && !root.sends_notice("typing"));
+    let error = owners.claim(&Namespace::root(), "order").unwrap_err();
+    assert!(error.contains("hooks.call names it"), "{error}");
+}

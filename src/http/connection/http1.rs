@@ -4,17 +4,17 @@ use std::{io, pin::Pin, time::Duration};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{io::AsyncWriteExt, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{BUFFER_BYTES, RequestHandler, keep_until_sent};
+use super::{BUFFER_BYTES, RequestHandler, Stream, keep_until_sent};
 use crate::http::{ConnectionAbort, response_memory::OutOfMemory};
 
 /// Headers that a request may have: proxies and monitoring in front add dozens.
 const MAX_HEADERS: usize = 256;
 
 pub(super) async fn serve(
-    stream: TcpStream,
+    stream: impl Stream,
     handler: RequestHandler,
     header_timeout: Duration,
     end: CancellationToken,
@@ -62,7 +62,7 @@ pub(super) async fn serve(
         }
         (None, Some(stream)) => {
             // Otherwise the system would keep the unsent data, and retry for minutes to deliver it.
-            let _ = stream.set_zero_linger();
+            let _ = stream.tcp().set_zero_linger();
             Ok(())
         }
         (result, None) => result.unwrap_or(Ok(())), // upgraded: the stream has another owner
@@ -71,7 +71,7 @@ pub(super) async fn serve(
 
 /// Reads and discards what the peer still sends, above all the body of a refused request: closed with unread data, the
 /// connection would be reset, and the peer would lose its response.
-async fn read_to_end(mut stream: TcpStream) -> io::Result<()> {
+async fn read_to_end(mut stream: impl Stream) -> io::Result<()> {
     stream.shutdown().await?;
     tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
     Ok(())

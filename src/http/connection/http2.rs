@@ -1,13 +1,13 @@
-//! HTTP/2 without TLS: many requests at once, within bounds, closed once none has been open for a while.
+//! HTTP/2: many requests at once, within bounds, closed once none has been open for a while.
 
 use std::time::Duration;
 
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{net::TcpStream, sync::watch, time::sleep};
+use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{BODY_WINDOW, BUFFER_BYTES, RequestHandler, keep_until_sent};
+use super::{BODY_WINDOW, BUFFER_BYTES, RequestHandler, Stream, keep_until_sent};
 use crate::http::{ConnectionAbort, response_memory::OutOfMemory};
 
 /// Requests that may be open at once on one connection.
@@ -24,7 +24,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Serves a connection. Floods of streams that are opened and reset are stopped by the default limits of hyper and h2.
 pub(super) async fn serve(
-    stream: TcpStream,
+    stream: impl Stream,
     handler: RequestHandler,
     idle_timeout: Duration,
     end: CancellationToken,

@@ -27,6 +27,7 @@ use crate::{
 pub(super) struct RequestHandler {
     router: Router,
     peer: IpAddr,
+    tls: bool,
     peers: PeerRules,
     activity: Arc<ConnectionActivity>,
     memory: Arc<Pool>,
@@ -37,13 +38,14 @@ pub(super) struct RequestHandler {
 impl RequestHandler {
     pub(super) fn new(
         router: Router,
-        peer: IpAddr,
+        (peer, tls): (IpAddr, bool),
         config: ServerConfig,
         context: ConnectionContext,
     ) -> Self {
         Self {
             router,
             peer,
+            tls,
             peers: config.peers,
             activity: context.activity,
             memory: config.memory,
@@ -66,7 +68,10 @@ impl RequestHandler {
     ) -> impl Future<Output = Result<(Response, OpenRequest), OutOfMemory>> + use<> {
         let open = self.activity.open_request();
         let http2 = request.version() == Version::HTTP_2;
-        let address = ClientAddress::of(self.peer, request.headers(), &self.peers.trusted_proxies);
+        let mut address =
+            ClientAddress::of(self.peer, request.headers(), &self.peers.trusted_proxies);
+        // A proxy's connection says nothing of its client's.
+        address.tls = self.tls && !address.proxied;
         let mut context = ResponseContext {
             holder: Holder::address(address.ip),
             abort: abort.clone(),

@@ -43,6 +43,21 @@ pub(in crate::hub) enum ClusterRequest {
     Disconnect { user: UserId },
     /// Look a user up. The response is a `UserSummary`.
     User { user: UserId },
+    /// List connected users by id. The response is a list of `ListedUser`.
+    Users {
+        prefix: String,
+        after: Option<UserId>,
+        limit: usize,
+    },
+    /// List a user's connections. The response is a list of `UserConnection`.
+    UserConnections { user: UserId },
+    /// How many events rooms have. The response is a list of events per second, or null where a room is not in use.
+    EventRates {
+        namespace: Namespace,
+        rooms: Vec<RoomName>,
+    },
+    /// What the node says of itself. The response is a `NodeStats`.
+    NodeStats,
     /// A connection's session has been resumed on another node. There is no response.
     #[serde(rename = "LetGo")]
     ReleaseSession { connection: ConnectionId },
@@ -96,6 +111,18 @@ impl Hub {
             }
             ClusterRequest::Disconnect { user } => encode(&self.disconnect_locally(&user))?,
             ClusterRequest::User { user } => encode(&self.local_user_summary(&user))?,
+            ClusterRequest::Users {
+                prefix,
+                after,
+                limit,
+            } => encode(&self.local_users(&prefix, after.as_ref(), limit))?,
+            ClusterRequest::UserConnections { user } => {
+                encode(&self.local_user_connections(&user))?
+            }
+            ClusterRequest::EventRates { namespace, rooms } => {
+                encode(&self.local_event_rates(&namespace, &rooms))?
+            }
+            ClusterRequest::NodeStats => encode(&self.node_stats().await)?,
             ClusterRequest::ReleaseSession { connection } => {
                 self.release_session(connection).await;
                 return Ok(None);

@@ -1,6 +1,6 @@
 //! Who makes a request: a connection, or a request that comes without one. Every rule that both are under asks here.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     auth::{Permission, Principal},
@@ -19,6 +19,11 @@ pub trait Caller: Send + Sync {
 
     /// The connection it comes by, if there is one.
     fn connection(&self) -> Option<&Connection>;
+
+    /// Its address, if its user is no more than what the client says.
+    fn unverified_address(&self) -> Option<IpAddr> {
+        None
+    }
 
     /// Whether it may do something in a room.
     fn may(&self, permission: Permission, room: &RoomName) -> bool {
@@ -51,6 +56,10 @@ impl Caller for Connection {
 
     fn connection(&self) -> Option<&Connection> {
         Some(self)
+    }
+
+    fn unverified_address(&self) -> Option<IpAddr> {
+        self.unverified_address()
     }
 }
 
@@ -94,14 +103,24 @@ impl<C: Caller> Caller for Arc<C> {
 pub struct StatelessCaller {
     namespace: Namespace,
     principal: Option<Arc<Principal>>,
+    unverified_address: Option<IpAddr>,
 }
 
 impl StatelessCaller {
+    /// The same caller with its address, if its user is no more than what the client says.
+    pub(in crate::hub) fn at(self, unverified_address: Option<IpAddr>) -> Self {
+        Self {
+            unverified_address,
+            ..self
+        }
+    }
+
     /// A back end of the operator's own: no grants and no rates apply.
     pub fn back_end(namespace: Namespace) -> Self {
         Self {
             namespace,
             principal: None,
+            unverified_address: None,
         }
     }
 }
@@ -117,6 +136,10 @@ impl Caller for StatelessCaller {
 
     fn connection(&self) -> Option<&Connection> {
         None
+    }
+
+    fn unverified_address(&self) -> Option<IpAddr> {
+        self.unverified_address
     }
 }
 
@@ -134,6 +157,7 @@ impl Hub {
         Ok(StatelessCaller {
             namespace,
             principal: Some(Arc::new(principal)),
+            unverified_address: None,
         })
     }
 }

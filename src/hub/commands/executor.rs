@@ -18,6 +18,7 @@ use crate::{
         CloseReason, Connection, DisconnectGuard, Hub, TokenExpiry,
         connections::{ConflatingQueue, RateBacklog},
     },
+    model::{RoomName, Seq},
     retry::log_in_bursts,
 };
 
@@ -42,6 +43,8 @@ pub struct Executor<S: ReplySink> {
     expiry: TokenExpiry,
     backlog: RateBacklog,
     latest: ConflatingQueue<S::Target>,
+    /// The client's last message that was stored: it may not be delivered yet, and does not end the typing that starts now.
+    last_stored: Option<(RoomName, Seq)>,
     /// Cancelled when the client has gone.
     ended: CancellationToken,
     /// Requests that were refused for their rate, one after another.
@@ -64,6 +67,7 @@ impl<S: ReplySink> Executor<S> {
             expiry,
             backlog,
             latest: ConflatingQueue::new(),
+            last_stored: None,
             ended,
             refused: 0,
         }
@@ -104,6 +108,21 @@ impl<S: ReplySink> Executor<S> {
             () = self.latest.due() => self.send_latest(),
             () = drained(&self.connection) => {}
         }
+    }
+
+    /// Whether nothing is under way and nothing waits, so that [`drive`](Self::drive) has nothing to do before the token expires
+    /// ([`expires_at`](Self::expires_at)); memory that is not needed meanwhile is freed then.
+    pub fn rest(&mut self) -> bool {
+        let resting = self.latest.is_empty() && self.in_flight.release_if_empty();
+        if resting {
+            self.note_caught_up();
+        }
+        resting
+    }
+
+    /// When [`drive`](Self::drive) has something to do about the client's token; `None`: never.
+    pub fn expires_at(&self) -> Option<tokio::time::Instant> {
+        self.expiry.next()
     }
 
     /// Drives everything else while a transport does something that is no [`Request`].
@@ -210,13 +229,16 @@ impl<S: ReplySink> Executor<S> {
     fn reply(&mut self, target: S::Target, result: &Result<Reply>) {
         let result = result.as_ref();
         self.note(result.err());
+        if let Ok(Reply::Stored { room, appended }) = result {
+            self.last_stored = Some((room.clone(), appended.seq));
+        }
         self.sink.reply(target, result);
     }
 
     /// Gives a message its place in the log's order; the reply comes when it is stored.
     async fn append(&mut self, publish: Publish, target: S::Target) {
         let room = publish.room.clone();
-        let accepted = self.hub.publish_admitted(&self.connection, publish).await;
+        let accepted = self.publish(publish).await;
         self.in_flight.push_stored(async move {
             let result = match accepted {
                 Ok(PublishOutcome::Accepted(pending)) => {
@@ -230,10 +252,20 @@ impl<S: ReplySink> Executor<S> {
         });
     }
 
+    /// Publishes in the client's name; while a hook is asked, everything else goes on.
+    async fn publish(&mut self, publish: Publish) -> Result<PublishOutcome> {
+        if !self.hub.asks_about(&publish) {
+            return self.hub.publish_admitted(&self.connection, publish).await;
+        }
+        let (hub, connection) = (self.hub.clone(), self.connection.clone());
+        let published = Box::pin(hub.publish_admitted(&connection, publish));
+        self.drive_while(published).await
+    }
+
     /// Sends an event that is not stored.
     async fn send(&mut self, publish: Publish) -> Result<Reply> {
         let room = publish.room.clone();
-        self.hub.publish_admitted(&self.connection, publish).await?;
+        self.publish(publish).await?;
         Ok(Reply::Sent { room })
     }
 
@@ -258,7 +290,10 @@ impl<S: ReplySink> Executor<S> {
 
     /// Joins a room, replies, and only then lets the live events through.
     async fn join(&mut self, join: Join, target: S::Target) {
-        match self.hub.join(&self.connection, join).await {
+        let (hub, connection) = (self.hub.clone(), self.connection.clone());
+        // A hook may be asked.
+        let joined = Box::pin(hub.join(&connection, join));
+        match self.drive_while(joined).await {
             Ok(joined) => {
                 let reply = Reply::Joined(joined);
                 self.note(None);
@@ -279,7 +314,12 @@ impl<S: ReplySink> Executor<S> {
                 hub.leave(connection, &room).await?;
                 Reply::Left { room }
             }
-            Request::History(history) => Reply::History(hub.history(connection, history).await?),
+            Request::History(history) => {
+                let (hub, connection) = (self.hub.clone(), self.connection.clone());
+                // A hook may be asked.
+                let read = Box::pin(hub.history(&connection, history));
+                Reply::History(self.drive_while(read).await?)
+            }
             Request::Refresh(token) => {
                 let expires_at = hub.refresh(connection, &token).await?;
                 // Only now: a token that is rejected must not restart the grace time of an expired one.
@@ -294,7 +334,9 @@ impl<S: ReplySink> Executor<S> {
                 status: hub.status(connection, &status, info)?,
             },
             Request::Typing(room, typing) => {
-                hub.typing(connection, &room, typing)?;
+                let last = self.last_stored.as_ref();
+                let after = last.filter(|(of, _)| *of == room).map(|(_, seq)| *seq);
+                hub.typing_after(connection, &room, typing, after)?;
                 Reply::Sent { room }
             }
             Request::Read(room, seq) => Reply::Read(hub.read(connection, room, seq).await?),

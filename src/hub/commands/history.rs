@@ -43,7 +43,7 @@ impl Hub {
     ///
     /// # Errors
     /// Fails with `forbidden` if the caller may not read it, `bad_request` if the room's name is longer than configured, and
-    /// `unavailable` if the log cannot be read.
+    /// `unavailable` if the log cannot be read. A hook may refuse it with any error.
     pub async fn history(
         &self,
         caller: &impl Caller,
@@ -56,6 +56,7 @@ impl Hub {
             )));
         }
         self.limiter().check_name(request.room.bytes())?;
+        self.permit_reading(caller, &request.room).await?;
         let size = self.limiter().page_size(request.limit);
         let (log, key) = (&self.backend().log, caller.room_key(&request.room));
         let page = log.read(&key, request.range, size).await?;

@@ -186,10 +186,11 @@ impl Hub {
     /// # Errors
     /// Fails with `forbidden` if it may not join the room, or may not read its history and asks for a replay. Fails with `bad_request`
     /// if the room's name is longer than configured, `limit_reached` if it is in too many rooms, and `unavailable` if the connection is
-    /// closing, or the log or its session cannot be read or stored.
+    /// closing, the log or its session cannot be read or stored, or a hook does not answer. A hook may refuse it with any error.
     pub async fn join(&self, connection: &Arc<Connection>, request: Join) -> Result<Joined> {
         let reads_history = request.replay != Replay::Nothing;
         self.check_join(connection, &request.room, reads_history)?;
+        self.permit_join(connection, &request.room).await?;
         self.join_as(connection, request, JoinedBy::Client).await
     }
 

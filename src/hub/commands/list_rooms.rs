@@ -6,7 +6,8 @@ use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use crate::hub::{
-    Caller, Hub,
+    ActiveRooms, Caller, Hub,
+    cluster::{client::REQUEST_TIMEOUT, request::ClusterRequest},
     rooms::presence_query::USERS_PER_PERMIT,
     rooms::search::{RoomSearch, SearchResult},
 };
@@ -14,7 +15,7 @@ use crate::{
     auth::Permission,
     backend::{ClusterNodes, PageSize, Range},
     error::{Error, Result},
-    model::{Epoch, RoomName, Seq},
+    model::{Epoch, Namespace, RoomKey, RoomName, Seq},
 };
 
 /// Rooms on a page, unless the request says otherwise, and at most.
@@ -36,6 +37,8 @@ pub struct RoomsRequest {
     pub after: Option<RoomName>,
     /// At most so many.
     pub limit: Option<usize>,
+    /// With their events per second; only for callers without an identity.
+    pub rates: bool,
 }
 
 /// A room with members, or with users who have only just left.
@@ -46,6 +49,9 @@ pub struct LiveRoom {
     /// Its members; `None` if this identity may not see them.
     #[serde(flatten)]
     pub counts: Option<RoomCounts>,
+    /// Its events per second over the last ten seconds, stored or not; `None` if that was not asked for, or no node could say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events_per_second: Option<f64>,
 }
 
 /// Members of a room.
@@ -115,14 +121,76 @@ impl Hub {
             self.rates()
                 .charge(caller, rooms.len() / ROOMS_PER_PERMIT, Instant::now());
         }
-        let rooms = futures_util::stream::iter(rooms).map(|room| async move {
+        let rates = match request.rates && caller.identity().is_none() {
+            true => self.event_rates(caller.namespace(), &rooms).await,
+            false => vec![None; rooms.len()],
+        };
+        let rooms = futures_util::stream::iter(rooms.into_iter().zip(rates));
+        let rooms = rooms.map(|(room, events_per_second)| async move {
             let counts = self.count_members(caller, &room).await?;
-            Ok(LiveRoom { room, counts })
+            Ok(LiveRoom {
+                room,
+                counts,
+                events_per_second,
+            })
         });
         Ok(RoomsPage {
             rooms: rooms.buffered(CONCURRENT_COUNTS).try_collect().await?,
             next,
         })
+    }
+
+    /// The events per second of rooms. A node with members delivers all events of a room, so any such node knows; others are asked
+    /// only about rooms that this node does not have.
+    async fn event_rates(&self, namespace: &Namespace, rooms: &[RoomName]) -> Vec<Option<f64>> {
+        let mut rates = self.local_event_rates(namespace, rooms);
+        let (places, unknown): (Vec<_>, Vec<_>) = (0..)
+            .zip(rooms)
+            .filter(|(nth, _)| rates[*nth].is_none())
+            .map(|(nth, room)| (nth, room.clone()))
+            .unzip();
+        if unknown.is_empty() || self.cluster().is_single_node() {
+            return rates;
+        }
+        let request = ClusterRequest::EventRates {
+            namespace: namespace.clone(),
+            rooms: unknown,
+        };
+        let responses = self
+            .cluster()
+            .request::<Vec<Option<f64>>>(&request, REQUEST_TIMEOUT);
+        // The list is of use without them.
+        for response in responses.await.unwrap_or_default() {
+            for (nth, rate) in places.iter().zip(response) {
+                rates[*nth] = match (rates[*nth], rate) {
+                    (Some(a), Some(b)) => Some(a.max(b)),
+                    (a, b) => a.or(b),
+                };
+            }
+        }
+        rates
+    }
+
+    /// The events per second of rooms on this node; `None` for those that are not in use here.
+    pub(in crate::hub) fn local_event_rates(
+        &self,
+        namespace: &Namespace,
+        rooms: &[RoomName],
+    ) -> Vec<Option<f64>> {
+        let now = Instant::now();
+        let rates = rooms.iter().map(|room| {
+            let key = RoomKey {
+                namespace: namespace.clone(),
+                room: room.clone(),
+            };
+            self.rooms().events_per_second(&key, now)
+        });
+        rates.collect()
+    }
+
+    /// The rooms of this node in a namespace with the most events, and those with the most connections.
+    pub(crate) fn most_active_rooms(&self, namespace: &Namespace, limit: usize) -> ActiveRooms {
+        self.rooms().most_active(namespace, limit, Instant::now())
     }
 
     /// The first rooms that are live on this node.
@@ -158,6 +226,7 @@ impl Hub {
             )));
         }
         self.limiter().check_name(room.bytes())?;
+        self.permit_reading(caller, &room).await?;
         let log = &self.backend().log;
         let page = log
             .read(&caller.room_key(&room), Range::Last, PageSize::NOTHING)

@@ -86,6 +86,7 @@ impl Hub {
         wait: impl FnOnce() -> Result<PollTimeout>,
     ) -> Result<PollReply> {
         self.check_join(caller, &poll.room, true)?;
+        self.permit_join(caller, &poll.room).await?;
         let key = caller.room_key(&poll.room);
         let watch = Watch::new(self, &key);
         self.rooms().subscribed(&key).await?;

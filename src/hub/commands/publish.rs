@@ -188,18 +188,37 @@ impl Hub {
     pub(crate) async fn publish_admitted(
         &self,
         caller: &impl Caller,
+        mut request: Publish,
+    ) -> Result<PublishOutcome> {
+        if self.asks_about(&request) {
+            self.check_publish(caller, &request)?;
+            self.permit_publish(caller, &mut request).await?;
+        }
+        self.publish_unasked(caller, request).await
+    }
+
+    /// As [`publish`](Self::publish), for what an application does in a caller's name: no hook is asked.
+    pub(crate) async fn publish_unasked(
+        &self,
+        caller: &impl Caller,
         request: Publish,
     ) -> Result<PublishOutcome> {
+        self.check_publish(caller, &request)?;
+        let own = caller.connection().map(Connection::id);
+        let except = own.filter(|_| !request.echo);
+        let room = caller.room_key(&request.room);
+        self.send(room, request, caller.sender(), except).await
+    }
+
+    /// Checks that a caller may publish in the room.
+    fn check_publish(&self, caller: &impl Caller, request: &Publish) -> Result<()> {
         if !caller.may(Permission::Publish, &request.room) {
             return Err(Error::forbidden(format!(
                 "this identity may not send to {}",
                 request.room
             )));
         }
-        let own = caller.connection().map(Connection::id);
-        let except = own.filter(|_| !request.echo);
-        let room = caller.room_key(&request.room);
-        self.send(room, request, caller.sender(), except).await
+        self.limiter().check_name(request.room.bytes())
     }
 
     /// Publishes to a room on behalf of the application itself: no grants and no rates apply, and the application chooses the
@@ -238,6 +257,7 @@ impl Hub {
             self.send_ephemeral(room, request, from, except).await?;
             return Ok(PublishOutcome::Sent);
         }
+        let entries = self.outbox_entries(&room, &request.event).await;
         let draft = Draft {
             room,
             id: request.id,
@@ -245,6 +265,7 @@ impl Hub {
             from,
             data: request.data,
             except,
+            entries,
         };
         let began = Instant::now();
         Ok(PublishOutcome::Accepted(PendingAppend {

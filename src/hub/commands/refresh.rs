@@ -30,11 +30,17 @@ impl Hub {
             ));
         }
         let principal = self.authority().verify(token, Timestamp::now()).await?;
-        if principal.user != connection.principal().user {
+        let principal = match connection.permitted_identity() {
+            // What a hook has decided about the connection is not undone by a token.
+            Some(identity) => identity.apply(&principal),
+            None => Some(principal),
+        };
+        let same_user = |principal: &Principal| principal.user == connection.principal().user;
+        let Some(principal) = principal.filter(same_user) else {
             return Err(Error::forbidden(
                 "the new token speaks for another user; connect again with it instead",
             ));
-        }
+        };
         let expires_at = principal.expires_at;
         let forbidden = forbidden_rooms(connection, &principal);
         let shows_differently = shows_differently(&connection.principal(), &principal);

@@ -6,7 +6,7 @@ use crate::{
     auth::Permission,
     error::{Error, Limit, Result},
     hub::{Connection, Hub, rooms::status::check_joined},
-    model::RoomName,
+    model::{RoomName, Seq},
 };
 
 impl Hub {
@@ -15,6 +15,17 @@ impl Hub {
     /// # Errors
     /// Fails with `forbidden` if it may not publish in the room, and `not_joined` if it is not in it.
     pub fn typing(&self, connection: &Connection, room: &RoomName, typing: bool) -> Result<()> {
+        self.typing_after(connection, room, typing, None)
+    }
+
+    /// As [`typing`](Self::typing), of a connection that has sent the message of that number to the room before.
+    pub(super) fn typing_after(
+        &self,
+        connection: &Connection,
+        room: &RoomName,
+        typing: bool,
+        after: Option<Seq>,
+    ) -> Result<()> {
         let principal = connection.principal();
         if !principal.may(Permission::Publish, room) {
             return Err(Error::forbidden(format!(
@@ -27,7 +38,8 @@ impl Hub {
             if typing && room.rejects_typist(user) {
                 self.metrics().limited(Limit::Typists);
             }
-            room.set_typing(connection.id(), user, name, typing, Instant::now());
+            let state = (typing, after);
+            room.set_typing(connection.id(), user, name, state, Instant::now());
         });
         Ok(())
     }

@@ -10,11 +10,11 @@ use super::Memberships;
 use crate::{
     auth::{Permission, Principal},
     error::{Code, Error, Result},
+    hooks::PermittedIdentity,
     model::RoomName,
 };
 
-/// Bytes of a connection's state, as JSON.
-pub const STATE_BYTES: usize = 8 << 10;
+pub use crate::limits::STATE_BYTES;
 
 /// Bytes of the names of rooms that are stored; rooms beyond that are not joined again.
 const ROOM_NAMES_BYTES: usize = 32 << 10;
@@ -28,6 +28,9 @@ pub(super) struct ApplicationData {
     pub(super) state: Option<Arc<RawValue>>,
     #[serde(default, skip_serializing_if = "GrantedRooms::is_empty")]
     pub(super) granted: GrantedRooms,
+    /// What a hook has decided about the identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) identity: Option<Arc<PermittedIdentity>>,
 }
 
 /// Rooms of the hub that the application has let a connection into, whatever its identity may do.
@@ -80,6 +83,7 @@ impl ApplicationData {
             rooms,
             state,
             granted,
+            identity: None,
         }
     }
 
@@ -91,7 +95,8 @@ impl ApplicationData {
 
     /// The text to store; `None` if there is nothing.
     pub(super) fn to_text(&self) -> Option<String> {
-        if self.rooms.is_empty() && self.state.is_none() && self.granted.is_empty() {
+        let is_empty = self.rooms.is_empty() && self.state.is_none() && self.granted.is_empty();
+        if is_empty && self.identity.is_none() {
             return None;
         }
         serde_json::to_string(self).ok()
@@ -103,16 +108,18 @@ impl ApplicationData {
 pub(super) struct ApplicationState {
     state: Option<Arc<RawValue>>,
     pub(super) granted: GrantedRooms,
+    pub(super) identity: Option<Arc<PermittedIdentity>>,
     /// The [`ApplicationData`] that is stored.
     stored: Option<String>,
 }
 
 impl ApplicationState {
     /// The state of a resumed connection.
-    pub(super) fn restored(state: Option<Arc<RawValue>>, granted: GrantedRooms) -> Self {
+    pub(super) fn restored(data: ApplicationData) -> Self {
         Self {
-            state,
-            granted,
+            state: data.state,
+            granted: data.granted,
+            identity: data.identity,
             stored: None,
         }
     }

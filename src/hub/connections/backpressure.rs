@@ -66,7 +66,12 @@ pub async fn track_idle<T>(idle: &mut bool, next: impl Future<Output = T>) -> T 
 /// Conflates events of one connection that wait for their permits: of each event name in a room only the newest is kept. `T` is the
 /// reply target of a request.
 #[derive(Debug)]
-pub(in crate::hub) struct ConflatingQueue<T>(IndexMap<(RoomName, EventName), QueuedEvent<T>>);
+pub(in crate::hub) struct ConflatingQueue<T>(
+    /// `None` if it is empty: hardly any connection ever has such events.
+    Option<Box<QueuedEvents<T>>>,
+);
+
+type QueuedEvents<T> = IndexMap<(RoomName, EventName), QueuedEvent<T>>;
 
 #[derive(Debug)]
 struct QueuedEvent<T> {
@@ -80,7 +85,7 @@ const MAX_QUEUED: usize = 64;
 
 impl<T> ConflatingQueue<T> {
     pub(in crate::hub) fn new() -> Self {
-        Self(IndexMap::new())
+        Self(None)
     }
 
     /// Replaces the queued event of the same name and room, and returns the target of that one; gives the event back if there is
@@ -91,7 +96,8 @@ impl<T> ConflatingQueue<T> {
         publish: Publish,
     ) -> Result<T, (T, Publish)> {
         let key = (publish.room.clone(), publish.event.clone());
-        let Some(queued) = self.0.get_mut(&key) else {
+        let queued = self.0.as_mut().and_then(|events| events.get_mut(&key));
+        let Some(queued) = queued else {
             return Err((target, publish));
         };
         queued.publish = publish;
@@ -100,7 +106,9 @@ impl<T> ConflatingQueue<T> {
 
     /// Whether one more pair of a room and a name may be queued.
     pub(in crate::hub) fn has_room(&self) -> bool {
-        self.0.len() < MAX_QUEUED
+        self.0
+            .as_ref()
+            .is_none_or(|events| events.len() < MAX_QUEUED)
     }
 
     /// Queues an event that may go at `due`, which is no earlier than that of any other.
@@ -111,16 +119,16 @@ impl<T> ConflatingQueue<T> {
             publish,
             due,
         };
-        self.0.insert(key, queued);
+        self.0.get_or_insert_default().insert(key, queued);
     }
 
     pub(in crate::hub) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// Ready when the first event may go.
     pub(in crate::hub) async fn due(&self) {
-        match self.0.first() {
+        match self.0.as_ref().and_then(|events| events.first()) {
             Some((_, first)) => tokio::time::sleep_until(first.due.into()).await,
             None => std::future::pending().await,
         }
@@ -128,7 +136,8 @@ impl<T> ConflatingQueue<T> {
 
     /// Takes the first event.
     pub(in crate::hub) fn pop(&mut self) -> Option<(T, Publish)> {
-        let (_, first) = self.0.shift_remove_index(0)?;
+        let (_, first) = self.0.as_mut()?.shift_remove_index(0)?;
+        self.0.take_if(|events| events.is_empty());
         Some((first.target, first.publish))
     }
 }

@@ -3,9 +3,12 @@
 //! A transport opens it by [`Hub::connect`](crate::hub::Hub::connect) and passes it to every verb. The hub knows the transport
 //! only as an [`EventSink`].
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use serde_json::value::RawValue;
@@ -23,9 +26,12 @@ use super::{
 use crate::{
     auth::Principal,
     error::Result,
+    hooks::PermittedIdentity,
     hub::{AdmittedUser, OutgoingEvent, rooms::user_status::UserStatus},
     limits::Permit,
-    model::{ConnectionId, Incarnation, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
+    model::{
+        ConnectionId, Incarnation, Namespace, Offset, Pid, RoomKey, RoomName, Timestamp, UserId,
+    },
     retry::log_in_bursts,
     sync::lock,
 };
@@ -37,6 +43,7 @@ pub struct Connection {
     namespace: Namespace,
     subscriber: Arc<Subscriber>,
     principal: Mutex<Arc<Principal>>,
+    unverified_address: Option<IpAddr>,
     user: Permit<UserId, LocalUser>,
     memberships: MembershipTable,
     membership_lock: Arc<tokio::sync::Mutex<()>>,
@@ -48,6 +55,8 @@ pub struct Connection {
     session_ended: AtomicBool,
     rates: ConnectionRates,
     application: Mutex<ApplicationState>,
+    connected_at: Timestamp,
+    hook_turn: tokio::sync::Mutex<()>,
 }
 
 impl Connection {
@@ -67,6 +76,7 @@ impl Connection {
             namespace,
             subscriber: Arc::new(subscriber),
             principal: Mutex::new(Arc::new(admitted.principal)),
+            unverified_address: admitted.unverified_address,
             user: admitted.permit,
             memberships: MembershipTable::new(rooms),
             membership_lock: Arc::default(),
@@ -76,6 +86,8 @@ impl Connection {
             session_ended: AtomicBool::new(false),
             rates,
             application: Mutex::default(),
+            connected_at: Timestamp::now(),
+            hook_turn: tokio::sync::Mutex::default(),
         }
     }
 
@@ -87,6 +99,16 @@ impl Connection {
     /// The secret by which its client can resume its session, if it can.
     pub(crate) fn pid(&self) -> Option<Pid> {
         self.pid
+    }
+
+    /// Its client's address, if the user is no more than what the client says.
+    pub(in crate::hub) fn unverified_address(&self) -> Option<IpAddr> {
+        self.unverified_address
+    }
+
+    /// When it connected; a resumed session connects anew.
+    pub fn connected_at(&self) -> Timestamp {
+        self.connected_at
     }
 
     /// The namespace that it is connected to.
@@ -123,6 +145,11 @@ impl Connection {
 
     pub(in crate::hub) fn rates(&self) -> MutexGuard<'_, RateBuckets> {
         self.rates.lock()
+    }
+
+    /// Waits until no call of a hook is under way for it. In the order of those who wait.
+    pub(crate) async fn hook_turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.hook_turn.lock().await
     }
 
     /// Sends an event that concerns this connection alone.
@@ -273,6 +300,16 @@ impl Connection {
         lock(&self.application).set(state)
     }
 
+    /// What a hook has decided about its identity.
+    pub(in crate::hub) fn permitted_identity(&self) -> Option<Arc<PermittedIdentity>> {
+        lock(&self.application).identity.clone()
+    }
+
+    /// Sets what a hook has decided about its identity.
+    pub(in crate::hub) fn set_permitted_identity(&self, identity: PermittedIdentity) {
+        lock(&self.application).identity = Some(identity.into());
+    }
+
     /// Lets it be in a room that its identity may not join: the application has made it a member.
     pub(in crate::hub) fn grant_room(&self, room: &RoomName) {
         lock(&self.application).granted.grant(room);
@@ -292,7 +329,8 @@ impl Connection {
     pub(super) fn application_data(&self) -> ApplicationData {
         let rooms = self.sink().rooms();
         let count = rooms.len();
-        let data = ApplicationData::new(rooms, self.state(), self.granted_rooms());
+        let mut data = ApplicationData::new(rooms, self.state(), self.granted_rooms());
+        data.identity = self.permitted_identity();
         if data.rooms.len() < count {
             let stored = data.rooms.len();
             log_in_bursts!(warn, rooms = count, stored, connection = %self.id, "too many application rooms: a session stores only some of them");
@@ -303,7 +341,7 @@ impl Connection {
     /// Restores what a resumed session has stored.
     pub(super) fn restore_application(&self, data: ApplicationData) {
         self.sink().rejoin_rooms(&data.rooms);
-        *lock(&self.application) = ApplicationState::restored(data.state, data.granted);
+        *lock(&self.application) = ApplicationState::restored(data);
     }
 
     pub(super) fn is_application_stored(&self, text: Option<&str>) -> bool {

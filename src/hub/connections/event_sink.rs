@@ -42,6 +42,11 @@ pub trait EventSink: Send + Sync + 'static {
         ConnectionRates::default()
     }
 
+    /// What is known of its client, for operators.
+    fn client(&self) -> ClientState {
+        ClientState::default()
+    }
+
     /// Whether so much is queued that messages, which can be read from the log later, should not be pushed now.
     fn is_behind(&self) -> bool;
 
@@ -50,6 +55,17 @@ pub trait EventSink: Send + Sync + 'static {
 
     /// Closes the connection.
     fn close(&self, reason: CloseReason);
+}
+
+/// What a transport knows of a client, for operators.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClientState {
+    /// `socketio`, `websocket` or `events`.
+    pub transport: &'static str,
+    /// Tells send queues apart: connections to several namespaces share one.
+    pub queue: usize,
+    /// Bytes in the send queue.
+    pub queued_bytes: usize,
 }
 
 /// The future of [`EventSink::drained`].

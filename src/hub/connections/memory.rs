@@ -1,4 +1,4 @@
-//! The node's memory budget, `limits.memory`: bytes that are held for clients until they have sent the rest or have taken a reply.
+//! What is held in memory for clients: their send queues, and the node's budget, `limits.memory`: bytes that are held for clients until they have sent the rest or have taken a reply.
 //! Transports and verbs reserve from it before they hold what can grow large.
 
 use std::sync::Arc;
@@ -24,6 +24,17 @@ pub(in crate::hub) fn memory_pool(limits: &LimitSettings, metrics: &Metrics) -> 
 }
 
 impl Hub {
+    /// Lets the metrics read what is queued for clients on each scrape.
+    pub(in crate::hub) fn export_send_queues(&self) {
+        let (hub, queued) = (self.downgrade(), self.metrics().send_queue.clone());
+        self.metrics().on_scrape(move || {
+            if let Some(hub) = hub.upgrade() {
+                let bytes = hub.connection_table().queued_bytes();
+                queued.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+            }
+        });
+    }
+
     /// The node's memory budget. Everything that is held for clients and can grow large is reserved from it.
     pub(crate) fn memory(&self) -> &Arc<Pool> {
         self.limiter().memory()

@@ -15,11 +15,12 @@ mod prepare;
 mod resume;
 mod resume_lock;
 mod store;
+mod unsaved;
 
 pub use self::prepare::PreparedConnection;
 pub use self::resume::{ResumeRejection, ResumeRequest};
 
-pub(in crate::hub) use self::resume_lock::ResumeLocks;
+pub(in crate::hub) use self::{resume_lock::ResumeLocks, unsaved::UnsavedSessions};
 
 /// How soon an operation of the log or of the session store is retried. Every connection may have one to retry: they back off
 /// at random.

@@ -1,17 +1,19 @@
-//! What resuming sessions shares on this node: locks on sessions, and permits to read what connections have missed.
+//! What sessions share on this node: locks on those that are resumed, permits to read what connections have missed, and the new
+//! ones that are not stored yet.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::ResumeLocks;
+use super::{ResumeLocks, UnsavedSessions};
 use crate::hub::RecoverySettings;
 
-/// The state of resuming sessions on this node.
+/// The state of sessions on this node.
 pub(in crate::hub) struct SessionTable {
     window: Duration,
     resume_locks: Arc<ResumeLocks>,
     catch_up_permits: Semaphore,
+    unsaved: UnsavedSessions,
 }
 
 impl SessionTable {
@@ -20,6 +22,7 @@ impl SessionTable {
             window: recovery.window,
             resume_locks: Arc::default(),
             catch_up_permits: Semaphore::new(recovery.at_once),
+            unsaved: UnsavedSessions::default(),
         }
     }
 
@@ -30,6 +33,11 @@ impl SessionTable {
 
     pub(super) fn resume_locks(&self) -> &Arc<ResumeLocks> {
         &self.resume_locks
+    }
+
+    /// The new sessions that are not stored yet.
+    pub(super) fn unsaved(&self) -> &UnsavedSessions {
+        &self.unsaved
     }
 
     /// Waits for a permit to read what a connection has missed.

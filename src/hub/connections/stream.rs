@@ -9,13 +9,16 @@ use std::time::Instant;
 use indexmap::IndexSet;
 use serde::Serialize;
 
-use super::{Memberships, PreparedConnection, ResumeRequest};
+use super::{Memberships, PreparedConnection};
 use crate::{
     auth::{Permission, Principal},
     backend::{GAP_DETECTION_WINDOW, PageSize, Range},
     error::{Limit, Result},
+    hooks::ClientFacts,
     hub::{Caller, Hub, StatelessCaller, commands::join::follows, limiter::limit_reached},
-    model::{Cursor, Epoch, Namespace, Offset, Position, RoomKey, RoomName, Seq, Timestamp},
+    model::{
+        ConnectionId, Cursor, Epoch, Namespace, Offset, Position, RoomKey, RoomName, Seq, Timestamp,
+    },
 };
 
 /// A request for a stream.
@@ -78,14 +81,21 @@ impl Hub {
         namespace: Namespace,
         principal: Principal,
         stream: StreamRequest,
+        facts: ClientFacts<'_>,
     ) -> Result<PreparedStream> {
+        let id = ConnectionId::generate();
+        let permitted = self.permit_connect(&namespace, principal, Some(id), &facts);
+        let permitted = permitted.await?;
+        let principal = permitted.principal.clone();
         let caller = self.stateless_caller(namespace.clone(), principal.clone())?;
+        let caller = caller.at(permitted.unverified_address);
         let mut rooms = self.check_stream(&caller, &stream)?;
         self.acquire_stream_joins(&caller, rooms.len()).await?;
+        for room in &rooms {
+            self.permit_join(&caller, room).await?;
+        }
         rooms.insert(RoomName::personal(&principal.user));
-        let mut prepared = self
-            .prepare_connection(namespace.clone(), principal, ResumeRequest::Unsupported)
-            .await?;
+        let mut prepared = self.prepare_permitted(namespace.clone(), permitted, id)?;
         let log_end = self.backend().log.last_offset(&namespace).await?;
         let incarnation = self.backend().log.incarnation();
         let (mut start_offsets, mut resets) = (Memberships::new(), Vec::new());

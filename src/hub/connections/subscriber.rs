@@ -11,7 +11,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -137,10 +137,16 @@ impl Subscriber {
         if holds_all || state.held_rooms.contains(room) {
             return state.hold(room, event);
         }
-        if let Some(offset) = offset
+        self.push_unless_behind(state, event)
+    }
+
+    /// Pushes an event, or, if it is a message and the sink is behind, drops it with all that are held: they are to be read from
+    /// the log. False if it was dropped.
+    fn push_unless_behind(&self, state: &mut SubscriberState, event: &OutgoingEvent) -> bool {
+        if let Some(offset) = event.offset()
             && self.sink.is_behind()
         {
-            state.behind = Some(before(offset));
+            state.fall_behind(offset);
             return false;
         }
         self.sink.push(event);
@@ -161,9 +167,9 @@ impl Subscriber {
     /// end of the history in the reply.
     pub(in crate::hub) fn release_room(&self, room: &RoomName, read: Offset) {
         let mut state = lock(&self.state);
-        state.held_rooms.retain(|held| held != room);
+        state.stop_holding(room);
         state.retain(|of, event| of != room || event.offset().is_none_or(|offset| offset > read));
-        self.release(&mut state);
+        self.release(state);
     }
 
     /// Pushes what is held before the reply to a second join of `room`, whose history is the messages from `first` to `last`:
@@ -184,11 +190,12 @@ impl Subscriber {
         };
         let count = state.held.iter().rposition(up_to).map_or(0, |at| at + 1);
         for _ in 0..count {
-            if let Some((of, event)) = state.pop() {
-                let in_reply = event.offset().is_some_and(|offset| offset >= first);
-                if of != *room || !in_reply {
-                    self.sink.push(&event);
-                }
+            let Some((of, event)) = state.pop() else {
+                break;
+            };
+            let in_reply = event.offset().is_some_and(|offset| offset >= first);
+            if (of != *room || !in_reply) && !self.push_unless_behind(&mut state, &event) {
+                return false;
             }
         }
         true
@@ -197,9 +204,9 @@ impl Subscriber {
     /// Drops what is held of `room`: the connection has left it.
     pub(in crate::hub) fn remove_room(&self, room: &RoomName) {
         let mut state = lock(&self.state);
-        state.held_rooms.retain(|held| held != room);
+        state.stop_holding(room);
         state.retain(|of, _| of != room);
-        self.release(&mut state);
+        self.release(state);
     }
 
     /// Begins to catch up if messages were dropped; returns the offset up to which everything has been pushed. From now on all
@@ -230,7 +237,7 @@ impl Subscriber {
             *behind = until;
         } else {
             state.retain(|_, event| event.offset().is_none_or(|offset| offset > until));
-            self.release(&mut state);
+            self.release(state);
         }
     }
 
@@ -253,17 +260,23 @@ impl Subscriber {
         offset.is_some_and(|offset| offset.0 <= self.skip_until.load(Ordering::Relaxed))
     }
 
-    /// Pushes what is held, up to the first event of a room that is being joined.
-    fn release(&self, state: &mut SubscriberState) {
+    /// Pushes what is held, up to the first event of a room that is being joined or until the sink is behind.
+    fn release(&self, mut state: MutexGuard<'_, SubscriberState>) {
+        let mut falls_behind = false;
         if !state.catching_up && state.behind.is_none() {
-            while let Some((room, _)) = state.held.front()
+            while !falls_behind
+                && let Some((room, _)) = state.held.front()
                 && !state.held_rooms.contains(room)
                 && let Some((_, event)) = state.pop()
             {
-                self.sink.push(&event);
+                falls_behind = !self.push_unless_behind(&mut state, &event);
             }
         }
-        self.update_live(state);
+        self.update_live(&state);
+        drop(state);
+        if falls_behind {
+            (self.catch_up)();
+        }
     }
 
     fn update_live(&self, state: &SubscriberState) {
@@ -280,6 +293,13 @@ impl SubscriberState {
             && self.held.is_empty()
     }
 
+    fn stop_holding(&mut self, room: &RoomName) {
+        self.held_rooms.retain(|held| held != room);
+        if self.held_rooms.is_empty() {
+            self.held_rooms = Vec::new(); // most connections join once and stay
+        }
+    }
+
     /// Holds an event; false if it is dropped. Where space is short, messages are dropped first: they are in the log. Then
     /// droppable events. Joins and leaves of users are nowhere else, so they are held as long as they fit; of those that do not,
     /// the newest tells the most.
@@ -291,9 +311,8 @@ impl SubscriberState {
         if !self.fits(event) {
             let first = self.held.iter().find_map(|(_, held)| held.offset());
             if let Some(first) = first.or(event.offset()) {
-                self.behind = Some(before(first));
+                self.fall_behind(first);
             }
-            self.retain(|_, held| held.offset().is_none());
             if event.offset().is_some() {
                 return false;
             }
@@ -313,6 +332,12 @@ impl SubscriberState {
         self.bytes += event.cost();
         self.held.push_back((room.clone(), event.clone()));
         true
+    }
+
+    /// Drops the held messages: those from `first` on are to be read from the log.
+    fn fall_behind(&mut self, first: Offset) {
+        self.behind = Some(before(first));
+        self.retain(|_, held| held.offset().is_none());
     }
 
     fn fits(&self, event: &OutgoingEvent) -> bool {

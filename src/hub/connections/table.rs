@@ -1,6 +1,8 @@
 //! The connections of this node by id and by user, and when users were last seen.
 
 use std::{
+    collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -54,13 +56,22 @@ impl ConnectionTable {
     ///
     /// # Errors
     /// `limit_reached` if the user has that many.
-    pub(in crate::hub) fn admit(&self, principal: Principal, max: usize) -> Result<AdmittedUser> {
+    pub(in crate::hub) fn admit(
+        &self,
+        principal: Principal,
+        unverified_address: Option<IpAddr>,
+        max: usize,
+    ) -> Result<AdmittedUser> {
         let taken = self.users.take(principal.user.clone(), max);
         let permit = taken.ok_or_else(|| {
             let message = format!("a user may hold {max} connections");
             limit_reached(Limit::ConnectionsPerUser, message).retry_after(RETRY_AFTER)
         })?;
-        Ok(AdmittedUser { principal, permit })
+        Ok(AdmittedUser {
+            principal,
+            permit,
+            unverified_address,
+        })
     }
 
     /// Adds a connection, in place of the one whose session it resumes.
@@ -129,6 +140,27 @@ impl ConnectionTable {
             .flatten()
             .filter_map(|id| self.get(&id))
             .collect()
+    }
+
+    /// The first users with a connection, by id, for which `matches` returns true. Looks at all users.
+    pub(in crate::hub) fn first_users(
+        &self,
+        limit: usize,
+        matches: impl Fn(&UserId) -> bool,
+    ) -> Vec<UserId> {
+        self.users.first_keys(limit, |user, shared| {
+            matches(user) && !shared.connections().is_empty()
+        })
+    }
+
+    /// Bytes in the send queues of all connections.
+    pub(in crate::hub) fn queued_bytes(&self) -> usize {
+        let clients = self.connections.iter().map(|entry| entry.sink().client());
+        let queued = clients.filter(|client| client.queued_bytes > 0);
+        let queues: HashMap<_, _> = queued
+            .map(|client| (client.queue, client.queued_bytes))
+            .collect();
+        queues.into_values().sum()
     }
 
     /// Looks at what the connections of a user share; `None` if it has none.

@@ -39,11 +39,19 @@ impl TokenExpiry {
         Self { grace, state }
     }
 
+    /// When [`advance`](Self::advance) is to be called next; `None`: never.
+    pub fn next(&self) -> Option<Instant> {
+        match self.state {
+            ExpiryState::ExpiresAt(at) | ExpiryState::ClosesAt(at) => Some(at),
+            ExpiryState::Never => None,
+        }
+    }
+
     /// Ready when [`advance`](Self::advance) is to be called.
     pub async fn due(&self) {
-        match self.state {
-            ExpiryState::ExpiresAt(at) | ExpiryState::ClosesAt(at) => sleep_until(at).await,
-            ExpiryState::Never => std::future::pending().await,
+        match self.next() {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     auth::Principal,
     hub::{
         rooms::status_pacing::StatusPacing,
-        rooms::user_status::{ONLINE, UserStatus},
+        rooms::user_status::{ONLINE, UserStatus, online},
     },
     model::{ConnectionId, Timestamp, UserId},
     sync::lock,
@@ -79,6 +79,10 @@ impl LocalUser {
             state.info = offline.info;
             state.changed = offline.changed;
         }
+        if state.connections.is_empty() {
+            // Most users have one.
+            state.connections.reserve_exact(1);
+        }
         state.connections.push(connection);
         state.last_active = Some(now);
     }
@@ -118,7 +122,7 @@ impl LocalUser {
         let principal = principal();
         UserStatus {
             name: principal.name.clone(),
-            status: state.status.clone().unwrap_or_else(|| ONLINE.into()),
+            status: state.status.clone().unwrap_or_else(online),
             info: state.info.clone().or_else(|| principal.info.clone()),
             idle: state.idle,
             changed: state.changed,
@@ -148,7 +152,7 @@ impl LocalUser {
         UserStatus {
             name: None,
             idle: false,
-            status: state.status.clone().unwrap_or_else(|| ONLINE.into()),
+            status: state.status.clone().unwrap_or_else(online),
             info: state.info.clone(),
             changed: state.changed,
         }

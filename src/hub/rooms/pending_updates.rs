@@ -104,6 +104,10 @@ impl PendingUpdates {
         self.users.insert(change.user, update);
     }
 
+    pub(in crate::hub) fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+
     /// Whether an update of a user is pending.
     pub(in crate::hub) fn contains(&self, user: &UserId) -> bool {
         self.users.contains_key(user)

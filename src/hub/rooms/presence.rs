@@ -15,7 +15,7 @@
 //! change shows that.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     ops::Bound,
     time::{Duration, Instant},
 };
@@ -43,8 +43,8 @@ mod page;
 pub struct Presence {
     grace: Duration,
     max_announced: usize,
-    users: BTreeMap<UserId, UserEntries>,
-    connections: HashMap<ConnectionId, UserId>,
+    /// Boxed: a node of the map has space for eleven, and most rooms have fewer users.
+    users: BTreeMap<UserId, Box<UserEntries>>,
     /// Users without a connection on this node, by the time when their entry here expires.
     expiring: BTreeSet<(Instant, UserId)>,
     /// Users with an entry of this node.
@@ -67,7 +67,6 @@ impl Presence {
                 max_announced
             },
             users: BTreeMap::new(),
-            connections: HashMap::new(),
             expiring: BTreeSet::new(),
             local_users: 0,
             remote_connections: 0,
@@ -86,23 +85,15 @@ impl Presence {
         status: UserStatus,
         ts: Timestamp,
     ) -> Option<PresenceChange> {
-        // The user of a connection never changes.
-        if self.connections.contains_key(&connection) {
+        if self.has_connection(&user, connection) {
             return None;
         }
-        self.connections.insert(connection, user.clone());
         let (mut expires, mut is_new) = (None, false);
         let change = self.update_entries(&user, |entries| match &mut entries.local {
-            Some(local) => {
-                local.entry.connections += 1;
-                expires = local.expires.take();
-                if expires.is_some() {
-                    local.reconnect(status);
-                }
-            }
+            Some(local) => expires = local.connect(connection, status),
             None => {
                 is_new = true;
-                entries.create_local(status, ts);
+                entries.create_local(connection, status, ts);
             }
         });
         self.local_users += usize::from(is_new);
@@ -113,23 +104,34 @@ impl Presence {
         change
     }
 
-    /// Removes a connection. If it was the last of its user here, this node's entry stays for the grace time. Returns an
+    /// Removes a connection of a user. If it was the last one here, this node's entry stays for the grace time. Returns an
     /// `update` if the user is idle on all other nodes.
-    pub fn leave(&mut self, connection: ConnectionId, now: Instant) -> Option<PresenceChange> {
-        let user = self.connections.remove(&connection)?;
-        let (grace, mut expires) = (self.grace, None);
-        let change = self.update_entries(&user, |entries| {
-            if let Some(local) = &mut entries.local {
-                local.entry.connections -= 1;
-                expires = (local.entry.connections == 0).then(|| now + grace);
-                local.expires = expires;
-            }
+    pub fn leave(
+        &mut self,
+        connection: ConnectionId,
+        user: &UserId,
+        now: Instant,
+    ) -> Option<PresenceChange> {
+        if !self.has_connection(user, connection) {
+            return None;
+        }
+        let (deadline, mut expires) = (now + self.grace, None);
+        let change = self.update_entries(user, |entries| {
+            let local = entries.local.as_mut();
+            expires = local.and_then(|local| local.disconnect(connection, deadline));
         });
         self.unpublished.insert(user.clone());
         if let Some(deadline) = expires {
-            self.expiring.insert((deadline, user));
+            self.expiring.insert((deadline, user.clone()));
         }
         change
+    }
+
+    /// Whether a user has entered by this connection.
+    fn has_connection(&self, user: &UserId, connection: ConnectionId) -> bool {
+        let entries = self.users.get(user);
+        let local = entries.and_then(|entries| entries.local.as_ref());
+        local.is_some_and(|local| local.connections().contains(&connection))
     }
 
     /// Sets the status of a user. It counts if it was set later than the one before; a name or `info` of `None` then keeps that
@@ -169,7 +171,7 @@ impl Presence {
 
     /// Ends a user's grace time now: returns a `leave` unless another node has an entry. A user with a connection here stays.
     pub fn end_grace(&mut self, user: &UserId) -> Option<PresenceChange> {
-        let expires = self.users.get(user)?.local.as_ref()?.expires?;
+        let expires = self.users.get(user)?.local.as_ref()?.expires()?;
         self.expiring.remove(&(expires, user.clone()));
         self.remove_local(user)
     }
@@ -282,7 +284,8 @@ impl Presence {
     /// Connections of this node in the room.
     #[cfg(test)]
     pub fn connection_count(&self) -> usize {
-        self.connections.len()
+        let local = self.users.values().filter_map(|user| user.local.as_ref());
+        local.map(|local| local.connections().len()).sum()
     }
 
     /// Whether there are so many users that no changes are announced.

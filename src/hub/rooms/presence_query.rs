@@ -63,6 +63,7 @@ impl Hub {
         if let Some(connection) = caller.connection() {
             check_joined(connection, &room)?;
         }
+        self.permit_reading(caller, &room).await?;
         let limit = limit.unwrap_or(DEFAULT_LISTED_USERS).min(MAX_LISTED_USERS);
         let key = caller.room_key(&room);
         let local = self.rooms().with(&key, |room| {

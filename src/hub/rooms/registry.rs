@@ -14,15 +14,18 @@ use dashmap::{DashMap, Entry};
 use tokio::sync::Notify;
 
 use super::{
+    activity::{ActiveRooms, RoomActivity},
     index::RoomIndex,
+    outbox_members::OutboxMembers,
     poll_buffer::PollBuffer,
     room::{Membership, Room, RoomPolicy},
+    tails::TailReceiver,
 };
 use crate::{
     backend::{Bus, ClusterNodes},
     error::{Limit, Result},
     hub::{connections::Connection, event::OutgoingEvent},
-    model::{ConnectionId, RoomKey, Timestamp, UserId},
+    model::{ConnectionId, Namespace, RoomKey, Timestamp, UserId},
     sync::lock,
     telemetry::{Gauge, Metrics},
 };
@@ -39,7 +42,9 @@ pub(in crate::hub) struct RoomRegistry {
     bus: Arc<dyn Bus>,
     /// The other nodes, which are told who is here.
     nodes: Option<Arc<dyn ClusterNodes>>,
-    policy: RoomPolicy,
+    /// The outbox, if back ends are told who is here.
+    outbox_members: Option<OutboxMembers>,
+    policy: Arc<RoomPolicy>,
     timers: Timers,
     metrics: Arc<Metrics>,
 }
@@ -58,6 +63,7 @@ impl RoomRegistry {
         policy: RoomPolicy,
         bus: Arc<dyn Bus>,
         nodes: Option<Arc<dyn ClusterNodes>>,
+        outbox_members: Option<OutboxMembers>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
@@ -65,7 +71,8 @@ impl RoomRegistry {
             index: RoomIndex::default(),
             bus,
             nodes,
-            policy,
+            outbox_members,
+            policy: policy.into(),
             timers: Timers::default(),
             metrics,
         }
@@ -73,7 +80,14 @@ impl RoomRegistry {
 
     /// Adds `connection` to a room.
     pub(in crate::hub) fn add_member(&self, key: &RoomKey, connection: &Connection) {
-        match self.get_or_create(key, |room| room.add_member(connection)) {
+        let added = self.get_or_create(key, |room| {
+            let added = room.add_member(connection);
+            if let (Membership::New, Some(members)) = (&added, &self.outbox_members) {
+                members.enter(key, &connection.principal().user);
+            }
+            added
+        });
+        match added {
             Membership::New => {
                 self.metrics.members.inc();
             }
@@ -92,11 +106,28 @@ impl RoomRegistry {
         self.with(key, |room| room.remove_poller(Instant::now()));
     }
 
+    /// Adds a reader that is no member; when its receiver is closed, call [`remove_closed_tails`](Self::remove_closed_tails).
+    pub(in crate::hub) fn add_tail(&self, key: &RoomKey) -> TailReceiver {
+        self.get_or_create(key, Room::add_tail)
+    }
+
+    /// Removes readers that are gone, and the room if it is unused then.
+    pub(in crate::hub) fn remove_closed_tails(&self, key: &RoomKey) {
+        let is_unused = self.with(key, |room| {
+            room.remove_closed_tails();
+            room.is_unused()
+        });
+        if is_unused == Some(true) {
+            self.remove_if_unused(key);
+        }
+    }
+
     /// Waits until everything stored in a room from now on will be delivered to it: its log has to be read after that.
     pub(in crate::hub) async fn subscribed(&self, key: &RoomKey) -> Result<()> {
-        match self.with(key, |room| room.subscribed(|| self.bus.subscribe(key))) {
+        let subscribed = self.with(key, |room| room.subscribed(|| self.bus.subscribe(key)));
+        match subscribed.flatten() {
             Some(subscribed) => subscribed.await,
-            // The caller is no member any more, and will notice.
+            // It is subscribed, or the caller is no member any more, and will notice.
             None => Ok(()),
         }
     }
@@ -141,7 +172,11 @@ impl RoomRegistry {
     pub(in crate::hub) fn remove_member(&self, key: &RoomKey, connection: &Connection) {
         let removed = self.with(key, |room| {
             let (now, ts) = (Instant::now(), Timestamp::now());
-            (room.remove_member(connection, now, ts), room.is_unused())
+            let was_member = room.remove_member(connection, now, ts);
+            if let Some(members) = self.outbox_members.as_ref().filter(|_| was_member) {
+                members.leave(key, &connection.principal().user, now);
+            }
+            (was_member, room.is_unused())
         });
         connection.subscriber().remove_room(&key.room);
         let Some((was_member, is_unused)) = removed else {
@@ -157,6 +192,9 @@ impl RoomRegistry {
 
     /// Ends the grace time of a user without a connection in a room.
     pub(in crate::hub) fn end_grace(&self, key: &RoomKey, user: &UserId) {
+        if let Some(members) = &self.outbox_members {
+            members.end_grace(key, user);
+        }
         let is_unused = self.with(key, |room| {
             room.end_grace(user, Timestamp::now());
             room.is_unused()
@@ -183,7 +221,7 @@ impl RoomRegistry {
         event: &Arc<OutgoingEvent>,
         includes: impl Fn(ConnectionId) -> bool,
     ) {
-        self.with(key, |room| room.send(event, includes));
+        self.with(key, |room| room.send(event, includes, Instant::now()));
     }
 
     /// The connections of this node that are in a room.
@@ -199,6 +237,39 @@ impl RoomRegistry {
     /// The names of all rooms.
     pub(in crate::hub) fn index(&self) -> &RoomIndex {
         &self.index
+    }
+
+    /// Events per second of a room; `None` if it is not in use on this node.
+    pub(in crate::hub) fn events_per_second(&self, key: &RoomKey, now: Instant) -> Option<f64> {
+        let room = self.rooms.get(key).map(|room| room.clone())?;
+        let rate = lock(&room).events_per_second(now);
+        Some(rate)
+    }
+
+    /// The rooms of a namespace with the most events and those with the most connections. Looks at all rooms.
+    pub(in crate::hub) fn most_active(
+        &self,
+        namespace: &Namespace,
+        limit: usize,
+        now: Instant,
+    ) -> ActiveRooms {
+        let is_shown = |key: &RoomKey| key.namespace == *namespace && !key.room.is_personal();
+        // A room that delivers to many is locked for a while, and nobody else must wait for that.
+        let rooms = self.rooms.iter().filter(|entry| is_shown(entry.key()));
+        let rooms: Vec<_> = rooms
+            .map(|entry| (entry.key().room.clone(), entry.value().clone()))
+            .collect();
+        let mut active = ActiveRooms::new(limit);
+        for (name, room) in rooms {
+            let room = lock(&room);
+            active.add(RoomActivity {
+                room: name,
+                users: room.user_count(),
+                connections: room.connection_count(),
+                events_per_second: room.events_per_second(now),
+            });
+        }
+        active
     }
 
     /// Whether a user is in a room, its grace time included. A poller is not.
@@ -221,9 +292,9 @@ impl RoomRegistry {
         let result = act(&mut room);
         room.publish_to_nodes(key, self.nodes.as_deref());
         let sent = room.take_counters();
-        self.metrics.deliveries.inc_by(sent.delivered);
+        self.metrics.deliveries.inc_by(sent.delivered.into());
         self.metrics
-            .limited_by(Limit::NoticesPerSecond, sent.deferred);
+            .limited_by(Limit::NoticesPerSecond, sent.deferred.into());
         self.update_gauges(&mut room);
         let scheduled = room.registry_state.scheduled;
         if let Some(deadline) = room.next_deadline()
@@ -240,6 +311,13 @@ impl RoomRegistry {
         let before = std::mem::replace(&mut room.registry_state.counted, after);
         adjust(&self.metrics.present, before.present, after.present);
         adjust(&self.metrics.typing, before.typing, after.typing);
+    }
+
+    /// Tells the outbox when users have left, and which have not come back since the last start; runs until dropped.
+    pub(in crate::hub) async fn run_outbox_members(&self, lease: Duration) {
+        if let Some(members) = &self.outbox_members {
+            members.run(lease).await;
+        }
     }
 
     /// Runs every room when it is due; runs until dropped.

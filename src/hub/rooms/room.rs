@@ -5,6 +5,7 @@
 //! [`RoomRegistry`](super::registry::RoomRegistry) holds it under a mutex and runs what is due.
 
 use std::{
+    future::ready,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,11 +20,12 @@ use self::{
     typing_events::TypingEvents,
 };
 use super::{
+    event_rate::EventRate,
     fan_out::FanOutBudget,
     poll_buffer::{PollBuffer, Pollers},
     presence::{Presence, UserPage},
     read_progress::ReadUpdate,
-    typing::Typing,
+    tails::{TailReceiver, Tails},
     user_status::UserStatus,
 };
 use crate::{
@@ -60,14 +62,17 @@ pub(in crate::hub) struct RoomPolicy {
 
 /// A room with its members.
 pub(in crate::hub) struct Room {
-    /// Completes when everything stored from then on is delivered to the room.
-    subscribed: Shared<Subscribing>,
+    /// Completes when everything stored from then on is delivered to the room; `None` if it is already.
+    subscribed: Option<Box<Shared<Subscribing>>>,
     members: Broadcaster,
     presence: PresenceEvents,
     typing: TypingEvents,
     reads: ReadEvents,
     /// Clients that poll, without being members.
-    pollers: Option<Pollers>,
+    pollers: Option<Box<Pollers>>,
+    /// Back ends and operators that read along, without being members.
+    tails: Option<Box<Tails>>,
+    event_rate: EventRate,
     pub(super) registry_state: RegistryState,
 }
 
@@ -93,34 +98,43 @@ impl Room {
     /// A room without members. With `has_other_nodes` more members may be on other nodes.
     pub(in crate::hub) fn new(
         name: RoomName,
-        policy: RoomPolicy,
-        subscribed: Subscribing,
+        policy: Arc<RoomPolicy>,
+        mut subscribed: Subscribing,
         has_other_nodes: bool,
     ) -> Self {
         let roster_pending = has_other_nodes && !name.is_personal();
         let presence = Presence::new(policy.grace, policy.max_announced_users);
-        let typing = Typing::new(policy.typing_timeout, policy.max_typists);
         Self {
-            subscribed: subscribed.shared(),
-            members: Broadcaster::new(name, policy.fan_out),
+            // At once where there is one node.
+            subscribed: match (&mut subscribed).now_or_never() {
+                Some(Ok(())) => None,
+                Some(failed) => Some(ready(failed).boxed().shared().into()),
+                None => Some(subscribed.shared().into()),
+            },
+            members: Broadcaster::new(name, policy),
             presence: PresenceEvents::new(presence, roster_pending),
-            typing: TypingEvents::new(typing),
+            typing: TypingEvents::default(),
             reads: ReadEvents::default(),
             pollers: None,
+            tails: None,
+            event_rate: EventRate::default(),
             registry_state: RegistryState::default(),
         }
     }
 
-    /// Completes when everything stored from then on is delivered to the room; fails if that takes too long. After a failure the
-    /// next call subscribes again by `resubscribe`.
+    /// Completes when everything stored from then on is delivered to the room; fails if that takes too long. `None` if it has
+    /// completed. After a failure the next call subscribes again by `resubscribe`.
     pub(in crate::hub) fn subscribed(
         &mut self,
         resubscribe: impl FnOnce() -> Subscribing,
-    ) -> Shared<Subscribing> {
-        if matches!(self.subscribed.peek(), Some(Err(_))) {
-            self.subscribed = resubscribe().shared();
+    ) -> Option<Shared<Subscribing>> {
+        let peeked = self.subscribed.as_ref().map(|subscribed| subscribed.peek());
+        match peeked {
+            Some(Some(Ok(()))) => self.subscribed = None,
+            Some(Some(Err(_))) => self.subscribed = Some(resubscribe().shared().into()),
+            Some(None) | None => {}
         }
-        self.subscribed.clone()
+        self.subscribed.as_deref().cloned()
     }
 
     /// Adds a member. A connection that takes the place of another with the same id continues as that member.
@@ -139,7 +153,7 @@ impl Room {
             return false;
         };
         let id = connection.id();
-        self.presence.leave(&mut self.members, id, now, ts);
+        self.presence.leave(&mut self.members, (id, &user), now, ts);
         self.typing.stop(&mut self.members, id, &user, now);
         true
     }
@@ -187,25 +201,27 @@ impl Room {
         self.presence.end_grace(&mut self.members, user, ts);
     }
 
-    /// A member starts or continues typing, or stops.
+    /// A member starts or continues typing, after its last message, or stops.
     pub(in crate::hub) fn set_typing(
         &mut self,
         connection: ConnectionId,
         user: &UserId,
         name: Option<Arc<str>>,
-        typing: bool,
+        (typing, after): (bool, Option<Seq>),
         now: Instant,
     ) {
         let members = &mut self.members;
         match typing {
-            true => self.typing.start(members, (connection, user), name, now),
+            true => self
+                .typing
+                .start(members, (connection, user), name, after, now),
             false => self.typing.stop(members, connection, user, now),
         }
     }
 
     /// Whether so many users are typing that this one would not be announced.
     pub(in crate::hub) fn rejects_typist(&self, user: &UserId) -> bool {
-        self.typing.typing().rejects(user)
+        self.typing.rejects(user)
     }
 
     /// Sends a member who is typing.
@@ -257,6 +273,24 @@ impl Room {
         }
     }
 
+    /// Adds a reader that is no member.
+    pub(super) fn add_tail(&mut self) -> TailReceiver {
+        self.tails.get_or_insert_default().add()
+    }
+
+    /// Removes the readers that are gone.
+    pub(super) fn remove_closed_tails(&mut self) {
+        self.tails.take_if(|tails| {
+            tails.retain_open();
+            tails.is_empty()
+        });
+    }
+
+    /// Events per second of the last seconds.
+    pub(super) fn events_per_second(&self, now: Instant) -> f64 {
+        self.event_rate.per_second(now)
+    }
+
     /// Delivers an event to every member but `except`, and messages to pollers. A message ends its sender's typing.
     pub(in crate::hub) fn deliver(
         &mut self,
@@ -264,7 +298,9 @@ impl Room {
         except: Option<ConnectionId>,
         now: Instant,
     ) {
+        self.event_rate.record(now);
         self.members.send(event, |id, _| Some(id) != except);
+        self.push_to_tails(event);
         let Event::Message(message) = event.event() else {
             return;
         };
@@ -272,7 +308,8 @@ impl Room {
             pollers.push(message);
         }
         if let Some(from) = &message.from {
-            self.typing.finish(&mut self.members, &from.user, now);
+            self.typing
+                .finish(&mut self.members, (from, message.seq), now);
         }
     }
 
@@ -281,8 +318,17 @@ impl Room {
         &mut self,
         event: &Arc<OutgoingEvent>,
         includes: impl Fn(ConnectionId) -> bool,
+        now: Instant,
     ) {
+        self.event_rate.record(now);
         self.members.send(event, |id, _| includes(id));
+        self.push_to_tails(event);
+    }
+
+    fn push_to_tails(&self, event: &Arc<OutgoingEvent>) {
+        if let Some(tails) = &self.tails {
+            tails.push(event);
+        }
     }
 
     /// The connections in it.
@@ -321,6 +367,7 @@ impl Room {
         self.members.is_empty()
             && self.presence.presence().local_user_count() == 0
             && self.pollers.is_none()
+            && self.tails.is_none()
     }
 
     /// Whether a user is in the room, on any node, its grace time included. A poller is not.
@@ -335,7 +382,7 @@ impl Room {
         }
         GaugeCounts {
             present: self.presence.presence().local_user_count(),
-            typing: self.typing.typing().user_count(),
+            typing: self.typing.user_count(),
         }
     }
 
@@ -377,3 +424,6 @@ impl Room {
             .record_list(&mut self.members, connection, now);
     }
 }
+
+#[cfg(test)]
+mod tests;

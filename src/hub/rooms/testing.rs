@@ -88,7 +88,7 @@ pub(in crate::hub) fn policy(grace: Duration, typing_timeout: Duration) -> RoomP
 pub(in crate::hub) fn room(policy: RoomPolicy, has_other_nodes: bool) -> Room {
     let subscribed = Box::pin(std::future::ready(Ok(())));
     let name = RoomName::parse("lobby").unwrap();
-    Room::new(name, policy, subscribed, has_other_nodes)
+    Room::new(name, policy.into(), subscribed, has_other_nodes)
 }
 
 /// A connection whose events are dropped.
@@ -109,7 +109,11 @@ pub(in crate::hub) fn connection_with(user: &str, sink: Arc<dyn EventSink>) -> C
         expires_at: None,
     };
     Connection::new(
-        AdmittedUser { principal, permit },
+        AdmittedUser {
+            principal,
+            permit,
+            unverified_address: None,
+        },
         Namespace::root(),
         (ConnectionId::generate(), None),
         Memberships::new(),

@@ -16,7 +16,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::model::{ConnectionId, RoomName, UserId};
+use crate::model::{ConnectionId, RoomName, Seq, UserId};
 
 /// The users who are typing in one room.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ struct Typist {
 struct TypingConnection {
     connection: ConnectionId,
     until: Instant,
+    /// The last message of this connection that was stored before: it and earlier ones do not end this.
+    after: Option<Seq>,
     /// When other nodes were last notified of it.
     nodes_notified: Option<Instant>,
 }
@@ -78,12 +80,14 @@ impl Typing {
 
     /// A connection starts typing, or continues to. Returns a change if its user was not typing before.
     ///
-    /// Beyond the limit the user is not kept; it succeeds when it says so again and there is room.
+    /// `after` is its last message: it was stored, but perhaps not delivered yet. Beyond the limit the user is not kept; it
+    /// succeeds when it says so again and there is room.
     pub fn start(
         &mut self,
         connection: ConnectionId,
         user: &UserId,
         name: Option<Arc<str>>,
+        after: Option<Seq>,
         now: Instant,
     ) -> Option<TypingChange> {
         let until = now + self.timeout;
@@ -92,6 +96,7 @@ impl Typing {
             typist.connections.push(TypingConnection {
                 connection,
                 until,
+                after,
                 nodes_notified: before.and_then(|before| before.nodes_notified),
             });
             self.put(user.clone(), typist);
@@ -105,6 +110,7 @@ impl Typing {
             connections: vec![TypingConnection {
                 connection,
                 until,
+                after,
                 nodes_notified: None,
             }],
             announced_until: until,
@@ -141,9 +147,35 @@ impl Typing {
         typist.stopped(user)
     }
 
-    /// The user's message has arrived: it stops typing on all connections.
-    pub fn finish(&mut self, user: &UserId) -> Option<TypingChange> {
-        self.take(user)?.stopped(user)
+    /// The user's message was delivered: typing ends on all connections but those that started behind it. Returns the end, and the
+    /// start of what goes on.
+    pub fn finish(&mut self, user: &UserId, message: Seq, now: Instant) -> Vec<TypingChange> {
+        let Some(mut typist) = self.take(user) else {
+            return Vec::new();
+        };
+        let end = typist.stopped(user);
+        let mut changes = Vec::from_iter(end);
+        typist
+            .connections
+            .retain(|one| one.until > now && one.after >= Some(message));
+        if let Some(until) = typist.until() {
+            if typist.announced {
+                typist.announced_until = until;
+                changes.push(typist.change(user, Some(until - now)));
+            }
+            for one in &mut typist.connections {
+                one.nodes_notified = None;
+            }
+            self.put(user.clone(), typist);
+        }
+        changes
+    }
+
+    /// The connections of a user that are typing.
+    pub fn connections(&self, user: &UserId) -> Vec<ConnectionId> {
+        let typist = self.typists.get(user);
+        let connections = typist.iter().flat_map(|typist| &typist.connections);
+        connections.map(|one| one.connection).collect()
     }
 
     /// Returns what is to be announced by `now`, in the order of time: users whose time is over, and users who continue beyond
@@ -232,7 +264,6 @@ impl Typing {
     }
 
     /// Whether nobody is typing and nothing is to be announced.
-    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.typists.is_empty()
     }

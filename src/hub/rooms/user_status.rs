@@ -1,6 +1,6 @@
 //! A user's status: what it says of itself, and what others are shown.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::value::RawValue;
 
@@ -8,6 +8,12 @@ use crate::{backend::PresenceEntry, model::Timestamp};
 
 /// The status of a user that has set none.
 pub(in crate::hub) const ONLINE: &str = "online";
+/// [`ONLINE`], shared by all who have set no status.
+pub(in crate::hub) fn online() -> Arc<str> {
+    static SHARED: LazyLock<Arc<str>> = LazyLock::new(|| ONLINE.into());
+    SHARED.clone()
+}
+
 /// The status that an idle user is shown with.
 const AWAY: &str = "away";
 

@@ -14,8 +14,9 @@ use crate::{
         Backend, Bus, BusEvent, ClusterNodes, ClusterNotice, Deliveries, Delivery, PresenceEntry,
         RemoteEvent, RosterPage, Subscribing, deliveries, memory,
     },
+    documents::DocumentSettings,
     hub::{
-        Hub, HubSettings, LimitSettings, PageLimits, PresenceSettings, RecoverySettings,
+        Hub, HubSettings, LimitSettings, NodeInfo, PageLimits, PresenceSettings, RecoverySettings,
         TypingSettings,
     },
     model::{Namespace, NodeId, RoomKey, RoomName, UserId},
@@ -171,7 +172,7 @@ pub(in crate::hub) async fn share(mut from: Deliveries, to: Vec<mpsc::Sender<Del
                     barriers.push(waiting);
                     Delivery::Barrier(reached)
                 }
-                Delivery::Remote(..) | Delivery::Request(_) => continue,
+                Delivery::Remote(..) | Delivery::NodeGone(_) | Delivery::Request(_) => continue,
             };
             let _ = stream.send(copy).await;
         }
@@ -228,6 +229,9 @@ fn hub_with_timers(backend: Backend, stream: Deliveries) -> Hub {
             ..TypingSettings::default()
         },
         grace: Duration::from_secs(25),
+        node: NodeInfo::started_now("node".into(), "127.0.0.1:3000".into(), "memory".into()),
+        hooks: Arc::default(),
+        documents: DocumentSettings::default(),
     };
     let authority = Authority::new(AuthorityConfig::default()).unwrap();
     let hub = Hub::new(backend, authority, settings, Arc::default());

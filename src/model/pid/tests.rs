@@ -13,3 +13,14 @@ fn only_revealed_text_parses_and_debug_redacts_it() {
     }
     assert!(!format!("{pid:?}").contains(&pid.reveal()));
 }
+
+#[test]
+fn a_secret_begins_with_the_second_of_its_making_and_is_random_after_that() {
+    let began = Timestamp::now().0 / 1000;
+    let secrets = [Pid::generate().reveal(), Pid::generate().reveal()];
+    for secret in &secrets {
+        let second = u64::from_str_radix(&secret[..8], 16).unwrap();
+        assert!((began..=Timestamp::now().0 / 1000).contains(&second));
+    }
+    assert_ne!(secrets[0][8..], secrets[1][8..]);
+}

@@ -1,6 +1,6 @@
 // What the server says of itself in the page, and the addresses that follow from it: relative to the page, behind any proxy.
 
-import { byId, make } from "./dom.js";
+import { byId, make } from "../shared/dom.js";
 
 export const config = JSON.parse(byId("config").textContent);
 

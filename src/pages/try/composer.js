@@ -1,6 +1,6 @@
 // Where you write. Others see that you do.
 
-import { byId } from "./dom.js";
+import { byId } from "../shared/dom.js";
 import { showLatest } from "./messages.js";
 
 export function mountComposer(app) {

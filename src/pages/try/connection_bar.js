@@ -1,6 +1,6 @@
 // The state of the connection, and the button that cuts it. The bar is always there, so that nothing moves when the network does.
 
-import { byId, make, plural, setText } from "./dom.js";
+import { byId, make, plural, setText } from "../shared/dom.js";
 
 const tryNow = byId("try-now");
 const cut = byId("cut");

@@ -4,7 +4,7 @@ import { addressOf, config, explainRefusal, serves, showLinks, webSocketAddress 
 import { mountComposer } from "./composer.js";
 import { Connection } from "./connection.js";
 import { mountConnection, renderConnection } from "./connection_bar.js";
-import { byId } from "./dom.js";
+import { byId } from "../shared/dom.js";
 import { mountMessages, renderMessages } from "./messages.js";
 import { renderPeople } from "./people.js";
 import { Rooms } from "./rooms.js";

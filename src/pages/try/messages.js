@@ -1,6 +1,6 @@
 // The list of the active room's messages. It stays at its end unless somebody has scrolled up.
 
-import { avatar, bdi, byId, make, setText, sync } from "./dom.js";
+import { avatar, bdi, byId, make, setText, sync } from "../shared/dom.js";
 
 const scroller = byId("messages");
 const list = byId("entries");

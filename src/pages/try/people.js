@@ -1,6 +1,6 @@
 // Who is in the active room, and who types.
 
-import { avatar, bdi, byId, make, setText, sync } from "./dom.js";
+import { avatar, bdi, byId, make, setText, sync } from "../shared/dom.js";
 
 const SHOWN = 20;
 const names = new Intl.ListFormat("en");

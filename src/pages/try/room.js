@@ -1,6 +1,6 @@
 // What this tab knows of one room: its messages in order, who is there, who types, how far it was read, and what was recovered.
 
-import { plural } from "./dom.js";
+import { plural } from "../shared/dom.js";
 
 // Entries that are kept, and shown; the server has the others.
 const KEPT = 200;

@@ -1,7 +1,7 @@
 // The rooms with what is unread in them, a way to make another, to open a second tab, and who you are.
 
 import { config, freeName } from "./address.js";
-import { avatar, bdi, byId, make, setText, sync } from "./dom.js";
+import { avatar, bdi, byId, make, setText, sync } from "../shared/dom.js";
 
 let openRoom;
 

@@ -1,7 +1,7 @@
 // Asks who you are: a name where the server is open, a token where it is not.
 
 import { config, serves } from "./address.js";
-import { byId, copyButton } from "./dom.js";
+import { byId, copyButton } from "../shared/dom.js";
 
 const page = byId("sign-in");
 const form = page.querySelector("form");

@@ -1,7 +1,7 @@
 // The lines that connect one's own client to exactly this server, and this room.
 
 import { addressOf, config, freeName, serves } from "./address.js";
-import { byId, copyButton, make, setText } from "./dom.js";
+import { byId, copyButton, make, setText } from "../shared/dom.js";
 
 const blocks = {};
 

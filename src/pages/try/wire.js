@@ -1,6 +1,6 @@
 // The last frames, as they were sent and received.
 
-import { byId, make, sync } from "./dom.js";
+import { byId, make, sync } from "../shared/dom.js";
 
 const KEPT = 100;
 const LONGEST = 4000;

@@ -10,6 +10,7 @@ use super::{AdmissionConfig, AuthFailures};
 use crate::{
     auth::{ApplicationAuth, HttpToken, Principal, Reject, find_token, query_user},
     error::{Code, Error, Result},
+    hooks::{ClientFacts, HookPermit},
     http::{
         client_address,
         origins::{Origins, Trust},
@@ -116,6 +117,25 @@ impl Authenticator {
             Err(Reject::cannot_check())
         });
         decided.inspect_err(|reject| self.record_refusal(address, reject.error()))
+    }
+
+    /// What a hook is told of a client, besides its identity: the headers of its request without what its browser may have added for a page
+    /// that is not trusted. No headers, if no hook is asked about clients.
+    pub(crate) fn client_facts(
+        &self,
+        request: &Parts,
+        trust: Option<Trust>,
+        address: IpAddr,
+    ) -> ClientFacts<'static> {
+        let headers = match self.hub.hooks().asks(HookPermit::Connect, None) {
+            true => shown_parts(request, trust, address).headers,
+            false => HeaderMap::new(),
+        };
+        ClientFacts {
+            auth: None,
+            headers,
+            ip: Some(address),
+        }
     }
 
     /// Records that the application, or its silence, has refused a client for good: it is not asked for ever.

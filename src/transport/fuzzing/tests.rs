@@ -35,6 +35,16 @@ fn envelopes_of_the_corpus_are_parsed() {
 }
 
 #[test]
+fn messages_about_documents_of_the_corpus_are_parsed() {
+    replay("document", super::document);
+}
+
+#[test]
+fn updates_of_the_corpus_are_merged() {
+    replay("updates", super::updates);
+}
+
+#[test]
 fn queries_of_the_corpus_are_parsed() {
     replay("query", super::query);
 }

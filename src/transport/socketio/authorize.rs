@@ -13,6 +13,7 @@ use super::{Socket, SocketIoTransport, credentials::Credentials, engine_session:
 use crate::{
     auth::{Principal, Reject, query_user},
     error::{Code, Error, Result},
+    hooks::{ClientFacts, HookFailure},
     hub::{PreparedConnection, ResumeRequest},
     limits::Holder,
     model::{Namespace, Timestamp, UserId},
@@ -32,7 +33,7 @@ pub(super) struct ConnectError(String);
 
 impl ConnectError {
     pub(super) fn new(error: &Error) -> Self {
-        Self(wire::encode_refusal(error.code().as_str(), Some(error)))
+        Self(wire::encode_refusal(error.shown_code(), Some(error)))
     }
 
     /// Refuses a CONNECT as the application does.
@@ -61,6 +62,8 @@ enum ConnectFailure {
     NeedsNewToken(Error),
     /// Nothing helps.
     Permanent(Error),
+    /// A hook has refused the client for now, or was asked and has not answered. It is not asked once more about the same CONNECT.
+    RefusedByHook(Error),
     /// The application refuses the client.
     Rejected(Reject),
 }
@@ -68,7 +71,10 @@ enum ConnectFailure {
 impl ConnectFailure {
     fn error(&self) -> &Error {
         match self {
-            Self::Temporary(error) | Self::NeedsNewToken(error) | Self::Permanent(error) => error,
+            Self::Temporary(error)
+            | Self::NeedsNewToken(error)
+            | Self::Permanent(error)
+            | Self::RefusedByHook(error) => error,
             Self::Rejected(reject) => reject.error(),
         }
     }
@@ -76,7 +82,9 @@ impl ConnectFailure {
 
 impl From<Error> for ConnectFailure {
     fn from(error: Error) -> Self {
-        if error.code().is_temporary() {
+        if error.code().is_temporary() && HookFailure::was_asked(&error) {
+            Self::RefusedByHook(error)
+        } else if error.code().is_temporary() {
             Self::Temporary(error)
         } else {
             Self::Permanent(error)
@@ -117,11 +125,7 @@ impl SocketIoTransport {
                 self.record_failure(namespace, &failure);
             }
             let error = failure.error();
-            if session
-                .inbound()
-                .namespaces()
-                .is_superseded(namespace.as_str())
-            {
+            if session.inbound().namespaces().is_superseded(socket.ns()) {
                 return Err(ConnectError::new(error)); // the middleware decides again, or the client has left
             }
             match failure {
@@ -135,7 +139,11 @@ impl SocketIoTransport {
                 ConnectFailure::Temporary(_) | ConnectFailure::NeedsNewToken(_) => {
                     session.reject_connect(error);
                 }
-                ConnectFailure::Permanent(_) => {}
+                // What else uses the transport keeps it: its client is told.
+                ConnectFailure::RefusedByHook(_) if !session.is_connected() => {
+                    session.reject_connect(error);
+                }
+                ConnectFailure::Permanent(_) | ConnectFailure::RefusedByHook(_) => {}
                 ConnectFailure::Rejected(reject) => {
                     return Err(ConnectError::of_application(&reject));
                 }
@@ -154,6 +162,7 @@ impl SocketIoTransport {
             }
             ConnectFailure::NeedsNewToken(_)
             | ConnectFailure::Permanent(_)
+            | ConnectFailure::RefusedByHook(_)
             | ConnectFailure::Rejected(_) => {
                 log_in_bursts!(info, %namespace, code, reason, "CONNECT refused");
             }
@@ -183,9 +192,15 @@ impl SocketIoTransport {
                 principal
             }
         };
+        let (parts, trust, address) = (socket.req_parts(), session.trust(), session.address());
+        let authenticator = self.admission.authenticator();
+        let facts = ClientFacts {
+            auth: credentials.payload(),
+            ..authenticator.client_facts(parts, trust, address)
+        };
         let prepared = self
             .hub
-            .prepare_connection(namespace.clone(), principal, resume);
+            .prepare_connection(namespace.clone(), principal, resume, facts);
         Ok(prepared.await?)
     }
 

@@ -16,28 +16,49 @@ use super::{
     engine_session::EngineSession,
     event_sink::SocketEventSink,
     inbound::ConnectDecision,
-    inbox::{self, InboxReceiver},
+    inbox::{self, Inbox, InboxReceiver},
     rooms::SocketRooms,
     socket_end::SocketEnd,
     worker::{Greeting, Worker},
 };
 use crate::{
     error::{Code, Error, Result},
+    hooks::HookPermit,
     hub::PreparedConnection,
-    model::Namespace,
+    model::{Namespace, RoomName},
     sync::lock,
-    transport::{session_event::session_event, wire::ConnectReply},
+    transport::{document_session::check_read, session_event::session_event, wire::ConnectReply},
 };
 
 /// What the middleware leaves for the connect handler. It holds nothing that holds the socket: if the handler never runs,
 /// everything is dropped with the socket.
-struct PendingConnection {
-    prepared: PreparedConnection,
-    inbox: InboxReceiver,
-    rooms: Arc<SocketRooms>,
-    end: Arc<SocketEnd>,
+pub(super) struct PendingConnection {
+    pub(super) prepared: PreparedConnection,
+    pub(super) inbox: InboxReceiver,
+    rooms: Option<Arc<SocketRooms>>,
+    pub(super) end: Arc<SocketEnd>,
     /// For the application, if it wants to be told.
     greeting: Option<Greeting>,
+    pub(super) target: ConnectTarget,
+}
+
+/// What a client connects to.
+#[derive(Clone)]
+pub(super) struct ConnectTarget {
+    /// The namespace, as the client calls it.
+    pub(super) namespace: Namespace,
+    /// The document that the namespace is of, if it is of one.
+    pub(super) document: Option<RoomName>,
+}
+
+impl ConnectTarget {
+    /// The namespace of the hub's connection: that of a document is in none of its own.
+    fn hub_namespace(&self) -> Namespace {
+        match self.document {
+            Some(_) => Namespace::root(),
+            None => self.namespace.clone(),
+        }
+    }
 }
 
 type PendingSlot = Arc<Mutex<Option<PendingConnection>>>;
@@ -48,23 +69,23 @@ impl SocketIoTransport {
         &self,
         socket: &SocketRef,
         connecting: ConnectingSocket,
-        namespace: Namespace,
+        target: ConnectTarget,
     ) -> Result<(), ConnectError> {
         let session = session_of(socket)?;
         let namespaces = session.inbound().namespaces();
         // None if socketioxide was given the CONNECT twice: its client has had a reply, and has left.
         let mut auth = namespaces
-            .take_request(namespace.as_str())
+            .take_request(socket.ns())
             .ok_or_else(ConnectError::suppressed)?;
-        if let Some(rates) = session.previous_rates(&namespace) {
+        if let Some(rates) = session.previous_rates(&target.namespace) {
             self.hub.wait_connect_permit(&rates).await;
         }
         loop {
             let result = self
-                .accept_connect(socket, &connecting, namespace.clone(), &auth)
+                .accept_connect(socket, &connecting, &target, &auth)
                 .await;
             let accepted = result.is_ok().then(|| connecting.0.clone());
-            match namespaces.finish_connect(namespace.as_str(), accepted) {
+            match namespaces.finish_connect(socket.ns(), accepted) {
                 ConnectDecision::Final => return result,
                 ConnectDecision::Retry(newer) => {
                     // It holds a place, and the session that its client most likely names again.
@@ -85,13 +106,18 @@ impl SocketIoTransport {
         &self,
         socket: &SocketRef,
         connecting: &ConnectingSocket,
-        namespace: Namespace,
+        target: &ConnectTarget,
         auth: &str,
     ) -> Result<(), ConnectError> {
         let session = session_of(socket)?;
-        let greets = self.namespace(&namespace).handlers.on_connect().is_some();
+        let served = self.namespace(&target.namespace);
+        let greets = served.handlers.on_connect().is_some();
         let mut credentials = Credentials::read(auth);
-        if greets || self.admission.authenticator().has_application() {
+        if target.document.is_some() {
+            credentials.begin_anew();
+        }
+        let asks = self.hub.hooks().asks(HookPermit::Connect, None);
+        if greets || asks || self.admission.authenticator().has_application() {
             let query = socket.req_parts().uri.query();
             let auth = match socket.protocol() {
                 // To the main namespace it sends no CONNECT; its query is the handshake's.
@@ -102,8 +128,14 @@ impl SocketIoTransport {
             kept.map_err(|error| ConnectError::new(&error))?;
         }
         let prepared = self
-            .authorize(socket, session, &namespace, &credentials)
+            .authorize(socket, session, &target.hub_namespace(), &credentials)
             .await?;
+        if let Some(document) = &target.document {
+            check_read(prepared.principal(), document).map_err(|error| {
+                self.hub.metrics().error(&error);
+                ConnectError::new(&error)
+            })?;
+        }
         let greeting = greets.then(|| Greeting {
             auth: credentials.take_payload(),
             recovered: prepared.is_resumed(),
@@ -113,22 +145,33 @@ impl SocketIoTransport {
             pid: prepared.pid(),
             delivered: prepared.received(),
         };
-        session.set_connect_reply(&namespace, reply);
+        session.set_connect_reply(socket.ns(), reply);
         session.add_socket(connecting.0.clone());
         let metrics = self.hub.metrics().clone();
         let outbox = session.outbox().clone();
         let charge = session.account().charge(inbox::UNCHARGED_BYTES);
-        let (sender, receiver) =
-            inbox::channel(self.inbox_limits, namespace, (outbox, charge), metrics);
-        let (rooms, end) = (Arc::<SocketRooms>::default(), Arc::<SocketEnd>::default());
+        let (sender, receiver) = inbox::channel(
+            self.inbox_limits,
+            target.namespace.clone(),
+            (outbox, charge),
+            metrics,
+        );
+        let uses_rooms = self.uses_rooms && target.document.is_none();
+        let rooms = uses_rooms.then(Arc::<SocketRooms>::default);
+        let end = Arc::<SocketEnd>::default();
         socket.on_fallback(sender);
-        socket.on_disconnect(SocketEndHandler(rooms.clone(), end.clone()));
+        socket.on_disconnect(SocketEndHandler {
+            rooms: rooms.clone(),
+            end: end.clone(),
+            inbox: receiver.inbox().clone(),
+        });
         let pending: PendingSlot = Arc::new(Mutex::new(Some(PendingConnection {
             prepared,
             inbox: receiver,
             rooms,
             end,
             greeting,
+            target: target.clone(),
         })));
         socket.extensions.insert(pending);
         Ok(())
@@ -136,14 +179,7 @@ impl SocketIoTransport {
 
     /// The connect handler: socketioxide has replied to CONNECT. Sends the session event and runs the connection's worker.
     pub(super) async fn run_connection(self: Arc<Self>, socket: SocketRef, io: SocketIo) {
-        let pending = socket
-            .extensions
-            .remove::<PendingSlot>()
-            .and_then(|slot| lock(&slot).take());
-        let engine_session = session_of(&socket).ok().cloned();
-        let (Some(pending), Some(engine_session)) = (pending, engine_session) else {
-            tracing::error!("a socket connected without passing the connect middleware");
-            let _ = socket.disconnect();
+        let Some((pending, engine_session)) = take_pending(&socket) else {
             return;
         };
         let namespace = self.namespace(pending.prepared.namespace());
@@ -152,11 +188,9 @@ impl SocketIoTransport {
             let id = pending.prepared.connection();
             namespace.succession.enter(id)
         });
-        engine_session.mark_connected();
-        engine_session.outbox().add_barrier();
-        pending
-            .rooms
-            .join_own(&socket, pending.prepared.connection());
+        if let Some(rooms) = &pending.rooms {
+            rooms.join_own(&socket, pending.prepared.connection());
+        }
         let sink = Arc::new(SocketEventSink::new(
             pending.prepared.namespace().clone(),
             (socket.clone(), pending.rooms.clone()),
@@ -185,14 +219,30 @@ impl SocketIoTransport {
             greeting,
             ..
         } = pending;
+        let end = (end, place);
         Worker::new(self, namespace, connection, (socket, io, sink), inbox, end)
-            .run(greeting, place)
+            .run(greeting)
             .await;
     }
 }
 
+/// Takes what the middleware has left, now that the socket has connected; `None` if there is nothing.
+pub(super) fn take_pending(socket: &SocketRef) -> Option<(PendingConnection, Arc<EngineSession>)> {
+    let slot = socket.extensions.remove::<PendingSlot>();
+    let pending = slot.and_then(|slot| lock(&slot).take());
+    let session = session_of(socket).ok().cloned();
+    let (Some(pending), Some(session)) = (pending, session) else {
+        tracing::error!("a socket connected without passing the connect middleware");
+        let _ = socket.clone().disconnect();
+        return None;
+    };
+    session.mark_connected();
+    session.outbox().add_barrier();
+    Some((pending, session))
+}
+
 /// The Engine.IO session of a socket.
-fn session_of(socket: &Socket) -> Result<&Arc<EngineSession>, ConnectError> {
+pub(super) fn session_of(socket: &Socket) -> Result<&Arc<EngineSession>, ConnectError> {
     let session = socket.req_parts().extensions.get::<Arc<EngineSession>>();
     session.ok_or_else(|| ConnectError::new(&Error::new(Code::Internal, "no session")))
 }
@@ -201,7 +251,11 @@ fn session_of(socket: &Socket) -> Result<&Arc<EngineSession>, ConnectError> {
 ///
 /// An async closure would be spawned and release the socket after that. A CONNECT that comes right behind the disconnect would
 /// then be taken for a repeated one, and would never get a reply.
-struct SocketEndHandler(Arc<SocketRooms>, Arc<SocketEnd>);
+struct SocketEndHandler {
+    rooms: Option<Arc<SocketRooms>>,
+    end: Arc<SocketEnd>,
+    inbox: Arc<Inbox>,
+}
 
 /// Names this handler to socketioxide, which tells handlers apart by their arguments.
 enum EndHandlerMarker {}
@@ -220,8 +274,11 @@ impl DisconnectHandler<Adapter, EndHandlerMarker> for SocketEndHandler {
             }
         }
         // In this order: the rooms to keep with the session are read before the socket leaves all of them.
-        self.0.end(&socket);
-        self.1.set(reason.into());
+        if let Some(rooms) = &self.rooms {
+            rooms.end(&socket);
+        }
+        self.end.set(reason.into());
+        self.inbox.resume_worker();
         release(socket);
     }
 }

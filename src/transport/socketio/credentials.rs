@@ -25,6 +25,9 @@ pub(super) struct Credentials {
     /// The payload could not be parsed.
     #[serde(skip)]
     unreadable: bool,
+    /// There is nothing to resume where the client connects.
+    #[serde(skip)]
+    begins_anew: bool,
     /// The payload, if the application decides by it.
     #[serde(skip)]
     payload: Option<Box<RawValue>>,
@@ -104,8 +107,16 @@ impl Credentials {
         Ok((!text.is_empty()).then_some(text))
     }
 
+    /// Ignores the session that the client may name: where it connects there are none.
+    pub(super) fn begin_anew(&mut self) {
+        self.begins_anew = true;
+    }
+
     /// The session to resume.
     pub(super) fn resume(&self) -> ResumeRequest {
+        if self.begins_anew {
+            return ResumeRequest::Unsupported;
+        }
         let Some(pid) = &self.pid else {
             return ResumeRequest::NewSession;
         };

@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{Extensions, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use tower::{Service, ServiceExt};
 
@@ -21,9 +21,14 @@ use super::{
     inbound::{ProtocolError, WebSocketReader},
     query::{EngineQuery, EngineRequestError},
 };
+#[cfg(feature = "webtransport")]
+use crate::http::webtransport::IncomingSession;
 use crate::{
     error::{Code, Error, Result},
-    http::upgrade::{AcceptedUpgrade, StreamReader, accept_upgrade},
+    http::{
+        TlsAcceptor, client_address,
+        upgrade::{AcceptedUpgrade, StreamReader, accept_upgrade},
+    },
     retry::log_rarely,
     transport::{
         AdmissionControl, Transport,
@@ -36,6 +41,8 @@ use crate::{
 mod handshake;
 mod polling;
 mod upgrade;
+#[cfg(feature = "webtransport")]
+mod webtransport;
 
 /// Checks requests and passes them on to socketioxide.
 pub(super) struct EngineEndpoint {
@@ -49,11 +56,20 @@ pub(super) struct EngineEndpoint {
     pub(super) connect_timeout: Duration,
     pub(super) upgrade_timeout: Duration,
     pub(super) max_payload: usize,
+    /// How many bytes of a WebSocket are read at a time.
+    pub(super) read_size: usize,
     /// The namespaces of the configuration.
     pub(super) served_namespaces: Arc<HashSet<String>>,
+    /// There is an application in this process.
+    pub(super) has_application: bool,
     pub(super) io: SocketIo,
     pub(super) pubsub: PubSubDriver,
+    /// The certificates that WebTransport is served with; `None` if it is not.
+    pub(super) webtransport: Option<TlsAcceptor>,
 }
+
+/// The upgrades that engineioxide writes into an open packet.
+const WEBSOCKET_UPGRADE: &str = r#"["websocket"]"#;
 
 /// The error for a session id that this node does not know.
 const UNKNOWN_SESSION: &str = "Session ID unknown: it has ended, or belongs to another node; with several nodes route each client to one node (sticky sessions), or have clients use only the websocket transport";
@@ -73,6 +89,10 @@ impl EngineEndpoint {
     }
 
     async fn route(self: Arc<Self>, mut request: Request<Body>) -> Result<Response> {
+        #[cfg(feature = "webtransport")]
+        if let Some(incoming) = request.extensions_mut().remove::<IncomingSession>() {
+            return self.webtransport(request, incoming);
+        }
         self.admission
             .check_websocket_origin(request.headers(), request.extensions())?;
         let query = match EngineQuery::parse(request.method(), request.uri(), &self.transports) {
@@ -159,6 +179,22 @@ impl EngineEndpoint {
         }
     }
 
+    /// What a client that polls may upgrade to, as JSON. To WebTransport if it came to this server itself, over TLS, so that HTTP/3 may get
+    /// through, too.
+    fn upgrades(&self, request: &Extensions) -> &'static str {
+        let tls = self.webtransport.as_ref();
+        let has_webtransport =
+            tls.is_some_and(TlsAcceptor::serves_quic) && client_address(request).tls;
+        match (
+            self.transports.contains(&Transport::WebSocket),
+            has_webtransport,
+        ) {
+            (false, _) => "[]",
+            (true, false) => WEBSOCKET_UPGRADE,
+            (true, true) => r#"["websocket","webtransport"]"#,
+        }
+    }
+
     /// The read half that socketioxide gets for a client's WebSocket.
     fn inbound_reader(&self, reader: StreamReader, session: &EngineSession) -> StreamReader {
         let inbound = session.inbound();
@@ -170,7 +206,12 @@ impl EngineEndpoint {
             stall: self.admission.hub().limits().stall,
         };
         let limited = MemoryLimitedReader::new(paced, bearer);
-        Box::new(WebSocketReader::new(Box::new(limited), inbound.clone()))
+        let limited = Box::new(limited);
+        Box::new(WebSocketReader::new(
+            limited,
+            inbound.clone(),
+            self.read_size,
+        ))
     }
 
     /// Hands a WebSocket to socketioxide, and returns when it has ended.

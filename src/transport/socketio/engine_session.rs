@@ -6,7 +6,6 @@
 //! back then.
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::{
         Arc, Mutex, OnceLock, Weak,
@@ -48,12 +47,12 @@ pub(super) use polling::EngineSessions;
 /// One Engine.IO session.
 pub(in crate::transport) struct EngineSession {
     /// The identity of the handshake's own token.
-    principal: Option<Principal>,
+    principal: Option<Box<Principal>>,
     engine: Engine,
     outbox: Arc<Outbox>,
     inbound: Arc<InboundFilter>,
     /// Set if the session started with polling.
-    polling: OnceLock<PollingSession>,
+    polling: OnceLock<Box<PollingSession>>,
     /// What the session holds in memory is charged to this account.
     account: Arc<Account>,
     /// Has connected to a namespace.
@@ -61,13 +60,13 @@ pub(in crate::transport) struct EngineSession {
     closed: AtomicBool,
     close_reason: OnceLock<CloseReason>,
     /// Why it was closed before it connected.
-    rejection: OnceLock<Error>,
+    rejection: OnceLock<Box<Error>>,
     /// Its connections to namespaces.
     sockets: Mutex<Vec<Weak<Socket>>>,
-    /// What to write into replies to CONNECT.
-    connect_replies: Mutex<HashMap<Namespace, ConnectReply>>,
+    /// What to write into the replies to CONNECT that have not passed yet.
+    connect_replies: Mutex<Vec<(Box<str>, ConnectReply)>>,
     /// Rate limiters of its connections, by namespace.
-    rates: Mutex<HashMap<Namespace, ConnectionRates>>,
+    rates: Mutex<Vec<(Namespace, ConnectionRates)>>,
     metrics: Arc<Metrics>,
     admitted: ConnectionPermit,
     /// The client's address.
@@ -90,7 +89,7 @@ impl EngineSession {
         Arc::new_cyclic(|session: &Weak<Self>| {
             let outbox = Outbox::new(limits, queue, session.clone(), metrics.clone());
             Self {
-                principal,
+                principal: principal.map(Box::new),
                 engine,
                 inbound: InboundFilter::new(inbound, outbox.clone(), metrics.clone()),
                 outbox,
@@ -121,7 +120,7 @@ impl EngineSession {
 
     /// The identity of the handshake's own token, if it had one.
     pub(super) fn principal(&self) -> Option<&Principal> {
-        self.principal.as_ref()
+        self.principal.as_deref()
     }
 
     /// The account that the session's memory is charged to.
@@ -146,26 +145,34 @@ impl EngineSession {
 
     /// The rate limiters of its connections to a namespace.
     pub(super) fn rates(&self, namespace: &Namespace) -> ConnectionRates {
-        lock(&self.rates)
-            .entry(namespace.clone())
-            .or_default()
-            .clone()
+        let mut all = lock(&self.rates);
+        if let Some(rates) = find(&all, namespace) {
+            return rates;
+        }
+        let rates = ConnectionRates::default();
+        // Mostly the only ones.
+        all.reserve_exact(1);
+        all.push((namespace.clone(), rates.clone()));
+        rates
     }
 
     /// The same, if it has had connections to the namespace before.
     pub(super) fn previous_rates(&self, namespace: &Namespace) -> Option<ConnectionRates> {
-        lock(&self.rates).get(namespace).cloned()
+        find(&lock(&self.rates), namespace)
     }
 
     /// Sets what to write into the reply to a namespace's CONNECT.
-    pub(super) fn set_connect_reply(&self, namespace: &Namespace, reply: ConnectReply) {
-        lock(&self.connect_replies).insert(namespace.clone(), reply);
+    pub(super) fn set_connect_reply(&self, namespace: &str, reply: ConnectReply) {
+        let mut replies = lock(&self.connect_replies);
+        replies.retain(|(of, _)| **of != *namespace);
+        replies.push((namespace.into(), reply));
     }
 
     /// Adds a connection to a namespace.
     pub(in crate::transport) fn add_socket(&self, socket: Weak<Socket>) {
         let mut sockets = lock(&self.sockets);
         sockets.retain(|socket| socket.strong_count() > 0);
+        sockets.reserve_exact(1);
         sockets.push(socket);
     }
 
@@ -228,13 +235,13 @@ impl EngineSession {
     /// Closes the session of a client that cannot connect now. socketioxide's refusal does not reach it: a stock client takes
     /// that for final, but reconnects when its transport is closed.
     pub(super) fn reject_connect(&self, error: &Error) {
-        let _ = self.rejection.set(error.clone());
+        let _ = self.rejection.set(error.clone().into());
         self.close(CloseReason::Refused(error.code()));
     }
 
     /// The error of [`reject_connect`](Self::reject_connect), if it was called.
     pub(super) fn rejection(&self) -> Option<&Error> {
-        self.rejection.get()
+        self.rejection.get().map(Box::as_ref)
     }
 
     /// Closes the session without a reason.
@@ -261,8 +268,19 @@ impl OutboxOwner for EngineSession {
         tokio::spawn(async move { outbox.close_as(why) });
     }
 
-    fn connect_reply(&self, namespace: &str) -> Option<ConnectReply> {
-        lock(&self.connect_replies).get(namespace).copied()
+    fn take_connect_reply(&self, namespace: &str) -> Option<ConnectReply> {
+        let mut replies = lock(&self.connect_replies);
+        let at = replies.iter().position(|(of, _)| **of == *namespace)?;
+        let (_, reply) = replies.swap_remove(at);
+        if replies.is_empty() {
+            *replies = Vec::new();
+        }
+        Some(reply)
+    }
+
+    fn document(&self) -> Option<&str> {
+        let (_, document) = self.inbound.document()?;
+        Some(document.as_str())
     }
 
     fn send_barrier(&self) -> Result<bool, ChannelFull> {
@@ -284,6 +302,12 @@ impl OutboxOwner for EngineSession {
     fn end_polling(&self) {
         self.post_close();
     }
+}
+
+/// Those of a namespace.
+fn find(rates: &[(Namespace, ConnectionRates)], namespace: &Namespace) -> Option<ConnectionRates> {
+    let (_, rates) = rates.iter().find(|(of, _)| of == namespace)?;
+    Some(rates.clone())
 }
 
 impl Drop for EngineSession {

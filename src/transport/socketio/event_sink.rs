@@ -6,7 +6,6 @@ use std::{
 };
 
 use serde::Serialize;
-use serde_json::json;
 use socketioxide::{AckError, SendError, SocketError};
 
 use super::{
@@ -14,22 +13,26 @@ use super::{
     raw_arguments::RawArguments, rooms::SocketRooms,
 };
 use crate::{
-    error::Error,
+    error::{Error, Result},
     events::NamespaceOwners,
     hub::{
-        CloseReason, ConnectionRates, DeliveryPolicy, Drained, Event, EventSink, Format,
-        OutgoingEvent, PendingReply,
+        ClientState, CloseReason, ConnectionRates, DeliveryPolicy, Drained, Event, EventSink,
+        Format, OutgoingEvent, PendingReply,
     },
+    limits::{Account, Exhausted},
     model::{EventPayload, Namespace, RoomName},
-    transport::wire::{EngineProtocol, Frame, Outbox, OutboxOwner},
+    transport::wire::{EngineProtocol, Frame, Outbox, OutboxOwner, document_of},
 };
 
 /// The event sink of one connection.
 pub(super) struct SocketEventSink {
     namespace: Namespace,
     socket: SocketRef,
-    rooms: Arc<SocketRooms>,
+    /// Its rooms of socketioxide's, if there may be an application that uses them.
+    rooms: Option<Arc<SocketRooms>>,
     owners: Arc<NamespaceOwners>,
+    /// The connection is of a document: of the hub's events it is sent errors alone. Others could be named as those of the document.
+    of_document: bool,
     session: Arc<EngineSession>,
     outbox: Arc<Outbox>,
     close_reason: OnceLock<CloseReason>,
@@ -38,11 +41,12 @@ pub(super) struct SocketEventSink {
 impl SocketEventSink {
     pub(super) fn new(
         namespace: Namespace,
-        (socket, rooms): (SocketRef, Arc<SocketRooms>),
+        (socket, rooms): (SocketRef, Option<Arc<SocketRooms>>),
         owners: Arc<NamespaceOwners>,
         session: Arc<EngineSession>,
     ) -> Self {
         Self {
+            of_document: document_of(namespace.as_str()).is_some(),
             namespace,
             socket,
             rooms,
@@ -59,16 +63,54 @@ impl SocketEventSink {
         own.or_else(|| self.session.close_reason())
     }
 
+    /// What the memory is charged to that the client makes the node hold.
+    pub(super) fn account(&self) -> &Account {
+        self.session.account()
+    }
+
+    /// The version of Engine.IO that the client speaks.
+    pub(super) fn protocol(&self) -> EngineProtocol {
+        self.session.inbound().protocol()
+    }
+
+    /// An event that only this connection is sent.
+    pub(super) fn payload_frame(&self, event: &EventPayload) -> Frame {
+        Frame::payload(&self.namespace, event, self.protocol())
+    }
+
+    /// The ack of the client's packet `id`.
+    pub(super) fn ack_frame(&self, id: i64, arguments: &EventPayload) -> Frame {
+        Frame::ack_payload(&self.namespace, id, arguments, self.protocol())
+    }
+
+    /// Queues a frame.
+    pub(super) fn push_frame(&self, frame: Frame) {
+        self.outbox.push(frame, &DeliveryPolicy::Always);
+    }
+
+    /// Queues a frame that may be large.
+    ///
+    /// # Errors
+    /// `unavailable`: there is no memory for it.
+    pub(super) fn push_charged(&self, frame: Frame) -> Result<()> {
+        let frame = frame.charged(self.session.account());
+        self.push_frame(frame.map_err(Exhausted::into_memory_error)?);
+        Ok(())
+    }
+
+    /// Counts an error that is sent to the client.
+    pub(super) fn count_error(&self, error: &Error) {
+        self.session.count_error(error);
+    }
+
     /// Sends the ack of the client's packet `id` with any arguments.
     pub(super) fn acknowledge_payload(&self, id: i64, arguments: &EventPayload) {
-        let protocol = self.session.inbound().protocol();
-        let frame = Frame::ack_payload(&self.namespace, id, arguments, protocol);
-        self.push_ack(id, frame);
+        self.push_ack(id, self.ack_frame(id, arguments));
     }
 
     /// Queues an application's event.
     fn push_payload(&self, event: &OutgoingEvent, payload: &EventPayload) {
-        let format = match self.session.inbound().protocol() {
+        let format = match self.protocol() {
             EngineProtocol::V3 if !payload.attachments.is_empty() => Format::LegacyPacket,
             _ => Format::Packet,
         };
@@ -84,6 +126,17 @@ impl SocketEventSink {
         self.outbox.push(frame, event.delivery_policy());
     }
 
+    /// Sends the ack of the client's packet `id`, which has failed.
+    pub(super) fn acknowledge_failure(&self, id: i64, error: &Error) {
+        self.acknowledge(id, &FailedAck { ok: false, error });
+    }
+
+    /// Sends an `error` event: an event that asked for no ack has failed.
+    pub(super) fn send_error(&self, event: &str, room: Option<&RoomName>, error: &impl Serialize) {
+        let error = ErrorEvent { event, room, error };
+        self.push(&OutgoingEvent::notice("error", &error));
+    }
+
     /// Sends the ack of the client's packet `id`, in order with the events that are pushed.
     pub(super) fn acknowledge(&self, id: i64, value: &(impl Serialize + ?Sized)) {
         self.push_ack(id, Frame::ack(&self.namespace, id, value));
@@ -94,15 +147,38 @@ impl SocketEventSink {
         let frame = frame.unwrap_or_else(|limit| {
             let error = limit.into_memory_error();
             self.session.count_error(&error);
-            Frame::ack(&self.namespace, id, &json!({ "ok": false, "error": error }))
+            let failed = FailedAck {
+                ok: false,
+                error: &error,
+            };
+            Frame::ack(&self.namespace, id, &failed)
         });
         self.outbox.push(frame, &DeliveryPolicy::Always);
     }
 }
 
+/// What the ack of an event says that has failed.
+#[derive(Serialize)]
+struct FailedAck<'a> {
+    ok: bool,
+    error: &'a Error,
+}
+
+/// What an `error` event says.
+#[derive(Serialize)]
+pub(super) struct ErrorEvent<'a, E> {
+    pub(super) event: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) room: Option<&'a RoomName>,
+    #[serde(flatten)]
+    pub(super) error: &'a E,
+}
+
 impl EventSink for SocketEventSink {
     fn push(&self, event: &OutgoingEvent) {
         match event.event() {
+            Event::Notice("error", ..) if self.of_document => {}
+            _ if self.of_document => return,
             Event::Broadcast(broadcast) => return self.push_payload(event, &broadcast.event),
             Event::Notice(name, ..) if !self.owners.sends_notice(name) => return,
             _ => {}
@@ -120,6 +196,9 @@ impl EventSink for SocketEventSink {
         if let Event::Notice(name, ..) = event.event()
             && !self.owners.sends_notice(name)
         {
+            return None;
+        }
+        if self.of_document {
             return None;
         }
         let arguments = event.arguments();
@@ -152,19 +231,26 @@ impl EventSink for SocketEventSink {
     // Rooms of the hub are mirrored in socketioxide, for what an application emits to a room by `io`.
 
     fn room_joined(&self, room: &RoomName) {
-        self.rooms.mirror_join(&self.socket, room);
+        if let Some(rooms) = &self.rooms {
+            rooms.mirror_join(&self.socket, room);
+        }
     }
 
     fn room_left(&self, room: &RoomName) {
-        self.rooms.mirror_leave(&self.socket, room);
+        if let Some(rooms) = &self.rooms {
+            rooms.mirror_leave(&self.socket, room);
+        }
     }
 
     fn rooms(&self) -> Vec<String> {
-        self.rooms.of_application(&self.socket)
+        let rooms = self.rooms.as_ref();
+        rooms.map_or_else(Vec::new, |rooms| rooms.of_application(&self.socket))
     }
 
     fn rejoin_rooms(&self, rooms: &[String]) {
-        self.rooms.rejoin_rooms(&self.socket, rooms);
+        if let Some(own) = &self.rooms {
+            own.rejoin_rooms(&self.socket, rooms);
+        }
     }
 
     fn rates(&self) -> ConnectionRates {
@@ -173,6 +259,10 @@ impl EventSink for SocketEventSink {
 
     fn dropped(&self, events: u64) {
         self.outbox.count_dropped(events);
+    }
+
+    fn client(&self) -> ClientState {
+        self.outbox.client_state("socketio")
     }
 
     fn is_behind(&self) -> bool {

@@ -15,6 +15,7 @@ use serde_json::json;
 
 mod attachments;
 mod client_frame;
+mod documents;
 mod event_name;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzzing;
@@ -45,10 +46,11 @@ use crate::{
     telemetry::Metrics,
     transport::{
         packet_rate::PacketRate,
-        wire::{self, Frame, Outbox, other_parser},
+        wire::{self, Frame, Outbox, document_of, other_parser},
     },
 };
 use attachments::PartialPacket;
+use documents::SessionDocument;
 use namespaces::{ConnectStep, NamespaceStatus};
 use packet::{ClientPacket, PacketKind, SocketIoPacket};
 use verdict::{BinaryPacket, IgnoredPacket, Incoming, PacketVerdict, PendingConnect};
@@ -78,11 +80,12 @@ pub(super) struct InboundFilter {
     metrics: Arc<Metrics>,
     state: Mutex<FilterState>,
     namespaces: Namespaces,
+    document: SessionDocument,
 }
 
 #[derive(Default)]
 struct FilterState {
-    partial: Option<PartialPacket>,
+    partial: Option<Box<PartialPacket>>,
     /// Attachments still to come of a packet that was refused.
     skipped_attachments: usize,
     /// Bit set of the kinds of [`IgnoredPacket`] that were logged.
@@ -114,6 +117,7 @@ impl InboundFilter {
             metrics,
             state: Mutex::default(),
             namespaces: Namespaces::new(served_namespaces.clone(), protocol, identified),
+            document: SessionDocument::default(),
         })
     }
 
@@ -195,6 +199,10 @@ impl InboundFilter {
             }
             return self.ignore(IgnoredPacket::NotConnected);
         }
+        let packet = match self.share_namespace(packet) {
+            Ok(packet) => packet,
+            Err(verdict) => return verdict,
+        };
         // Events of other namespaces are an application's, and have no other rate limit.
         let is_event = matches!(packet.kind, PacketKind::Data { event: true, .. });
         if !is_event || !self.namespaces.serves(packet.namespace) {
@@ -280,12 +288,13 @@ impl InboundFilter {
     /// Responds to an event that is too large, or for which there is no memory, by its ack or an `error` event.
     fn send_error(&self, namespace: &str, ack: Option<i64>, event: bool, error: &Error) {
         self.metrics.error(error);
-        let Ok(namespace) = Namespace::parse(namespace) else {
+        let Ok(namespace) = Namespace::parse(self.client_namespace(namespace)) else {
             return; // no client is connected there
         };
         let frame = match ack {
             Some(id) => Frame::ack(&namespace, id, &json!({ "ok": false, "error": error })),
-            None if event => {
+            // What clients of documents have is in their acks, too.
+            None if event || document_of(namespace.as_str()).is_some() => {
                 let notice = OutgoingEvent::notice("error", error);
                 let arguments = notice.arguments();
                 Frame::event(&namespace, &arguments.name, &arguments.values)

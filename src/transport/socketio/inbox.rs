@@ -1,28 +1,34 @@
 //! The queue between socketioxide's read loop and the worker that handles a connection's events in order.
 //!
+//! While there is nothing to do the worker need not have a task ([`parking`](super::parking)): the inbox keeps it, and the next packet
+//! resumes it.
+//!
 //! A client that sends faster than its events are handled is not read for a while (see [`Outbox::pause_reads`]). What it has sent
 //! already, the rest of a POST's payload above all, is still queued; only what exceeds that is refused.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use serde_json::json;
 use socketioxide::handler::MessageHandler;
 use socketioxide_core::Value;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{Adapter, Socket, event_packet::EventPacket, inbound::RAW_EVENT};
 use crate::{
     error::{Code, Error, Limit},
-    hub::{DeliveryPolicy, OutgoingEvent},
+    hub::{CloseReason, DeliveryPolicy, OutgoingEvent},
     limits::Charge,
     model::Namespace,
     sync::lock,
     telemetry::Metrics,
-    transport::wire::{Frame, Outbox},
+    transport::wire::{Frame, Outbox, document_of},
 };
 
 /// Bounds of an inbox. Past half of `events` or `bytes` the client is not read any further.
@@ -37,11 +43,29 @@ pub(super) struct InboxLimits {
 /// Queued bytes that are not charged to the node's memory limit.
 pub(super) const UNCHARGED_BYTES: usize = 32 << 10;
 
+/// Resumes a worker that has no task.
+pub(super) type ParkedWorker = Box<dyn FnOnce() + Send>;
+
+/// What the worker of an inbox gets next.
+pub(super) enum Received {
+    Packet(EventPacket),
+    /// There is nothing, and has been nothing for a while: the worker may give up its task.
+    Quiet,
+    /// There will be no more packets.
+    Ended,
+}
+
 /// Memory that a packet takes besides its bytes, approximately.
 const PACKET_OVERHEAD: usize = 128;
 
 struct InboxQueue {
     packets: VecDeque<EventPacket>,
+    /// The worker, while it has no task.
+    parked: Option<ParkedWorker>,
+    /// The worker is asked to give up its task.
+    park_requested: bool,
+    /// When it is resumed at the latest, as far as that is scheduled.
+    resumed_at: Option<Instant>,
     bytes: usize,
     charge: Charge,
     /// There is no memory for more packets.
@@ -51,9 +75,12 @@ struct InboxQueue {
     closed: bool,
 }
 
-struct Inbox {
+/// The queue of one connection.
+pub(super) struct Inbox {
     queue: Mutex<InboxQueue>,
     not_empty: Notify,
+    /// A packet has been queued since the last [`ask_to_park`](Self::ask_to_park).
+    used: AtomicBool,
     limits: InboxLimits,
     /// Pauses reading from the client. Holds nothing that holds the socket.
     outbox: Arc<Outbox>,
@@ -80,6 +107,9 @@ pub(super) fn channel(
 ) -> (InboxSender, InboxReceiver) {
     let queue = InboxQueue {
         packets: VecDeque::new(),
+        parked: None,
+        park_requested: false,
+        resumed_at: None,
         bytes: 0,
         charge,
         memory_exhausted: false,
@@ -89,6 +119,7 @@ pub(super) fn channel(
     let inbox = Arc::new(Inbox {
         queue: Mutex::new(queue),
         not_empty: Notify::new(),
+        used: AtomicBool::new(true),
         limits,
         outbox,
     });
@@ -134,16 +165,80 @@ impl Inbox {
             queue.reads_paused = true;
             self.outbox.pause_reads();
         }
-        drop(queue);
-        self.not_empty.notify_one();
+        self.used.store(true, Ordering::Relaxed);
+        self.wake_worker(queue);
         Ok(())
     }
 
-    /// Takes the next packet, if there is one; `Err` if there will be none.
-    fn pop(&self) -> Result<Option<EventPacket>, ()> {
+    /// Wakes the worker, or gives it a task again.
+    fn wake_worker(&self, mut queue: MutexGuard<'_, InboxQueue>) {
+        let parked = queue.parked.take();
+        drop(queue);
+        match parked {
+            Some(resume) => resume(),
+            None => self.not_empty.notify_one(),
+        }
+    }
+
+    /// Gives the worker a task again, if it has none.
+    pub(super) fn resume_worker(&self) {
+        self.wake_worker(self.lock());
+    }
+
+    /// Keeps a worker that gives up its task until there is something for it. It has it back at once if there is already, or if
+    /// `ended`.
+    pub(super) fn park(&self, worker: ParkedWorker, ended: impl FnOnce() -> bool) {
+        let mut queue = self.lock();
+        // Who ends the socket resumes the worker after that: either it is parked by then, or this sees the end.
+        if queue.packets.is_empty() && !queue.closed && !ended() {
+            queue.packets = VecDeque::new();
+            queue.parked = Some(worker);
+        } else {
+            drop(queue);
+            worker();
+        }
+    }
+
+    /// Notes that the worker has to be resumed at `at`. Returns whether that is to be scheduled: not if it is resumed earlier anyway, and
+    /// can say then when it wants to be resumed next.
+    pub(super) fn schedule(&self, at: Instant) -> bool {
+        let mut queue = self.lock();
+        let is_earlier = queue.resumed_at.is_none_or(|known| at < known);
+        if is_earlier {
+            queue.resumed_at = Some(at);
+        }
+        is_earlier
+    }
+
+    /// Resumes the worker as scheduled for `at`.
+    pub(super) fn resume_scheduled(&self, at: Instant) {
+        let mut queue = self.lock();
+        if queue.resumed_at == Some(at) {
+            queue.resumed_at = None;
+        }
+        self.wake_worker(queue);
+    }
+
+    /// Asks the worker to give up its task, unless it has been used since the last call. Returns whether it was asked.
+    pub(super) fn ask_to_park(&self) -> bool {
+        if self.used.swap(false, Ordering::Relaxed) {
+            return false;
+        }
+        let mut queue = self.lock();
+        queue.park_requested = true;
+        drop(queue);
+        self.not_empty.notify_one();
+        true
+    }
+
+    /// Takes what the worker gets next, if there is anything.
+    fn pop(&self) -> Option<Received> {
         let mut queue = self.lock();
         let Some(packet) = queue.packets.pop_front() else {
-            return if queue.closed { Err(()) } else { Ok(None) };
+            return match queue.closed {
+                true => Some(Received::Ended),
+                false => std::mem::take(&mut queue.park_requested).then_some(Received::Quiet),
+            };
         };
         queue.bytes -= memory_size(&packet);
         queue.update_charge();
@@ -155,7 +250,7 @@ impl Inbox {
         if resume {
             self.outbox.resume_reads();
         }
-        Ok(Some(packet))
+        Some(Received::Packet(packet))
     }
 
     /// Whether it is more than half full, or there is no memory for more.
@@ -176,6 +271,12 @@ impl InboxSender {
         .for_limit(Limit::Inbox)
         .retry_after(Duration::from_millis(100));
         self.metrics.error(&error);
+        if document_of(self.namespace.as_str()).is_some() {
+            // Its client takes what it has sent for stored; it sends it again when it has connected again.
+            let outbox = self.inbox.outbox.clone();
+            tokio::spawn(async move { outbox.close_as(CloseReason::Failed) });
+            return;
+        }
         let frame = match packet.ack {
             Some(id) => Frame::ack(&self.namespace, id, &json!({ "ok": false, "error": error })),
             None => {
@@ -213,13 +314,17 @@ impl MessageHandler<Adapter, RawPacketHandler> for InboxSender {
 }
 
 impl InboxReceiver {
-    /// Waits for the next packet; `None` if there will be none.
-    pub(super) async fn next(&mut self) -> Option<EventPacket> {
+    /// The queue itself.
+    pub(super) fn inbox(&self) -> &Arc<Inbox> {
+        &self.0
+    }
+
+    /// Waits for the next packet, or until the worker is asked to give up its task.
+    pub(super) async fn next(&mut self) -> Received {
         loop {
             match self.0.pop() {
-                Ok(Some(packet)) => return Some(packet),
-                Ok(None) => self.0.not_empty.notified().await,
-                Err(()) => return None,
+                Some(received) => return received,
+                None => self.0.not_empty.notified().await,
             }
         }
     }

@@ -1,7 +1,8 @@
-//! The one task of a connection: receives its events in the order they came, parses them, and executes them.
+//! The one worker of a connection: receives its events in the order they came, parses them, and executes them. It is a task, except
+//! while there is nothing to do ([`parking`](super::parking)).
 //!
-//! Each event goes to its owner: to the hub's executor if it is one of the contract, to the other sockets if it is relayed, or to
-//! the application's handler. The application is told of the connection's beginning and end, too.
+//! Each event goes to its owner: to the hub's executor if it is one of the contract, to the other sockets if it is relayed, to
+//! the endpoint of a hook, or to the application's handler. The application is told of the connection's beginning and end, too.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use serde::Serialize;
 use tokio::task::consume_budget;
 
 mod application;
+mod hook;
 
 pub(super) use self::application::Greeting;
 use super::{
@@ -16,7 +18,7 @@ use super::{
     event_packet::{EventArguments, EventPacket},
     event_sink::SocketEventSink,
     handlers::encode_ok,
-    inbox::InboxReceiver,
+    inbox::{InboxReceiver, Received},
     relay::relay,
     socket_end::SocketEnd,
     succession::Place,
@@ -24,10 +26,7 @@ use super::{
 use crate::{
     error::{Code, Error, Result},
     events::{CONTRACT_EVENTS, Owner, RelayMode},
-    hub::{
-        Connection, EventSink, Executor, OutgoingEvent, Reply, ReplySink, Request, RequestCost,
-        track_idle,
-    },
+    hub::{Connection, Executor, Reply, ReplySink, Request, RequestCost, track_idle},
     model::{EventPayload, MAX_EVENT_BYTES, RoomName},
     transport::requests::{self, named_room},
 };
@@ -36,7 +35,7 @@ use crate::{
 /// handles two for a unit.
 const BUDGET_UNITS_PER_EVENT: usize = 4;
 
-/// State of the task.
+/// State of the worker.
 pub(super) struct Worker {
     transport: Arc<SocketIoTransport>,
     executor: Executor<SocketReplySink>,
@@ -44,6 +43,16 @@ pub(super) struct Worker {
     namespace: ServedNamespace,
     io: SocketIo,
     end: Arc<SocketEnd>,
+    /// Its place among the connections with the same id, if the application is told of its beginning or end.
+    place: Option<Place>,
+}
+
+/// Why a worker stops receiving.
+enum Pause {
+    /// There is nothing to do for now.
+    Resting,
+    /// The socket has ended, and everything that it sent is handled.
+    Ended,
 }
 
 /// Sends replies to one connection.
@@ -67,7 +76,7 @@ impl Worker {
         connection: Arc<Connection>,
         (socket, io, event_sink): (SocketRef, SocketIo, Arc<SocketEventSink>),
         inbox: InboxReceiver,
-        end: Arc<SocketEnd>,
+        (end, place): (Arc<SocketEnd>, Option<Place>),
     ) -> Self {
         let sink = SocketReplySink { socket, event_sink };
         let ended = end.token().clone();
@@ -78,27 +87,51 @@ impl Worker {
             inbox,
             io,
             end,
+            place,
         }
     }
 
-    /// Runs until the socket has ended, everything it sent is handled, and the application has been told.
-    pub(super) async fn run(mut self, greeting: Option<Greeting>, place: Option<Place>) {
+    /// Runs until the socket has ended, everything it sent is handled, and the application has been told; or until there is nothing
+    /// to do, and then as another task when there is.
+    pub(super) async fn run(mut self, greeting: Option<Greeting>) {
         // Boxed: most connections need none of this most of the time.
-        Box::pin(self.announce_begin(greeting, place.as_ref())).await;
-        self.handle_packets().await;
+        Box::pin(self.announce_begin(greeting)).await;
+        self.serve().await;
+    }
+
+    async fn serve(mut self) {
+        self.transport.parking.watch(self.inbox.inbox());
+        match self.handle_packets().await {
+            Pause::Resting => self.park(),
+            Pause::Ended => Box::pin(self.finish()).await,
+        }
+    }
+
+    /// Gives the task up.
+    fn park(self) {
+        let (inbox, end) = (self.inbox.inbox().clone(), self.end.clone());
+        let resume = move || {
+            let runtime = self.transport.parking.runtime().clone();
+            drop(runtime.spawn(self.serve()));
+        };
+        inbox.park(Box::new(resume), || end.token().is_cancelled());
+    }
+
+    async fn finish(mut self) {
         self.executor.finish().await;
         let (hub, connection) = (&self.transport.hub, self.executor.connection());
+        hub.save_if_new(connection).await;
         hub.save_application(connection).await;
         let rooms = connection.rooms();
         let _draining = hub.hold_ending();
         // Before the application is told: whatever its handler does, the client is a member no more.
         hub.disconnect(connection);
         Box::pin(self.announce_end(rooms)).await;
-        drop(place);
     }
 
-    /// Handles what the client sends until the socket has ended, and everything that it had sent by then.
-    async fn handle_packets(&mut self) {
+    /// Handles what the client sends until the socket has ended, and everything that it had sent by then; or until there is nothing to
+    /// do.
+    async fn handle_packets(&mut self) -> Pause {
         let (mut ended, mut idle) = (false, false);
         // Made once: waiting for it anew with each event would cost as much as the event's parsing.
         let mut end = std::pin::pin!(self.end.token().clone().cancelled_owned());
@@ -113,8 +146,13 @@ impl Worker {
                     ended = true;
                     self.inbox.close();
                 }
-                packet = track_idle(&mut idle, self.inbox.next()), if takes_more => {
-                    let Some(packet) = packet else { break };
+                received = track_idle(&mut idle, self.inbox.next()), if takes_more => {
+                    let packet = match received {
+                        Received::Packet(packet) => packet,
+                        Received::Quiet if self.may_park() => return Pause::Resting,
+                        Received::Quiet => continue,
+                        Received::Ended => return Pause::Ended,
+                    };
                     if std::mem::take(&mut idle) {
                         self.executor.note_caught_up();
                     }
@@ -126,6 +164,16 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Whether there is nothing to do for now; if there is, it is asked again later.
+    fn may_park(&mut self) -> bool {
+        let (parking, inbox) = (&self.transport.parking, self.inbox.inbox());
+        let may = self.executor.rest() && parking.allows(inbox, self.executor.expires_at());
+        if !may {
+            parking.watch(inbox);
+        }
+        may
     }
 
     async fn handle(&mut self, mut packet: EventPacket) {
@@ -144,6 +192,10 @@ impl Worker {
             Some(Owner::Application) => {
                 let called = self.call_handler(&arguments, &packet, target.ack).await;
                 return self.finish_handler(&target, called);
+            }
+            Some(Owner::Hook(index)) => {
+                // Boxed: most events need none of this.
+                return Box::pin(self.call_hook(index, &arguments, &packet, &target)).await;
             }
             Some(Owner::Relay(mode)) => self.relay(&arguments, &packet, mode).await,
             None => self.refuse().await,
@@ -201,23 +253,15 @@ impl SocketReplySink {
     fn send(&self, target: &AckTarget, result: Result<&EventPayload, &Error>) {
         match (target.ack, result) {
             (Some(ack), Ok(reply)) => self.event_sink.acknowledge_payload(ack, reply),
-            (Some(ack), Err(error)) => self
-                .event_sink
-                .acknowledge(ack, &FailedAck { ok: false, error }),
+            (Some(ack), Err(error)) => self.event_sink.acknowledge_failure(ack, error),
             (None, Ok(_)) => {}
             (None, Err(error)) => self.send_error(target, error),
         }
     }
 
     fn send_error(&self, target: &AckTarget, error: &impl Serialize) {
-        self.event_sink.push(&OutgoingEvent::notice(
-            "error",
-            &ErrorEvent {
-                event: &target.event,
-                room: target.room.as_ref(),
-                error,
-            },
-        ));
+        self.event_sink
+            .send_error(&target.event, target.room.as_ref(), error);
     }
 }
 
@@ -266,19 +310,4 @@ fn no_binary() -> Error {
     Error::bad_request(
         "this event takes no binary attachments: send text (base64 for instance), or use a relayed event",
     )
-}
-
-#[derive(Serialize)]
-struct FailedAck<'a> {
-    ok: bool,
-    error: &'a Error,
-}
-
-#[derive(Serialize)]
-struct ErrorEvent<'a, E> {
-    event: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    room: Option<&'a RoomName>,
-    #[serde(flatten)]
-    error: &'a E,
 }

@@ -3,14 +3,8 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use tokio::{
-    task::consume_budget,
-    time::{Instant, sleep_until},
-};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{self, Message},
-};
+use tokio::{task::consume_budget, time::sleep_until};
+use tokio_tungstenite::tungstenite::Message;
 
 use super::{
     Envelopes,
@@ -18,29 +12,15 @@ use super::{
 };
 use crate::{
     error::Error,
-    http::upgrade::StreamReader,
-    hub::{CloseReason, Executor, Join, Request, track_idle},
+    hub::{Executor, Join, Request, track_idle},
     model::RoomName,
     transport::{
         WebSocketSettings,
-        close_codes::{NOT_UTF8, PROTOCOL, TOO_LARGE},
+        client_socket::{ClientSocket, ClosedBy, Heartbeat, close_for},
         envelope,
         framed_client::FramedClient,
-        message_memory::MemoryLimitedReader,
-        wire::{Frame, OutboxStream},
     },
 };
-
-/// Who closed the connection.
-#[derive(PartialEq, Eq)]
-pub(super) enum ClosedBy {
-    /// The server; the client gets a moment to read the last frame.
-    Server,
-    /// The client, or its network.
-    Client,
-}
-
-pub(super) type ClientSocket = WebSocketStream<OutboxStream<MemoryLimitedReader<StreamReader>>>;
 
 /// One connection's task.
 pub(super) struct Conversation<'a> {
@@ -69,47 +49,38 @@ impl Conversation<'_> {
 
     /// Executes the client's requests, frame by frame, until one side closes the connection.
     pub(super) async fn run(&mut self, socket: &mut ClientSocket) -> ClosedBy {
-        let (interval, pong_timeout) = (self.settings.ping_interval, self.settings.ping_timeout);
-        let (mut last_read, mut pinged, mut idle) = (Instant::now(), false, false);
+        let (mut heartbeat, mut idle) = (Heartbeat::new(self.settings), false);
         loop {
             let reads_requests = self.executor.accepts_requests();
             if !reads_requests {
                 // A pong would not be read meanwhile.
-                (last_read, pinged) = (Instant::now(), false);
+                heartbeat.reset();
             }
-            let due = last_read
-                + if pinged {
-                    interval + pong_timeout
-                } else {
-                    interval
-                };
+            let due = heartbeat.due();
             tokio::select! {
                 biased;
                 () = self.client.closing() => return ClosedBy::Server,
                 () = self.executor.drive() => {}
                 next = track_idle(&mut idle, socket.next()), if reads_requests => {
-                    (last_read, pinged) = (Instant::now(), false);
+                    heartbeat.reset();
                     if std::mem::take(&mut idle) {
                         self.executor.note_caught_up();
                     }
                     match next {
                         Some(Ok(message)) => {
-                            self.handle(message).await;
+                            // Boxed: its future is larger than all that an idle connection needs.
+                            Box::pin(self.handle(message)).await;
                             // Many frames may have arrived at once: yield to other tasks.
                             consume_budget().await;
                         }
-                        Some(Err(error)) => return self.close_for(&error),
+                        Some(Err(error)) => return close_for(self.client, &error),
                         None => return ClosedBy::Client,
                     }
                 }
                 () = sleep_until(due), if reads_requests => {
-                    if pinged {
-                        self.client.count_close("ping_timeout");
-                        self.client.outbox().end();
+                    if !heartbeat.beat(self.client) {
                         return ClosedBy::Client;
                     }
-                    self.client.send(Frame::ping());
-                    pinged = true;
                 }
             }
         }
@@ -128,28 +99,5 @@ impl Conversation<'_> {
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return,
         };
         self.executor.execute(target, request).await;
-    }
-
-    /// Closes a client whose bytes are no valid frames.
-    fn close_for(&self, error: &tungstenite::Error) -> ClosedBy {
-        let (code, text) = match error {
-            tungstenite::Error::Capacity(_) => (TOO_LARGE, "too_large"),
-            tungstenite::Error::Protocol(
-                tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-            )
-            | tungstenite::Error::ConnectionClosed
-            | tungstenite::Error::AlreadyClosed
-            | tungstenite::Error::Io(_) => return ClosedBy::Client,
-            tungstenite::Error::Utf8(_) => (NOT_UTF8, "bad_request"),
-            _ => (PROTOCOL, "bad_request"),
-        };
-        tracing::debug!(%error, "closing a WebSocket: invalid frame");
-        let reason = match code {
-            TOO_LARGE => CloseReason::TooLarge,
-            _ => CloseReason::Malformed,
-        };
-        self.client.count_close(reason.as_str());
-        self.client.close_with(Some(Frame::close(code, text)), true);
-        ClosedBy::Server
     }
 }

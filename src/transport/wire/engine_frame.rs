@@ -22,6 +22,8 @@ pub(super) enum EngineFrame {
     Connected(Bytes),
     /// The refusal of a CONNECT.
     Refused(Bytes),
+    /// A disconnect from a namespace; in Engine.IO 3 the reply to a CONNECT, too.
+    Bodiless(Bytes),
     /// A packet that is followed by this number of binary frames.
     Binary(Bytes, usize),
     /// An event without attachments.
@@ -78,6 +80,7 @@ impl EngineFrame {
             OutgoingPacket::Connected(_) => Self::Connected(frame),
             OutgoingPacket::Event => Self::Event(frame),
             OutgoingPacket::Refused => Self::Refused(frame),
+            OutgoingPacket::Bodiless => Self::Bodiless(frame),
             OutgoingPacket::Binary(0) | OutgoingPacket::Other => Self::Other(frame),
             OutgoingPacket::Binary(attachments) => Self::Binary(frame, attachments),
         }
@@ -91,6 +94,8 @@ pub(super) enum OutgoingPacket<'a> {
     Connected(&'a str),
     /// The refusal of a CONNECT.
     Refused,
+    /// A disconnect from a namespace; in Engine.IO 3 the reply to a CONNECT, too.
+    Bodiless,
     Event,
     /// With this number of attachments.
     Binary(usize),
@@ -105,9 +110,10 @@ impl<'a> OutgoingPacket<'a> {
         match kind {
             "40" => match split_namespace(rest) {
                 (namespace, body) if body.starts_with('{') => Self::Connected(namespace),
-                _ => Self::Other,
+                _ => Self::Bodiless,
             },
             "44" => Self::Refused,
+            "41" => Self::Bodiless,
             "42" => {
                 let (_, body) = split_namespace(rest);
                 let name = body

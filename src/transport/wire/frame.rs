@@ -18,6 +18,9 @@ pub(super) const BINARY: u8 = 0x82;
 const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 
+/// Bytes of the reason in a close frame: control frames have at most 125, with the code.
+const LONGEST_CLOSE_REASON: usize = 123;
+
 /// Marks a packet in base64 where packets are text.
 pub(super) const BASE64_MARKER: char = 'b';
 
@@ -136,6 +139,7 @@ impl Frame {
 
     /// A close frame with a status code and a short reason.
     pub(in crate::transport) fn close(code: u16, why: &str) -> Self {
+        let why = &why[..why.floor_char_boundary(LONGEST_CLOSE_REASON)];
         let mut frame = BytesMut::with_capacity(why.len() + 4);
         frame.put_u8(CLOSE);
         frame.put_u8((why.len() + 2) as u8);
@@ -294,7 +298,7 @@ pub(super) fn framed(text: &[u8]) -> Bytes {
 }
 
 /// Frames a binary packet, which is passed in parts.
-pub(super) fn binary_frame(parts: &[&[u8]]) -> Bytes {
+pub(in crate::transport) fn binary_frame(parts: &[&[u8]]) -> Bytes {
     build_frame(BINARY, parts)
 }
 

@@ -9,10 +9,11 @@
 //!    between a packet and its attachments.
 //! 4. Whenever `ready` is not empty, a write will happen: the outbox is in its [`WriteQueue`], or the socket has its waker and
 //!    puts it there, or the stall is noticed. Nothing else registers for writing: not even the task that uses the
-//!    [`OutboxStream`](super::OutboxStream), which only queues and then flushes with that same waker.
+//!    [`OutboxStream`](super::OutboxStream), which only queues.
 //! 5. That waker does not take the outbox's lock: it may be called from inside a write.
 //! 6. The queue is bounded: past half of the bound the hub is asked to send no more, past all of it the client has
-//!    [`DRAIN_TIMEOUT`] to take something, past twice of it, or after the stall timeout, it is closed as slow.
+//!    [`DRAIN_TIMEOUT`] to take something, past twice of it, or after the stall timeout, it is closed as slow. What alone is larger than
+//!    the bound counts for nothing, if it is queued within the bound.
 //!
 //! The lock is held for queue operations and for one non-blocking write; never across an await. It is taken after the hub's
 //! locks, and before the session's.
@@ -35,7 +36,7 @@ use super::{
     write_queue::{QueuedWriter, WriteQueue},
 };
 use crate::{
-    hub::DeliveryPolicy,
+    hub::{ClientState, DeliveryPolicy},
     sync::lock,
     telemetry::{BEHIND, Metrics, NEWER},
 };
@@ -134,15 +135,28 @@ impl Outbox {
                 return self.apply_effects(state, Effects::default());
             }
             // An older one may be stored for when the client has caught up, which it has now.
-            DeliveryPolicy::NewestOnly(key) => state.remove_newest(key),
+            DeliveryPolicy::NewestOnly(key) => drop(state.remove_newest(key)),
             DeliveryPolicy::Droppable | DeliveryPolicy::IfItFits => {}
         }
+        self.note_oversized(&mut state, frame.len());
         let mut effects = Effects::default();
         state.queue_or_hold(frame, &mut effects);
         if state.gate.is_open() && state.bytes > EAGER_WRITE_BYTES && !state.blocked {
             self.write(&mut state, &mut effects);
         }
         self.apply_effects(state, effects);
+    }
+
+    /// What is known of the client of this transport.
+    pub(in crate::transport) fn client_state(
+        self: &Arc<Self>,
+        transport: &'static str,
+    ) -> ClientState {
+        ClientState {
+            transport,
+            queue: Arc::as_ptr(self).addr(),
+            queued_bytes: self.bytes.load(Ordering::Relaxed),
+        }
     }
 
     /// Counts events that were dropped before they were pushed, because the client is behind.
@@ -170,6 +184,7 @@ impl Outbox {
         if state.finishing {
             return Ok(()); // nothing follows the last frame
         }
+        self.note_oversized(&mut state, bytes.len());
         let mut splitter = mem::take(&mut state.splitter);
         splitter.split(bytes, |frame| {
             state.take_engine_frame(frame, owner.as_deref());
@@ -191,7 +206,9 @@ impl Outbox {
                 && (taken.is_empty() || first.polled_len() <= left)
             {
                 left = left.saturating_sub(first.polled_len());
-                state.bytes -= first.len();
+                let bytes = first.len();
+                state.bytes -= bytes;
+                state.oversized = state.oversized.saturating_sub(bytes);
                 taken.extend(state.held.pop_front());
             }
             taken = taken
@@ -213,6 +230,13 @@ impl Outbox {
     pub(super) fn rewrite_packet(&self, text: &str) -> Option<String> {
         let owner = self.owner.upgrade();
         self.lock().rewrite_packet(text, owner.as_deref())
+    }
+
+    /// Notes that something is queued which may be larger than all that may be queued.
+    fn note_oversized(&self, state: &mut OutboxState, bytes: usize) {
+        if bytes > self.limits.bytes && state.bytes <= self.limits.bytes {
+            state.oversized = state.bytes + bytes;
+        }
     }
 
     /// Whether so much is queued that the hub should read from the log later instead of sending.
@@ -265,9 +289,11 @@ impl Outbox {
 
     /// The client has taken something.
     fn record_progress(&self, state: &mut OutboxState, effects: &mut Effects) {
-        if self.is_nearly_empty(state.bytes - state.newest_bytes) && !state.newest.is_empty() {
+        if self.is_nearly_empty(state.bytes - state.newest_bytes)
+            && let Some(newest) = state.newest.take()
+        {
             state.bytes -= mem::take(&mut state.newest_bytes);
-            for (_, frame) in mem::take(&mut state.newest) {
+            for (_, frame) in *newest {
                 state.queue_or_hold(frame, effects);
             }
         }
@@ -282,7 +308,8 @@ impl Outbox {
     ) {
         let bytes = state.bytes;
         self.bytes.store(bytes, Ordering::SeqCst);
-        effects.close_slow |= bytes > 2 * self.limits.bytes && !state.ended;
+        let most = 2 * self.limits.bytes + state.oversized;
+        effects.close_slow |= bytes > most && !state.ended;
         if !state.ready.is_empty() && !state.blocked && !state.enqueued && state.writer.is_some() {
             state.enqueued = true;
             effects.enqueue = true;
@@ -330,8 +357,9 @@ impl Outbox {
             return;
         }
         let held: usize = mem::take(&mut state.held).iter().map(Frame::len).sum();
-        mem::take(&mut state.newest);
+        state.newest = None;
         state.bytes -= held + mem::take(&mut state.newest_bytes);
+        state.oversized = state.oversized.min(state.bytes);
         state.waiting_since = state.waiting_since.filter(|_| state.bytes > 0);
         let bytes = state.bytes;
         self.bytes.store(bytes, Ordering::SeqCst);

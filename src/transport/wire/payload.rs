@@ -10,6 +10,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::{
     EngineProtocol,
+    document_namespace::SHARED_NAMESPACE,
     engine_frame::OutgoingPacket,
     frame::{BASE64_MARKER, Frame, MESSAGE, binary_frame, framed},
     outbox::Outbox,
@@ -89,11 +90,11 @@ fn rewrite(
     rewrite_packet: impl Fn(&str) -> Option<String>,
     last: bool,
 ) -> Option<PollingResponse> {
-    let contains = |kind: &[u8]| body.windows(kind.len()).any(|window| window == kind);
+    let contains = |part: &[u8]| body.windows(part.len()).any(|window| window == part);
     let unchanged = match encoding {
-        PollEncoding::Separated => ![b"40", b"42", b"44", b"45"]
+        PollEncoding::Separated => !["40", "42", "44", "45", SHARED_NAMESPACE]
             .into_iter()
-            .any(|kind| contains(kind)),
+            .any(|part| contains(part.as_bytes())),
         PollEncoding::LengthPrefixed { .. } => body.is_empty(),
     };
     if unchanged && !last {

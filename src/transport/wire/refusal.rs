@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-use super::engine_frame::split_namespace;
+use super::{document_namespace::parse_document, engine_frame::split_namespace};
 use crate::error::Error;
 
 /// Prefix of the text of our refusals.
@@ -17,8 +17,9 @@ const REFUSAL_PREFIX: &str = "switchboard:refused ";
 /// Text of a refusal that is not sent to the client.
 pub(in crate::transport) const SUPPRESSED_REFUSAL: &str = "switchboard:refused nobody";
 
-/// Prefix of the namespaces of CONNECTs that are refused because nobody knows their client; the client's own namespace follows.
+/// Prefixes of the namespaces of CONNECTs that do not reach the connect middleware; the client's own namespace follows.
 const UNIDENTIFIED_PREFIX: &str = "/switchboard:unidentified";
+const DOCUMENT_PREFIX: &str = "/switchboard:document";
 
 /// How the names of namespaces begin that only the server may address.
 pub(in crate::transport) const RESERVED_PREFIX: &str = "/switchboard:";
@@ -51,19 +52,40 @@ pub(in crate::transport) fn unidentified() -> Error {
     )
 }
 
+/// The error of a client that connects to the namespace of a document which is none, or not that of its session.
+pub(in crate::transport) fn document_error(namespace: &str) -> Error {
+    let invalid = parse_document(namespace).err();
+    invalid.unwrap_or_else(|| {
+        Error::bad_request(
+            "a connection is of one document: connect with forceNew, as y-socket.io does",
+        )
+    })
+}
+
 /// The CONNECT to pass to socketioxide in place of one to a namespace that its client must not reach. There is no such namespace, so it
 /// is refused over whichever transport.
 pub(in crate::transport) fn unidentified_connect(namespace: &str) -> String {
     format!("40{UNIDENTIFIED_PREFIX}{namespace},")
 }
 
+/// The same, for a namespace of a document.
+pub(in crate::transport) fn refused_document_connect(namespace: &str) -> String {
+    format!("40{DOCUMENT_PREFIX}{namespace},")
+}
+
 /// Rewrites socketioxide's reply to such a CONNECT for its client, whatever it is; `None` if it is another packet.
-pub(super) fn rewrite_unidentified(packet: &str) -> Option<String> {
+pub(super) fn rewrite_unreached(packet: &str) -> Option<String> {
     let reply = packet
         .strip_prefix("44")
         .or_else(|| packet.strip_prefix("40"))?;
-    let namespace = split_namespace(reply).0.strip_prefix(UNIDENTIFIED_PREFIX)?;
-    let error = unidentified();
+    let name = split_namespace(reply).0;
+    let (namespace, error) = match name.strip_prefix(UNIDENTIFIED_PREFIX) {
+        Some(namespace) => (namespace, unidentified()),
+        None => {
+            let namespace = name.strip_prefix(DOCUMENT_PREFIX)?;
+            (namespace, document_error(namespace))
+        }
+    };
     let refusal = Refusal {
         message: error.code().as_str(),
         data: Some(&error),

@@ -46,6 +46,7 @@ impl DeliveredOffsets {
     ) -> Option<String> {
         self.0.retain(|(name, _)| **name != *namespace);
         if reply.pid.is_some() {
+            self.0.reserve_exact(1); // mostly the only one
             self.0.push((namespace.into(), reply.delivered));
         }
         reply.write_into(text)

@@ -1,7 +1,7 @@
 //! The stream that socketioxide reads from and writes to in place of a WebSocket's.
 //!
-//! A write never blocks and fails only once the session's [`Outbox`], which takes everything, has ended. Reads block while an
-//! inbox of the session is full, so that a flood is slowed down at its source.
+//! A write never blocks and fails only once the session's [`Outbox`], which takes everything, has ended; flushing does nothing more. Reads
+//! block while an inbox of the session is full, so that a flood is slowed down at its source.
 
 use std::{
     io,
@@ -182,10 +182,9 @@ impl<R: Unpin> AsyncWrite for OutboxStream<R> {
         self.hide_early_error(result, bytes.len())
     }
 
+    /// The writer pool writes what is queued, with what comes right behind it: the `session` event behind a reply to CONNECT, for
+    /// instance.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.attached {
-            self.outbox.flush();
-        }
         let ended = self.outbox.has_ended();
         self.hide_early_error(
             if ended {

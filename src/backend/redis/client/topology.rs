@@ -15,8 +15,9 @@ use tokio::sync::Mutex;
 
 use super::{connect, reply};
 use crate::backend::redis::{
-    config::RedisOpenError,
+    config::{RedisOpenError, RedisTls},
     keys::{Keys, Partition},
+    tls::add_certificates,
 };
 
 /// How many nodes of a Cluster are queried for the slot map at the same time.
@@ -51,7 +52,7 @@ type SlotRange = (u16, u16, NodeAddress);
 
 impl Topology {
     /// Finds out what runs at the addresses, which are separated by commas.
-    pub(crate) async fn discover(urls: &str) -> Result<Self, RedisOpenError> {
+    pub(crate) async fn discover(urls: &str, tls: &RedisTls) -> Result<Self, RedisOpenError> {
         let mut seeds = Vec::new();
         for url in urls.split(',').map(str::trim) {
             let info = url.into_connection_info().map_err(RedisOpenError::Url)?;
@@ -61,7 +62,7 @@ impl Topology {
             }
             // Pushes on the same connection need RESP3.
             let settings = settings.set_protocol(redis::ProtocolVersion::RESP3);
-            seeds.push(info.set_redis_settings(settings));
+            seeds.push(add_certificates(info.set_redis_settings(settings), tls)?);
         }
         let unavailable = |error| RedisOpenError::Away(reply::unavailable(error));
         let reading = seeds.iter().map(|seed| Box::pin(read_slots(seed)));
@@ -110,6 +111,14 @@ impl Topology {
 
     pub(crate) fn shard_count(&self) -> usize {
         self.shards().count()
+    }
+
+    /// The shard of a partition.
+    pub(crate) fn shard_of(&self, partition: Partition) -> Partition {
+        match self.is_cluster() {
+            true => partition,
+            false => Partition::FIRST,
+        }
     }
 
     /// The partitions of a shard.

@@ -57,6 +57,20 @@ fn names_of_keys_and_channels_are_those_of_earlier_versions() {
             keys.id(&room, &MessageId::from_log("one")),
             of_room("id") + " one",
         ),
+        (keys.outbox(partition), "switchboard:{3}:outbox".to_owned()),
+        (
+            keys.present(partition),
+            "switchboard:{3}:present:".to_owned(),
+        ),
+        (
+            keys.present_of(partition, node),
+            format!("switchboard:{{3}}:present-of:{node}"),
+        ),
+        (
+            keys.present_nodes(partition),
+            "switchboard:{3}:present-nodes".to_owned(),
+        ),
+        (keys.endpoint("one"), "switchboard:{0}:hook:one".to_owned()),
         (keys.requests(), "switchboard:questions".to_owned()),
         (keys.responses(node), format!("switchboard:answers:{node}")),
     ];

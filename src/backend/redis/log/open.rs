@@ -1,7 +1,7 @@
 //! Opens the log and starts the node's tasks.
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -38,6 +38,8 @@ pub async fn open(config: RedisConfig) -> Result<(Backend, Deliveries), RedisOpe
     let backend = Backend {
         read_markers: log.clone(),
         sessions: log.clone(),
+        outbox: log.clone(),
+        documents: log.clone(),
         cluster: Some(log.clone()),
         pubsub: Some(log.pubsub.clone()),
         health: log.health.clone(),
@@ -52,7 +54,7 @@ pub(in crate::backend::redis) async fn open_with(
     config: RedisConfig,
     clock: Option<Clock>,
 ) -> Result<(RedisLog, mpsc::Sender<Delivery>, Deliveries), RedisOpenError> {
-    let topology = Arc::new(Topology::discover(config.url.expose()).await?);
+    let topology = Arc::new(Topology::discover(config.url.expose(), &config.tls).await?);
     let connections = Arc::new(ShardConnections::new(&topology));
     let keys = Keys::new(&config.prefix);
     let incarnation = find_incarnation(&keys, &connections, &topology, config.lease).await;
@@ -70,11 +72,13 @@ pub(in crate::backend::redis) async fn open_with(
         clock,
         config.retention,
         config.idempotency,
+        config.outbox_events,
         incarnation,
     ));
-    let membership = MembershipTasks::start(&context, &connections, config.lease, config.grace);
-    let membership = membership.await.map_err(RedisOpenError::Away)?;
     let (stream, deliveries) = deliveries();
+    let times = (config.lease, config.grace);
+    let membership = MembershipTasks::start(&context, &connections, times, stream.clone());
+    let membership = membership.await.map_err(RedisOpenError::Away)?;
     let mut health = Health::default();
     let shards = Shards::start(&context, &connections, &mut health, stream.clone());
     let alive = Arc::new(());
@@ -89,6 +93,7 @@ pub(in crate::backend::redis) async fn open_with(
     let pubsub = Arc::new(RedisPubSub::open(context.clone()));
     let log = RedisLog {
         rpc: ClusterRpc::start(context.clone(), pubsub.clone(), stream.clone()).await,
+        outbox_polled: Mutex::default(),
         pubsub,
         context,
         connections,

@@ -1,9 +1,12 @@
 -- Returns the first result for a repeated id; else numbers a message, stores it and publishes it.
-local counter, key, messages, id, rooms, channel, log, forgotten = unpack(KEYS)
+local counter, key, messages, id, rooms, channel, log, forgotten, stream = unpack(KEYS)
 local now, fresh_secret, name, given, length, body = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local keep, age, forget = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local window, publish, slot = tonumber(ARGV[10]), ARGV[11], ARGV[12]
 local known, seen, shards, shard = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16])
+
+local kinds = ARGV[17]
+local outbox = { stream = stream, log = log, max = ARGV[18], known = tonumber(ARGV[19]) }
 
 local before, lost = last_of(counter, log, known, seen, fresh_secret)
 local current = incarnation(log, fresh_secret)
@@ -54,6 +57,11 @@ save(room)
 if given == '1' then
   local use = room.epoch .. ' ' .. int(seq) .. ' ' .. int(offset) .. ' ' .. int(ts) .. ' ' .. int(now)
   redis.call('SET', id, use, 'PX', int(window + 1000))
+end
+if keep > 0 then
+  for kind in string.gmatch(kinds, '%S+') do
+    add_event(outbox, 'kind', kind, 'room', name, 'offset', int(offset))
+  end
 end
 redis.call(publish, channel, 'm' .. room.epoch .. ' ' .. entry)
 return { room.epoch, int(seq), int(offset), int(ts), '0', lost and '1' or '0' }

@@ -9,12 +9,14 @@ local function last(offset, known, seen)
   return math.max(offset, seen), lost
 end
 
--- The same for a counter and an incarnation: if data was lost, the next incarnation begins.
+-- The same for a counter and an incarnation: if data was lost, the next incarnation begins, and the numbers of the outbox go on from the
+-- time.
 local function last_of(counter, log, known, seen, fresh)
   local offset, lost = last(tonumber(redis.call('GET', counter) or '0'), known, seen)
   if lost then
     redis.call('SET', counter, string.format('%.0f', offset))
     redis.call('HSET', log, 'secret', fresh, 'floor', string.format('%.0f', offset))
+    redis.call('HDEL', log, 'outbox')
   end
   return offset, lost
 end

@@ -32,6 +32,7 @@ if is_restored then
   local floor = string.format('%.0f', tonumber(offset) + 1000000)
   redis.call('SET', counter, floor)
   redis.call('HSET', log, 'secret', fresh_secret, 'floor', floor)
+  redis.call('HDEL', log, 'outbox')
 end
 if is_restored or f[2] ~= server then record() end
 return is_restored and 'lost' or 'same'

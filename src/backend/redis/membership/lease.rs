@@ -7,15 +7,21 @@
 use std::{sync::Arc, time::Duration};
 
 use redis::Value;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use super::roster_queries::parse_node;
 use crate::{
-    backend::redis::{
-        client::{ShardConnections, connect, reply},
-        context::NodeContext,
-        keys::Partition,
-        scripts::{self, millis},
+    backend::{
+        Delivery,
+        redis::{
+            client::{ShardConnections, connect, reply},
+            context::NodeContext,
+            keys::Partition,
+            scripts::{self, millis},
+        },
     },
     error::Result,
     model::NodeId,
@@ -34,6 +40,8 @@ pub(super) struct LeaseKeeper {
     /// Since when the lease has been held without a break.
     held_since: Option<Instant>,
     expired: watch::Sender<Option<Vec<NodeId>>>,
+    /// Told of the nodes that are gone.
+    deliveries: mpsc::Sender<Delivery>,
 }
 
 /// The result of renewing the lease.
@@ -55,6 +63,7 @@ impl LeaseKeeper {
         connections: Arc<ShardConnections>,
         lease: Duration,
         expired: watch::Sender<Option<Vec<NodeId>>>,
+        deliveries: mpsc::Sender<Delivery>,
     ) -> Result<Self> {
         let mut keeper = Self {
             context,
@@ -62,6 +71,7 @@ impl LeaseKeeper {
             lease,
             held_since: None,
             expired,
+            deliveries,
         };
         keeper.renew().await?;
         Ok(keeper)
@@ -97,15 +107,33 @@ impl LeaseKeeper {
         if renewal.lost || self.held_since.is_none() {
             self.held_since = Some(Instant::now());
             // Other nodes may have removed this node's entries, or Redis may have lost them.
-            Partition::all().for_each(|partition| self.context.roster.recheck_partition(partition));
+            for partition in Partition::all() {
+                self.context.roster.recheck_partition(partition);
+                self.context.members.recheck(partition);
+            }
         }
         let confirmed = self
             .held_since
             .is_some_and(|since| since.elapsed() >= self.lease);
         self.expired
             .send_replace(confirmed.then_some(renewal.expired));
-        self.context.peers.update_leases(renewal.alive, confirmed);
+        let gone = self.context.peers.update_leases(renewal.alive, confirmed);
+        self.deliver_gone(gone);
         Ok(renewal.next_expiry)
+    }
+
+    /// Tells the hub of nodes that are gone. It may be behind, and this node's lease must not wait for it.
+    fn deliver_gone(&self, nodes: Vec<NodeId>) {
+        if nodes.is_empty() {
+            return;
+        }
+        let deliveries = self.deliveries.clone();
+        tokio::spawn(async move {
+            for node in nodes {
+                // Without a hub nobody wants to know.
+                let _ = deliveries.send(Delivery::NodeGone(node)).await;
+            }
+        });
     }
 }
 

@@ -44,16 +44,18 @@ impl LivePeers {
         state.stopping.insert(node);
     }
 
-    /// Updates which nodes hold a lease. Unless `confirmed`, Redis may have lost leases: nodes that were alive may be so
-    /// still, and are kept.
-    pub(crate) fn update_leases(&self, nodes: Vec<NodeId>, confirmed: bool) {
+    /// Updates which nodes hold a lease, and returns those that do not any more. Unless `confirmed`, Redis may have lost leases: nodes
+    /// that were alive may be so still, and are kept.
+    pub(crate) fn update_leases(&self, nodes: Vec<NodeId>, confirmed: bool) -> Vec<NodeId> {
         let mut state = self.lock();
         let PeerState { alive, stopping } = &mut *state;
+        let has_none = |node: &NodeId| !nodes.contains(node);
+        let mut gone: Vec<_> = stopping.extract_if(has_none).collect();
         if confirmed {
-            alive.clear();
+            gone.extend(alive.extract_if(has_none));
         }
-        stopping.retain(|node| nodes.contains(node));
         alive.extend(nodes.into_iter().filter(|node| !stopping.contains(node)));
+        gone
     }
 
     fn lock(&self) -> MutexGuard<'_, PeerState> {

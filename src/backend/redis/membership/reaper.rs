@@ -1,4 +1,4 @@
-//! Removes what dead nodes have left: roster entries, sessions, and at last their lease.
+//! Removes what dead nodes have left: roster entries, members of rooms, sessions, and at last their lease.
 //!
 //! Every node does this for all others. A step on one room is one script that publishes only if there was something to
 //! remove, so however many nodes do it at once, the removal is published once. What breaks off is taken up again, because
@@ -23,6 +23,9 @@ use crate::{
 
 /// How many rooms are cleared together.
 const ROOMS_PER_STEP: usize = 64;
+
+/// How many members are removed together.
+const MEMBERS_PER_STEP: u64 = 100;
 
 pub(super) struct DeadNodeReaper {
     pub(super) context: Arc<NodeContext>,
@@ -70,6 +73,7 @@ impl DeadNodeReaper {
 
     async fn remove_from(&self, partition: Partition, node: NodeId) -> Result<()> {
         while self.clear_rooms(partition, node).await? {}
+        self.remove_members(partition, node).await?;
         let connection = self.connections.of(partition);
         let now = (self.context.clock)().now.0.to_string();
         let abandon = scripts::session(
@@ -78,11 +82,13 @@ impl DeadNodeReaper {
             &["abandon", &node.to_string(), &now],
         );
         while reply::parse::<u64>(connection.query(abandon.clone()).await?)? > 0 {}
-        let mut remove = redis::cmd("SREM");
-        remove
-            .arg(self.context.keys.nodes(partition))
-            .arg(node.to_string());
-        connection.query(remove).await.map(|_| ())
+        let keys = &self.context.keys;
+        for nodes in [keys.nodes(partition), keys.present_nodes(partition)] {
+            let mut remove = redis::cmd("SREM");
+            remove.arg(nodes).arg(node.to_string());
+            connection.query(remove).await?;
+        }
+        Ok(())
     }
 
     /// Removes a node's entries from a few rooms; whether there were any.
@@ -118,6 +124,31 @@ impl DeadNodeReaper {
         Ok(!names.is_empty())
     }
 
+    /// Removes the members that a node has.
+    async fn remove_members(&self, partition: Partition, node: NodeId) -> Result<()> {
+        let (keys, shard) = (
+            &self.context.keys,
+            self.context.topology.shard_of(partition),
+        );
+        let mut remove = scripts::remove_members([
+            &keys.present(partition),
+            &keys.present_of(partition, node),
+            &keys.outbox(shard),
+            &keys.shard_incarnation(shard),
+        ]);
+        remove
+            .arg((self.context.clock)().now.0)
+            .arg(MEMBERS_PER_STEP);
+        self.context.outbox.add_args(&mut remove, shard);
+        let connection = self.connections.of(partition);
+        let left: u64 = reply::parse(connection.query(remove.clone()).await?)?;
+        // No more than there were: a node that was taken for dead adds its members again meanwhile.
+        for _ in 0..left.div_ceil(MEMBERS_PER_STEP) {
+            connection.query(remove.clone()).await?;
+        }
+        Ok(())
+    }
+
     /// Removes nodes that have entries without a lease, and has this node check rooms that it should have no entries in.
     async fn remove_orphans(&self) -> Result<()> {
         let mut removed = Ok(());
@@ -131,8 +162,10 @@ impl DeadNodeReaper {
     async fn remove_orphans_from(&self, partition: Partition) -> Result<()> {
         let keys = &self.context.keys;
         let connection = self.connections.of(partition);
-        let mut nodes = redis::cmd("SMEMBERS");
-        nodes.arg(keys.nodes(partition));
+        let mut nodes = redis::cmd("SUNION");
+        nodes
+            .arg(keys.nodes(partition))
+            .arg(keys.present_nodes(partition));
         let nodes: Vec<String> = reply::parse(connection.query(nodes).await?)?;
         // Behind the nodes: a node has acquired its lease before it writes entries.
         let mut leases = redis::cmd("ZRANGE");

@@ -24,7 +24,9 @@ use crate::{
 };
 
 mod leases;
+mod local_members;
 mod local_roster;
+mod members;
 mod roster_queries;
 
 /// How long anything may take.
@@ -33,12 +35,14 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(40);
 /// A lease that expires soon enough for a test.
 const SHORT: Duration = Duration::from_secs(2);
 
-/// A node, the roster entries of other nodes as they were delivered to it, and all remote events in order.
+/// A node, the roster entries of other nodes as they were delivered to it, all remote events in order, and the nodes that are gone.
 struct Node {
     log: RedisLog,
+    stream: mpsc::Sender<Delivery>,
     deliveries: Deliveries,
     rooms: BTreeMap<RoomKey, BTreeMap<(UserId, NodeId), PresenceEntry>>,
     events: Vec<RemoteEvent>,
+    gone: Vec<NodeId>,
 }
 
 impl Node {
@@ -55,12 +59,14 @@ impl Node {
     }
 
     async fn open_with_clock(config: RedisConfig, clock: &ManualClock) -> Self {
-        let (log, _, deliveries) = open_with(config, Some(clock.clock())).await.unwrap();
+        let (log, stream, deliveries) = open_with(config, Some(clock.clock())).await.unwrap();
         Self {
             log,
+            stream,
             deliveries,
             rooms: BTreeMap::new(),
             events: Vec::new(),
+            gone: Vec::new(),
         }
     }
 
@@ -115,8 +121,10 @@ impl Node {
     /// Applies the next remote event.
     async fn next(&mut self) {
         let delivery = self.deliveries.recv().await.expect("the log is open");
-        let Delivery::Remote(key, event) = delivery else {
-            return;
+        let (key, event) = match delivery {
+            Delivery::Remote(key, event) => (key, event),
+            Delivery::NodeGone(node) => return self.gone.push(node),
+            _ => return,
         };
         self.events.push(event.clone());
         let room = self.rooms.entry(key).or_default();

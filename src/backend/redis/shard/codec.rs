@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 mod broadcast;
+mod document;
 
 use crate::{
     backend::{
@@ -82,6 +83,11 @@ pub(crate) fn encode_event(event: &BusEvent, node: NodeId) -> Vec<u8> {
             broadcast::encode(event, node, &mut payload);
             payload
         }
+        BusEvent::Document(_, notice, _) => {
+            let mut payload = vec![b'd'];
+            document::encode(notice, node, &mut payload);
+            payload
+        }
     }
 }
 
@@ -122,6 +128,10 @@ pub(crate) fn decode_message(room: &RoomKey, entry: &[u8]) -> Option<Arc<Message
 pub(crate) fn decode_channel_message(room: &RoomKey, payload: &[u8]) -> Option<ChannelMessage> {
     if let Some(encoded) = payload.strip_prefix(b"b") {
         let (event, node) = broadcast::decode(room, encoded)?;
+        return Some(ChannelMessage::Event(event, node));
+    }
+    if let Some(encoded) = payload.strip_prefix(b"d") {
+        let (event, node) = document::decode(room, encoded)?;
         return Some(ChannelMessage::Event(event, node));
     }
     let text = std::str::from_utf8(payload).ok()?;

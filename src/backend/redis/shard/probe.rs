@@ -90,6 +90,7 @@ impl ShardProbes {
                 &keys.nodes(partition),
                 &keys.shard_incarnation(shard),
                 &keys.forgotten(partition),
+                &keys.outbox(shard),
                 &keys.probe(partition, "id"),
                 &keys.probe(partition, "hash"),
                 &keys.probe(partition, "set"),

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     backend::{
-        Appended, Draft, epoch,
+        Appended, Draft, OutboxKind, epoch,
         health::HealthCheck,
         redis::{
             client::{OnDisconnect, RedisConnection, reply},
@@ -162,7 +162,9 @@ impl ShardWriter {
             &keys.channel(room),
             &keys.shard_incarnation(shard),
             &keys.forgotten(Partition::of(room)),
+            &keys.outbox(shard),
         ]);
+        let kinds: Vec<_> = draft.entries.kinds().map(OutboxKind::as_str).collect();
         command
             .arg((self.context.clock)().now.0)
             .arg(Incarnation::generate().as_str())
@@ -178,6 +180,8 @@ impl ShardWriter {
             .arg(epoch::slot(room));
         self.clock.add_clock_args(&mut command);
         self.clock.add_shard_args(&mut command);
+        command.arg(kinds.join(" "));
+        self.context.outbox.add_args(&mut command, shard);
         command
     }
 

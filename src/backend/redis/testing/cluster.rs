@@ -49,8 +49,8 @@ impl Cluster {
         let mut first = self.connect(0).await;
         for server in &self.servers[1..] {
             let mut meet = cmd("CLUSTER");
-            meet.arg("MEET").arg("127.0.0.1").arg(server.port);
-            meet.arg(server.cluster);
+            meet.arg("MEET").arg("127.0.0.1").arg(server.port());
+            meet.arg(server.cluster_port());
             meet.exec_async(&mut first).await.unwrap();
         }
         for nth in 0..self.servers.len() {
@@ -158,7 +158,7 @@ impl Cluster {
                 break;
             }
             let mut migrate = cmd("MIGRATE");
-            migrate.arg("127.0.0.1").arg(self.servers[to].port);
+            migrate.arg("127.0.0.1").arg(self.servers[to].port());
             migrate.arg("").arg(0).arg(5000).arg("KEYS").arg(some);
             migrate.exec_async(&mut connection).await.unwrap();
         }

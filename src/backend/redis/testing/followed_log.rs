@@ -6,8 +6,9 @@ use async_trait::async_trait;
 
 use crate::{
     backend::{
-        Bus, Clock, Deliveries, Draft, Log, Missed, Page, PageSize, Range, ReadMarker, ReadMarkers,
-        Receipt, SessionStore, StoredSession,
+        Bus, Clock, Deliveries, DocumentStore, Draft, EndpointRecord, Log, Missed, Outbox,
+        OutboxPage, Page, PageSize, Range, ReadMarker, ReadMarkers, Receipt, SessionStore,
+        StoredSession,
         conformance::LogUnderTest,
         redis::{
             client::reply,
@@ -67,6 +68,10 @@ impl LogUnderTest for FollowedLog {
             }
         }
         keys
+    }
+
+    fn documents(&self) -> &dyn DocumentStore {
+        &*self.0
     }
 }
 
@@ -143,5 +148,50 @@ impl SessionStore for FollowedLog {
 
     async fn find(&self, pid: Pid) -> Result<Option<StoredSession>> {
         self.0.find(pid).await
+    }
+}
+
+#[async_trait]
+impl Outbox for FollowedLog {
+    fn streams(&self) -> usize {
+        self.0.streams()
+    }
+
+    fn set_member(&self, room: &RoomKey, user: &UserId, is_member: bool) {
+        self.0.set_member(room, user, is_member);
+    }
+
+    async fn remove_stale_members(&self) -> Result<()> {
+        self.0.remove_stale_members().await
+    }
+
+    async fn read_events(
+        &self,
+        stream: usize,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<OutboxPage> {
+        self.0.read_events(stream, after, limit, bytes).await
+    }
+
+    async fn events_added(&self) {
+        self.0.events_added().await;
+    }
+
+    async fn claim_endpoint(&self, endpoint: &str) -> Result<EndpointRecord> {
+        self.0.claim_endpoint(endpoint).await
+    }
+
+    async fn find_endpoint(&self, endpoint: &str) -> Result<EndpointRecord> {
+        self.0.find_endpoint(endpoint).await
+    }
+
+    async fn save_endpoint(&self, endpoint: &str, state: String) -> Result<bool> {
+        self.0.save_endpoint(endpoint, state).await
+    }
+
+    async fn release_endpoint(&self, endpoint: &str) {
+        self.0.release_endpoint(endpoint).await;
     }
 }

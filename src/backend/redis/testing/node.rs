@@ -66,14 +66,14 @@ impl TestNode {
         }
     }
 
-    /// The next messages; anything else but remote events fails the test.
+    /// The next messages; anything else but what other nodes do fails the test.
     pub(crate) async fn next_messages(&mut self, count: usize) -> Vec<Arc<Message>> {
         let mut all = Vec::new();
         while all.len() < count {
             let next = timeout(TEST_TIMEOUT, self.deliveries.recv()).await;
             match next.unwrap_or_else(|_| panic!("{} of {count} were delivered", all.len())) {
                 Some(Delivery::Message(message)) => all.push(message),
-                Some(Delivery::Remote(..)) => {}
+                Some(Delivery::Remote(..) | Delivery::NodeGone(_)) => {}
                 other => panic!("{other:?} is no message"),
             }
         }
@@ -92,13 +92,13 @@ impl TestNode {
         all
     }
 
-    /// The room of the next ephemeral event; anything else but remote events fails the test.
+    /// The room of the next ephemeral event; anything else but what other nodes do fails the test.
     pub(crate) async fn event(&mut self) -> String {
         loop {
             let next = timeout(TEST_TIMEOUT, self.deliveries.recv()).await;
             match next.expect("a delivery in time") {
                 Some(Delivery::Event(event)) => return event.channel().room.to_string(),
-                Some(Delivery::Remote(..)) => {}
+                Some(Delivery::Remote(..) | Delivery::NodeGone(_)) => {}
                 other => panic!("{other:?} is no event"),
             }
         }

@@ -1,7 +1,6 @@
 //! A Redis server of a test's own.
 
 use std::{
-    net::TcpListener,
     process::{Child, Command as Process, Stdio},
     time::{Duration, Instant},
 };
@@ -9,15 +8,15 @@ use std::{
 use redis::Client;
 use tempfile::TempDir;
 
-use super::TEST_TIMEOUT;
+use super::{TEST_TIMEOUT, port::ClaimedPort};
 
-/// A Redis server on a free port, which writes an append-only file.
+/// A Redis server on a port of its own, which writes an append-only file.
 pub(in crate::backend) struct Server {
     process: Child,
-    pub(crate) port: u16,
+    port: ClaimedPort,
     pub(in crate::backend) folder: TempDir,
     /// The port of the cluster bus, if it is a node of a Cluster.
-    pub(super) cluster: Option<u16>,
+    cluster: Option<ClaimedPort>,
 }
 
 impl Server {
@@ -27,25 +26,29 @@ impl Server {
 
     /// Starts it alone, or as a node of a Cluster that knows no other node.
     pub(super) async fn start_as(cluster: bool) -> Self {
-        loop {
-            let port = free_port();
-            let cluster = cluster.then(free_port);
-            let folder = tempfile::tempdir().unwrap();
-            let process = launch(port, &folder, cluster);
-            let mut server = Self {
-                process,
-                port,
-                folder,
-                cluster,
-            };
-            if server.is_up().await {
-                return server;
-            }
-        }
+        let port = ClaimedPort::claim();
+        let cluster = cluster.then(ClaimedPort::claim);
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Self {
+            process: launch(&port, &folder, cluster.as_ref()),
+            port,
+            folder,
+            cluster,
+        };
+        server.wait_until_up().await;
+        server
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port.number
+    }
+
+    pub(super) fn cluster_port(&self) -> Option<u16> {
+        self.cluster.as_ref().map(|port| port.number)
     }
 
     pub(in crate::backend) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://127.0.0.1:{}", self.port())
     }
 
     /// Kills the process.
@@ -56,8 +59,8 @@ impl Server {
 
     /// Starts it again with the data that it has written.
     pub(in crate::backend) async fn restart(&mut self) {
-        self.process = launch(self.port, &self.folder, self.cluster);
-        assert!(self.is_up().await, "another process has taken the port");
+        self.process = launch(&self.port, &self.folder, self.cluster.as_ref());
+        self.wait_until_up().await;
     }
 
     /// Copies the data that it has written, for [`restore`](Self::restore).
@@ -90,20 +93,20 @@ impl Server {
         assert!(sent.unwrap().success());
     }
 
-    /// Waits until it replies; false if it has ended, because another process had taken the port.
-    async fn is_up(&mut self) -> bool {
+    async fn wait_until_up(&mut self) {
         let client = Client::open(self.url()).unwrap();
         let deadline = Instant::now() + TEST_TIMEOUT;
-        while self.process.try_wait().unwrap().is_none() {
+        loop {
             if let Ok(mut connection) = client.get_multiplexed_async_connection().await
                 && redis::cmd("PING").exec_async(&mut connection).await.is_ok()
             {
-                return true;
+                return;
             }
+            let ended = self.process.try_wait().unwrap();
+            assert_eq!(ended, None, "Redis ended while it was started");
             assert!(Instant::now() < deadline, "Redis does not reply");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        false
     }
 }
 
@@ -114,15 +117,10 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> u16 {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    free.local_addr().unwrap().port()
-}
-
-fn launch(port: u16, folder: &TempDir, cluster: Option<u16>) -> Child {
+fn launch(port: &ClaimedPort, folder: &TempDir, cluster: Option<&ClaimedPort>) -> Child {
     let mut server = Process::new("redis-server");
     server
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--port", &port.number.to_string(), "--bind", "127.0.0.1"])
         // With everysec, data may be lost with the process when the disk is busy.
         .args(["--appendonly", "yes", "--appendfsync", "always"])
         .args(["--save", "", "--dir"])
@@ -131,7 +129,7 @@ fn launch(port: u16, folder: &TempDir, cluster: Option<u16>) -> Child {
         server
             .args(["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"])
             .args(["--cluster-require-full-coverage", "no"])
-            .args(["--cluster-port", &cluster.to_string()]);
+            .args(["--cluster-port", &cluster.number.to_string()]);
     }
     server
         .stdout(Stdio::null())

@@ -9,7 +9,11 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 async fn open_at(server: &Server, machine: &FakeClock) -> Arc<RedisLog> {
     let config = RedisConfig::new(server.url());
-    let topology = Arc::new(Topology::discover(config.url.expose()).await.unwrap());
+    let topology = Arc::new(
+        Topology::discover(config.url.expose(), &config.tls)
+            .await
+            .unwrap(),
+    );
     let known = read_retention_clock(
         &Keys::default(),
         ShardConnections::new(&topology).of(Partition::FIRST),

@@ -23,7 +23,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (gate, open) = watch::channel(1);
-        let target = server.port;
+        let target = server.port();
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
                 let mut open = open.clone();
@@ -385,6 +385,7 @@ async fn store_silently(node: &TestNode, room: &str) {
         "nowhere",
         &node.log.context.keys.shard_incarnation(Partition::FIRST),
         &node.log.context.keys.forgotten(Partition::of(&room)),
+        &node.log.context.keys.outbox(Partition::FIRST),
     ]);
     let id = MessageId::generate();
     let data = draft("-", "1").data;
@@ -403,6 +404,11 @@ async fn store_silently(node: &TestNode, room: &str) {
     let clock = &node.log.shards.of(Partition::FIRST).clock;
     clock.add_clock_args(&mut append);
     clock.add_shard_args(&mut append);
+    append.arg("");
+    node.log
+        .context
+        .outbox
+        .add_args(&mut append, Partition::FIRST);
     let connections = node.log.connections.of(Partition::FIRST);
     connections.query(append).await.unwrap();
 }

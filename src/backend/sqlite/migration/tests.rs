@@ -1,6 +1,7 @@
 //! Migration of files of earlier versions.
 
-mod killed;
+pub(in crate::backend::sqlite) mod killed;
+mod observed;
 
 use std::path::Path;
 
@@ -13,58 +14,11 @@ use crate::{
     model::{Namespace, Offset, Seq},
 };
 
-/// The tables of version 1, with rooms of all kinds: complete, trimmed, with all messages deleted, with a policy that keeps none,
-/// and never written to.
-pub(in super::super) const VERSION_1: &str = r#"
-    CREATE TABLE namespaces (
-        id       INTEGER PRIMARY KEY,
-        name     TEXT NOT NULL UNIQUE,
-        "offset" INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE rooms (
-        id        INTEGER PRIMARY KEY,
-        namespace INTEGER NOT NULL REFERENCES namespaces (id),
-        name      TEXT NOT NULL,
-        epoch     TEXT NOT NULL,
-        head      INTEGER NOT NULL,
-        oldest    INTEGER NOT NULL,
-        ts        INTEGER NOT NULL,
-        UNIQUE (namespace, name)
-    ) STRICT;
-    CREATE TABLE messages (
-        room     INTEGER NOT NULL,
-        seq      INTEGER NOT NULL,
-        "offset" INTEGER NOT NULL,
-        ts       INTEGER NOT NULL,
-        id       TEXT NOT NULL,
-        event    TEXT NOT NULL,
-        user     TEXT,
-        name     TEXT,
-        data     TEXT NOT NULL,
-        PRIMARY KEY (room, seq)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE ids (
-        room INTEGER NOT NULL,
-        id   TEXT NOT NULL,
-        seq  INTEGER NOT NULL,
-        sent INTEGER NOT NULL,
-        ts   INTEGER NOT NULL,
-        PRIMARY KEY (room, id)
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX ids_by_time ON ids (ts);
-    CREATE TABLE marks (
-        room INTEGER NOT NULL,
-        user TEXT NOT NULL,
-        seq  INTEGER NOT NULL,
-        ts   INTEGER NOT NULL,
-        PRIMARY KEY (room, user)
-    ) STRICT, WITHOUT ROWID;
-    CREATE VIEW log AS
-        SELECT namespaces.name AS namespace, rooms.name AS room, messages.seq, messages."offset",
-               datetime(messages.ts / 1000, 'unixepoch') AS time, messages.id, event, user, data
-        FROM messages JOIN rooms ON rooms.id = messages.room JOIN namespaces ON namespaces.id = rooms.namespace;
-    PRAGMA user_version = 1;
+/// The tables of version 1.
+const TABLES_OF_VERSION_1: &str = include_str!("version_1.sql");
 
+/// Rooms of all kinds: complete, trimmed, with all messages deleted, with a policy that keeps none, and never written to.
+const ROOMS: &str = r#"
     INSERT INTO namespaces VALUES (1, '/', 40), (2, '/chat', 7);
     INSERT INTO rooms VALUES
         (1, 1, 'complete', 'e1', 2, 1, 1711000000000), (2, 1, 'trimmed', 'e2', 5, 4, 1711000000000),
@@ -78,6 +32,13 @@ pub(in super::super) const VERSION_1: &str = r#"
         (4, 1, 5, 1711000000000, 'left', 'message', NULL, NULL, '1');
     INSERT INTO ids VALUES (1, 'one', 1, 1711000000000, 1711000000000);
     "#;
+
+/// A file of version 1.
+fn create_version_1(folder: &Path) {
+    let db = with_database(folder);
+    db.execute_batch(TABLES_OF_VERSION_1).unwrap();
+    db.execute_batch(ROOMS).unwrap();
+}
 
 fn schema(folder: &Path) -> Vec<(String, i64, String, String)> {
     with_database(folder)
@@ -98,9 +59,7 @@ fn schema(folder: &Path) -> Vec<(String, i64, String, String)> {
 #[tokio::test]
 async fn a_file_of_version_1_keeps_its_messages_and_its_numbering_continues() {
     let folder = tempfile::tempdir().unwrap();
-    with_database(folder.path())
-        .execute_batch(VERSION_1)
-        .unwrap();
+    create_version_1(folder.path());
     let log = alone(folder.path(), 0);
     let page = read_all(&log, "complete").await;
     assert_eq!((page.epoch.as_str(), seqs(&page)), ("e1", vec![1, 2]));
@@ -135,9 +94,7 @@ async fn a_file_of_version_1_keeps_its_messages_and_its_numbering_continues() {
 #[tokio::test]
 async fn messages_deleted_in_version_1_have_the_highest_possible_offset() {
     let folder = tempfile::tempdir().unwrap();
-    with_database(folder.path())
-        .execute_batch(VERSION_1)
-        .unwrap();
+    create_version_1(folder.path());
     let log = alone(folder.path(), 0);
     // A room, its last offset, the highest deleted offset, and the offsets that are stored.
     let rooms: [(_, _, _, &[u64]); 4] = [
@@ -178,14 +135,21 @@ async fn a_migrated_file_has_the_schema_of_a_new_one() {
     let new = tempfile::tempdir().unwrap();
     alone(new.path(), 0).close().await;
     assert!(!schema(new.path()).is_empty());
-    let before_6 = "DROP TABLE clock;";
+    let before_8 =
+        "DROP TABLE documents; DROP TABLE document_updates; DROP TABLE document_snapshots;";
+    let before_7 = format!(
+        "{before_8} DROP TABLE outbox; DROP TABLE numbering; DROP TABLE members; DROP TABLE endpoints;"
+    );
+    let before_6 = format!("{before_7} DROP TABLE clock;");
     let before_5 = format!("{before_6} DROP TABLE forgotten;");
     let before_4 = format!("{before_5} ALTER TABLE sessions DROP COLUMN application;");
     for (version, before) in [
         (2, format!("{before_4} DROP TABLE life;")),
         (3, before_4.clone()),
         (4, before_5.clone()),
-        (5, before_6.to_owned()),
+        (5, before_6.clone()),
+        (6, before_7.clone()),
+        (7, before_8.to_owned()),
     ] {
         let old = tempfile::tempdir().unwrap();
         alone(old.path(), 0).close().await;
@@ -196,9 +160,7 @@ async fn a_migrated_file_has_the_schema_of_a_new_one() {
         assert_eq!(schema(old.path()), schema(new.path()), "{version}");
     }
     let first = tempfile::tempdir().unwrap();
-    with_database(first.path())
-        .execute_batch(VERSION_1)
-        .unwrap();
+    create_version_1(first.path());
     alone(first.path(), 0).close().await;
     assert_eq!(schema(first.path()), schema(new.path()));
 }

@@ -39,6 +39,15 @@ pub(in crate::backend::sqlite) fn insert(
     .map(|_| ())
 }
 
+/// How many ids are from before `expired`.
+pub(in crate::backend::sqlite) fn count_expired(
+    db: &Connection,
+    expired: Timestamp,
+) -> rusqlite::Result<u64> {
+    let query = "SELECT count(*) FROM ids WHERE ts < ?1";
+    db.query_row(query, [to_sql(expired.0)], |row| Ok(from_sql(row.get(0)?)))
+}
+
 /// Deletes up to `limit` ids from before `expired`, and returns how many it deleted.
 pub(in crate::backend::sqlite) fn delete_expired(
     db: &Connection,

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{from_sql, to_sql};
+use super::{from_sql, outbox, to_sql};
 use crate::model::{Incarnation, Timestamp};
 
 /// The name of the log's incarnation.
@@ -23,7 +23,10 @@ pub(in crate::backend::sqlite) fn insert_incarnation(
 
 /// Begins another incarnation of the log, with another epoch for every room: numbers that clients have already seen
 /// are about to be used again.
-pub(in crate::backend::sqlite) fn begin_incarnation(db: &Connection) -> rusqlite::Result<()> {
+pub(in crate::backend::sqlite) fn begin_incarnation(
+    db: &Connection,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let transaction = db.unchecked_transaction()?;
     transaction.execute(
         "UPDATE life SET epoch = ?1",
@@ -33,6 +36,7 @@ pub(in crate::backend::sqlite) fn begin_incarnation(db: &Connection) -> rusqlite
         "UPDATE rooms SET epoch = lower(hex(randomblob(5)));
          DELETE FROM sessions;",
     )?;
+    outbox::restart(&transaction, now)?;
     transaction.commit()
 }
 
@@ -44,6 +48,16 @@ pub(in crate::backend::sqlite) fn retention_clock(
         Ok(Timestamp(from_sql(row.get(0)?)))
     })
     .optional()
+}
+
+/// The time of retention in a file that has none yet: the last use of any room.
+pub(in crate::backend::sqlite) fn first_retention_clock(
+    db: &Connection,
+) -> rusqlite::Result<Option<Timestamp>> {
+    db.query_row("SELECT max(ts) FROM rooms", [], |row| {
+        let last: Option<i64> = row.get(0)?;
+        Ok(last.map(|last| Timestamp(from_sql(last))))
+    })
 }
 
 pub(in crate::backend::sqlite) fn save_retention_clock(

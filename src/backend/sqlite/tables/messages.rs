@@ -90,6 +90,22 @@ pub(in crate::backend::sqlite) fn page(
     Ok((messages, more))
 }
 
+/// A message, if it is stored.
+pub(in crate::backend::sqlite) fn find(
+    db: &Connection,
+    id: i64,
+    room: &RoomKey,
+    seq: Seq,
+) -> rusqlite::Result<Option<Arc<Message>>> {
+    db.prepare_cached(
+        r#"SELECT seq, "offset", ts, id, event, user, name, data, "except" FROM messages
+           WHERE room = ?1 AND seq = ?2"#,
+    )?
+    .query_row(params![id, to_sql(seq.0)], |row| decode(room, row))
+    .optional()
+    .map(|message| message.map(Arc::new))
+}
+
 fn decode(room: &RoomKey, row: &Row<'_>) -> rusqlite::Result<Message> {
     let user = row.get_ref(5)?.as_str_or_null()?;
     let name = row.get_ref(6)?.as_str_or_null()?;

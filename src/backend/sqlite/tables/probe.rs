@@ -10,11 +10,14 @@ const PROBED_ROOMS: i64 = 8;
 
 /// Writes to every table what storing does, for a room that can never exist, and rolls it back.
 pub(in crate::backend::sqlite) fn write(db: &Connection) -> rusqlite::Result<()> {
+    let is_alone = db.is_autocommit();
     db.execute_batch("SAVEPOINT probe")?;
     let written = write_all_tables(db);
     // If the failure has ended the transaction, there is nothing to roll back.
     let rolled_back = match db.is_autocommit() {
         true => Ok(()),
+        // After it has met a corrupt page, SQLite fails every statement until the whole transaction is rolled back.
+        false if is_alone => db.execute_batch("ROLLBACK"),
         false => db.execute_batch("ROLLBACK TO probe; RELEASE probe"),
     };
     written.and(rolled_back)
@@ -31,6 +34,9 @@ fn write_all_tables(db: &Connection) -> rusqlite::Result<()> {
         "INSERT INTO ids (room, id, seq, sent, ts) VALUES (-1, '', 1, 0, 0)",
         "INSERT INTO marks (room, user, seq, ts) VALUES (-1, '', 1, 0)",
         "INSERT INTO sessions (pid, namespace, user, connection, rooms, ended) VALUES ('', '', '', '', '[]', 0)",
+        "INSERT INTO outbox (number, kind, namespace, room) VALUES (-1, '', '', '')",
+        "INSERT INTO members (namespace, room, user, process) VALUES ('', '', '', 0)",
+        "INSERT INTO endpoints (name, state) VALUES ('', '')",
         "UPDATE rooms SET ts = ts WHERE id = (SELECT max(id) FROM rooms)",
         r#"UPDATE namespaces SET "offset" = "offset" WHERE id = (SELECT max(id) FROM namespaces)"#,
     ] {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::{corrupt_column, to_sql};
+use super::{corrupt_column, from_sql, to_sql};
 use crate::{
     backend::StoredSession,
     error::Error,
@@ -145,6 +145,15 @@ pub(in crate::backend::sqlite) fn delete_of_user(
 ) -> rusqlite::Result<usize> {
     db.prepare_cached("DELETE FROM sessions WHERE user = ?1")?
         .execute([user.as_str()])
+}
+
+/// How many sessions ended before `expired`.
+pub(in crate::backend::sqlite) fn count_expired(
+    db: &Connection,
+    expired: Timestamp,
+) -> rusqlite::Result<u64> {
+    let query = "SELECT count(*) FROM sessions WHERE ended < ?1";
+    db.query_row(query, [to_sql(expired.0)], |row| Ok(from_sql(row.get(0)?)))
 }
 
 /// Deletes up to `limit` sessions that ended before `expired`, and returns how many it deleted.

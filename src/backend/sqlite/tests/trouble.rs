@@ -39,7 +39,7 @@ async fn wait_for_failure(log: &SqliteLog, reason: &str) {
     assert!(error.message().contains(reason), "{error}");
 }
 
-async fn pragma(log: &SqliteLog, text: String) {
+pub(in crate::backend::sqlite) async fn pragma(log: &SqliteLog, text: String) {
     log.with_connection(move |db| {
         // Some return a row, and some do not.
         let mut statement = db.prepare(&format!("PRAGMA {text}")).unwrap();
@@ -51,7 +51,7 @@ async fn pragma(log: &SqliteLog, text: String) {
     let _ = log.last_offset(&key("/", "r").namespace).await;
 }
 
-async fn fill_disk(log: &SqliteLog) {
+pub(in crate::backend::sqlite) async fn fill_disk(log: &SqliteLog) {
     log.with_connection(|db| {
         db.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0))
             .and_then(|pages| {
@@ -95,7 +95,11 @@ async fn a_read_only_file_is_detected_while_nothing_is_written() {
 }
 
 /// Overwrites every leaf page of a closed log that contains this text and none of the others. Returns how many.
-fn corrupt_pages(folder: &Path, with: &str, without: &[&str]) -> usize {
+pub(in crate::backend::sqlite) fn corrupt_pages(
+    folder: &Path,
+    with: &str,
+    without: &[&str],
+) -> usize {
     let path = folder.join("switchboard.db");
     let mut file = fs::read(&path).unwrap();
     let has = |page: &[u8], text: &str| page.windows(text.len()).any(|at| at == text.as_bytes());

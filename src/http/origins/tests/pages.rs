@@ -32,11 +32,21 @@ fn asked(lines: &[(&'static str, &str)]) -> PageRequest {
 
 /// One that a trusted proxy passed on.
 fn proxied(lines: &[(&'static str, &str)]) -> PageRequest {
+    came(lines, true, false)
+}
+
+/// One that came over TLS to this server itself.
+fn over_tls(lines: &[(&'static str, &str)]) -> PageRequest {
+    came(lines, false, true)
+}
+
+fn came(lines: &[(&'static str, &str)], proxied: bool, tls: bool) -> PageRequest {
     let mut asked = asked(lines);
     asked.extensions.insert(ClientAddress {
         ip: [192, 0, 2, 1].into(),
-        proxied: true,
+        proxied,
         unknown: false,
+        tls,
     });
     asked
 }
@@ -363,5 +373,22 @@ fn the_error_for_cross_site_embeds_names_no_hosts() {
         let asked = asked(&[("host", "127.0.0.1:3000"), ("sec-fetch-site", "cross-site")]);
         let refused = origins(&[], others).refuse(&asked.headers);
         assert!(refused.message().contains("another site"), "{refused}");
+    }
+}
+
+#[test]
+fn a_page_without_tls_is_not_the_servers_own_where_the_server_has_tls() {
+    let origins = origins(&[], OWN);
+    for (origin, host, with_tls, without) in [
+        ("https://chat.example", "chat.example", true, true),
+        ("http://chat.example", "chat.example", false, true),
+        ("https://chat.example:8443", "chat.example:8443", true, true),
+        ("http://chat.example:8443", "chat.example:8443", false, true),
+        ("https://evil.example", "chat.example", false, false),
+    ] {
+        let lines = [("origin", origin), ("host", host)];
+        let trusts = |request| origins.trusts(&request).is_some();
+        assert_eq!(trusts(over_tls(&lines)), with_tls, "{origin}");
+        assert_eq!(trusts(asked(&lines)), without, "{origin}");
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     auth::Grants,
     backend::{Retention, RetentionPolicy, memory},
     error::Code,
+    hooks::ClientFacts,
     hub::testing::{connect, hub, hub_with_memory, key, member, publish, resume_of, user},
     model::{ConnectionId, Namespace},
 };
@@ -42,7 +43,12 @@ async fn a_membership_by_the_application_survives_a_recovery_with_a_narrower_ide
         if !live {
             hub.disconnect(&alice);
         }
-        let prepared = hub.prepare_connection(Namespace::root(), narrow.clone(), resume);
+        let prepared = hub.prepare_connection(
+            Namespace::root(),
+            narrow.clone(),
+            resume,
+            ClientFacts::default(),
+        );
         let (resumed, _) = connect(&hub, prepared.await.unwrap()).await;
         assert_eq!(resumed.id(), alice.id());
         assert!(resumed.is_in(&key("secret").room), "live: {live}");
@@ -101,7 +107,8 @@ async fn a_session_is_not_resumed_whose_missed_messages_of_a_room_by_the_applica
     for number in 1..=5 {
         publish(&hub, "secret", number).await;
     }
-    let prepared = hub.prepare_connection(Namespace::root(), narrow, resume);
+    let prepared =
+        hub.prepare_connection(Namespace::root(), narrow, resume, ClientFacts::default());
     assert!(!prepared.await.unwrap().is_resumed());
 }
 

@@ -18,6 +18,7 @@ async fn rooms_are_listed_by_name_page_by_page_and_personal_ones_only_when_asked
             prefix: prefix.into(),
             after: after.map(|after| RoomName::parse(after).unwrap()),
             limit: Some(3),
+            rates: false,
         };
         let page = hub.live_rooms(&caller, &request).await.unwrap();
         let names: Vec<_> = page

@@ -10,6 +10,7 @@ use super::{prepare::PreparedConnection, resume::ResumedSession};
 use crate::{
     hub::{
         AdmittedUser, Connection, EventSink, Hub,
+        commands::HookDecision,
         connections::{
             CatchUpTrigger, CloseReason, FORBIDDEN_REASON, Memberships, Subscriber, kicked_event,
         },
@@ -41,9 +42,11 @@ impl Hub {
             new_id,
             pid,
             resumed,
+            decided,
         } = prepared;
         // Its session was read from the store, not taken over from a live connection to this node.
         let was_stored = resumed.as_ref().is_some_and(|it| it.live.is_none());
+        let is_new = resumed.is_none();
         let new = |id| NewConnection {
             namespace,
             admitted,
@@ -58,25 +61,50 @@ impl Hub {
                 connection
             }
         };
+        let join = decided.map_or_else(Vec::new, |decided| self.begin_as(&connection, decided));
         if was_stored && !self.apply_missed_removals(&connection).await {
             return connection;
         }
-        // A connection that has left meanwhile is not stored: its client is back already, or is gone for good.
-        if let Err(error) = self.claim_session(&connection).await
-            && connection.memberships().is_some()
-        {
-            log_in_bursts!(warn, %error, "failed to store a session: it cannot be resumed");
-            if was_stored && self.backend().cluster.is_some() {
-                // It still belongs to another node, and changes on this one would be refused.
-                connection.close(CloseReason::Unavailable);
-                return connection;
-            }
+        if is_new && self.backend().cluster.is_none() {
+            self.save_session_soon(&connection);
+        } else if !self.claim_for_this_node(&connection, was_stored).await {
+            return connection;
         }
         self.request_status_from_nodes(&connection);
         if was_stored {
             self.announce_session(&connection);
         }
+        for room in join {
+            if let Err(error) = self.admit(&connection, &room).await {
+                log_in_bursts!(warn, %error, %room, "a hook's reply to connect names a room that cannot be joined");
+            }
+        }
         connection
+    }
+
+    /// Stores the session as one of this node's. False if the connection cannot go on without that.
+    async fn claim_for_this_node(&self, connection: &Connection, was_stored: bool) -> bool {
+        let claimed = self.claim_or_log(connection).await;
+        if !claimed && was_stored && self.backend().cluster.is_some() {
+            // It still belongs to another node, and changes on this one would be refused.
+            connection.close(CloseReason::Unavailable);
+            return false;
+        }
+        true
+    }
+
+    /// Gives a new connection what a hook has decided. Returns the rooms that it is to join.
+    fn begin_as(&self, connection: &Connection, decided: HookDecision) -> Vec<RoomName> {
+        let HookDecision {
+            identity,
+            join,
+            state,
+        } = decided;
+        connection.set_permitted_identity(identity);
+        if let Err(error) = connection.set_state(state) {
+            log_in_bursts!(warn, %error, "a hook's reply to connect has a wrong state");
+        }
+        join
     }
 
     /// Opens a connection with a new session.

@@ -3,7 +3,12 @@
 use crate::{
     auth::Principal,
     error::Result,
-    hub::{AdmittedUser, Hub, connections::Memberships},
+    hooks::ClientFacts,
+    hub::{
+        AdmittedUser, Hub,
+        commands::{HookDecision, PermittedClient},
+        connections::Memberships,
+    },
     model::{ConnectionId, Incarnation, Namespace, Offset, Pid},
 };
 
@@ -19,12 +24,19 @@ pub struct PreparedConnection {
     pub(super) new_id: ConnectionId,
     pub(super) pid: Option<Pid>,
     pub(super) resumed: Option<ResumedSession>,
+    /// What a hook has decided about it; `None` for a resumed session, too.
+    pub(super) decided: Option<HookDecision>,
 }
 
 impl PreparedConnection {
     /// The namespace that it connects to.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
+    }
+
+    /// Who connects.
+    pub fn principal(&self) -> &Principal {
+        &self.admitted.principal
     }
 
     /// Makes it begin in `rooms`, each with its start offset, and catch up from `received` on, in `incarnation` of the log, which is the
@@ -72,12 +84,14 @@ impl Hub {
     /// until the returned value, or the connection that it becomes, is dropped.
     ///
     /// # Errors
-    /// `limit_reached` if the user has too many connections, `unavailable` while the session cannot be read.
+    /// `limit_reached` if the user has too many connections, `unavailable` while the session cannot be read, or if a hook does not answer;
+    /// and the hook's refusal.
     pub(crate) async fn prepare_connection(
         &self,
         namespace: Namespace,
         principal: Principal,
         resume: ResumeRequest,
+        facts: ClientFacts<'_>,
     ) -> Result<PreparedConnection> {
         self.limiter().check_name(principal.user.as_str().len())?;
         let resumable = resume != ResumeRequest::Unsupported && !self.sessions().window().is_zero();
@@ -91,7 +105,26 @@ impl Hub {
             true => 0,
             false => self.limits().connections_per_user,
         };
-        let admitted = self.connection_table().admit(principal, limit)?;
+        let new_id = ConnectionId::generate();
+        let permitted = match &decision {
+            // It was permitted when its session began.
+            Some(Ok((_, resumed))) => PermittedClient {
+                unverified_address: self.unverified_address(&facts, resumed.hook_user()),
+                principal: resumed.identify(principal),
+                decided: None,
+            },
+            _ => {
+                let permitted = self.permit_connect(&namespace, principal, Some(new_id), &facts);
+                permitted.await?
+            }
+        };
+        let PermittedClient {
+            principal,
+            unverified_address,
+            decided,
+        } = permitted;
+        let table = self.connection_table();
+        let admitted = table.admit(principal, unverified_address, limit)?;
         if let Some(decision) = &decision {
             let user = &admitted.principal.user;
             self.count_resume(&namespace, user, decision.as_ref().err().copied());
@@ -101,8 +134,36 @@ impl Hub {
             namespace,
             admitted,
             pid: pid.or_else(|| resumable.then(Pid::generate)),
-            new_id: ConnectionId::generate(),
+            new_id,
             resumed,
+            decided,
+        })
+    }
+
+    /// Admits one more connection of a user who resumes no session, and whom a hook has let connect as `id`.
+    ///
+    /// # Errors
+    /// `limit_reached` if the user has too many connections.
+    pub(in crate::hub) fn prepare_permitted(
+        &self,
+        namespace: Namespace,
+        permitted: PermittedClient,
+        id: ConnectionId,
+    ) -> Result<PreparedConnection> {
+        let PermittedClient {
+            principal,
+            unverified_address,
+            decided,
+        } = permitted;
+        let limit = self.limits().connections_per_user;
+        let table = self.connection_table();
+        Ok(PreparedConnection {
+            namespace,
+            admitted: table.admit(principal, unverified_address, limit)?,
+            new_id: id,
+            pid: None,
+            resumed: None,
+            decided,
         })
     }
 }

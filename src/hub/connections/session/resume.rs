@@ -17,7 +17,9 @@ use crate::{
             application::{ApplicationData, GrantedRooms},
         },
     },
-    model::{ConnectionId, Incarnation, Namespace, Offset, Pid, RoomKey, RoomName, UserId},
+    model::{
+        ConnectionId, Incarnation, Namespace, Offset, Pid, RoomKey, RoomName, Timestamp, UserId,
+    },
     retry::log_in_bursts,
 };
 
@@ -53,6 +55,8 @@ pub enum ResumeRejection {
     Unknown,
     /// It is another user's.
     OtherUser,
+    /// The identity that a hook had given it has expired.
+    Expired,
     /// It belongs to another namespace.
     OtherNamespace,
     /// A back end has ended it.
@@ -65,11 +69,12 @@ pub enum ResumeRejection {
 
 impl ResumeRejection {
     /// All reasons, for the metrics.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BadPid,
         Self::BadOffset,
         Self::Unknown,
         Self::OtherUser,
+        Self::Expired,
         Self::OtherNamespace,
         Self::Removed,
         Self::Incomplete,
@@ -83,6 +88,7 @@ impl ResumeRejection {
             Self::BadOffset => "bad_offset",
             Self::Unknown => "unknown_session",
             Self::OtherUser => "other_user",
+            Self::Expired => "expired",
             Self::OtherNamespace => "other_namespace",
             Self::Removed => "removed",
             Self::Incomplete => "incomplete",
@@ -135,6 +141,18 @@ impl ResumedSession {
             _lock: None,
         }
     }
+
+    /// Who a client is that resumes it: what a hook had decided about it holds.
+    pub(super) fn identify(&self, principal: Principal) -> Principal {
+        let identity = self.application.identity.as_ref();
+        let identified = identity.and_then(|identity| identity.apply(&principal));
+        identified.unwrap_or(principal)
+    }
+
+    /// The user that a hook had given it.
+    pub(super) fn hook_user(&self) -> Option<&UserId> {
+        self.application.identity.as_ref()?.change.user.as_ref()
+    }
 }
 
 /// A resumed session and its secret, or why it is not resumed; `None` if the client names none.
@@ -143,6 +161,7 @@ pub(super) type ResumeDecision = Option<Result<(Pid, ResumedSession), ResumeReje
 /// A client that names a session, and how far it has received its messages.
 struct Claimant<'a> {
     namespace: &'a Namespace,
+    /// As it shows itself: its token, for instance.
     principal: &'a Principal,
     /// Nothing at first: then the start offsets of its rooms alone say from where on it is to receive messages.
     received: Offset,
@@ -154,6 +173,7 @@ impl Claimant<'_> {
     fn check(
         &self,
         session: &StoredSession,
+        principal: Option<&Principal>,
         removed: bool,
         log_end: Offset,
     ) -> Result<(), ResumeRejection> {
@@ -161,8 +181,11 @@ impl Claimant<'_> {
         if session.namespace != *self.namespace {
             return Err(ResumeRejection::OtherNamespace);
         }
-        if session.user != self.principal.user {
+        let Some(principal) = principal.filter(|principal| principal.user == session.user) else {
             return Err(ResumeRejection::OtherUser);
+        };
+        if principal.is_expired(Timestamp::now()) && !self.principal.is_expired(Timestamp::now()) {
+            return Err(ResumeRejection::Expired);
         }
         if removed {
             return Err(ResumeRejection::Removed);
@@ -217,23 +240,30 @@ impl Hub {
         // Before the session is read: its offsets are known then to belong to the log's current incarnation.
         let log_end = self.backend().log.last_offset(claimant.namespace).await?;
         let incarnation = self.backend().log.incarnation();
-        let Some(session) = self.backend().sessions.find(pid).await? else {
+        let Some(session) = self.find_session(pid).await? else {
             return Ok(Err(ResumeRejection::Unknown));
         };
         let live = self.connection_table().get(&session.connection);
         let live = live.filter(|live| live.pid() == Some(pid));
         let removed = live.as_ref().is_some_and(|live| live.has_ended_session());
-        let mut decision = claimant.check(&session, removed, log_end);
-        let stored = ApplicationData::parse(session.application.as_deref());
+        let mut stored = ApplicationData::parse(session.application.as_deref());
+        if let Some(live) = &live {
+            stored.identity = live.permitted_identity();
+        }
+        let principal = match &stored.identity {
+            Some(identity) => identity.apply(claimant.principal),
+            None => Some(claimant.principal.clone()),
+        };
+        let mut decision = claimant.check(&session, principal.as_ref(), removed, log_end);
         let rooms = live
             .as_ref()
             .and_then(|live| live.memberships())
             .unwrap_or_else(|| session.rooms.iter().cloned().collect());
         let granted = live.as_ref().map(|live| live.granted_rooms());
         let granted = granted.unwrap_or_else(|| stored.granted.clone());
-        if decision.is_ok()
+        if let Some(principal) = principal.filter(|_| decision.is_ok())
             && !self
-                .can_replay(claimant, (&rooms, &granted), log_end)
+                .can_replay(claimant, &principal, (&rooms, &granted), log_end)
                 .await?
         {
             decision = Err(ResumeRejection::Incomplete);
@@ -261,12 +291,13 @@ impl Hub {
     async fn can_replay(
         &self,
         claimant: &Claimant<'_>,
+        principal: &Principal,
         (rooms, granted): (&Memberships, &GrantedRooms),
         log_end: Offset,
     ) -> Result<bool> {
         let log = &self.backend().log;
         for (room, start_offset) in rooms {
-            if !granted.may_be_in(claimant.principal, room) {
+            if !granted.may_be_in(principal, room) {
                 continue;
             }
             let key = RoomKey {
@@ -311,14 +342,19 @@ impl Hub {
             ResumeRequest::Session { pid, .. } | ResumeRequest::Invalid { pid: Some(pid) } => pid,
             _ => return Ok(None),
         };
-        let session = match self.backend().sessions.find(pid).await {
+        let session = match self.find_session(pid).await {
             Err(error) if error.code() == Code::Unavailable => return Err(error),
             session => session.unwrap_or_default(),
         };
-        let guests = session.filter(|session| {
-            session.namespace == *namespace && self.authority().is_guest(&session.user)
-        });
-        Ok(guests.map(|session| session.user))
+        let shown = session
+            .filter(|session| session.namespace == *namespace)
+            .map(|session| {
+                // A hook may have given the guest another id.
+                let stored = ApplicationData::parse(session.application.as_deref());
+                let identity = stored.identity;
+                identity.map_or(session.user, |identity| identity.shown.clone())
+            });
+        Ok(shown.filter(|user| self.authority().is_guest(user)))
     }
 }
 

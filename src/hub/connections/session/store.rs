@@ -32,6 +32,18 @@ impl Hub {
         self.store_session(connection, None, true).await
     }
 
+    /// As [`claim_session`](Self::claim_session), and logs a failure. False if it has failed; a connection that has left meanwhile is not
+    /// stored: its client is back already, or is gone for good.
+    pub(super) async fn claim_or_log(&self, connection: &Connection) -> bool {
+        if let Err(error) = self.claim_session(connection).await
+            && connection.memberships().is_some()
+        {
+            log_in_bursts!(warn, %error, "failed to store a session: it cannot be resumed");
+            return false;
+        }
+        true
+    }
+
     async fn store_session(
         &self,
         connection: &Connection,
@@ -41,13 +53,14 @@ impl Hub {
         let Some(session) = self.session_of(connection, without)? else {
             return Ok(());
         };
-        let application = session.application.clone();
+        let (pid, application) = (session.pid, session.application.clone());
         let sessions = &self.backend().sessions;
         let stored = match claim {
             true => sessions.claim(session).await,
             false => sessions.save(session).await,
         };
         if stored.is_ok() {
+            self.sessions().unsaved().remove(pid);
             connection.set_application_stored(application);
         }
         // Its end may have been stored before this, and this would undo it for ever.

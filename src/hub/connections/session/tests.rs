@@ -8,6 +8,7 @@ use crate::{
     auth::Grants,
     backend::{Retention, RetentionPolicy, memory},
     error::Limit,
+    hooks::ClientFacts,
     hub::testing::{
         connect, hub, hub_with_backend, hub_with_memory, join, member, prepare, publish, resume_of,
     },
@@ -102,7 +103,7 @@ async fn a_user_with_all_the_connections_it_may_have_takes_its_own_over_and_gets
     let (alice, client) = member(&hub, "alice", &["a"]).await;
     let another = |resume| {
         let principal = hub.authority().open_principal(Some("alice")).unwrap();
-        hub.prepare_connection(Namespace::root(), principal, resume)
+        hub.prepare_connection(Namespace::root(), principal, resume, ClientFacts::default())
     };
     let named = resume_of(&alice, &client);
     let prepared = another(named).await.unwrap();
@@ -154,7 +155,7 @@ async fn rooms_that_a_client_may_not_be_in_any_more_are_left_when_it_comes_back(
         principal.grants = Arc::new(Grants::parse("b=join").unwrap());
         let named = resume_of(&alice, &client);
         let prepared = hub
-            .prepare_connection(Namespace::root(), principal, named)
+            .prepare_connection(Namespace::root(), principal, named, ClientFacts::default())
             .await;
         let prepared = prepared.unwrap();
         assert_eq!(prepared.pid(), alice.pid());
@@ -298,4 +299,50 @@ async fn a_client_that_reads_slowly_is_given_all_when_it_reads_again() {
     client.receives(&all).await;
     publish(&hub, "b", 5).await;
     assert_eq!(client.received().last().unwrap(), "b 5");
+}
+
+#[tokio::test]
+async fn a_new_session_is_stored_with_its_first_join() {
+    let hub = hub();
+    let (alice, _) = member(&hub, "alice", &[]).await;
+    let pid = alice.pid().unwrap();
+    let stored = || hub.backend().sessions.find(pid);
+    assert_eq!(stored().await.unwrap(), None);
+    join(&hub, &alice, "a").await;
+    let rooms = stored().await.unwrap().unwrap().rooms;
+    let rooms: Vec<_> = rooms.iter().map(|(room, _)| room.as_str()).collect();
+    assert_eq!(rooms, ["user:alice", "a"]);
+    assert!(hub.sessions().unsaved().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_session_that_joins_nothing_is_stored_soon_and_one_that_has_ended_for_good_is_not() {
+    let hub = hub();
+    let saving = hub.clone();
+    tokio::spawn(async move { saving.save_new_sessions().await });
+    let (alice, _) = member(&hub, "alice", &[]).await;
+    let (bob, _) = member(&hub, "bob", &[]).await;
+    bob.close(CloseReason::Removed);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let stored = async |pid| hub.backend().sessions.find(pid).await.unwrap().is_some();
+    assert!(stored(alice.pid().unwrap()).await);
+    assert!(!stored(bob.pid().unwrap()).await);
+    // Not only the first ones.
+    let (carol, _) = member(&hub, "carol", &[]).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(stored(carol.pid().unwrap()).await);
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_at_once_resumes_a_session_that_was_not_stored_yet() {
+    let hub = hub();
+    let (alice, dead) = member(&hub, "alice", &[]).await;
+    publish(&hub, "user:alice", 1).await;
+    dead.receives(&["session", "user:alice 1"]).await;
+    let prepared = prepare(&hub, "alice", resume_of(&alice, &dead)).await;
+    assert_eq!(prepared.pid(), alice.pid());
+    let (again, client) = connect(&hub, prepared).await;
+    assert_eq!(again.id(), alice.id());
+    publish(&hub, "user:alice", 2).await;
+    client.receives(&["session", "user:alice 2"]).await;
 }

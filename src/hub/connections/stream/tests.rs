@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::{
     auth::{Grants, Permission},
     backend::{Retention, RetentionPolicy, memory},
+    hooks::ClientFacts,
     hub::testing::{RecordingClient, connect, hub, hub_with_memory, name, publish},
     hub::{Connection, Hub, PreparedStream, StatelessCaller, StreamRequest, StreamStart},
     model::{Cursor, Epoch, Incarnation, Namespace, Offset, Position, RoomName, Seq, Timestamp},
@@ -32,7 +33,7 @@ async fn begin(
 ) -> (Arc<Connection>, Arc<RecordingClient>, Cursor, Vec<String>) {
     let principal = hub.authority().open_principal(Some("eve")).unwrap();
     let prepared = hub
-        .prepare_stream(Namespace::root(), principal, stream)
+        .prepare_stream(Namespace::root(), principal, stream, ClientFacts::default())
         .await;
     let PreparedStream {
         prepared,
@@ -230,7 +231,12 @@ async fn who_may_not_read_the_past_begins_anew_and_may_not_ask_for_it() {
     let here = Namespace::root();
     let since = stream(&["a"], Some(StreamStart::Cursor(cursor)), 0);
     let prepared = hub
-        .prepare_stream(here.clone(), principal.clone(), since)
+        .prepare_stream(
+            here.clone(),
+            principal.clone(),
+            since,
+            ClientFacts::default(),
+        )
         .await;
     assert_eq!(prepared.unwrap().resets.len(), 1);
     for (stream, may) in [
@@ -240,7 +246,12 @@ async fn who_may_not_read_the_past_begins_anew_and_may_not_ask_for_it() {
         (stream(&["user:bob"], None, 0), false),
     ] {
         let begun = hub
-            .prepare_stream(here.clone(), principal.clone(), stream.clone())
+            .prepare_stream(
+                here.clone(),
+                principal.clone(),
+                stream.clone(),
+                ClientFacts::default(),
+            )
             .await;
         assert_eq!(begun.is_ok(), may, "{stream:?}");
     }

@@ -316,6 +316,29 @@ fn messages_before_the_reply_to_a_second_join_are_pushed_before_it() {
 }
 
 #[test]
+fn held_messages_that_the_client_is_too_slow_for_are_read_from_the_log_instead() {
+    let mut world = World::new();
+    let triggered = Arc::new(AtomicU64::new(0));
+    let trigger = triggered.clone();
+    let trigger = Box::new(move || {
+        trigger.fetch_add(1, Ordering::Relaxed);
+    });
+    world.subscriber = Subscriber::live(world.sink.clone(), Offset(0), trigger);
+    world.step(Step::BeginJoin(0));
+    world.step(Step::ReadJoin);
+    for _ in 0..2 {
+        world.step(Step::Store(0));
+        world.step(Step::Deliver);
+    }
+    world.step(Step::Behind(true));
+    world.step(Step::EndJoin);
+    assert_eq!(*lock(&world.sink.pushed), []);
+    assert_eq!(triggered.load(Ordering::Relaxed), 1);
+    world.settle();
+    assert_eq!(*lock(&world.sink.pushed), [(0, 1), (0, 2)]);
+}
+
+#[test]
 fn events_that_are_dropped_while_the_log_is_read_are_counted() {
     let sink = Arc::<Sink>::default();
     let subscriber = Subscriber::behind(sink.clone(), Offset(0), Box::new(|| {}));

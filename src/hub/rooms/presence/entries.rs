@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use crate::{
     backend::PresenceEntry,
     hub::rooms::user_status::UserStatus,
-    model::{NodeId, Timestamp},
+    model::{ConnectionId, NodeId, Timestamp},
 };
 
 /// The entries of all nodes that have the user in the room. Never empty.
@@ -35,8 +35,16 @@ pub(super) struct UserEntries {
 #[derive(Debug)]
 pub(super) struct LocalEntry {
     pub(super) entry: PresenceEntry,
-    /// When the grace time ends; only while the user has no connection here.
-    pub(super) expires: Option<Instant>,
+    stay: Stay,
+}
+
+/// Why a user is in the room.
+#[derive(Debug)]
+enum Stay {
+    /// It has these connections here.
+    Connected(Vec<ConnectionId>),
+    /// It had, and the grace time ends then.
+    Until(Instant),
 }
 
 impl UserEntries {
@@ -50,9 +58,14 @@ impl UserEntries {
         merge(local.chain(self.remote.iter().map(|(_, entry)| entry)))
     }
 
-    /// Creates this node's entry. A user with connections on other nodes keeps the status shown there, as with a second
+    /// Creates this node's entry for a first connection. A user with connections on other nodes keeps the status shown there, as with a second
     /// connection here; one in its grace time there shows the status it comes with, unless the one set there is later.
-    pub(super) fn create_local(&mut self, status: UserStatus, ts: Timestamp) {
+    pub(super) fn create_local(
+        &mut self,
+        connection: ConnectionId,
+        status: UserStatus,
+        ts: Timestamp,
+    ) {
         let mut entry = status.into_entry(ts);
         if let Some(remote) = self.merged() {
             entry.since = entry.since.min(remote.since);
@@ -63,18 +76,67 @@ impl UserEntries {
         }
         self.local = Some(LocalEntry {
             entry,
-            expires: None,
+            stay: Stay::Connected(vec![connection]),
         });
     }
 }
 
 impl LocalEntry {
+    /// The user's connections here.
+    pub(super) fn connections(&self) -> &[ConnectionId] {
+        match &self.stay {
+            Stay::Connected(connections) => connections,
+            Stay::Until(_) => &[],
+        }
+    }
+
+    /// When the grace time ends, if it has begun.
+    pub(super) fn expires(&self) -> Option<Instant> {
+        match self.stay {
+            Stay::Connected(_) => None,
+            Stay::Until(expires) => Some(expires),
+        }
+    }
+
+    /// Adds a connection. Returns when the grace time would have ended that ends now.
+    pub(super) fn connect(
+        &mut self,
+        connection: ConnectionId,
+        status: UserStatus,
+    ) -> Option<Instant> {
+        let expires = self.expires();
+        match &mut self.stay {
+            Stay::Connected(connections) => connections.push(connection),
+            Stay::Until(_) => {
+                self.stay = Stay::Connected(vec![connection]);
+                self.reconnect(status);
+            }
+        }
+        self.entry.connections = self.connections().len();
+        expires
+    }
+
+    /// Removes a connection. Returns `deadline` if the grace time begins, which ends then.
+    pub(super) fn disconnect(
+        &mut self,
+        connection: ConnectionId,
+        deadline: Instant,
+    ) -> Option<Instant> {
+        if let Stay::Connected(connections) = &mut self.stay {
+            connections.retain(|other| *other != connection);
+            self.entry.connections = connections.len();
+            if connections.is_empty() {
+                self.stay = Stay::Until(deadline);
+                return Some(deadline);
+            }
+        }
+        None
+    }
+
     /// Takes the status of a user that reconnects within its grace time, unless a later one is known.
-    pub(super) fn reconnect(&mut self, status: UserStatus) {
+    fn reconnect(&mut self, status: UserStatus) {
         if status.changed >= self.entry.changed {
-            let (since, connections) = (self.entry.since, self.entry.connections);
-            self.entry = status.into_entry(since);
-            self.entry.connections = connections;
+            self.entry = status.into_entry(self.entry.since);
         }
     }
 }

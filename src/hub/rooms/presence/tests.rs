@@ -88,12 +88,19 @@ impl Scene {
 
 /// When the user leaves, if this is its last connection.
 fn leave(presence: &mut Presence, connection: ConnectionId, now: Instant) -> Option<Instant> {
-    let user = presence.connections.get(&connection)?.clone();
+    let user = user_of(presence, connection)?;
     assert!(
-        presence.leave(connection, now).is_none(),
+        presence.leave(connection, &user, now).is_none(),
         "nothing is announced yet"
     );
-    presence.users[&user].local.as_ref()?.expires
+    presence.users[&user].local.as_ref()?.expires()
+}
+
+/// The user that has entered by a connection.
+fn user_of(presence: &Presence, connection: ConnectionId) -> Option<UserId> {
+    let mut users = presence.users.keys();
+    let user = users.find(|user| presence.has_connection(user, connection))?;
+    Some(user.clone())
 }
 
 fn show(change: &PresenceChange) -> String {

@@ -18,7 +18,7 @@ const TYPING: Duration = Duration::from_secs(3);
 fn rooms() -> RoomRegistry {
     let (stream, _) = deliveries();
     let bus = Arc::new(LocalBus::new(stream));
-    RoomRegistry::new(policy(GRACE, TYPING), bus, None, Arc::default())
+    RoomRegistry::new(policy(GRACE, TYPING), bus, None, None, Arc::default())
 }
 
 fn lobby() -> RoomKey {
@@ -110,7 +110,7 @@ fn a_room_in_which_something_is_always_due_is_scheduled_a_bounded_number_of_time
         rooms.run_due(later);
         rooms.with(&key, |room| {
             let user = &alice.principal().user;
-            room.set_typing(alice.id(), user, None, true, later);
+            room.set_typing(alice.id(), user, None, (true, None), later);
         });
         rooms.run_due(later + TYPING);
         now += GRACE - Duration::from_millis(500);

@@ -8,13 +8,13 @@ use std::{sync::Arc, time::Instant};
 
 use indexmap::IndexMap;
 
+use super::RoomPolicy;
 use crate::{
     auth::Permission,
     backend::ClusterNotice,
     hub::{
         connections::{Connection, Subscriber},
         event::OutgoingEvent,
-        rooms::fan_out::FanOutBudget,
     },
     model::{ConnectionId, Offset, RoomName, UserId},
 };
@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Broadcaster {
     room: RoomName,
     members: IndexMap<ConnectionId, RoomMember>,
-    fan_out: Arc<FanOutBudget>,
+    policy: Arc<RoomPolicy>,
     /// Notices for other nodes, to be sent by the registry.
     notices: Vec<ClusterNotice>,
     counters: SendCounters,
@@ -33,9 +33,9 @@ pub(super) struct Broadcaster {
 #[derive(Debug, Default)]
 pub(in crate::hub::rooms) struct SendCounters {
     /// Events handed to members.
-    pub(in crate::hub::rooms) delivered: u64,
+    pub(in crate::hub::rooms) delivered: u32,
     /// Events that were deferred because a user was over its budget.
-    pub(in crate::hub::rooms) deferred: u64,
+    pub(in crate::hub::rooms) deferred: u32,
 }
 
 /// A connection in the room.
@@ -62,11 +62,11 @@ pub(in crate::hub) enum Membership {
 }
 
 impl Broadcaster {
-    pub(super) fn new(room: RoomName, fan_out: Arc<FanOutBudget>) -> Self {
+    pub(super) fn new(room: RoomName, policy: Arc<RoomPolicy>) -> Self {
         Self {
             room,
             members: IndexMap::new(),
-            fan_out,
+            policy,
             notices: Vec::new(),
             counters: SendCounters::default(),
         }
@@ -74,6 +74,10 @@ impl Broadcaster {
 
     pub(super) fn room(&self) -> &RoomName {
         &self.room
+    }
+
+    pub(super) fn policy(&self) -> &RoomPolicy {
+        &self.policy
     }
 
     /// Adds a connection. One that takes the place of another with the same id continues as that member.
@@ -96,6 +100,10 @@ impl Broadcaster {
             listed: None,
             after: Offset(0),
         };
+        if self.members.is_empty() {
+            // The personal room of a user has one member, as a rule.
+            self.members.reserve_exact(1);
+        }
         self.members.insert(connection.id(), member);
         Membership::New
     }
@@ -190,17 +198,17 @@ impl Broadcaster {
         deliveries: usize,
         now: Instant,
     ) -> Option<Instant> {
-        self.fan_out.spend(user, deliveries, now)
+        self.policy.fan_out.spend(user, deliveries, now)
     }
 
     /// When members may be sent something about `user` again; `None`: now.
     pub(super) fn ready_at(&self, user: &UserId, now: Instant) -> Option<Instant> {
-        self.fan_out.ready_at(user, now)
+        self.policy.fan_out.ready_at(user, now)
     }
 
     /// Charges `user` for an event to all members that is sent whatever its budget.
     pub(super) fn charge(&self, user: &UserId, now: Instant) {
-        self.fan_out.charge(user, self.len(), now);
+        self.policy.fan_out.charge(user, self.len(), now);
     }
 
     /// Counts an event that is sent later than it happened.

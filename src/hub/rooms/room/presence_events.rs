@@ -24,14 +24,16 @@ use crate::{
 /// Announces who is in the room.
 pub(super) struct PresenceEvents {
     presence: Presence,
-    pending: PendingUpdates,
-    roster: Roster,
+    /// Only while updates are pending.
+    pending: Option<Box<PendingUpdates>>,
+    /// Until the users on other nodes are known. `None` where there are no other nodes.
+    loading: Option<Box<LoadingRoster>>,
 }
 
-/// Whether the users on other nodes are known.
-struct Roster {
-    /// Not loaded yet; dropped when it is. `None` where there are no other nodes.
-    loading: Option<watch::Sender<()>>,
+/// A roster that is not loaded yet.
+struct LoadingRoster {
+    /// Dropped when it is loaded.
+    loaded: watch::Sender<()>,
     /// The joins of resumed sessions meanwhile: a user that turns out to be in the room on another node is not new.
     held_joins: Vec<(ConnectionId, PresenceChange)>,
 }
@@ -51,11 +53,14 @@ impl PresenceEvents {
     pub(super) fn new(presence: Presence, roster_pending: bool) -> Self {
         Self {
             presence,
-            pending: PendingUpdates::default(),
-            roster: Roster {
-                loading: roster_pending.then(|| watch::Sender::new(())),
-                held_joins: Vec::new(),
-            },
+            pending: None,
+            loading: roster_pending.then(|| {
+                let loaded = watch::Sender::new(());
+                Box::new(LoadingRoster {
+                    loaded,
+                    held_joins: Vec::new(),
+                })
+            }),
         }
     }
 
@@ -78,9 +83,11 @@ impl PresenceEvents {
         }
         let changed = status.changed;
         if let Some(change) = self.presence.enter(connection, user.clone(), status, ts) {
-            match self.is_roster_loaded() || change.kind != ChangeKind::Join {
-                true => self.announce(members, change, Some(connection), now, ts),
-                false => self.roster.held_joins.push((connection, change)),
+            match &mut self.loading {
+                Some(loading) if change.kind == ChangeKind::Join => {
+                    loading.held_joins.push((connection, change));
+                }
+                _ => self.announce(members, change, Some(connection), now, ts),
             }
         }
         let entry = self.presence.local_entry(&user)?;
@@ -91,11 +98,11 @@ impl PresenceEvents {
     pub(super) fn leave(
         &mut self,
         members: &mut Broadcaster,
-        connection: ConnectionId,
+        (connection, user): (ConnectionId, &UserId),
         now: Instant,
         ts: Timestamp,
     ) {
-        if let Some(change) = self.presence.leave(connection, now) {
+        if let Some(change) = self.presence.leave(connection, user, now) {
             self.announce(members, change, None, now, ts);
         }
     }
@@ -118,7 +125,8 @@ impl PresenceEvents {
     /// cause this.
     pub(super) fn end_grace(&mut self, members: &mut Broadcaster, user: &UserId, ts: Timestamp) {
         if let Some(change) = self.presence.end_grace(user) {
-            match self.pending.take(user) {
+            let pending = self.pending.as_mut();
+            match pending.and_then(|pending| pending.take(user)) {
                 Some(update) => self.send_outcome(members, user, &update, ts),
                 None => send(members, &change, None, Recipients::All, ts),
             }
@@ -134,13 +142,19 @@ impl PresenceEvents {
         now: Instant,
         ts: Timestamp,
     ) {
-        let was_loaded = self.is_roster_loaded();
-        self.roster.loading = None;
+        let loading = self.loading.take();
         let before: HashSet<_> = entries.iter().map(|(_, user, _)| user.clone()).collect();
         let changes = self.presence.replace_remote(entries);
-        self.announce_held_joins(members, |user| !before.contains(user), now, ts);
-        for change in changes.into_iter().filter(|_| was_loaded) {
-            self.announce(members, change, None, now, ts);
+        match loading {
+            Some(loading) => {
+                let is_new = |user: &UserId| !before.contains(user);
+                self.announce_held_joins(members, *loading, is_new, (now, ts));
+            }
+            None => {
+                for change in changes {
+                    self.announce(members, change, None, now, ts);
+                }
+            }
         }
     }
 
@@ -175,12 +189,13 @@ impl PresenceEvents {
     }
 
     pub(super) fn is_roster_loaded(&self) -> bool {
-        self.roster.loading.is_none()
+        self.loading.is_none()
     }
 
     /// Closes when the roster is loaded; `None` if it is.
     pub(super) fn roster_pending(&self) -> Option<watch::Receiver<()>> {
-        self.roster.loading.as_ref().map(watch::Sender::subscribe)
+        let loading = self.loading.as_ref();
+        loading.map(|loading| loading.loaded.subscribe())
     }
 
     /// Continues without the roster: users that turn out to be on other nodes are announced from now on.
@@ -190,18 +205,19 @@ impl PresenceEvents {
         now: Instant,
         ts: Timestamp,
     ) {
-        self.roster.loading = None;
-        self.announce_held_joins(members, |_| true, now, ts);
+        if let Some(loading) = self.loading.take() {
+            self.announce_held_joins(members, *loading, |_| true, (now, ts));
+        }
     }
 
     fn announce_held_joins(
         &mut self,
         members: &mut Broadcaster,
+        loading: LoadingRoster,
         is_new: impl Fn(&UserId) -> bool,
-        now: Instant,
-        ts: Timestamp,
+        (now, ts): (Instant, Timestamp),
     ) {
-        for (connection, mut change) in std::mem::take(&mut self.roster.held_joins) {
+        for (connection, mut change) in loading.held_joins {
             let user = &change.user;
             if self.presence.contains(user) && is_new(user) && !self.presence.is_crowded() {
                 change.count = self.presence.user_count();
@@ -222,10 +238,10 @@ impl PresenceEvents {
         connection: ConnectionId,
         now: Instant,
     ) {
-        if members.record_listed(connection, now) {
-            let presence = &self.presence;
-            self.pending
-                .record_list(|user| presence.status(user).is_some());
+        if members.record_listed(connection, now)
+            && let Some(pending) = &mut self.pending
+        {
+            pending.record_list(|user| self.presence.status(user).is_some());
         }
     }
 
@@ -235,9 +251,10 @@ impl PresenceEvents {
         &mut self,
         is_closing: bool,
     ) -> Vec<(UserId, Option<PresenceEntry>)> {
-        let pending = &self.pending;
+        let pending = self.pending.as_ref();
+        let is_pending = |user: &UserId| pending.is_some_and(|pending| pending.contains(user));
         self.presence
-            .take_unpublished(|user| is_closing || !pending.contains(user))
+            .take_unpublished(|user| is_closing || !is_pending(user))
     }
 
     /// Ends grace times that are over, and announces pending updates that are due.
@@ -245,15 +262,20 @@ impl PresenceEvents {
         for change in self.presence.expire(now) {
             self.announce(members, change, None, now, ts);
         }
-        while let Some((user, update)) = self.pending.take_due(now) {
+        while let Some(pending) = &mut self.pending
+            && let Some((user, update)) = pending.take_due(now)
+        {
             if !self.presence.is_crowded() {
                 self.send_outcome(members, &user, &update, ts);
             }
         }
+        self.pending.take_if(|pending| pending.is_empty());
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = [self.presence.next_deadline(), self.pending.next_deadline()];
+        let pending = self.pending.as_ref();
+        let pending = pending.and_then(|pending| pending.next_deadline());
+        let deadlines = [self.presence.next_deadline(), pending];
         deadlines.into_iter().flatten().min()
     }
 
@@ -277,15 +299,18 @@ impl PresenceEvents {
         (now, not_before): (Instant, Option<Instant>),
         ts: Timestamp,
     ) {
-        let Some(change) = self.pending.absorb(change, except) else {
-            return;
+        let change = match &mut self.pending {
+            Some(pending) => pending.absorb(change, except),
+            None => Some(change),
         };
+        let Some(change) = change else { return };
         let affordable = members.spend(&change.user, now);
         match affordable.max(not_before) {
             None => send(members, &change, except, Recipients::All, ts),
             Some(at) => {
                 members.count_deferred();
-                self.pending.defer(change, except, now, at);
+                let pending = self.pending.get_or_insert_default();
+                pending.defer(change, except, now, at);
             }
         }
     }

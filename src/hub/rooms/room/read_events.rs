@@ -25,7 +25,8 @@ const LOOKS_PER_DELIVERY: usize = 10;
 /// Announces how far users have read.
 #[derive(Debug, Default)]
 pub(super) struct ReadEvents {
-    progress: ReadProgress,
+    /// From the first time on: in most rooms nobody says how far it has read.
+    progress: Option<Box<ReadProgress>>,
 }
 
 impl ReadEvents {
@@ -38,11 +39,12 @@ impl ReadEvents {
         update: ReadUpdate,
         now: Instant,
     ) {
-        if self.progress.len() > 2 * presence.user_count() + MAX_ABSENT_READERS {
+        let progress = self.progress.get_or_insert_default();
+        if progress.len() > 2 * presence.user_count() + MAX_ABSENT_READERS {
             // Most may have come and gone on other nodes.
-            self.progress.retain(|user| presence.contains(user));
+            progress.retain(|user| presence.contains(user));
         }
-        let Some(update) = self.progress.record(update) else {
+        let Some(update) = progress.record(update) else {
             return;
         };
         let mut deliveries = members.len();
@@ -53,20 +55,23 @@ impl ReadEvents {
             None => send(members, presence, update),
             Some(at) => {
                 members.count_deferred();
-                self.progress.defer(update, at);
+                progress.defer(update, at);
             }
         }
     }
 
     /// Announces deferred updates that are due.
     pub(super) fn run_due(&mut self, members: &mut Broadcaster, presence: &Presence, now: Instant) {
-        while let Some(update) = self.progress.take_due(now) {
+        let Some(progress) = &mut self.progress else {
+            return;
+        };
+        while let Some(update) = progress.take_due(now) {
             send(members, presence, update);
         }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.progress.next_deadline()
+        self.progress.as_ref()?.next_deadline()
     }
 }
 

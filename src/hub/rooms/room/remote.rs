@@ -32,7 +32,7 @@ impl Room {
                 typing: true,
             } => self
                 .typing
-                .start_remote(members, (connection, &user), name, now),
+                .start_remote(members, (connection, &user), name, None, now),
             ClusterNotice::Typing {
                 connection, user, ..
             } => self.typing.stop_remote(members, connection, &user, now),

@@ -9,34 +9,52 @@ use crate::{
         event::OutgoingEvent,
         rooms::typing::{Typing, TypingChange},
     },
-    model::{ConnectionId, RoomName, UserId},
+    model::{ConnectionId, RoomName, Sender, Seq, UserId},
 };
 
 /// Announces who is typing.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct TypingEvents {
-    typing: Typing,
+    /// Only while somebody is: in most rooms nobody is most of the time.
+    typing: Option<Box<Typing>>,
 }
 
 impl TypingEvents {
-    pub(super) fn new(typing: Typing) -> Self {
-        Self { typing }
+    /// Users who are typing.
+    pub(super) fn user_count(&self) -> usize {
+        self.typing.as_ref().map_or(0, |typing| typing.user_count())
     }
 
-    pub(super) fn typing(&self) -> &Typing {
-        &self.typing
+    /// Whether so many users are typing that `user`, who is not, would not be kept.
+    pub(super) fn rejects(&self, user: &UserId) -> bool {
+        self.typing
+            .as_ref()
+            .is_some_and(|typing| typing.rejects(user))
     }
 
-    /// A member of this node starts typing, or continues to. Other nodes are notified, too.
+    /// A member of this node starts typing, or continues to, after its last message. Other nodes are notified, too.
     pub(super) fn start(
+        &mut self,
+        members: &mut Broadcaster,
+        (connection, user): (ConnectionId, &UserId),
+        name: Option<Arc<str>>,
+        after: Option<Seq>,
+        now: Instant,
+    ) {
+        self.start_remote(members, (connection, user), name.clone(), after, now);
+        self.notify_nodes(members, (connection, user), name, now);
+    }
+
+    /// Notifies other nodes that a member of this node is typing, unless they know.
+    fn notify_nodes(
         &mut self,
         members: &mut Broadcaster,
         (connection, user): (ConnectionId, &UserId),
         name: Option<Arc<str>>,
         now: Instant,
     ) {
-        self.start_remote(members, (connection, user), name.clone(), now);
-        if self.typing.should_notify_nodes(connection, user, now) {
+        let typing = self.typing.as_mut();
+        if typing.is_some_and(|typing| typing.should_notify_nodes(connection, user, now)) {
             members.notify_nodes(ClusterNotice::Typing {
                 connection,
                 user: user.clone(),
@@ -54,7 +72,8 @@ impl TypingEvents {
         user: &UserId,
         now: Instant,
     ) {
-        if self.typing.is_typing(connection, user) {
+        let typing = self.typing.as_ref();
+        if typing.is_some_and(|typing| typing.is_typing(connection, user)) {
             members.notify_nodes(ClusterNotice::Typing {
                 connection,
                 user: user.clone(),
@@ -65,22 +84,27 @@ impl TypingEvents {
         self.stop_remote(members, connection, user, now);
     }
 
-    /// As [`start`](Self::start), for a member of another node.
+    /// As [`start`](Self::start), for a member of another node: nobody else is notified.
     pub(super) fn start_remote(
         &mut self,
         members: &mut Broadcaster,
         (connection, user): (ConnectionId, &UserId),
         name: Option<Arc<str>>,
+        after: Option<Seq>,
         now: Instant,
     ) {
-        let Some(change) = self.typing.start(connection, user, name, now) else {
+        let policy = members.policy();
+        let typing = self
+            .typing
+            .get_or_insert_with(|| Typing::new(policy.typing_timeout, policy.max_typists).into());
+        let Some(change) = typing.start(connection, user, name, after, now) else {
             return;
         };
         match members.ready_at(user, now) {
             None => send(members, &change, now),
             Some(at) => {
                 members.count_deferred();
-                self.typing.defer(user, at);
+                typing.defer(user, at);
             }
         }
     }
@@ -93,15 +117,29 @@ impl TypingEvents {
         user: &UserId,
         now: Instant,
     ) {
-        if let Some(change) = self.typing.stop(connection, user, now) {
+        if let Some(change) = self.update(|typing| typing.stop(connection, user, now)) {
             send(members, &change, now);
         }
     }
 
-    /// A message of the user was delivered: the user has finished typing it.
-    pub(super) fn finish(&mut self, members: &mut Broadcaster, user: &UserId, now: Instant) {
-        if let Some(change) = self.typing.finish(user) {
-            send(members, &change, now);
+    /// A message was delivered: its sender has finished typing it. If the sender is typing the next one already, all nodes are
+    /// notified again, since the message has ended it there.
+    pub(super) fn finish(
+        &mut self,
+        members: &mut Broadcaster,
+        (from, message): (&Sender, Seq),
+        now: Instant,
+    ) {
+        let user = &from.user;
+        let changes = self.update(|typing| Some(typing.finish(user, message, now)));
+        for change in changes.iter().flatten() {
+            send(members, change, now);
+        }
+        let typing = self.typing.as_ref();
+        for connection in typing.map_or_else(Vec::new, |typing| typing.connections(user)) {
+            if members.contains(connection) {
+                self.notify_nodes(members, (connection, user), from.name.clone(), now);
+            }
         }
     }
 
@@ -113,7 +151,7 @@ impl TypingEvents {
         now: Instant,
     ) {
         let room = members.room().clone();
-        let changes = self.typing.current(now).into_iter();
+        let changes = self.typing.iter().flat_map(|typing| typing.current(now));
         let events = changes.map(|change| {
             let event = event(&room, &change);
             (change.user, event)
@@ -123,13 +161,24 @@ impl TypingEvents {
 
     /// Announces users whose time is over, or who continue beyond the announced time.
     pub(super) fn run_due(&mut self, members: &mut Broadcaster, now: Instant) {
-        for change in self.typing.take_due(now) {
+        for change in self
+            .update(|typing| Some(typing.take_due(now)))
+            .into_iter()
+            .flatten()
+        {
             send(members, &change, now);
         }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.typing.next_deadline()
+        self.typing.as_ref()?.next_deadline()
+    }
+
+    /// Ends or continues somebody's typing, if anybody is.
+    fn update<T>(&mut self, update: impl FnOnce(&mut Typing) -> Option<T>) -> Option<T> {
+        let changed = update(self.typing.as_mut()?);
+        self.typing.take_if(|typing| typing.is_empty());
+        changed
     }
 }
 

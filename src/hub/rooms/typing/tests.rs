@@ -52,7 +52,12 @@ impl Scene {
 
     fn start(&mut self, at: u64, connection: ConnectionId, id: &str) -> Option<TypingChange> {
         self.typing
-            .start(connection, &user(id), None, self.zero + ms(at))
+            .start(connection, &user(id), None, None, self.zero + ms(at))
+    }
+
+    fn finish(&mut self, at: u64, id: &str, message: u64) -> Vec<TypingChange> {
+        self.typing
+            .finish(&user(id), Seq(message), self.zero + ms(at))
     }
 
     fn stop(&mut self, at: u64, connection: ConnectionId, id: &str) -> Option<TypingChange> {
@@ -174,10 +179,37 @@ fn a_message_ends_typing_on_all_connections_of_its_user_alone() {
     scene.start(0, phone, "alice");
     scene.start(0, laptop, "alice");
     scene.start(0, ConnectionId::generate(), "bob");
-    assert_eq!(scene.typing.finish(&user("alice")), Some(stopped("alice")));
-    assert_eq!(scene.typing.finish(&user("alice")), None);
+    assert_eq!(scene.finish(0, "alice", 1), [stopped("alice")]);
+    assert_eq!(scene.finish(0, "alice", 2), []);
     assert_eq!(scene.stop(1, laptop, "alice"), None);
     assert_eq!(scene.due(3000), [stopped("bob")]);
+}
+
+#[test]
+fn a_message_that_is_delivered_late_does_not_end_the_typing_of_the_next_one() {
+    let mut scene = Scene::new(0);
+    let (phone, laptop) = (scene.phone, scene.laptop);
+    let now = scene.zero;
+    let alice = user("alice");
+    scene.start(0, phone, "alice");
+    scene.start(0, laptop, "alice");
+    assert!(scene.typing.should_notify_nodes(phone, &alice, now));
+    let next = scene
+        .typing
+        .start(phone, &alice, None, Some(Seq(7)), now + ms(100));
+    assert_eq!(next, None);
+    let restarted = [stopped("alice"), typing("alice", ms(2900))];
+    assert_eq!(scene.finish(200, "alice", 6), restarted);
+    assert_eq!(scene.finish(200, "alice", 7), restarted);
+    assert_eq!(scene.typing.connections(&alice), [phone]);
+    assert!(
+        scene
+            .typing
+            .should_notify_nodes(phone, &alice, now + ms(200)),
+        "the message has ended it on other nodes"
+    );
+    assert_eq!(scene.finish(300, "alice", 8), [stopped("alice")]);
+    assert_eq!(scene.due(9000), []);
 }
 
 #[test]
@@ -231,7 +263,10 @@ const USERS: usize = 4;
 enum Step {
     /// A connection; it belongs to the user of its number modulo `USERS`.
     Start(usize),
+    /// A connection whose message is stored, and is the next that is delivered.
+    StartNext(usize),
     Stop(usize),
+    /// A user's message is delivered.
     Sent(usize),
     /// Time passes without anybody looking.
     Pass(u64),
@@ -242,11 +277,18 @@ fn step() -> impl Strategy<Value = Step> {
     let connection = 0..USERS * 2;
     prop_oneof![
         6 => connection.clone().prop_map(Step::Start),
+        2 => connection.clone().prop_map(Step::StartNext),
         2 => connection.prop_map(Step::Stop),
         1 => (0..USERS).prop_map(Step::Sent),
         4 => (1..2000u64).prop_map(Step::Pass),
         4 => Just(Step::Due),
     ]
+}
+
+#[derive(Clone, Copy)]
+struct Said {
+    at: Instant,
+    after: u64,
 }
 
 /// When each connection last said that it types, and what a receiver shows.
@@ -255,7 +297,9 @@ struct Model {
     most: usize,
     ids: Vec<ConnectionId>,
     now: Instant,
-    said: BTreeMap<usize, Instant>,
+    said: BTreeMap<usize, Said>,
+    /// The number of the last message that was delivered.
+    delivered: u64,
     /// Until when the receiver shows a user unless it hears of it again. It is kept here when that is over, so that
     /// every announcement can be held against the one before.
     shown: BTreeMap<usize, Instant>,
@@ -269,6 +313,7 @@ impl Model {
             ids: (0..USERS * 2).map(|_| ConnectionId::generate()).collect(),
             now: Instant::now(),
             said: BTreeMap::new(),
+            delivered: 0,
             shown: BTreeMap::new(),
         }
     }
@@ -276,7 +321,7 @@ impl Model {
     /// Until when a user types, by what its connections said.
     fn until(&self, user: usize) -> Option<Instant> {
         let own = self.said.iter().filter(|(c, _)| *c % USERS == user);
-        own.map(|(_, said)| *said + TIMEOUT)
+        own.map(|(_, said)| said.at + TIMEOUT)
             .filter(|until| *until > self.now)
             .max()
     }
@@ -297,21 +342,25 @@ impl Model {
         }
     }
 
+    fn start(&mut self, connection: usize, after: u64) {
+        let (user, at) = (connection % USERS, self.now);
+        let fits = self.shown.contains_key(&user) || self.shown.len() < self.most;
+        if fits {
+            self.said.insert(connection, Said { at, after });
+        }
+        let (connection, seq) = (self.ids[connection], Seq(after));
+        let change = self
+            .typing
+            .start(connection, &id(user), None, Some(seq), at);
+        let fresh = fits && !self.shown.contains_key(&user);
+        assert_eq!(change.is_some(), fresh);
+        change.iter().for_each(|change| self.receive(change));
+    }
+
     fn take(&mut self, step: Step) {
         match step {
-            Step::Start(connection) => {
-                let (user, now) = (connection % USERS, self.now);
-                let fits = self.shown.contains_key(&user) || self.shown.len() < self.most;
-                if fits {
-                    self.said.insert(connection, now);
-                }
-                let change = self
-                    .typing
-                    .start(self.ids[connection], &id(user), None, now);
-                let fresh = fits && !self.shown.contains_key(&user);
-                assert_eq!(change.is_some(), fresh);
-                change.iter().for_each(|change| self.receive(change));
-            }
+            Step::Start(connection) => self.start(connection, self.delivered),
+            Step::StartNext(connection) => self.start(connection, self.delivered + 1),
             Step::Stop(connection) => {
                 let user = connection % USERS;
                 self.said.remove(&connection);
@@ -321,10 +370,19 @@ impl Model {
                 change.iter().for_each(|change| self.receive(change));
             }
             Step::Sent(user) => {
+                self.delivered += 1;
+                let message = self.delivered;
+                let goes_on = |(_, said): (&usize, &Said)| said.after >= message;
+                let mut own = self.said.clone();
+                own.retain(|connection, _| connection % USERS == user);
                 self.said.retain(|connection, _| connection % USERS != user);
-                let change = self.typing.finish(&id(user));
-                assert_eq!(change.is_some(), self.shown.contains_key(&user));
-                change.iter().for_each(|change| self.receive(change));
+                let changes = self.typing.finish(&id(user), Seq(message), self.now);
+                let (end, start) = changes.split_at(changes.len().min(1));
+                assert_eq!(!end.is_empty(), self.shown.contains_key(&user));
+                end.iter().for_each(|change| self.receive(change));
+                self.said.extend(own.iter().filter(|one| goes_on(*one)));
+                assert_eq!(!start.is_empty(), self.until(user).is_some());
+                start.iter().for_each(|change| self.receive(change));
             }
             Step::Pass(millis) => self.now += ms(millis),
             Step::Due => {
@@ -357,7 +415,7 @@ impl Model {
     fn check_deadline(&self) {
         let last = |user: usize| {
             let own = self.said.iter().filter(move |(c, _)| *c % USERS == user);
-            own.map(|(_, said)| *said + TIMEOUT).max()
+            own.map(|(_, said)| said.at + TIMEOUT).max()
         };
         let next = self
             .shown

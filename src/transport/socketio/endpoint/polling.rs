@@ -54,7 +54,7 @@ impl EngineEndpoint {
             };
             let (parts, body) = response.into_parts();
             let body = read_body(body).await?;
-            match session.strip_first_ping(&body) {
+            match session.strip_first_ping(&body).await {
                 // There was nothing else, and the client's poll goes on.
                 Some(rest) if rest.is_empty() => {}
                 Some(rest) => break (parts, Bytes::from(rest)),
@@ -84,7 +84,7 @@ impl EngineEndpoint {
             .await
             .is_err()
         {
-            session.send_heartbeat();
+            drop(session.send_heartbeat());
         }
     }
 

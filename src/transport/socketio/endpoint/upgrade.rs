@@ -1,6 +1,6 @@
 //! The upgrade of a session from polling to a WebSocket.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -8,13 +8,15 @@ use futures_util::FutureExt;
 use http::Request;
 
 use super::{EngineEndpoint, copy_uri, read_body};
-use crate::http::upgrade::{AcceptedUpgrade, split_upgraded, switching_protocols};
+use crate::http::upgrade::{
+    AcceptedUpgrade, StreamReader, StreamWriter, split_upgraded, switching_protocols,
+};
 use crate::transport::{
     socketio::{
         engine_session::EngineSession,
-        probe::{self, UpgradeState},
+        probe::{self, UpgradeProbe, UpgradeState},
     },
-    wire::{OutboxStream, websocket_frames},
+    wire::{Outbox, OutboxStream, websocket_frames},
 };
 
 impl EngineEndpoint {
@@ -38,18 +40,31 @@ impl EngineEndpoint {
             let Some(probe) = probe else {
                 return probe::close(reader, writer).await; // another probe is running
             };
-            let switched = probe.run(reader, writer, &outbox, self.upgrade_timeout);
-            let Some((reader, writer)) = switched.await else {
-                return;
-            };
-            if let Some(session) = session.upgrade() {
-                let first = self.take_pending_packets(&session).await;
-                let reader = probe::prepend_probe(self.inbound_reader(reader, &session));
-                let stream = OutboxStream::for_upgrade(reader, writer, session, outbox, first);
-                self.serve_websocket(stream, handshake).await;
-            }
+            self.run_probe(probe, (reader, writer), session, outbox, handshake)
+                .await;
         });
         switching_protocols(accepted)
+    }
+
+    /// Upgrades a session to a stream once its client has switched, and returns when that has ended.
+    pub(super) async fn run_probe(
+        &self,
+        probe: UpgradeProbe,
+        (reader, writer): (StreamReader, StreamWriter),
+        session: Weak<EngineSession>,
+        outbox: Arc<Outbox>,
+        handshake: Request<()>,
+    ) {
+        let switched = probe.run(reader, writer, &outbox, self.upgrade_timeout);
+        let Some((reader, writer)) = switched.await else {
+            return;
+        };
+        if let Some(session) = session.upgrade() {
+            let first = self.take_pending_packets(&session).await;
+            let reader = probe::prepend_probe(self.inbound_reader(reader, &session));
+            let stream = OutboxStream::for_upgrade(reader, writer, session, outbox, first);
+            self.serve_websocket(stream, handshake).await;
+        }
     }
 
     /// Takes what engineioxide would put into the next poll responses, as frames. It forgets what did not fit into the last
@@ -65,7 +80,8 @@ impl EngineEndpoint {
         while let Some(response) = self.poll_now(session) {
             match read_body(response.into_body()).await {
                 Ok(body) if !body.is_empty() => {
-                    let body = session.strip_first_ping(&body).map_or(body, Bytes::from);
+                    let rest = session.strip_first_ping(&body).await;
+                    let body = rest.map_or(body, Bytes::from);
                     frames.extend(websocket_frames(&body, encoding));
                 }
                 _ => break, // the session has ended

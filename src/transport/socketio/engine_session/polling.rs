@@ -12,6 +12,7 @@ use axum::{
 use dashmap::DashMap;
 use http::{Method, Request, StatusCode, header};
 use socketioxide::socket::Sid;
+use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
 use super::EngineSession;
@@ -98,7 +99,7 @@ impl EngineSession {
             sessions: Arc::downgrade(sessions),
         };
         // A session is opened once, so nothing is set yet.
-        let _ = self.polling.set(polling);
+        let _ = self.polling.set(polling.into());
     }
 
     /// Its upgrade, if it started with polling.
@@ -125,14 +126,20 @@ impl EngineSession {
 
     /// Removes socketioxide's first ping from a poll response and replies to it; `None` if the response does not have it.
     /// socketioxide sends it before the reply to CONNECT, where clients do not expect it.
-    pub(in crate::transport::socketio) fn strip_first_ping(&self, body: &[u8]) -> Option<Vec<u8>> {
+    pub(in crate::transport::socketio) async fn strip_first_ping(
+        &self,
+        body: &[u8],
+    ) -> Option<Vec<u8>> {
         let polling = self.polling.get()?;
         if polling.first_ping_stripped.load(Ordering::Relaxed) {
             return None;
         }
         let rest = strip_ping(body)?;
         polling.first_ping_stripped.store(true, Ordering::Relaxed);
-        self.send_heartbeat();
+        // The session may upgrade right behind this, and would refuse the reply then.
+        if let Some(sent) = self.send_heartbeat() {
+            let _ = sent.await;
+        }
         Some(rest)
     }
 
@@ -167,23 +174,23 @@ impl EngineSession {
         }
     }
 
-    /// Shows socketioxide that a client that polls is alive.
-    pub(in crate::transport::socketio) fn send_heartbeat(&self) {
-        self.post_in_background(PONG);
+    /// Shows socketioxide that a client that polls is alive, even if nobody waits for it.
+    pub(in crate::transport::socketio) fn send_heartbeat(&self) -> Option<JoinHandle<()>> {
+        self.post_in_background(PONG)
     }
 
     pub(super) fn post_close(&self) {
-        self.post_in_background(CLOSE);
+        drop(self.post_in_background(CLOSE));
     }
 
     /// Posts an Engine.IO packet in the name of a client that polls.
-    fn post_in_background(&self, packet: &'static str) {
-        let Some(request) = self.post_request(Body::from(packet), PostEncoding::Separated) else {
-            return;
-        };
+    fn post_in_background(&self, packet: &'static str) -> Option<JoinHandle<()>> {
+        let request = self.post_request(Body::from(packet), PostEncoding::Separated)?;
         let engine = self.engine.clone();
         // A session that has upgraded refuses this.
-        tokio::spawn(async move { drop(engine.oneshot(request).await) });
+        Some(tokio::spawn(
+            async move { drop(engine.oneshot(request).await) },
+        ))
     }
 
     fn post_request(&self, body: Body, encoding: PostEncoding) -> Option<Request<Body>> {

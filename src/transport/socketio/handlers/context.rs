@@ -145,7 +145,7 @@ impl EventContext {
     /// # Errors
     /// Those of [`Hub::publish`], except `rate_limited`.
     pub async fn publish(&self, publish: Publish) -> Result<PublishOutcome> {
-        self.hub.publish_admitted(&self.connection, publish).await
+        self.hub.publish_unasked(&self.connection, publish).await
     }
 
     /// Emits an event to the client that sent this one, before what is sent to it later, its ack above all. It may overtake what was

@@ -132,6 +132,15 @@ impl Emitter {
         hub.broadcast(self.encode(event, data)?).await
     }
 
+    /// An event that is encoded already, for its receivers.
+    pub(in crate::transport::socketio) fn into_broadcast(
+        mut self,
+        event: EventPayload,
+    ) -> Broadcast {
+        self.broadcast.event = event;
+        self.broadcast
+    }
+
     /// The event, for its receivers.
     pub(super) fn encode<T: Serialize + ?Sized>(
         mut self,

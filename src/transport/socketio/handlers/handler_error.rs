@@ -97,7 +97,7 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for HandlerError {
         if let Some(error) = (&error as &dyn Any).downcast_ref::<Error>() {
             return Self {
                 retry_after_ms: error.retry_after_ms(),
-                ..Self::new(error.code().as_str(), error.message().to_owned())
+                ..Self::new(error.shown_code().to_owned(), error.message().to_owned())
             };
         }
         Self {

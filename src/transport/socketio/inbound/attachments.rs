@@ -4,7 +4,11 @@ use super::{
     BinaryPacket, InboundFilter, PacketVerdict, ProtocolError, SocketIoPacket, other_parser,
     too_large,
 };
-use crate::limits::{Charge, Exhausted};
+use crate::{
+    error::Code,
+    limits::{Charge, Exhausted},
+    transport::wire::SHARED_NAMESPACE,
+};
 
 /// Bytes of a partial packet that are not charged.
 const UNCHARGED_BYTES: usize = 16 << 10;
@@ -29,7 +33,7 @@ impl InboundFilter {
         ack: Option<i64>,
         event: bool,
     ) -> PacketVerdict<'a> {
-        self.lock().partial = Some(PartialPacket {
+        let partial = PartialPacket {
             attached_bytes: 0,
             namespace: packet.namespace.to_owned(),
             packet: BinaryPacket {
@@ -40,7 +44,8 @@ impl InboundFilter {
             ack,
             event,
             charge: self.account.charge(UNCHARGED_BYTES),
-        });
+        };
+        self.lock().partial = Some(partial.into());
         PacketVerdict::Drop
     }
 
@@ -74,6 +79,10 @@ impl InboundFilter {
         if let Some(error) = refused {
             state.skipped_attachments = partial.missing;
             drop(state);
+            if partial.namespace == SHARED_NAMESPACE && error.code() == Code::Unavailable {
+                // Its client takes what it has sent for stored; it sends it again when it has connected again.
+                return PacketVerdict::Close(ProtocolError::NO_MEMORY);
+            }
             self.send_error(&partial.namespace, partial.ack, partial.event, &error);
             return PacketVerdict::Drop;
         }

@@ -10,7 +10,7 @@
 //! here.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::{
         Arc, Mutex, MutexGuard, Weak,
         atomic::{AtomicBool, Ordering},
@@ -45,8 +45,9 @@ pub(in crate::transport::socketio) struct Namespaces {
 
 #[derive(Default)]
 struct NamespaceStates {
-    /// By namespace. A client is not connected to a namespace that is not in here.
-    by_name: HashMap<String, ConnectState>,
+    /// One for each namespace. There are few, mostly one, so they are looked through. A client is not connected to a namespace that is
+    /// not in here.
+    by_name: Vec<(Box<str>, ConnectState)>,
     /// Waker of the task that reads from the client and waits for a CONNECT to be taken up.
     reader: Option<Waker>,
 }
@@ -116,9 +117,7 @@ impl Namespaces {
         let mut states = NamespaceStates::default();
         // A client of Engine.IO 3 is connected to the main namespace without a CONNECT.
         if protocol == EngineProtocol::V3 && served.contains("/") {
-            states
-                .by_name
-                .insert("/".to_owned(), ConnectState::Requested(String::new()));
+            states.insert("/", ConnectState::Requested(String::new()));
         }
         Self {
             served,
@@ -139,10 +138,10 @@ impl Namespaces {
             return ConnectStep::Pass;
         }
         let mut states = self.lock();
-        match states.by_name.get_mut(namespace) {
+        match states.get_mut(namespace) {
             None => {
                 let requested = ConnectState::Requested(auth.to_owned());
-                states.by_name.insert(namespace.to_owned(), requested);
+                states.insert(namespace, requested);
                 ConnectStep::PassAndWait
             }
             Some(ConnectState::Requested(before)) => {
@@ -161,14 +160,14 @@ impl Namespaces {
     /// Handles a DISCONNECT of the client.
     pub(super) fn disconnect(&self, namespace: &str) -> NamespaceStatus {
         let mut states = self.lock();
-        if let Some(ConnectState::Deciding(change)) = states.by_name.get_mut(namespace) {
+        if let Some(ConnectState::Deciding(change)) = states.get_mut(namespace) {
             // Deciding may take long, and nothing behind this packet should wait for it.
             *change = ClientChange::Disconnect;
             return NamespaceStatus::Leaving;
         }
         let status = self.status_in(&states, namespace);
         if status == NamespaceStatus::Connected {
-            states.by_name.remove(namespace);
+            states.remove(namespace);
         }
         status
     }
@@ -194,7 +193,7 @@ impl Namespaces {
     }
 
     fn status_in(&self, states: &NamespaceStates, namespace: &str) -> NamespaceStatus {
-        match states.by_name.get(namespace) {
+        match states.get(namespace) {
             Some(ConnectState::Connected(socket)) if is_connected(socket) => {
                 NamespaceStatus::Connected
             }
@@ -209,7 +208,7 @@ impl Namespaces {
     /// it twice.
     pub(in crate::transport::socketio) fn take_request(&self, namespace: &str) -> Option<String> {
         let mut states = self.lock();
-        let state = states.by_name.get_mut(namespace)?;
+        let state = states.get_mut(namespace)?;
         let ConnectState::Requested(auth) = state else {
             return None;
         };
@@ -225,7 +224,7 @@ impl Namespaces {
     /// Whether the client has sent another CONNECT or a DISCONNECT since the one that is being decided.
     pub(in crate::transport::socketio) fn is_superseded(&self, namespace: &str) -> bool {
         let states = self.lock();
-        match states.by_name.get(namespace) {
+        match states.get(namespace) {
             Some(ConnectState::Deciding(change)) => !matches!(change, ClientChange::None),
             _ => true,
         }
@@ -238,12 +237,12 @@ impl Namespaces {
         socket: Option<Weak<Socket>>,
     ) -> ConnectDecision {
         let mut states = self.lock();
-        if let Some(ConnectState::Deciding(change)) = states.by_name.get_mut(namespace) {
+        if let Some(ConnectState::Deciding(change)) = states.get_mut(namespace) {
             match std::mem::replace(change, ClientChange::None) {
                 ClientChange::None => {}
                 ClientChange::Reconnect(auth) => return ConnectDecision::Retry(auth),
                 ClientChange::Disconnect => {
-                    states.by_name.remove(namespace);
+                    states.remove(namespace);
                     return ConnectDecision::Disconnected;
                 }
             }
@@ -252,9 +251,9 @@ impl Namespaces {
             Some(socket) => {
                 self.identified.store(true, Ordering::Relaxed);
                 let connected = ConnectState::Connected(socket);
-                states.by_name.insert(namespace.to_owned(), connected);
+                states.insert(namespace, connected);
             }
-            None => drop(states.by_name.remove(namespace)),
+            None => states.remove(namespace),
         }
         ConnectDecision::Final
     }
@@ -262,10 +261,10 @@ impl Namespaces {
     /// socketioxide has released a socket.
     pub(in crate::transport::socketio) fn socket_closed(&self, socket: &Arc<Socket>) {
         let mut states = self.lock();
-        if let Some(ConnectState::Connected(connected)) = states.by_name.get(socket.ns())
+        if let Some(ConnectState::Connected(connected)) = states.get(socket.ns())
             && std::ptr::eq(connected.as_ptr(), Arc::as_ptr(socket))
         {
-            states.by_name.remove(socket.ns());
+            states.remove(socket.ns());
         }
     }
 
@@ -295,7 +294,7 @@ impl Namespaces {
     pub(super) fn cancel_request(&self, namespace: &str) {
         let mut states = self.lock();
         if states.is_requested(namespace) {
-            states.by_name.remove(namespace);
+            states.remove(namespace);
         }
     }
 
@@ -306,10 +305,31 @@ impl Namespaces {
 
 impl NamespaceStates {
     fn is_requested(&self, namespace: &str) -> bool {
-        matches!(
-            self.by_name.get(namespace),
-            Some(ConnectState::Requested(_))
-        )
+        matches!(self.get(namespace), Some(ConnectState::Requested(_)))
+    }
+
+    fn get(&self, namespace: &str) -> Option<&ConnectState> {
+        let mut states = self.by_name.iter();
+        states.find_map(|(name, state)| (**name == *namespace).then_some(state))
+    }
+
+    fn get_mut(&mut self, namespace: &str) -> Option<&mut ConnectState> {
+        let mut states = self.by_name.iter_mut();
+        states.find_map(|(name, state)| (**name == *namespace).then_some(state))
+    }
+
+    fn insert(&mut self, namespace: &str, state: ConnectState) {
+        match self.get_mut(namespace) {
+            Some(before) => *before = state,
+            None => {
+                self.by_name.reserve_exact(1);
+                self.by_name.push((namespace.into(), state));
+            }
+        }
+    }
+
+    fn remove(&mut self, namespace: &str) {
+        self.by_name.retain(|(name, _)| **name != *namespace);
     }
 }
 

@@ -31,6 +31,12 @@ impl ProtocolError {
         message: "a CONNECT could not be answered",
     };
 
+    /// There is no memory for an update of a document.
+    pub(super) const NO_MEMORY: Self = Self {
+        code: 1013,
+        message: "limits.memory is reached",
+    };
+
     /// The client does not follow the protocol.
     pub(super) const fn new(message: &'static str) -> Self {
         Self {

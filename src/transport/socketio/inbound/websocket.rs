@@ -1,6 +1,7 @@
 //! Filters the frames of a client's WebSocket before socketioxide reads them.
 //!
-//! The usual frame, a whole one whose packet passes unchanged, stays in the caller's buffer and is not copied. Everything else
+//! Bytes are read into the thread's buffer ([`read_buffer`](crate::transport::read_buffer)). The usual frame, a whole one whose packet
+//! passes unchanged, is copied from there to the caller. Everything else
 //! (fragments, partly read frames, packets that are rewritten or dropped) is reassembled here, within the size limit of a
 //! message, and is passed on as whole frames.
 
@@ -25,7 +26,10 @@ use super::{
     client_frame::{self, BINARY, CONTINUATION, ClientFrameHeader, TEXT},
     namespaces::{MAX_RETRY_DELAY, MIN_RETRY_DELAY, NAMESPACE_TIMEOUT},
 };
-use crate::http::upgrade;
+use crate::{
+    http::upgrade::{self, drain_into},
+    transport::read_buffer::{split_for, with_read_buffer},
+};
 
 /// How long a closed client is read on: closed at once with unread bytes, it would lose the close frame.
 const CLOSE_LINGER: Duration = Duration::from_secs(5);
@@ -37,12 +41,14 @@ const PONG: &[u8] = b"3";
 pub(in crate::transport::socketio) struct WebSocketReader {
     stream: upgrade::StreamReader,
     filter: Arc<InboundFilter>,
+    /// How many bytes are read at a time.
+    read_size: usize,
     /// Read and not filtered yet.
     input: BytesMut,
     /// Filtered and not passed on yet.
     output: BytesMut,
     /// Opcode and payload of a message with more fragments to come.
-    fragments: Option<(u8, Vec<u8>)>,
+    fragments: Option<Box<(u8, Vec<u8>)>>,
     waiting: Option<Box<NamespaceWait>>,
     /// How often reading had been resumed when a pong was last made for the client.
     resume_count: usize,
@@ -68,12 +74,14 @@ impl WebSocketReader {
     pub(in crate::transport::socketio) fn new(
         stream: upgrade::StreamReader,
         filter: Arc<InboundFilter>,
+        read_size: usize,
     ) -> Self {
         let resume_count = filter.resume_count();
         Self {
             stream,
             resume_count,
             filter,
+            read_size,
             input: BytesMut::new(),
             output: BytesMut::new(),
             fragments: None,
@@ -82,7 +90,7 @@ impl WebSocketReader {
         }
     }
 
-    /// Whether nothing is buffered, so that what is read may stay in the caller's buffer.
+    /// Whether nothing is buffered, so that what is read may be passed on without that.
     fn is_idle(&self) -> bool {
         self.input.is_empty()
             && self.output.is_empty()
@@ -165,22 +173,23 @@ impl WebSocketReader {
     fn add_fragment(&mut self, header: ClientFrameHeader) -> Result<(), ProtocolError> {
         let mut frame = self.input.split_to(header.frame_len());
         let payload = header.unmask(&mut frame);
-        let (opcode, mut message) = match (header.opcode, self.fragments.take()) {
+        let mut fragments = match (header.opcode, self.fragments.take()) {
             (CONTINUATION, Some(started)) => started,
             (CONTINUATION, None) => return Err(ProtocolError::new("a fragment of no message")),
-            (opcode, None) => (opcode, Vec::new()),
+            (opcode, None) => Box::new((opcode, Vec::new())),
             (_, Some(_)) => return Err(ProtocolError::new("a message within another one")),
         };
+        let (opcode, message) = &mut *fragments;
         if message.len() + payload.len() > self.filter.max_packet {
             return Err(ProtocolError::TOO_LARGE);
         }
         message.extend_from_slice(payload);
         if !header.last {
-            self.fragments = Some((opcode, message));
+            self.fragments = Some(fragments);
             return Ok(());
         }
         let mut whole = BytesMut::new();
-        client_frame::put(&mut whole, opcode, &[&message]);
+        client_frame::put(&mut whole, *opcode, &[message]);
         whole.unsplit(std::mem::take(&mut self.input));
         self.input = whole;
         Ok(())
@@ -262,12 +271,19 @@ impl WebSocketReader {
         Poll::Ready(())
     }
 
-    /// Moves filtered bytes into the caller's buffer.
-    fn drain_output(&mut self, buffer: &mut ReadBuf<'_>) {
-        let bytes = buffer.remaining().min(self.output.len());
-        buffer.put_slice(&self.output.split_to(bytes));
-        if self.output.is_empty() {
-            self.output = BytesMut::new();
+    /// Filters what was read. What passes goes into the caller's buffer, as far as there is room; everything else is buffered here.
+    fn take_read(&mut self, read: &mut [u8], buffer: &mut ReadBuf<'_>) {
+        if !self.is_idle() {
+            self.input.put_slice(read);
+            return;
+        }
+        let passed = self.filter_in_place(read);
+        let (now, later) = split_for(&read[..passed], buffer);
+        buffer.put_slice(now);
+        if !later.is_empty() {
+            // Before what has been filtered behind it.
+            let behind = std::mem::replace(&mut self.output, BytesMut::from(later));
+            self.output.unsplit(behind);
         }
     }
 }
@@ -301,7 +317,6 @@ impl AsyncRead for WebSocketReader {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
         let resume_count = self.filter.resume_count();
         if self.resume_count != resume_count && self.output.is_empty() && !self.ended {
             self.resume_count = resume_count;
@@ -309,7 +324,7 @@ impl AsyncRead for WebSocketReader {
         }
         loop {
             if !self.output.is_empty() {
-                self.drain_output(buffer);
+                drain_into(&mut self.output, buffer);
                 return Poll::Ready(Ok(()));
             }
             if self.ended {
@@ -325,21 +340,14 @@ impl AsyncRead for WebSocketReader {
             if self.input.is_empty() {
                 self.input = BytesMut::new(); // an emptied buffer keeps the memory of what was read
             }
-            let idle = self.is_idle();
-            ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-            let read = &mut buffer.filled_mut()[before..];
-            if read.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            let stays = match idle {
-                true => self.filter_in_place(read),
-                false => {
-                    self.input.put_slice(read);
-                    0
-                }
-            };
-            buffer.set_filled(before + stays);
-            if stays > 0 {
+            let (before, this) = (buffer.filled().len(), &mut *self);
+            let read = with_read_buffer(this.read_size, |shared| {
+                let mut shared = ReadBuf::new(shared);
+                ready!(Pin::new(&mut this.stream).poll_read(context, &mut shared))?;
+                this.take_read(shared.filled_mut(), buffer);
+                Poll::Ready(io::Result::Ok(shared.filled().len()))
+            });
+            if ready!(read)? == 0 || buffer.filled().len() > before {
                 return Poll::Ready(Ok(()));
             }
         }

@@ -19,7 +19,6 @@ use crate::{
             HandlerFuture, HandlerReply,
         },
         placeholders::check_placeholders,
-        succession::Place,
     },
 };
 
@@ -37,15 +36,12 @@ type Handled = Result<HandlerReply, HandlerError>;
 impl Worker {
     /// Tells the application that the client has connected, before any of its events is handled, and after it has been told of the end of
     /// the connection before.
-    pub(super) async fn announce_begin(
-        &mut self,
-        greeting: Option<Greeting>,
-        place: Option<&Place>,
-    ) {
+    pub(super) async fn announce_begin(&mut self, greeting: Option<Greeting>) {
         let handlers = self.namespace.handlers.clone();
-        if let Some(place) = place {
+        if let Some(place) = &self.place {
             // Its events and its end may take this long each.
-            let limit = self.transport.handler_timeout * 2;
+            let longest = self.transport.hub.hooks().longest_timeout();
+            let limit = self.transport.handler_timeout.max(longest) * 2;
             let ended = timeout(limit, place.predecessor_ended());
             let _ = self.executor.drive_while(ended).await;
         }
@@ -170,7 +166,7 @@ impl Worker {
         result.unwrap_or_else(|_| Err(panicked(event)))
     }
 
-    fn context(&self) -> EventContext {
+    pub(super) fn context(&self) -> EventContext {
         EventContext {
             hub: self.transport.hub.clone(),
             connection: self.executor.connection().clone(),

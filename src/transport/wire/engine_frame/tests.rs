@@ -43,8 +43,6 @@ fn frames_are_classified_by_their_packet() {
         assert_eq!(of(&event), EngineFrame::Event(bytes(&event)), "{event}");
     }
     for other in [
-        "40".to_owned(),
-        "40/chat,".to_owned(),
         "450-[\"e\"]".to_owned(),
         "2".to_owned(),
         String::new(),
@@ -55,6 +53,9 @@ fn frames_are_classified_by_their_packet() {
     let (root, chat) = ("40{\"sid\":\"x\"}", "40/chat,{\"sid\":\"x\"}");
     for reply in [root, chat] {
         assert_eq!(of(reply), EngineFrame::Connected(bytes(reply)));
+    }
+    for bodiless in ["40", "40/chat,", "41", "41/chat,"] {
+        assert_eq!(of(bodiless), EngineFrame::Bodiless(bytes(bodiless)));
     }
     let refused = "44/chat,{\"message\":\"x\"}";
     assert_eq!(of(refused), EngineFrame::Refused(bytes(refused)));

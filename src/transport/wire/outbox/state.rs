@@ -21,10 +21,11 @@ use crate::http::upgrade::StreamWriter;
 use crate::hub::CloseReason;
 use crate::transport::wire::{
     OutboxOwner,
+    document_namespace::place_of_document,
     engine_frame::{ENGINE_PING, EngineFrame, FrameSplitter, OutgoingPacket, replace_packet},
     frame::Frame,
     other_parser,
-    refusal::{NOOP, is_reserved, rewrite_refusal, rewrite_unidentified},
+    refusal::{NOOP, is_reserved, rewrite_refusal, rewrite_unreached},
     rewrite::DeliveredOffsets,
     send_gate::SendGate,
 };
@@ -53,17 +54,20 @@ pub(super) struct OutboxState {
     /// Bytes of the first of `ready` that have been sent.
     pub(super) written: usize,
     pub(super) held: VecDeque<Frame>,
-    /// Newest event of each key, for a client that is behind.
-    pub(super) newest: IndexMap<Arc<str>, Frame>,
+    /// Newest event of each key, for a client that is behind; `None` if there is none.
+    pub(super) newest: Option<Box<IndexMap<Arc<str>, Frame>>>,
     pub(super) newest_bytes: usize,
     /// Unsent bytes in `ready`, `held` and `newest`.
     pub(super) bytes: usize,
+    /// Bytes up to the end of something that is larger than the queue may be, and was queued within the bound: a document of many
+    /// megabytes, for instance. They are no sign of a slow client.
+    pub(super) oversized: usize,
     /// Offsets of the messages that went to `ready` or into poll responses.
     pub(super) delivered: DeliveredOffsets,
     pub(super) splitter: FrameSplitter,
     pub(super) first_ping: FirstPing,
     /// A binary packet of socketioxide's with attachments missing: its frames so far, and how many are missing.
-    pub(super) partial_binary: Option<(Vec<Bytes>, usize)>,
+    pub(super) partial_binary: Option<Box<(Vec<Bytes>, usize)>>,
     /// Since when bytes are queued and none has been taken.
     pub(super) waiting_since: Option<Instant>,
     /// In the write queue.
@@ -106,9 +110,10 @@ impl OutboxState {
             }
             EngineFrame::Connected(frame)
             | EngineFrame::Refused(frame)
+            | EngineFrame::Bodiless(frame)
             | EngineFrame::Event(frame) => self.queue_packet(frame, owner),
             EngineFrame::Binary(frame, attachments) => {
-                self.partial_binary = Some((vec![frame], attachments));
+                self.partial_binary = Some(Box::new((vec![frame], attachments)));
             }
             EngineFrame::Attachment(frame) => self.take_attachment(frame, owner),
             EngineFrame::Other(frame)
@@ -124,15 +129,16 @@ impl OutboxState {
 
     /// Adds an attachment to its packet, and queues the packet once it is complete.
     fn take_attachment(&mut self, frame: Bytes, owner: Option<&dyn OutboxOwner>) {
-        let Some((frames, missing)) = &mut self.partial_binary else {
+        let Some(partial) = &mut self.partial_binary else {
             return self.queue(frame);
         };
+        let (frames, missing) = &mut **partial;
         frames.push(frame);
         *missing -= 1;
         if *missing == 0
-            && let Some((frames, _)) = self.partial_binary.take()
+            && let Some(partial) = self.partial_binary.take()
         {
-            let mut frames = frames.into_iter();
+            let mut frames = partial.0.into_iter();
             if let Some(packet) = frames.next() {
                 self.queue_packet(packet, owner);
             }
@@ -169,20 +175,33 @@ impl OutboxState {
         text: &str,
         owner: Option<&dyn OutboxOwner>,
     ) -> Option<String> {
+        let rewritten = self.rewrite_content(text, owner);
+        // The head of the packet is the same in both.
+        let Some(at) = place_of_document(text) else {
+            return rewritten;
+        };
+        let mut packet = rewritten.unwrap_or_else(|| text.to_owned());
+        if packet != NOOP {
+            packet.insert_str(at, owner?.document()?);
+        }
+        Some(packet)
+    }
+
+    fn rewrite_content(&mut self, text: &str, owner: Option<&dyn OutboxOwner>) -> Option<String> {
         match OutgoingPacket::classify(text) {
             OutgoingPacket::Connected(namespace) => {
-                if let Some(refusal) = rewrite_unidentified(text) {
+                if let Some(refusal) = rewrite_unreached(text) {
                     // A pattern of the application's namespaces matches even this name.
                     if let Some(owner) = owner {
                         owner.close_later(CloseReason::Refused(Code::Unauthorized));
                     }
                     return Some(refusal);
                 }
-                let reply = owner?.connect_reply(namespace)?;
+                let reply = owner?.take_connect_reply(namespace)?;
                 self.delivered.connected(text, namespace, &reply)
             }
             OutgoingPacket::Refused => {
-                let ours = rewrite_refusal(text).or_else(|| rewrite_unidentified(text));
+                let ours = rewrite_refusal(text).or_else(|| rewrite_unreached(text));
                 ours.or_else(|| other_parser::rewrite_refusal(text))
             }
             _ if is_reserved(text) => Some(NOOP.to_owned()),
@@ -211,26 +230,34 @@ impl OutboxState {
     /// Stores the newest event of its key for later; all stored ones have at most `limit` bytes. Returns how many events it
     /// has dropped for that.
     pub(super) fn replace_newest(&mut self, key: &Arc<str>, frame: Frame, limit: usize) -> u64 {
-        let mut dropped = u64::from(self.newest.contains_key(key));
-        self.remove_newest(key);
+        let mut dropped = u64::from(self.remove_newest(key));
         self.newest_bytes += frame.len();
         self.bytes += frame.len();
-        self.newest.insert(key.clone(), frame);
+        let newest = self.newest.get_or_insert_default();
+        newest.insert(key.clone(), frame);
         while self.newest_bytes > limit
-            && let Some((_, oldest)) = self.newest.shift_remove_index(0)
+            && let Some((_, oldest)) = newest.shift_remove_index(0)
         {
             self.newest_bytes -= oldest.len();
             self.bytes -= oldest.len();
             dropped += 1;
         }
+        self.newest.take_if(|newest| newest.is_empty());
         dropped
     }
 
-    pub(super) fn remove_newest(&mut self, key: &Arc<str>) {
-        if let Some(older) = self.newest.shift_remove(key) {
-            self.newest_bytes -= older.len();
-            self.bytes -= older.len();
-        }
+    /// Removes the event of a key; true if there was one.
+    pub(super) fn remove_newest(&mut self, key: &Arc<str>) -> bool {
+        let Some(newest) = &mut self.newest else {
+            return false;
+        };
+        let Some(older) = newest.shift_remove(key) else {
+            return false;
+        };
+        self.newest_bytes -= older.len();
+        self.bytes -= older.len();
+        self.newest.take_if(|newest| newest.is_empty());
+        true
     }
 
     /// Writes until `ready` is empty and what the writer keeps is flushed, or the socket takes no more.
@@ -265,6 +292,7 @@ impl OutboxState {
                 Poll::Ready(Ok(bytes)) => {
                     advance(&mut self.ready, &mut self.written, bytes);
                     self.bytes -= bytes;
+                    self.oversized = self.oversized.saturating_sub(bytes);
                 }
                 Poll::Ready(Err(error)) => return Err(error),
             }
@@ -286,10 +314,11 @@ impl OutboxState {
         let partly_sent = if self.written > 0 { 1 } else { 0 };
         self.ready.truncate(partly_sent);
         self.held.clear();
-        self.newest.clear();
+        self.newest = None;
         self.newest_bytes = 0;
         let partly_sent = self.ready.front().map_or(0, Bytes::len);
         self.bytes = partly_sent - self.written;
+        self.oversized = self.oversized.min(self.bytes);
     }
 
     /// Drops everything. Returns the waker of the task that reads.
@@ -298,8 +327,9 @@ impl OutboxState {
         self.writer = None;
         self.ready = VecDeque::new();
         self.held = VecDeque::new();
-        self.newest = IndexMap::new();
+        self.newest = None;
         (self.written, self.bytes, self.newest_bytes) = (0, 0, 0);
+        self.oversized = 0;
         self.waiting_since = None;
         self.reader.take()
     }

@@ -204,7 +204,12 @@ fn scripted(bytes: usize) -> (Arc<Outbox>, Arc<WriteQueue>, Client) {
 fn check(outbox: &Outbox) {
     let state = outbox.lock();
     let held: usize = state.held.iter().map(Frame::len).sum();
-    let newest: usize = state.newest.values().map(Frame::len).sum();
+    let newest: usize = state
+        .newest
+        .iter()
+        .flat_map(|newest| newest.values())
+        .map(Frame::len)
+        .sum();
     let out: usize = state.ready.iter().map(Bytes::len).sum();
     assert_eq!(newest, state.newest_bytes);
     assert_eq!(state.bytes, held + newest + out - state.written);

@@ -56,12 +56,12 @@ fn a_client_that_nobody_knows_is_refused_whatever_socketioxide_replies() {
             format!(r#"44{name}{{"message":"Invalid namespace"}}"#),
             format!(r#"40{name}{{"sid":"x"}}"#),
         ] {
-            let told = rewrite_unidentified(&reply).unwrap();
+            let told = rewrite_unreached(&reply).unwrap();
             assert!(told.starts_with(head), "{told}");
             assert!(told.contains(r#""message":"unauthorized""#), "{told}");
         }
     }
-    assert_eq!(rewrite_unidentified(r#"44/own,{"message":"x"}"#), None);
+    assert_eq!(rewrite_unreached(r#"44/own,{"message":"x"}"#), None);
 }
 
 #[test]

@@ -4,12 +4,12 @@ use super::*;
 
 impl Node {
     /// Pauses: publishes nothing and does not renew its lease, but still receives.
-    async fn pause(&self) {
+    pub(super) async fn pause(&self) {
         self.log.membership.publishers.lock().await.shutdown().await;
         self.lose_lease().await;
     }
 
-    async fn resume(&self) {
+    pub(super) async fn resume(&self) {
         let RedisLog {
             context,
             connections,
@@ -21,13 +21,13 @@ impl Node {
             .await;
         self.log
             .membership
-            .start_lease_tasks(context, connections)
+            .start_lease_tasks(context, connections, self.stream.clone())
             .await
             .unwrap();
     }
 
     /// Stops renewing its lease.
-    async fn lose_lease(&self) {
+    pub(super) async fn lose_lease(&self) {
         self.log
             .membership
             .lease_tasks
@@ -49,13 +49,15 @@ impl Node {
 }
 
 /// Everything that Redis still has of a node.
-async fn keys_of(witness: &Node, node: NodeId) -> Vec<String> {
+pub(super) async fn keys_of(witness: &Node, node: NodeId) -> Vec<String> {
     let all: Vec<String> = witness.query("KEYS", &["*"]).await;
     let name = node.to_string();
     let mut keys: Vec<_> = all.into_iter().filter(|key| key.contains(&name)).collect();
     for partition in Partition::all() {
+        let of_log = &witness.log.context.keys;
+        let nodes = [of_log.nodes(partition), of_log.present_nodes(partition)];
         let nodes: Vec<String> = witness
-            .query("SMEMBERS", &[&witness.log.context.keys.nodes(partition)])
+            .query("SUNION", &nodes.each_ref().map(|it| &**it))
             .await;
         keys.extend(nodes.into_iter().filter(|node| *node == name));
     }
@@ -101,6 +103,12 @@ async fn a_paused_node_is_removed_once_by_two_others_and_writes_its_entries_agai
     })
     .await;
     assert!(!b.sees_alive(&a) && b.sees_alive(&c));
+    for node in [&mut b, &mut c] {
+        while node.gone.is_empty() {
+            node.next().await;
+        }
+        assert_eq!(node.gone, [a.id()]);
+    }
     a.resume().await;
     for room in &rooms {
         b.wait_for_users(room, &both[..1]).await;
@@ -235,6 +243,7 @@ async fn no_node_is_removed_because_redis_was_down() {
         a.set_entry("r", "alice", connections);
         b.wait_for_users("r", &[("alice", connections)]).await;
         assert_eq!(a.removals() + b.removals(), 0);
+        assert_eq!([&*a.gone, &*b.gone].concat(), []);
     }
 }
 

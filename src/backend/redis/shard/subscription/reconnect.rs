@@ -65,8 +65,11 @@ impl Subscription {
             info,
             "the Redis subscription is connected again"
         );
-        // Redis may have lost this node's roster entries.
+        // Redis may have lost this node's roster entries and members.
         let partitions = self.context.topology.partitions_of(self.shard());
-        partitions.for_each(|partition| self.context.roster.recheck_partition(partition));
+        partitions.for_each(|partition| {
+            self.context.roster.recheck_partition(partition);
+            self.context.members.recheck(partition);
+        });
     }
 }

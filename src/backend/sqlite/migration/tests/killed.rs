@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::VERSION_1;
+use super::create_version_1;
 use crate::backend::{
     Log,
     sqlite::tests::{alone, with_database},
@@ -21,7 +21,7 @@ const FOLDER: &str = "SWITCHBOARD_TEST_FOLDER";
 const ROOMS: i64 = 4000;
 
 /// The contents of a log's file, as text.
-fn contents(folder: &Path) -> Vec<String> {
+pub(in crate::backend::sqlite) fn contents(folder: &Path) -> Vec<String> {
     let db = with_database(folder);
     let lines = |query: &str| -> Vec<String> {
         let mut statement = db.prepare(query).unwrap();
@@ -42,7 +42,7 @@ fn contents(folder: &Path) -> Vec<String> {
     all
 }
 
-fn version(folder: &Path) -> i64 {
+pub(super) fn version(folder: &Path) -> i64 {
     with_database(folder)
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap()
@@ -60,8 +60,8 @@ async fn child() {
 #[tokio::test]
 async fn a_migration_killed_at_any_moment_is_completed_by_the_next_process() {
     let old = tempfile::tempdir().unwrap();
+    create_version_1(old.path());
     let db = with_database(old.path());
-    db.execute_batch(VERSION_1).unwrap();
     db.execute_batch(&format!(
         "WITH RECURSIVE numbers (n) AS (SELECT 100 UNION ALL SELECT n + 1 FROM numbers WHERE n < {ROOMS})
          INSERT INTO rooms SELECT n, 1, 'room ' || n, 'e' || n, 3, 2, 1711000000000 FROM numbers;

@@ -27,12 +27,13 @@ fn session(user: &str) -> StoredSession {
 }
 
 fn check(user: &str, removed: bool, received: u64) -> Result<(), ResumeRejection> {
+    let principal = principal(user);
     let claimant = Claimant {
         namespace: &Namespace::root(),
-        principal: &principal(user),
+        principal: &principal,
         received: Offset(received),
     };
-    claimant.check(&session("alice"), removed, Offset(7))
+    claimant.check(&session("alice"), Some(&principal), removed, Offset(7))
 }
 
 #[test]
@@ -45,6 +46,25 @@ fn a_session_is_resumed_by_its_user_from_no_further_than_the_end_of_the_log() {
 }
 
 #[test]
+fn a_session_whose_identity_a_hook_has_ended_is_not_resumed() {
+    let shown = principal("shown");
+    let claimant = Claimant {
+        namespace: &Namespace::root(),
+        principal: &shown,
+        received: Offset(0),
+    };
+    let check =
+        |given: Option<&Principal>| claimant.check(&session("alice"), given, false, Offset(7));
+    assert_eq!(check(Some(&principal("alice"))), Ok(()));
+    assert_eq!(check(None), Err(ResumeRejection::OtherUser));
+    let ended = Principal {
+        expires_at: Some(Timestamp(1)),
+        ..principal("alice")
+    };
+    assert_eq!(check(Some(&ended)), Err(ResumeRejection::Expired));
+}
+
+#[test]
 fn a_session_of_another_namespace_is_rejected_and_kept() {
     let other = Namespace::parse("/other").unwrap();
     let claimant = Claimant {
@@ -53,7 +73,12 @@ fn a_session_of_another_namespace_is_rejected_and_kept() {
         received: Offset(0),
     };
     let rejection = claimant
-        .check(&session("alice"), false, Offset(7))
+        .check(
+            &session("alice"),
+            Some(&principal("alice")),
+            false,
+            Offset(7),
+        )
         .unwrap_err();
     assert_eq!(rejection, ResumeRejection::OtherNamespace);
     assert!(!rejection.deletes_session());

@@ -18,12 +18,15 @@ use crate::{
 struct Gated {
     sessions: Arc<dyn SessionStore>,
     gate: Semaphore,
+    /// How often saving was asked for.
+    asked: Mutex<usize>,
     noted: Mutex<Vec<&'static str>>,
 }
 
 #[async_trait::async_trait]
 impl SessionStore for Gated {
     async fn save(&self, session: StoredSession) -> Result<()> {
+        *lock(&self.asked) += 1;
         self.gate.acquire().await.unwrap().forget();
         lock(&self.noted).push("saved");
         self.sessions.save(session).await
@@ -56,6 +59,7 @@ fn gated() -> (Hub, Arc<Gated>) {
     let gated = Arc::new(Gated {
         sessions: backend.sessions.clone(),
         gate: Semaphore::new(0),
+        asked: Mutex::default(),
         noted: Mutex::default(),
     });
     backend.sessions = gated.clone();
@@ -75,15 +79,32 @@ async fn soon(what: impl Fn() -> bool) {
 #[tokio::test]
 async fn a_session_whose_end_overtakes_its_saving_ends_all_the_same() {
     let (hub, gated) = gated();
-    let prepared = prepare(&hub, "alice", ResumeRequest::NewSession).await;
-    let connecting = hub.clone();
-    let connecting = tokio::spawn(async move { connect(&connecting, prepared).await });
-    soon(|| !hub.connections().is_empty()).await;
-    hub.disconnect(&hub.connections()[0]);
+    let (alice, _) = member(&hub, "alice", &[]).await;
+    let (saving, saved) = (hub.clone(), alice.clone());
+    let saving = tokio::spawn(async move { saving.save_if_new(&saved).await });
+    soon(|| *lock(&gated.asked) == 1).await;
+    hub.disconnect(&alice);
     soon(|| *lock(&gated.noted) == ["ended"]).await;
     gated.gate.add_permits(1);
-    connecting.await.unwrap();
+    saving.await.unwrap();
     soon(|| *lock(&gated.noted) == ["ended", "saved", "ended"]).await;
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_while_its_new_session_is_being_stored_resumes_it() {
+    let (hub, gated) = gated();
+    let (alice, client) = member(&hub, "alice", &[]).await;
+    let (saving, saved) = (hub.clone(), alice.clone());
+    let saving = tokio::spawn(async move { saving.save_if_new(&saved).await });
+    soon(|| *lock(&gated.asked) == 1).await;
+    let named = resume_of(&alice, &client);
+    let returning = hub.clone();
+    let returning = tokio::spawn(async move { prepare(&returning, "alice", named).await.pid() });
+    soon(|| *lock(&gated.asked) == 2).await;
+    gated.gate.add_permits(2);
+    saving.await.unwrap();
+    assert_eq!(returning.await.unwrap(), alice.pid());
+    assert!(hub.sessions().unsaved().is_empty());
 }
 
 #[tokio::test]
@@ -91,6 +112,7 @@ async fn a_member_that_is_taken_over_before_its_join_was_stored_is_shown() {
     let (hub, gated) = gated();
     gated.gate.add_permits(1);
     let (alice, client) = member(&hub, "alice", &[]).await;
+    hub.save_if_new(&alice).await;
     let (joining, joined) = (hub.clone(), alice.clone());
     let room = RoomName::parse("a").unwrap();
     let request = Join {
@@ -125,6 +147,7 @@ async fn a_node_that_goes_down_closes_who_comes_and_notes_the_end_of_no_session_
     hub.close_new_connections();
     let (late, client) = connect(&hub, prepared).await;
     client.is_closed(CloseReason::Draining).await;
+    hub.save_if_new(&late).await;
     let returning = resume_of(&late, &client);
     for one in members.iter().chain([&late]) {
         assert!(!hub.has_no_connections());

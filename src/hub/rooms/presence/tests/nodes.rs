@@ -74,7 +74,8 @@ impl TestCluster {
     fn leave(&mut self, node: usize, connection: ConnectionId) -> Vec<String> {
         let now = self.now;
         self.on(node, |room| {
-            room.leave(connection, now).into_iter().collect()
+            let user = user_of(room, connection).expect("a user of this connection");
+            room.leave(connection, &user, now).into_iter().collect()
         })
     }
 
@@ -349,7 +350,7 @@ fn take(step: Step, nodes: &mut TestCluster, open: &mut BTreeMap<usize, Connecti
         nodes.rooms[node]
             .users
             .get(user)
-            .and_then(UserEntries::merged)
+            .and_then(|entries| entries.merged())
     };
     match step {
         Step::Enter(number) => {

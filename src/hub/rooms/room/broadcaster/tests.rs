@@ -12,7 +12,7 @@ use crate::{
 
 fn broadcaster() -> Broadcaster {
     let policy = policy(Duration::ZERO, Duration::ZERO);
-    Broadcaster::new(RoomName::parse("lobby").unwrap(), policy.fan_out)
+    Broadcaster::new(RoomName::parse("lobby").unwrap(), policy.into())
 }
 
 fn event(members: &Broadcaster) -> Arc<OutgoingEvent> {

@@ -158,7 +158,7 @@ proptest! {
 /// A room whose roster is not loaded, with the member `bob`, who records its events.
 fn loading_room() -> (Broadcaster, PresenceEvents, Arc<RecordingSink>) {
     let policy = policy(NO_GRACE, NO_GRACE);
-    let mut members = Broadcaster::new(RoomName::parse("lobby").unwrap(), policy.fan_out);
+    let mut members = Broadcaster::new(RoomName::parse("lobby").unwrap(), policy.into());
     let sink = Arc::<RecordingSink>::default();
     members.add(&connection_with("bob", sink.clone()));
     let events = PresenceEvents::new(Presence::new(NO_GRACE, 0), true);

@@ -14,7 +14,7 @@ fn typing_that_starts_and_stops_all_the_time_stays_within_the_budget_and_its_end
         let typing = step % 2 == 0;
         scene
             .room
-            .set_typing(alice.id(), &user, None, typing, scene.now);
+            .set_typing(alice.id(), &user, None, (typing, None), scene.now);
         scene.advance(20);
     }
     let deliveries = scene.deliveries();

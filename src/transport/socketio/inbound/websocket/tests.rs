@@ -31,7 +31,10 @@ fn filter(protocol: EngineProtocol, served: &[&str]) -> Arc<InboundFilter> {
 /// The reader, and the client's end of its stream.
 fn reading(filter: &Arc<InboundFilter>) -> (WebSocketReader, DuplexStream) {
     let (near, client) = duplex(1 << 20);
-    (WebSocketReader::new(Box::new(near), filter.clone()), client)
+    (
+        WebSocketReader::new(Box::new(near), filter.clone(), 4096),
+        client,
+    )
 }
 
 /// A client's frame.

@@ -163,3 +163,27 @@ fn an_event_that_would_close_its_client_as_slow_is_dropped_unless_it_is_alone() 
     outbox.flush();
     assert_eq!(numbers(&client.texts(), 'o'), [0, 1, 3]);
 }
+
+#[test]
+fn what_alone_is_larger_than_the_queue_may_be_closes_nobody_who_reads() {
+    let (outbox, _queue, client) = scripted(1_000);
+    let large = numbered(0, 10_000);
+    let size = large.len();
+    outbox.push(large, &DeliveryPolicy::Always);
+    client.takes(size - 1_500);
+    outbox.flush();
+    outbox.push(numbered(1, 900), &DeliveryPolicy::Always);
+    assert!(
+        !outbox.has_ended(),
+        "2,400 bytes are left, most of them of the first"
+    );
+    client.takes(1_500);
+    outbox.flush();
+    outbox.push(numbered(2, 900), &DeliveryPolicy::Always);
+    outbox.push(numbered(3, 900), &DeliveryPolicy::Always);
+    assert!(
+        outbox.has_ended(),
+        "the first has gone, and the bound is as before"
+    );
+    assert_eq!(numbers(&client.texts(), 'o'), [0]);
+}

@@ -160,6 +160,8 @@ test("events of rooms, and those that are relayed, never reach a document's clie
   const others = new Journal("events");
   seen.onAny((name) => others.add(name));
   await Promise.all([connected(mallory), connected(seen)]);
+  // From its session event on, a client is sent what is relayed.
+  await others.until((names) => names.includes("session"), "its session");
   mallory.emit("sync-update", typed("forged"));
   await others.until((names) => names.includes("sync-update"), "it is relayed");
   assert.deepEqual(await ask(reader, "sync-update", typed("mine")), { ok: true });
@@ -206,7 +208,10 @@ test("a back end that disconnects a user ends its documents, and the client know
   const key = "a-key-of-the-back-end-of-some-length";
   const server = await serve(t, { store: "memory", "auth-hmac-secret": SECRET, "auth-api-keys": key });
   const socket = socketOf(t, server, "notes", { auth: { token: sign({ sub: "alice", rooms: [{ match: "*", can: ["read", "write"] }] }) } });
+  const opened = new Promise((resolve) => socket.once("sync-step-1", resolve));
   await connected(socket);
+  // The reply to CONNECT comes before the server knows it as a connection of alice's.
+  await within(opened, () => "the document was not opened");
   const gone = within(new Promise((resolve) => socket.once("disconnect", resolve)), () => "it was not disconnected");
   const { status } = await http(server, "/v1/users/alice/connections", { method: "DELETE", headers: { authorization: `Bearer ${key}` } });
   assert.equal(status, 200);

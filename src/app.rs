@@ -208,6 +208,7 @@ impl App {
             // A client that stops reading is up to the send queues, which must detect it first.
             tcp_user_timeout: self.config.limits.stall + Duration::from_secs(20),
             peers: self.peer_rules(),
+            proxy_protocol: self.config.http.proxy_protocol,
             connections: self.config.limits.connections,
             idle_connections: self.config.limits.idle_connections,
             memory: self.hub.memory().clone(),

@@ -15,6 +15,7 @@ mod idle;
 pub(crate) mod json;
 pub mod origins;
 pub mod params;
+pub(crate) mod proxy_protocol;
 mod request_context;
 mod request_memory;
 mod response_memory;

@@ -121,6 +121,8 @@ catalogue! {
     pub handshakes: Gauge, "handshakes" [], &[SOCKETIO];
     /// TCP connections without a request.
     pub idle_connections: Gauge, "idle_connections" [], CLIENTS;
+    /// Connections of a trusted proxy that were closed because they did not begin with a header of the PROXY protocol.
+    pub proxy_headers_refused: Counter, "proxy_headers_refused" [], &[];
     /// TLS handshakes completed.
     pub tls_handshakes: Counter, "tls_handshakes" [], &[];
     /// TLS handshakes that failed: the client did not speak TLS (`not_tls`), had nothing in common with the server or did not trust it (`handshake`), or took too long (`timeout`).

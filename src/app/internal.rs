@@ -36,6 +36,7 @@ impl InternalListener {
                 trusted_proxies: Arc::default(),
                 this_machine_only: false,
             },
+            proxy_protocol: false,
             connections: MAX_CONNECTIONS,
             idle_connections: MAX_CONNECTIONS,
             tls: None,

@@ -9,12 +9,14 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::config::{Config, RouteGroup};
+use crate::http::proxy_protocol;
 
 /// The options that say where to ask.
-pub(super) const OPTIONS: [&str; 7] = [
+pub(super) const OPTIONS: [&str; 9] = [
     "listen",
     "tls.cert",
     "tls.key",
@@ -22,6 +24,8 @@ pub(super) const OPTIONS: [&str; 7] = [
     "http.prefix",
     "http.routes",
     "http.internal_listen",
+    "http.trusted_proxies",
+    "http.proxy_protocol",
 ];
 
 /// The timeout for connecting, and for each read and write.
@@ -32,18 +36,13 @@ const MAX_RESPONSE_BYTES: u64 = 64 << 10;
 
 /// Requests `/readyz` from the server that has this configuration, and prints the result.
 pub(super) fn run(config: &Config) -> ExitCode {
-    let Some(HealthRoutes {
-        listen,
-        prefix,
-        tls,
-    }) = HealthRoutes::of(config)
-    else {
+    let Some(routes) = HealthRoutes::of(config) else {
         return super::fail(
             &"the server has no health routes: add health to http.routes, or set http.internal_listen",
         );
     };
-    let address = connect_address(listen);
-    match get_readyz(address, prefix, tls) {
+    let address = connect_address(routes.listen);
+    match get_readyz(address, &routes) {
         Ok(HttpResponse { status: 200, .. }) => {
             println!("ready");
             ExitCode::SUCCESS
@@ -75,6 +74,8 @@ struct HealthRoutes<'a> {
     listen: SocketAddr,
     prefix: &'a str,
     tls: bool,
+    /// Whose connections begin with a header of the PROXY protocol.
+    proxies: &'a [IpNet],
 }
 
 impl<'a> HealthRoutes<'a> {
@@ -86,6 +87,10 @@ impl<'a> HealthRoutes<'a> {
                 listen: config.listen,
                 prefix: &http.prefix,
                 tls: config.tls.is_on(),
+                proxies: match http.proxy_protocol {
+                    true => &http.trusted_proxies,
+                    false => &[],
+                },
             });
         }
         let listen = http.internal_listen?;
@@ -93,6 +98,7 @@ impl<'a> HealthRoutes<'a> {
             listen,
             prefix: "",
             tls: false,
+            proxies: &[],
         })
     }
 }
@@ -108,12 +114,17 @@ pub(super) fn connect_address(listen: SocketAddr) -> SocketAddr {
 }
 
 /// Sends an HTTP/1.0 request, so that the response ends when the connection does.
-fn get_readyz(address: SocketAddr, prefix: &str, tls: bool) -> io::Result<HttpResponse> {
-    let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+fn get_readyz(address: SocketAddr, routes: &HealthRoutes<'_>) -> io::Result<HttpResponse> {
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
+    let own = stream.local_addr()?.ip();
+    if routes.proxies.iter().any(|proxy| proxy.contains(&own)) {
+        stream.write_all(&proxy_protocol::LOCAL)?;
+    }
+    let prefix = routes.prefix;
     let request = format!("GET {prefix}/readyz HTTP/1.0\r\nHost: {address}\r\n\r\n");
-    let text = match tls {
+    let text = match routes.tls {
         true => exchange(tls::connect(stream, address.ip())?, &request)?,
         false => exchange(stream, &request)?,
     };

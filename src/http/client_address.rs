@@ -17,7 +17,7 @@ pub struct ClientAddress {
     pub proxied: bool,
     /// Whether that proxy left out its client's address, and `ip` is the proxy's own.
     pub unknown: bool,
-    /// Whether the client itself came over TLS to this server.
+    /// Whether the client itself came over TLS: to this server, or to a proxy that passes its connection on and says so by the PROXY protocol.
     pub tls: bool,
 }
 

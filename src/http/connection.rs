@@ -24,9 +24,11 @@ use self::request_handler::RequestHandler;
 use super::{
     ServerConfig, TlsAcceptor,
     idle::ConnectionActivity,
+    proxy_protocol::{self, ProxiedClient},
     response_memory::PendingResponses,
     tls::{self, TlsConnection},
 };
+use crate::retry::log_rarely;
 
 /// Bytes that hyper may buffer for a connection in each direction: the largest head of HTTP/1.1, and unsent parts of a response
 /// whose peer does not read.
@@ -64,7 +66,7 @@ impl Stream for TlsConnection {
 
 /// Serves a connection until its peer closes it, it stays silent for too long, or `end` is cancelled.
 pub(super) async fn serve(
-    stream: TcpStream,
+    mut stream: TcpStream,
     peer: SocketAddr,
     router: Router,
     config: ServerConfig,
@@ -74,8 +76,26 @@ pub(super) async fn serve(
     // Small frames are the rule here; waiting to fill a segment would only add latency.
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(config.tcp_user_timeout));
+    let mut client = ProxiedClient {
+        address: peer,
+        tls: config.tls.is_some(),
+    };
+    if config.is_proxy_protocol_of(peer.ip()) {
+        // Boxed, so that a connection without a header has no room for one with it.
+        let proxied = Box::pin(read_proxied_client(
+            &mut stream,
+            peer,
+            &config,
+            &context,
+            &end,
+        ));
+        match proxied.await {
+            Some(proxied) => client = proxied,
+            None => return,
+        }
+    }
     let (tls, header_timeout) = (config.tls.clone(), config.header_timeout);
-    let handler = RequestHandler::new(router, (peer.ip(), tls.is_some()), config, context);
+    let handler = RequestHandler::new(router, client, config, context);
     let result = match tls {
         // Boxed, so that a connection without TLS has no room for one with it.
         Some(tls) => Box::pin(serve_tls(tls, stream, peer, handler, header_timeout, end)).await,
@@ -86,6 +106,41 @@ pub(super) async fn serve(
     }
 }
 
+/// Whom a trusted proxy passes a connection on for; `None` if it does not say so and the connection has to be closed.
+async fn read_proxied_client(
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    config: &ServerConfig,
+    context: &ConnectionContext,
+    end: &CancellationToken,
+) -> Option<ProxiedClient> {
+    let header = proxy_protocol::read(stream, config.header_timeout);
+    let own = config.tls.is_some();
+    match unless_closed(header, &context.activity, end).await? {
+        Ok(Some(client)) => {
+            context
+                .activity
+                .attribute_to(client.address.ip().to_canonical());
+            let tls = own || client.tls;
+            Some(ProxiedClient { tls, ..client })
+        }
+        Ok(None) => Some(ProxiedClient {
+            address: peer,
+            tls: own,
+        }),
+        Err(error) => {
+            config.metrics.proxy_headers_refused.inc();
+            log_rarely!(
+                warn,
+                %peer,
+                %error,
+                "a connection of a proxy in http.trusted_proxies does not begin with a PROXY header: have the proxy send it, or set http.proxy_protocol = false"
+            );
+            None
+        }
+    }
+}
+
 async fn serve_plain(
     stream: TcpStream,
     handler: RequestHandler,
@@ -93,7 +148,7 @@ async fn serve_plain(
     end: CancellationToken,
 ) -> hyper::Result<()> {
     let detected = timeout(header_timeout, is_http2(&stream));
-    let Some(Ok(Ok(http2))) = unless_closed(detected, &handler, &end).await else {
+    let Some(Ok(Ok(http2))) = unless_closed(detected, handler.activity(), &end).await else {
         return Ok(()); // the peer closed it, or sent nothing
     };
     serve_http(stream, http2, handler, header_timeout, end).await
@@ -108,7 +163,7 @@ async fn serve_tls(
     end: CancellationToken,
 ) -> hyper::Result<()> {
     let accepted = tls.accept(stream, header_timeout);
-    let stream = match unless_closed(accepted, &handler, &end).await {
+    let stream = match unless_closed(accepted, handler.activity(), &end).await {
         Some(Ok(stream)) => stream,
         Some(Err(error)) => {
             tracing::debug!(%peer, %error, "TLS handshake failed");
@@ -123,12 +178,12 @@ async fn serve_tls(
 /// What a future returns; `None` if the connection has to be closed before.
 async fn unless_closed<T>(
     future: impl Future<Output = T>,
-    handler: &RequestHandler,
+    activity: &ConnectionActivity,
     end: &CancellationToken,
 ) -> Option<T> {
     tokio::select! {
         output = future => Some(output),
-        () = handler.activity().closed() => None,
+        () = activity.closed() => None,
         () = end.cancelled() => None,
     }
 }

@@ -139,13 +139,14 @@ impl IdleTable {
 /// Whether one connection is idle: until its first request, and again after its last response.
 pub(super) struct ConnectionActivity {
     all: Arc<IdleConnections>,
-    peer: PeerNetwork,
     state: Mutex<ActivityState>,
     closed: CancellationToken,
     idle_again: Notify,
 }
 
 struct ActivityState {
+    /// Whose connections this one is counted with.
+    peer: PeerNetwork,
     /// Open requests.
     requests: usize,
     /// The connection's number among the idle ones.
@@ -157,13 +158,27 @@ impl ConnectionActivity {
     pub(super) fn new(all: Arc<IdleConnections>, address: IpAddr) -> Arc<Self> {
         let (peer, closed) = (all.peer(address), CancellationToken::new());
         let idle = Some(all.add(peer, closed.clone()));
+        let state = ActivityState {
+            peer,
+            requests: 0,
+            idle,
+        };
         Arc::new(Self {
             all,
-            peer,
-            state: Mutex::new(ActivityState { requests: 0, idle }),
+            state: Mutex::new(state),
             closed,
             idle_again: Notify::new(),
         })
+    }
+
+    /// Counts the connection for another address from now on: that of the client whose connection a proxy passes on.
+    pub(super) fn attribute_to(&self, client: IpAddr) {
+        let mut state = lock(&self.state);
+        let before = std::mem::replace(&mut state.peer, self.all.peer(client));
+        if let Some(number) = state.idle.take() {
+            self.all.remove(before, number);
+            state.idle = Some(self.all.add(state.peer, self.closed.clone()));
+        }
     }
 
     /// Notes a request; it is open until the returned value is dropped.
@@ -171,7 +186,7 @@ impl ConnectionActivity {
         let mut state = lock(&self.state);
         state.requests += 1;
         if let Some(number) = state.idle.take() {
-            self.all.remove(self.peer, number);
+            self.all.remove(state.peer, number);
         }
         OpenRequest(self.clone())
     }
@@ -192,8 +207,9 @@ impl ConnectionActivity {
 
 impl Drop for ConnectionActivity {
     fn drop(&mut self) {
-        if let Some(number) = lock(&self.state).idle.take() {
-            self.all.remove(self.peer, number);
+        let mut state = lock(&self.state);
+        if let Some(number) = state.idle.take() {
+            self.all.remove(state.peer, number);
         }
     }
 }
@@ -203,9 +219,7 @@ pub(super) struct OpenRequest(Arc<ConnectionActivity>);
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        let ConnectionActivity {
-            all, peer, closed, ..
-        } = &*self.0;
+        let ConnectionActivity { all, closed, .. } = &*self.0;
         let mut state = lock(&self.0.state);
         state.requests -= 1;
         if state.requests > 0 {
@@ -213,7 +227,7 @@ impl Drop for OpenRequest {
         }
         match closed.is_cancelled() {
             true => self.0.idle_again.notify_waiters(),
-            false => state.idle = Some(all.add(*peer, closed.clone())),
+            false => state.idle = Some(all.add(state.peer, closed.clone())),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Configuration of the HTTP server.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{PeerRules, TlsAcceptor};
 use crate::{limits::Pool, telemetry::Metrics};
@@ -15,6 +15,8 @@ pub struct ServerConfig {
     pub tcp_user_timeout: Duration,
     /// Who may make requests.
     pub peers: PeerRules,
+    /// Connections of trusted proxies begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Maximum number of realtime connections; 0: unlimited.
     pub connections: usize,
     /// Maximum number of TCP connections without a request; 0: unlimited.
@@ -25,4 +27,11 @@ pub struct ServerConfig {
     pub memory: Arc<Pool>,
     /// Where connections are counted.
     pub metrics: Arc<Metrics>,
+}
+
+impl ServerConfig {
+    /// Whether connections of this peer have to begin with a header of the PROXY protocol. Others must not: anybody could write one.
+    pub(super) fn is_proxy_protocol_of(&self, peer: IpAddr) -> bool {
+        self.proxy_protocol && self.peers.is_trusted_proxy(peer)
+    }
 }

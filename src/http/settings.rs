@@ -19,7 +19,10 @@ section! {
         origins: Vec<Pattern> = "",
         /// Proxies whose `X-Forwarded-*`, or else `Forwarded`, are believed: addresses and networks.
         trusted_proxies: Vec<IpNet> = "",
-        /// Time within which a request's head has to arrive, and a TLS handshake has to be done.
+        /// Every connection from `http.trusted_proxies` begins with a header of the PROXY protocol, version 1 or 2, and is its client's:
+        /// for proxies that pass TCP on. Other connections come without.
+        proxy_protocol: bool = "false",
+        /// Time within which a request's head has to arrive, and a header of the PROXY protocol or a TLS handshake before it.
         header_timeout: Duration = "10s",
         /// Time within which a request's body has to arrive.
         body_timeout: Duration = "15s",
@@ -76,6 +79,12 @@ impl HttpSettings {
     pub(crate) fn check(&self, problems: &mut Vec<Problem>) {
         if let Err(what) = self.metrics_key() {
             problems.push(Problem::rule(&["http.metrics_key"], what));
+        }
+        if self.proxy_protocol && self.trusted_proxies.is_empty() {
+            problems.push(Problem::rule(
+                &["http.proxy_protocol", "http.trusted_proxies"],
+                "http.proxy_protocol is for connections of http.trusted_proxies, which is empty: name the addresses of your proxies",
+            ));
         }
         check_above_zero(&["http.header_timeout"], &self.header_timeout, problems);
         check_above_zero(&["http.body_timeout"], &self.body_timeout, problems);

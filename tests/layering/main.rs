@@ -131,7 +131,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
 ];
 
 /// Foreign crates, and the only places that name them.
-const HOME: [(&str, &[&str]); 23] = [
+const HOME: [(&str, &[&str]); 24] = [
     ("axum", &["http", "transport", "api", "pages", "app"]),
     ("hyper", &["http", "transport"]),
     ("socketioxide", &["transport/socketio"]),
@@ -173,6 +173,7 @@ const HOME: [(&str, &[&str]); 23] = [
         &["app/crypto.rs", "http/tls", "cli/health/tls.rs"],
     ),
     ("wtransport", &["http/webtransport"]),
+    ("proxy_header", &["http/proxy_protocol"]),
     ("tokio_rustls", &["http/tls"]),
     ("rcgen", &["http/tls", "backend/redis/tests/tls.rs"]),
     ("x509_parser", &["http/tls/certificate.rs"]),

@@ -14,6 +14,7 @@ use crate::{
     http::{
         ClientAddress, ConnectionAbort, PeerRules, ServerConfig, error_response,
         idle::{ConnectionActivity, OpenRequest},
+        proxy_protocol::ProxiedClient,
         request_context::{add_security_headers, normalize_host},
         request_memory::{ReservedRequest, reserve_request},
         response_memory::{OutOfMemory, PendingResponses, ResponseContext},
@@ -38,14 +39,14 @@ pub(super) struct RequestHandler {
 impl RequestHandler {
     pub(super) fn new(
         router: Router,
-        (peer, tls): (IpAddr, bool),
+        client: ProxiedClient,
         config: ServerConfig,
         context: ConnectionContext,
     ) -> Self {
         Self {
             router,
-            peer,
-            tls,
+            peer: client.address.ip(),
+            tls: client.tls,
             peers: config.peers,
             activity: context.activity,
             memory: config.memory,

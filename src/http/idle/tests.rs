@@ -35,6 +35,23 @@ fn the_oldest_connection_of_the_busiest_address_is_closed() {
 }
 
 #[test]
+fn connections_that_a_proxy_passes_on_count_for_their_clients() {
+    let all = idle_connections(4);
+    let other = from(&all, "192.0.2.1");
+    let passed_on = |client: &str| {
+        let activity = from(&all, "10.0.0.1");
+        activity.attribute_to(client.parse().unwrap());
+        activity
+    };
+    let greedy: Vec<_> = (0..6).map(|_| passed_on("192.0.2.7")).collect();
+    let closed: Vec<_> = greedy.iter().map(|it| is_closed(it)).collect();
+    assert_eq!(closed, [true, true, true, false, false, false]);
+    assert!(!is_closed(&other));
+    drop((greedy, other));
+    assert_eq!(all.metrics.idle_connections.get(), 0);
+}
+
+#[test]
 fn addresses_of_one_ipv6_network_count_as_one() {
     let all = idle_connections(2);
     let other = from(&all, "192.0.2.1");

@@ -5,10 +5,12 @@ mod support;
 use std::{
     fs,
     io::Write,
+    os::unix::net::UnixDatagram,
     process::{Command, Output, Stdio},
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use support::process::ServerProcess;
 use tempfile::TempDir;
@@ -524,4 +526,25 @@ fn what_goes_wrong_with_documents_is_said_with_what_to_do() {
         imported,
         "notes: imported nothing, the file is an empty document\n"
     );
+}
+
+#[test]
+fn the_service_manager_is_notified_of_the_start_and_of_the_stop() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(support::DEADLINE)).unwrap();
+    let notified = || {
+        let mut state = [0; 100];
+        let length = manager.recv(&mut state).unwrap();
+        String::from_utf8(state[..length].to_vec()).unwrap()
+    };
+    let server = ServerProcess::with_environment(&[
+        ("NOTIFY_SOCKET", path.to_str().unwrap()),
+        ("SWITCHBOARD_STORE", "memory"),
+    ]);
+    assert_eq!(notified(), "READY=1\n");
+    let id = i32::try_from(server.id()).unwrap();
+    kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+    assert_eq!(notified(), "STOPPING=1\n");
 }

@@ -2,6 +2,8 @@
 
 use std::{net::UdpSocket, process::ExitCode};
 
+use sd_notify::NotifyState;
+
 use super::long_work;
 use crate::{
     app::{App, StartError, listen, stop_signal},
@@ -58,8 +60,20 @@ async fn serve(config: Config) -> Result<(), StartError> {
             address: bound
         }
     );
+    notify_service_manager(NotifyState::Ready);
+    let stop = async {
+        stop.await;
+        notify_service_manager(NotifyState::Stopping);
+    };
     app.run(listener, stop).await;
     Ok(())
+}
+
+/// Notifies systemd (`Type=notify`), or whatever else has set `NOTIFY_SOCKET`.
+fn notify_service_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "notifying the service manager failed");
+    }
 }
 
 /// Migrates the embedded log if an earlier version wrote it. The server would do that, too, but show less, and not stop for a signal.

@@ -131,7 +131,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
 ];
 
 /// Foreign crates, and the only places that name them.
-const HOME: [(&str, &[&str]); 24] = [
+const HOME: [(&str, &[&str]); 25] = [
     ("axum", &["http", "transport", "api", "pages", "app"]),
     ("hyper", &["http", "transport"]),
     ("socketioxide", &["transport/socketio"]),
@@ -173,6 +173,7 @@ const HOME: [(&str, &[&str]); 24] = [
         &["app/crypto.rs", "http/tls", "cli/health/tls.rs"],
     ),
     ("wtransport", &["http/webtransport"]),
+    ("sd_notify", &["cli/serve.rs"]),
     ("proxy_header", &["http/proxy_protocol"]),
     ("tokio_rustls", &["http/tls"]),
     ("rcgen", &["http/tls", "backend/redis/tests/tls.rs"]),

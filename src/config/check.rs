@@ -100,7 +100,8 @@ impl Config {
                 &["listen", "auth.hmac_secret", "auth.hmac_secret_file", "auth.public_key", "auth.jwks"],
                 format!(
                     "{} can be reached from other machines, and no key is configured: set auth.hmac_secret, \
-                     auth.public_key or auth.jwks, or auth.allow_anyone = true to let anyone connect",
+                     auth.public_key or auth.jwks, or auth.allow_anyone = true to let anyone connect; to begin with, put \
+                     SWITCHBOARD_AUTH_HMAC_SECRET=$(openssl rand -hex 32) before the command, or after docker run -e",
                     self.listen
                 ),
             ));

@@ -1,4 +1,5 @@
 //! The `switchboard` command as an operator meets it: what it prints, where, and how it ends.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 mod support;
 

@@ -97,6 +97,11 @@ async fn a_connection_is_its_clients() {
 async fn a_proxy_that_sends_no_header_is_not_served() {
     let server = Server::start(behind_proxy()).await;
     let refused = || server.metric("switchboard_proxy_headers_refused_total");
+    // A check of a proxy that only connects.
+    let mut check = connect(&server, b"").await;
+    check.shutdown().await.unwrap();
+    assert_eq!(check.read(&mut [0]).await.unwrap(), 0);
+    assert!(refused() < 0.5);
     assert_eq!(answer(&server, b"", &get("/healthz", "")).await, "");
     assert!((refused() - 1.0).abs() < 0.5);
     assert_eq!(

@@ -128,6 +128,8 @@ async fn read_proxied_client(
             address: peer,
             tls: own,
         }),
+        // A check that only connects says nothing wrong.
+        Err(error) if is_gone(&error) => None,
         Err(error) => {
             config.metrics.proxy_headers_refused.inc();
             log_rarely!(
@@ -139,6 +141,12 @@ async fn read_proxied_client(
             None
         }
     }
+}
+
+/// Whether the peer has closed the connection.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), ConnectionReset | UnexpectedEof)
 }
 
 async fn serve_plain(

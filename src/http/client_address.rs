@@ -34,10 +34,7 @@ impl ClientAddress {
     /// Entries that cannot be parsed are skipped.
     pub(super) fn of(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> Self {
         let peer = peer.to_canonical();
-        let is_trusted = |address: &IpAddr| {
-            let mut proxies = trusted_proxies.iter();
-            proxies.any(|proxy| proxy.contains(address))
-        };
+        let is_trusted = |address: &IpAddr| is_trusted_proxy(trusted_proxies, address);
         if !is_trusted(&peer) {
             return Self {
                 ip: peer,
@@ -57,6 +54,11 @@ impl ClientAddress {
             tls: false,
         }
     }
+}
+
+/// Whether a canonical address is a trusted proxy's.
+pub(super) fn is_trusted_proxy(trusted_proxies: &[IpNet], address: &IpAddr) -> bool {
+    trusted_proxies.iter().any(|proxy| proxy.contains(address))
 }
 
 /// Where a request came from.

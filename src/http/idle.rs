@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::client_address::is_trusted_proxy;
 use crate::{error::Limit, limits::address_group, sync::lock, telemetry::Metrics};
 
 /// All idle connections of the node.
@@ -66,7 +67,7 @@ impl IdleConnections {
 
     fn peer(&self, address: IpAddr) -> PeerNetwork {
         PeerNetwork {
-            is_client: !self.proxies.iter().any(|proxy| proxy.contains(&address)),
+            is_client: !is_trusted_proxy(&self.proxies, &address),
             network: address_group(address),
         }
     }

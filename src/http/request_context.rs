@@ -62,12 +62,6 @@ async fn add_context(
 }
 
 impl PeerRules {
-    /// Whether a peer is one of the trusted proxies.
-    pub(super) fn is_trusted_proxy(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        self.trusted_proxies.iter().any(|it| it.contains(&peer))
-    }
-
     /// Checks that a request may come from the other end of its connection, which is a proxy where there is one.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use super::{PeerRules, TlsAcceptor};
+use super::{PeerRules, TlsAcceptor, client_address::is_trusted_proxy};
 use crate::{limits::Pool, telemetry::Metrics};
 
 /// Bounds of the HTTP server, and what its connections share.
@@ -32,6 +32,6 @@ pub struct ServerConfig {
 impl ServerConfig {
     /// Whether connections of this peer have to begin with a header of the PROXY protocol. Others must not: anybody could write one.
     pub(super) fn is_proxy_protocol_of(&self, peer: IpAddr) -> bool {
-        self.proxy_protocol && self.peers.is_trusted_proxy(peer)
+        self.proxy_protocol && is_trusted_proxy(&self.peers.trusted_proxies, &peer.to_canonical())
     }
 }

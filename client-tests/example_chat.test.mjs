@@ -4,27 +4,13 @@ import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { listen, told } from "./support/chat_example.mjs";
 import { MATRIX, open, upTo } from "./support/clients.mjs";
 import { away, follow } from "./support/follow.mjs";
 import { http } from "./support/raw.mjs";
 import { example, serve } from "./support/server.mjs";
 
-const EVENTS = ["login", "user joined", "new message", "typing", "stop typing", "user left"];
-
 const begin = (t) => serve(t, {}, example("chat-example"));
-
-// Notes everything that the front end listens to, as [event, data], in order.
-function listen(client) {
-  client.story = client.on("nothing");
-  for (const event of EVENTS) client.socket.on(event, (data) => client.story.add([event, data]));
-  return client;
-}
-
-// Waits until a client was told this, and nothing else, since it was asked last.
-async function told(client, ...expected) {
-  const items = await client.story.count(expected.length);
-  assert.deepEqual(items.splice(0), expected, client.name);
-}
 
 const named = (username) => ({ username });
 

@@ -1,9 +1,9 @@
 // examples/dashboard in Chromium: each sample is in the chart once, whatever breaks, and the page says how old its numbers are.
 
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { hasNoViolations } from "./support/accessibility.mjs";
 import { launch, openPage, screenshot } from "./support/browser.mjs";
 import { upTo } from "./support/clients.mjs";
 import { startExample } from "./support/examples.mjs";
@@ -14,7 +14,6 @@ import { at, SECRET, sign } from "./support/tokens.mjs";
 import { call, Caller, isRefusal } from "./support/web.mjs";
 
 const config = fileURLToPath(new URL("../examples/dashboard/switchboard.toml", import.meta.url));
-const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const KEY = "an-api-key-of-this-test-alone";
 const HOUR = 3_600_000;
 const GIB = 2 ** 30;
@@ -263,12 +262,7 @@ test("numbers are texts, too, holes stay holes, a moment can be looked at, and a
 
 // Nothing that a person with a screen reader, or without a mouse, cannot use.
 async function isAccessible(page, what) {
-  if (!(await page.evaluate(() => "axe" in window))) await page.addScriptTag({ path: axe });
-  const violations = await page.evaluate(async () => {
-    const { violations } = await window.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] });
-    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join("\n")}`);
-  });
-  assert.deepEqual(violations, [], what);
+  await hasNoViolations(page, what);
   const { scrollWidth, clientWidth } = await page.evaluate(() => document.documentElement);
   assert.equal(scrollWidth, clientWidth, `${what} fits`);
 }

@@ -5,10 +5,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { hasNoViolations } from "./support/accessibility.mjs";
 import { launch, openPage, screenshot } from "./support/browser.mjs";
 import { upTo } from "./support/clients.mjs";
 import { edit } from "./support/documents.mjs";
@@ -16,7 +16,6 @@ import { startExample } from "./support/examples.mjs";
 import { eventually } from "./support/scope.mjs";
 import { serve } from "./support/server.mjs";
 
-const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const folder = fileURLToPath(new URL("../examples/editor", import.meta.url));
 const PHONE = { width: 390, height: 844 };
 const KEPT = "Offline: your edits are kept and sent when you are back";
@@ -86,12 +85,7 @@ async function type(page, words) {
 }
 
 async function isAccessible(page, what) {
-  if (!(await page.evaluate(() => "axe" in window))) await page.addScriptTag({ path: axe });
-  const violations = await page.evaluate(async () => {
-    const { violations } = await window.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] });
-    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join("\n")}`);
-  });
-  assert.deepEqual(violations, [], what);
+  await hasNoViolations(page, what);
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `nothing is wider than the page, ${what}`);
 }
 

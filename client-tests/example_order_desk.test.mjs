@@ -5,13 +5,13 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Webhook } from "standardwebhooks";
+import { hasNoViolations } from "./support/accessibility.mjs";
 import { launch, openPage, screenshot } from "./support/browser.mjs";
 import { upTo } from "./support/clients.mjs";
 import { startExample } from "./support/examples.mjs";
@@ -20,7 +20,6 @@ import { defer, eventually, Journal } from "./support/scope.mjs";
 import { binary, serve } from "./support/server.mjs";
 import { Caller } from "./support/web.mjs";
 
-const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const example = fileURLToPath(new URL("../examples/order-desk", import.meta.url));
 const PHONE = { width: 390, height: 844 };
 const [KEY, SECRET, PIN] = ["an-api-key-of-the-order-desk", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "1234"];
@@ -94,12 +93,7 @@ async function note(page, number, text) {
 }
 
 async function isAccessible(page, what) {
-  if (!(await page.evaluate(() => "axe" in window))) await page.addScriptTag({ path: axe });
-  const violations = await page.evaluate(async () => {
-    const { violations } = await window.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] });
-    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join("\n")}`);
-  });
-  assert.deepEqual(violations, [], what);
+  await hasNoViolations(page, what);
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `nothing is wider than the page, ${what}`);
 }
 

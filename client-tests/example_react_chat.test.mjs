@@ -5,10 +5,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
+import { hasNoViolations } from "./support/accessibility.mjs";
 import { launch, openPage, screenshot } from "./support/browser.mjs";
 import { upTo } from "./support/clients.mjs";
 import { startExample } from "./support/examples.mjs";
@@ -16,7 +16,6 @@ import { eventually } from "./support/scope.mjs";
 import { serve } from "./support/server.mjs";
 import { Caller, metric } from "./support/web.mjs";
 
-const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const folder = fileURLToPath(new URL("../examples/react-chat", import.meta.url));
 const PHONE = { width: 390, height: 844 };
 
@@ -53,16 +52,6 @@ async function shows(page, expected) {
 
 const stored = async (server, room = "general") =>
   (await new Caller(server, { user: "reader" }).get(`/v1/rooms/${room}/messages`, { limit: 1000 })).messages.map(({ data }) => data.text);
-
-// Nothing that a person with a screen reader, or without a mouse, cannot use.
-async function isAccessible(page, what) {
-  if (!(await page.evaluate(() => "axe" in window))) await page.addScriptTag({ path: axe });
-  const violations = await page.evaluate(async () => {
-    const { violations } = await window.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] });
-    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join("\n")}`);
-  });
-  assert.deepEqual(violations, [], what);
-}
 
 test("the types fit, and the page can be built", () => {
   const npm = (...args) => execFileSync("npm", args, { cwd: folder, encoding: "utf8", stdio: "pipe" });
@@ -260,7 +249,7 @@ for (const [size, viewport] of [["desktop", undefined], ["phone", PHONE]]) {
       const browser = await launch(t);
       const start = await openPage(t, browser, url, { colorScheme, ...(viewport && { viewport }) });
       await start.getByRole("button", { name: "Join" }).waitFor();
-      await isAccessible(start, "signing in");
+      await hasNoViolations(start, "signing in");
       const page = await enter(t, browser, url, "Alice", { colorScheme, ...(viewport && { viewport }) });
       const [bob, carol] = [await enter(t, browser, url, "Bob"), await enter(t, browser, url, "Carol")];
       await carol.getByLabel("Your status").selectOption("away");
@@ -272,14 +261,14 @@ for (const [size, viewport] of [["desktop", undefined], ["phone", PHONE]]) {
       await box(bob).pressSequentially("Than");
       await page.getByText("Bob is typing").waitFor();
       await settle(page);
-      await isAccessible(page, "the chat");
+      await hasNoViolations(page, "the chat");
       await screenshot(page, `react-chat-${size}-${colorScheme}`);
       await server.kill();
       await page.getByText(/^You are offline/).waitFor();
       await say(page, "See you at 14:00 then.");
       await page.getByText("Sending…").waitFor();
       await settle(page);
-      await isAccessible(page, "offline");
+      await hasNoViolations(page, "offline");
       const widths = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
       assert.ok(widths[0] <= widths[1], `nothing is wider than the page: ${widths}`);
       if (colorScheme === "light") await screenshot(page, `react-chat-offline-${size}`);

@@ -8,9 +8,10 @@ import { join } from "node:path";
 import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { open, upTo } from "./support/clients.mjs";
+import { listen, told } from "./support/chat_example.mjs";
+import { acknowledged, open, upTo } from "./support/clients.mjs";
 import { away, follow } from "./support/follow.mjs";
-import { acknowledged, program } from "./support/hooks.mjs";
+import { program } from "./support/hooks.mjs";
 import { freePorts } from "./support/ports.mjs";
 import { eventually } from "./support/scope.mjs";
 import { serve, UNLIMITED } from "./support/server.mjs";
@@ -27,8 +28,6 @@ const LANGUAGES = {
   PHP: ["php", (port) => ["-S", `127.0.0.1:${port}`, example("backend.php")]],
 };
 
-const EVENTS = ["login", "user joined", "user left", "new message", "typing", "stop typing"];
-
 // The example as its configuration has it, but for the addresses: its server and its back end.
 async function chat(t, language, options = {}) {
   const [at] = await freePorts(1);
@@ -44,17 +43,6 @@ async function chat(t, language, options = {}) {
   const [command, args] = LANGUAGES[language];
   const backend = await program(t, command, args, { SWITCHBOARD_URL: server.url, API_KEY: KEY, HOOK_SECRET_FILE: secret }, at);
   return { server, backend };
-}
-
-function listen(client) {
-  client.story = client.on("nothing");
-  for (const event of EVENTS) client.socket.on(event, (data) => client.story.add([event, data]));
-  return client;
-}
-
-async function told(client, ...expected) {
-  const items = await client.story.count(expected.length);
-  assert.deepEqual(items.splice(0), expected, client.name);
 }
 
 for (const language of Object.keys(LANGUAGES)) {

@@ -3,10 +3,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MATRIX, open, refusal, start } from "./support/clients.mjs";
+import { acknowledged, MATRIX, open, refusal, start } from "./support/clients.mjs";
 import { source, Source } from "./support/events.mjs";
 import { away, follow } from "./support/follow.mjs";
-import { acknowledged, backend, Response, SILENCE, withHooks } from "./support/hooks.mjs";
+import { backend, Response, SILENCE, withHooks } from "./support/hooks.mjs";
 import { at, SECRET, sign } from "./support/tokens.mjs";
 import { call, Caller } from "./support/web.mjs";
 import { Peer } from "./support/websocket.mjs";

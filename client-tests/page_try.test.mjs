@@ -5,12 +5,12 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import http from "node:http";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { test } from "node:test";
+import { hasNoViolations } from "./support/accessibility.mjs";
 import { launch, openPage, screenshot } from "./support/browser.mjs";
 import { open, upTo } from "./support/clients.mjs";
 import { network } from "./support/proxy.mjs";
@@ -20,7 +20,6 @@ import { at, SECRET, sign } from "./support/tokens.mjs";
 import { Caller } from "./support/web.mjs";
 
 const run = promisify(execFile);
-const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 // Programs that are run here find socket.io-client.
 const cache = fileURLToPath(new URL("node_modules/.cache", import.meta.url));
 const DESKTOP = { width: 1280, height: 720 };
@@ -537,13 +536,7 @@ test("everything can be done without a mouse", async (t) => {
 
 // Nothing that a person with a screen reader, or without a mouse, cannot use.
 async function isAccessible(page, what) {
-  // Not as a script of the page, which its policy forbids.
-  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(await readFile(axe, "utf8"));
-  const violations = await page.evaluate(async () => {
-    const { violations } = await window.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] });
-    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join("\n")}`);
-  });
-  assert.deepEqual(violations, [], what);
+  await hasNoViolations(page, what);
   const widths = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
   assert.ok(widths[0] <= widths[1], `nothing is wider than the page, ${what}: ${widths}`);
 }

@@ -161,3 +161,7 @@ export function describe(error) {
 
 // The seqs 1 to n.
 export const upTo = (n) => Array.from({ length: n }, (_, i) => i + 1);
+
+// All values of an ack.
+export const acknowledged = (client, event, ...args) =>
+  within(new Promise((resolve) => client.socket.emit(event, ...args, (...values) => resolve(values))), () => `no ack for ${event}`);

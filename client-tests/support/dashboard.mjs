@@ -1,8 +1,7 @@
 // The dashboard at /admin in Chromium: opening it, logging in, going from place to place, and what each of its pages has to keep to.
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { hasNoViolations } from "./accessibility.mjs";
 import { openPage } from "./browser.mjs";
 import { defer } from "./scope.mjs";
 import { Caller } from "./web.mjs";
@@ -18,7 +17,6 @@ export const EVIL = "<img/src=x/onerror=alert(1)>";
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
 
-const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
 // No page may ask another host for anything, break its own policy, or have an error.
 function watch(t, page, { host }) {
@@ -96,13 +94,7 @@ export const notice = (page, text) => page.getByRole("status").filter({ hasText:
 
 // Nothing that a person with a screen reader, or without a mouse, cannot use; nothing wider than the page.
 export async function isAccessible(page, what) {
-  // Not as a script of the page, which its policy forbids.
-  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(await readFile(axe, "utf8"));
-  const violations = await page.evaluate(async () => {
-    const { violations } = await window.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] });
-    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join("\n")}`);
-  });
-  assert.deepEqual(violations, [], what);
+  await hasNoViolations(page, what);
   const widths = await page.evaluate(() => [document.documentElement, ...document.querySelectorAll("#view")].map((node) => [node.scrollWidth, node.clientWidth]));
   for (const [content, room] of widths) assert.ok(content <= room, `nothing is wider than the page, ${what}: ${widths}`);
 }

@@ -81,13 +81,3 @@ export async function program(t, command, args, env = {}, at = undefined) {
   await running.start();
   return running;
 }
-
-// All values of an ack.
-export const acknowledged = (client, event, ...args) =>
-  new Promise((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error(`no ack for ${event}`)), 15_000);
-    client.socket.emit(event, ...args, (...values) => {
-      clearTimeout(late);
-      resolve(values);
-    });
-  });

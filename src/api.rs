@@ -14,12 +14,13 @@ use crate::{
     auth::ApiKeys,
     http::{Routes, method_not_allowed, not_found, traced},
     hub::Hub,
-    limits::{Buckets, Holder, Pool, Rate},
+    limits::Pool,
     transport::AdmissionControl,
 };
 
 mod access;
 mod admin;
+mod asyncapi;
 mod batch;
 mod docs;
 mod documents;
@@ -46,8 +47,6 @@ struct Api {
     prefix: Arc<str>,
     /// Cancelled to shut this node down.
     stop: CancellationToken,
-    /// Wrong keys of log-ins to the dashboard, by address.
-    log_ins: Arc<Buckets<Holder>>,
     /// Places for streams.
     streams: Arc<Pool>,
     present: Arc<stats::PresentCache>,
@@ -102,7 +101,6 @@ pub(crate) fn routes(admission: &Arc<AdmissionControl>, config: ApiConfig<'_>) -
     let hub = admission.hub().clone();
     let limits = hub.limits();
     let api = Api {
-        log_ins: Arc::new(Buckets::new(Rate::per_minute(limits.logins_per_minute))),
         streams: Pool::new(limits.api_streams),
         present: Arc::default(),
         admission: admission.clone(),
@@ -168,6 +166,7 @@ fn v1(api: &Api, prefix: &str) -> Routes {
         .layer(Extension(batch::CallRouter::new(inner, prefix)))
         .route_layer(from_fn_with_state(api.clone(), access::identify))
         .routes(routes!(docs::openapi))
+        .routes(routes!(asyncapi::show))
         .routes(routes!(docs::page))
         .split_for_parts();
     docs::add_common_responses(&mut document, api.hub.authority().is_open());

@@ -18,8 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     error::{Error, Result},
     model::{
-        ConnectionId, Epoch, EventName, Incarnation, Message, MessageId, Namespace, NodeId, Offset,
-        RoomKey, Sender, Seq, Timestamp,
+        Broadcast, ConnectionId, Epoch, EventName, Incarnation, Message, MessageId, Namespace,
+        NodeId, Offset, RoomKey, Sender, Seq, Timestamp,
     },
 };
 
@@ -55,12 +55,13 @@ pub use outbox::{
     OutboxPage,
 };
 pub(crate) use outbox::{first_number, membership_events};
-pub use pubsub::{PubSub, PubSubMessages};
+pub use pubsub::{Channel, PubSub, PubSubMessages};
 pub use read_markers::{ReadMarker, ReadMarkers};
 pub use retention::{GAP_DETECTION_WINDOW, Retention, RetentionPolicy};
 pub use sessions::{SessionStore, StoredSession};
 pub use settings::{
-    HistorySettings, RedisSettings, RetentionRule, RetentionRules, SqliteSettings, Synchronous,
+    EmitterSystem, HistorySettings, RedisSettings, RetentionRule, RetentionRules, SqliteSettings,
+    Synchronous,
 };
 
 /// A message on its way to the log.
@@ -309,6 +310,12 @@ pub trait Bus: Send + Sync + 'static {
     /// Puts an event on the stream of every node that has members in its room, after every message that this node's log has
     /// settled before.
     async fn send(&self, event: BusEvent) -> Result<()>;
+
+    /// Puts an application's event on the stream of this node alone, behind what was [sent](Self::send) before. On a single node that is
+    /// every node.
+    async fn send_here(&self, broadcast: Arc<Broadcast>) -> Result<()> {
+        self.send(BusEvent::Broadcast(broadcast)).await
+    }
 
     /// Waits until every message that this node's log has settled before, and every message that could be read before in the
     /// rooms that this node is subscribed to, has been delivered to this node's members.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{self, ConfigError, ConfigWarning, Identities, LoadedConfig};
+use crate::config::{self, Config, ConfigError, ConfigWarning, Identities, LoadedConfig};
 
 mod compact;
 mod config_command;
@@ -19,6 +19,7 @@ mod options;
 mod serve;
 mod terminal;
 mod token;
+mod types;
 
 /// The exit code for invalid arguments or configuration.
 const USAGE_ERROR: u8 = 2;
@@ -39,17 +40,22 @@ pub fn main() -> ExitCode {
     match cli.command.unwrap_or(CliCommand::Serve) {
         // It loads any server, and has nothing to do with the configuration of one here.
         CliCommand::Load(arguments) => load::run(&arguments),
-        CliCommand::Serve => configured(&matches, serve::run),
+        CliCommand::Serve => {
+            let sources = options::sources(&matches);
+            let reload = move || config::load_as(&sources, Identities::Configured);
+            configured(&matches, |loaded| serve::run(loaded, reload))
+        }
         CliCommand::Token(arguments) => configured(&matches, |loaded| {
             token::run(&arguments, &loaded.config.auth)
         }),
-        CliCommand::Health => configured(&matches, |loaded| health::run(&loaded.config)),
+        CliCommand::Health => beside_server(&matches, |config| health::run(&config)),
         CliCommand::Compact(arguments) => {
-            configured(&matches, |loaded| compact::run(&arguments, &loaded.config))
+            beside_server(&matches, |config| compact::run(&arguments, &config))
         }
         CliCommand::Doc(arguments) => {
-            configured(&matches, |loaded| doc::run(&arguments, &loaded.config))
+            beside_server(&matches, |config| doc::run(&arguments, &config))
         }
+        CliCommand::Types => beside_server(&matches, |config| types::run(&config)),
         CliCommand::Config(arguments) => {
             configured(&matches, |loaded| config_command::run(&arguments, &loaded))
         }
@@ -58,8 +64,24 @@ pub fn main() -> ExitCode {
 
 /// Runs a command with the configuration, or says what is wrong with that.
 fn configured(matches: &ArgMatches, run: impl FnOnce(LoadedConfig) -> ExitCode) -> ExitCode {
-    match load_config(matches) {
-        Ok(loaded) => run(loaded),
+    load_and_run(matches, Identities::Configured, run)
+}
+
+/// As [`configured`], for a command that serves nobody, and needs none of the server's secrets.
+fn beside_server(matches: &ArgMatches, run: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    load_and_run(matches, Identities::NotServing, |loaded| run(loaded.config))
+}
+
+fn load_and_run(
+    matches: &ArgMatches,
+    identities: Identities,
+    run: impl FnOnce(LoadedConfig) -> ExitCode,
+) -> ExitCode {
+    match config::load_as(&options::sources(matches), identities) {
+        Ok(loaded) => {
+            warn(&loaded.warnings);
+            run(loaded)
+        }
         Err(error) => reject_config(&error),
     }
 }
@@ -95,6 +117,8 @@ enum CliCommand {
     /// Load a server, count what it delivers, and print what that costs it.
     #[command(long_about = load::LONG_ABOUT, after_help = load::EXAMPLES, args_override_self = true)]
     Load(Box<load::LoadArguments>),
+    /// Print TypeScript types of the events of a server with this configuration.
+    Types,
     /// Print the effective configuration, or every problem in it.
     Config(config_command::ConfigArguments),
 }
@@ -123,15 +147,10 @@ fn command() -> clap::Command {
                 .mut_subcommand("import", add)
         })
         .mut_subcommand("config", |config| options::add(config, |_| true))
+        .mut_subcommand("types", |types| options::add(types, |_| true))
         .mut_subcommand("token", |token| {
             options::add(token, |option| option.section == "auth")
         })
-}
-
-fn load_config(matches: &ArgMatches) -> Result<LoadedConfig, ConfigError> {
-    let loaded = config::load_as(&options::sources(matches), Identities::Configured)?;
-    warn(&loaded.warnings);
-    Ok(loaded)
 }
 
 fn reject_arguments(error: &clap::Error) -> ExitCode {

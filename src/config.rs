@@ -28,12 +28,14 @@ pub(crate) use print::print;
 pub use print::table;
 pub use root::{Config, DrainSettings, LogFormat, LogSettings, Store};
 
+pub use crate::backend::EmitterSystem;
 pub use crate::documents::DocumentSettings;
 pub use crate::events::{ContractScope, RelayMode, RelayRule};
 pub use crate::hooks::HooksSettings;
 pub use crate::http::{RouteGroup, TlsSettings};
 pub use crate::options::{
-    ByteSize, ConfigError, ConfigWarning, InvalidValue, Problem, Secret, SecretUrl, TableEntry,
-    Tables, Value, ValueSource,
+    ByteSize, ConfigError, ConfigWarning, Fraction, InvalidValue, Problem, Secret, SecretUrl,
+    TableEntry, Tables, Value, ValueSource,
 };
 pub(crate) use crate::options::{OptionSpec, OptionValue, Section, parse_duration};
+pub use crate::traces::TraceSettings;

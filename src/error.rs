@@ -218,7 +218,7 @@ pub const UNAVAILABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A failure with its [`Code`], a message for people, and optionally a time after which to retry.
 ///
-/// Serializes as `{ "code", "message", "retry_after_ms"? }`. As the error of an axum handler it is a response with the matching
+/// Serializes as `{ "code", "message", "retry_after_ms"?, "at"? }`. As the error of an axum handler it is a response with the matching
 /// status.
 ///
 /// ```
@@ -239,6 +239,8 @@ pub struct Error {
     message: Cow<'static, str>,
     retry_after: Option<Duration>,
     limit: Option<Limit>,
+    /// Where in the data the fault is.
+    at: Option<Arc<str>>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -251,6 +253,7 @@ impl Error {
             message: message.into(),
             retry_after: None,
             limit: None,
+            at: None,
             source: None,
         }
     }
@@ -296,6 +299,18 @@ impl Error {
     pub fn for_limit(mut self, limit: Limit) -> Self {
         self.limit = Some(limit);
         self
+    }
+
+    /// Says where in the data the fault is: a JSON pointer, empty for the whole.
+    #[must_use]
+    pub fn at(mut self, pointer: impl Into<Arc<str>>) -> Self {
+        self.at = Some(pointer.into());
+        self
+    }
+
+    /// Where in the data the fault is, if that is known.
+    pub(crate) fn place(&self) -> Option<&Arc<str>> {
+        self.at.as_ref()
     }
 
     /// Sets the time after which a retry makes sense.
@@ -349,11 +364,15 @@ impl std::error::Error for Error {
 impl Serialize for Error {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let wait = self.retry_after_ms();
-        let mut error = serializer.serialize_struct("Error", 2 + usize::from(wait.is_some()))?;
+        let fields = 2 + usize::from(wait.is_some()) + usize::from(self.at.is_some());
+        let mut error = serializer.serialize_struct("Error", fields)?;
         error.serialize_field("code", self.shown_code())?;
         error.serialize_field("message", &self.message)?;
         if let Some(wait) = wait {
             error.serialize_field("retry_after_ms", &wait)?;
+        }
+        if let Some(at) = &self.at {
+            error.serialize_field("at", at)?;
         }
         error.end()
     }

@@ -14,18 +14,22 @@
 //! | `connections/` | the connections of this node, what they receive, and how their sessions are resumed |
 //! | `cluster/` | requests to other nodes, and events from them |
 //! | `delivery`, `broadcast`, `event` | the way of an event from the backend to the members of its room |
+//! | `sockets` | sets of connections, as servers of other systems and operators name them |
+//! | `answers` | answers to events that clients may send again |
 //! | `limiter`, `rates` | limits of one request, and rates of many |
-//! | `node_stats` | what a node says of itself, for operators |
+//! | `node_stats`, `client_report` | what a node says of itself and of its clients, for operators |
 //! | `parts`, `maintenance` | how all this is put together, and what is due in time |
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     auth::Principal, documents::DocumentSettings, error::Result, hooks::Hooks, limits::Permit,
-    model::UserId,
+    model::UserId, policies::CurrentPolicies, traces::TraceParent,
 };
 
+mod answers;
 mod broadcast;
+mod client_report;
 mod cluster;
 mod commands;
 mod connections;
@@ -38,6 +42,7 @@ mod parts;
 mod rates;
 mod rooms;
 mod settings;
+mod sockets;
 #[cfg(test)]
 mod testing;
 
@@ -54,7 +59,13 @@ pub use settings::{LimitSettings, PresenceSettings, RecoverySettings, TypingSett
 
 pub use crate::backend::{Appended, Range};
 
-// For transports.
+// For transports and emitters.
+pub(crate) use answers::{AnswerKey, AnswerTurn, PendingAnswer};
+pub(crate) use broadcast::BroadcastPublisher;
+pub(crate) use client_report::{
+    ClientReport, ClientReportRequest, SocketReport, TappedEvent, Traffic,
+};
+pub(crate) use commands::policies::RelayedEvent;
 pub(crate) use commands::{
     DocumentState, DocumentsPage, DocumentsRequest, Executor, PollReply, PollRequest, PollTimeout,
     PresenceRequest, Reply, ReplySink, Request, RequestCost, RoomTail, SetStatus, TailEvent,
@@ -67,6 +78,7 @@ pub(crate) use connections::{
 };
 pub(crate) use delivery::BatchWriter;
 pub(crate) use event::{DeliveryPolicy, Event, Format, OutgoingEvent};
+pub(crate) use sockets::{SocketChange, SocketName, SocketSet};
 
 /// The bounds of one page of messages.
 #[derive(Clone, Copy, Debug)]
@@ -96,8 +108,12 @@ pub(crate) struct HubSettings {
     pub node: NodeInfo,
     /// The back ends that answer for what happens.
     pub hooks: Arc<Hooks>,
+    /// How long the answer to an event is kept that a client may send again.
+    pub answer_window: Duration,
     /// How documents are kept.
     pub documents: DocumentSettings,
+    /// What may be done in which rooms.
+    pub policies: CurrentPolicies,
 }
 
 /// A user that may open one more connection; its permit is given back on drop.
@@ -107,6 +123,8 @@ pub(crate) struct AdmittedUser {
     permit: Permit<UserId, connections::LocalUser>,
     /// Its address, if the user is no more than what the client says.
     unverified_address: Option<IpAddr>,
+    /// The parent of the spans of what it asks for.
+    trace: TraceParent,
 }
 
 /// The rules over one backend; cheap to clone.

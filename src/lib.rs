@@ -49,6 +49,7 @@ pub mod app;
 pub mod auth;
 pub mod config;
 mod documents;
+mod emitters;
 pub mod error;
 mod events;
 mod hooks;
@@ -59,10 +60,12 @@ pub mod model;
 mod options;
 mod pages;
 pub mod pattern;
+mod policies;
 mod procfs;
 mod retry;
 mod sync;
 pub mod testing;
+mod traces;
 
 // Not part of the API: used by the binary, the benchmarks and the integration tests.
 #[doc(hidden)]
@@ -85,9 +88,12 @@ pub use error::{Code, Error, Result};
 #[doc = include_str!("../docs/embedding.md")]
 mod embedding_guide {}
 
+/// What the fuzzers in `fuzz/` call.
 #[cfg(fuzzing)]
 #[doc(hidden)]
-pub use transport::fuzzing;
+pub mod fuzzing {
+    pub use crate::{emitters::fuzzing::*, transport::fuzzing::*};
+}
 // The version that handlers and namespaces of an application have to use.
 pub use transport::socketio::socketioxide;
 pub use transport::socketio::{

@@ -13,6 +13,7 @@
 
 mod broadcast;
 mod connection_id;
+mod date;
 mod message;
 mod names;
 mod node_id;
@@ -30,6 +31,7 @@ pub use position::{Epoch, Offset, Position, Seq};
 pub use timestamp::Timestamp;
 
 pub(crate) use broadcast::{Audience, Broadcast, EventPayload};
+pub(crate) use date::iso_date;
 pub(crate) use message::{DOCUMENTS, Ephemeral};
 pub(crate) use node_id::NodeId;
 pub(crate) use pid::Pid;

@@ -20,6 +20,6 @@ pub use section::Section;
 pub(crate) use section::{choice, section};
 pub(crate) use tables::TableReader;
 pub use tables::Tables;
-pub use types::ByteSize;
+pub use types::{ByteSize, Fraction};
 pub(crate) use value::ENV_PREFIX;
 pub use value::{InvalidValue, OptionSpec, OptionValue, TableEntry, Value};

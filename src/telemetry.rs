@@ -35,7 +35,7 @@ pub use collectors::{ClusterStats, ReadinessChecks};
 use exposition::Exposition;
 pub use history::{Columns, History, SAMPLE_INTERVAL, Sample};
 pub use hooks::{EndpointMetrics, InFlightCall, NotifyMetrics};
-use labels::{ByCertificate, ByCode, ByEndpoint, ByLimit, ByOutcome, ByReason, ByRoute};
+use labels::{ByCertificate, ByCode, ByEndpoint, ByLimit, ByOutcome, ByReason, ByRoute, BySystem};
 use metric_info::{
     APPLICATION, DOCUMENTS, EVENTS, MetricInfo, POLL, REST, SOCKETIO, Trigger, WEBSOCKET,
 };
@@ -135,6 +135,12 @@ catalogue! {
     pub tls_refused: Gauge, "tls_certificates_refused" [], &[];
     /// Connections of users, over all transports.
     pub connections: Gauge, "connections" [], CONNECTIONS;
+    /// Connections of users opened since the start, over all transports; one that resumes a session after its grace counts anew.
+    pub connections_opened: Counter, "connections_opened" [], CONNECTIONS;
+    /// Bytes that clients have sent over WebSocket and Socket.IO's polling, without what HTTP and TLS add.
+    pub received_bytes: Counter, "received_bytes" [], BOTH_WAYS;
+    /// Bytes that clients have taken over WebSocket, Socket.IO's polling and event streams, without what HTTP and TLS add.
+    pub sent_bytes: Counter, "sent_bytes" [], CONNECTIONS;
     /// Rooms in use on this node: with members or waiting polls.
     pub rooms: Gauge, "rooms" [], &[SOCKETIO, WEBSOCKET, EVENTS, POLL];
     /// Memberships on this node.
@@ -155,6 +161,12 @@ catalogue! {
     pub deliveries: Counter, "deliveries" [], CONNECTIONS;
     /// Ephemeral events dropped for connections that were behind: too late (`behind`), or replaced by a newer one (`newer`).
     dropped: Family<ByReason, Counter>, "dropped" ["reason"], CONNECTIONS;
+    /// Messages of emitters over the same Redis that this node has taken, by system: `socket.io` or `python-socketio`. Every node takes all of them.
+    emitter_messages: Family<BySystem, Counter>, "emitter_messages" ["system"], &[];
+    /// Messages of emitters that this node has refused, by reason: `too_large`, `too_deep`, `too_many` arguments, rooms or attachments, `malformed`, `event_name`, `pickle`, or `unknown` requests and methods.
+    emitter_refused: Family<ByReason, Counter>, "emitter_messages_refused" ["reason"], &[];
+    /// Events that this node has published for servers of Socket.IO for Node over the same Redis.
+    pub emitter_published: Counter, "emitter_events_published" [], &[];
     /// Bytes in the send queues of all clients.
     pub send_queue: Gauge, "send_queue_bytes" [], CONNECTIONS;
     /// Connections that are catching up on missed messages.
@@ -283,6 +295,30 @@ impl Metrics {
         self.errors.get_or_create(&ByCode { code }).inc();
         if let Some(limit) = error.limit() {
             self.limited(limit);
+        }
+    }
+
+    /// Counts a message of an emitter that was taken.
+    pub fn emitter_message(&self, system: &'static str) {
+        let taken = self.emitter_messages.get_or_create(&BySystem { system });
+        taken.inc();
+    }
+
+    /// Counts a message of an emitter that was refused.
+    pub fn emitter_refused(&self, reason: &'static str) {
+        let refused = self.emitter_refused.get_or_create(&ByReason { reason });
+        refused.inc();
+    }
+
+    /// Exports what is counted of emitters from the start.
+    pub(crate) fn show_emitters(&self, systems: &[&'static str], reasons: &[&'static str]) {
+        for system in systems {
+            let taken = self.emitter_messages.get_or_create(&BySystem { system });
+            taken.inc_by(0);
+        }
+        for reason in reasons {
+            let refused = self.emitter_refused.get_or_create(&ByReason { reason });
+            refused.inc_by(0);
         }
     }
 

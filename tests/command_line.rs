@@ -8,6 +8,8 @@ use std::{
     io::Write,
     os::unix::net::UnixDatagram,
     process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -527,6 +529,18 @@ fn what_goes_wrong_with_documents_is_said_with_what_to_do() {
         imported,
         "notes: imported nothing, the file is an empty document\n"
     );
+}
+
+#[test]
+fn a_service_goes_on_when_it_is_told_to_read_its_files_again() {
+    let server = ServerProcess::with_environment(&[("SWITCHBOARD_STORE", "memory")]);
+    let id = Pid::from_raw(i32::try_from(server.id()).unwrap()).unwrap();
+    kill_process(id, Signal::HUP).unwrap();
+    let began = Instant::now();
+    while !server.log().contains("policies of rooms are read again") {
+        assert!(began.elapsed() < support::DEADLINE, "{}", server.log());
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]

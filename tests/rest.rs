@@ -696,7 +696,7 @@ async fn every_response_has_a_request_id_and_is_not_cached() {
 }
 
 /// Every call.
-const TABLE: [(&str, &str); 26] = [
+const TABLE: [(&str, &str); 27] = [
     ("get", "/v1/documents"),
     ("get", "/v1/documents/{doc}"),
     ("delete", "/v1/documents/{doc}"),
@@ -722,6 +722,7 @@ const TABLE: [(&str, &str); 26] = [
     ("post", "/v1/nodes/{node}/drain"),
     ("post", "/v1/batch"),
     ("get", "/v1/openapi.json"),
+    ("get", "/v1/asyncapi.json"),
     ("get", "/v1/docs"),
 ];
 

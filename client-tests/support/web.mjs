@@ -71,7 +71,7 @@ export function isRefusal({ status, headers, text, body }, expected, code, what 
   assert.equal(body?.code, code, `${what} → ${status} ${text}`);
   assert.equal(typeof body.message, "string");
   assert.notEqual(body.message, "");
-  for (const name of Object.keys(body)) assert.ok(["code", "message", "retry_after_ms"].includes(name), text);
+  for (const name of Object.keys(body)) assert.ok(["code", "message", "retry_after_ms", "at"].includes(name), text);
   if (status === 503) assert.ok(Number(headers.get("retry-after")) >= 0 && headers.has("retry-after"), "says when to come back");
   return body;
 }

@@ -1,7 +1,5 @@
 //! The session of the dashboard: logging in with the key of operators, and out again.
 
-use std::time::Instant;
-
 use axum::{
     Json,
     extract::{Request, State},
@@ -19,12 +17,11 @@ use super::{
 };
 use crate::{
     auth::{ADMIN_COOKIE, ADMIN_SESSION},
-    error::{Code, Error, Limit, Result},
+    error::{Error, Result},
     http::{
         ClientAddress, Routes, body::JsonBody, client_address, forwarded, origins::is_own_page,
         params::QueryParams, route_all, traced,
     },
-    limits::Holder,
     model::Timestamp,
 };
 
@@ -88,28 +85,9 @@ async fn log_in(
     QueryParams(path): QueryParams<BrowserPath>,
     JsonBody(LogIn { key }): JsonBody<LogIn>,
 ) -> Result<Response> {
-    let Some(admin) = api.hub.authority().admin() else {
-        return Err(Error::forbidden("there is no auth.admin_key"));
-    };
-    let (address, now) = (client_address(&request.extensions).ip, Instant::now());
-    let holder = Holder::address(address);
-    // Looked at before the key is: beyond the rate, nobody learns whether a key was right.
-    let wait = api.log_ins.wait(&holder, now);
-    if !wait.is_zero() {
-        let message = "too many log-ins with a wrong key from this address";
-        return Err(Error::new(Code::RateLimited, message)
-            .for_limit(Limit::LoginsPerMinute)
-            .retry_after(wait));
-    }
-    if !admin.is_key(&key) {
-        api.log_ins.remove_full_amortized(now);
-        // Of several at the same moment, all but the last permitted ones exceed the rate by themselves.
-        let _ = api.log_ins.take(&holder, now);
-        tracing::warn!(%address, "a log-in to the dashboard failed: wrong key");
-        return Err(Error::unauthorized("this is not the key of auth.admin_key"));
-    }
-    tracing::info!(%address, "an operator logged in to the dashboard");
-    let value = admin.open_session(Timestamp::now());
+    let address = client_address(&request.extensions).ip;
+    let log_ins = api.admission.log_ins();
+    let value = log_ins.log_in(api.hub.authority(), address, (&key, "dashboard"))?;
     let age = ADMIN_SESSION.as_secs();
     Ok(with_cookie(
         &request,

@@ -58,6 +58,6 @@ pub(super) async fn emit(
         except_rooms: Vec::new(),
         event,
     };
-    api.hub.broadcast(broadcast).await?;
+    api.hub.emit(broadcast).await?;
     Ok(StatusCode::ACCEPTED)
 }

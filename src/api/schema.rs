@@ -640,6 +640,9 @@ pub(super) struct RefusalSchema {
     /// When to try again.
     #[schema(required = false, nullable = false)]
     retry_after_ms: Option<u64>,
+    /// Where data is that a schema refuses: a JSON pointer.
+    #[schema(required = false, nullable = false)]
+    at: Option<String>,
 }
 
 /// A stable code for a kind of failure.

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     api::{self, ApiConfig},
     auth::{ApplicationAuth, Authority, Principal, Reject},
-    backend::{self, Backend, Deliveries, RedisSettings},
+    backend::{self, Backend, Deliveries, RedisSettings, Retention},
     config::{Config, ConfigError, Identities, Problem, Store},
     error::Result,
     events::EventOwners,
@@ -27,6 +27,7 @@ use crate::{
         origins::{Origins, UnlistedOrigins},
     },
     hub::{Hub, HubSettings, NodeInfo, PageLimits},
+    policies::{CurrentPolicies, RoomPolicies},
     telemetry::{ClusterStats, Metrics},
     transport::{
         AdmissionConfig, AdmissionControl,
@@ -220,7 +221,9 @@ impl AppBuilder {
             authority.set_has_application();
         }
         authority.start(stop_refreshing).await;
-        let (backend, deliveries) = open_backend(&config).await?;
+        let policies = config.policies().map_err(ConfigError::from)?;
+        let retention = config.retention(&policies);
+        let (backend, deliveries) = open_backend(&config, retention).await?;
         let metrics = Arc::new(Metrics::new());
         let tls = CertificateReload::open(&config.tls, config.listen.ip(), &metrics)
             .map_err(|error| ConfigError::from(vec![Problem::from(error)]))?;
@@ -230,7 +233,7 @@ impl AppBuilder {
         let node = config.node.clone().unwrap_or_else(random_node_name);
         let hooks = Hooks::open(&config.hooks, &node, &metrics).map_err(ConfigError::from)?;
         hooks.begin_notifications(backend.outbox.as_ref()).await;
-        let settings = hub_settings(&config, node, hooks);
+        let settings = hub_settings(&config, node, (hooks, policies));
         let hub = Hub::new(backend.clone(), authority, settings, metrics);
         let stop_requested = CancellationToken::new();
         let draining = CancellationToken::new();
@@ -253,6 +256,8 @@ impl AppBuilder {
                 handlers: self.handlers,
                 pubsub: PubSubDriver::new(backend.pubsub.as_ref()),
                 documents: config.http.routes.contains(&RouteGroup::Documents),
+                operators: config.http.routes.contains(&RouteGroup::Admin)
+                    && hub.authority().admin().is_some(),
                 has_application: !self.stands_alone,
                 webtransport: webtransport.map(|tls| tls.acceptor().clone()),
                 uses_rooms: !self.stands_alone || backend.cluster.is_some(),
@@ -344,7 +349,11 @@ fn origins(config: &Config, authority: &Authority) -> Origins {
     Origins::new(&config.http.origins, unlisted)
 }
 
-fn hub_settings(config: &Config, node: String, hooks: Arc<Hooks>) -> HubSettings {
+fn hub_settings(
+    config: &Config,
+    node: String,
+    (hooks, policies): (Arc<Hooks>, RoomPolicies),
+) -> HubSettings {
     HubSettings {
         limits: config.limits.clone(),
         pages: PageLimits {
@@ -361,12 +370,16 @@ fn hub_settings(config: &Config, node: String, hooks: Arc<Hooks>) -> HubSettings
             config.store().as_str().to_owned(),
         ),
         hooks,
+        answer_window: config.history.idempotency,
         documents: config.documents.clone(),
+        policies: CurrentPolicies::new(policies),
     }
 }
 
-async fn open_backend(config: &Config) -> Result<(Backend, Deliveries), StartError> {
-    let retention = config.history.retention();
+async fn open_backend(
+    config: &Config,
+    retention: Retention,
+) -> Result<(Backend, Deliveries), StartError> {
     Ok(match config.store() {
         Store::Memory => backend::memory::open(backend::memory::MemoryConfig {
             retention,

@@ -10,6 +10,7 @@ use super::{App, drain::drain};
 use crate::{
     backend::Backend,
     config::DrainSettings,
+    emitters,
     hooks::NotifyTasks,
     hub::{CloseReason, Hub},
     sync::lock,
@@ -32,7 +33,7 @@ pub struct AppHandle {
     runtime: Handle,
     /// Ends the connections of the server's own listeners.
     end: CancellationToken,
-    tasks: [AbortHandle; 2],
+    tasks: Vec<AbortHandle>,
     /// What tells back ends what happened; `None` once it has ended.
     notify: Mutex<Option<NotifyTasks>>,
 }
@@ -42,6 +43,13 @@ pub(super) fn start(app: App) -> (Router, AppHandle) {
     let server = app.server_config();
     let delivering = tokio::spawn(app.hub.clone().deliver_all(app.deliveries));
     let tending = tokio::spawn(app.hub.clone().run_maintenance());
+    let emitters = emitters::start(
+        &app.hub,
+        app.backend.pubsub.as_ref(),
+        &app.config.redis,
+        &app.config.socketio.namespaces,
+        app.config.socketio.max_payload.bytes(),
+    );
     let lease = app.hub.lease();
     let notify = app
         .hub
@@ -60,7 +68,10 @@ pub(super) fn start(app: App) -> (Router, AppHandle) {
         _key_refresh: app.key_refresh,
         runtime: Handle::current(),
         end,
-        tasks: [delivering.abort_handle(), tending.abort_handle()],
+        tasks: [delivering.abort_handle(), tending.abort_handle()]
+            .into_iter()
+            .chain(emitters)
+            .collect(),
         notify: Mutex::new(Some(notify)),
     };
     (app.router, handle)

@@ -69,7 +69,7 @@ impl AdminAccess {
         self.key.contains(presented)
     }
 
-    /// Opens a session, and returns the value of its cookie.
+    /// Opens a session, and returns its token: the value of its cookie.
     pub(crate) fn open_session(&self, now: Timestamp) -> String {
         let session = AdminSession {
             nonce: rand::random(),
@@ -82,9 +82,12 @@ impl AdminAccess {
 
     /// The session whose cookie a request brings, if it is valid.
     pub(crate) fn session(&self, headers: &HeaderMap, now: Timestamp) -> Option<AdminSession> {
-        let token = URL_SAFE_NO_PAD
-            .decode(cookie(headers, ADMIN_COOKIE)?)
-            .ok()?;
+        self.session_of_token(&cookie(headers, ADMIN_COOKIE)?, now)
+    }
+
+    /// The session of a token, if it is valid.
+    pub(crate) fn session_of_token(&self, token: &str, now: Timestamp) -> Option<AdminSession> {
+        let token = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (signed, signature) = token.split_at_checked(SIGNED_BYTES)?;
         let (expires_at, nonce) = signed.split_at(8);
         let session = AdminSession {

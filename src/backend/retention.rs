@@ -86,6 +86,8 @@ impl RetentionPolicy {
 pub struct Retention {
     /// For rooms that no rule matches.
     pub default: RetentionPolicy,
+    /// Room policies: patterns on the room's name, of which the first that matches decides; with `None` what follows does.
+    pub policies: Vec<(Pattern, Option<RetentionPolicy>)>,
     /// Patterns on the room's name, in which `*` matches any run of characters, and their policies.
     pub rules: Vec<(Pattern, RetentionPolicy)>,
 }
@@ -98,6 +100,7 @@ impl Default for Retention {
                 messages: 10_000,
                 age: 7 * DAY,
             },
+            policies: Vec::new(),
             rules: Vec::new(),
         }
     }
@@ -106,10 +109,15 @@ impl Default for Retention {
 impl Retention {
     /// The policy of `room`.
     pub fn policy(&self, room: &RoomName) -> RetentionPolicy {
-        self.rules
-            .iter()
-            .find(|(pattern, _)| pattern.matches(room.as_str()))
-            .map_or(self.default, |(_, policy)| *policy)
+        let matches = |pattern: &Pattern| pattern.matches(room.as_str());
+        let mut policies = self.policies.iter();
+        let by_policy = policies.find(|(pattern, _)| room.is_matched_by(pattern));
+        if let Some((_, Some(policy))) = by_policy {
+            return *policy;
+        }
+        let mut rules = self.rules.iter();
+        let by_rule = rules.find(|(pattern, _)| matches(pattern));
+        by_rule.map_or(self.default, |(_, policy)| *policy)
     }
 }
 

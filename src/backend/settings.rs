@@ -56,6 +56,12 @@ section! {
         tls_cert: Option<PathBuf> = "",
         /// The private key of `redis.tls_cert`: a PEM file.
         tls_key: Option<PathBuf> = "",
+        /// Systems whose emitters reach the clients of this cluster over the same Redis: `socket.io`, the emitters and servers of
+        /// `@socket.io/redis-emitter` and `@socket.io/redis-adapter`, and `python-socketio`. They need no token: anyone who can publish in this
+        /// Redis can send to every client.
+        compat: Vec<EmitterSystem> = "",
+        /// The `key` that emitters and servers of `socket.io` are configured with: what the names of their channels begin with.
+        compat_key: String = "socket.io",
     }
 }
 
@@ -66,6 +72,13 @@ impl RedisSettings {
             problems.push(Problem::rule(
                 &["redis.prefix"],
                 "has 1 to 64 letters, digits, -, _ and .",
+            ));
+        }
+        let is_blank = |c: char| c.is_whitespace() || c.is_control();
+        if !(1..=128).contains(&self.compat_key.len()) || self.compat_key.contains(is_blank) {
+            problems.push(Problem::rule(
+                &["redis.compat_key"],
+                "has 1 to 128 bytes without white space: set it to the key of the emitters",
             ));
         }
         if self.tls_cert.is_some() != self.tls_key.is_some() {
@@ -86,6 +99,16 @@ impl RedisSettings {
                 "certificates are for TLS, and redis.url does not begin with rediss://: change it, or remove them",
             ));
         }
+    }
+}
+
+choice! {
+    /// A system whose emitters are served.
+    pub enum EmitterSystem {
+        /// Emitters and servers of Socket.IO for Node, and their likes in other languages.
+        SocketIo = "socket.io",
+        /// Write-only managers of python-socketio.
+        Python = "python-socketio",
     }
 }
 
@@ -158,6 +181,7 @@ impl HistorySettings {
                 messages: self.messages,
                 age: self.age,
             },
+            policies: Vec::new(),
             rules: self.rooms.iter().map(rule).collect(),
         }
     }

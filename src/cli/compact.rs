@@ -2,19 +2,21 @@
 
 use std::process::ExitCode;
 
-use super::{INTERRUPTED, fail, long_work, reject};
+use super::{INTERRUPTED, fail, long_work, reject, reject_config};
 use crate::{
     backend::sqlite::{
         SqliteConfig,
         compact::{self, CompactError, Compacted, CompactionEstimate},
     },
-    config::{Config, Store},
+    config::{Config, ConfigError, Store},
+    policies::RoomPolicies,
     progress::{bytes, count},
 };
 
 /// The options that say where the log is, and what is kept of it.
-pub(super) const OPTIONS: [&str; 10] = [
+pub(super) const OPTIONS: [&str; 11] = [
     "data",
+    "rooms",
     "store",
     "redis.url",
     "history.messages",
@@ -37,7 +39,10 @@ pub(super) struct CompactArguments {
 /// Compacts the embedded log, or says what that would gain.
 pub(super) fn run(arguments: &CompactArguments, config: &Config) -> ExitCode {
     let log = match config.store() {
-        Store::Sqlite => log(config),
+        Store::Sqlite => match config.policies() {
+            Ok(policies) => log(config, &policies),
+            Err(problems) => return reject_config(&ConfigError::from(problems)),
+        },
         Store::Redis => {
             return reject(
                 &"there is no file to compact: the log is in Redis, which reuses and returns memory itself as messages are deleted \
@@ -50,7 +55,7 @@ pub(super) fn run(arguments: &CompactArguments, config: &Config) -> ExitCode {
             );
         }
     };
-    super::log::start(&config.log);
+    super::log::start(&config.log, None);
     if arguments.dry_run {
         return match compact::estimate(&log) {
             Ok(estimate) => print(&estimate_text(&estimate)),
@@ -75,9 +80,9 @@ pub(super) fn run(arguments: &CompactArguments, config: &Config) -> ExitCode {
     }
 }
 
-fn log(config: &Config) -> SqliteConfig {
+fn log(config: &Config, policies: &RoomPolicies) -> SqliteConfig {
     SqliteConfig {
-        retention: config.history.retention(),
+        retention: config.retention(policies),
         idempotency: config.history.idempotency,
         session_window: config.recovery.window,
         ..SqliteConfig::new(&config.data)

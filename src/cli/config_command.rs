@@ -1,5 +1,7 @@
 //! `switchboard config`: prints the effective configuration with the source of each value.
 
+mod room;
+
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -9,6 +11,7 @@ use crate::{
     app::install_default_provider,
     config::{self, Config, ConfigError, LoadedConfig, Problem},
     hooks::Hooks,
+    model::RoomName,
     telemetry::Metrics,
 };
 
@@ -21,6 +24,16 @@ pub(super) struct ConfigArguments {
     /// With --check: also check whether the endpoints of hooks can be reached.
     #[arg(long, requires = "check")]
     online: bool,
+    /// Print what applies in a room, and where it is set.
+    #[arg(long, value_name = "NAME", conflicts_with = "check", value_parser = parse_room)]
+    room: Option<RoomName>,
+    /// With --room: also print what the identity of this token may do there.
+    #[arg(long, requires = "room")]
+    token: Option<String>,
+}
+
+fn parse_room(text: &str) -> Result<RoomName, String> {
+    RoomName::parse(text).map_err(|error| error.message().to_owned())
 }
 
 /// Prints a configuration that has been checked already.
@@ -35,7 +48,12 @@ pub(super) fn run(arguments: &ConfigArguments, loaded: &LoadedConfig) -> ExitCod
     {
         return super::fail(&unreachable);
     }
-    let text = if arguments.check {
+    let text = if let Some(room) = &arguments.room {
+        match room::describe(loaded, room, arguments.token.as_deref()) {
+            Ok(text) => text,
+            Err(error) => return super::reject(&error),
+        }
+    } else if arguments.check {
         "configuration is valid\n".to_owned()
     } else {
         let printed = config::print(&loaded.config, &loaded.value_sources);

@@ -1,19 +1,50 @@
 //! `switchboard serve`: runs the server in the foreground until Ctrl-C or SIGTERM.
 
-use std::{net::UdpSocket, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    net::UdpSocket,
+    process::ExitCode,
+};
 
 use sd_notify::NotifyState;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::spawn_blocking,
+};
 
 use super::long_work;
 use crate::{
     app::{App, StartError, listen, stop_signal},
     backend::sqlite::{self, OpenError},
-    config::{Config, LoadedConfig, Store},
+    config::{Config, ConfigError, LoadedConfig, Store},
+    hub::Hub,
+    traces::TraceExport,
 };
 
+/// Reads the configuration again, as it was read at the start.
+pub(super) trait Reload:
+    Fn() -> Result<LoadedConfig, ConfigError> + Clone + Send + 'static
+{
+}
+
+impl<F: Fn() -> Result<LoadedConfig, ConfigError> + Clone + Send + 'static> Reload for F {}
+
 /// Runs the server until the process receives a stop signal.
-pub(super) fn run(loaded: LoadedConfig) -> ExitCode {
-    super::log::start(&loaded.config.log);
+pub(super) fn run(loaded: LoadedConfig, reload: impl Reload) -> ExitCode {
+    let (traces, node) = (&loaded.config.traces, loaded.config.node.as_deref());
+    let traces = match TraceExport::start(traces, node) {
+        Ok(traces) => traces,
+        Err(error) => return super::fail(&error),
+    };
+    super::log::start(&loaded.config.log, traces.as_ref());
+    let code = run_logged(loaded, reload);
+    if let Some(traces) = traces {
+        traces.finish();
+    }
+    code
+}
+
+fn run_logged(loaded: LoadedConfig, reload: impl Reload) -> ExitCode {
     raise_open_files(&loaded.config);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -22,7 +53,7 @@ pub(super) fn run(loaded: LoadedConfig) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return super::fail(&format_args!("starting the runtime failed: {error}")),
     };
-    match runtime.block_on(serve(loaded.config)) {
+    match runtime.block_on(serve(loaded.config, reload)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Config(error)) => super::reject_config(&error),
         // As it was told to: a server that is stopped has not failed.
@@ -34,7 +65,7 @@ pub(super) fn run(loaded: LoadedConfig) -> ExitCode {
     }
 }
 
-async fn serve(config: Config) -> Result<(), StartError> {
+async fn serve(config: Config, reload: impl Reload) -> Result<(), StartError> {
     // Listen first: a second server on the same address must not touch the log of the first one.
     let address = config.listen;
     let listener = listen(address)?;
@@ -49,10 +80,14 @@ async fn serve(config: Config) -> Result<(), StartError> {
         })?;
     }
     let stop = stop_signal();
+    let hangups = hangups();
     if config.store() == Store::Sqlite {
         migrate(&config).await?;
     }
     let app = App::builder(config).standing_alone().build().await?;
+    if let Some(hangups) = hangups {
+        tokio::spawn(reload_policies(hangups, reload, app.hub().clone()));
+    }
     print!(
         "{}",
         StartupBanner {
@@ -73,6 +108,44 @@ async fn serve(config: Config) -> Result<(), StartError> {
 fn notify_service_manager(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "notifying the service manager failed");
+    }
+}
+
+/// The signals by which a service is told to read its files again; SIGHUP ends a process that does not handle it. `None` in a terminal:
+/// there the signal says that the terminal is gone, and ends the server.
+fn hangups() -> Option<Signal> {
+    if io::stderr().is_terminal() {
+        return None;
+    }
+    let hangups = signal(SignalKind::hangup());
+    let warn =
+        |error: &io::Error| tracing::warn!(%error, "SIGHUP cannot be handled, and ends the server");
+    hangups.inspect_err(warn).ok()
+}
+
+/// Puts the policies of rooms in force that the configuration has, whenever the server is told to read it again. Whatever else has
+/// changed takes effect at the next start.
+async fn reload_policies(mut hangups: Signal, reload: impl Reload, hub: Hub) {
+    while hangups.recv().await.is_some() {
+        let reload = reload.clone();
+        let policies = spawn_blocking(move || {
+            let loaded = reload()?;
+            loaded.config.policies().map_err(ConfigError::from)
+        });
+        match policies.await {
+            Ok(Ok(policies)) => {
+                let (count, removed) = (policies.iter().count(), hub.apply_policies(policies));
+                tracing::info!(
+                    policies = count,
+                    removed,
+                    "the policies of rooms are read again; other options are read at the start"
+                );
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the configuration is wrong: the policies of rooms stay as they are");
+            }
+            Err(error) => tracing::error!(%error, "the policies of rooms could not be read again"),
+        }
     }
 }
 

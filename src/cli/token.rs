@@ -24,7 +24,7 @@ pub(super) struct TokenArguments {
     #[arg(long, value_name = "JSON", value_parser = parse_info)]
     info: Option<Arc<RawValue>>,
     /// Grants such as 'team:*=join,publish'; can be repeated
-    #[arg(long = "room", value_name = "PATTERN=ACTIONS", value_parser = parse_room)]
+    #[arg(id = "room", long = "room", value_name = "PATTERN=ACTIONS", value_parser = parse_room)]
     rooms: Vec<String>,
     /// Validity period
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_ttl)]

@@ -5,7 +5,9 @@ use tracing_subscriber::EnvFilter;
 use super::{Config, Store};
 use crate::{
     events::EventOwners,
+    hooks::HookPermit,
     options::{ConfigError, Problem},
+    policies::{self, JoinRule, PublishRule, RoomPolicy},
 };
 
 /// Room that an event needs around its `data`: names, ids, the frame.
@@ -18,6 +20,8 @@ pub(crate) enum Identities {
     Configured,
     /// The embedding application, or it may yet say that it does.
     OfApplication,
+    /// Nobody: no client is served.
+    NotServing,
 }
 
 impl Config {
@@ -49,14 +53,19 @@ impl Config {
         self.hooks.check(&mut problems);
         self.check_hook_events(&mut problems);
         self.check_store(&mut problems);
+        self.check_emitters(&mut problems);
         if identities == Identities::Configured {
             self.check_openness(&mut problems);
         }
         self.check_sizes(&mut problems);
+        if identities != Identities::NotServing {
+            self.check_rooms(&mut problems);
+        }
         self.check_drain(&mut problems);
         self.check_internal(&mut problems);
         self.check_webtransport(&mut problems);
         self.check_log(&mut problems);
+        self.traces.check(&mut problems);
         if problems.is_empty() {
             return Ok(());
         }
@@ -91,6 +100,15 @@ impl Config {
                 "redis.url makes this node part of a cluster, but store keeps messages on this node only: remove one of them",
             )),
             _ => {}
+        }
+    }
+
+    fn check_emitters(&self, problems: &mut Vec<Problem>) {
+        if !self.redis.compat.is_empty() && self.store() != Store::Redis {
+            problems.push(Problem::rule(
+                &["redis.compat", "redis.url"],
+                "emitters publish in Redis, but this node uses none: set redis.url to their Redis, for example to redis://127.0.0.1:6379, or remove redis.compat",
+            ));
         }
     }
 
@@ -139,6 +157,50 @@ impl Config {
                     self.limits.inbox_bytes, self.socketio.max_payload
                 ),
             ));
+        }
+    }
+
+    fn check_rooms(&self, problems: &mut Vec<Problem>) {
+        let policies = match self.policies() {
+            Ok(policies) => policies,
+            Err(found) => return problems.extend(found),
+        };
+        let problem = |policy: &RoomPolicy, key: &str, message: String| Problem::Table {
+            option: policies::OPTION,
+            index: policy.index,
+            key: key.to_owned(),
+            message,
+        };
+        let largest = self
+            .socketio
+            .max_payload
+            .bytes()
+            .min(self.websocket.max_payload.bytes());
+        for policy in policies.iter() {
+            if policy
+                .message_bytes
+                .is_some_and(|bytes| bytes.saturating_add(ENVELOPE_BYTES) > largest)
+            {
+                let message = "is more than a client can send: socketio.max_payload and websocket.max_payload have to be at least 1 KiB more";
+                problems.push(problem(policy, "message_bytes", message.to_owned()));
+            }
+            let asked = [
+                ("join", policy.join == JoinRule::Hook, HookPermit::Join),
+                (
+                    "publish",
+                    policy.publish == PublishRule::Hook,
+                    HookPermit::Publish,
+                ),
+            ];
+            for (key, is_hook, permit) in asked {
+                if is_hook && !self.hooks.permits(permit) {
+                    let word = permit.as_str();
+                    let message = format!(
+                        "hook: no table of hooks.call has on = [\"{word}\"], so nobody could"
+                    );
+                    problems.push(problem(policy, key, message));
+                }
+            }
         }
     }
 

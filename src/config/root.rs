@@ -4,12 +4,14 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::{
     auth::AuthSettings,
-    backend::{HistorySettings, RedisSettings, SqliteSettings},
+    backend::{HistorySettings, RedisSettings, Retention, RetentionPolicy, SqliteSettings},
     documents::DocumentSettings,
     hooks::HooksSettings,
     http::{HttpSettings, RouteGroup, TlsSettings},
     hub::{LimitSettings, PresenceSettings, RecoverySettings, TypingSettings},
-    options::{choice, section},
+    options::{Problem, Tables, choice, section},
+    policies::{self, RoomPolicies, RoomPolicy},
+    traces::TraceSettings,
     transport::{EventsSettings, PollSettings, SocketIoSettings, WebSocketSettings},
 };
 
@@ -35,6 +37,9 @@ section! {
         store: Option<Store> = "",
         /// Serve WebTransport (HTTP/3) on the UDP port of the same number as `listen`, and offer it to Socket.IO's clients that poll. It needs TLS.
         webtransport: bool = "false",
+        /// What may be done in the rooms that match a pattern, as tables `[[rooms]]`: see [room policies](rooms.md). In a variable: a JSON
+        /// array of objects.
+        rooms: Tables = "",
         /// Name of this node in `session`; random when not set.
         node: Option<String> = "",
     }
@@ -75,6 +80,8 @@ section! {
         drain: DrainSettings,
         /// Logging.
         log: LogSettings,
+        /// Traces.
+        traces: TraceSettings,
     }
 }
 
@@ -105,6 +112,29 @@ impl Config {
         let is_open = self.auth.admin_key.is_some();
         (is_open && has(RouteGroup::Admin) && has(RouteGroup::Rest))
             .then(|| format!("{}/admin", self.http.prefix))
+    }
+
+    /// The policies of rooms.
+    ///
+    /// # Errors
+    /// Every problem in them.
+    pub(crate) fn policies(&self) -> Result<RoomPolicies, Vec<Problem>> {
+        policies::read(&self.rooms)
+    }
+
+    /// What is kept of each room.
+    pub(crate) fn retention(&self, policies: &RoomPolicies) -> Retention {
+        let of_policy = |policy: &RoomPolicy| {
+            let kept = policy.history.map(|history| RetentionPolicy {
+                messages: history.messages,
+                age: history.age,
+            });
+            (policy.pattern.clone(), kept)
+        };
+        Retention {
+            policies: policies.iter().map(of_policy).collect(),
+            ..self.history.retention()
+        }
     }
 
     /// The store in effect.

@@ -10,6 +10,7 @@ use crate::{
     auth::Principal,
     limits::Holder,
     model::{ConnectionId, Namespace, RoomName, Timestamp, UserId},
+    traces::TraceParent,
 };
 
 /// Who a call is about.
@@ -54,6 +55,8 @@ pub(crate) struct ClientFacts<'a> {
     pub(crate) headers: HeaderMap,
     /// Its address.
     pub(crate) ip: Option<IpAddr>,
+    /// The `traceparent` of its request.
+    pub(crate) trace: TraceParent,
 }
 
 #[derive(Serialize)]
@@ -145,7 +148,8 @@ pub(super) fn encode(
 }
 
 impl CallTopic<'_> {
-    fn name(&self) -> &'static str {
+    /// The word for it, a call's `type`.
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Event { .. } => "event",
             Self::Connect(_) => "connect",

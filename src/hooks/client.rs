@@ -9,12 +9,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use reqwest::{Body, Client, Response, Url, header::RETRY_AFTER, redirect};
 
 use tokio::time::timeout;
+use tracing::Span;
 
 use super::{HookFailure, SigningKey};
-use crate::model::Timestamp;
+use crate::{model::Timestamp, traces};
 
 /// How long a connection is kept for the next call: less than servers keep it, Node.js 5 s.
 const IDLE: Duration = Duration::from_secs(4);
@@ -99,7 +101,12 @@ impl HookClient {
         if let Some(key) = &self.key {
             request = request.header("webhook-signature", key.sign(id, timestamp, &body));
         }
-        request.body(Body::from(body)).send().await.map_err(lost)
+        let (span, mut headers) = (Span::current(), HeaderMap::new());
+        traces::add_headers(&span, &mut headers);
+        let request = request.headers(headers).body(Body::from(body));
+        let response = request.send().await.map_err(lost)?;
+        traces::record_hook_status(&span, response.status().as_u16());
+        Ok(response)
     }
 
     /// Sends a JSON body and returns the status of the response, and how long the endpoint asks to wait. The rest of the response is

@@ -10,6 +10,7 @@ use std::{
 
 use serde::Serialize;
 use tokio::time::{Instant as TokioInstant, timeout_at};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
@@ -25,6 +26,7 @@ use crate::{
     retry::{Episode, LogLimiter, log_at},
     sync::lock,
     telemetry::{EndpointMetrics, InFlightCall, Metrics},
+    traces,
 };
 
 /// An endpoint that answers.
@@ -143,14 +145,19 @@ impl CallEndpoint {
         topic: &CallTopic<'_>,
         deadline: Option<TokioInstant>,
     ) -> Result<Answer<T>, HookFailure> {
-        let called = self.call_in_time(subject, topic, deadline).await;
+        let span = traces::hook(topic.name(), &self.name);
+        let called = self.call_in_time(subject, topic, deadline);
+        let called = called.instrument(span.clone()).await;
         match &called {
             Ok(Answer::Reply(_)) => self.metrics.answered(),
             Ok(Answer::Denied(_)) => {
                 self.log.denied.fetch_add(1, Ordering::Relaxed);
                 self.metrics.denied();
             }
-            Err(failure) => self.note_failure(failure),
+            Err(failure) => {
+                traces::record_error(&span, failure.kind());
+                self.note_failure(failure);
+            }
         }
         called
     }

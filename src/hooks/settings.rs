@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    call_hook::{CALL, CallHook, check_together},
+    call_hook::{CALL, CallHook, HookPermit, check_together},
     notify_hook::{self, NOTIFY, NotifyHook},
 };
 use crate::options::{ByteSize, Problem, Tables, check_above_zero, section};
@@ -54,6 +54,12 @@ impl HooksSettings {
             true => Ok(hooks),
             false => Err(problems),
         }
+    }
+
+    /// Whether some endpoint is asked for a permit.
+    pub(crate) fn permits(&self, permit: HookPermit) -> bool {
+        let calls = self.calls().unwrap_or_default();
+        calls.iter().any(|call| call.on.contains(&permit))
     }
 
     /// The names and patterns of the events that each endpoint claims.

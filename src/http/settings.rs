@@ -62,7 +62,7 @@ choice! {
         Poll = "poll",
         /// The page to try the server: `/`, unless the application answers there.
         Page = "page",
-        /// The dashboard: `/admin`, closed without `auth.admin_key`.
+        /// The dashboard, `/admin`, and the namespace of Socket.IO's Admin UI; closed without `auth.admin_key`.
         Admin = "admin",
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use crate::retry::log_in_bursts;
+use crate::{retry::log_in_bursts, traces};
 
 use axum::{
     Router,
-    extract::{OriginalUri, Request},
+    extract::{MatchedPath, OriginalUri, Request},
     middleware::{Next, from_fn},
     response::Response,
 };
@@ -37,8 +37,17 @@ async fn trace(request: Request, next: Next) -> Response {
     // At the highest level that is logged within it, so that no log filter shows those lines without the span.
     let span =
         tracing::warn_span!("request", request_id = id.to_str().unwrap_or_default(), %method, path);
+    let route = request.extensions().get::<MatchedPath>();
+    let traced = traces::http_request(
+        &method,
+        (path, route.map(MatchedPath::as_str)),
+        id.to_str().unwrap_or_default(),
+        request.headers(),
+    );
     let begin = Instant::now();
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let running = next.run(request).instrument(traced.clone());
+    let mut response = running.instrument(span.clone()).await;
+    traces::record_status(&traced, response.status());
     response.headers_mut().insert(REQUEST_ID, id);
     span.in_scope(|| log(response.status(), begin));
     response

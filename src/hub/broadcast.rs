@@ -3,7 +3,10 @@
 //! They take the way of every other event, through the backend's stream: so each has its place among the messages of its
 //! room and among the events of the connection that sent it, on every node.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, OnceLock},
+};
 
 use super::{
     Connection, Hub,
@@ -15,7 +18,23 @@ use crate::{
     model::{Audience, Broadcast, ConnectionId, Namespace, RoomKey, RoomName},
 };
 
+/// Passes broadcasts on to servers of other systems, which have clients of their own in the same rooms.
+pub(crate) trait BroadcastPublisher: Send + Sync + 'static {
+    /// Publishes a broadcast. It is called in the order of each sender's broadcasts, and never waits.
+    fn publish(&self, broadcast: &Broadcast);
+}
+
+/// The publisher, if there are such servers.
+#[derive(Default)]
+pub(super) struct BroadcastPublishing(OnceLock<Box<dyn BroadcastPublisher>>);
+
 impl Hub {
+    /// Publishes what this node broadcasts from now on with `publisher`, but never what servers of other systems have sent. Of several
+    /// publishers the first stays. It must not keep the hub alive.
+    pub(crate) fn publish_broadcasts(&self, publisher: Box<dyn BroadcastPublisher>) {
+        let _ = self.broadcast_publishing().0.set(publisher);
+    }
+
     /// Receives what other nodes send to all connections of a namespace, from now on. Waits until that is so, or for a while: it is
     /// tried again until it succeeds.
     pub(crate) async fn follow_broadcasts(&self, namespace: &Namespace) {
@@ -28,15 +47,31 @@ impl Hub {
         }
     }
 
-    /// Sends an event of an application. No grants and no rates apply.
+    /// Sends an event of an application. No grants, no policies and no rates apply.
     ///
     /// # Errors
     /// `unavailable` if the server is stopping.
     pub(crate) async fn broadcast(&self, broadcast: Broadcast) -> Result<()> {
-        let event = BusEvent::Broadcast(Arc::new(broadcast));
+        let broadcast = Arc::new(broadcast);
+        let event = BusEvent::Broadcast(broadcast.clone());
         self.backend().bus.send(event).await?;
+        self.publish_elsewhere(&broadcast);
         self.metrics().ephemeral.inc();
         Ok(())
+    }
+
+    /// Publishes a broadcast for servers of other systems, unless it is for one connection of this node.
+    fn publish_elsewhere(&self, broadcast: &Broadcast) {
+        let Some(publisher) = self.broadcast_publishing().0.get() else {
+            return;
+        };
+        let is_here = match &broadcast.to {
+            Audience::Connection(id) => self.connection_table().get(id).is_some(),
+            Audience::Rooms(_) | Audience::Everybody => false,
+        };
+        if !is_here {
+            publisher.publish(broadcast);
+        }
     }
 
     /// Waits until the broadcasts before have been delivered on this node.
@@ -69,7 +104,8 @@ impl Hub {
                 }
             }
             Audience::Connection(id) => {
-                if let Some(connection) = self.connection_table().get(id) {
+                let connection = self.connection_table().get(id);
+                if let Some(connection) = connection.filter(|_| !excluded.contains(id)) {
                     self.deliver_to(&connection, &broadcast.channel(), &event);
                 }
             }

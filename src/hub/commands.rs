@@ -12,6 +12,7 @@ mod list_rooms;
 mod list_users;
 mod notifications;
 mod permits;
+pub(super) mod policies;
 mod poll;
 mod publish;
 mod read;
@@ -22,6 +23,7 @@ pub(super) mod signal;
 mod tail;
 mod typing;
 
+pub(in crate::hub) use admit::ADMIT_TIMEOUT;
 pub use admit::RoomConnection;
 pub use caller::{Caller, StatelessCaller};
 pub(crate) use documents::{DocumentState, DocumentsPage, DocumentsRequest};

@@ -54,14 +54,20 @@ impl Limiter {
         Err(Error::bad_request(message).for_limit(Limit::NameBytes))
     }
 
-    /// Rejects data that is larger or deeper than configured.
-    pub(super) fn check_data(&self, data: &RawValue) -> Result<()> {
-        self.check_data_bytes(data.get().len())?;
+    /// Rejects data that is larger or deeper than configured, or larger than `max` if there is one.
+    pub(super) fn check_data_within(&self, data: &RawValue, max: Option<usize>) -> Result<()> {
+        match max {
+            Some(max) => self.check_bytes_within(data.get().len(), max)?,
+            None => self.check_data_bytes(data.get().len())?,
+        }
         self.check_nesting(data)
     }
 
     pub(super) fn check_data_bytes(&self, bytes: usize) -> Result<()> {
-        let max = self.settings.message_bytes.bytes();
+        self.check_bytes_within(bytes, self.settings.message_bytes.bytes())
+    }
+
+    pub(super) fn check_bytes_within(&self, bytes: usize, max: usize) -> Result<()> {
         if bytes <= max {
             return Ok(());
         }

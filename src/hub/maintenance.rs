@@ -48,7 +48,9 @@ impl Hub {
     async fn drop_full_buckets(&self) {
         loop {
             tokio::time::sleep(BUCKET_CLEANUP).await;
-            self.rates().drop_full_buckets(Instant::now());
+            let now = Instant::now();
+            self.rates().drop_full_buckets(now);
+            self.policies().drop_full_buckets(now);
         }
     }
 }

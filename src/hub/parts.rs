@@ -8,16 +8,24 @@ use std::{
 use super::rooms::outbox_members::OutboxMembers;
 use super::{
     Hub, HubSettings, LimitSettings, ResumeRejection,
+    answers::AnswerTable,
+    broadcast::BroadcastPublishing,
+    client_report::ClientReporter,
     cluster::ClusterClient,
     connections::{ConnectionTable, SessionTable, memory_pool},
     delivery::BatchWriters,
     limiter::Limiter,
     node_stats::NodeState,
     rates::RateLimiter,
-    rooms::{fan_out::FanOutBudget, registry::RoomRegistry, room::RoomPolicy},
+    rooms::{fan_out::FanOutBudget, registry::RoomRegistry, room::RoomSettings},
 };
 use crate::{
-    auth::Authority, backend::Backend, documents::Documents, hooks::Hooks, limits::Rate,
+    auth::Authority,
+    backend::Backend,
+    documents::Documents,
+    hooks::Hooks,
+    limits::Rate,
+    policies::{CurrentPolicies, RoomPolicies},
     telemetry::Metrics,
 };
 
@@ -32,14 +40,18 @@ pub(super) struct HubParts {
     limiter: Limiter,
     rates: RateLimiter,
     batch_writers: BatchWriters,
+    broadcast_publishing: BroadcastPublishing,
     hooks: Arc<Hooks>,
     documents: Documents,
+    policies: CurrentPolicies,
     /// One more for each connection of whose end the application is still being told.
     endings: Arc<()>,
     away_after: Option<Duration>,
     lease: Duration,
     token_grace: Duration,
     node: NodeState,
+    client_reporter: ClientReporter,
+    answers: AnswerTable,
     metrics: Arc<Metrics>,
 }
 
@@ -69,17 +81,20 @@ impl Hub {
             grace,
             node,
             hooks,
+            answer_window,
             documents,
+            policies,
         } = settings;
         metrics.show_not_recovered(ResumeRejection::ALL.map(ResumeRejection::as_str));
         let notices = Rate::new(limits.notices_per_second, limits.notices_burst);
         let fan_out = Arc::new(FanOutBudget::new(notices));
-        let policy = RoomPolicy {
+        let policy = RoomSettings {
             grace: presence.grace,
             max_announced_users: presence.room_users,
             typing_timeout: typing.timeout,
             max_typists: typing.room_users,
             fan_out: fan_out.clone(),
+            policies: policies.clone(),
         };
         let (bus, nodes) = (backend.bus.clone(), backend.cluster.clone());
         let (outbox, lease) = (backend.outbox.clone(), presence.lease);
@@ -96,13 +111,17 @@ impl Hub {
             rates: RateLimiter::new(&limits, fan_out),
             limiter: Limiter::new(limits, pages, memory),
             batch_writers: BatchWriters::default(),
+            broadcast_publishing: BroadcastPublishing::default(),
             hooks,
             documents,
+            policies,
             endings: Arc::default(),
             away_after: presence.away_after,
             lease,
             token_grace: grace,
             node: NodeState::new(node),
+            client_reporter: ClientReporter::default(),
+            answers: AnswerTable::new(answer_window),
             backend,
             authority,
             metrics,
@@ -145,6 +164,14 @@ impl Hub {
         &self.parts().node
     }
 
+    pub(super) fn client_reporter(&self) -> &ClientReporter {
+        &self.parts().client_reporter
+    }
+
+    pub(super) fn answers(&self) -> &AnswerTable {
+        &self.parts().answers
+    }
+
     pub(super) fn backend(&self) -> &Backend {
         &self.parts().backend
     }
@@ -182,9 +209,22 @@ impl Hub {
         &self.parts().batch_writers
     }
 
+    pub(super) fn broadcast_publishing(&self) -> &BroadcastPublishing {
+        &self.parts().broadcast_publishing
+    }
+
     /// The back ends that answer for what happens.
     pub(crate) fn hooks(&self) -> &Arc<Hooks> {
         &self.parts().hooks
+    }
+
+    /// What may be done in which rooms, at this moment.
+    pub(crate) fn policies(&self) -> Arc<RoomPolicies> {
+        self.parts().policies.get()
+    }
+
+    pub(super) fn replace_policies(&self, policies: RoomPolicies) {
+        self.parts().policies.replace(policies);
     }
 
     /// Held while the application is told of a connection's end.

@@ -17,6 +17,7 @@ use crate::{
         Publish, RecoverySettings, Replay, ResumeRequest, TypingSettings,
     },
     model::{Namespace, Offset, RoomKey, RoomName, UserId},
+    policies::CurrentPolicies,
     sync::lock,
 };
 
@@ -127,7 +128,9 @@ pub(in crate::hub) fn hub_with_backend(
         grace: Duration::from_secs(25),
         node: NodeInfo::started_now("node".into(), "127.0.0.1:3000".into(), "memory".into()),
         hooks: Arc::default(),
+        answer_window: Duration::from_secs(60),
         documents: DocumentSettings::default(),
+        policies: CurrentPolicies::default(),
     };
     let authority = Authority::new(AuthorityConfig::default()).unwrap();
     let hub = Hub::new(backend, authority, settings, Arc::default());

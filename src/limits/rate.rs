@@ -31,12 +31,12 @@ impl Rate {
         }
     }
 
-    /// `permits` per minute, all of them at once if need be; 0 is unlimited.
-    pub fn per_minute(permits: u32) -> Self {
+    /// `permits` in a time, all of them at once if need be; 0 is unlimited.
+    pub fn per(time: Duration, permits: u32) -> Self {
         match permits {
             0 => Self::new(0, 0),
             permits => {
-                let interval = Duration::from_secs(60) / permits;
+                let interval = time / permits;
                 Self {
                     interval,
                     tolerance: interval * (permits - 1),

@@ -4,7 +4,10 @@ use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::error::{Error, Limit, Result};
+use crate::{
+    error::{Error, Limit, Result},
+    pattern::Pattern,
+};
 
 /// Defines a cheap-to-clone string type that only parsing constructs.
 macro_rules! name {
@@ -221,6 +224,12 @@ name! {
 }
 
 impl RoomName {
+    /// Whether a pattern is meant for the room: for a personal room it has to name personal rooms.
+    pub(crate) fn is_matched_by(&self, pattern: &Pattern) -> bool {
+        (!self.is_personal() || pattern.as_str().starts_with(PERSONAL_ROOM_PREFIX))
+            && pattern.matches(self.as_str())
+    }
+
     /// The personal room of a user.
     pub fn personal(user: &UserId) -> Self {
         Self(format!("{PERSONAL_ROOM_PREFIX}{user}").into())

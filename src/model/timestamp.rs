@@ -42,6 +42,11 @@ impl Timestamp {
         Self::now().max(Self(other.0.saturating_add(1)))
     }
 
+    /// It as JavaScript's `toISOString` writes it; `None` after the year 9999.
+    pub(crate) fn to_iso(self) -> Option<String> {
+        i64::try_from(self.0).ok().and_then(super::date::iso_date)
+    }
+
     /// The time from here to `later`; zero if `later` is earlier.
     pub fn until(self, later: Timestamp) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))

@@ -49,6 +49,13 @@ impl Tables {
         self.0.is_empty()
     }
 
+    /// Whether a table has a key.
+    pub(crate) fn has(&self, index: usize, key: &str) -> bool {
+        self.0
+            .get(index)
+            .is_some_and(|table| table.contains_key(key))
+    }
+
     /// Reads each table of the option at `path`.
     pub(crate) fn read<T>(
         &self,
@@ -182,6 +189,20 @@ impl TableReader<'_> {
                 let has = item.map_or_else(String::new, |item| format!("has {item:?}; "));
                 self.problem(key, format!("{has}expected {}", reason.expected));
                 None
+            }
+        }
+    }
+
+    /// The entries of a table that is the value of a key, as they are written; none if it is not set, or no table, which is a problem.
+    /// `expected` is a noun phrase.
+    pub(crate) fn entries(&mut self, key: &'static str, expected: &str) -> Vec<(String, Json)> {
+        self.known.push(key);
+        match self.table.get(key) {
+            None => Vec::new(),
+            Some(Json::Object(entries)) => entries.clone().into_iter().collect(),
+            Some(_) => {
+                self.problem(key, format!("expected {expected}"));
+                Vec::new()
             }
         }
     }

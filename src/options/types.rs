@@ -270,5 +270,44 @@ impl OptionValue for ByteSize {
     }
 }
 
+/// A number from 0 to 1.
+///
+/// ```
+/// use switchboard::config::Fraction;
+///
+/// assert_eq!(Fraction::new(0.25).map(Fraction::value), Some(0.25));
+/// assert_eq!(Fraction::new(1.5), None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Fraction(f64);
+
+impl Fraction {
+    /// A number, if it is from 0 to 1.
+    pub fn new(value: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&value).then_some(Self(value))
+    }
+
+    /// The number.
+    pub fn value(self) -> f64 {
+        self.0
+    }
+}
+
+impl OptionValue for Fraction {
+    const METAVAR: &'static str = "FRACTION";
+
+    fn expected() -> String {
+        "a number from 0 to 1".to_owned()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        text.trim().parse().ok().and_then(Self::new)
+    }
+
+    fn to_value(&self) -> Value {
+        Value::Bare(self.0.to_string())
+    }
+}
+
 #[cfg(test)]
 mod tests;

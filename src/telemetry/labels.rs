@@ -23,6 +23,11 @@ pub(super) struct ByReason {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct BySystem {
+    pub(super) system: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ByRoute {
     pub(super) route: String,
     pub(super) status: &'static str,

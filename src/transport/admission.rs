@@ -3,6 +3,7 @@
 
 mod auth_failures;
 mod authenticator;
+mod log_in;
 mod queue;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -12,7 +13,7 @@ use http::{Extensions, HeaderMap, request::Parts};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::authenticator::{Authenticator, TOKEN_NEEDED};
-use self::{auth_failures::AuthFailures, queue::AdmissionQueue};
+use self::{auth_failures::AuthFailures, log_in::LogIns, queue::AdmissionQueue};
 use super::{
     packet_rate::PacketRate,
     wire::{OutboxLimits, WriteQueue, WriterPool},
@@ -42,6 +43,7 @@ pub(crate) struct AdmissionControl {
     /// Limits the warning about proxies that omit their clients' addresses.
     unknown_client_log: LogLimiter,
     draining: CancellationToken,
+    log_ins: LogIns,
     writers: Arc<WriterPool>,
 }
 
@@ -94,6 +96,7 @@ impl AdmissionControl {
             ),
             unknown_client_log: LogLimiter::with_limit(1, UNKNOWN_CLIENT_LOG_INTERVAL),
             draining: config.draining.clone(),
+            log_ins: LogIns::new(limits.logins_per_minute),
             authenticator: Authenticator::new(hub, config),
             writers,
         }
@@ -114,6 +117,11 @@ impl AdmissionControl {
         let address = client_address(&request.extensions).ip;
         let trust = self.trust(request);
         self.authenticator.client_facts(request, trust, address)
+    }
+
+    /// Where operators log in.
+    pub(crate) fn log_ins(&self) -> &LogIns {
+        &self.log_ins
     }
 
     /// The node's name.

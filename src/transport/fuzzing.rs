@@ -52,4 +52,4 @@ pub fn query(input: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

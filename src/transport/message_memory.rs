@@ -144,7 +144,13 @@ impl<R: AsyncRead + Unpin> AsyncRead for MemoryLimitedReader<R> {
             this.close_client();
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut this.reader).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.reader).poll_read(context, buffer);
+        let read = buffer.filled().len() - before;
+        if read > 0 {
+            this.connection.metrics.received_bytes.inc_by(read as u64);
+        }
+        polled
     }
 }
 

@@ -3,9 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use crate::{
-    events::{ContractScope, EventOwners, RelayRule},
+    events::{CONTRACT_EVENTS, ContractScope, EventOwners, RelayRule},
     model::Namespace,
     options::{ByteSize, Problem, check_above_zero, choice, section},
+    pattern::Pattern,
     transport::wire::{SHARED_NAMESPACE, document_of},
 };
 
@@ -26,6 +27,10 @@ section! {
         /// own events alone. `name=all` sends them to the sender, too, `name=ack` answers an ack without arguments; `/game name` is for one
         /// namespace, and comes before a rule for all.
         relay: Vec<RelayRule> = "",
+        /// Events of your own that clients may send again, with socket.io-client's option `retries`: names, or patterns with `*`. The same event
+        /// with the same arguments of the same user is answered with its first answer for `history.idempotency`, and neither a hook nor a
+        /// handler is called again. Give each event an id among its arguments.
+        idempotent: Vec<Pattern> = "",
         /// Transports that clients may use.
         transports: Vec<Transport> = "polling, websocket",
         /// How often a connection is pinged.
@@ -141,6 +146,11 @@ impl SocketIoSettings {
             ));
         }
         self.check_lists(problems);
+        let idempotent = |event: &&&str| self.idempotent.iter().any(|it| it.as_str() == **event);
+        if let Some(event) = CONTRACT_EVENTS.iter().find(idempotent) {
+            let problem = format!("{event:?} is the server's own: it may be sent again anyway");
+            problems.push(Problem::rule(&["socketio.idempotent"], problem));
+        }
         let events = EventOwners::problems(&self.namespaces, &self.contract, &self.relay);
         problems.extend(
             events

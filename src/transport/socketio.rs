@@ -19,6 +19,7 @@ use socketioxide::{
 
 mod acknowledgement;
 mod adapter;
+mod admin_ui;
 mod authorize;
 mod client_bundles;
 mod connect;
@@ -52,6 +53,8 @@ pub use handlers::{
     NamespaceBuilder, State, TryData,
 };
 pub(crate) use handlers::{Handlers, encode_ack, encode_event};
+pub(crate) use placeholders::check_placeholders;
+pub(crate) use relay::MAX_RELAYED_ATTACHMENTS;
 pub use socketioxide;
 
 use super::{
@@ -63,6 +66,7 @@ use crate::{
     http::{Routes, TlsAcceptor},
     hub::Hub,
     model::Namespace,
+    pattern::Pattern,
 };
 use connect::{ConnectTarget, ConnectingSocket};
 use endpoint::EngineEndpoint;
@@ -83,6 +87,8 @@ pub(crate) struct SocketIoConfig<'a> {
     pub(crate) pubsub: PubSubDriver,
     /// Documents are served.
     pub(crate) documents: bool,
+    /// Operators are served.
+    pub(crate) operators: bool,
     /// There is an application in this process.
     pub(crate) has_application: bool,
     /// An application, in this process or on another node, may use socketioxide's rooms.
@@ -98,6 +104,8 @@ struct SocketIoTransport {
     nesting: usize,
     inbox_limits: InboxLimits,
     namespaces: HashMap<Namespace, ServedNamespace>,
+    /// Events that clients may send again.
+    idempotent: Vec<Pattern>,
     states: Arc<SharedStates>,
     handler_timeout: Duration,
     parking: Arc<Parking>,
@@ -160,6 +168,7 @@ pub(crate) async fn open(
             payload: config.settings.max_payload.bytes(),
         },
         namespaces,
+        idempotent: config.settings.idempotent.clone(),
         states: config.handlers.states().clone(),
         handler_timeout: config.settings.handler_timeout,
         parking: Parking::start(),
@@ -171,8 +180,12 @@ pub(crate) async fn open(
     let namespaces = config.settings.namespaces.iter().map(ToString::to_string);
     let mut namespaces: HashSet<_> = namespaces.collect();
     if config.documents {
-        documents::serve(&io, transport).await;
+        documents::serve(&io, transport.clone()).await;
         namespaces.insert(SHARED_NAMESPACE.to_owned());
+    }
+    // A namespace of that name is the application's.
+    if config.operators && namespaces.insert(admin_ui::NAMESPACE.to_owned()) {
+        admin_ui::serve(&io, transport).await;
     }
     let endpoint = Arc::new(EngineEndpoint {
         admission: admission.clone(),

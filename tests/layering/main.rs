@@ -9,16 +9,18 @@ use std::{
 };
 
 /// Each layer, and what it may use of the crate. `config`, `app`, `cli` and `testing` are above all of them.
-const MAY_USE: [(&str, &[&str]); 20] = [
+const MAY_USE: [(&str, &[&str]); 23] = [
     ("sync", &[]),
     ("progress", &["sync"]),
-    ("model", &["error"]),
+    ("model", &["error", "pattern"]),
     ("error", &[]),
     ("pattern", &["error"]),
     ("retry", &["sync"]),
     ("limits", &["error", "model", "sync"]),
     ("telemetry", &["error", "procfs", "sync"]),
     ("options", &["model", "pattern"]),
+    ("traces", &["retry", "options"]),
+    ("policies", &["limits", "model", "options", "pattern"]),
     ("events", &["error", "model", "pattern", "options"]),
     (
         "auth",
@@ -42,6 +44,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
             "limits",
             "retry",
             "telemetry",
+            "traces",
             "options",
             "sync",
         ],
@@ -69,8 +72,10 @@ const MAY_USE: [(&str, &[&str]); 20] = [
             "backend",
             "hooks",
             "limits",
+            "policies",
             "retry",
             "telemetry",
+            "traces",
             "options",
             "sync",
         ],
@@ -85,6 +90,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
             "limits",
             "retry",
             "telemetry",
+            "traces",
             "options",
             "sync",
         ],
@@ -105,7 +111,23 @@ const MAY_USE: [(&str, &[&str]); 20] = [
             "limits",
             "retry",
             "telemetry",
+            "traces",
             "options",
+            "sync",
+        ],
+    ),
+    (
+        "emitters",
+        &[
+            "error",
+            "events",
+            "model",
+            "backend",
+            "hub",
+            "limits",
+            "retry",
+            "telemetry",
+            "transport",
             "sync",
         ],
     ),
@@ -124,6 +146,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
             "http",
             "transport",
             "limits",
+            "policies",
             "telemetry",
             "sync",
         ],
@@ -131,7 +154,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
 ];
 
 /// Foreign crates, and the only places that name them.
-const HOME: [(&str, &[&str]); 25] = [
+const HOME: [(&str, &[&str]); 32] = [
     ("axum", &["http", "transport", "api", "pages", "app"]),
     ("hyper", &["http", "transport"]),
     ("socketioxide", &["transport/socketio"]),
@@ -144,9 +167,19 @@ const HOME: [(&str, &[&str]); 25] = [
     ),
     ("jsonwebtoken", &["auth"]),
     ("reqwest", &["auth", "hooks", "cli/doc"]),
+    ("opentelemetry", &["traces"]),
+    ("opentelemetry_http", &["traces"]),
+    ("opentelemetry_otlp", &["traces"]),
+    ("opentelemetry_sdk", &["traces"]),
+    ("tracing_opentelemetry", &["traces"]),
+    ("jsonschema", &["policies/schema.rs"]),
     ("yrs", &["documents/history.rs"]),
     ("clap", &["cli"]),
     ("hdrhistogram", &["load"]),
+    (
+        "rmp",
+        &["emitters/msgpack.rs", "emitters/msgpack_writer.rs"],
+    ),
     (
         "aws_lc_rs",
         &[
@@ -154,6 +187,7 @@ const HOME: [(&str, &[&str]); 25] = [
             "backend/epoch.rs",
             "hooks/notify_hook.rs",
             "hooks/signature.rs",
+            "transport/socketio/worker/repeats.rs",
         ],
     ),
     ("utoipa", &["api"]),

@@ -118,6 +118,7 @@ pub(super) async fn an_id_is_remembered_after_its_message_was_deleted_until_its_
     let fixture = kind
         .open(Retention {
             default: policy(100, Duration::from_secs(10)),
+            policies: Vec::new(),
             rules: Vec::new(),
         })
         .await;

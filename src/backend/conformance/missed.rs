@@ -16,6 +16,7 @@ const ALL: PageSize = PageSize {
 fn retention(messages: u64, age: Duration) -> Retention {
     Retention {
         default: policy(messages, age),
+        policies: Vec::new(),
         rules: Vec::new(),
     }
 }
@@ -195,6 +196,7 @@ pub(super) async fn in_a_room_that_keeps_no_messages_every_message_counts_as_del
 ) {
     let fixture = kind
         .open(Retention {
+            policies: Vec::new(),
             rules: vec![("none".parse().unwrap(), policy(0, HOUR))],
             ..retention(10, HOUR)
         })
@@ -303,6 +305,7 @@ fn expected(
 pub(super) async fn what_was_missed_matches_a_plain_list(kind: LogKind) {
     let fixture = kind
         .open(Retention {
+            policies: Vec::new(),
             rules: vec![
                 ("few".parse().unwrap(), policy(20, HOUR)),
                 ("none".parse().unwrap(), policy(0, HOUR)),

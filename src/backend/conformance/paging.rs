@@ -72,6 +72,7 @@ pub(super) async fn every_page_matches_a_plain_list(kind: LogKind) {
     let fixture = kind
         .open(Retention {
             default: policy(10_000, age),
+            policies: Vec::new(),
             rules: Vec::new(),
         })
         .await;

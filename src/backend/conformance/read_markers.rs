@@ -15,6 +15,7 @@ fn user(id: &str) -> UserId {
 fn retention(age: Duration) -> Retention {
     Retention {
         default: policy(10, age),
+        policies: Vec::new(),
         rules: Vec::new(),
     }
 }
@@ -79,6 +80,7 @@ pub(super) async fn messages_after_a_marker_are_unread_even_when_they_were_delet
         let fixture = kind
             .open(Retention {
                 default: policy(messages, HOUR),
+                policies: Vec::new(),
                 rules: Vec::new(),
             })
             .await;
@@ -230,6 +232,7 @@ pub(super) async fn a_marker_is_remembered_as_long_as_its_room_keeps_messages(ki
     let fixture = kind
         .open(Retention {
             default: policy(10, HOUR),
+            policies: Vec::new(),
             rules: vec![("long:*".parse().unwrap(), policy(10, 60 * DAY))],
         })
         .await;

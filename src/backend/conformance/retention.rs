@@ -9,6 +9,7 @@ pub(super) async fn each_room_keeps_the_number_of_its_first_matching_rule(kind: 
     let fixture = kind
         .open(Retention {
             default: policy(5, HOUR),
+            policies: Vec::new(),
             rules: vec![
                 ("team:*".parse().unwrap(), policy(2, HOUR)),
                 ("*:7".parse().unwrap(), policy(3, HOUR)),
@@ -39,6 +40,7 @@ pub(super) async fn an_expired_message_is_not_returned_even_before_it_is_trimmed
     let fixture = kind
         .open(Retention {
             default: policy(1000, HOUR),
+            policies: Vec::new(),
             rules: Vec::new(),
         })
         .await;
@@ -78,6 +80,7 @@ pub(super) async fn a_room_that_keeps_no_messages_still_numbers_and_delivers(kin
     let mut fixture = kind
         .open(Retention {
             default: policy(0, HOUR),
+            policies: Vec::new(),
             rules: Vec::new(),
         })
         .await;
@@ -100,6 +103,7 @@ pub(super) async fn a_room_over_its_limit_is_trimmed_while_it_is_written(kind: L
     let fixture = kind
         .open(Retention {
             default: policy(10, HOUR),
+            policies: Vec::new(),
             rules: Vec::new(),
         })
         .await;
@@ -135,6 +139,7 @@ pub(super) async fn a_room_is_forgotten_when_it_was_empty_and_unused_for_a_week(
     let fixture = kind
         .open(Retention {
             default: policy(10, HOUR),
+            policies: Vec::new(),
             rules: Vec::new(),
         })
         .await;

@@ -64,6 +64,7 @@ pub(super) async fn a_forgotten_room_never_gets_an_earlier_epoch_again(kind: Log
     let fixture = kind
         .open(Retention {
             default: policy(10, HOUR),
+            policies: Vec::new(),
             rules: Vec::new(),
         })
         .await;

@@ -7,6 +7,7 @@ fn the_first_rule_that_matches_wins() {
     let policy = |messages| RetentionPolicy { messages, age: DAY };
     let retention = Retention {
         default: policy(1),
+        policies: Vec::new(),
         rules: vec![
             (Pattern::parse("team:*").unwrap(), policy(2)),
             (Pattern::any(), policy(3)),

@@ -403,6 +403,7 @@ async fn limits_changed_between_two_runs_apply_to_messages_stored_before() {
     let config = |messages| SqliteConfig {
         retention: Retention {
             default: policy(messages, Duration::from_secs(3600)),
+            policies: Vec::new(),
             rules: Vec::new(),
         },
         ..SqliteConfig::new(folder.path())

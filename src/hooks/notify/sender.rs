@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::Instrument;
 
 use super::{
     batch::{self, Batch, BatchContext},
@@ -15,6 +16,7 @@ use crate::{
     hooks::HookFailure,
     model::Timestamp,
     retry::{Backoff, log_rarely},
+    traces,
 };
 
 /// How long events gather before they are sent.
@@ -273,7 +275,11 @@ impl<'a> Sender<'a> {
             batch.body.clone(),
             hook.timeout,
         );
-        let response = sent.await;
+        let span = traces::hook("notify", &self.endpoint.name);
+        let response = sent.instrument(span.clone()).await;
+        if let Err(failure) = &response {
+            traces::record_error(&span, failure.kind());
+        }
         metrics.took(began.elapsed());
         match response {
             Err(failure) => Err((failure, None)),

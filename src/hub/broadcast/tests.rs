@@ -1,13 +1,14 @@
 //! Who receives a broadcast.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::{
     hub::{
-        Connection, Hub, Publish,
+        BroadcastPublisher, Connection, Hub, Publish, SocketSet,
         testing::{RecordingClient, hub, member},
     },
-    model::{Audience, Broadcast, EventPayload, Namespace, RoomName},
+    model::{Audience, Broadcast, ConnectionId, EventPayload, Namespace, RoomName},
+    sync::lock,
 };
 
 fn room(name: &str) -> RoomName {
@@ -123,4 +124,47 @@ async fn a_broadcast_has_its_place_among_the_messages_of_its_room() {
             .all(|pair| pair[1] == "draw" && pair[0] != "draw"),
         "{received:?}"
     );
+}
+
+/// Keeps the text of what is published.
+#[derive(Clone, Default)]
+struct Published(Arc<Mutex<Vec<String>>>);
+
+impl BroadcastPublisher for Published {
+    fn publish(&self, broadcast: &Broadcast) {
+        lock(&self.0).push(broadcast.event.text.to_string());
+    }
+}
+
+fn numbered(number: usize, to: Audience) -> Broadcast {
+    let mut broadcast = draw(to);
+    broadcast.event.text = format!(r#"["draw",{number}]"#).into();
+    broadcast
+}
+
+#[tokio::test]
+async fn what_begins_here_is_published_once_and_in_order_and_nothing_else() {
+    let hub = hub();
+    let members = members(&hub).await;
+    let published = Published::default();
+    hub.publish_broadcasts(Box::new(published.clone()));
+    let here = Audience::Connection(members[0].0.id());
+    let elsewhere = Audience::Connection(ConnectionId::generate());
+    let all = [rooms(&["a"]), here, Audience::Everybody, elsewhere];
+    for (number, to) in all.into_iter().enumerate() {
+        hub.emit(numbered(number, to)).await.unwrap();
+    }
+    // Of a server of another system: it is for this node alone.
+    let of_others = SocketSet {
+        namespace: Namespace::root(),
+        of: None,
+        except: Vec::new(),
+    };
+    let event = numbered(9, Audience::Everybody).event;
+    hub.send_to_sockets(&of_others, event).await.unwrap();
+    let message = Publish::new(room("a"), "message", &1).unwrap();
+    hub.publish(&members[0].0, message).await.unwrap();
+    let expected = [0, 2, 3].map(|number| format!(r#"["draw",{number}]"#));
+    assert_eq!(*lock(&published.0), expected);
+    assert_eq!(draws(&hub, &members).await, [4, 3, 2]);
 }

@@ -8,7 +8,13 @@ use super::client::encode;
 use crate::{
     backend::PeerRequest,
     error::{Error, Result},
-    hub::{Hub, commands::signal::request::SignalRequest},
+    hub::{
+        Hub,
+        answers::table::AnswerKey,
+        client_report::report::ClientReportRequest,
+        commands::signal::request::SignalRequest,
+        sockets::set::{SocketChange, SocketSet},
+    },
     model::{ConnectionId, Namespace, RoomKey, RoomName, UserId},
     retry::log_rarely,
 };
@@ -58,6 +64,12 @@ pub(in crate::hub) enum ClusterRequest {
     },
     /// What the node says of itself. The response is a `NodeStats`.
     NodeStats,
+    /// What clients the node has. The response is a `ClientReport`.
+    Clients(ClientReportRequest),
+    /// Change sockets of the node. The response is null, once it is done.
+    ChangeSockets(SocketSet, SocketChange),
+    /// How an event has been answered that a client may send again. The response is a `KnownAnswer`.
+    Answer { key: AnswerKey },
     /// A connection's session has been resumed on another node. There is no response.
     #[serde(rename = "LetGo")]
     ReleaseSession { connection: ConnectionId },
@@ -123,6 +135,12 @@ impl Hub {
                 encode(&self.local_event_rates(&namespace, &rooms))?
             }
             ClusterRequest::NodeStats => encode(&self.node_stats().await)?,
+            ClusterRequest::Clients(request) => encode(&self.local_clients(&request).await)?,
+            ClusterRequest::ChangeSockets(sockets, change) => {
+                self.change_local_sockets(&sockets, &change).await;
+                encode(&())?
+            }
+            ClusterRequest::Answer { key } => encode(&self.known_answer(key).await)?,
             ClusterRequest::ReleaseSession { connection } => {
                 self.release_session(connection).await;
                 return Ok(None);

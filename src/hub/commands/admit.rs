@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long one connection may take to be admitted with the others of its user; less than other nodes wait.
-const ADMIT_TIMEOUT: Duration = Duration::from_millis(1500);
+pub(in crate::hub) const ADMIT_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// A connection that is in a room, on any node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -75,6 +75,10 @@ impl<C: Caller> Caller for Arc<C> {
     fn connection(&self) -> Option<&Connection> {
         (**self).connection()
     }
+
+    fn unverified_address(&self) -> Option<IpAddr> {
+        (**self).unverified_address()
+    }
 }
 
 /// A caller without a connection.

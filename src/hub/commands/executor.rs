@@ -7,6 +7,7 @@
 use std::{future::Future, sync::Arc, time::Instant};
 
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use self::in_flight::InFlight;
 use super::{
@@ -20,6 +21,7 @@ use crate::{
     },
     model::{RoomName, Seq},
     retry::log_in_bursts,
+    traces::{self, ClientEvent},
 };
 
 mod in_flight;
@@ -144,15 +146,25 @@ impl<S: ReplySink> Executor<S> {
 
     /// Carries out a request, or sends the error of one that could not be parsed.
     pub async fn execute(&mut self, target: S::Target, request: Result<Request>) {
+        let span = match &request {
+            Ok(Request::Publish(publish)) => self.publish_span(publish),
+            Ok(request) => self.span(request.name(), request.room(), None),
+            Err(_) => self.span("invalid", None, None),
+        };
+        self.execute_traced(target, request).instrument(span).await;
+    }
+
+    async fn execute_traced(&mut self, target: S::Target, request: Result<Request>) {
         self.hub.record_activity(&self.connection);
         let cost = self.cost(&request);
         let Some((target, request)) = self.supersede(target, request) else {
             return;
         };
-        let wait = match self.reserve(cost) {
+        let wait = match self.reserve_all(cost, &request) {
             Ok(wait) => wait,
             // Behind the replies to what came before.
             Err(error) => {
+                traces::record_error(&traces::current(), error.code().as_str());
                 return self
                     .in_flight
                     .push_stored(std::future::ready((target, Err(error))));
@@ -176,7 +188,7 @@ impl<S: ReplySink> Executor<S> {
             if publish.ephemeral {
                 self.wait_stored().await;
                 let result = self.send(publish).await;
-                return self.reply(target, &result);
+                return self.conclude(target, &result);
             }
             return self.append(publish, target).await;
         }
@@ -186,10 +198,33 @@ impl<S: ReplySink> Executor<S> {
             Ok(Request::Signal(signal)) => self.signal(&signal, target),
             Ok(request) => {
                 let result = self.perform(request).await;
-                self.reply(target, &result);
+                self.conclude(target, &result);
             }
-            Err(error) => self.reply(target, &Err(error)),
+            Err(error) => self.conclude(target, &Err(error)),
         }
+    }
+
+    /// Replies to the request that is being carried out, and records in its span if it has failed.
+    fn conclude(&mut self, target: S::Target, result: &Result<Reply>) {
+        record_failure(&traces::current(), result);
+        self.reply(target, result);
+    }
+
+    fn publish_span(&self, publish: &Publish) -> Span {
+        let event = publish.event.as_str();
+        self.span("publish", Some(&publish.room), Some(event))
+    }
+
+    /// The span of something that this connection's client asks for: `event` is the event's own name, where there are many.
+    pub fn span(&self, name: &'static str, room: Option<&RoomName>, event: Option<&str>) -> Span {
+        let event = ClientEvent {
+            name,
+            event,
+            room: room.map(RoomName::as_str),
+            connection: &self.connection.id(),
+            parent: self.connection.trace(),
+        };
+        event.span()
     }
 
     /// Carries out what still waits for its turn; for the end.
@@ -238,6 +273,7 @@ impl<S: ReplySink> Executor<S> {
     /// Gives a message its place in the log's order; the reply comes when it is stored.
     async fn append(&mut self, publish: Publish, target: S::Target) {
         let room = publish.room.clone();
+        let span = traces::current();
         let accepted = self.publish(publish).await;
         self.in_flight.push_stored(async move {
             let result = match accepted {
@@ -248,6 +284,7 @@ impl<S: ReplySink> Executor<S> {
                 Ok(PublishOutcome::Sent) => Ok(Reply::Sent { room }),
                 Err(error) => Err(error),
             };
+            record_failure(&span, &result);
             (target, result)
         });
     }
@@ -280,11 +317,15 @@ impl<S: ReplySink> Executor<S> {
             self.hub.signal_within(&self.connection, signal, budget)
         };
         match sent {
-            Ok(replies) => self.in_flight.push_signal(async move {
-                let replies = replies.await;
-                (target, replies.map(Reply::Signal))
-            }),
-            Err(error) => self.reply(target, &Err(error)),
+            Ok(replies) => {
+                let span = traces::current();
+                self.in_flight.push_signal(async move {
+                    let result = replies.await.map(Reply::Signal);
+                    record_failure(&span, &result);
+                    (target, result)
+                });
+            }
+            Err(error) => self.conclude(target, &Err(error)),
         }
     }
 
@@ -302,7 +343,7 @@ impl<S: ReplySink> Executor<S> {
                     self.hub.go_live(joined);
                 }
             }
-            Err(error) => self.reply(target, &Err(error)),
+            Err(error) => self.conclude(target, &Err(error)),
         }
     }
 
@@ -345,6 +386,13 @@ impl<S: ReplySink> Executor<S> {
                 return Err(Error::new(Code::Internal, message));
             }
         })
+    }
+}
+
+/// Records in the span of a request that it has failed.
+fn record_failure(span: &Span, result: &Result<Reply>) {
+    if let Err(error) = result {
+        traces::record_error(span, error.code().as_str());
     }
 }
 

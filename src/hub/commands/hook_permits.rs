@@ -128,15 +128,16 @@ impl Hub {
             .filter(|_| self.authority().is_open() && said_by_hook.is_none())
     }
 
-    /// Asks whether a caller may join a room, or read it as a member could.
+    /// Asks whether a caller may join a room, or read it as a member could: its policy, and a hook.
     ///
     /// # Errors
-    /// The hook's refusal, or `unavailable` if it does not answer.
+    /// `forbidden`, the hook's refusal, or `unavailable` if it does not answer.
     pub(in crate::hub) async fn permit_join(
         &self,
         caller: &impl Caller,
         room: &RoomName,
     ) -> Result<()> {
+        self.check_join_policy(caller, room)?;
         let Some(principal) = self.asked_for(HookPermit::Join, caller, room) else {
             return Ok(());
         };
@@ -175,7 +176,7 @@ impl Hub {
         let Some(principal) = self.asked_for(HookPermit::Publish, caller, &publish.room) else {
             return Ok(());
         };
-        self.limiter().check_data(&publish.data)?;
+        self.check_content(&publish.room, publish.event.as_str(), &publish.data)?;
         let _turn = turn(caller).await;
         let state = state_of(caller);
         let subject = call_subject(caller, &principal, state.as_deref());

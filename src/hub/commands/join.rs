@@ -222,8 +222,11 @@ impl Hub {
             by,
             on_drop: OnDrop::Undo,
         };
-        if by == JoinedBy::Application {
-            connection.grant_room(&room);
+        match by {
+            JoinedBy::Application => connection.grant_room(&room),
+            // Whoever replaces the policies from now on finds the connection in the room.
+            JoinedBy::Client if entered => self.check_joining(connection, &room)?,
+            JoinedBy::Client => {}
         }
         connection.subscriber().hold_room(&room);
         self.rooms().add_member(&key, connection);

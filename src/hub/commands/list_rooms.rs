@@ -16,6 +16,7 @@ use crate::{
     backend::{ClusterNodes, PageSize, Range},
     error::{Error, Result},
     model::{Epoch, Namespace, RoomKey, RoomName, Seq},
+    policies::PresenceRule,
 };
 
 /// Rooms on a page, unless the request says otherwise, and at most.
@@ -101,7 +102,9 @@ impl Hub {
         let limit = request.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
         let mut found = vec![self.local_rooms(caller, request, limit + 1)];
         if let Some(nodes) = self.cluster().nodes() {
-            found.push(cluster_rooms(nodes, caller, request, limit + 1).await?);
+            let may_list = |room: &RoomName| self.may_list(caller, room);
+            let rooms = cluster_rooms(nodes, caller, (request, limit + 1), may_list);
+            found.push(rooms.await?);
         }
         let comparisons = found.iter().map(|found| found.comparisons).sum::<usize>();
         self.rates()
@@ -208,7 +211,9 @@ impl Hub {
                 .index()
                 .page(namespace, &query.prefix, after, query.limit);
             search.add_names(&query, names, |room| {
-                caller.may(Permission::Join, room) && rooms.is_occupied(&caller.room_key(room))
+                caller.may(Permission::Join, room)
+                    && self.may_list(caller, room)
+                    && rooms.is_occupied(&caller.room_key(room))
             });
         }
         search.finish()
@@ -245,7 +250,8 @@ impl Hub {
         caller: &impl Caller,
         room: &RoomName,
     ) -> Result<Option<RoomCounts>> {
-        if !caller.may(Permission::Presence, room) {
+        let is_shown = self.presence_rule(caller, room) != PresenceRule::Off;
+        if !is_shown || !caller.may(Permission::Presence, room) {
             return Ok(None);
         }
         let key = caller.room_key(room);
@@ -276,15 +282,15 @@ impl Hub {
 async fn cluster_rooms(
     nodes: &dyn ClusterNodes,
     caller: &impl Caller,
-    request: &RoomsRequest,
-    max: usize,
+    (request, max): (&RoomsRequest, usize),
+    may_list: impl Fn(&RoomName) -> bool,
 ) -> Result<SearchResult> {
     let mut search = RoomSearch::new(caller, &request.prefix, request.after.as_ref(), max);
     while let Some(query) = search.next_query() {
         let (namespace, after) = (caller.namespace(), query.after.as_ref());
         let names = nodes.occupied_rooms(namespace, &query.prefix, after, query.limit);
         search.add_names(&query, names.await?, |room| {
-            caller.may(Permission::Join, room)
+            caller.may(Permission::Join, room) && may_list(room)
         });
     }
     Ok(search.finish())

@@ -95,6 +95,8 @@ impl Hub {
             // Before looking for messages: those delivered after that wake this task.
             let mut told = std::pin::pin!(watch.watched.delivered());
             told.as_mut().enable();
+            // While it has waited, the policies may have been replaced.
+            self.check_join_policy(caller, &poll.room)?;
             let polled = self.poll_now(&watch, &poll).await?;
             if !polled.must_wait(&poll) {
                 if polled.reset {

@@ -1,10 +1,14 @@
 //! `message` and `publish`: sending messages and events to a room.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::runtime::Handle;
+use tracing::Span;
 
 use crate::hub::{Caller, Connection, Hub};
 use crate::{
@@ -16,6 +20,7 @@ use crate::{
         Timestamp, UserId,
     },
     telemetry::Metrics,
+    traces,
 };
 
 /// A message or an event for a room.
@@ -121,6 +126,7 @@ pub struct PendingAppend {
     receipt: Option<Receipt>,
     began: Instant,
     metrics: Arc<Metrics>,
+    span: Span,
 }
 
 impl PendingAppend {
@@ -134,11 +140,20 @@ impl PendingAppend {
         };
         let appended = receipt.wait_mut().await;
         self.receipt = None;
-        if let Ok(appended) = &appended {
-            self.metrics
-                .appended(appended.duplicate, self.began.elapsed());
-        }
+        self.record(&appended);
         appended
+    }
+
+    /// Counts it, and records in its span what has become of it.
+    fn record(&self, appended: &Result<Appended>) {
+        match appended {
+            Ok(appended) => {
+                self.metrics
+                    .appended(appended.duplicate, self.began.elapsed());
+                traces::record_appended(&self.span, appended.seq.0, appended.duplicate);
+            }
+            Err(error) => traces::record_error(&self.span, error.code().as_str()),
+        }
     }
 }
 
@@ -148,11 +163,15 @@ impl Drop for PendingAppend {
             return;
         };
         // The request was cancelled, or an application does not wait.
-        let (began, metrics) = (self.began, self.metrics.clone());
+        let pending = Self {
+            receipt: None,
+            began: self.began,
+            metrics: self.metrics.clone(),
+            span: self.span.clone(),
+        };
         runtime.spawn(async move {
-            if let Ok(appended) = receipt.wait_mut().await {
-                metrics.appended(appended.duplicate, began.elapsed());
-            }
+            let appended = receipt.wait_mut().await;
+            pending.record(&appended);
         });
     }
 }
@@ -180,7 +199,9 @@ impl Hub {
     /// configured, for an ephemeral `message`, and for a notification that is ephemeral or not for a personal room. Fails with
     /// `unavailable` if the log cannot accept it.
     pub async fn publish(&self, caller: &impl Caller, request: Publish) -> Result<PublishOutcome> {
-        self.take_message_permit(caller, Instant::now())?;
+        let now = Instant::now();
+        self.take_message_permit(caller, now)?;
+        self.reserve_in_room(caller, &request.room, now, Duration::ZERO)?;
         self.publish_admitted(caller, request).await
     }
 
@@ -190,11 +211,12 @@ impl Hub {
         caller: &impl Caller,
         mut request: Publish,
     ) -> Result<PublishOutcome> {
+        self.check_publish(caller, &request.room)?;
+        self.check_publish_policy(caller, &request.room)?;
         if self.asks_about(&request) {
-            self.check_publish(caller, &request)?;
             self.permit_publish(caller, &mut request).await?;
         }
-        self.publish_unasked(caller, request).await
+        self.send_for(caller, request).await
     }
 
     /// As [`publish`](Self::publish), for what an application does in a caller's name: no hook is asked.
@@ -203,22 +225,35 @@ impl Hub {
         caller: &impl Caller,
         request: Publish,
     ) -> Result<PublishOutcome> {
-        self.check_publish(caller, &request)?;
+        self.check_publish(caller, &request.room)?;
+        self.check_not_closed(&request.room)?;
+        self.send_for(caller, request).await
+    }
+
+    /// Sends in a caller's name, who may.
+    async fn send_for(&self, caller: &impl Caller, request: Publish) -> Result<PublishOutcome> {
         let own = caller.connection().map(Connection::id);
         let except = own.filter(|_| !request.echo);
         let room = caller.room_key(&request.room);
         self.send(room, request, caller.sender(), except).await
     }
 
+    /// Whether a caller may publish, as far as its grants and the room's policy say.
+    pub(super) fn may_publish(&self, caller: &impl Caller, room: &RoomName) -> bool {
+        let checked = self.check_publish(caller, room);
+        checked
+            .and_then(|()| self.check_publish_policy(caller, room))
+            .is_ok()
+    }
+
     /// Checks that a caller may publish in the room.
-    fn check_publish(&self, caller: &impl Caller, request: &Publish) -> Result<()> {
-        if !caller.may(Permission::Publish, &request.room) {
+    fn check_publish(&self, caller: &impl Caller, room: &RoomName) -> Result<()> {
+        if !caller.may(Permission::Publish, room) {
             return Err(Error::forbidden(format!(
-                "this identity may not send to {}",
-                request.room
+                "this identity may not send to {room}"
             )));
         }
-        self.limiter().check_name(request.room.bytes())
+        self.limiter().check_name(room.bytes())
     }
 
     /// Publishes to a room on behalf of the application itself: no grants and no rates apply, and the application chooses the
@@ -232,6 +267,7 @@ impl Hub {
         request: Publish,
         from: Option<Sender>,
     ) -> Result<PublishOutcome> {
+        self.check_not_closed(&request.room)?;
         let room = RoomKey {
             namespace: namespace.clone(),
             room: request.room.clone(),
@@ -246,7 +282,7 @@ impl Hub {
         from: Option<Sender>,
         except: Option<ConnectionId>,
     ) -> Result<PublishOutcome> {
-        self.limiter().check_data(&request.data)?;
+        self.check_content(&request.room, request.event.as_str(), &request.data)?;
         self.limiter().check_name(request.room.bytes())?;
         if request.event.is_notification() && (request.ephemeral || !request.room.is_personal()) {
             return Err(Error::bad_request(
@@ -267,11 +303,15 @@ impl Hub {
             except,
             entries,
         };
-        let began = Instant::now();
+        let (began, span) = (Instant::now(), traces::append(draft.room.room.as_str()));
+        let receipt = self.backend().log.append(draft).await;
+        let receipt =
+            receipt.inspect_err(|error| traces::record_error(&span, error.code().as_str()))?;
         Ok(PublishOutcome::Accepted(PendingAppend {
-            receipt: Some(self.backend().log.append(draft).await?),
+            receipt: Some(receipt),
             began,
             metrics: self.metrics().clone(),
+            span,
         }))
     }
 

@@ -39,6 +39,38 @@ pub enum Request {
     Signal(Signal),
 }
 
+impl Request {
+    /// The word for it: the event that asks for it.
+    pub(in crate::hub) fn name(&self) -> &'static str {
+        match self {
+            Self::Join(_) => "join",
+            Self::Leave(_) => "leave",
+            Self::Publish(_) => "publish",
+            Self::History(_) => "history",
+            Self::Refresh(_) => "refresh",
+            Self::Presence(_) => "presence",
+            Self::Status(_) => "status",
+            Self::Typing(..) => "typing",
+            Self::Read(..) => "read",
+            Self::Signal(_) => "signal",
+        }
+    }
+
+    /// The room that it is about, if it is about one.
+    pub(in crate::hub) fn room(&self) -> Option<&RoomName> {
+        match self {
+            Self::Join(Join { room, .. })
+            | Self::Leave(room)
+            | Self::Publish(Publish { room, .. })
+            | Self::History(HistoryRequest { room, .. })
+            | Self::Presence(PresenceRequest { room, .. })
+            | Self::Typing(room, _)
+            | Self::Read(room, _) => Some(room),
+            Self::Refresh(_) | Self::Status(_) | Self::Signal(_) => None,
+        }
+    }
+}
+
 /// Which users of a room to list.
 #[derive(Clone, Debug)]
 pub struct PresenceRequest {

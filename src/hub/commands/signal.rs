@@ -61,8 +61,10 @@ impl Hub {
         signal: &Signal,
         budget: Arc<ReplyBudget>,
     ) -> Result<impl Future<Output = Result<SignalReplies>> + Send + 'static> {
-        self.limiter().check_data(&signal.data)?;
-        let request = Arc::new(SignalRequest::new(connection, signal));
+        self.limiter().check_data_within(&signal.data, None)?;
+        let request = Arc::new(SignalRequest::new(connection, signal, |room| {
+            self.may_signal_in(room)
+        }));
         let to = signal.to.clone();
         let reserved = match self.may_be_remote(&to) {
             true => Some(self.cluster().reserve_signal(&request.from.user)?),

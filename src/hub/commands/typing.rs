@@ -33,6 +33,7 @@ impl Hub {
             )));
         }
         check_joined(connection, room)?;
+        self.check_typing_policy(room)?;
         self.rooms().with(&connection.room_key(room), |room| {
             let (user, name) = (&principal.user, principal.name.clone());
             if typing && room.rejects_typist(user) {

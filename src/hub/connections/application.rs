@@ -43,6 +43,11 @@ impl GrantedRooms {
         principal.may(Permission::Join, room) || self.0.contains(room)
     }
 
+    /// Whether the application has made the connection a member of a room.
+    pub(super) fn contains(&self, room: &RoomName) -> bool {
+        self.0.contains(room)
+    }
+
     /// The application has let the connection into a room.
     pub(super) fn grant(&mut self, room: &RoomName) {
         self.0.insert(room.clone());

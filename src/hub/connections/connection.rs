@@ -11,7 +11,10 @@ use std::{
     },
 };
 
-use serde_json::value::RawValue;
+use serde_json::{
+    json,
+    value::{RawValue, to_raw_value},
+};
 
 use super::{
     ConnectionRates,
@@ -34,6 +37,7 @@ use crate::{
     },
     retry::log_in_bursts,
     sync::lock,
+    traces::TraceParent,
 };
 
 /// A connection of one user to one namespace.
@@ -57,6 +61,7 @@ pub struct Connection {
     application: Mutex<ApplicationState>,
     connected_at: Timestamp,
     hook_turn: tokio::sync::Mutex<()>,
+    trace: TraceParent,
 }
 
 impl Connection {
@@ -88,6 +93,7 @@ impl Connection {
             application: Mutex::default(),
             connected_at: Timestamp::now(),
             hook_turn: tokio::sync::Mutex::default(),
+            trace: admitted.trace,
         }
     }
 
@@ -145,6 +151,11 @@ impl Connection {
 
     pub(in crate::hub) fn rates(&self) -> MutexGuard<'_, RateBuckets> {
         self.rates.lock()
+    }
+
+    /// The parent of the spans of what its client asks for.
+    pub(crate) fn trace(&self) -> &TraceParent {
+        &self.trace
     }
 
     /// Waits until no call of a hook is under way for it. In the order of those who wait.
@@ -292,6 +303,17 @@ impl Connection {
         lock(&self.application).get()
     }
 
+    /// What others are shown as a socket's `data`: that state, if it has at most `max_bytes`, or else the user.
+    pub(crate) fn shown_data(&self, max_bytes: usize) -> Box<RawValue> {
+        let state = self.state();
+        if let Some(state) = state.filter(|state| state.get().len() <= max_bytes) {
+            return (*state).to_owned();
+        }
+        let principal = self.principal();
+        let user = json!({ "user": principal.user, "name": principal.name });
+        to_raw_value(&user).expect("strings always serialize")
+    }
+
     /// Replaces the state that the application keeps with this connection; `None` deletes it.
     ///
     /// # Errors
@@ -320,7 +342,12 @@ impl Connection {
         lock(&self.application).granted.clone()
     }
 
-    /// Whether it may be in a room: by its identity's grants, or because the application has made it a member.
+    /// Whether the application has made it a member of a room.
+    pub(in crate::hub) fn is_granted(&self, room: &RoomName) -> bool {
+        lock(&self.application).granted.contains(room)
+    }
+
+    /// Whether it may be in a room by the grants of an identity, or because the application has made it a member.
     pub(in crate::hub) fn may_be_in(&self, principal: &Principal, room: &RoomName) -> bool {
         lock(&self.application).granted.may_be_in(principal, room)
     }

@@ -1,6 +1,6 @@
 //! The transport's end of a connection, as the hub sees it: where events go, and why a connection is closed.
 
-use std::{pin::Pin, time::Duration};
+use std::{net::IpAddr, pin::Pin, time::Duration};
 
 use serde_json::value::RawValue;
 
@@ -47,6 +47,11 @@ pub trait EventSink: Send + Sync + 'static {
         ClientState::default()
     }
 
+    /// Whether its client polls for now.
+    fn polls(&self) -> bool {
+        false
+    }
+
     /// Whether so much is queued that messages, which can be read from the log later, should not be pushed now.
     fn is_behind(&self) -> bool;
 
@@ -62,6 +67,8 @@ pub trait EventSink: Send + Sync + 'static {
 pub struct ClientState {
     /// `socketio`, `websocket` or `events`.
     pub transport: &'static str,
+    /// Its address, if the transport keeps it.
+    pub address: Option<IpAddr>,
     /// Tells send queues apart: connections to several namespaces share one.
     pub queue: usize,
     /// Bytes in the send queue.

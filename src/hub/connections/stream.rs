@@ -19,7 +19,9 @@ use crate::{
     model::{
         ConnectionId, Cursor, Epoch, Namespace, Offset, Position, RoomKey, RoomName, Seq, Timestamp,
     },
+    traces,
 };
+use tracing::Instrument;
 
 /// A request for a stream.
 #[derive(Clone, Debug)]
@@ -77,6 +79,23 @@ impl Hub {
     /// # Errors
     /// `forbidden`, `limit_reached` or `rate_limited` if the user may not open it now, `unavailable` if storage fails.
     pub(crate) async fn prepare_stream(
+        &self,
+        namespace: Namespace,
+        principal: Principal,
+        stream: StreamRequest,
+        facts: ClientFacts<'_>,
+    ) -> Result<PreparedStream> {
+        let span = traces::connect(&namespace, &facts.trace);
+        let preparing = self.prepare_traced(namespace, principal, stream, facts);
+        let prepared = preparing.instrument(span.clone()).await;
+        match &prepared {
+            Ok(stream) => traces::record_connection(&span, &stream.prepared.connection()),
+            Err(error) => traces::record_error(&span, error.code().as_str()),
+        }
+        prepared
+    }
+
+    async fn prepare_traced(
         &self,
         namespace: Namespace,
         principal: Principal,

@@ -23,6 +23,7 @@ use crate::{
     limits::KeyedCounter,
     model::{ConnectionId, Timestamp, UserId},
     telemetry::Metrics,
+    traces::TraceParent,
 };
 
 /// When a client that has too many connections should retry: one of them may have ended by then.
@@ -71,6 +72,7 @@ impl ConnectionTable {
             principal,
             permit,
             unverified_address,
+            trace: TraceParent::default(),
         })
     }
 
@@ -85,6 +87,7 @@ impl ConnectionTable {
             let user = connection.local_user();
             user.add_connection(connection.id(), returned, self.grace, now);
             self.metrics.connections.inc();
+            self.metrics.connections_opened.inc();
         }
         drop(entry.insert(connection.clone()));
         // Draining closes the connections that it finds after setting the flag; this one sees the flag otherwise.

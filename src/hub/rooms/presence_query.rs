@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Result},
     hub::{Caller, Connection, Hub, rooms::status::check_joined},
     model::{RoomName, UserId},
+    policies::PresenceRule,
 };
 
 /// Users in the reply to `join`, and in one to `presence` without a limit.
@@ -64,6 +65,12 @@ impl Hub {
             check_joined(connection, &room)?;
         }
         self.permit_reading(caller, &room).await?;
+        let rule = self.presence_rule(caller, &room);
+        if rule == PresenceRule::Off {
+            return Err(Error::forbidden(format!(
+                "{room} does not show who is there"
+            )));
+        }
         let limit = limit.unwrap_or(DEFAULT_LISTED_USERS).min(MAX_LISTED_USERS);
         let key = caller.room_key(&room);
         let local = self.rooms().with(&key, |room| {
@@ -81,6 +88,10 @@ impl Hub {
             }
             (None, None) => (0, UserPage::default()),
         };
+        let page = match rule {
+            PresenceRule::Users => page,
+            PresenceRule::Count | PresenceRule::Off => UserPage::default(),
+        };
         self.rates()
             .charge(caller, page.users.len() / USERS_PER_PERMIT, Instant::now());
         Ok(PresencePage {
@@ -97,11 +108,12 @@ impl Hub {
         connection: &Connection,
         room: &RoomName,
     ) -> Option<Members> {
-        if !connection.principal().may(Permission::Presence, room) {
+        let rule = self.presence_rule(connection, room);
+        if rule == PresenceRule::Off || !connection.principal().may(Permission::Presence, room) {
             return None;
         }
         let members = self.rooms().with(&connection.room_key(room), |room| {
-            let limit = match room.is_crowded() {
+            let limit = match rule == PresenceRule::Count || room.is_crowded() {
                 true => 0,
                 false => DEFAULT_LISTED_USERS,
             };

@@ -18,7 +18,7 @@ use super::{
     index::RoomIndex,
     outbox_members::OutboxMembers,
     poll_buffer::PollBuffer,
-    room::{Membership, Room, RoomPolicy},
+    room::{Membership, Room, RoomSettings},
     tails::TailReceiver,
 };
 use crate::{
@@ -44,7 +44,7 @@ pub(in crate::hub) struct RoomRegistry {
     nodes: Option<Arc<dyn ClusterNodes>>,
     /// The outbox, if back ends are told who is here.
     outbox_members: Option<OutboxMembers>,
-    policy: Arc<RoomPolicy>,
+    policy: Arc<RoomSettings>,
     timers: Timers,
     metrics: Arc<Metrics>,
 }
@@ -60,7 +60,7 @@ struct Timers {
 
 impl RoomRegistry {
     pub(in crate::hub) fn new(
-        policy: RoomPolicy,
+        policy: RoomSettings,
         bus: Arc<dyn Bus>,
         nodes: Option<Arc<dyn ClusterNodes>>,
         outbox_members: Option<OutboxMembers>,

@@ -35,6 +35,7 @@ use crate::{
         event::{Event, OutgoingEvent},
     },
     model::{ConnectionId, Offset, RoomName, Seq, Timestamp, UserId},
+    policies::CurrentPolicies,
 };
 
 mod broadcaster;
@@ -47,7 +48,7 @@ pub(in crate::hub) use broadcaster::Membership;
 
 /// What rooms are configured to do.
 #[derive(Clone, Debug)]
-pub(in crate::hub) struct RoomPolicy {
+pub(in crate::hub) struct RoomSettings {
     /// How long a user without a connection stays.
     pub(in crate::hub) grace: Duration,
     /// Users beyond which single users are not announced.
@@ -58,6 +59,8 @@ pub(in crate::hub) struct RoomPolicy {
     pub(in crate::hub) max_typists: usize,
     /// What events about users may cost, over all rooms.
     pub(in crate::hub) fan_out: Arc<FanOutBudget>,
+    /// What may be done in which rooms.
+    pub(in crate::hub) policies: CurrentPolicies,
 }
 
 /// A room with its members.
@@ -98,7 +101,7 @@ impl Room {
     /// A room without members. With `has_other_nodes` more members may be on other nodes.
     pub(in crate::hub) fn new(
         name: RoomName,
-        policy: Arc<RoomPolicy>,
+        policy: Arc<RoomSettings>,
         mut subscribed: Subscribing,
         has_other_nodes: bool,
     ) -> Self {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     fan_out::FanOutBudget,
-    room::{Room, RoomPolicy},
+    room::{Room, RoomSettings},
 };
 use crate::{
     auth::{Grants, Principal},
@@ -22,7 +22,9 @@ use crate::{
     },
     limits::{KeyedCounter, Rate},
     model::{ConnectionId, Namespace, Offset, RoomName, Timestamp, UserId},
+    policies::CurrentPolicies,
     sync::lock,
+    traces::TraceParent,
 };
 
 /// Records the events it is sent: the name and the first argument.
@@ -73,19 +75,20 @@ impl EventSink for RecordingSink {
     fn close(&self, _: CloseReason) {}
 }
 
-/// A policy under which no event is over its budget.
-pub(in crate::hub) fn policy(grace: Duration, typing_timeout: Duration) -> RoomPolicy {
-    RoomPolicy {
+/// Settings under which no event is over its budget.
+pub(in crate::hub) fn policy(grace: Duration, typing_timeout: Duration) -> RoomSettings {
+    RoomSettings {
         grace,
         max_announced_users: 0,
         typing_timeout,
         max_typists: 0,
         fan_out: Arc::new(FanOutBudget::new(Rate::new(0, 0))),
+        policies: CurrentPolicies::default(),
     }
 }
 
 /// A room without members that is subscribed.
-pub(in crate::hub) fn room(policy: RoomPolicy, has_other_nodes: bool) -> Room {
+pub(in crate::hub) fn room(policy: RoomSettings, has_other_nodes: bool) -> Room {
     let subscribed = Box::pin(std::future::ready(Ok(())));
     let name = RoomName::parse("lobby").unwrap();
     Room::new(name, policy.into(), subscribed, has_other_nodes)
@@ -113,6 +116,7 @@ pub(in crate::hub) fn connection_with(user: &str, sink: Arc<dyn EventSink>) -> C
             principal,
             permit,
             unverified_address: None,
+            trace: TraceParent::default(),
         },
         Namespace::root(),
         (ConnectionId::generate(), None),

@@ -20,6 +20,7 @@ use crate::{
         TypingSettings,
     },
     model::{Namespace, NodeId, RoomKey, RoomName, UserId},
+    policies::CurrentPolicies,
     sync::lock,
 };
 
@@ -231,7 +232,9 @@ fn hub_with_timers(backend: Backend, stream: Deliveries) -> Hub {
         grace: Duration::from_secs(25),
         node: NodeInfo::started_now("node".into(), "127.0.0.1:3000".into(), "memory".into()),
         hooks: Arc::default(),
+        answer_window: Duration::from_secs(60),
         documents: DocumentSettings::default(),
+        policies: CurrentPolicies::default(),
     };
     let authority = Authority::new(AuthorityConfig::default()).unwrap();
     let hub = Hub::new(backend, authority, settings, Arc::default());

@@ -19,6 +19,7 @@ use crate::{
     limits::Rate,
     model::Timestamp,
     retry::log_in_bursts,
+    traces::TraceParent,
 };
 
 /// Identifies the sender of a request.
@@ -135,6 +136,7 @@ impl Authenticator {
             auth: None,
             headers,
             ip: Some(address),
+            trace: TraceParent::read(&request.headers),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::{fs, path::Path};
 
-fn replay(target: &str, parse: fn(&[u8])) {
+/// Parses every input of a target.
+pub(crate) fn replay(target: &str, parse: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/corpus")
         .join(target);

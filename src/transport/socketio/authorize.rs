@@ -36,6 +36,11 @@ impl ConnectError {
         Self(wire::encode_refusal(error.shown_code(), Some(error)))
     }
 
+    /// The same with another message than the error's code.
+    pub(super) fn with_message(message: &str, error: &Error) -> Self {
+        Self(wire::encode_refusal(message, Some(error)))
+    }
+
     /// Refuses a CONNECT as the application does.
     fn of_application(reject: &Reject) -> Self {
         Self(wire::encode_refusal(reject.message(), reject.data()))

@@ -1,6 +1,9 @@
 //! CONNECT to a namespace: the connect middleware, and what happens once socketioxide has replied.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, Weak},
+};
 
 use socketioxide::{
     ProtocolVersion,
@@ -61,7 +64,12 @@ impl ConnectTarget {
     }
 }
 
-type PendingSlot = Arc<Mutex<Option<PendingConnection>>>;
+/// The decision about a CONNECT: what the connect handler needs, or the refusal.
+pub(super) type Accepting<'a, T> =
+    Pin<Box<dyn Future<Output = Result<T, ConnectError>> + Send + 'a>>;
+
+/// What a middleware has left for the connect handler.
+type PendingSlot<T> = Arc<Mutex<Option<T>>>;
 
 impl SocketIoTransport {
     /// The connect middleware: decides about a CONNECT, and decides again if its client sends another one meanwhile.
@@ -72,32 +80,17 @@ impl SocketIoTransport {
         target: ConnectTarget,
     ) -> Result<(), ConnectError> {
         let session = session_of(socket)?;
-        let namespaces = session.inbound().namespaces();
-        // None if socketioxide was given the CONNECT twice: its client has had a reply, and has left.
-        let mut auth = namespaces
-            .take_request(socket.ns())
-            .ok_or_else(ConnectError::suppressed)?;
-        if let Some(rates) = session.previous_rates(&target.namespace) {
-            self.hub.wait_connect_permit(&rates).await;
-        }
-        loop {
-            let result = self
-                .accept_connect(socket, &connecting, &target, &auth)
-                .await;
-            let accepted = result.is_ok().then(|| connecting.0.clone());
-            match namespaces.finish_connect(socket.ns(), accepted) {
-                ConnectDecision::Final => return result,
-                ConnectDecision::Retry(newer) => {
-                    // It holds a place, and the session that its client most likely names again.
-                    drop(socket.extensions.remove::<PendingSlot>());
-                    auth = newer;
+        let (target, connecting) = (&target, &connecting);
+        let accept = |auth: String| -> Accepting<'_, PendingConnection> {
+            Box::pin(async move {
+                if let Some(rates) = session.previous_rates(&target.namespace) {
+                    self.hub.wait_connect_permit(&rates).await;
                 }
-                ConnectDecision::Disconnected => {
-                    drop(socket.extensions.remove::<PendingSlot>());
-                    return Err(ConnectError::suppressed());
-                }
-            }
-        }
+                self.accept_connect(socket, connecting, (target, &auth))
+                    .await
+            })
+        };
+        decide_connect(socket, connecting, accept).await
     }
 
     /// Authorizes a CONNECT and registers the handlers of its socket. Registered later, they would miss the client's first
@@ -106,9 +99,8 @@ impl SocketIoTransport {
         &self,
         socket: &SocketRef,
         connecting: &ConnectingSocket,
-        target: &ConnectTarget,
-        auth: &str,
-    ) -> Result<(), ConnectError> {
+        (target, auth): (&ConnectTarget, &str),
+    ) -> Result<PendingConnection, ConnectError> {
         let session = session_of(socket)?;
         let served = self.namespace(&target.namespace);
         let greets = served.handlers.on_connect().is_some();
@@ -147,39 +139,46 @@ impl SocketIoTransport {
         };
         session.set_connect_reply(socket.ns(), reply);
         session.add_socket(connecting.0.clone());
-        let metrics = self.hub.metrics().clone();
-        let outbox = session.outbox().clone();
-        let charge = session.account().charge(inbox::UNCHARGED_BYTES);
-        let (sender, receiver) = inbox::channel(
-            self.inbox_limits,
-            target.namespace.clone(),
-            (outbox, charge),
-            metrics,
-        );
         let uses_rooms = self.uses_rooms && target.document.is_none();
         let rooms = uses_rooms.then(Arc::<SocketRooms>::default);
-        let end = Arc::<SocketEnd>::default();
-        socket.on_fallback(sender);
-        socket.on_disconnect(SocketEndHandler {
-            rooms: rooms.clone(),
-            end: end.clone(),
-            inbox: receiver.inbox().clone(),
-        });
-        let pending: PendingSlot = Arc::new(Mutex::new(Some(PendingConnection {
+        let (inbox, end) = self.receive(socket, session, (&target.namespace, rooms.clone()));
+        Ok(PendingConnection {
             prepared,
-            inbox: receiver,
+            inbox,
             rooms,
             end,
             greeting,
             target: target.clone(),
-        })));
-        socket.extensions.insert(pending);
-        Ok(())
+        })
+    }
+
+    /// Registers the handlers of a socket: what queues its events, and what notes its end.
+    pub(super) fn receive(
+        &self,
+        socket: &Socket,
+        session: &EngineSession,
+        (namespace, rooms): (&Namespace, Option<Arc<SocketRooms>>),
+    ) -> (InboxReceiver, Arc<SocketEnd>) {
+        let charge = session.account().charge(inbox::UNCHARGED_BYTES);
+        let (sender, receiver) = inbox::channel(
+            self.inbox_limits,
+            namespace.clone(),
+            (session.outbox().clone(), charge),
+            self.hub.metrics().clone(),
+        );
+        let end = Arc::<SocketEnd>::default();
+        socket.on_fallback(sender);
+        socket.on_disconnect(SocketEndHandler {
+            rooms,
+            end: end.clone(),
+            inbox: receiver.inbox().clone(),
+        });
+        (receiver, end)
     }
 
     /// The connect handler: socketioxide has replied to CONNECT. Sends the session event and runs the connection's worker.
     pub(super) async fn run_connection(self: Arc<Self>, socket: SocketRef, io: SocketIo) {
-        let Some((pending, engine_session)) = take_pending(&socket) else {
+        let Some((pending, engine_session)) = take_pending::<PendingConnection>(&socket) else {
             return;
         };
         let namespace = self.namespace(pending.prepared.namespace());
@@ -226,9 +225,39 @@ impl SocketIoTransport {
     }
 }
 
+/// Decides about a CONNECT by `accept`, which is given its `auth` payload and returns what the connect handler needs; decides again
+/// if its client sends another one meanwhile.
+pub(super) async fn decide_connect<'a, T: Send + 'static>(
+    socket: &SocketRef,
+    connecting: &ConnectingSocket,
+    accept: impl Fn(String) -> Accepting<'a, T>,
+) -> Result<(), ConnectError> {
+    let namespaces = session_of(socket)?.inbound().namespaces();
+    // None if socketioxide was given the CONNECT twice: its client has had a reply, and has left.
+    let mut auth = namespaces
+        .take_request(socket.ns())
+        .ok_or_else(ConnectError::suppressed)?;
+    loop {
+        let result = accept(auth).await;
+        let accepted = result.is_ok().then(|| connecting.0.clone());
+        match namespaces.finish_connect(socket.ns(), accepted) {
+            ConnectDecision::Final => {
+                let pending: PendingSlot<T> = Arc::new(Mutex::new(Some(result?)));
+                socket.extensions.insert(pending);
+                return Ok(());
+            }
+            // What was accepted is dropped first: it holds a place, and the session that its client most likely names again.
+            ConnectDecision::Retry(newer) => auth = newer,
+            ConnectDecision::Disconnected => return Err(ConnectError::suppressed()),
+        }
+    }
+}
+
 /// Takes what the middleware has left, now that the socket has connected; `None` if there is nothing.
-pub(super) fn take_pending(socket: &SocketRef) -> Option<(PendingConnection, Arc<EngineSession>)> {
-    let slot = socket.extensions.remove::<PendingSlot>();
+pub(super) fn take_pending<T: Send + 'static>(
+    socket: &SocketRef,
+) -> Option<(T, Arc<EngineSession>)> {
+    let slot = socket.extensions.remove::<PendingSlot<T>>();
     let pending = slot.and_then(|slot| lock(&slot).take());
     let session = session_of(socket).ok().cloned();
     let (Some(pending), Some(session)) = (pending, session) else {

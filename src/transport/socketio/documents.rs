@@ -14,7 +14,7 @@ mod worker;
 use super::{
     SocketIo, SocketIoTransport, SocketRef,
     authorize::ConnectError,
-    connect::{ConnectTarget, ConnectingSocket, session_of, take_pending},
+    connect::{ConnectTarget, ConnectingSocket, PendingConnection, session_of, take_pending},
     event_sink::SocketEventSink,
 };
 use crate::{
@@ -58,7 +58,7 @@ pub(super) async fn serve(io: &SocketIo, transport: Arc<SocketIoTransport>) {
 impl SocketIoTransport {
     /// The connect handler of documents: socketioxide has replied to CONNECT.
     async fn run_document(self: Arc<Self>, socket: SocketRef) {
-        let Some((pending, engine_session)) = take_pending(&socket) else {
+        let Some((pending, engine_session)) = take_pending::<PendingConnection>(&socket) else {
             return;
         };
         let Some(document) = pending.target.document else {

@@ -262,7 +262,14 @@ impl EventSink for SocketEventSink {
     }
 
     fn client(&self) -> ClientState {
-        self.outbox.client_state("socketio")
+        ClientState {
+            address: Some(self.session.address()),
+            ..self.outbox.client_state("socketio")
+        }
+    }
+
+    fn polls(&self) -> bool {
+        self.outbox.is_polling()
     }
 
     fn is_behind(&self) -> bool {

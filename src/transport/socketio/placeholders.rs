@@ -51,7 +51,7 @@ pub(super) fn find_placeholders(text: &str) -> Vec<Holder> {
 ///
 /// # Errors
 /// `bad_request` if a placeholder names no attachment, or one that another placeholder names.
-pub(super) fn check_placeholders(
+pub(crate) fn check_placeholders(
     values: &[&RawValue],
     attachments: &VecDeque<Bytes>,
 ) -> Result<()> {

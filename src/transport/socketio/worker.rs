@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::task::consume_budget;
+use tracing::Instrument;
 
 mod application;
 mod hook;
+mod repeats;
 
 pub(super) use self::application::Greeting;
 use super::{
@@ -26,7 +28,10 @@ use super::{
 use crate::{
     error::{Code, Error, Result},
     events::{CONTRACT_EVENTS, Owner, RelayMode},
-    hub::{Connection, Executor, Reply, ReplySink, Request, RequestCost, track_idle},
+    hub::{
+        AnswerTurn, Connection, Executor, PendingAnswer, Reply, ReplySink, Request, RequestCost,
+        track_idle,
+    },
     model::{EventPayload, MAX_EVENT_BYTES, RoomName},
     transport::requests::{self, named_room},
 };
@@ -43,6 +48,8 @@ pub(super) struct Worker {
     namespace: ServedNamespace,
     io: SocketIo,
     end: Arc<SocketEnd>,
+    /// An event that its client may have sent to another node before has been looked up there.
+    asked_elsewhere: bool,
     /// Its place among the connections with the same id, if the application is told of its beginning or end.
     place: Option<Place>,
 }
@@ -67,6 +74,8 @@ struct AckTarget {
     room: Option<RoomName>,
     /// The ack id, if the client asked for an ack.
     ack: Option<i64>,
+    /// Keeps the answer of an event that may be sent again.
+    answer: Option<PendingAnswer>,
 }
 
 impl Worker {
@@ -87,6 +96,7 @@ impl Worker {
             inbox,
             io,
             end,
+            asked_elsewhere: false,
             place,
         }
     }
@@ -179,23 +189,41 @@ impl Worker {
     async fn handle(&mut self, mut packet: EventPacket) {
         let ack = packet.ack.take();
         let arguments = packet.arguments(self.transport.nesting);
-        let target = AckTarget::new(arguments.as_ref().ok(), ack);
+        let mut target = AckTarget::new(arguments.as_ref().ok(), ack);
         let arguments = match arguments {
             Ok(arguments) => arguments,
             Err(error) => return self.executor.execute(target, Err(error)).await,
         };
-        let result = match self.namespace.owners.owner(&arguments.event) {
+        let (hub, text) = (&self.transport.hub, packet.text.as_str());
+        hub.tap_event(self.executor.connection(), text);
+        let owner = self.namespace.owners.owner(&arguments.event);
+        if self.may_repeat(owner, &arguments.event, ack) {
+            // Boxed: most events need none of this.
+            match Box::pin(self.take_answer_turn(&packet)).await {
+                Ok(AnswerTurn::First(answer)) => target.answer = Some(answer),
+                Ok(AnswerTurn::Repeated(answer)) => {
+                    return self.executor.sink().send(&target, Ok(&answer));
+                }
+                Err(error) => return self.executor.execute(target, Err(error)).await,
+            }
+        }
+        let result = match owner {
             Some(Owner::Contract) => {
                 let request = parse_request(&arguments, packet.attachments.is_some());
                 return self.executor.execute(target, request).await;
             }
             Some(Owner::Application) => {
-                let called = self.call_handler(&arguments, &packet, target.ack).await;
+                let span = self.executor.span("event", None, Some(&arguments.event));
+                let answer = target.answer.take();
+                let calling = self.call_handler(&arguments, &packet, (ack, answer));
+                let called = calling.instrument(span).await;
                 return self.finish_handler(&target, called);
             }
             Some(Owner::Hook(index)) => {
                 // Boxed: most events need none of this.
-                return Box::pin(self.call_hook(index, &arguments, &packet, &target)).await;
+                let span = self.executor.span("event", None, Some(&arguments.event));
+                let calling = self.call_hook(index, &arguments, &packet, &target);
+                return Box::pin(calling.instrument(span)).await;
             }
             Some(Owner::Relay(mode)) => self.relay(&arguments, &packet, mode).await,
             None => self.refuse().await,
@@ -252,7 +280,12 @@ impl SocketReplySink {
     /// Sends the ack, or an `error` event if the client asked for no ack and the event failed.
     fn send(&self, target: &AckTarget, result: Result<&EventPayload, &Error>) {
         match (target.ack, result) {
-            (Some(ack), Ok(reply)) => self.event_sink.acknowledge_payload(ack, reply),
+            (Some(ack), Ok(reply)) => {
+                if let Some(answer) = &target.answer {
+                    answer.give(reply);
+                }
+                self.event_sink.acknowledge_payload(ack, reply);
+            }
             (Some(ack), Err(error)) => self.event_sink.acknowledge_failure(ack, error),
             (None, Ok(_)) => {}
             (None, Err(error)) => self.send_error(target, error),
@@ -281,6 +314,7 @@ impl AckTarget {
             event: event.to_owned(),
             room: None,
             ack: None,
+            answer: None,
         }
     }
 
@@ -296,6 +330,7 @@ impl AckTarget {
                 Some(_) => None,
             },
             ack,
+            answer: None,
         }
     }
 }

@@ -154,6 +154,7 @@ impl Outbox {
     ) -> ClientState {
         ClientState {
             transport,
+            address: None,
             queue: Arc::as_ptr(self).addr(),
             queued_bytes: self.bytes.load(Ordering::Relaxed),
         }
@@ -272,6 +273,9 @@ impl Outbox {
             return;
         }
         if state.bytes < before {
+            self.metrics
+                .sent_bytes
+                .inc_by((before - state.bytes) as u64);
             self.record_progress(state, effects);
         }
         if state.blocked {

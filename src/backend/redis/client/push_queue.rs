@@ -18,8 +18,8 @@ const MAX_BYTES: usize = 32 << 20;
 const OVERHEAD: usize = 128;
 
 pub(crate) enum Push {
-    /// A message: its channel and payload.
-    Published(String, Vec<u8>),
+    /// A message: its channel and payload, and the pattern by which the channel is subscribed to, if it is by one.
+    Published(String, Vec<u8>, Option<String>),
     /// The queue was full: pushes behind this were dropped.
     Overflowed,
     /// The connection was lost, or this node of the Cluster no longer owns the channel's slot.
@@ -61,11 +61,11 @@ impl PushQueue {
     ) -> impl Fn(PushInfo) -> Result<(), SendError> + use<> {
         let (bound, sender) = (self.bound.clone(), self.sender.clone());
         move |push| match push.kind {
-            PushKind::Message | PushKind::SMessage => {
+            PushKind::Message | PushKind::SMessage | PushKind::PMessage => {
                 if bound.overflowed.load(Ordering::Acquire) {
                     return Ok(());
                 }
-                let Some((channel, payload)) = message(push.data) else {
+                let Some((channel, payload, pattern)) = message(push.data) else {
                     return Ok(());
                 };
                 let cost = cost(&channel, &payload);
@@ -74,7 +74,7 @@ impl PushQueue {
                     bound.overflowed.store(true, Ordering::Release);
                     return sender.send(Push::Overflowed).map_err(|_| SendError);
                 }
-                let push = Push::Published(channel, payload);
+                let push = Push::Published(channel, payload, pattern);
                 sender.send(push).map_err(|_| SendError)
             }
             // The slot has moved to another node of the Cluster.
@@ -90,7 +90,7 @@ impl PushQueue {
     pub(crate) async fn recv(&mut self) -> Option<Push> {
         let push = self.queue.recv().await?;
         match &push {
-            Push::Published(channel, payload) => {
+            Push::Published(channel, payload, _) => {
                 let cost = cost(channel, payload);
                 self.bound.bytes.fetch_sub(cost, Ordering::AcqRel);
             }
@@ -109,10 +109,21 @@ fn names(data: &[Value], channel: &str) -> bool {
     matches!(data.first(), Some(Value::BulkString(name)) if name == channel.as_bytes())
 }
 
-fn message(data: Vec<Value>) -> Option<(String, Vec<u8>)> {
-    let [Value::BulkString(channel), Value::BulkString(payload)] = <[_; 2]>::try_from(data).ok()?
-    else {
+/// The channel, payload and pattern of a push. Only the last of three kinds has a pattern, and it comes first.
+fn message(mut data: Vec<Value>) -> Option<(String, Vec<u8>, Option<String>)> {
+    let pattern = match data.len() {
+        3 => Some(text(data.remove(0))?),
+        _ => None,
+    };
+    let [channel, Value::BulkString(payload)] = <[_; 2]>::try_from(data).ok()? else {
         return None;
     };
-    Some((String::from_utf8(channel).ok()?, payload))
+    Some((text(channel)?, payload, pattern))
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::BulkString(text) => String::from_utf8(text).ok(),
+        _ => None,
+    }
 }

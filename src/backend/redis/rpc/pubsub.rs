@@ -14,13 +14,15 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::{
-    PubSub, PubSubMessages,
+    Channel, PubSub, PubSubMessages,
     redis::{context::NodeContext, dropped::DropReason},
 };
 
 mod task;
+mod topic;
 
 use task::PubSubTask;
+use topic::Topic;
 
 /// Bytes that may be queued to be published.
 const MAX_QUEUED_BYTES: usize = 16 << 20;
@@ -31,10 +33,17 @@ const OVERHEAD: usize = 128;
 /// How many messages of a channel may be queued for a subscriber.
 const SUBSCRIBER_QUEUE: usize = 1024;
 
+/// How many messages of other systems may be queued; what comes meanwhile waits in the connection's queue, which is bounded in bytes.
+const OTHER_SYSTEMS_QUEUE: usize = 8;
+
 enum PubSubCommand {
     Publish(OutgoingMessage),
-    Subscribe(String, mpsc::Sender<(String, Vec<u8>)>, oneshot::Sender<()>),
-    Unsubscribe(String),
+    Subscribe(
+        Vec<Topic>,
+        mpsc::Sender<(String, Vec<u8>)>,
+        oneshot::Sender<()>,
+    ),
+    Unsubscribe(Topic),
     /// Publish what is queued, and end.
     Close,
 }
@@ -55,6 +64,28 @@ pub(crate) struct RedisPubSub {
     context: Arc<NodeContext>,
     commands: mpsc::UnboundedSender<PubSubCommand>,
     state: Arc<PubSubState>,
+    /// How many messages may be queued for a subscriber.
+    queue: usize,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    BetweenNodes,
+    /// Messages of other systems, of whose payloads so many bytes are of interest.
+    OtherSystems {
+        max_payload: usize,
+    },
+}
+
+impl Purpose {
+    /// How logs call it.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::BetweenNodes => "nodes",
+            Self::OtherSystems { .. } => "emitters of other systems",
+        }
+    }
 }
 
 #[derive(Default)]
@@ -67,15 +98,24 @@ struct PubSubState {
 }
 
 impl RedisPubSub {
+    /// A connection for messages between nodes.
     pub(crate) fn open(context: Arc<NodeContext>) -> Self {
+        Self::open_for(Purpose::BetweenNodes, context)
+    }
+
+    fn open_for(purpose: Purpose, context: Arc<NodeContext>) -> Self {
         let (commands, receiver) = mpsc::unbounded_channel();
         let state = Arc::<PubSubState>::default();
-        let task = PubSubTask::new(context.clone(), receiver, state.clone());
+        let task = PubSubTask::new(purpose, context.clone(), receiver, state.clone());
         tokio::spawn(task.run());
         Self {
             context,
             commands,
             state,
+            queue: match purpose {
+                Purpose::BetweenNodes => SUBSCRIBER_QUEUE,
+                Purpose::OtherSystems { .. } => OTHER_SYSTEMS_QUEUE,
+            },
         }
     }
 
@@ -105,9 +145,14 @@ impl PubSub for RedisPubSub {
     }
 
     fn subscribe(&self, channel: String) -> BoxFuture<'static, PubSubMessages> {
-        let (sender, messages) = mpsc::channel(SUBSCRIBER_QUEUE);
+        self.subscribe_all(vec![Channel::Named(channel)])
+    }
+
+    fn subscribe_all(&self, channels: Vec<Channel>) -> BoxFuture<'static, PubSubMessages> {
+        let (sender, messages) = mpsc::channel(self.queue);
         let (done, subscribed) = oneshot::channel();
-        let subscribe = PubSubCommand::Subscribe(channel, sender, done);
+        let topics = channels.iter().map(Topic::of).collect();
+        let subscribe = PubSubCommand::Subscribe(topics, sender, done);
         let _ = self.commands.send(subscribe);
         Box::pin(async move {
             let _ = subscribed.await;
@@ -115,8 +160,14 @@ impl PubSub for RedisPubSub {
         })
     }
 
+    fn for_other_systems(&self, max_payload: usize) -> Arc<dyn PubSub> {
+        let purpose = Purpose::OtherSystems { max_payload };
+        Arc::new(Self::open_for(purpose, self.context.clone()))
+    }
+
     fn unsubscribe(&self, channel: String) {
-        let _ = self.commands.send(PubSubCommand::Unsubscribe(channel));
+        let topic = Topic::of(&Channel::Named(channel));
+        let _ = self.commands.send(PubSubCommand::Unsubscribe(topic));
     }
 
     fn node_count(&self) -> usize {

@@ -230,7 +230,7 @@ impl Subscription {
             };
             tokio::select! {
                 push = push => match push {
-                    Some(Push::Published(channel, payload)) => {
+                    Some(Push::Published(channel, payload, _)) => {
                         self.handle_message(&channel, &payload).await?;
                     }
                     Some(Push::Overflowed) => self.resync().await?,

@@ -25,6 +25,7 @@ fn keeping(folder: &Path, messages: u64) -> SqliteConfig {
     SqliteConfig {
         retention: Retention {
             default: policy(messages, AGE),
+            policies: Vec::new(),
             rules: Vec::new(),
         },
         idempotency: AGE,

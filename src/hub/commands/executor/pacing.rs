@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tracing::Instrument;
+
 use super::{Executor, Publish, Reply, ReplySink, Request, RequestCost};
 use crate::{error::Result, hub::connections::connection_closing};
 
@@ -44,6 +46,28 @@ impl<S: ReplySink> Executor<S> {
             self.backlog.start(now);
         }
         Ok(wait)
+    }
+
+    /// As [`reserve`](Self::reserve), with the permit of a room that has a rate of its own.
+    pub(super) fn reserve_all(
+        &mut self,
+        cost: RequestCost,
+        request: &Result<Request>,
+    ) -> Result<Duration> {
+        let wait = self.reserve(cost)?;
+        let Ok(Request::Publish(publish)) = request else {
+            return Ok(wait);
+        };
+        let now = Instant::now();
+        let max_wait = self.backlog.max_wait(now);
+        let connection = &*self.connection;
+        let in_room = self
+            .hub
+            .reserve_in_room(connection, &publish.room, now, max_wait)?;
+        if !in_room.is_zero() {
+            self.backlog.start(now);
+        }
+        Ok(wait.max(in_room))
     }
 
     /// Drives everything else until a permit may be used, or the client has gone.
@@ -98,10 +122,12 @@ impl<S: ReplySink> Executor<S> {
         };
         let (hub, connection) = (self.hub.clone(), self.connection.clone());
         // Whatever comes after it waits until it is sent.
-        self.in_flight.push_stored(async move {
+        let span = self.publish_span(&publish);
+        let sending = async move {
             let room = publish.room.clone();
             let sent = hub.publish_admitted(&connection, publish).await;
             (target, sent.map(|_| Reply::Sent { room }))
-        });
+        };
+        self.in_flight.push_stored(sending.instrument(span));
     }
 }

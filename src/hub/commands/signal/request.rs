@@ -50,10 +50,17 @@ struct SignalNotice<'a> {
 }
 
 impl SignalRequest {
-    pub(super) fn new(sender: &Connection, signal: &Signal) -> Self {
+    /// A signal of a connection; `may_signal_in` says in which rooms members may send any.
+    pub(super) fn new(
+        sender: &Connection,
+        signal: &Signal,
+        may_signal_in: impl Fn(&RoomName) -> bool,
+    ) -> Self {
         let principal = sender.principal();
         let mut rooms = sender.rooms();
-        rooms.retain(|room| !room.is_personal() && principal.may(Permission::Signal, room));
+        rooms.retain(|room| {
+            !room.is_personal() && principal.may(Permission::Signal, room) && may_signal_in(room)
+        });
         Self {
             to: signal.to.clone(),
             from: SignalSender {

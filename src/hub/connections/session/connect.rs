@@ -74,6 +74,7 @@ impl Hub {
         if was_stored {
             self.announce_session(&connection);
         }
+        self.enforce_policies_on(&connection);
         for room in join {
             if let Err(error) = self.admit(&connection, &room).await {
                 log_in_bursts!(warn, %error, %room, "a hook's reply to connect names a room that cannot be joined");
@@ -147,10 +148,15 @@ impl Hub {
         let application = live.as_ref().map(|live| live.application_data());
         let mut application = application.unwrap_or(resumed.application);
         let principal = new.admitted.principal.clone();
+        let is_verified = new.admitted.unverified_address.is_none();
         let (rooms, forbidden): (Memberships, Memberships) = taken
             .unwrap_or(resumed.rooms)
             .into_iter()
-            .partition(|(room, _)| application.granted.may_be_in(&principal, room));
+            .partition(|(room, _)| {
+                let granted = &application.granted;
+                granted.contains(room)
+                    || granted.may_be_in(&principal, room) && self.policy_lets_in(room, is_verified)
+            });
         application.granted.retain_joined(&rooms);
         let connection = Arc::new_cyclic(|itself| {
             let trigger = self.catch_up_trigger(itself);

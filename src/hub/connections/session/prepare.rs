@@ -10,7 +10,9 @@ use crate::{
         connections::Memberships,
     },
     model::{ConnectionId, Incarnation, Namespace, Offset, Pid},
+    traces::{self, TraceParent},
 };
+use tracing::Instrument;
 
 use super::resume::{ResumeRequest, ResumedSession};
 
@@ -87,6 +89,26 @@ impl Hub {
     /// `limit_reached` if the user has too many connections, `unavailable` while the session cannot be read, or if a hook does not answer;
     /// and the hook's refusal.
     pub(crate) async fn prepare_connection(
+        &self,
+        namespace: Namespace,
+        principal: Principal,
+        resume: ResumeRequest,
+        facts: ClientFacts<'_>,
+    ) -> Result<PreparedConnection> {
+        let span = traces::connect(&namespace, &facts.trace);
+        let is_traced = facts.trace.is_some();
+        let preparing = self.prepare(namespace, principal, resume, facts);
+        let prepared = preparing.instrument(span.clone()).await;
+        let mut prepared =
+            prepared.inspect_err(|error| traces::record_error(&span, error.code().as_str()))?;
+        traces::record_connection(&span, &prepared.connection());
+        if is_traced {
+            prepared.admitted.trace = TraceParent::of(&span);
+        }
+        Ok(prepared)
+    }
+
+    async fn prepare(
         &self,
         namespace: Namespace,
         principal: Principal,

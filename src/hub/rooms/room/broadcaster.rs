@@ -8,22 +8,23 @@ use std::{sync::Arc, time::Instant};
 
 use indexmap::IndexMap;
 
-use super::RoomPolicy;
+use super::RoomSettings;
 use crate::{
-    auth::Permission,
+    auth::{Permission, Principal},
     backend::ClusterNotice,
     hub::{
         connections::{Connection, Subscriber},
         event::OutgoingEvent,
     },
     model::{ConnectionId, Offset, RoomName, UserId},
+    policies::PresenceRule,
 };
 
 /// Sends events to the members of one room.
 pub(super) struct Broadcaster {
     room: RoomName,
     members: IndexMap<ConnectionId, RoomMember>,
-    policy: Arc<RoomPolicy>,
+    settings: Arc<RoomSettings>,
     /// Notices for other nodes, to be sent by the registry.
     notices: Vec<ClusterNotice>,
     counters: SendCounters,
@@ -62,11 +63,11 @@ pub(in crate::hub) enum Membership {
 }
 
 impl Broadcaster {
-    pub(super) fn new(room: RoomName, policy: Arc<RoomPolicy>) -> Self {
+    pub(super) fn new(room: RoomName, settings: Arc<RoomSettings>) -> Self {
         Self {
             room,
             members: IndexMap::new(),
-            policy,
+            settings,
             notices: Vec::new(),
             counters: SendCounters::default(),
         }
@@ -76,8 +77,8 @@ impl Broadcaster {
         &self.room
     }
 
-    pub(super) fn policy(&self) -> &RoomPolicy {
-        &self.policy
+    pub(super) fn settings(&self) -> &RoomSettings {
+        &self.settings
     }
 
     /// Adds a connection. One that takes the place of another with the same id continues as that member.
@@ -87,7 +88,7 @@ impl Broadcaster {
             return Membership::Closed;
         }
         let principal = connection.principal();
-        let sees_presence = principal.may(Permission::Presence, &self.room);
+        let sees_presence = self.shows_users_to(&principal);
         if let Some(member) = self.members.get_mut(&connection.id()) {
             member.sees_presence = sees_presence;
             member.subscriber = subscriber.clone();
@@ -125,11 +126,23 @@ impl Broadcaster {
         }
     }
 
-    /// Updates what a member may see after its identity was replaced.
+    /// Updates what a member may see after its identity or the policies were replaced.
     pub(super) fn update_permissions(&mut self, connection: &Connection) {
+        let sees_presence = self.shows_users_to(&connection.principal());
         if let Some(member) = self.members.get_mut(&connection.id()) {
-            member.sees_presence = connection.principal().may(Permission::Presence, &self.room);
+            member.sees_presence = sees_presence;
         }
+    }
+
+    /// Whether events about single users are for a member.
+    fn shows_users_to(&self, principal: &Principal) -> bool {
+        principal.may(Permission::Presence, &self.room) && self.shows_users()
+    }
+
+    /// Whether members are told about single users at all.
+    pub(super) fn shows_users(&self) -> bool {
+        let policies = self.settings.policies.get();
+        policies.presence(&self.room) == PresenceRule::Users
     }
 
     /// Records that a member is sent a list of the users now; false if it is no member.
@@ -198,17 +211,17 @@ impl Broadcaster {
         deliveries: usize,
         now: Instant,
     ) -> Option<Instant> {
-        self.policy.fan_out.spend(user, deliveries, now)
+        self.settings.fan_out.spend(user, deliveries, now)
     }
 
     /// When members may be sent something about `user` again; `None`: now.
     pub(super) fn ready_at(&self, user: &UserId, now: Instant) -> Option<Instant> {
-        self.policy.fan_out.ready_at(user, now)
+        self.settings.fan_out.ready_at(user, now)
     }
 
     /// Charges `user` for an event to all members that is sent whatever its budget.
     pub(super) fn charge(&self, user: &UserId, now: Instant) {
-        self.policy.fan_out.charge(user, self.len(), now);
+        self.settings.fan_out.charge(user, self.len(), now);
     }
 
     /// Counts an event that is sent later than it happened.

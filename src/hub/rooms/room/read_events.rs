@@ -48,7 +48,7 @@ impl ReadEvents {
             return;
         };
         let mut deliveries = members.len();
-        if presence.is_crowded() {
+        if is_private(members, presence) {
             deliveries /= LOOKS_PER_DELIVERY;
         }
         match members.spend_deliveries(&update.user, deliveries, now) {
@@ -75,6 +75,11 @@ impl ReadEvents {
     }
 }
 
+/// Whether users are told of their own progress alone.
+fn is_private(members: &Broadcaster, presence: &Presence) -> bool {
+    presence.is_crowded() || !members.shows_users()
+}
+
 fn send(members: &mut Broadcaster, presence: &Presence, update: ReadUpdate) {
     let ReadUpdate {
         user,
@@ -84,9 +89,9 @@ fn send(members: &mut Broadcaster, presence: &Presence, update: ReadUpdate) {
     let room = members.room().clone();
     let argument = json!({ "room": room, "user": user, "seq": seq });
     let event = OutgoingEvent::room_notice("read", &room, &argument);
-    let crowded = presence.is_crowded();
+    let private = is_private(members, presence);
     members.send(&event, |id, member| {
-        (!crowded || member.user == user) && Some(id) != connection
+        (!private || member.user == user) && Some(id) != connection
     });
     if connection.is_some() {
         members.notify_nodes(ClusterNotice::Read { user, seq });

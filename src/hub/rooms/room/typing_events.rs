@@ -93,7 +93,7 @@ impl TypingEvents {
         after: Option<Seq>,
         now: Instant,
     ) {
-        let policy = members.policy();
+        let policy = members.settings();
         let typing = self
             .typing
             .get_or_insert_with(|| Typing::new(policy.typing_timeout, policy.max_typists).into());

@@ -69,12 +69,13 @@ impl EngineEndpoint {
         }
         let budget = self.max_payload.min(MAX_POLL_RESPONSE);
         let rewritten = rewrite_poll_response(&body, encoding, session.outbox(), budget);
-        Ok(poll_response(rewritten.unwrap_or_else(|| {
-            PollingResponse {
-                bytes: body.into(),
-                binary: false,
-            }
-        })))
+        let response = rewritten.unwrap_or_else(|| PollingResponse {
+            bytes: body.into(),
+            binary: false,
+        });
+        let metrics = self.admission.hub().metrics();
+        metrics.sent_bytes.inc_by(response.bytes.len() as u64);
+        Ok(poll_response(response))
     }
 
     /// Leaves a client's packets unread while one of its inboxes is full. It sends no heartbeat meanwhile, so they are sent in
@@ -117,6 +118,8 @@ impl EngineEndpoint {
                 return Err(Error::bad_request(message));
             }
         };
+        let metrics = self.admission.hub().metrics();
+        metrics.received_bytes.inc_by(body.len() as u64);
         let binary = parts
             .headers
             .get(header::CONTENT_TYPE)

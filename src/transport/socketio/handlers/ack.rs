@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{HandlerError, encoding::encode_ack};
-use crate::{error::Result, model::EventPayload, transport::socketio::event_sink::SocketEventSink};
+use crate::{
+    error::Result, hub::PendingAnswer, model::EventPayload,
+    transport::socketio::event_sink::SocketEventSink,
+};
 
 /// Sends the ack of an event, with any values. As an argument of a handler it takes the place of what the handler returns: nothing
 /// is sent by itself then, and the handler may hand it to a task that acknowledges later.
@@ -26,11 +29,17 @@ pub struct AckSender {
     sink: Arc<SocketEventSink>,
     /// `None`: the client asked for no ack.
     id: Option<i64>,
+    /// Keeps what is sent, if the client may send the event again.
+    answer: Option<PendingAnswer>,
 }
 
 impl AckSender {
     pub(in crate::transport::socketio) fn new(sink: Arc<SocketEventSink>, id: Option<i64>) -> Self {
-        Self { sink, id }
+        Self {
+            sink,
+            id,
+            answer: None,
+        }
     }
 
     /// Whether the client asked for an ack. Without, nothing is sent.
@@ -60,10 +69,20 @@ impl AckSender {
     /// Sends a failure, `{ ok: false, error }`, as a handler's error does.
     pub fn fail(self, error: impl Into<HandlerError>) {
         let error: HandlerError = error.into();
-        self.send_payload(&error.encode());
+        if let Some(id) = self.id {
+            self.sink.acknowledge_payload(id, &error.encode());
+        }
+    }
+
+    /// Keeps what is sent, but for a failure.
+    pub(super) fn keep_answer(&mut self, answer: Option<PendingAnswer>) {
+        self.answer = answer;
     }
 
     pub(in crate::transport::socketio) fn send_payload(self, payload: &EventPayload) {
+        if let Some(answer) = &self.answer {
+            answer.give(payload);
+        }
         if let Some(id) = self.id {
             self.sink.acknowledge_payload(id, payload);
         }

@@ -129,7 +129,7 @@ impl Emitter {
     /// `unavailable` if the server is stopping.
     pub async fn emit<T: Serialize + ?Sized>(self, event: &str, data: &T) -> Result<()> {
         let hub = self.hub.clone();
-        hub.broadcast(self.encode(event, data)?).await
+        hub.emit(self.encode(event, data)?).await
     }
 
     /// An event that is encoded already, for its receivers.

@@ -31,6 +31,8 @@ pub struct HandlerError {
     data: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Arc<str>>,
     #[serde(skip)]
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
@@ -43,6 +45,7 @@ impl HandlerError {
             message: message.into(),
             data: None,
             retry_after_ms: None,
+            at: None,
             source: None,
         }
     }
@@ -97,6 +100,7 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for HandlerError {
         if let Some(error) = (&error as &dyn Any).downcast_ref::<Error>() {
             return Self {
                 retry_after_ms: error.retry_after_ms(),
+                at: error.place().cloned(),
                 ..Self::new(error.shown_code().to_owned(), error.message().to_owned())
             };
         }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use engineioxide::Str;
 
 use super::{AckSender, DisconnectReason, EventContext, SharedStates};
+use crate::hub::PendingAnswer;
 
 /// An event for a handler; [extractors](super::FromEvent) take from it what they need.
 pub struct EventRequest {
@@ -36,6 +37,13 @@ impl EventRequest {
             ack: Some(ack),
             states,
             disconnect_reason: None,
+        }
+    }
+
+    /// Keeps the answer, if the client may send the event again.
+    pub(in crate::transport::socketio) fn keep_answer(&mut self, answer: Option<PendingAnswer>) {
+        if let Some(ack) = &mut self.ack {
+            ack.keep_answer(answer);
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{AckTarget, Worker};
 use crate::{
     error::{Code, Error, Result},
-    hub::RequestCost,
+    hub::{PendingAnswer, RequestCost},
     model::RoomName,
     retry::log_in_bursts,
     transport::socketio::{
@@ -85,7 +85,7 @@ impl Worker {
         &mut self,
         arguments: &EventArguments<'_>,
         packet: &EventPacket,
-        ack: Option<i64>,
+        (ack, answer): (Option<i64>, Option<PendingAnswer>),
     ) -> (Option<AckSender>, Handled) {
         if let Err(error) = self.executor.wait_turn(RequestCost::Message).await {
             return (Some(self.ack_sender(ack)), Err(error.into()));
@@ -102,7 +102,8 @@ impl Worker {
             return (Some(self.ack_sender(ack)), Err(error.into()));
         };
         let encoded = (packet.text.clone(), packet.attachments.clone());
-        let request = self.request(self.context(), encoded, ack);
+        let mut request = self.request(self.context(), encoded, ack);
+        request.keep_answer(answer);
         self.call(event, handler, request).await
     }
 

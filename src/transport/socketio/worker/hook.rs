@@ -260,7 +260,7 @@ impl EventContext {
             EmitTarget::User(user) => all.to_user(&user),
             EmitTarget::All => all,
         };
-        self.hub.broadcast(emitter.into_broadcast(event)).await
+        self.hub.emit(emitter.into_broadcast(event)).await
     }
 }
 

@@ -52,7 +52,7 @@ impl Outbox {
     }
 
     /// Whether the session polls: no WebSocket is attached yet.
-    pub(in crate::transport::wire) fn is_polling(&self) -> bool {
+    pub(in crate::transport) fn is_polling(&self) -> bool {
         self.lock().gate.is_polling()
     }
 

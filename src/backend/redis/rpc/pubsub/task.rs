@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval},
 };
 
-use super::{OutgoingMessage, PubSubCommand, PubSubState};
+use super::{OutgoingMessage, PubSubCommand, PubSubState, Purpose, Topic};
 use crate::{
     backend::redis::{
         client::{Push, PushQueue, connect},
@@ -41,16 +41,17 @@ enum PubSubEnd {
 
 impl From<RedisError> for PubSubEnd {
     fn from(error: RedisError) -> Self {
-        tracing::debug!(%error, "lost the Pub/Sub connection between nodes");
+        tracing::debug!(%error, "lost a Pub/Sub connection");
         Self::Lost
     }
 }
 
 pub(super) struct PubSubTask {
+    purpose: Purpose,
     context: Arc<NodeContext>,
     commands: mpsc::UnboundedReceiver<PubSubCommand>,
     state: Arc<PubSubState>,
-    subscribers: HashMap<String, mpsc::Sender<(String, Vec<u8>)>>,
+    subscribers: HashMap<Topic, mpsc::Sender<(String, Vec<u8>)>>,
     /// Callers that wait until their channel is subscribed to; dropping these notifies them.
     subscribing: Vec<oneshot::Sender<()>>,
     /// What is to be published, oldest first.
@@ -62,11 +63,13 @@ pub(super) struct PubSubTask {
 
 impl PubSubTask {
     pub(super) fn new(
+        purpose: Purpose,
         context: Arc<NodeContext>,
         commands: mpsc::UnboundedReceiver<PubSubCommand>,
         state: Arc<PubSubState>,
     ) -> Self {
         Self {
+            purpose,
             context,
             commands,
             state,
@@ -87,7 +90,8 @@ impl PubSubTask {
                 return;
             };
             if reconnecting {
-                log_rarely!(info, "the Pub/Sub connection between nodes is back");
+                let with = self.purpose.as_str();
+                log_rarely!(info, with, "the Pub/Sub connection is back");
             }
             let end = self.use_connection(connection, pushes, reconnecting).await;
             self.state.connected.store(false, Ordering::Release);
@@ -95,10 +99,8 @@ impl PubSubTask {
                 return;
             }
             reconnecting = true;
-            log_rarely!(
-                warn,
-                "lost the Pub/Sub connection between nodes; reconnecting"
-            );
+            let with = self.purpose.as_str();
+            log_rarely!(warn, with, "lost the Pub/Sub connection; reconnecting");
         }
     }
 
@@ -132,7 +134,7 @@ impl PubSubTask {
             match connected {
                 Ok(connection) => return Some(connection),
                 Err(error) => {
-                    tracing::debug!(%error, "cannot open the Pub/Sub connection between nodes");
+                    tracing::debug!(%error, "cannot open a Pub/Sub connection");
                 }
             }
             self.subscribing.clear();
@@ -144,12 +146,14 @@ impl PubSubTask {
     fn apply(&mut self, command: PubSubCommand) -> Option<()> {
         match command {
             PubSubCommand::Publish(message) => self.queue.push_back(message),
-            PubSubCommand::Subscribe(channel, sender, subscribed) => {
-                self.subscribers.insert(channel, sender);
+            PubSubCommand::Subscribe(topics, sender, subscribed) => {
+                for topic in topics {
+                    self.subscribers.insert(topic, sender.clone());
+                }
                 self.subscribing.push(subscribed);
             }
-            PubSubCommand::Unsubscribe(channel) => {
-                self.subscribers.remove(&channel);
+            PubSubCommand::Unsubscribe(topic) => {
+                self.subscribers.remove(&topic);
             }
             PubSubCommand::Close => return None,
         }
@@ -163,9 +167,17 @@ impl PubSubTask {
         mut pushes: PushQueue,
         reconnecting: bool,
     ) -> Result<(), PubSubEnd> {
-        let channels: Vec<_> = self.subscribers.keys().cloned().collect();
+        let (patterns, channels): (Vec<_>, Vec<_>) =
+            self.subscribers.keys().partition(|topic| topic.is_pattern);
+        let names = |topics: Vec<&Topic>| -> Vec<String> {
+            topics.iter().map(|topic| topic.name.clone()).collect()
+        };
+        // Others count the subscribers of channels: who is counted hears everything.
+        if !patterns.is_empty() {
+            connection.psubscribe(names(patterns)).await?;
+        }
         if !channels.is_empty() {
-            connection.subscribe(&channels).await?;
+            connection.subscribe(names(channels)).await?;
         }
         self.subscribing.clear();
         let connected_at = Instant::now();
@@ -179,8 +191,9 @@ impl PubSubTask {
             }
             tokio::select! {
                 push = pushes.recv() => match push {
-                    Some(Push::Published(channel, payload)) => {
-                        self.receive(channel, payload, &mut connection).await?;
+                    Some(Push::Published(channel, payload, pattern)) => {
+                        let topic = Topic::received(&channel, pattern);
+                        self.receive(&topic, channel, payload, &mut connection).await?;
                     }
                     Some(Push::Overflowed) => self.context.dropped.add(1, DropReason::Overrun),
                     Some(Push::Closed) | None => return Err(PubSubEnd::Lost),
@@ -257,17 +270,17 @@ impl PubSubTask {
         let (mut changed, mut closing) = (Vec::new(), false);
         // All are applied before the commands are sent: if the connection is lost, the next one starts with them.
         for command in commands.drain(..) {
-            if let PubSubCommand::Subscribe(channel, ..) | PubSubCommand::Unsubscribe(channel) =
-                &command
-            {
-                changed.push(channel.clone());
+            match &command {
+                PubSubCommand::Subscribe(topics, ..) => changed.extend(topics.iter().cloned()),
+                PubSubCommand::Unsubscribe(topic) => changed.push(topic.clone()),
+                _ => {}
             }
             closing |= self.apply(command).is_none();
         }
-        for channel in changed {
-            match self.subscribers.contains_key(&channel) {
-                true => connection.subscribe(channel).await?,
-                false => connection.unsubscribe(channel).await?,
+        for topic in changed {
+            match self.subscribers.contains_key(&topic) {
+                true => topic.subscribe(connection).await?,
+                false => topic.unsubscribe(connection).await?,
             }
         }
         self.subscribing.clear();
@@ -281,17 +294,23 @@ impl PubSubTask {
     /// Passes a message to its subscriber. A subscriber that was dropped is unsubscribed.
     async fn receive(
         &mut self,
+        topic: &Topic,
         channel: String,
-        payload: Vec<u8>,
+        mut payload: Vec<u8>,
         connection: &mut MultiplexedConnection,
     ) -> Result<(), PubSubEnd> {
-        let Some(subscriber) = self.subscribers.get(&channel) else {
+        let Some(subscriber) = self.subscribers.get(topic) else {
             return Ok(());
         };
-        if let Err(dropped) = subscriber.send((channel, payload)).await {
-            let (channel, _) = dropped.0;
-            self.subscribers.remove(&channel);
-            connection.unsubscribe(&channel).await?;
+        if let Purpose::OtherSystems { max_payload } = self.purpose
+            && payload.len() > max_payload
+        {
+            payload.truncate(max_payload.saturating_add(1));
+            payload.shrink_to_fit();
+        }
+        if subscriber.send((channel, payload)).await.is_err() {
+            self.subscribers.remove(topic);
+            topic.unsubscribe(connection).await?;
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ impl Hub {
         let mut backoff = STORE_RETRY;
         for _ in 0..RELEASE_ATTEMPTS {
             // A session that can be stored is this node's: it has come back here since.
-            if self.save_session(&connection, None).await.is_ok() {
+            if self.save_session(&connection).await.is_ok() {
                 return;
             }
             if self.backend().log.ready().await.is_ok() {

@@ -161,9 +161,6 @@ impl HeldEvents {
         }
         let (hub, connection) = (&self.hub, &self.connection);
         hub.start_delivery(connection, &self.room, self.read);
-        hub.rooms().with(&connection.room_key(&self.room), |room| {
-            room.send_typists(connection.id(), Instant::now());
-        });
     }
 }
 
@@ -273,7 +270,7 @@ impl Hub {
             pending.on_drop = OnDrop::Live(page.offset);
         }
         if pending.entered || pending.by == JoinedBy::Application {
-            self.save_session(connection, None)
+            self.save_session(connection)
                 .await
                 .inspect_err(|_| pending.on_drop = OnDrop::Undo)?;
         }

@@ -22,8 +22,7 @@ impl Hub {
         if !self.catch_up(connection).await {
             return Err(connection_closing());
         }
-        self.save_session(connection, Some(room)).await?;
-        if connection.remove_room(room) {
+        if self.save_session_without(connection, room).await? {
             self.rooms()
                 .remove_member(&connection.room_key(room), connection);
             connection.sink().room_left(room);

@@ -171,7 +171,7 @@ impl Hub {
             }
         }
         // A client that resumes the stored session would be in the rooms again.
-        if let Err(error) = self.save_session(connection, None).await {
+        if let Err(error) = self.save_session(connection).await {
             tracing::debug!(%error, "session not stored after its removal from rooms");
         }
         if told.is_some() {
@@ -191,7 +191,7 @@ impl Hub {
             let (Some(hub), Some(connection)) = (hub.upgrade(), connection.upgrade()) else {
                 return;
             };
-            if let Err(error) = hub.save_session(&connection, None).await {
+            if let Err(error) = hub.save_session(&connection).await {
                 tracing::debug!(%error, "session not stored after its client was told of its removal");
             }
         });

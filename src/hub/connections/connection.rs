@@ -57,6 +57,7 @@ pub struct Connection {
     /// How often its session had been claimed when it was read.
     claim_count: AtomicU64,
     session_ended: AtomicBool,
+    store_turn: Arc<tokio::sync::Mutex<()>>,
     rates: ConnectionRates,
     application: Mutex<ApplicationState>,
     connected_at: Timestamp,
@@ -89,12 +90,19 @@ impl Connection {
             incarnation: OnceLock::new(),
             claim_count: AtomicU64::new(0),
             session_ended: AtomicBool::new(false),
+            store_turn: Arc::default(),
             rates,
             application: Mutex::default(),
             connected_at: Timestamp::now(),
             hook_turn: tokio::sync::Mutex::default(),
             trace: admitted.trace,
         }
+    }
+
+    /// Lets it store its session in turn with the connection whose place it takes.
+    pub(super) fn in_place_of(mut self, replaced: &Self) -> Self {
+        self.store_turn = replaced.store_turn.clone();
+        self
     }
 
     /// The connection's public id.
@@ -203,6 +211,11 @@ impl Connection {
     /// Sets how often its session had been claimed when it was read.
     pub(in crate::hub) fn set_claim_count(&self, count: u64) {
         self.claim_count.store(count, Ordering::Relaxed);
+    }
+
+    /// Waits until no other task stores its session: what is read of it in a turn is stored before what is read in the next.
+    pub(super) async fn store_turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.store_turn.lock().await
     }
 
     /// How often its session had been claimed when it was read; 0 for a new session.

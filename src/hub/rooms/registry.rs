@@ -78,10 +78,13 @@ impl RoomRegistry {
         }
     }
 
-    /// Adds `connection` to a room.
+    /// Adds `connection` to a room, and sends it who is typing there. Who starts later is sent to it as to every member.
     pub(in crate::hub) fn add_member(&self, key: &RoomKey, connection: &Connection) {
         let added = self.get_or_create(key, |room| {
             let added = room.add_member(connection);
+            if added != Membership::Closed {
+                room.send_typists(connection.id(), Instant::now());
+            }
             if let (Membership::New, Some(members)) = (&added, &self.outbox_members) {
                 members.enter(key, &connection.principal().user);
             }

@@ -208,10 +208,12 @@ impl Typing {
         self.due.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Everybody who is typing at `now`, with the time that is left: what a new member is told.
+    /// Everybody who is typing at `now` and was announced, with the time that is left: what a new member is told. It is told of the others
+    /// with everybody else.
     pub fn current(&self, now: Instant) -> Vec<TypingChange> {
         self.typists
             .iter()
+            .filter(|(_, typist)| typist.announced)
             .filter_map(|(user, typist)| {
                 let left = typist.until()?.checked_duration_since(now)?;
                 (!left.is_zero()).then(|| typist.change(user, Some(left)))

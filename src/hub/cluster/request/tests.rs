@@ -357,7 +357,7 @@ async fn a_session_that_is_resumed_on_another_node_is_released_by_the_one_before
     assert!(again.is_in(&name("a")));
     // The end of the old connection does not end the session, which can be resumed on any node.
     one.disconnect(&alice);
-    assert!(two.save_session(&again, None).await.is_ok());
+    assert!(two.save_session(&again).await.is_ok());
     let (back_again, _) = connect(
         &one,
         prepare(&one, "alice", resume_of(&again, &client)).await,
@@ -386,5 +386,5 @@ async fn a_client_whose_session_cannot_be_claimed_is_closed_and_can_reconnect() 
     )
     .await;
     assert_eq!(third.id(), alice.id());
-    assert!(one.save_session(&third, None).await.is_ok());
+    assert!(one.save_session(&third).await.is_ok());
 }

@@ -1,10 +1,7 @@
 //! The second half of connecting: a prepared connection becomes a live one, in a new session or in place of the connection whose
 //! session it resumes.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Instant,
-};
+use std::sync::{Arc, Weak};
 
 use super::{prepare::PreparedConnection, resume::ResumedSession};
 use crate::{
@@ -161,13 +158,17 @@ impl Hub {
         let connection = Arc::new_cyclic(|itself| {
             let trigger = self.catch_up_trigger(itself);
             let subscriber = Subscriber::behind(new.sink, resumed.received, trigger);
-            Connection::new(
+            let connection = Connection::new(
                 new.admitted,
                 new.namespace,
                 new.session,
                 rooms.clone(),
                 subscriber,
-            )
+            );
+            match &live {
+                Some(live) => connection.in_place_of(live),
+                None => connection,
+            }
         });
         connection.set_incarnation(resumed.incarnation);
         connection.set_claim_count(resumed.claim_count);
@@ -215,9 +216,6 @@ impl Hub {
             // Also after a takeover: the old connection may have been a member that was not present yet, and its join has been
             // cancelled.
             self.announce_presence(connection, &key);
-            self.rooms().with(&key, |room| {
-                room.send_typists(connection.id(), Instant::now());
-            });
         }
     }
 

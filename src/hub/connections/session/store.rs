@@ -12,16 +12,29 @@ use crate::{
 };
 
 impl Hub {
-    /// Stores a connection's session as it is now, but `without` a room that the connection is about to leave.
+    /// Stores a connection's session as it is now.
     ///
     /// # Errors
     /// `unavailable` if the connection has ended, or storage fails.
-    pub(in crate::hub) async fn save_session(
+    pub(in crate::hub) async fn save_session(&self, connection: &Connection) -> Result<()> {
+        let _turn = connection.store_turn().await;
+        self.store_session(connection, None, false).await
+    }
+
+    /// Stores a connection's session without a room, and removes the connection from the room when that is done. False if it was not in
+    /// the room.
+    ///
+    /// # Errors
+    /// As [`save_session`](Self::save_session); the connection stays in the room.
+    pub(in crate::hub) async fn save_session_without(
         &self,
         connection: &Connection,
-        without: Option<&RoomName>,
-    ) -> Result<()> {
-        self.store_session(connection, without, false).await
+        room: &RoomName,
+    ) -> Result<bool> {
+        let _turn = connection.store_turn().await;
+        self.store_session(connection, Some(room), false).await?;
+        // Before anyone else's turn, who would store the room again.
+        Ok(connection.remove_room(room))
     }
 
     /// Stores a connection's session for the first time on this node, which owns it from then on.
@@ -29,6 +42,7 @@ impl Hub {
     /// # Errors
     /// As [`save_session`](Self::save_session), and if another node has claimed the session since it was read.
     pub(in crate::hub) async fn claim_session(&self, connection: &Connection) -> Result<()> {
+        let _turn = connection.store_turn().await;
         self.store_session(connection, None, true).await
     }
 
@@ -44,6 +58,7 @@ impl Hub {
         true
     }
 
+    /// Stores what the session is at this moment. In the connection's turn, or an older state could be stored over a newer one.
     async fn store_session(
         &self,
         connection: &Connection,
@@ -112,7 +127,7 @@ impl Hub {
         }
         let text = connection.application_data().to_text();
         if !connection.is_application_stored(text.as_deref())
-            && let Err(error) = self.save_session(connection, None).await
+            && let Err(error) = self.save_session(connection).await
         {
             log_in_bursts!(warn, %error, connection = %connection.id(), "failed to store the application state of a connection");
         }

@@ -227,6 +227,17 @@ fn a_new_member_is_sent_who_is_typing_and_for_how_long() {
 }
 
 #[test]
+fn a_new_member_is_told_of_a_start_that_is_announced_later_only_then() {
+    let mut scene = Scene::new(0);
+    scene.start(0, scene.phone, "alice");
+    let ready = scene.zero + ms(500);
+    scene.typing.defer(&user("alice"), ready);
+    assert_eq!(scene.typing.current(scene.zero + ms(100)), []);
+    assert_eq!(scene.due(500), [typing("alice", ms(2500))]);
+    assert_eq!(scene.typing.current(ready), [typing("alice", ms(2500))]);
+}
+
+#[test]
 fn beyond_the_limit_no_user_is_kept_until_there_is_room() {
     let mut scene = Scene::new(1);
     let (phone, other) = (scene.phone, ConnectionId::generate());

@@ -1,15 +1,22 @@
 //! Sessions whose saving takes its time, while they end or go on.
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+use std::time::{Duration, Instant};
 
+use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use crate::{
     backend::{SessionStore, StoredSession, memory},
     error::Result,
-    hub::testing::{connect, hub_with_backend, member, prepare, resume_of},
-    hub::{CloseReason, Hub, Join, LimitSettings, Replay, ResumeRequest},
+    hub::testing::{connect, hub_with_backend, join, member, name, prepare, resume_of},
+    hub::{
+        CloseReason, Drained, EventSink, Hub, Join, LimitSettings, OutgoingEvent, PendingReply,
+        Replay, ResumeRequest,
+    },
     model::{Pid, RoomKey, RoomName, UserId},
     sync::lock,
 };
@@ -100,11 +107,92 @@ async fn a_client_that_comes_back_while_its_new_session_is_being_stored_resumes_
     let named = resume_of(&alice, &client);
     let returning = hub.clone();
     let returning = tokio::spawn(async move { prepare(&returning, "alice", named).await.pid() });
-    soon(|| *lock(&gated.asked) == 2).await;
+    tokio::task::yield_now().await;
     gated.gate.add_permits(2);
     saving.await.unwrap();
     assert_eq!(returning.await.unwrap(), alice.pid());
     assert!(hub.sessions().unsaved().is_empty());
+}
+
+/// A client whose transport takes its time to say in which rooms of the application it is, the first time it is asked: what a
+/// session stores has been read by halves then.
+struct Interrupted {
+    asked: AtomicBool,
+    meanwhile: Box<dyn Fn() + Send + Sync>,
+}
+
+impl EventSink for Interrupted {
+    fn push(&self, _: &OutgoingEvent) {}
+
+    fn push_with_reply(&self, _: &OutgoingEvent, _: Duration) -> Option<PendingReply> {
+        None
+    }
+
+    fn is_behind(&self) -> bool {
+        false
+    }
+
+    fn drained(&self) -> Drained {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn close(&self, _: CloseReason) {}
+
+    fn rooms(&self) -> Vec<String> {
+        if !self.asked.swap(true, Ordering::Relaxed) {
+            (self.meanwhile)();
+        }
+        Vec::new()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_room_that_is_joined_while_its_session_is_being_stored_is_in_the_stored_session() {
+    let (hub, gated) = gated();
+    gated.gate.add_permits(100);
+    let prepared = prepare(&hub, "alice", ResumeRequest::NewSession).await;
+    let (interrupted, joining) = std::sync::mpsc::sync_channel(1);
+    let stored = gated.clone();
+    let client = Interrupted {
+        asked: AtomicBool::new(false),
+        meanwhile: Box::new(move || {
+            interrupted.send(()).unwrap();
+            // Either the join is stored now, or it waits for its turn.
+            let until = Instant::now() + Duration::from_millis(300);
+            while *lock(&stored.asked) == 0 && Instant::now() < until {
+                std::thread::yield_now();
+            }
+        }),
+    };
+    let alice = hub.connect(prepared, Arc::new(client), |_| {}).await;
+    let (saving, saved) = (hub.clone(), alice.clone());
+    let saving = tokio::spawn(async move { saving.save_if_new(&saved).await });
+    tokio::task::block_in_place(|| joining.recv().unwrap());
+    join(&hub, &alice, "a").await;
+    saving.await.unwrap();
+    let stored = gated.find(alice.pid().unwrap()).await.unwrap().unwrap();
+    assert!(stored.rooms.iter().any(|(room, _)| *room == name("a")));
+}
+
+#[tokio::test]
+async fn a_room_that_is_left_while_its_session_is_being_stored_is_not_in_the_stored_session() {
+    let (hub, gated) = gated();
+    gated.gate.add_permits(1);
+    let (alice, _) = member(&hub, "alice", &["a"]).await;
+    let (leaving, left) = (hub.clone(), alice.clone());
+    let leaving = tokio::spawn(async move { leaving.leave(&left, &name("a")).await });
+    soon(|| *lock(&gated.asked) == 2).await;
+    let state = RawValue::from_string("{}".to_owned()).unwrap();
+    alice.set_state(Some(state)).unwrap();
+    let (saving, saved) = (hub.clone(), alice.clone());
+    let saving = tokio::spawn(async move { saving.save_application(&saved).await });
+    tokio::task::yield_now().await;
+    gated.gate.add_permits(2);
+    leaving.await.unwrap().unwrap();
+    saving.await.unwrap();
+    let stored = gated.find(alice.pid().unwrap()).await.unwrap().unwrap();
+    assert!(stored.rooms.iter().all(|(room, _)| *room != name("a")));
+    assert!(stored.application.is_some());
 }
 
 #[tokio::test]

@@ -3,17 +3,24 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 use support::{Raw, Server, config};
 use switchboard::{
-    App, Data, EventContext, Result,
+    App, Data, EventContext, HandlerError, Result, State,
     config::Store,
     hub::{Join, Replay},
     model::RoomName,
 };
+use tokio::sync::Semaphore;
 
 async fn never(_: EventContext, Data(_): Data<Value>) -> Result<()> {
     std::future::pending().await
@@ -37,6 +44,54 @@ async fn begin_to_join(context: EventContext, Data(room): Data<RoomName>) -> Res
     let join = context.hub.join(&context.connection, join);
     assert!(join.now_or_never().is_none(), "a session has to be stored");
     Ok(context.connection.is_in(&room))
+}
+
+/// How often a handler was called, and when it may go on.
+struct Desk {
+    calls: AtomicUsize,
+    open: Semaphore,
+}
+
+/// Numbers orders; refuses the first of those that are to fail.
+async fn order(
+    State(desk): State<Arc<Desk>>,
+    Data(id): Data<String>,
+) -> Result<usize, HandlerError> {
+    let number = desk.calls.fetch_add(1, Ordering::Relaxed) + 1;
+    desk.open.acquire().await.unwrap().forget();
+    match id.as_str() {
+        "fails" if number == 1 => Err(HandlerError::new("closed", "nobody is here")),
+        _ => Ok(number),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_its_client_sends_again_is_handled_once_and_answered_as_before() {
+    let desk = Arc::new(Desk {
+        calls: AtomicUsize::new(0),
+        open: Semaphore::new(1),
+    });
+    let mut config = config();
+    config.socketio.idempotent = ["order".parse().unwrap()].into();
+    let app = App::builder(config)
+        .state(desk.clone())
+        .event("order", order);
+    let server = Server::start_with(app).await;
+    let mut alice = Raw::connect(&server, "alice").await;
+    let answer = alice.call("order", json!("fails")).await;
+    assert_eq!(answer["error"]["code"], "closed");
+    let first = alice.ask("order", &json!("fails")).await;
+    let again = alice.ask("order", &json!("fails")).await;
+    let mut elsewhere = Raw::connect(&server, "alice").await;
+    let third = elsewhere.ask("order", &json!("fails")).await;
+    desk.open.add_permits(1);
+    assert_eq!(alice.ack(first).await, 2, "an error is not kept");
+    assert_eq!(alice.ack(again).await, 2);
+    assert_eq!(elsewhere.ack(third).await, 2);
+    desk.open.add_permits(1);
+    assert_eq!(alice.call("order", json!("other")).await, 3);
+    assert_eq!(desk.calls.load(Ordering::Relaxed), 3);
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,8 +4,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { open, upTo } from "./support/clients.mjs";
-import { COMPAT, compatible, nodeServer, redisClient, subscribed } from "./support/emitters.mjs";
-import { nodes } from "./support/nodes.mjs";
+import { COMPAT, nodeServer, redisClient, subscribed } from "./support/emitters.mjs";
+import { nodes, STORES } from "./support/nodes.mjs";
 import { redis } from "./support/redis.mjs";
 import { eventually } from "./support/scope.mjs";
 import { Caller, metric } from "./support/web.mjs";
@@ -27,10 +27,11 @@ async function member(server, name, rooms, namespace = "/") {
   return { name, socket, heard };
 }
 
-// Two nodes and a Node server. At the nodes `alice` and `bob`, both in `lobby`; at the server `carol` in `lobby` and `side`, and `dave`.
-async function together(t, options = {}) {
-  const store = await redis(t);
-  const [a, b] = await compatible(t, store, 2, { ...OPTIONS, ...options });
+// Two nodes and a Node server over one Redis, or a Redis Cluster of which the server knows one master. At the nodes `alice` and `bob`, both in `lobby`; at the server `carol` in `lobby` and `side`, and `dave`.
+async function together(t, whole) {
+  const shared = whole ?? (await redis(t));
+  const store = shared.masters?.[0] ?? shared;
+  const [a, b] = await nodes(t, shared, 2, { ...COMPAT, ...OPTIONS });
   const server = await nodeServer(t, store);
   server.io.of("/chat");
   await subscribed(store, 3);
@@ -57,28 +58,30 @@ async function heardBy(everybody, expected) {
   assert.deepEqual(everybody.map((each) => firsts(each).toSorted()), expected.map((each) => [...each, "end"].toSorted()));
 }
 
-test("what a back end emits reaches each socket of the nodes and of a Node server once", async (t) => {
-  const { a, b, alice, bob, carol, dave } = await together(t);
-  await emits(a)(["told", "lobby"], "lobby");
-  await emits(b)(["told", "of the second node"], "lobby");
-  await emits(b)(["told", "side"], "side");
-  await emits(a)(["told", "all"], "all");
-  await emits(a)(["told", "user"], { user: "alice" });
-  await emits(a)(["told", "socket"], dave.socket.id);
-  await emits(a)(["told", "nobody"], "nowhere");
-  await emits(a)(["told", "end"], "all");
-  await heardBy([alice, bob, carol, dave], [
-    ["lobby", "of the second node", "all", "user"],
-    ["lobby", "of the second node", "all"],
-    ["lobby", "of the second node", "side", "all"],
-    ["all", "socket"],
-  ]);
-  for (const [server, n] of [[a, 6], [b, 2]]) {
-    assert.equal(await metric(server, "switchboard_emitter_events_published_total"), n);
-    // What the nodes have sent themselves is not taken again.
-    assert.equal(await metric(server, 'switchboard_emitter_messages_total{system="socket.io"}'), 0);
-  }
-});
+for (const { store, begin } of STORES) {
+  test(`what a back end emits over ${store} reaches each socket of the nodes and of a Node server once`, async (t) => {
+    const { a, b, alice, bob, carol, dave } = await together(t, await begin(t));
+    await emits(a)(["told", "lobby"], "lobby");
+    await emits(b)(["told", "of the second node"], "lobby");
+    await emits(b)(["told", "side"], "side");
+    await emits(a)(["told", "all"], "all");
+    await emits(a)(["told", "user"], { user: "alice" });
+    await emits(a)(["told", "socket"], dave.socket.id);
+    await emits(a)(["told", "nobody"], "nowhere");
+    await emits(a)(["told", "end"], "all");
+    await heardBy([alice, bob, carol, dave], [
+      ["lobby", "of the second node", "all", "user"],
+      ["lobby", "of the second node", "all"],
+      ["lobby", "of the second node", "side", "all"],
+      ["all", "socket"],
+    ]);
+    for (const [server, n] of [[a, 6], [b, 2]]) {
+      assert.equal(await metric(server, "switchboard_emitter_events_published_total"), n);
+      // What the nodes have sent themselves is not taken again.
+      assert.equal(await metric(server, 'switchboard_emitter_messages_total{system="socket.io"}'), 0);
+    }
+  });
+}
 
 test("what a client relays reaches the others of its rooms once, also on a Node server, with its arguments and in order", async (t) => {
   const { alice, bob, carol, dave } = await together(t);

@@ -90,6 +90,9 @@ for (const mode of ["websocket", "polling", "upgrade"]) {
     await alice.ok("message", { room: "lobby", data: "x".repeat(5000) });
     const [, , [, size]] = await operator.tells("event_received", (nsp, id, [event]) => nsp === "/" && event === "message");
     assert.match(size, /^… 5\d{3} bytes$/);
+    await alice.ask("refresh", { token: "a token" });
+    const [, , refreshed] = await operator.tells("event_received", (nsp, id, [event]) => event === "refresh");
+    assert.deepEqual(refreshed, ["refresh"], "a token is not shown");
     await bob.ok("leave", "side");
     await operator.tells("room_left", (nsp, room, id) => room === "side" && id === idOf(bob));
     bob.close();

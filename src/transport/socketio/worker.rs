@@ -194,9 +194,8 @@ impl Worker {
             Ok(arguments) => arguments,
             Err(error) => return self.executor.execute(target, Err(error)).await,
         };
-        let (hub, text) = (&self.transport.hub, packet.text.as_str());
-        hub.tap_event(self.executor.connection(), text);
         let owner = self.namespace.owners.owner(&arguments.event);
+        self.tap(owner, &arguments.event, packet.text.as_str());
         if self.may_repeat(owner, &arguments.event, ack) {
             // Boxed: most events need none of this.
             match Box::pin(self.take_answer_turn(&packet)).await {
@@ -230,6 +229,16 @@ impl Worker {
         };
         self.executor.note(result.as_ref().err());
         self.executor.sink().send(&target, result.as_ref());
+    }
+
+    /// Shows an event to operators who look; of the one with a token only its name.
+    fn tap(&self, owner: Option<Owner>, event: &str, text: &str) {
+        let text = match (owner, event) {
+            (Some(Owner::Contract), "refresh") => r#"["refresh"]"#,
+            _ => text,
+        };
+        let connection = self.executor.connection();
+        self.transport.hub.tap_event(connection, text);
     }
 
     /// Relays an event. Returns the arguments of the ack.
